@@ -1,0 +1,45 @@
+"""Calls to actors with a deadline: many at once, each failing by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import Any
+
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import RayError
+
+from actors.symbol_actor import Batch, SymbolActor
+
+
+def submit(actor: ActorHandle[SymbolActor], batch: Batch) -> Awaitable[Any]:
+    """Send commands to a symbol actor."""
+    reference: Awaitable[Any] = actor.execute.remote(tuple(batch))
+    return reference
+
+
+async def gather(references: Sequence[Awaitable[Any]], timeout_s: float) -> list[Any]:
+    """Results in order; where a call failed in Ray (dead process, lost object) or took too long, the exception instead.
+
+    The deadline is one for all, from now on: they run side by side.
+    """
+    calls = [asyncio.ensure_future(_settled(reference)) for reference in references]
+    if not calls:
+        return []
+    _, late = await asyncio.wait(calls, timeout=timeout_s)
+    for call in late:
+        call.cancel()
+    return [TimeoutError(f"no answer within {timeout_s:g} s") if call in late else call.result() for call in calls]
+
+
+async def _settled(reference: Awaitable[Any]) -> Any:
+    try:
+        return await reference
+    except RayError as error:
+        return error
+
+
+def kill(actor: ActorHandle[Any]) -> None:
+    """End an actor's process now; nothing happens where it is dead already."""
+    ray.kill(actor, no_restart=True)

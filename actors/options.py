@@ -1,0 +1,85 @@
+"""Every `ray.remote` of the project, with its options beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ray
+from ray.actor import ActorHandle
+
+from actors.symbol_actor import SymbolActor
+from actors.validation import validate_chunk
+
+COORDINATOR = "coordinator"
+_NAMESPACE = "barray-"
+
+_symbol_actor = ray.remote(SymbolActor)
+_validate_chunk = ray.remote(validate_chunk)
+
+
+def new_symbol_actor(num_cpus: float) -> ActorHandle[SymbolActor]:
+    """Ask Ray for a symbol actor; it belongs to the caller and dies with it.
+
+    SPREAD puts symbols on all nodes in turn. Ray restarts nothing: the coordinator brings a dead one back by replay.
+    """
+    handle: Any = _symbol_actor.options(
+        num_cpus=num_cpus,
+        scheduling_strategy="SPREAD",
+        max_restarts=0,
+        max_task_retries=0,
+        enable_task_events=False,
+    ).remote()
+    typed: ActorHandle[SymbolActor] = handle
+    return typed
+
+
+def submit_validation(*arguments: Any) -> ray.ObjectRef[Any]:
+    """Run `validate_chunk` as a task, anywhere. A worker's death costs a second try, no more."""
+    reference: ray.ObjectRef[Any] = _validate_chunk.options(
+        num_cpus=0.5, max_retries=1, scheduling_strategy="SPREAD", enable_task_events=False
+    ).remote(*arguments)
+    return reference
+
+
+def new_coordinator(kind: type, session_name: str, *arguments: Any) -> ActorHandle[Any]:
+    """Start the coordinator of a session under its name, in a namespace of its own, so that others can attach."""
+    handle: Any = (
+        ray.remote(kind)
+        .options(
+            name=COORDINATOR,
+            namespace=namespace(session_name),
+            num_cpus=0,
+            max_restarts=0,
+            max_concurrency=100,
+            enable_task_events=False,
+        )
+        .remote(*arguments)
+    )
+    typed: ActorHandle[Any] = handle
+    return typed
+
+
+def find_coordinator(session_name: str) -> ActorHandle[Any]:
+    """The coordinator of a running session; ValueError if there is none."""
+    return ray.get_actor(COORDINATOR, namespace=namespace(session_name))
+
+
+def running_sessions() -> list[str]:
+    """Names of the sessions that run on this Ray, sorted."""
+    actors = ray.util.list_named_actors(all_namespaces=True)
+    return sorted(
+        actor["namespace"].removeprefix(_NAMESPACE)
+        for actor in actors
+        if actor["name"] == COORDINATOR and actor["namespace"].startswith(_NAMESPACE)
+    )
+
+
+def cluster_cpus() -> int:
+    """CPUs of all nodes together, at least 1."""
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return max(1, int(resources.get("CPU", 1)))
+
+
+def namespace(session_name: str) -> str:
+    """The Ray namespace of a session."""
+    return f"{_NAMESPACE}{session_name}"

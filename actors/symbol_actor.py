@@ -1,0 +1,40 @@
+"""The process of one symbol, or of a few: reads their bars and carries commands out on their sessions."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+
+from market.commands import Command, Failed, Load, Report
+from market.errors import ActorFailed, BarrayError
+from market.symbol_session import SymbolSession
+
+Batch = Sequence[tuple[str, Command]]
+
+
+class SymbolActor:
+    """Holds the sessions of its symbols. A plain class; `actors.options` makes a Ray actor of it."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, SymbolSession] = {}
+
+    def execute(self, batch: Batch) -> tuple[Report, ...]:
+        """Carry out commands in order, one report each. A symbol that fails, fails alone: its report is `Failed`."""
+        return tuple(self._execute(symbol, command) for symbol, command in batch)
+
+    def forget(self, symbols: Sequence[str]) -> None:
+        """Drop these symbols with all they hold; the process can then serve others, or another day."""
+        for symbol in symbols:
+            self._sessions.pop(symbol, None)
+
+    def _execute(self, symbol: str, command: Command) -> Report:
+        session = self._sessions.setdefault(symbol, SymbolSession(symbol))
+        try:
+            if isinstance(command, Load) and session.needs_bars(command):
+                bars = command.reader.read_bars(symbol, command.base_interval, command.context.loaded)
+                return session.apply(command, bars)
+            return session.apply(command)
+        except BarrayError as error:
+            return Failed(error)
+        except Exception:  # a symbol's bug must not cost the other symbols of this process
+            return Failed(ActorFailed(traceback.format_exc(limit=-3), symbol=symbol, code="bug"))

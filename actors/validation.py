@@ -1,0 +1,72 @@
+"""Step 0 for a few symbols, run as a Ray task; no slow symbol holds up the others."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from typing import TypeVar
+
+from data_sources.data_manager import DataManager
+from market.clock import monotonic_s
+from market.requirements import SessionContext, SymbolRequirements
+from market.validation import Reason, SymbolValidationResult
+
+Results = dict[str, SymbolValidationResult]
+T = TypeVar("T")
+
+
+def validate_chunk(
+    symbols: Sequence[str],
+    manager: DataManager,
+    requirements: SymbolRequirements,
+    context: SessionContext,
+    deadline_s: float,
+) -> Results:
+    """Validate all at once and, where that takes longer than one symbol may, each by itself, side by side.
+
+    A symbol that then still hangs fails with the code `deadline`. At most twice `deadline_s` passes, wall clock.
+    """
+    together = _within(deadline_s, [lambda: manager.validate(symbols, requirements, context)])[0]
+    if together is not None:
+        return together
+    if len(symbols) == 1:
+        return {symbols[0]: _late(symbols[0], manager, deadline_s)}
+
+    def alone(symbol: str) -> Callable[[], Results]:
+        return lambda: manager.validate([symbol], requirements, context)
+
+    found = _within(deadline_s, [alone(symbol) for symbol in symbols])
+    return {
+        symbol: results[symbol] if results else _late(symbol, manager, deadline_s)
+        for symbol, results in zip(symbols, found, strict=True)
+    }
+
+
+def _within(deadline_s: float, calls: Sequence[Callable[[], T]]) -> list[T | None]:
+    """Results of the calls, each in a thread; None for one not done in time, whose thread is left behind (a daemon)."""
+    done: SimpleQueue[tuple[int, T]] = SimpleQueue()
+    for index, call in enumerate(calls):
+        work: Callable[[int, Callable[[], T]], None] = lambda i, c: done.put((i, c()))  # noqa: E731
+        threading.Thread(target=work, args=(index, call), daemon=True).start()
+    results: list[T | None] = [None] * len(calls)
+    end_s = monotonic_s() + deadline_s
+    for _ in calls:
+        try:
+            index, result = done.get(timeout=max(end_s - monotonic_s(), 0))
+        except Empty:
+            break
+        results[index] = result
+    return results
+
+
+def _late(symbol: str, manager: DataManager, deadline_s: float) -> SymbolValidationResult:
+    names = tuple(source.name for source in manager.sources)
+    reason = Reason(
+        "deadline",
+        f"no answer within {deadline_s:g} s from {', '.join(names)}",
+        "check the source, or raise validation.deadline_s",
+    )
+    return SymbolValidationResult(
+        symbol, reason=str(reason), reasons=(reason,), sources_asked=names, elapsed_s=deadline_s
+    )

@@ -1,0 +1,103 @@
+"""barray: trading sessions over many symbols, each symbol a Ray actor of its own.
+
+    import barray
+
+    with barray.Session("session.yaml") as session:
+        session.begin()
+        session.advance_to("10:30")
+        session.add_symbol("TSLA")
+        print(session.snapshot("TSLA").bars["5m"].bars.close[-1])
+
+Names are loaded on first use, so that `import barray` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from barray.sample_data import write_sample_data
+    from barray.session import AttachedSession, Session, attach, run
+    from barray.validate_dump import validate_session_dump
+    from coordinator.config import SessionConfig
+    from coordinator.config_file import read_config
+    from coordinator.session_coordinator import SessionCoordinator
+    from coordinator.summary import AddResult, SessionSummary
+    from market.bars import Bar
+    from market.errors import (
+        ActorFailed,
+        BarrayError,
+        ConfigError,
+        DataError,
+        IllegalTransition,
+        NoDataError,
+        SourceUnavailable,
+        ValidationFailed,
+    )
+    from market.indicators import IndicatorSpec
+    from market.interval import Interval
+    from market.symbol_data import SymbolMetadata, SymbolSessionData
+    from market.validation import SymbolValidationResult
+
+_HOME = {
+    "barray.sample_data": ("write_sample_data",),
+    "barray.session": ("AttachedSession", "Session", "attach", "run"),
+    "barray.validate_dump": ("validate_session_dump",),
+    "coordinator.config": ("SessionConfig",),
+    "coordinator.config_file": ("read_config",),
+    "coordinator.session_coordinator": ("SessionCoordinator",),
+    "coordinator.summary": ("AddResult", "SessionSummary"),
+    "market.bars": ("Bar",),
+    "market.errors": (
+        "ActorFailed",
+        "BarrayError",
+        "ConfigError",
+        "DataError",
+        "IllegalTransition",
+        "NoDataError",
+        "SourceUnavailable",
+        "ValidationFailed",
+    ),
+    "market.indicators": ("IndicatorSpec",),
+    "market.interval": ("Interval",),
+    "market.symbol_data": ("SymbolMetadata", "SymbolSessionData"),
+    "market.validation": ("SymbolValidationResult",),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [
+    "ActorFailed",
+    "AddResult",
+    "AttachedSession",
+    "Bar",
+    "BarrayError",
+    "ConfigError",
+    "DataError",
+    "IllegalTransition",
+    "IndicatorSpec",
+    "Interval",
+    "NoDataError",
+    "Session",
+    "SessionConfig",
+    "SessionCoordinator",
+    "SessionSummary",
+    "SourceUnavailable",
+    "SymbolMetadata",
+    "SymbolSessionData",
+    "SymbolValidationResult",
+    "ValidationFailed",
+    "attach",
+    "read_config",
+    "run",
+    "validate_session_dump",
+    "write_sample_data",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'barray' has no attribute {name!r}")
+    value = getattr(import_module(_MODULE_OF[name]), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,69 @@
+"""`barray check`: Step 0 for every session date, in this process."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import date
+
+from actors.validation import validate_chunk
+from coordinator.config import SessionConfig
+from data_sources.data_manager import DataManager
+from market.commands import Load
+from market.errors import BarrayError
+from market.requirements import SessionContext, calendar_for, session_context
+from market.symbol_session import SymbolSession
+from market.validation import Reason, SymbolValidationResult
+
+_CHUNK = 64
+_THREADS = 4
+
+
+def check_config(config: SessionConfig, *, deep: bool = False) -> dict[date, dict[str, SymbolValidationResult]]:
+    """Results by session date and symbol, in the config's order. `deep` also loads every bar, as Step 3 would."""
+    section, requirements = config.session, config.requirements
+    calendar = calendar_for(
+        requirements, section.calendar, section.start, section.end, hours=section.hours, extended=section.extended
+    )
+    symbols = list(dict.fromkeys(config.symbols))
+    days = calendar.between(section.start, section.end)
+
+    def check_day(day: date) -> dict[str, SymbolValidationResult]:
+        context = session_context(requirements, calendar, day)
+        manager = DataManager(config.data_sources)
+        results: dict[str, SymbolValidationResult] = {}
+        for start in range(0, len(symbols), _CHUNK):
+            chunk = symbols[start : start + _CHUNK]
+            results |= validate_chunk(chunk, manager, requirements, context, config.validation.deadline_s)
+        return {s: _loaded(config, manager, context, r) for s, r in results.items()} if deep else results
+
+    with ThreadPoolExecutor(_THREADS) as pool:  # mostly waiting for files
+        return dict(zip(days, pool.map(check_day, days), strict=True))
+
+
+def _loaded(
+    config: SessionConfig, manager: DataManager, context: SessionContext, result: SymbolValidationResult
+) -> SymbolValidationResult:
+    """The result, turned into a failure where loading the symbol's bars shows what the footers could not."""
+    if not result.can_proceed or result.base_interval is None or result.data_source is None:
+        return result
+    source = manager.source(result.data_source)
+    requirements = config.requirements
+    load = Load(
+        context,
+        source,
+        result.base_interval,
+        requirements.all_intervals,
+        requirements.indicators,
+        "config",
+        context.open_ns,
+    )
+    try:
+        bars = source.read_bars(result.symbol, result.base_interval, context.loaded)
+        SymbolSession(result.symbol).apply(load, bars)
+    except BarrayError as error:
+        reason = Reason(str(error.code), error.reason, error.mend or "", error.source)
+        return replace(
+            result, can_proceed=False, meets_config_requirements=False, reason=str(reason), reasons=(reason,)
+        )
+    return result

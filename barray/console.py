@@ -1,0 +1,107 @@
+"""How the command line talks: errors in a line, exit codes scripts can trust, tables, progress."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, ParamSpec
+
+import orjson
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from market.errors import BarrayError, ConfigError, shorten
+
+P = ParamSpec("P")
+FAILED, BAD_USAGE, INTERRUPTED = 1, 2, 130
+stdout = Console(soft_wrap=True)
+stderr = Console(stderr=True, soft_wrap=True)
+
+
+def reporting(command: Callable[P, None]) -> Callable[P, None]:
+    """End a command that raises with the reason in plain words and an exit code: 1 failed, 2 bad usage or config.
+
+    A traceback is shown only where BARRAY_DEBUG is set.
+    """
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except KeyboardInterrupt:
+            fail("interrupted; everything was ended")
+            raise typer.Exit(INTERRUPTED) from None
+        except BarrayError as error:
+            fail(str(error))
+            raise typer.Exit(BAD_USAGE if isinstance(error, ConfigError) else FAILED) from None
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more is to be said to nobody
+            raise typer.Exit(FAILED) from None
+        except Exception as error:
+            if os.environ.get("BARRAY_DEBUG"):
+                raise
+            reason = (str(error).strip().splitlines() or [""])[-1]
+            fail(f"{type(error).__name__}: {reason} (set BARRAY_DEBUG=1 to see where)")
+            raise typer.Exit(FAILED) from None
+
+    return run
+
+
+def fail(message: str) -> None:
+    """Print an error to standard error."""
+    stderr.print(f"[bold red]error:[/] {escape(message)}", highlight=False)
+
+
+def note(message: str) -> None:
+    """Print a remark to standard error, away from what a program may read."""
+    stderr.print(escape(message), highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """Print JSON for machines, one document."""
+    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY).decode() + "\n")
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table; whatever is in it is text, never markup."""
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", expand=False)
+    for name in columns:
+        table.add_column(name, overflow="fold", justify="right" if name.endswith(("#", "%")) else "left")
+    for row in rows:
+        table.add_row(*(escape(str(shorten(str(cell), 400) if cell != "" else "")) for cell in row))
+    stdout.print(table)
+
+
+@contextmanager
+def session_progress(*, quiet: bool) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """A callback for Session(progress=…) that shows the phase: a bar on a terminal, a line a phase elsewhere."""
+    if quiet or not stderr.is_terminal:
+        shown: list[tuple[object, object]] = []
+
+        def line(status: Mapping[str, Any]) -> None:
+            now = (status["session_date"], status["phase"])
+            if not quiet and (not shown or shown[-1] != now):
+                shown.append(now)
+                note(f"{now[0] or ''} {now[1]}".strip())
+
+        yield line
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[detail]}"))
+    with Progress(*columns, TimeElapsedColumn(), console=stderr, transient=True) as progress:
+        task = progress.add_task("starting", total=None, detail="")
+
+        def update(status: Mapping[str, Any]) -> None:
+            done, total = status["progress"]
+            detail = f"{done}/{total} symbols" if total else ""
+            if status["phase"] == "running":
+                detail = str(status["now"])
+            description = f"{status['session_date'] or ''} {status['phase']}"
+            progress.update(task, description=description, completed=done, total=total or None, detail=detail)
+
+        yield update

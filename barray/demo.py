@@ -1,0 +1,74 @@
+"""`barray demo`: a sample universe in which some symbols are broken, and a few sessions on it."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import date
+from pathlib import Path
+
+import typer
+
+from barray.cli import print_session, run_date
+from barray.console import FAILED, note, session_progress, stdout
+from barray.sample_data import write_sample_data
+from barray.session import Session
+from barray.validate_dump import validate_session_dump
+from market.errors import ConfigError
+
+FIRST, LAST = date(2024, 7, 1), date(2024, 7, 3)
+_HISTORY = date(2024, 6, 17)
+_MARK = ".barray-demo"
+_BROKEN = {"AMD": "truncated", "GME": "no_history", "IWM": "nan", "NFLX": "unsorted"}
+_CONFIG = """\
+# Three sessions, the last one a half day. Run it again: barray run {folder}/session.yaml
+name: demo
+session: {{calendar: XNYS, start: {first}, end: {last}}}
+# AMD, IWM and NFLX have a damaged file on the last date, GME has no history, NOPE has no data at all
+symbols: [AAPL, MSFT, NVDA, SPY, AMD, GME, IWM, NFLX, NOPE, "../../etc"]
+intervals: [1m, 5m, 15m, 1h]
+indicators: ["RSI(14)@5m", "EMA(20)@1m", "MACD@15m", SESSION_VWAP@1m]
+history: {{trailing_days: 5}}
+sources:
+  - {{type: parquet, root: bars}}
+schedule:  # what a scanner and a strategy would do; times are the exchange's
+  - at: "10:00"
+    add_bar: {{symbol: TSLA, interval: 1m, time: "09:59", open: 200, high: 201, low: 199, close: 200.5, volume: 900}}
+  - {{at: "10:00", add_indicator: {{symbol: TSLA, indicator: "SMA(2)@1m"}}}}
+  - {{at: "10:30", add_symbol: TSLA}}
+  - {{at: "11:00", add_symbol: AMZN, by: scanner}}
+  - {{at: "11:00", add_indicator: {{symbol: META, indicator: "RSI(14)@1m"}}}}
+export: {{directory: sessions, formats: [json, csv, parquet]}}
+"""
+
+
+def run_demo(folder: Path, *, quiet: bool) -> None:
+    """Write data and config below `folder`, run the sessions, validate their dumps, and say where everything is."""
+    _prepare(folder)
+    names = ["AAPL", "MSFT", "NVDA", "SPY", "TSLA", "AMZN", "META", *_BROKEN]
+    written = write_sample_data(folder / "bars", symbols=names, start=_HISTORY, end=LAST, broken=_BROKEN)
+    stdout.print(f"Sample universe: {len(names)} symbols, {written.bars:,} bars in {folder / 'bars'}", highlight=False)
+    config = folder / "session.yaml"
+    config.write_text(_CONFIG.format(folder=folder, first=FIRST, last=LAST), encoding="utf-8")
+    dumps: list[str] = []
+    note("Starting Ray on loopback …")
+    with session_progress(quiet=quiet) as progress, Session(config, progress=progress) as session:
+        for day in session.dates:
+            result = run_date(session, day, None)
+            print_session(result)
+            dumps += [path for path in result["files"] if path.endswith((".json", ".csv"))]
+    wrong = {path: found for path in dumps if (found := validate_session_dump(path))}
+    for path, violations in wrong.items():
+        stdout.print(f"{path}: {violations[0]}", markup=False)
+    if wrong:
+        raise typer.Exit(FAILED)
+    stdout.print(f"{len(dumps)} dumps recomputed from their base bars: nothing is wrong.", highlight=False)
+    stdout.print(f"Everything is in {folder}; next: barray run {config}", highlight=False)
+
+
+def _prepare(folder: Path) -> None:
+    """Make the folder empty, but only if it is a demo's."""
+    if folder.exists() and any(folder.iterdir()) and not (folder / _MARK).exists():
+        raise ConfigError(f"{folder} holds other things than a demo", mend="choose another folder with --out")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / _MARK).touch()

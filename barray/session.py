@@ -1,0 +1,275 @@
+"""A session from Python: begin it, let it run, change it, read it, export it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import date, datetime, time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from barray.exports import write_exports
+from coordinator import runtime
+from coordinator.config import SessionConfig
+from coordinator.config_file import parse_config, read_config
+from coordinator.summary import AddResult, SessionSummary
+from market.bars import Bar
+from market.calendar import TradingCalendar
+from market.errors import BarrayError, ConfigError, shorten
+from market.indicators import IndicatorSpec
+from market.interval import Interval
+from market.requirements import calendar_for
+from market.symbol_data import SymbolSessionData
+
+logger = logging.getLogger("barray")
+Progress = Callable[[Mapping[str, Any]], None]
+_SNAPSHOTS_AT_ONCE = 64
+_POLL_S = 0.1
+_TEARDOWN_S = 30.0
+
+
+class AttachedSession:
+    """A running session, seen from any process: read it and change it, not drive it."""
+
+    def __init__(self, remote: runtime.Remote, name: str, timezone: str | None = None) -> None:
+        self._remote = remote
+        self.name = name
+        self._timezone = timezone
+
+    def add_symbol(self, symbol: str, added_by: str = "strategy") -> bool:
+        """Add a symbol with all the config requires, or upgrade an adhoc one. See SessionCoordinator.add_symbol."""
+        return self.add_symbol_detailed(symbol, added_by).accepted
+
+    def add_symbol_detailed(self, symbol: str, added_by: str = "strategy") -> AddResult:
+        """`add_symbol`, saying why."""
+        result: AddResult = self._call("add_symbol_detailed", symbol, added_by)
+        return result
+
+    def add_adhoc_bar(
+        self, symbol: str, interval: str | Interval, bar: Bar | Mapping[str, Any], source: str = "scanner"
+    ) -> bool:
+        """Add one closed bar; an unknown symbol is provisioned. See SessionCoordinator.add_adhoc_bar."""
+        return self.add_adhoc_bar_detailed(symbol, interval, bar, source).accepted
+
+    def add_adhoc_bar_detailed(
+        self, symbol: str, interval: str | Interval, bar: Bar | Mapping[str, Any], source: str = "scanner"
+    ) -> AddResult:
+        """`add_adhoc_bar`, saying why."""
+        result: AddResult = self._call("add_adhoc_bar_detailed", symbol, interval, bar, source)
+        return result
+
+    def add_adhoc_indicator(
+        self, symbol: str, indicator_config: str | Mapping[str, Any] | IndicatorSpec, source: str = "scanner"
+    ) -> bool:
+        """Add one indicator; an unknown symbol is provisioned. See SessionCoordinator.add_adhoc_indicator."""
+        return self.add_adhoc_indicator_detailed(symbol, indicator_config, source).accepted
+
+    def add_adhoc_indicator_detailed(
+        self, symbol: str, indicator_config: str | Mapping[str, Any] | IndicatorSpec, source: str = "scanner"
+    ) -> AddResult:
+        """`add_adhoc_indicator`, saying why."""
+        result: AddResult = self._call("add_adhoc_indicator_detailed", symbol, indicator_config, source)
+        return result
+
+    def remove_symbol(self, symbol: str, by: str = "strategy") -> bool:
+        """End one symbol; False if it isn't in the session."""
+        return bool(self._call("remove_symbol", symbol, by))
+
+    def symbols(self) -> list[str]:
+        """Symbols in the session, sorted."""
+        return list(self._call("symbols"))
+
+    def snapshot(self, symbol: str) -> SymbolSessionData:
+        """A symbol's state: everything that has closed by session time."""
+        data: SymbolSessionData = self._call("snapshot", symbol)
+        return data
+
+    def snapshots(self) -> Iterator[SymbolSessionData]:
+        """All symbols' states, sorted by symbol, fetched a few at a time."""
+        symbols = self.symbols()
+        for start in range(0, len(symbols), _SNAPSHOTS_AT_ONCE):
+            yield from self._call("snapshots", symbols[start : start + _SNAPSHOTS_AT_ONCE])
+
+    def summary(self) -> SessionSummary:
+        """Step 0, drops and events of the session so far."""
+        summary: SessionSummary = self._call("summary")
+        return summary
+
+    def status(self) -> dict[str, Any]:
+        """Phase, session time, symbols, in JSON types."""
+        status: dict[str, Any] = self._call("status")
+        return status
+
+    def _call(self, method: str, *arguments: Any, **options: Any) -> Any:
+        return self._remote.call(method, *arguments, **options)
+
+
+class Session(AttachedSession):
+    """Sessions of one configuration, driven from here, one date after another.
+
+        with barray.Session("session.yaml") as session:
+            for day in session.dates:
+                session.begin(day)
+                session.advance_to("10:30")
+                session.add_symbol("TSLA")
+                session.advance_to()
+                session.end()
+                session.export()
+                session.teardown()
+
+    `config`: a path, a mapping, or a SessionConfig. Ray is started here on loopback, unless `config.ray.address` names
+    a running one or this process is connected already. Leaving the block ends everything, also after an error or
+    Ctrl-C. `progress` is called with the status, about ten times a second, while a call is waited for.
+    """
+
+    def __init__(
+        self,
+        config: str | Path | Mapping[str, Any] | SessionConfig,
+        *,
+        progress: Progress | None = None,
+        coordinator: type | None = None,
+    ) -> None:
+        self.config = _config(config)
+        section = self.config.session
+        self.calendar: TradingCalendar = calendar_for(
+            self.config.requirements,
+            section.calendar,
+            section.start,
+            section.end,
+            hours=section.hours,
+            extended=section.extended,
+        )
+        self.dates = self.calendar.between(section.start, section.end)
+        self._progress = progress
+        self._started_ray = False
+        self._open = False
+        self._coordinator = coordinator
+        super().__init__(runtime.Remote(None), self.config.name, self.calendar.timezone)
+
+    def open(self) -> Self:
+        """Connect to Ray and start the coordinator; `with` does it."""
+        if not runtime.is_connected():
+            self._started_ray = True
+            if self.config.ray.address is None:
+                runtime.start_ray(self.config.ray.num_cpus)
+            else:
+                runtime.join_ray(self.config.ray.address)
+        self._remote = runtime.new_coordinator(self.config, self.calendar, self._coordinator)
+        self._open = True
+        return self
+
+    def __enter__(self) -> Self:
+        try:
+            return self.open()
+        except BaseException:
+            self.close()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def begin(self, day: date | str | None = None) -> SessionSummary:
+        """Steps 0 to 3 for `day` (default: the next date); stand at its open. Dropped symbols are logged."""
+        day = date.fromisoformat(day) if isinstance(day, str) else day
+        summary: SessionSummary = self._call("begin", day)
+        for symbol, reasons in summary.dropped.items():
+            logger.warning("%s: dropped: %s", shorten(symbol), "; ".join(map(str, reasons)))
+        return summary
+
+    def advance_to(self, moment: str | time | datetime | int | None = None) -> int:
+        """Let the session run to `moment`: exchange time ("10:30"), an aware datetime, UTC ns, or None for the close.
+
+        Returns the session time reached, UTC ns.
+        """
+        return int(self._call("advance_to", self._ns(moment)))
+
+    def end(self) -> SessionSummary:
+        """No more time passes; everything stays readable until `teardown`."""
+        summary: SessionSummary = self._call("end")
+        return summary
+
+    def export(self, directory: str | Path | None = None, formats: Sequence[str] | None = None) -> list[Path]:
+        """Write the session as it stands, in the config's formats and directory unless others are given."""
+        return write_exports(
+            directory or self.config.export.directory,
+            self.config.name,
+            formats or self.config.export.formats,
+            self.summary(),
+            self.snapshots,
+        )
+
+    def teardown(self) -> date | None:
+        """End every symbol; nothing survives into the next session. Returns the next session's date."""
+        following: date | None = self._call("teardown")
+        return following
+
+    def close(self) -> None:
+        """End the session, whatever it is doing, and every process of it; and Ray, if it was started here."""
+        if self._open:
+            self._open = False
+            with suppress(Exception):  # the coordinator may be gone or hang; killing it ends its symbols too
+                self._remote.call("teardown", final=True, timeout_s=_TEARDOWN_S)
+            with suppress(Exception):
+                self._remote.kill()
+        if self._started_ray:
+            self._started_ray = False
+            runtime.leave_ray()
+
+    def _call(self, method: str, *arguments: Any, **options: Any) -> Any:
+        if not self._open:
+            raise BarrayError("the session is not open", mend='use it in a "with" block, or call open()')
+        if self._progress is None:
+            return super()._call(method, *arguments, **options)
+        reference = self._remote.submit(method, *arguments, **options)
+        while True:
+            with suppress(TimeoutError):
+                return self._remote.wait(reference, _POLL_S)
+            self._progress(self._remote.call("status"))
+
+    def _ns(self, moment: str | time | datetime | int | None) -> int | None:
+        if moment is None or isinstance(moment, int):
+            return moment
+        if isinstance(moment, datetime):
+            if moment.tzinfo is None:
+                raise ConfigError(
+                    f"{moment} has no time zone", mend='give an aware datetime, or exchange time as "10:30"'
+                )
+            return round(moment.timestamp()) * 1_000_000_000
+        try:
+            wall = time.fromisoformat(moment) if isinstance(moment, str) else moment
+        except ValueError:
+            raise ConfigError(f"{moment!r} is no time of day", mend='write exchange time as "10:30"') from None
+        return self.calendar.at(self.summary().session_date, wall)
+
+
+def attach(name: str | None = None, address: str = "auto") -> AttachedSession:
+    """The running session of that name (default: the only one), from another process than the one that drives it."""
+    if not runtime.is_connected():
+        runtime.join_ray(address)
+    found, remote = runtime.find_coordinator(name)
+    return AttachedSession(remote, found)
+
+
+def run(config: str | Path | Mapping[str, Any] | SessionConfig) -> list[Path]:
+    """Run every session date of a configuration from open to close; returns the files written."""
+    written: list[Path] = []
+    with Session(config) as session:
+        for day in session.dates:
+            session.begin(day)
+            session.advance_to()
+            session.end()
+            written += session.export()
+            session.teardown()
+    return written
+
+
+def _config(config: str | Path | Mapping[str, Any] | SessionConfig) -> SessionConfig:
+    if isinstance(config, SessionConfig):
+        return config
+    if isinstance(config, Mapping):
+        return parse_config(config).resolved(Path.cwd())
+    return read_config(config)

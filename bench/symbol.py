@@ -1,0 +1,120 @@
+"""One symbol in this process, no Ray: a year of minutes read, loaded, derived, judged, with and without indicators."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import tempfile
+from collections.abc import Callable, Sequence
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+from barray.sample_data import write_sample_data
+from bench.common import median_s, print_json_line
+from data_sources.layout import Layout
+from data_sources.parquet_source import ParquetSource
+from market.bars import Bars
+from market.commands import Advance, Load, TakeSnapshot
+from market.indicators import parse_indicator
+from market.interval import Interval
+from market.requirements import SessionContext, SymbolRequirements, calendar_for, session_context
+from market.symbol_session import SymbolSession
+
+SYMBOL, YEAR = "AAPL", 2024
+FIRST, LAST = date(YEAR, 1, 2), date(YEAR, 12, 31)
+LAYOUT = "{symbol}/{interval}/{year}.parquet"
+MINUTE = Interval.parse("1m")
+INTERVALS = tuple(map(Interval.parse, ("1m", "5m", "15m", "1h")))
+INDICATORS = (
+    "SMA(20)@1m", "EMA(12)@1m", "RSI(14)@1m", "MACD@1m", "SESSION_VWAP@1m",
+    "SMA(20)@5m", "RSI(14)@5m", "ATR(14)@5m", "BBANDS(20)@5m", "ADX(14)@5m",
+)  # fmt: skip
+
+
+def context_of_the_year() -> SessionContext:
+    """The last session of the year, with all others as its history."""
+    calendar = calendar_for(SymbolRequirements((MINUTE,)), "XNYS", FIRST, LAST)
+    days = calendar.between(FIRST, LAST)
+    needs = SymbolRequirements(INTERVALS, trailing_days=len(days) - 1)
+    return session_context(needs, calendar, days[-1])
+
+
+def session_work(
+    context: SessionContext, bars: Bars, source: ParquetSource, indicators: Sequence[str]
+) -> Callable[[], SymbolSession]:
+    """What is measured: load and derive, go on to the close, and take a snapshot, which measures quality."""
+    specs = tuple(map(parse_indicator, indicators))
+    load = Load(context, source, MINUTE, INTERVALS, specs, "config", context.open_ns)
+
+    def work() -> SymbolSession:
+        session = SymbolSession(SYMBOL)
+        session.apply(load, bars)
+        session.apply(Advance(context.close_ns))
+        session.apply(TakeSnapshot())
+        return session
+
+    return work
+
+
+def resident_bytes(*roots: object) -> int:
+    """Bytes of all arrays that can be reached from `roots`, each block of memory once however many views it has."""
+    blocks: dict[int, int] = {}
+    seen: set[int] = set()
+    waiting = list(roots)
+    while waiting:
+        item = waiting.pop()
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        if isinstance(item, np.ndarray):
+            while isinstance(item.base, np.ndarray):
+                item = item.base
+            blocks[item.__array_interface__["data"][0]] = item.nbytes
+        elif isinstance(item, dict):
+            waiting += item.values()
+        elif isinstance(item, list | tuple):
+            waiting += item
+        elif dataclasses.is_dataclass(item) or isinstance(item, SymbolSession):
+            waiting += vars(item).values()
+    return sum(blocks.values())
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m bench.symbol", description=__doc__)
+    parser.add_argument("--repeat", type=int, default=9, help="runs of each measurement; the median counts")
+    repeat = parser.parse_args().repeat
+    with tempfile.TemporaryDirectory() as root:
+        write_sample_data(Path(root), symbols=[SYMBOL], start=FIRST, end=LAST, layout=LAYOUT)
+        context = context_of_the_year()
+
+        def source() -> ParquetSource:
+            return ParquetSource(root, layout=Layout(LAYOUT))  # a new one lists and opens anew
+
+        def read() -> Bars:
+            return source().read_bars(SYMBOL, MINUTE, context.loaded)
+
+        bars = read()
+        plain = session_work(context, bars, source(), ())
+        full = session_work(context, bars, source(), INDICATORS)
+        count = len(bars)
+        print_json_line(
+            "symbol",
+            {
+                "bars": count,
+                "sessions": len(context.loaded),
+                "indicators": len(INDICATORS),
+                "bars_per_s": count / median_s(plain, repeat=repeat),
+                "bars_per_s_with_indicators": count / median_s(full, repeat=repeat),
+                "read_bars_per_s": count / median_s(read, repeat=repeat),
+                "bytes_per_bar": resident_bytes(plain()) / count,
+                "bytes_per_bar_with_indicators": resident_bytes(full()) / count,
+                "repeat": repeat,
+            },
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The session over all symbols: validate, plan, provision, load, run, end, teardown."""

@@ -1,0 +1,106 @@
+"""Reads a configuration from YAML and explains what is wrong with it."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from coordinator.config import SessionConfig
+from market.errors import ConfigError, shorten
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's idea of a scalar: ON, NO and TRUE are tickers, 10:30 is no number in base 60, keys stand once."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] not in ("bool", "int", "float")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _tag, _pattern, _first in (
+    ("bool", r"true|false", "tf"),
+    ("int", r"[-+]?(0|[1-9][0-9]*)", "-+0123456789"),
+    ("float", r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan", "-+.0123456789"),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})\\Z"), list(_first))
+
+
+def _mapping_once(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
+    for key, (key_node, _) in zip(keys, node.value, strict=True):
+        if keys.count(key) > 1:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", key_node.start_mark)
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:map", _mapping_once)
+
+
+def read_config(path: str | Path) -> SessionConfig:
+    """The configuration in a YAML file; relative paths in it are taken from its folder.
+
+    Raises ConfigError naming the file, each key at fault, its value and what would be right.
+    """
+    path = Path(path)
+    try:
+        data = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  # _Loader is a SafeLoader
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}", mend="check the path of the config") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text", mend="save it as UTF-8") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ConfigError(f"{path}{where}: {getattr(error, 'problem', None) or error}", mend="mend the YAML") from error
+    return parse_config(data, str(path)).resolved(path.parent)
+
+
+def parse_config(data: Any, where: str = "config") -> SessionConfig:
+    """The configuration in a mapping; `where` names it in errors. Paths stay as they are."""
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"{where}: holds no keys", mend="start from examples/session.yaml")
+    try:
+        return SessionConfig.model_validate(data)
+    except ValidationError as error:
+        lines = [_explain(dict(problem)) for problem in error.errors()]
+        listed = lines[0] if len(lines) == 1 else "".join(f"\n  {line}" for line in lines)
+        raise ConfigError(f"{where}: {listed}") from error
+
+
+def _explain(problem: dict[str, Any]) -> str:
+    location: tuple[int | str, ...] = problem["loc"]
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".") or "config"
+    if problem["type"] == "extra_forbidden":
+        known = list(_model_at(SessionConfig, location[:-1]).model_fields)
+        close = difflib.get_close_matches(str(location[-1]), known, 1)
+        hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
+        return f"{key}: unknown key; {hint}"
+    if problem["type"] == "missing":
+        return f"{key}: is missing"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    value = problem["input"]
+    shown = "" if isinstance(value, Mapping | BaseModel) else f" {shorten(repr(value), 60)}:"
+    return f"{key}:{shown} {message[:1].lower()}{message[1:]}"
+
+
+def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:
+    for part in location:
+        if isinstance(part, int) or part not in model.model_fields:
+            continue
+        model = _models_in(model.model_fields[part].annotation)
+    return model
+
+
+def _models_in(annotation: Any) -> type[BaseModel]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in get_args(annotation):
+        if inner is not type(None) and inner is not ...:
+            return _models_in(inner)
+    raise TypeError(f"no section in {annotation}")

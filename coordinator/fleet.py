@@ -1,0 +1,158 @@
+"""The symbols' processes: starting them, telling them things, bringing back the dead, ending them all."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ray.actor import ActorHandle
+
+from actors.handles import gather, kill, submit
+from actors.options import new_symbol_actor
+from actors.symbol_actor import SymbolActor
+from coordinator.config import ActorsSection
+from market.commands import Advance, Command, Failed, Rejected, Report, TakeSnapshot
+from market.errors import ActorFailed
+
+logger = logging.getLogger(__name__)
+_START_S = 2.0
+"""What Ray may take to start one more process, the machine being busy with the others."""
+IN_FLIGHT = 256
+"""Calls under way at once. More would only queue up in Ray."""
+
+
+@dataclass(eq=False)
+class _Slot:
+    """One process and the symbols in it. `restarts` counts how often it was brought back in this session."""
+
+    actor: ActorHandle[SymbolActor]
+    symbols: list[str]
+    restarts: int = 0
+
+
+@dataclass
+class _Log:
+    """What a symbol was told that made it what it is; replayed, it gives the same state again."""
+
+    commands: list[Command] = field(default_factory=list)
+    now: Advance | None = None
+
+    def record(self, command: Command) -> None:
+        if isinstance(command, Advance):
+            self.now = command
+        elif not isinstance(command, TakeSnapshot):
+            self.commands.append(command)
+
+    def replay(self) -> list[Command]:
+        return [*self.commands, self.now] if self.now else list(self.commands)
+
+
+class Fleet:
+    """Owns every symbol actor and every symbol's log. A symbol is in the fleet from `add` to `remove`.
+
+    Recovery is replay: a process that died or hangs is killed, started anew and told again what its symbols were told.
+    """
+
+    def __init__(self, settings: ActorsSection) -> None:
+        self._settings = settings
+        self._slots: dict[str, _Slot] = {}
+        self._logs: dict[str, _Log] = {}
+        self._idle: list[ActorHandle[SymbolActor]] = []
+
+    @property
+    def symbols(self) -> list[str]:
+        """Symbols that have a process, sorted."""
+        return sorted(self._slots)
+
+    @property
+    def processes(self) -> int:
+        """How many processes there are, idle ones included."""
+        return len(set(self._slots.values())) + len(self._idle)
+
+    async def add(self, symbols: Iterable[str]) -> None:
+        """Give each symbol a process, an idle one where there is one, and wait until all are up."""
+        new = [symbol for symbol in symbols if symbol not in self._slots]
+        for symbol in new:
+            actor = self._idle.pop() if self._idle else new_symbol_actor(self._settings.num_cpus)
+            self._slots[symbol] = _Slot(actor, [symbol])
+            self._logs[symbol] = _Log()
+        start_s = self._settings.call_timeout_s + _START_S * len(new)
+        await self._send({self._slots[symbol]: [] for symbol in new}, start_s)
+
+    async def execute(self, commands: Mapping[str, Command]) -> dict[str, Report]:
+        """Tell each symbol its command, all side by side; one report each, sorted by symbol. Nothing raises."""
+        by_slot: dict[_Slot, list[tuple[str, Command]]] = {}
+        for symbol in sorted(commands):
+            by_slot.setdefault(self._slots[symbol], []).append((symbol, commands[symbol]))
+        reports = await self._send(by_slot)
+        for symbol, command in commands.items():
+            if not isinstance(reports[symbol], Failed | Rejected):
+                self._logs[symbol].record(command)
+        return {symbol: reports[symbol] for symbol in sorted(commands)}
+
+    def remove(self, symbols: Collection[str]) -> None:
+        """End these symbols; a process with none left is killed."""
+        for symbol in symbols:
+            slot = self._slots.pop(symbol, None)
+            self._logs.pop(symbol, None)
+            if slot is None:
+                continue
+            slot.symbols.remove(symbol)
+            if not slot.symbols:
+                kill(slot.actor)
+
+    def release(self, keep: Collection[str]) -> None:
+        """End all symbols. Processes of those in `keep` stay, emptied, for the next session; all others are killed."""
+        for symbol in list(self._slots):
+            slot = self._slots[symbol]
+            if symbol in keep and slot.symbols == [symbol]:
+                slot.actor.forget.remote([symbol])
+                self._idle.append(slot.actor)
+                del self._slots[symbol], self._logs[symbol]
+        self.remove(list(self._slots))
+
+    def kill_all(self) -> None:
+        """End every process, idle ones too."""
+        self.remove(list(self._slots))
+        for actor in self._idle:
+            kill(actor)
+        self._idle.clear()
+
+    async def _send(
+        self, batches: Mapping[_Slot, Sequence[tuple[str, Command]]], timeout_s: float | None = None
+    ) -> dict[str, Report]:
+        timeout_s = timeout_s or self._settings.call_timeout_s
+        reports: dict[str, Report] = {}
+        pending = list(batches)
+        while pending:
+            now, pending = pending[:IN_FLIGHT], pending[IN_FLIGHT:]
+            answers = await gather([submit(slot.actor, batches[slot]) for slot in now], timeout_s)
+            for slot, answer in zip(now, answers, strict=True):
+                if isinstance(answer, Exception):
+                    answer = await self._bring_back(slot, batches[slot], answer)  # noqa: PLW2901
+                reports.update(zip((symbol for symbol, _ in batches[slot]), answer, strict=True))
+        return reports
+
+    async def _bring_back(
+        self, slot: _Slot, batch: Sequence[tuple[str, Command]], cause: Exception
+    ) -> Sequence[Report]:
+        """Start a slot's process again, replay its symbols' logs, and carry the interrupted batch out."""
+        listed = ", ".join(slot.symbols)
+        while slot.restarts < self._settings.max_restarts:
+            slot.restarts += 1
+            logger.warning("%s: process lost (%s); starting it again and replaying", listed, type(cause).__name__)
+            kill(slot.actor)
+            slot.actor = new_symbol_actor(self._settings.num_cpus)
+            replay = [(symbol, command) for symbol in slot.symbols for command in self._logs[symbol].replay()]
+            answer = (await gather([submit(slot.actor, [*replay, *batch])], self._settings.call_timeout_s))[0]
+            if not isinstance(answer, Exception):
+                return list(answer[len(replay) :])
+            cause = answer
+        kill(slot.actor)
+        error = ActorFailed(
+            f"its process was lost {slot.restarts + 1} times, at last by {type(cause).__name__}",
+            symbol=listed,
+            mend="look into Ray's logs for memory or crashes, or raise actors.max_restarts",
+        )
+        return [Failed(error) for _ in batch]

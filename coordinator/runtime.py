@@ -1,0 +1,145 @@
+"""Starting Ray or joining it, and finding the coordinator: all that the face needs of Ray."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from market.errors import BarrayError, ConfigError, SourceUnavailable
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
+
+    from coordinator.config import SessionConfig
+    from market.calendar import TradingCalendar
+
+
+def _prefer_loopback() -> None:
+    """Make a Ray started here bind to 127.0.0.1 alone, by its switch for laptops."""
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    from ray._private import ray_constants
+
+    # read from the environment when ray was imported, which may have been before us
+    ray_constants.ENABLE_RAY_CLUSTER = os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "1"
+
+
+def start_ray(num_cpus: int | None = None) -> None:
+    """Start Ray in this process, for this process: every listener on loopback, no dashboard, token authentication."""
+    _prefer_loopback()
+    import ray
+
+    ray.init(
+        num_cpus=num_cpus,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        configure_logging=True,
+    )
+    token = Path.home() / ".ray" / "auth_token"
+    with suppress(OSError):
+        token.chmod(0o600)  # Ray 2.60 leaves the token it makes readable by all
+
+
+def join_ray(address: str) -> None:
+    """Join a running Ray (`auto`: the one started on this machine by this user); SourceUnavailable if there is none."""
+    if address == "auto":
+        _prefer_loopback()
+        from ray._private.authentication import authentication_token_setup
+
+        # a Ray started by `start_ray` asks for this user's token; joining one does not look for it by itself
+        authentication_token_setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+    import ray
+
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise SourceUnavailable(
+            f"no Ray at {address}: {reason}", mend="start a session first, or give the address of the cluster"
+        ) from error
+
+
+def is_connected() -> bool:
+    """Whether this process has started or joined Ray already."""
+    ray = sys.modules.get("ray")
+    return ray is not None and bool(ray.is_initialized())
+
+
+def leave_ray() -> None:
+    """Leave Ray; one that this process started ends, with everything in it."""
+    import ray
+
+    ray.shutdown()
+
+
+@dataclass(frozen=True)
+class Remote:
+    """The coordinator, called as if it were here. Its errors arrive as they were raised there."""
+
+    actor: Any
+
+    def call(self, method: str, *arguments: Any, timeout_s: float | None = None, **options: Any) -> Any:
+        """Call a method and wait; TimeoutError after `timeout_s`, ActorFailed's kin if the coordinator is gone."""
+        return self.wait(self.submit(method, *arguments, **options), timeout_s)
+
+    def submit(self, method: str, *arguments: Any, **options: Any) -> ObjectRef[Any]:
+        """Call a method without waiting; see `wait`."""
+        reference: ObjectRef[Any] = getattr(self.actor, method).remote(*arguments, **options)
+        return reference
+
+    def wait(self, reference: ObjectRef[Any], timeout_s: float | None = None) -> Any:
+        """The result of a call."""
+        import ray
+        from ray.exceptions import ActorDiedError, GetTimeoutError, RayTaskError
+
+        try:
+            return ray.get(reference, timeout=timeout_s)
+        except GetTimeoutError:
+            raise TimeoutError(f"no answer from the coordinator within {timeout_s:g} s") from None
+        except ActorDiedError as error:
+            raise BarrayError(
+                "the coordinator is gone",
+                mend="the session has ended, or its process was killed",
+                code="coordinator_lost",
+            ) from error
+        except RayTaskError as error:
+            if isinstance(error.cause, BarrayError):
+                raise error.cause from None
+            raise
+
+    def kill(self) -> None:
+        """End the coordinator's process; the symbols' processes, which it owns, end with it."""
+        from actors.handles import kill
+
+        kill(self.actor)
+
+
+def new_coordinator(config: SessionConfig, calendar: TradingCalendar, kind: type | None = None) -> Remote:
+    """Start the coordinator of a session; ConfigError if one of that name runs on this Ray."""
+    from actors import options
+    from coordinator.session_coordinator import SessionCoordinator
+
+    if config.name in options.running_sessions():
+        raise ConfigError(
+            f"a session named {config.name!r} is running", mend="give this one another name, or attach to that one"
+        )
+    return Remote(options.new_coordinator(kind or SessionCoordinator, config.name, config, calendar))
+
+
+def find_coordinator(name: str | None) -> tuple[str, Remote]:
+    """The running session of that name (None: the only one), with its name; ConfigError if it can't be told."""
+    from actors import options
+
+    running = options.running_sessions()
+    if name is None and len(running) == 1:
+        name = running[0]
+    if name is None or name not in running:
+        listed = ", ".join(running) or "none"
+        wanted = f"no session {name!r} is running" if name else f"{len(running)} sessions are running"
+        raise ConfigError(wanted, mend=f"running: {listed}")
+    return name, Remote(options.find_coordinator(name))

@@ -1,0 +1,61 @@
+"""When the session stops to do something: scheduled actions and the cuts that they and the window make."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from coordinator.config import ScheduledAction
+from market.adhoc import parse_bar
+from market.bars import Bar
+from market.calendar import TradingCalendar
+from market.interval import Interval
+from market.requirements import SessionContext
+
+
+@dataclass(frozen=True)
+class DueAction:
+    """An action of the schedule on one session date: due once the clock reaches `at_ns` (UTC ns)."""
+
+    at_ns: int
+    action: ScheduledAction
+    bar: Bar | None = None
+
+
+def due_actions(
+    schedule: Iterable[ScheduledAction], calendar: TradingCalendar, context: SessionContext
+) -> list[DueAction]:
+    """The date's actions in order of time, those of one time in the order they are written.
+
+    What lies after the close (of a half day, say) is not due that day.
+    """
+    day = context.session_date
+    due = []
+    for action in schedule:
+        at_ns = calendar.at(day, action.at)
+        if action.day in (None, day) and at_ns <= context.close_ns:
+            due.append(DueAction(at_ns, action, _bar(action, calendar, context)))
+    return sorted(due, key=lambda entry: entry.at_ns)
+
+
+def _bar(action: ScheduledAction, calendar: TradingCalendar, context: SessionContext) -> Bar | None:
+    added = action.add_bar
+    if added is None:
+        return None
+    values = added.model_dump(include={"open", "high", "low", "close", "volume"})
+    if added.time is not None:
+        return Bar(calendar.at(context.session_date, added.time), **values)
+    return parse_bar({"timestamp": added.timestamp, **values})
+
+
+def windows(
+    now_ns: int, target_ns: int, context: SessionContext, window: Interval | None, moments: Collection[int]
+) -> list[int]:
+    """Ends of the windows from `now_ns` to `target_ns` (UTC ns; the last one is the target): at every multiple of
+    `window` after the open, and wherever something is due.
+    """
+    cuts = {moment for moment in moments if now_ns < moment < target_ns}
+    if window is not None and window.is_intraday:
+        first = context.open_ns + ((now_ns - context.open_ns) // window.ns + 1) * window.ns
+        cuts.update(range(first, target_ns, window.ns))
+    return [*sorted(cuts), target_ns] if target_ns > now_ns else []

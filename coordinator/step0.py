@@ -1,0 +1,73 @@
+"""Step 0: validates all symbols over the cluster, bounded work in flight, and drops those that fail."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from actors.handles import gather
+from actors.options import submit_validation
+from data_sources.data_manager import DataManager
+from market.errors import ValidationFailed, shorten
+from market.requirements import SessionContext, SymbolRequirements
+from market.validation import Reason, SymbolValidationResult
+
+_CHUNK = 64
+_START_S = 60.0
+"""What a task may take to get a worker, on top of its symbols' deadlines."""
+
+
+async def validate_all(
+    symbols: Sequence[str],
+    manager: DataManager,
+    requirements: SymbolRequirements,
+    context: SessionContext,
+    deadline_s: float,
+    *,
+    in_flight: int,
+    progress: Callable[[int], None] = lambda done: None,
+) -> dict[str, SymbolValidationResult]:
+    """Results of all symbols, in their order. At most `in_flight` tasks run at once; `progress` hears how many are."""
+    size = max(1, min(_CHUNK, -(-len(symbols) // max(in_flight, 1))))
+    chunks = [list(symbols[i : i + size]) for i in range(0, len(symbols), size)]
+    gate = asyncio.Semaphore(in_flight)
+    results: dict[str, SymbolValidationResult] = {}
+
+    async def one(chunk: list[str]) -> None:
+        async with gate:
+            call = submit_validation(chunk, manager, requirements, context, deadline_s)
+            answer = (await gather([call], _START_S + 2 * deadline_s))[0]
+        results.update(answer if isinstance(answer, dict) else _unanswered(chunk, answer))
+        progress(len(results))
+
+    await asyncio.gather(*(one(chunk) for chunk in chunks))
+    return {symbol: results[symbol] for symbol in symbols}
+
+
+def _unanswered(chunk: Sequence[str], error: Any) -> dict[str, SymbolValidationResult]:
+    reason = Reason("validation_lost", f"validation was lost: {type(error).__name__}", "look into Ray's logs")
+    return {s: SymbolValidationResult(s, reason=str(reason), reasons=(reason,)) for s in chunk}
+
+
+def require_enough(results: Mapping[str, SymbolValidationResult], *, per_symbol: bool) -> list[str]:
+    """The symbols that proceed, in order.
+
+    ValidationFailed, listing every reason, where none does; or where any does not and `per_symbol` is off.
+    """
+    passed = [symbol for symbol, result in results.items() if result.can_proceed]
+    if passed and (per_symbol or len(passed) == len(results)):
+        return passed
+    reasons = {symbol: result.reasons for symbol, result in results.items() if not result.can_proceed}
+    raise all_failed(reasons, len(results), per_symbol=per_symbol)
+
+
+def all_failed(reasons: Mapping[str, Sequence[Reason]], asked: int, *, per_symbol: bool) -> ValidationFailed:
+    """The error that ends a session, with every dropped symbol's reasons."""
+    listed = "".join(f"\n  {shorten(s) or ascii(s)}: {'; '.join(map(str, r))}" for s, r in reasons.items())
+    if per_symbol:
+        return ValidationFailed(f"none of {asked} symbols can be loaded:{listed}")
+    return ValidationFailed(
+        f"{len(reasons)} of {asked} symbols failed and validation.per_symbol is off:{listed}",
+        code="bulk_validation_failed",
+    )

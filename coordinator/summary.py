@@ -1,0 +1,61 @@
+"""What the coordinator says of a session as a whole, beside its symbols: for exports, status and reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from market.calendar import ExtendedHours
+from market.requirements import SymbolRequirements
+from market.symbol_data import AdhocConflict
+from market.validation import Reason, SymbolValidationResult
+
+
+@dataclass(frozen=True)
+class AddResult:
+    """What became of an addition. `conflicts`: adhoc bars that the source of record overruled in an upgrade."""
+
+    accepted: bool
+    reason: str = ""
+    validation: SymbolValidationResult | None = None
+    conflicts: tuple[AdhocConflict, ...] = ()
+
+
+@dataclass(frozen=True)
+class SessionEvent:
+    """Something done to the session from outside, or by its schedule, at session time `at_ns` (UTC nanoseconds).
+
+    `action`: add_symbol, add_bar, add_indicator, remove_symbol, or drop. `detail` holds JSON types.
+    """
+
+    at_ns: int
+    action: str
+    symbol: str
+    by: str
+    accepted: bool
+    reason: str = ""
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SessionSummary:
+    """One session date: what was required, what Step 0 found, who was dropped and why, what happened on the way.
+
+    `history_first`: label of the first session whose bars were loaded (the session date itself without history).
+    `step0` holds every symbol asked for, `dropped` the reasons of those that are not in the session. Sorted by symbol.
+    """
+
+    calendar: str
+    timezone: str
+    hours: str
+    extended_hours: ExtendedHours | None
+    session_date: date
+    history_first: date
+    open_ns: int
+    close_ns: int
+    now_ns: int
+    requirements: SymbolRequirements
+    step0: dict[str, SymbolValidationResult]
+    dropped: dict[str, tuple[Reason, ...]]
+    events: tuple[SessionEvent, ...]

@@ -1,0 +1,53 @@
+"""What a source of bars must answer, so that Step 0 and the symbols can use it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Protocol, runtime_checkable
+
+from market.bars import Bars
+from market.calendar import Sessions
+from market.interval import Interval
+from market.validation import Coverage, Reason
+
+
+@runtime_checkable
+class DataSource(Protocol):
+    """A source of bars. Picklable: it travels to Step 0 tasks and symbol actors, so it holds settings, not connections.
+
+    The four questions take many symbols at once, because a remote source answers a batch at the price of one. An answer
+    lists every symbol asked. Where the source can't be asked at all, a question raises SourceUnavailable, once for all.
+    """
+
+    @property
+    def name(self) -> str:
+        """Short name, unique in a config; stands in errors and lineage."""
+        ...
+
+    def has_symbols(self, symbols: Sequence[str], sessions: Sessions) -> Mapping[str, bool]:
+        """Does the source have anything of these symbols? `sessions` is where the session will look."""
+        ...
+
+    def available_intervals(self, symbols: Sequence[str], sessions: Sessions) -> Mapping[str, tuple[Interval, ...]]:
+        """Intervals held natively, finest first."""
+        ...
+
+    def historical_coverage(
+        self, symbols: Sequence[str], interval: Interval, days: Sequence[date]
+    ) -> Mapping[str, Coverage]:
+        """First and last day held, and which of `days` (session labels, sorted) are not."""
+        ...
+
+    def session_problems(
+        self, symbols: Sequence[str], interval: Interval, session: Sessions
+    ) -> Mapping[str, Reason | None]:
+        """Why bars of this one session can't be served, judged without reading them all; None where they can."""
+        ...
+
+    def read_bars(self, symbol: str, interval: Interval, sessions: Sessions) -> Bars:
+        """Bars of these consecutive sessions, oldest first, stamped with their start; more may come with them.
+
+        Raises NoDataError (nothing there), DataError (cannot be right), SourceUnavailable.
+        """
+        ...

@@ -1,0 +1,50 @@
+"""Session clocks. Everything that needs the time gets a clock; this is the one module that reads the wall clock."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+from market.bars import format_ns
+from market.errors import IllegalTransition
+
+
+class Clock(Protocol):
+    """Tells session time: UTC nanoseconds since 1970."""
+
+    def now_ns(self) -> int:
+        """The current session time."""
+        ...
+
+
+class SimulatedClock:
+    """Stands still until it is told to go on; never goes back."""
+
+    def __init__(self, start_ns: int) -> None:
+        self._now_ns = start_ns
+
+    def now_ns(self) -> int:
+        """The time last advanced to."""
+        return self._now_ns
+
+    def advance_to(self, to_ns: int) -> None:
+        """Go on to `to_ns`; IllegalTransition if that lies in the past."""
+        if to_ns < self._now_ns:
+            raise IllegalTransition(
+                f"the session clock stands at {format_ns(self._now_ns)} and cannot go back to {format_ns(to_ns)}",
+                mend="start the session again to see an earlier time",
+            )
+        self._now_ns = to_ns
+
+
+class WallClock:
+    """The real time."""
+
+    def now_ns(self) -> int:
+        """Real UTC time."""
+        return time.time_ns()
+
+
+def monotonic_s() -> float:
+    """Seconds from an arbitrary origin, for measuring how long work took and for deadlines."""
+    return time.monotonic()

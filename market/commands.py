@@ -1,0 +1,143 @@
+"""What a symbol can be told (imperative), what it answers (past tense). All frozen; a log of commands is its state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from market.bars import Bar, Bars
+from market.calendar import Sessions
+from market.indicators import IndicatorSpec
+from market.interval import Interval
+from market.requirements import SessionContext
+from market.symbol_data import AdhocConflict, Lineage, SymbolSessionData
+
+
+class BarReader(Protocol):
+    """Reads a symbol's bars where they lie. Travels to the symbol inside `Load`."""
+
+    @property
+    def name(self) -> str:
+        """Name of the source, for errors and lineage."""
+        ...
+
+    def read_bars(self, symbol: str, interval: Interval, sessions: Sessions) -> Bars:
+        """Bars of these sessions (more may come with them), stamped with their start.
+
+        Raises NoDataError, DataError, SourceUnavailable.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Provision:
+    """Begin as an adhoc symbol: minimal, nothing loaded. Does nothing where the symbol exists."""
+
+    context: SessionContext
+    reason: str
+    at_ns: int
+
+
+@dataclass(frozen=True)
+class Load:
+    """Become a full symbol: read history and session bars from `reader`, compute everything, stand at `at_ns`.
+
+    On an adhoc symbol this is the upgrade; on a full one it does nothing.
+    """
+
+    context: SessionContext
+    reader: BarReader
+    base_interval: Interval
+    intervals: tuple[Interval, ...]
+    indicators: tuple[IndicatorSpec, ...]
+    added_by: str
+    at_ns: int
+
+
+@dataclass(frozen=True)
+class Advance:
+    """Let everything that closes by `to_ns` become visible."""
+
+    to_ns: int
+
+
+@dataclass(frozen=True)
+class AddAdhocBar:
+    """Add a closed bar that nobody loaded; `source` names who adds it."""
+
+    interval: Interval
+    bar: Bar
+    source: str
+    at_ns: int
+
+
+@dataclass(frozen=True)
+class AddAdhocIndicator:
+    """Compute one more indicator, over the bars that the symbol has."""
+
+    spec: IndicatorSpec
+    source: str
+    at_ns: int
+
+
+@dataclass(frozen=True)
+class TakeSnapshot:
+    """Hand out the visible state."""
+
+
+Command = Provision | Load | Advance | AddAdhocBar | AddAdhocIndicator | TakeSnapshot
+
+
+@dataclass(frozen=True)
+class Provisioned:
+    """The symbol exists, adhoc; `new` is False where it did before."""
+
+    new: bool
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The symbol is full. `conflicts`: adhoc bars the source of record overruled; `new` False if it was full before."""
+
+    new: bool
+    lineage: Lineage
+    conflicts: tuple[AdhocConflict, ...] = ()
+
+
+@dataclass(frozen=True)
+class Advanced:
+    """The symbol stands at `now_ns`; `visible` counts the base bars of the session date that have closed."""
+
+    now_ns: int
+    visible: int
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """An adhoc addition was made."""
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """An adhoc addition was not made; nothing changed."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class SnapshotTaken:
+    """The visible state at the symbol's session time."""
+
+    data: SymbolSessionData
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The command could not be carried out: an error of ours as raised, or the traceback of an unexpected one."""
+
+    error: Exception
+
+
+Report = Provisioned | Loaded | Advanced | Accepted | Rejected | SnapshotTaken | Failed
+CommandLog = Sequence[Command]

@@ -1,0 +1,257 @@
+"""Indicators by TA-Lib's names and conventions, plus the session VWAP it lacks."""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from market.bars import COLUMNS, FloatArray
+from market.errors import ConfigError, shorten
+from market.interval import Interval
+from market.series import IntervalBars
+
+SESSION_VWAP = "SESSION_VWAP"
+_SHORTHAND = re.compile(r"(?P<name>\w+)\s*(?:\((?P<params>[^()]*)\))?\s*@\s*(?P<interval>\w+)")
+_CONVENTIONS = {
+    SESSION_VWAP: "typical price (high + low + close) / 3 weighted by volume, from the session open; NaN at volume 0",
+    "RSI": "Wilder smoothing, first value from the mean of the first `timeperiod` changes",
+    "ATR": "Wilder smoothing of the true range, first value a simple mean, the first bar's range left out",
+    "NATR": "Wilder ATR in per cent of the close",
+    "ADX": "Wilder smoothing of DX",
+    "EMA": "alpha 2 / (timeperiod + 1), seeded with the simple mean of the first `timeperiod` values",
+    "MACD": "EMAs seeded with simple means, both starting at the slow one's first value",
+    "BBANDS": "population standard deviation (ddof 0)",
+    "STDDEV": "population standard deviation (ddof 0)",
+    "STOCH": "slow %K and %D by the `matype`s given, simple means by default",
+    "STOCHRSI": "fast stochastic of Wilder RSI, %D a simple mean by default",
+    "OBV": "starts at the first bar's volume; depends on the first bar loaded",
+}
+
+
+@dataclass(frozen=True)
+class IndicatorSpec:
+    """An indicator with all its parameters, on one interval. Equal specs compute equal values.
+
+    `params` in TA-Lib's order, defaults filled in; `inputs` names the bar column of each series the function takes
+    where that is not TA-Lib's own choice. Made by `parse_indicator`.
+    """
+
+    name: str
+    interval: Interval
+    params: tuple[tuple[str, float], ...] = ()
+    inputs: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def key(self) -> str:
+        """`RSI(14)@5m`: the name it is found by everywhere; `parse_indicator` reads it back."""
+        values = [_shown(value) for _, value in self.params] + [f"{name}={column}" for name, column in self.inputs]
+        return f"{self.name}({','.join(values)})@{self.interval}" if values else f"{self.name}@{self.interval}"
+
+    @property
+    def convention(self) -> str:
+        """What the formula follows where conventions differ."""
+        text = _CONVENTIONS.get(self.name)
+        if self.name == SESSION_VWAP:
+            return str(text)
+        return f"TA-Lib {self.name}" + (f": {text}" if text else "")
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the series it gives, in order."""
+        return ("vwap",) if self.name == SESSION_VWAP else tuple(self._function().output_names)
+
+    @property
+    def lookback(self) -> int:
+        """Bars before the first value: bar number `lookback` (from 0) is the first that has one.
+
+        Enough bars is not the same as converged: recursive ones (EMA, RSI, ATR …) still depend on where they began,
+        which is why every symbol computes them over the same history.
+        """
+        return 0 if self.name == SESSION_VWAP else int(self._function().lookback)
+
+    def _function(self) -> Any:
+        from market.talib_light import Function
+
+        function = Function(self.name, **dict(self.params))
+        if self.inputs:
+            function.input_names = dict(self.inputs)
+        return function
+
+
+@dataclass(frozen=True, eq=False)
+class IndicatorData:
+    """Values of one indicator: float64 (n,) for each output name, aligned with the bars of its interval.
+
+    NaN for the first `spec.lookback` bars. Value i uses bars 0 to i only. Read-only.
+    """
+
+    spec: IndicatorSpec
+    values: dict[str, FloatArray]
+
+    def __post_init__(self) -> None:
+        for column in self.values.values():
+            column.flags.writeable = False
+
+    def take(self, rows: slice) -> IndicatorData:
+        """The chosen rows."""
+        return IndicatorData(self.spec, {name: column[rows] for name, column in self.values.items()})
+
+
+def parse_indicator(config: str | Mapping[str, Any] | IndicatorSpec) -> IndicatorSpec:
+    """Read `"RSI(14)@5m"`, `"MACD(fastperiod=5)@1m"`, or a mapping with `name`, `interval`, and `params` (or the
+    parameters beside them) and `inputs`. Raises ConfigError naming what is wrong and what would be right.
+    """
+    if isinstance(config, IndicatorSpec):
+        return config
+    if isinstance(config, str):
+        return _parse_shorthand(config)
+    if not isinstance(config, Mapping):
+        raise _bad(f"{config!r} is not an indicator", 'write "RSI(14)@5m", or a mapping with name, interval and params')
+    entries = dict(config)
+    name, interval = entries.pop("name", None), entries.pop("interval", None)
+    if not isinstance(name, str) or interval is None:
+        raise _bad(f"{dict(config)!r} lacks name or interval", "give both, such as name: RSI, interval: 5m")
+    inputs, params = entries.pop("inputs", None) or {}, entries.pop("params", None) or {}
+    if not isinstance(inputs, Mapping) or not isinstance(params, Mapping):
+        raise _bad(f"{name}: params and inputs are mappings", "write them as names and values, such as timeperiod: 14")
+    return _build(name, interval, [], {**params, **entries}, inputs)
+
+
+def _parse_shorthand(text: str) -> IndicatorSpec:
+    match = _SHORTHAND.fullmatch(text.strip())
+    if match is None:
+        raise _bad(
+            f"{shorten(text)!r} is not an indicator", 'write it as NAME(parameters)@interval, such as "RSI(14)@5m"'
+        )
+    positional: list[Any] = []
+    named: dict[str, Any] = {}
+    for part in filter(None, (part.strip() for part in (match["params"] or "").split(","))):
+        name, equals, value = part.partition("=")
+        if equals:
+            named[name.strip()] = value.strip()
+        else:
+            positional.append(part)
+    return _build(match["name"], match["interval"], positional, named, {})
+
+
+def _build(
+    name: str, interval: Any, positional: list[Any], named: Mapping[str, Any], inputs: Mapping[str, Any]
+) -> IndicatorSpec:
+    name = name.upper()
+    defaults, series = _signature(name)
+    if len(positional) > len(defaults):
+        raise _bad(f"{name} takes {len(defaults)} parameters, not {len(positional)}", f"they are: {_listed(defaults)}")
+    inputs = {**{key: named[key] for key in named if key in series}, **inputs}  # price=low stands among the parameters
+    given = dict(zip(defaults, positional, strict=False)) | {key: named[key] for key in named if key not in series}
+    for unknown in given.keys() - defaults.keys():
+        raise _bad(f"{name} has no parameter {shorten(str(unknown))!r}", f"its parameters are: {_listed(defaults)}")
+    params = tuple((key, _number(name, key, given.get(key, default), default)) for key, default in defaults.items())
+    columns = {**series, **inputs}
+    for key, column in columns.items():
+        if key not in series or column not in COLUMNS:
+            raise _bad(
+                f"{name} cannot take {key} from {column!r}",
+                f"its inputs are: {_listed(series)}; a column is one of {', '.join(COLUMNS)}",
+            )
+    changed = tuple((key, column) for key, column in columns.items() if column != series[key])
+    spec = IndicatorSpec(name, Interval.parse(interval), params, changed)
+    _check_runs(spec)
+    return spec
+
+
+@functools.cache
+def _signature(name: str) -> tuple[dict[str, float], dict[str, str]]:
+    """Parameters with their defaults, and the single-column inputs with the column TA-Lib takes by itself."""
+    if name == SESSION_VWAP:
+        return {}, {}
+    from market.talib_light import Function, get_functions
+
+    if name not in get_functions():
+        import difflib
+
+        close = difflib.get_close_matches(name, [*get_functions(), SESSION_VWAP], 3)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"use a TA-Lib function name or {SESSION_VWAP}"
+        raise _bad(f"{shorten(name)!r} is not an indicator", hint)
+    function = Function(name)
+    series = {key: column for key, column in function.input_names.items() if isinstance(column, str)}
+    return dict(function.parameters), series
+
+
+def _number(name: str, key: str, value: Any, default: float) -> float:
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        number = float(value)
+        if not math.isfinite(number) or (isinstance(default, int) and number != int(number)):
+            raise ValueError
+        return int(number) if isinstance(default, int) else number
+    except (TypeError, ValueError, OverflowError):
+        kind = "a whole number" if isinstance(default, int) else "a number"
+        raise _bad(f"{name}: {key} is {shorten(str(value))!r}", f"give {kind}, such as {default}") from None
+
+
+@functools.lru_cache(maxsize=4096)
+def _check_runs(spec: IndicatorSpec) -> None:
+    """Let TA-Lib judge the parameters' ranges, on a few bars."""
+    if spec.name == SESSION_VWAP:
+        return
+    ramp = np.arange(1.0, 9.0)
+    try:
+        if spec.lookback < 0:
+            raise ValueError("a parameter is out of range")
+        spec._function()(dict.fromkeys((*COLUMNS, "periods"), ramp))
+    except Exception as error:  # TA-Lib raises bare Exception
+        defaults, _ = _signature(spec.name)
+        raise _bad(f"{spec.key}: {error}", f"the defaults are: {_listed(defaults)}") from None
+
+
+def _shown(value: float) -> str:
+    return repr(int(value)) if value == int(value) else repr(value)
+
+
+def _listed(entries: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in entries.items()) or "none"
+
+
+def _bad(reason: str, mend: str) -> ConfigError:
+    return ConfigError(reason, mend=mend, code="bad_indicator")
+
+
+def compute(spec: IndicatorSpec, series: IntervalBars) -> IndicatorData:
+    """Values over the whole series; each uses only its own and earlier bars."""
+    if spec.name == SESSION_VWAP:
+        return IndicatorData(spec, {"vwap": _session_vwap(series)})
+    lookback = spec.lookback
+    if len(series) <= lookback:
+        return IndicatorData(spec, {name: np.full(len(series), np.nan) for name in spec.outputs})
+    columns = {name: getattr(series.bars, name) for name in COLUMNS}
+    result = spec._function()(columns)
+    arrays = result if isinstance(result, list) else [result]
+    values = {}
+    for name, array in zip(spec.outputs, arrays, strict=True):
+        column = array.astype(np.float64) if array.dtype != np.float64 else array
+        column[:lookback] = np.nan  # candlesticks and indexes are integers: 0 there, until warm
+        values[name] = column
+    return IndicatorData(spec, values)
+
+
+def _session_vwap(series: IntervalBars) -> FloatArray:
+    bars = series.bars
+    if not len(bars):
+        return np.empty(0)
+    first = np.flatnonzero(np.diff(series.session, prepend=-1))
+
+    def running(values: FloatArray) -> FloatArray:
+        """Cumulative sums that begin anew in every session, so that earlier ones leave no rounding behind."""
+        return np.concatenate([np.cumsum(part) for part in np.split(values, first[1:])])
+
+    traded = running(bars.volume)
+    paid = running((bars.high + bars.low + bars.close) / 3.0 * bars.volume)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(traded > 0, paid / traded, np.nan)

@@ -1,0 +1,200 @@
+"""Bars of one interval laid on the trading sessions, and coarser bars derived from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from market.bars import Bars, IntArray, check_order, check_values, format_ns
+from market.calendar import Sessions
+from market.errors import DataError
+from market.interval import Interval
+
+CountArray = NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class IntervalBars:
+    """Bars of one interval, oldest first, history and session in one series.
+
+    `end_ns` int64 (n,): when each bar closes and may be seen: start + interval, or the session close if that is
+    earlier; for 1d the session close, for 1w the last close of the week. `session` int32 (n,): position of the bar's
+    session in the sessions the series was laid on (of the week's first one for 1w). `expected` and `actual` int32 (n,):
+    base bars that the calendar expects inside the bar, and those present. `history`: number of leading bars that closed
+    before the session opened. `derived_from` is None for bars as the source gave them. All arrays are read-only.
+    """
+
+    interval: Interval
+    bars: Bars
+    end_ns: IntArray
+    session: CountArray
+    expected: CountArray
+    actual: CountArray
+    history: int
+    derived_from: Interval | None = None
+
+    def __post_init__(self) -> None:
+        for column in (self.end_ns, self.session, self.expected, self.actual):
+            column.flags.writeable = False
+
+    @property
+    def complete(self) -> NDArray[np.bool_]:
+        """Whether every expected base bar is in it: bool (n,)."""
+        return self.actual >= self.expected
+
+    def __len__(self) -> int:
+        return len(self.bars)
+
+    def closed_by(self, now_ns: int) -> int:
+        """How many leading bars have closed by `now_ns`."""
+        return int(np.searchsorted(self.end_ns, now_ns, side="right"))
+
+    def take(self, rows: slice) -> IntervalBars:
+        """The chosen rows (a slice with step 1)."""
+        start, stop, _ = rows.indices(len(self))
+        return IntervalBars(
+            self.interval,
+            self.bars.take(rows),
+            self.end_ns[rows],
+            self.session[rows],
+            self.expected[rows],
+            self.actual[rows],
+            min(max(self.history - start, 0), max(stop - start, 0)),
+            self.derived_from,
+        )
+
+
+def lay_on_sessions(
+    bars: Bars, interval: Interval, sessions: Sessions, session_row: int, *, symbol: str, source: str
+) -> IntervalBars:
+    """Keep the bars that lie in the sessions' hours and check them: stamps in order, on the grid, values sane.
+
+    Intraday bars outside the hours (pre-market in a regular session, midday break) are left out. A stamp that is not
+    open + k * interval raises DataError, as do unsorted or duplicate stamps and impossible values. Bars of 1d and 1w
+    carry the session open (of the week's first session) as their start; see `stamp_daily`.
+    """
+    check_order(bars.start_ns, symbol=symbol, interval=str(interval), source=source)
+    starts = bars.start_ns
+    row = (np.searchsorted(sessions.open_ns, starts, side="right") - 1).astype(np.int32)
+    at = np.maximum(row, 0)
+    inside = (row >= 0) & (starts < sessions.close_ns[at])
+    if interval.is_intraday:
+        inside &= (starts < sessions.break_start_ns[at]) | (starts + interval.ns > sessions.break_end_ns[at])
+    if not inside.all():
+        bars, at, starts = bars.take(inside), at[inside], starts[inside]
+    check_values(bars, symbol=symbol, interval=str(interval), source=source)
+    offset = starts - sessions.open_ns[at]
+    off_grid = offset % interval.ns if interval.is_intraday else offset
+    if off_grid.any():
+        stamp = format_ns(int(starts[int(np.argmax(off_grid != 0))]))
+        raise DataError(
+            f"the bar at {stamp} does not start a whole number of {interval} after the session open",
+            symbol=symbol,
+            interval=str(interval),
+            source=source,
+            mend="stamp bars with their start, or load a finer interval and let this one be derived",
+            code="off_grid",
+        )
+    if interval.unit == "w":
+        end_ns = sessions.close_ns[_last_of_week(sessions, at)]
+    elif interval.unit == "d":
+        end_ns = sessions.close_ns[at]
+    else:
+        end_ns = np.minimum(starts + interval.ns, sessions.close_ns[at])
+    ones = np.ones(len(bars), np.int32)
+    return IntervalBars(interval, bars, end_ns, at, ones, ones, _history(end_ns, sessions, session_row))
+
+
+def derive(base: IntervalBars, target: Interval, sessions: Sessions, session_row: int) -> IntervalBars:
+    """Bars of `target` from `base`: open of the first, close of the last, highest high, lowest low, summed volume.
+
+    Buckets are anchored to the session open and cut at the close; an empty bucket gives no bar. `base` holds bars as
+    the source gave them (not derived ones), so that `expected` and `actual` count base bars. Raises ValueError where
+    `target` doesn't derive from the base interval.
+    """
+    if not base.interval.derives(target):
+        raise ValueError(f"{target} does not derive from {base.interval}")
+    if target == base.interval:
+        return base
+    session = base.session
+    if target.is_intraday:
+        # the bucket's number, counted in base steps: small integers divide fast
+        step = (base.bars.start_ns - sessions.open_ns[session]) // base.interval.ns
+        bucket = step.astype(np.int32) // np.int32(target.ns // base.interval.ns)
+        new = (np.diff(bucket) != 0) | (np.diff(session) != 0)
+    else:
+        group = sessions.week[session] if target.unit == "w" else session
+        new = np.diff(group) != 0
+    first = np.concatenate((np.zeros(min(len(base), 1), np.intp), np.flatnonzero(new) + 1))
+    counts = np.diff(np.append(first, len(base))).astype(np.int32)
+    last = first + counts - 1
+    at = session[first]
+    if target.is_intraday:
+        start_ns = sessions.open_ns[at] + bucket[first].astype(np.int64) * target.ns
+        end_ns = np.minimum(start_ns + target.ns, sessions.close_ns[at])
+        expected = _slots(sessions, start_ns, end_ns, at, base.interval.ns)
+    else:
+        weekly = target.unit == "w"
+        from_row, to_row = (_first_of_week(sessions, at), _last_of_week(sessions, at)) if weekly else (at, at)
+        start_ns, end_ns = sessions.open_ns[from_row], sessions.close_ns[to_row]
+        total = np.concatenate(([0], np.cumsum(_slots_per_session(sessions, base.interval))))
+        expected, at = total[to_row + 1] - total[from_row], from_row.astype(np.int32)
+    source = base.bars
+    bars = Bars(
+        start_ns,
+        source.open[first],
+        np.maximum.reduceat(source.high, first) if len(first) else source.high[:0],
+        np.minimum.reduceat(source.low, first) if len(first) else source.low[:0],
+        source.close[last],
+        np.add.reduceat(source.volume, first) if len(first) else source.volume[:0],
+    )
+    history = _history(end_ns, sessions, session_row)
+    return IntervalBars(target, bars, end_ns, at, expected.astype(np.int32), counts, history, base.interval)
+
+
+def stamp_daily(start_ns: IntArray, interval: Interval, sessions: Sessions) -> IntArray:
+    """Move stamps of 1d or 1w bars, which vendors put at some midnight, to the session open that the bar starts with.
+
+    A midnight, in UTC or in whatever zone, belongs to the session (or the week) of the day that it begins; any other
+    stamp inside a session belongs to that. Stamps on days without a session stay as they are and are refused or left
+    out later.
+    """
+    half_day_ns = 43_200 * 1_000_000_000
+    last = len(sessions) - 1
+    inside = np.clip(np.searchsorted(sessions.open_ns, start_ns, side="right") - 1, 0, last)
+    in_session = (start_ns >= sessions.open_ns[inside]) & (start_ns < sessions.close_ns[inside])
+    rounded = np.where(start_ns % (2 * half_day_ns) == 0, start_ns, start_ns + half_day_ns)
+    in_session &= start_ns % (2 * half_day_ns) != 0  # US extended hours run past midnight UTC in winter
+    days = np.where(in_session, sessions.dates[inside], (rounded // (2 * half_day_ns)).astype("datetime64[D]"))
+    if interval.unit == "w":
+        weeks = (days.astype(np.int64) + 3) // 7
+        row = np.minimum(np.searchsorted(sessions.week, weeks), last)
+        return np.where(sessions.week[row] == weeks, sessions.open_ns[row], start_ns)
+    row = np.minimum(np.searchsorted(sessions.dates, days), last)
+    return np.where(sessions.dates[row] == days, sessions.open_ns[row], start_ns)
+
+
+def _history(end_ns: IntArray, sessions: Sessions, session_row: int) -> int:
+    return int(np.searchsorted(end_ns, sessions.open_ns[session_row], side="right"))
+
+
+def _slots(sessions: Sessions, start_ns: IntArray, end_ns: IntArray, at: CountArray, step_ns: int) -> IntArray:
+    rows = at.astype(np.intp)
+    return sessions.slots_before(end_ns, rows, step_ns) - sessions.slots_before(start_ns, rows, step_ns)
+
+
+def _slots_per_session(sessions: Sessions, interval: Interval) -> IntArray:
+    if not interval.is_intraday:
+        return np.ones(len(sessions), np.int64)
+    return sessions.slots_before(sessions.close_ns, slice(None), interval.ns)
+
+
+def _first_of_week(sessions: Sessions, rows: CountArray) -> NDArray[np.intp]:
+    found: NDArray[np.intp] = np.searchsorted(sessions.week, sessions.week[rows], side="left")
+    return found
+
+
+def _last_of_week(sessions: Sessions, rows: CountArray) -> NDArray[np.intp]:
+    return np.searchsorted(sessions.week, sessions.week[rows], side="right") - 1

@@ -1,0 +1,126 @@
+"""What a session knows of one symbol: bars, indicators, quality, and the metadata, all in one object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+from market.bars import Bar, format_ns
+from market.indicators import IndicatorData
+from market.interval import Interval
+from market.quality import Quality
+from market.series import IntervalBars
+
+ADDED_BY = ("config", "strategy", "scanner", "adhoc")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SymbolMetadata:
+    """How a symbol came into the session.
+
+    `added_at` is session time (aware, UTC): when the symbol was added or, after an upgrade, upgraded.
+    `provisioned_reason` says what auto-provisioned it: `bar_addition` or `indicator_addition`.
+    """
+
+    meets_session_config_requirements: bool = False
+    added_by: str = "config"
+    auto_provisioned: bool = False
+    added_at: datetime | None = None
+    added_mid_session: bool = False
+    provisioned_reason: str | None = None
+    upgraded_from_adhoc: bool = False
+
+    def metadata_dict(self) -> dict[str, Any]:
+        """The metadata as JSON types, in declaration order."""
+        return {
+            "meets_session_config_requirements": self.meets_session_config_requirements,
+            "added_by": self.added_by,
+            "auto_provisioned": self.auto_provisioned,
+            "added_at": self.added_at.strftime("%Y-%m-%dT%H:%M:%SZ") if self.added_at else None,
+            "added_mid_session": self.added_mid_session,
+            "provisioned_reason": self.provisioned_reason,
+            "upgraded_from_adhoc": self.upgraded_from_adhoc,
+        }
+
+
+def metadata_problems(meets: object, added_by: object, auto_provisioned: object, upgraded: object = False) -> list[str]:
+    """What in these flags contradicts the four states a symbol can be in; empty if nothing does.
+
+    | state | meets | added_by | auto_provisioned | upgraded_from_adhoc |
+    | from config | True | config | False | False |
+    | add_symbol | True | strategy, scanner | False | False |
+    | adhoc | False | adhoc | True | False |
+    | upgraded | True | strategy, scanner | False | True |
+    """
+    problems = [
+        f"{name} is {value!r}, not true or false"
+        for name, value in (
+            ("meets_session_config_requirements", meets),
+            ("auto_provisioned", auto_provisioned),
+            ("upgraded_from_adhoc", upgraded),
+        )
+        if not isinstance(value, bool)
+    ]
+    if added_by not in ADDED_BY:
+        problems.append(f"added_by is {added_by!r}, not one of {', '.join(ADDED_BY)}")
+    if problems:
+        return problems
+    if auto_provisioned == meets:
+        problems.append(f"auto_provisioned and meets_session_config_requirements are both {meets}: exactly one is true")
+    if (added_by == "adhoc") != auto_provisioned:
+        problems.append(f"added_by is {added_by} while auto_provisioned is {auto_provisioned}")
+    if upgraded and not meets:
+        problems.append("upgraded_from_adhoc is true while meets_session_config_requirements is false")
+    if upgraded and added_by not in ("strategy", "scanner"):
+        problems.append(f"upgraded_from_adhoc is true while added_by is {added_by}: an upgrade names its caller")
+    return problems
+
+
+@dataclass(frozen=True)
+class AdhocConflict:
+    """An adhoc bar that the source of record overruled on upgrade; `record` is None where the source has none."""
+
+    interval: Interval
+    adhoc: Bar
+    record: Bar | None
+
+    def __str__(self) -> str:
+        kept = "the source's bar is used" if self.record else "the source has no such bar, it was dropped"
+        return f"{self.interval} bar at {format_ns(self.adhoc.start_ns)} was added adhoc; {kept}"
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """Which source served which bars: starts of the first and last bar kept (UTC ns, None without bars), how many."""
+
+    source: str
+    interval: Interval
+    first_ns: int | None
+    last_ns: int | None
+    bars: int
+
+
+@dataclass(frozen=True, eq=False)
+class SymbolSessionData(SymbolMetadata):
+    """One symbol as of `now_ns` (session time, UTC ns): everything that has closed by then, nothing later.
+
+    `bars` by interval name: history and session in one series, finest first. `indicators` by key (`RSI(14)@5m`),
+    aligned with the bars of their interval. `quality` by interval, of the session date so far; `history_quality` of the
+    days before.
+    `adhoc_bars`: starts (UTC ns) of bars added by hand, by interval; `adhoc_indicators`: keys of indicators added so.
+    `base_interval` is None for an adhoc symbol, which nothing was loaded for.
+    """
+
+    symbol: str = field(kw_only=False)
+    session_date: date | None = None
+    now_ns: int = 0
+    base_interval: Interval | None = None
+    bars: dict[str, IntervalBars] = field(default_factory=dict)
+    indicators: dict[str, IndicatorData] = field(default_factory=dict)
+    quality: dict[str, Quality] = field(default_factory=dict)
+    history_quality: dict[str, Quality] = field(default_factory=dict)
+    adhoc_bars: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    adhoc_indicators: tuple[str, ...] = ()
+    conflicts: tuple[AdhocConflict, ...] = ()
+    lineage: Lineage | None = None

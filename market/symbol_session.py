@@ -1,0 +1,303 @@
+"""One symbol's session as a deterministic state machine: commands in, reports out. No clock, no I/O, no Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import Enum
+
+import numpy as np
+
+from market.adhoc import adhoc_series, place
+from market.bars import Bar, Bars, format_ns
+from market.commands import (
+    Accepted,
+    AddAdhocBar,
+    AddAdhocIndicator,
+    Advance,
+    Advanced,
+    Command,
+    Load,
+    Loaded,
+    Provision,
+    Provisioned,
+    Rejected,
+    Report,
+    SnapshotTaken,
+    TakeSnapshot,
+)
+from market.errors import DataError, IllegalTransition, NoDataError
+from market.indicators import IndicatorData, IndicatorSpec, compute
+from market.interval import Interval
+from market.quality import measure_quality
+from market.requirements import SessionContext
+from market.series import IntervalBars, derive, lay_on_sessions
+from market.symbol_data import AdhocConflict, Lineage, SymbolMetadata, SymbolSessionData
+
+
+class SymbolState(Enum):
+    """Where a symbol stands. EMPTY until the first command; nothing leads back."""
+
+    EMPTY = "empty"
+    ADHOC = "adhoc"
+    FULL = "full"
+
+
+_MOVES: Mapping[SymbolState, tuple[type, ...]] = {
+    SymbolState.EMPTY: (Provision, Load),
+    SymbolState.ADHOC: (Provision, Load, Advance, AddAdhocBar, AddAdhocIndicator, TakeSnapshot),
+    SymbolState.FULL: (Provision, Load, Advance, AddAdhocBar, AddAdhocIndicator, TakeSnapshot),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class _Record:
+    """What was loaded: the base bars as the source gave them, and what the config wants of them."""
+
+    base: IntervalBars
+    intervals: tuple[Interval, ...]
+    indicators: tuple[IndicatorSpec, ...]
+    lineage: Lineage
+
+
+class SymbolSession:
+    """Bars, indicators, quality and metadata of one symbol for one session date.
+
+    Everything is computed once over history and session as one series; what has closed by the symbol's time is visible.
+    The same commands give the same state, wherever and how often they are applied.
+    """
+
+    def __init__(self, symbol: str) -> None:
+        self.symbol = symbol
+        self.state = SymbolState.EMPTY
+        self._context: SessionContext
+        self._metadata = SymbolMetadata()
+        self._now_ns = 0
+        self._record: _Record | None = None
+        self._adhoc_bars: dict[Interval, dict[int, Bar]] = {}
+        self._adhoc_indicators: dict[str, IndicatorSpec] = {}
+        self._conflicts: tuple[AdhocConflict, ...] = ()
+        self._series: dict[Interval, IntervalBars] = {}
+        self._indicators: dict[str, IndicatorData] = {}
+
+    def apply(self, command: Command, bars: Bars | None = None) -> Report:
+        """Carry out one command. `bars` are what `Load.reader` gave, for `Load` only.
+
+        Raises IllegalTransition where the state has no move for it, DataError where bars can't be right, and then
+        changes nothing.
+        """
+        if not isinstance(command, _MOVES[self.state]):
+            raise IllegalTransition(
+                f"{type(command).__name__} means nothing to a symbol that is {self.state.value}", symbol=self.symbol
+            )
+        match command:
+            case Provision():
+                return self._provision(command)
+            case Load():
+                return self._load(command, bars if bars is not None else Bars.empty())
+            case Advance():
+                return self._advance(command.to_ns)
+            case AddAdhocBar():
+                return self._add_bar(command)
+            case AddAdhocIndicator():
+                return self._add_indicator(command)
+            case TakeSnapshot():
+                return SnapshotTaken(self.snapshot())
+
+    def needs_bars(self, command: Command) -> bool:
+        """Whether `command` is a load that will use bars, so that they have to be read first."""
+        return isinstance(command, Load) and self.state is not SymbolState.FULL
+
+    def _provision(self, command: Provision) -> Provisioned:
+        if self.state is not SymbolState.EMPTY:
+            return Provisioned(new=False)
+        self._context = command.context
+        self._now_ns = command.at_ns
+        self._metadata = SymbolMetadata(
+            added_by="adhoc",
+            auto_provisioned=True,
+            added_at=_utc(command.at_ns),
+            added_mid_session=command.at_ns > command.context.open_ns,
+            provisioned_reason=command.reason,
+        )
+        self.state = SymbolState.ADHOC
+        return Provisioned(new=True)
+
+    def _load(self, command: Load, bars: Bars) -> Loaded:
+        if self.state is SymbolState.FULL and self._record:
+            return Loaded(new=False, lineage=self._record.lineage)
+        context, interval, source = command.context, command.base_interval, command.reader.name
+        base = lay_on_sessions(bars, interval, context.sessions, context.row, symbol=self.symbol, source=source)
+        base = base.take(slice(*_within(base, context)))
+        if len(base) == base.history:
+            raise NoDataError(
+                f"no bars in the {context.hours} hours of {context.session_date}",
+                symbol=self.symbol,
+                interval=str(interval),
+                source=source,
+                mend="check the stamps in the source",
+                code="no_session_data",
+            )
+        stamps = base.bars.start_ns
+        first_ns, last_ns = (int(stamps[0]), int(stamps[-1])) if len(stamps) else (None, None)
+        lineage = Lineage(source, interval, first_ns, last_ns, len(stamps))
+        record = _Record(base, command.intervals, command.indicators, lineage)
+        upgraded = self.state is SymbolState.ADHOC
+        conflicts, kept = _overrule(self._adhoc_bars, record, context)
+        self._series, self._indicators = _compute(self.symbol, context, record, kept, self._adhoc_indicators)
+        self._context, self._record, self._adhoc_bars, self._conflicts = context, record, kept, conflicts
+        self._metadata = replace(
+            self._metadata,
+            meets_session_config_requirements=True,
+            added_by=command.added_by,
+            auto_provisioned=False,
+            added_at=_utc(command.at_ns),
+            added_mid_session=command.at_ns > context.open_ns,
+            upgraded_from_adhoc=upgraded,
+        )
+        self._now_ns = max(self._now_ns, command.at_ns)
+        self.state = SymbolState.FULL
+        return Loaded(new=True, lineage=record.lineage, conflicts=conflicts)
+
+    def _advance(self, to_ns: int) -> Advanced:
+        if to_ns < self._now_ns:
+            raise IllegalTransition(
+                f"stands at {format_ns(self._now_ns)} and cannot go back to {format_ns(to_ns)}", symbol=self.symbol
+            )
+        self._now_ns = to_ns
+        base = self._series.get(self._record.base.interval) if self._record else None
+        return Advanced(to_ns, max(base.closed_by(to_ns) - base.history, 0) if base else 0)
+
+    def _add_bar(self, command: AddAdhocBar) -> Accepted | Rejected:
+        interval, bar = command.interval, place(command.bar, command.interval, self._context)
+        base = self._record.base.interval if self._record else None
+        if base and base != interval and base.derives(interval):
+            return Rejected(f"{interval} of {self.symbol} is derived from {base}; add {base} bars instead")
+        present = self._series.get(interval)
+        if present is not None and bar.start_ns in present.bars.start_ns:
+            return Rejected(f"{self.symbol} {interval} already has a bar at {format_ns(bar.start_ns)}")
+        adhoc = {**self._adhoc_bars, interval: {**self._adhoc_bars.get(interval, {}), bar.start_ns: bar}}
+        try:
+            self._series, self._indicators = _compute(
+                self.symbol, self._context, self._record, adhoc, self._adhoc_indicators
+            )
+        except DataError as error:
+            return Rejected(str(error))
+        self._adhoc_bars = adhoc
+        return Accepted()
+
+    def _add_indicator(self, command: AddAdhocIndicator) -> Accepted | Rejected:
+        spec = command.spec
+        if spec.key in self._indicators:
+            return Rejected(f"{self.symbol} already has {spec.key}")
+        base = self._record.base.interval if self._record else None
+        if base and not base.derives(spec.interval) and spec.interval not in self._series:
+            return Rejected(f"{self.symbol} has no {spec.interval} bars, and they cannot be derived from {base}")
+        added = {**self._adhoc_indicators, spec.key: spec}
+        self._series, self._indicators = _compute(self.symbol, self._context, self._record, self._adhoc_bars, added)
+        self._adhoc_indicators = added
+        return Accepted()
+
+    def snapshot(self) -> SymbolSessionData:
+        """The visible state: only what has closed by the symbol's time. Arrays are shared and read-only."""
+        now, context = self._now_ns, self._context
+        rows = {interval: slice(0, series.closed_by(now)) for interval, series in self._series.items()}
+        bars = {str(interval): series.take(rows[interval]) for interval, series in sorted(self._series.items())}
+        past, today = range(context.history_row, context.row), range(context.row, context.row + 1)
+        starts = {interval: bars[str(interval)].bars.start_ns for interval in rows}
+        return SymbolSessionData(
+            self.symbol,
+            **self._metadata.__dict__,
+            session_date=context.session_date,
+            now_ns=now,
+            base_interval=self._record.base.interval if self._record else None,
+            bars=bars,
+            indicators={key: data.take(rows[data.spec.interval]) for key, data in self._indicators.items()},
+            quality={
+                str(interval): measure_quality(starts[interval], interval, context.sessions, today, now)
+                for interval in sorted(rows)
+            },
+            history_quality={
+                str(interval): measure_quality(starts[interval], interval, context.sessions, past, context.open_ns)
+                for interval in sorted(rows)
+            }
+            if self._record
+            else {},
+            adhoc_bars={
+                str(interval): tuple(sorted(added)) for interval, added in sorted(self._adhoc_bars.items()) if added
+            },
+            adhoc_indicators=tuple(self._adhoc_indicators),
+            conflicts=self._conflicts,
+            lineage=self._record.lineage if self._record else None,
+        )
+
+
+def _within(base: IntervalBars, context: SessionContext) -> tuple[int, int]:
+    """Rows of the bars in the sessions that are to be loaded; a source may give more."""
+    if base.interval.unit == "w":
+        week = context.sessions.week
+        first = int(np.searchsorted(week, week[context.history_row]))
+    else:
+        first = context.history_row
+    low, high = np.searchsorted(base.session, (first, context.row + 1))
+    return int(low), int(high)
+
+
+def _overrule(
+    adhoc: Mapping[Interval, Mapping[int, Bar]], record: _Record, context: SessionContext
+) -> tuple[tuple[AdhocConflict, ...], dict[Interval, dict[int, Bar]]]:
+    """Where the source of record serves an interval its bars win: the conflicts, and the adhoc bars that stay."""
+    conflicts: list[AdhocConflict] = []
+    kept: dict[Interval, dict[int, Bar]] = {}
+    for interval, added in sorted(adhoc.items()):
+        if not record.base.interval.derives(interval):
+            kept[interval] = dict(added)
+            continue
+        series = derive(record.base, interval, context.sessions, context.row).bars
+        for start_ns, bar in sorted(added.items()):
+            row = int(np.searchsorted(series.start_ns, start_ns))
+            known = series[row] if row < len(series) and series.start_ns[row] == start_ns else None
+            if known != bar:
+                conflicts.append(AdhocConflict(interval, bar, known))
+    return tuple(conflicts), kept
+
+
+def _compute(
+    symbol: str,
+    context: SessionContext,
+    record: _Record | None,
+    adhoc: Mapping[Interval, Mapping[int, Bar]],
+    adhoc_indicators: Mapping[str, IndicatorSpec],
+) -> tuple[dict[Interval, IntervalBars], dict[str, IndicatorData]]:
+    """All series and indicators, over history and the whole session; causal, so a prefix is what was known then."""
+    series = {
+        interval: adhoc_series(symbol, interval, list(added.values()), context) for interval, added in adhoc.items()
+    }
+    specs = {**({spec.key: spec for spec in record.indicators} if record else {}), **adhoc_indicators}
+    if record:
+        base = record.base
+        if base.interval in series:
+            base = _merge(base, series[base.interval], context, symbol)
+        series[base.interval] = base
+        for interval in (*record.intervals, *(spec.interval for spec in specs.values())):
+            if interval not in series and base.interval.derives(interval):
+                series[interval] = derive(base, interval, context.sessions, context.row)
+    empty = Bars.empty()
+    for spec in specs.values():
+        if spec.interval not in series:
+            series[spec.interval] = lay_on_sessions(
+                empty, spec.interval, context.sessions, context.row, symbol=symbol, source="adhoc"
+            )
+    return series, {key: compute(spec, series[spec.interval]) for key, spec in specs.items()}
+
+
+def _merge(base: IntervalBars, added: IntervalBars, context: SessionContext, symbol: str) -> IntervalBars:
+    """Base bars with the adhoc ones that fill their gaps."""
+    both = Bars.concat([base.bars, added.bars])
+    ordered = both.take(np.argsort(both.start_ns, kind="stable"))
+    return lay_on_sessions(ordered, base.interval, context.sessions, context.row, symbol=symbol, source="adhoc")
+
+
+def _utc(stamp_ns: int) -> datetime:
+    return datetime.fromtimestamp(stamp_ns / 1_000_000_000, UTC)

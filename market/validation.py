@@ -1,0 +1,237 @@
+"""Step 0: may this symbol be loaded as the config requires? Five checks over what the sources answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from market.errors import shorten
+from market.interval import Interval, best_base, unserved
+from market.requirements import SessionContext, SymbolRequirements
+from market.symbol_name import symbol_problem
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a check failed: a code for programs, a sentence for people, and what would mend it."""
+
+    code: str
+    message: str
+    mend: str = ""
+    source: str | None = None
+
+    def __str__(self) -> str:
+        where = f"[{self.source}] " if self.source else ""
+        return f"{where}{self.message}" + (f"; {self.mend}" if self.mend else "")
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """History a source has: dates of its first and last session with data, and those of the asked days it lacks."""
+
+    first: date | None
+    last: date | None
+    missing: tuple[date, ...] = ()
+
+
+@dataclass(frozen=True)
+class SourceAnswers:
+    """All that one source said of one symbol, asked in the order of the fields; None where asking made no sense.
+
+    `problem`: the source could not be asked (unreachable, deadline). `session_problem`: why the session date can't be
+    served; None if it can. `elapsed_s`: how long the answers took, shared with the symbols asked in the same call.
+    """
+
+    source: str
+    problem: Reason | None = None
+    has_symbol: bool = False
+    intervals: tuple[Interval, ...] = ()
+    coverage: Coverage | None = None
+    session_problem: Reason | None = None
+    elapsed_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class SymbolValidationResult:
+    """Outcome of Step 0 for one symbol.
+
+    `reasons`: everything found wrong, of every source asked, where the symbol can't proceed; else what made sources of
+    higher priority be passed over. `sources_asked` in priority order. `elapsed_s` is measured: it stays out of dumps.
+    """
+
+    symbol: str
+    can_proceed: bool = False
+    reason: str = ""
+    data_source_available: bool = False
+    data_source: str | None = None
+    intervals_supported: tuple[str, ...] = ()
+    base_interval: Interval | None = None
+    has_historical_data: bool = False
+    historical_date_range: tuple[date, date] | None = None
+    has_session_data: bool = False
+    meets_config_requirements: bool = False
+    reasons: tuple[Reason, ...] = ()
+    sources_asked: tuple[str, ...] = ()
+    elapsed_s: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON types, without the measured time: the same session gives the same bytes."""
+        dates = self.historical_date_range
+        return {
+            "can_proceed": self.can_proceed,
+            "reason": self.reason,
+            "data_source": self.data_source,
+            "intervals_supported": list(self.intervals_supported),
+            "base_interval": str(self.base_interval) if self.base_interval else None,
+            "has_historical_data": self.has_historical_data,
+            "historical_date_range": [day.isoformat() for day in dates] if dates else None,
+            "has_session_data": self.has_session_data,
+            "meets_config_requirements": self.meets_config_requirements,
+            "sources_asked": list(self.sources_asked),
+            "reasons": [
+                {"code": r.code, "message": r.message, "mend": r.mend, "source": r.source} for r in self.reasons
+            ],
+        }
+
+
+@dataclass(frozen=True)
+class IntervalCompatibility:
+    """Whether available intervals serve the required ones. True in a condition if they do."""
+
+    base: Interval | None
+    unserved: tuple[Interval, ...]
+
+    def __bool__(self) -> bool:
+        return self.base is not None
+
+
+def check_data_source_for_symbol(symbol: str, answers: SourceAnswers) -> list[Reason]:
+    """Check 1: the source can be asked and has the symbol."""
+    if answers.problem:
+        return [answers.problem]
+    if not answers.has_symbol:
+        return [
+            Reason(
+                "no_data_source",
+                f"has no data for {shorten(symbol)}",
+                "check the symbol, or add its data",
+                answers.source,
+            )
+        ]
+    return []
+
+
+def validate_interval_compatibility(
+    required: Iterable[Interval], available: Iterable[Interval]
+) -> IntervalCompatibility:
+    """Can the available intervals serve all required ones from one base? Never coarse to fine, never a non-divisor."""
+    wanted, offered = tuple(required), tuple(available)
+    base = best_base(wanted, offered)
+    return IntervalCompatibility(base, () if base else unserved(wanted, offered) or tuple(sorted(set(wanted))))
+
+
+def check_available_intervals(answers: SourceAnswers, requirements: SymbolRequirements) -> list[Reason]:
+    """Check 2: the source's intervals serve those required, natively or by derivation."""
+    compatibility = validate_interval_compatibility(requirements.all_intervals, answers.intervals)
+    if compatibility:
+        return []
+    offered = ", ".join(map(str, answers.intervals)) or "none"
+    wanted = ", ".join(map(str, compatibility.unserved))
+    return [
+        Reason("interval_unavailable", f"{wanted} cannot be built from {offered}", "provide finer bars", answers.source)
+    ]
+
+
+def check_historical_data_availability(
+    answers: SourceAnswers, requirements: SymbolRequirements, days: Sequence[date]
+) -> list[Reason]:
+    """Check 3: the trailing `days` are there, but for as many as the config lets be missing."""
+    if not days:
+        return []
+    coverage = answers.coverage
+    empty = coverage is None or coverage.first is None
+    missing = days if coverage is None or empty else coverage.missing
+    if len(missing) <= requirements.max_missing_days:
+        return []
+    if empty:
+        message = f"has no history; {len(days)} sessions from {days[0]} to {days[-1]} are needed"
+    else:
+        listed = ", ".join(map(str, missing[:5])) + (" …" if len(missing) > 5 else "")
+        message = f"lacks {len(missing)} of the {len(days)} trailing sessions ({listed})"
+    mend = "add the data, ask for fewer history.trailing_days, or allow history.max_missing_days"
+    return [Reason("no_history", message, mend, answers.source)]
+
+
+def check_session_data(answers: SourceAnswers) -> list[Reason]:
+    """Check 4: the source has data for the session's own date."""
+    return [answers.session_problem] if answers.session_problem else []
+
+
+def validate_symbol(
+    symbol: str, requirements: SymbolRequirements, context: SessionContext, asked: Sequence[SourceAnswers]
+) -> SymbolValidationResult:
+    """All five checks over the answers of the sources asked so far, by priority; the first that passes all is used."""
+    names = tuple(answers.source for answers in asked)
+    elapsed_s = sum(answers.elapsed_s for answers in asked)
+    if problem := symbol_problem(symbol):
+        reason = Reason("bad_symbol", problem, "correct the symbol in the config")
+        return SymbolValidationResult(symbol, reason=str(reason), reasons=(reason,))
+    found: list[Reason] = []
+    best: SourceAnswers | None = None
+    for answers in asked:
+        reasons = failures(symbol, requirements, context, answers)
+        if not reasons:
+            return _result(symbol, requirements, context, answers, tuple(found), names, elapsed_s, passed=True)
+        found += reasons
+        if best is None and answers.has_symbol:
+            best = answers
+    if not asked:
+        found = [Reason("no_data_source", "no source is configured", "add one under sources")]
+    return _result(
+        symbol, requirements, context, best or SourceAnswers(""), tuple(found), names, elapsed_s, passed=False
+    )
+
+
+def failures(
+    symbol: str, requirements: SymbolRequirements, context: SessionContext, answers: SourceAnswers
+) -> list[Reason]:
+    """Every reason why this source can't serve the symbol; empty (check 5) where it meets all config requirements."""
+    return check_data_source_for_symbol(symbol, answers) or [
+        *check_available_intervals(answers, requirements),
+        *check_historical_data_availability(answers, requirements, context.history_dates),
+        *check_session_data(answers),
+    ]
+
+
+def _result(
+    symbol: str,
+    requirements: SymbolRequirements,
+    context: SessionContext,
+    answers: SourceAnswers,
+    reasons: tuple[Reason, ...],
+    asked: tuple[str, ...],
+    elapsed_s: float,
+    *,
+    passed: bool,
+) -> SymbolValidationResult:
+    coverage = answers.coverage
+    dates = (coverage.first, coverage.last) if coverage and coverage.first and coverage.last else None
+    missing = check_historical_data_availability(answers, requirements, context.history_dates)
+    return SymbolValidationResult(
+        symbol,
+        can_proceed=passed,
+        reason="" if passed else "; ".join(map(str, reasons)),
+        data_source_available=answers.has_symbol,
+        data_source=answers.source if answers.has_symbol else None,
+        intervals_supported=tuple(map(str, answers.intervals)),
+        base_interval=best_base(requirements.all_intervals, answers.intervals),
+        has_historical_data=answers.has_symbol and not missing,
+        historical_date_range=dates,
+        has_session_data=answers.has_symbol and answers.session_problem is None,
+        meets_config_requirements=passed,
+        reasons=reasons,
+        sources_asked=asked,
+        elapsed_s=elapsed_s,
+    )

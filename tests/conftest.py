@@ -1,0 +1,37 @@
+"""Shared fixtures: one Ray for each module that wants it, one sample universe for all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+os.environ["RAY_AUTH_MODE"] = "token"  # explicit, whatever the machine's default; read when Ray's library is loaded
+os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+
+FIRST, LAST = date(2024, 6, 24), date(2024, 7, 3)
+GOOD = ("AAPL", "MSFT", "NVDA", "SPY", "TSLA", "AMZN")
+BROKEN = {"GME": "no_history", "NFLX": "nan", "AMD": "truncated"}
+
+
+@pytest.fixture(scope="session")
+def universe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Minutes of GOOD symbols from FIRST to LAST (2024-07-03 is a half day), and of BROKEN ones, spoilt on LAST."""
+    from barray.sample_data import write_sample_data
+
+    root = tmp_path_factory.mktemp("universe")
+    write_sample_data(root, symbols=[*GOOD, *BROKEN], start=FIRST, end=LAST, broken=BROKEN)
+    return root
+
+
+@pytest.fixture(scope="module")
+def ray_here() -> Iterator[None]:
+    """A Ray with 2 CPUs on loopback, for the module."""
+    from coordinator import runtime
+
+    runtime.start_ray(num_cpus=2)
+    yield
+    runtime.leave_ray()

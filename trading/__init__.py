@@ -1,0 +1,1 @@
+"""Strategies, orders and fills, accounts: pure, no Ray and no I/O."""
