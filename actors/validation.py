@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from queue import Empty, SimpleQueue
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from data_sources.data_manager import DataManager
 from market.clock import monotonic_s
@@ -45,9 +46,17 @@ def validate_chunk(
 
 def _within(deadline_s: float, calls: Sequence[Callable[[], T]]) -> list[T | None]:
     """Results of the calls, each in a thread; None for one not done in time, whose thread is left behind (a daemon)."""
-    done: SimpleQueue[tuple[int, T]] = SimpleQueue()
+    done: SimpleQueue[tuple[int, Callable[[], T]]] = SimpleQueue()
+
+    def work(index: int, call: Callable[[], T]) -> None:
+        try:
+            result = call()
+        except Exception as error:
+            done.put((index, partial(_raise, error)))
+        else:
+            done.put((index, lambda: result))
+
     for index, call in enumerate(calls):
-        work: Callable[[int, Callable[[], T]], None] = lambda i, c: done.put((i, c()))  # noqa: E731
         threading.Thread(target=work, args=(index, call), daemon=True).start()
     results: list[T | None] = [None] * len(calls)
     end_s = monotonic_s() + deadline_s
@@ -56,8 +65,12 @@ def _within(deadline_s: float, calls: Sequence[Callable[[], T]]) -> list[T | Non
             index, result = done.get(timeout=max(end_s - monotonic_s(), 0))
         except Empty:
             break
-        results[index] = result
+        results[index] = result()
     return results
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error
 
 
 def _late(symbol: str, manager: DataManager, deadline_s: float) -> SymbolValidationResult:

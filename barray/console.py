@@ -34,6 +34,8 @@ def reporting(command: Callable[P, None]) -> Callable[P, None]:
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
+        except typer.Exit:
+            raise
         except KeyboardInterrupt:
             fail("interrupted; everything was ended")
             raise typer.Exit(INTERRUPTED) from None

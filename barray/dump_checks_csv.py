@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,42 +11,22 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
+import pyarrow.compute
 from numpy.typing import NDArray
 
 from barray.dump_checks_schema import bad_stamps, parse_stamps
-from barray.dump_checks_session import check_sorted
-from barray.dump_reader import UnreadableDump
+from barray.dump_csv_reader import SymbolColumns, read_csv
 from barray.export_csv import METADATA_COLUMNS, quality_so_far
-from barray.violations import Findings, Violation
+from barray.violations import Findings
 from market.bars import COLUMNS, Bar, FloatArray, IntArray, format_ns, value_problem
 from market.calendar import Sessions, load_calendar
 from market.errors import BarrayError
-from market.indicators import parse_indicator
 from market.interval import Interval
 from market.symbol_data import metadata_problems
-from market.symbol_name import symbol_problem
 
 _STEPS = tuple(
     Interval.parse(text) for text in ("1m", "5m", "1s", "10s", "30s", "2m", "15m", "30m", "1h", "2h", "4h", "1d")
 )
-
-
-@dataclass(frozen=True)
-class _Columns:
-    """Where a symbol's columns stand in the file; `indicators` from `first + 5` to before `quality`."""
-
-    symbol: str
-    first: int
-    last: int
-
-    @property
-    def indicators(self) -> range:
-        return range(self.first + len(COLUMNS), self.quality)
-
-    @property
-    def quality(self) -> int:
-        return self.last - len(METADATA_COLUMNS) - 1
 
 
 @dataclass(frozen=True)
@@ -64,6 +43,10 @@ class _Sheet:
         """Place of a cell: the column and the line of the file (the header is line 1)."""
         return lambda row: f"{self.names[column]}[line {row + 2}]"
 
+    def empty(self, column: int) -> NDArray[np.bool_]:
+        """Mask (n,) of the rows in which a cell says nothing."""
+        return np.asarray(pa.compute.equal(self.cells[column], ""))
+
     def text(self, column: int) -> Callable[[int], str]:
         """What a cell says."""
         return lambda row: str(self.cells[column][row])
@@ -71,9 +54,7 @@ class _Sheet:
 
 def check_csv(path: Path, calendar: str, hours: str, out: Findings) -> None:
     """Add everything wrong with the CSV to `out`; UnreadableDump where it is no table at all."""
-    names = _header(path)
-    layout = _layout(names, out)
-    cells = _cells(path, len(names), out)
+    names, layout, cells = read_csv(path, out)
     if len(out) or not len(cells[0]):
         return
     texts = cells[0].to_pylist()
@@ -96,99 +77,6 @@ def check_csv(path: Path, calendar: str, hours: str, out: Findings) -> None:
     out.rows(
         ~used, sheet.place(0), "empty_row", lambda row: texts[row], lambda _: "a row in which some symbol has a bar"
     )
-
-
-def _header(path: Path) -> list[str]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            header = next(csv.reader(file), None)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UnreadableDump(Violation("file", "unreadable", str(error), "a readable CSV file")) from error
-    if not header:
-        raise UnreadableDump(Violation("line 1", "not_csv", "an empty file", "a header"))
-    return header
-
-
-def _layout(names: list[str], out: Findings) -> list[_Columns]:
-    """The blocks of columns; the first column that doesn't fit is named, and ends the reading."""
-    if names[0] != "timestamp":
-        out.add("line 1, column 1", "header", names[0], "timestamp")
-        return []
-    blocks: list[_Columns] = []
-    at = 1
-    while at < len(names):
-        symbol = names[at].removesuffix("_open")
-        last = _block_end(names, at, symbol, out)
-        if last is None:
-            return blocks
-        blocks.append(_Columns(symbol, at, last))
-        at = last
-    check_sorted([block.symbol for block in blocks], "line 1", out)
-    for block in blocks:
-        if problem := symbol_problem(block.symbol):
-            out.add(f"line 1, column {block.first + 1}", "bad_symbol", block.symbol, problem)
-        for column in block.indicators:
-            _check_key(names[column].removeprefix(f"{block.symbol}_"), column, out)
-    return blocks
-
-
-def _block_end(names: list[str], at: int, symbol: str, out: Findings) -> int | None:
-    wanted = [f"{symbol}_{name}" for name in COLUMNS]
-    end = at + len(wanted)
-    while end < len(names) and names[end] != f"{symbol}_quality" and names[end].startswith(f"{symbol}_"):
-        wanted.append(names[end])
-        end += 1
-    wanted += [f"{symbol}_{name}" for name in ("quality", *METADATA_COLUMNS)]
-    found = names[at : at + len(wanted)]
-    if found == wanted:
-        return at + len(wanted)
-    nth = next((nth for nth, (a, b) in enumerate(zip(found, wanted, strict=False)) if a != b), len(found))
-    out.add(f"line 1, column {at + nth + 1}", "header", found[nth] if nth < len(found) else "nothing", wanted[nth])
-    return None
-
-
-def _check_key(key: str, column: int, out: Findings) -> None:
-    """The rest of an indicator column's name is a key, with `.output` after it where there are several."""
-    shorthand, _, tail = key.rpartition("@")
-    interval = tail.partition(".")[0]
-    try:
-        spec = parse_indicator(f"{shorthand}@{interval}")
-        names = [spec.key] if len(spec.outputs) == 1 else [f"{spec.key}.{name}" for name in spec.outputs]
-    except BarrayError:
-        names = []
-    if key not in names:
-        out.add(f"line 1, column {column + 1}", "header", key, " or ".join(names) or "the key of an indicator")
-
-
-def _cells(path: Path, width: int, out: Findings) -> list[Any]:
-    """All cells as text, by column. Lines with another number of cells are named and left out."""
-    wrong: list[tuple[int, int]] = []
-
-    def skip(row: Any) -> str:
-        wrong.append((row.number, row.actual_columns))
-        return "skip"
-
-    names = [str(nth) for nth in range(width)]
-    try:
-        table = pa.csv.read_csv(
-            path,
-            # rows of thousands of symbols are long: one must not straddle two blocks
-            pa.csv.ReadOptions(use_threads=False, column_names=names, skip_rows=1, block_size=2**30),
-            pa.csv.ParseOptions(invalid_row_handler=skip, ignore_empty_lines=False),
-            pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
-        )
-    except pa.ArrowInvalid as error:
-        if "Empty CSV" in str(error):
-            return [pa.array([], pa.string())] * width
-        raise UnreadableDump(Violation("file", "not_csv", str(error), "a table")) from error
-    out.each(
-        list(range(len(wrong))),
-        lambda nth: f"line {wrong[nth][0]}",
-        "length",
-        lambda nth: f"{wrong[nth][1]} cells",
-        lambda _: f"{width}, as in the header",
-    )
-    return [column.combine_chunks() for column in table.columns]
 
 
 def _session(stamps: IntArray, name: str, hours: str, out: Findings) -> tuple[Sessions, int] | None:
@@ -241,10 +129,10 @@ def _number(text: str) -> float:
         return math.nan
 
 
-def _check_bars(sheet: _Sheet, columns: _Columns, out: Findings) -> NDArray[np.bool_]:
+def _check_bars(sheet: _Sheet, columns: SymbolColumns, out: Findings) -> NDArray[np.bool_]:
     """Mask (n,) of the rows in which the symbol has a bar: all five values or none, and sane ones."""
     table = [_numbers(sheet, columns.first + nth, out) for nth in range(len(COLUMNS))]
-    empty = [np.isnan(values) for values in table]
+    empty = [sheet.empty(columns.first + nth) for nth in range(len(COLUMNS))]
     none: NDArray[np.bool_] = np.logical_and.reduce(empty)
     for nth, lacking in enumerate(empty):
         partly = lacking & ~none
@@ -255,7 +143,7 @@ def _check_bars(sheet: _Sheet, columns: _Columns, out: Findings) -> NDArray[np.b
     sane = (high >= open_) & (high >= close) & (low <= open_) & (low <= close) & (low >= 0) & (volume >= 0)
     bars = {
         int(row): Bar(int(sheet.stamps[row]), *(float(values[row]) for values in table))
-        for row in np.flatnonzero(~sane & ~np.logical_or.reduce(empty))
+        for row in np.flatnonzero(~sane & np.isfinite(table).all(axis=0))
     }
     problems = {row: str(value_problem(bar)) for row, bar in bars.items()}
     out.each(
@@ -268,7 +156,7 @@ def _check_bars(sheet: _Sheet, columns: _Columns, out: Findings) -> NDArray[np.b
     return ~none
 
 
-def _check_indicators(sheet: _Sheet, columns: _Columns, present: NDArray[np.bool_], out: Findings) -> None:
+def _check_indicators(sheet: _Sheet, columns: SymbolColumns, present: NDArray[np.bool_], out: Findings) -> None:
     for column in columns.indicators:
         stray = ~np.isnan(_numbers(sheet, column, out)) & ~present
         if stray.any():
@@ -277,7 +165,7 @@ def _check_indicators(sheet: _Sheet, columns: _Columns, present: NDArray[np.bool
             )
 
 
-def _check_metadata(sheet: _Sheet, columns: _Columns, out: Findings) -> None:
+def _check_metadata(sheet: _Sheet, columns: SymbolColumns, out: Findings) -> None:
     values = [_constant(sheet, column, out) for column in range(columns.quality + 1, columns.last)]
     place = f"{columns.symbol}_{{{','.join(METADATA_COLUMNS)}}}"
     for problem in metadata_problems(*({"true": True, "false": False}.get(value, value) for value in values)):
@@ -294,7 +182,7 @@ def _constant(sheet: _Sheet, column: int, out: Findings) -> str:
 
 
 def _check_quality(
-    sheet: _Sheet, columns: _Columns, present: NDArray[np.bool_], usual: Interval | None, out: Findings
+    sheet: _Sheet, columns: SymbolColumns, present: NDArray[np.bool_], usual: Interval | None, out: Findings
 ) -> Interval | None:
     """Compute the share again for the symbol's interval, which the file does not tell: the one that fits. Gives it."""
     column = columns.quality

@@ -1,22 +1,22 @@
-"""Checks of one symbol of a dump: metadata, lineage, quality and what was added by hand."""
+"""Checks of one symbol of a dump: metadata, contents, quality and what was added by hand."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import cast
 
 import numpy as np
 
+from barray.dump_checks_lineage import check_conflicts, check_lineage
 from barray.dump_checks_schema import STAMP_FORM, bad_stamps, parse_stamp, parse_stamps
 from barray.dump_checks_series import check_history_count, check_indicators, is_given, rebuild_bars
 from barray.dump_checks_session import SessionFacts, read_indicator, read_interval
-from barray.dump_schema import BarJson, LineageJson, MetadataJson, SymbolJson, digest, quality_json
+from barray.dump_schema import MetadataJson, SymbolJson, quality_json
 from barray.violations import Findings
-from market.bars import COLUMNS, Bar, Bars, IntArray, format_ns, value_problem
+from market.bars import IntArray, format_ns
 from market.interval import Interval
 from market.quality import measure_quality
-from market.series import IntervalBars, derive, lay_on_sessions
+from market.series import IntervalBars
 from market.symbol_data import metadata_problems
 from market.symbol_name import symbol_problem
 
@@ -34,8 +34,8 @@ def check_symbol(name: str, entry: SymbolJson, facts: SessionFacts, out: Finding
     check_indicators(entry["indicators"], f"{place}.indicators", series, out)
     _check_contents(entry, place, base, facts, out)
     _check_quality(entry, place, series, facts, out)
-    _check_lineage(name, entry, series, adhoc, facts, out)
-    _check_conflicts(entry, place, series, adhoc, facts, out)
+    check_lineage(name, entry, series, adhoc, facts, out)
+    check_conflicts(entry, place, series, adhoc, facts, out)
 
 
 def _check_metadata(name: str, entry: MetadataJson, facts: SessionFacts, out: Findings, *, loaded: bool) -> None:
@@ -179,117 +179,3 @@ def _check_quality(
             if str(interval) in found and str(interval) in wanted:
                 quality = measure_quality(bars.bars.start_ns, interval, context.sessions, rows, until_ns)
                 out.tree(found[str(interval)], quality_json(quality), f"{place}.{section}.{interval}", section)
-
-
-def _check_lineage(
-    name: str,
-    entry: SymbolJson,
-    series: dict[Interval, IntervalBars],
-    adhoc: dict[Interval, IntArray],
-    facts: SessionFacts,
-    out: Findings,
-) -> None:
-    place, lineage, step0 = f"symbols.{name}.lineage", entry["lineage"], facts.step0.get(name)
-    if (lineage is None) != (entry["base_interval"] is None):
-        out.add(
-            place,
-            "lineage",
-            "nothing" if lineage is None else "a lineage",
-            "one if there is a base_interval, else none",
-        )
-    if lineage is None:
-        return
-    if lineage["interval"] != entry["base_interval"]:
-        out.add(f"{place}.interval", "lineage", lineage["interval"], entry["base_interval"])
-    if step0 is None or not step0["can_proceed"]:
-        out.add(
-            f"step0.{name}.can_proceed", "step0", "nothing" if step0 is None else False, "true: its bars were loaded"
-        )
-    else:
-        found = {"source": lineage["source"], "interval": lineage["interval"]}
-        out.tree(found, {"source": step0["data_source"], "interval": step0["base_interval"]}, place, "lineage")
-    base = next((bars for interval, bars in series.items() if str(interval) == entry["base_interval"]), None)
-    if base is not None:
-        starts = base.bars.start_ns
-        loaded = starts[~np.isin(starts, adhoc.get(base.interval, starts[:0]))]
-        _check_range(lineage, loaded, base.interval, place, facts, out)
-
-
-def _check_range(
-    lineage: LineageJson, loaded: IntArray, interval: Interval, place: str, facts: SessionFacts, out: Findings
-) -> None:
-    """First, last and number of the bars loaded: those in the dump, before the close some still to come."""
-    context = facts.context
-    _, ends = context.sessions.expected_starts(context.row, interval, context.close_ns)
-    later = int(np.count_nonzero(ends > facts.now_ns))
-    first = format_ns(loaded[0]) if len(loaded) else None
-    last = format_ns(loaded[-1]) if len(loaded) else None
-    surplus = lineage["bars"] - len(loaded)
-    if not 0 <= surplus <= later:
-        expected = f"{len(loaded)} to {len(loaded) + later}" if later else len(loaded)
-        out.add(f"{place}.bars", "lineage", lineage["bars"], expected)
-    elif surplus == 0:
-        out.tree({"first": lineage["first"], "last": lineage["last"]}, {"first": first, "last": last}, place, "lineage")
-    else:
-        if first and lineage["first"] != first:
-            out.add(f"{place}.first", "lineage", lineage["first"], first)
-        last_ns = parse_stamp(lineage["last"] or "")
-        if last_ns is None or not (loaded[-1] if len(loaded) else context.open_ns - 1) < last_ns < context.close_ns:
-            out.add(
-                f"{place}.last", "lineage", lineage["last"], f"a stamp after {last or 'the open'}, before the close"
-            )
-
-
-def _check_conflicts(
-    entry: SymbolJson,
-    place: str,
-    series: dict[Interval, IntervalBars],
-    adhoc: dict[Interval, IntArray],
-    facts: SessionFacts,
-    out: Findings,
-) -> None:
-    conflicts, where = entry["adhoc"]["conflicts"], f"{place}.adhoc.conflicts"
-    if conflicts and not entry["metadata"]["upgraded_from_adhoc"]:
-        out.add(where, "unexpected", f"{len(conflicts)} conflicts", "none: only an upgrade overrules adhoc bars")
-    bars = []
-    for nth, conflict in enumerate(conflicts):
-        interval = read_interval(conflict["interval"], f"{where}[{nth}].interval", out)
-        start_ns = parse_stamp(conflict["timestamp"])
-        if start_ns is None:
-            out.add(f"{where}[{nth}].timestamp", "bad_stamp", conflict["timestamp"], STAMP_FORM)
-        if interval is None or start_ns is None:
-            return
-        bars.append(Bar(start_ns, *(conflict["adhoc"][name] for name in COLUMNS)))  # type: ignore[literal-required]
-        if problem := value_problem(bars[-1]):
-            out.add(f"{where}[{nth}].adhoc.{problem.split()[0]}", "bad_values", problem, "a possible bar")
-        known, record = _record_bar(interval, start_ns, entry, series, adhoc, facts)
-        if known:
-            out.tree(conflict["record"], record, f"{where}[{nth}].record", "conflict")
-            if conflict["adhoc"] == record:
-                out.add(f"{where}[{nth}]", "conflict", "an adhoc bar equal to the source's", "a difference")
-    expected = digest(Bars.of(bars)) if bars else None
-    if entry["adhoc"]["conflicts_digest"] != expected:
-        out.add(f"{place}.adhoc.conflicts_digest", "digest", entry["adhoc"]["conflicts_digest"], expected)
-
-
-def _record_bar(
-    interval: Interval,
-    start_ns: int,
-    entry: SymbolJson,
-    series: dict[Interval, IntervalBars],
-    adhoc: dict[Interval, IntArray],
-    facts: SessionFacts,
-) -> tuple[bool, BarJson | None]:
-    """Whether the source's bar at `start_ns` can be told from the dump, and that bar (None where there is none)."""
-    base = next((bars for known, bars in series.items() if str(known) == entry["base_interval"]), None)
-    if base is None or not base.interval.derives(interval):
-        return False, None
-    context = facts.context
-    if base.interval in adhoc:  # bars added after the upgrade are not the source's
-        own = base.bars.take(~np.isin(base.bars.start_ns, adhoc[base.interval]))
-        base = lay_on_sessions(own, base.interval, context.sessions, context.row, symbol="", source="dump")
-    record = derive(base, interval, context.sessions, context.row).bars
-    row = int(np.searchsorted(record.start_ns, start_ns))
-    if row == len(record) or record.start_ns[row] != start_ns:
-        return True, None
-    return True, cast(BarJson, {name: getattr(record[row], name) for name in COLUMNS})

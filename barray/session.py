@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from barray.exports import write_exports
+from barray.running import announce, find_session
 from coordinator import runtime
 from coordinator.config import SessionConfig
 from coordinator.config_file import parse_config, read_config
@@ -145,6 +146,7 @@ class Session(AttachedSession):
         self._progress = progress
         self._started_ray = False
         self._open = False
+        self._note: Path | None = None
         self._coordinator = coordinator
         super().__init__(runtime.Remote(None), self.config.name, self.calendar.timezone)
 
@@ -158,6 +160,7 @@ class Session(AttachedSession):
                 runtime.join_ray(self.config.ray.address)
         self._remote = runtime.new_coordinator(self.config, self.calendar, self._coordinator)
         self._open = True
+        self._note = announce(self.name, runtime.ray_address())
         return self
 
     def __enter__(self) -> Self:
@@ -209,6 +212,9 @@ class Session(AttachedSession):
 
     def close(self) -> None:
         """End the session, whatever it is doing, and every process of it; and Ray, if it was started here."""
+        if self._note is not None:
+            self._note.unlink(missing_ok=True)
+            self._note = None
         if self._open:
             self._open = False
             with suppress(Exception):  # the coordinator may be gone or hang; killing it ends its symbols too
@@ -247,8 +253,14 @@ class Session(AttachedSession):
 
 
 def attach(name: str | None = None, address: str = "auto") -> AttachedSession:
-    """The running session of that name (default: the only one), from another process than the one that drives it."""
+    """The running session of that name (default: the only one), from another process than the one that drives it.
+
+    `address` is that of the Ray it runs on, `host:port`; `auto` finds sessions that this user drives on this machine.
+    """
     if not runtime.is_connected():
+        if address == "auto":
+            session = find_session(name)
+            name, address = session.name, session.address
         runtime.join_ray(address)
     found, remote = runtime.find_coordinator(name)
     return AttachedSession(remote, found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, time
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -37,7 +37,8 @@ def _parsed(parse: Callable[[Any], T]) -> Callable[[Any], T]:
 
 def _symbol(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"a symbol is text: write {str(value)!r} in quotes")
+        example = f"write {str(value)!r} in quotes" if isinstance(value, int | float) else "write it in quotes"
+        raise ValueError(f"a symbol is text: {example}")
     return value
 
 
@@ -45,9 +46,27 @@ def _wall_time(value: Any) -> time:
     if isinstance(value, time):
         return value
     try:
-        return time.fromisoformat(value)
+        parsed = time.fromisoformat(value)
     except (TypeError, ValueError):
         raise ValueError("a time of day is written as 10:30 or 10:30:15") from None
+    if parsed.tzinfo is not None:
+        raise ValueError("times of day are exchange time: leave the offset out")
+    return parsed
+
+
+def _date(value: Any) -> date:
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    try:
+        return date.fromisoformat(value)
+    except TypeError:
+        raise ValueError("a date is written as 2024-07-01") from None
+    except ValueError as error:
+        raise ValueError(f"a date is written as 2024-07-01 ({error})") from None
+
+
+def _stamp_text(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 IntervalField = Annotated[Interval, PlainValidator(_parsed(Interval.parse)), PlainSerializer(str)]
@@ -55,6 +74,7 @@ IndicatorField = Annotated[
     IndicatorSpec, PlainValidator(_parsed(parse_indicator)), PlainSerializer(lambda spec: spec.key)
 ]
 SymbolField = Annotated[str, BeforeValidator(_symbol)]
+DateField = Annotated[date, BeforeValidator(_date), Field(ge=date(1970, 1, 1), le=date(2200, 12, 31))]
 TimeField = Annotated[time, PlainValidator(_wall_time)]
 
 
@@ -76,8 +96,8 @@ class SessionSection(Section):
     """Which sessions: those of `calendar` from `start` to `end`, both included."""
 
     calendar: str = "XNYS"
-    start: date
-    end: date
+    start: DateField
+    end: DateField
     hours: Literal["regular", "extended"] = "regular"
     extended_hours: ExtendedHoursSection | None = None
 
@@ -160,7 +180,7 @@ class ValidationSection(Section):
     """Step 0. `per_symbol: false` lets any failure end the session; `deadline_s` is each symbol's, wall clock."""
 
     per_symbol: bool = True
-    deadline_s: float = Field(30.0, gt=0)
+    deadline_s: float = Field(30.0, gt=0, le=86_400)
 
 
 class ActorsSection(Section):
@@ -172,7 +192,7 @@ class ActorsSection(Section):
 
     lifecycle: Literal["kill", "reuse"] = "kill"
     num_cpus: float = Field(0.001, ge=0, le=1)
-    call_timeout_s: float = Field(120.0, gt=0)
+    call_timeout_s: float = Field(120.0, gt=0, le=86_400)
     max_restarts: int = Field(3, ge=0)
 
 
@@ -182,7 +202,7 @@ class RunSection(Section):
     """
 
     window: IntervalField | None = None
-    pause_s: float = Field(0.0, ge=0)
+    pause_s: float = Field(0.0, ge=0, le=86_400)
 
 
 class ScheduledBar(Section):
@@ -191,7 +211,7 @@ class ScheduledBar(Section):
     symbol: SymbolField
     interval: IntervalField
     time: TimeField | None = None
-    timestamp: str | None = None
+    timestamp: Annotated[str | None, BeforeValidator(_stamp_text)] = None
     open: float
     high: float
     low: float
@@ -218,7 +238,7 @@ class ScheduledAction(Section):
     """Something to do once the session clock reaches `at` (exchange time), each day or on `day` only."""
 
     at: TimeField
-    day: date | None = None
+    day: DateField | None = None
     by: Literal["strategy", "scanner"] | None = None
     add_symbol: SymbolField | None = None
     add_bar: ScheduledBar | None = None

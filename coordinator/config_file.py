@@ -16,11 +16,14 @@ from market.errors import ConfigError, shorten
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's idea of a scalar: ON, NO and TRUE are tickers, 10:30 is no number in base 60, keys stand once."""
+    """YAML 1.2's idea of a scalar: ON, NO and TRUE are tickers, 10:30 is no number in base 60, keys stand once.
+
+    Dates stay text as well: the section that wants one says what is wrong with it.
+    """
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] not in ("bool", "int", "float")]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] in ("null", "merge")]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 for _tag, _pattern, _first in (
@@ -32,8 +35,9 @@ for _tag, _pattern, _first in (
 
 
 def _mapping_once(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
-    for key, (key_node, _) in zip(keys, node.value, strict=True):
+    nodes = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+    keys = [loader.construct_object(key, deep=True) for key in nodes]
+    for key, key_node in zip(keys, nodes, strict=True):
         if keys.count(key) > 1:
             raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", key_node.start_mark)
     return loader.construct_mapping(node, deep=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -46,8 +47,11 @@ def start_ray(num_cpus: int | None = None) -> None:
 
 
 def join_ray(address: str) -> None:
-    """Join a running Ray (`auto`: the one started on this machine by this user); SourceUnavailable if there is none."""
-    if address == "auto":
+    """Join the Ray at `host:port` (or `auto`: one that runs on this machine); SourceUnavailable if there is none."""
+    host, _, port = address.rpartition(":")
+    if host:
+        _require_listener(host, port, address)
+    if address == "auto" or host.startswith("127."):
         _prefer_loopback()
         from ray._private.authentication import authentication_token_setup
 
@@ -62,6 +66,25 @@ def join_ray(address: str) -> None:
         raise SourceUnavailable(
             f"no Ray at {address}: {reason}", mend="start a session first, or give the address of the cluster"
         ) from error
+
+
+def _require_listener(host: str, port: str, address: str) -> None:
+    """Fail at once where nobody listens; Ray itself would try for minutes."""
+    try:
+        with socket.create_connection((host, int(port)), timeout=5):
+            pass
+    except (OSError, ValueError) as error:
+        raise SourceUnavailable(
+            f"no Ray at {address}: {error}", mend="start a session first, or give the address of the cluster"
+        ) from error
+
+
+def ray_address() -> str:
+    """The address of the Ray this process is connected to, `host:port`."""
+    import ray
+
+    address: str = ray.get_runtime_context().gcs_address
+    return address
 
 
 def is_connected() -> bool:

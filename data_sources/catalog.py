@@ -42,6 +42,8 @@ class Catalog:
     aliases: Mapping[str, str] = field(default_factory=dict)
     _listed: dict[str, Mapping[str | None, list[tuple[str, dict[str, str], bool]]]] = field(default_factory=dict)
     _entries: dict[str | None, Entries] = field(default_factory=dict)
+    _intervals: dict[str, Interval | None] = field(default_factory=dict)
+    _periods: dict[str, bool] = field(default_factory=dict)
 
     def entries(self, symbol: str | None) -> Entries:
         """Files of `symbol` (None: of a layout with many symbols a file) by interval and period, periods in order."""
@@ -49,9 +51,8 @@ class Catalog:
             known = {} if symbol is None else {"symbol": symbol}
             found: defaultdict[Interval, dict[str, FileEntry]] = defaultdict(dict)
             for path, values, is_directory in sorted(self._walk("", 0, known)):
-                interval = self._interval(values.get("interval"))
-                if interval is not None:
-                    period = values.get(self.layout.period or "", "")
+                interval, period = self._interval(values.get("interval")), values.get(self.layout.period or "", "")
+                if interval is not None and self._is_period(period):
                     found[interval][period] = FileEntry(path, period, is_directory)
             self._entries[symbol] = dict(sorted(found.items()))
         return self._entries[symbol]
@@ -84,7 +85,18 @@ class Catalog:
     def _interval(self, text: str | None) -> Interval | None:
         if text is None:
             return self.interval
-        try:
-            return Interval.parse(self.aliases.get(text, text))
-        except ConfigError:
-            return None  # a folder of something else
+        if text not in self._intervals:
+            try:
+                self._intervals[text] = Interval.parse(self.aliases.get(text, text))
+            except ConfigError:
+                self._intervals[text] = None  # a folder of something else
+        return self._intervals[text]
+
+    def _is_period(self, text: str) -> bool:
+        if text not in self._periods:
+            try:
+                self.layout.days_of(text)
+                self._periods[text] = True
+            except ValueError:
+                self._periods[text] = False  # 2024-02-30: somebody's own file
+        return self._periods[text]

@@ -42,17 +42,26 @@ class DataManager:
 def ask(
     source: DataSource, symbols: Sequence[str], requirements: SymbolRequirements, context: SessionContext
 ) -> dict[str, SourceAnswers]:
-    """The four questions to one source about many symbols; whatever it raises becomes the answers' problem."""
+    """The four questions to one source about many symbols; whatever it raises becomes the answers' problem.
+
+    An error that names one of the symbols costs the answers about that one, any other those about all.
+    """
     started_s = monotonic_s()
-    answers = {symbol: SourceAnswers(source.name) for symbol in symbols}
-    try:
-        _ask(source, answers, requirements, context)
-    except BarrayError as error:
-        problem = Reason(str(error.code), error.reason, error.mend or "", source.name)
-        answers = {symbol: SourceAnswers(source.name, problem) for symbol in symbols}
-    except Exception as error:  # a source is other people's code: its bug costs its answers, not the session
-        problem = Reason("source_error", f"raised {type(error).__name__}: {error}", "mend the source", source.name)
-        answers = {symbol: SourceAnswers(source.name, problem) for symbol in symbols}
+    answers: dict[str, SourceAnswers] = {}
+    pending = list(symbols)
+    while pending:
+        asked = {symbol: SourceAnswers(source.name) for symbol in pending}
+        try:
+            _ask(source, asked, requirements, context)
+        except BarrayError as error:
+            problem = Reason(str(error.code), error.reason, error.mend or "", source.name)
+            failed = [error.symbol] if error.symbol in asked else pending
+            asked = {symbol: SourceAnswers(source.name, problem) for symbol in failed}
+        except Exception as error:  # a source is other people's code: its bug costs its answers, not the session
+            problem = Reason("source_error", f"raised {type(error).__name__}: {error}", "mend the source", source.name)
+            asked = {symbol: SourceAnswers(source.name, problem) for symbol in pending}
+        answers |= asked
+        pending = [symbol for symbol in pending if symbol not in answers]
     share_s = (monotonic_s() - started_s) / max(len(symbols), 1)
     return {symbol: replace(found, elapsed_s=share_s) for symbol, found in answers.items()}
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from functools import cached_property
 
 from market.errors import ConfigError
 
 _PLACEHOLDERS = {
-    "symbol": r"[^/]+?",
+    "symbol": r"[^/]+",  # greedy: in {symbol}.{interval}.parquet the dot of BRK.B is the symbol's
     "interval": r"[^/]+?",
     "date": r"\d{4}-\d{2}-\d{2}",
     "month": r"\d{4}-\d{2}",
     "year": r"\d{4}",
 }
-_PERIODS = {"date": "%Y-%m-%d", "month": "%Y-%m", "year": "%Y"}
+_PERIODS = {"date": 10, "month": 7, "year": 4}  # how much of 2024-07-01 stands in the name
 _FIELD = re.compile(r"\{(\w*)\}")
 
 
@@ -40,7 +40,9 @@ class Layout:
             problem = "names a placeholder twice"
         elif len([name for name in names if name in _PERIODS]) > 1:
             problem = "has more than one of {date}, {month}, {year}"
-        elif not names or self.template.startswith("/") or ".." in self.template.split("/"):
+        elif "{" in (rest := _FIELD.sub("", self.template)) or "}" in rest:
+            problem = "has braces that are no placeholder"
+        elif not names or not {"", ".."}.isdisjoint(self.template.split("/")):
             problem = "is no template relative to the root"
         if problem:
             raise ConfigError(
@@ -70,7 +72,18 @@ class Layout:
 
     def period_of(self, day: date) -> str:
         """The period text of the file that holds `day`; empty where one file holds all."""
-        return day.strftime(_PERIODS[self.period]) if self.period else ""
+        return day.isoformat()[: _PERIODS[self.period]] if self.period else ""
+
+    def days_of(self, period: str) -> tuple[date, date]:
+        """First and last day of a period, the reverse of `period_of`; ValueError where the calendar has no such."""
+        if not period:
+            return date.min, date.max
+        first = date.fromisoformat(f"{period}-01-01"[:10])
+        if self.period == "year":
+            return first, first.replace(month=12, day=31)
+        if self.period == "month":
+            return first, (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+        return first, first
 
     def known(self, component: int, values: Mapping[str, str]) -> str | None:
         """The component's name where `values` fill all its placeholders, else None."""

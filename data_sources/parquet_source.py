@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from pyarrow import fs
 
-from data_sources.catalog import Catalog, FileEntry
+from data_sources.catalog import Catalog, Entries, FileEntry
 from data_sources.layout import Layout
 from data_sources.parquet_file import BarFile, Columns, translated
-from market.bars import Bars, IntArray
+from market.bars import Bars
 from market.calendar import Sessions
 from market.errors import BarrayError, ConfigError, DataError, NoDataError, SourceUnavailable, shorten
 from market.interval import Interval
@@ -52,6 +53,8 @@ class ParquetSource:
                 source=self.name,
                 mend="give the source's interval",
             )
+        for ours in self.interval_names.values():
+            Interval.parse(ours)
 
     def __reduce__(self) -> tuple[object, ...]:
         settings = (self.root, self.name, self.layout, self.columns, self.interval, dict(self.interval_names))
@@ -74,7 +77,7 @@ class ParquetSource:
     def session_problems(
         self, symbols: Sequence[str], interval: Interval, session: Sessions
     ) -> dict[str, Reason | None]:
-        """See DataSource. Opens the session's file and reads its footer: columns, types, rows, first and last stamp."""
+        """See DataSource. Judged by the footer of the session's file: columns, types, rows, first and last stamp."""
         return {symbol: self._session_problem(symbol, interval, session) for symbol in symbols}
 
     def check_parquet_data(self, symbol: str, interval: Interval, session: Sessions) -> bool:
@@ -83,7 +86,7 @@ class ParquetSource:
 
     def read_bars(self, symbol: str, interval: Interval, sessions: Sessions) -> Bars:
         """See DataSource. A day without a file is left out; a file that can't be read raises."""
-        entries = self._entries(symbol, sessions).get(interval, {})
+        entries = self._files(symbol).get(interval, {})
         wanted = {self.layout.period_of(day): None for day in _days(sessions)}
         found = [entries[period] for period in wanted if period in entries]
         if not found:
@@ -96,18 +99,20 @@ class ParquetSource:
         except BarrayError as error:
             error.symbol, error.interval = symbol, str(interval)
             raise
-        stamps = self._starts(bars.start_ns, interval, sessions)
-        return (
-            bars if stamps is bars.start_ns else Bars(stamps, bars.open, bars.high, bars.low, bars.close, bars.volume)
-        )
+        return self._in_sessions(bars, interval, sessions)
 
     @cached_property
     def _filesystem(self) -> tuple[fs.FileSystem, str]:
-        with translated(self.root, self.name):
-            if "://" in self.root:
+        if "://" in self.root:
+            try:
                 filesystem, base = fs.FileSystem.from_uri(self.root)
-            else:
-                filesystem, base = fs.LocalFileSystem(), os.path.abspath(self.root)
+            except (pa.ArrowException, ValueError) as error:
+                raise SourceUnavailable(
+                    f"{self.root} is no usable URI: {error}", source=self.name, mend="correct the source's root"
+                ) from error
+        else:
+            filesystem, base = fs.LocalFileSystem(), os.path.abspath(self.root)
+        with translated(self.root, self.name):
             kind = filesystem.get_file_info(base).type
         is_local = isinstance(filesystem, fs.LocalFileSystem)
         if kind == fs.FileType.Directory or (kind == fs.FileType.NotFound and not is_local):
@@ -134,29 +139,42 @@ class ParquetSource:
             listed = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
         return {entry.base_name: entry.type == fs.FileType.Directory for entry in listed}
 
-    def _entries(self, symbol: str, sessions: Sessions) -> Mapping[Interval, Mapping[str, FileEntry]]:
+    def _files(self, symbol: str) -> Entries:
+        """Files that are, or may be, the symbol's."""
         if symbol_problem(symbol):
             return {}  # never let such a name near a path
-        self._filesystem  # noqa: B018  # raises where the root is missing
-        if self.layout.has_symbol:
-            return self._catalog.entries(symbol)
-        periods = [self.layout.period_of(day) for day in _days(sessions)]
-        held = {
-            interval: {p: files[p] for p in periods if p in files and symbol in self._symbols_in(files[p])}
-            for interval, files in self._catalog.entries(None).items()
-        }
-        return {interval: files for interval, files in held.items() if files}
+        self._filesystem  # noqa: B018  # raises where the root is missing: that concerns all symbols
+        try:
+            return self._catalog.entries(symbol if self.layout.has_symbol else None)
+        except BarrayError as error:
+            error.symbol = symbol
+            raise
 
-    def _symbols_in(self, entry: FileEntry) -> frozenset[str]:
-        if entry.path not in self._symbol_cache:
+    def _entries(self, symbol: str, sessions: Sessions) -> Entries:
+        """Files that hold the symbol; of many symbols a file, those of the sessions. An unreadable one may hold it."""
+        files = self._files(symbol)
+        if self.layout.has_symbol:
+            return files
+        periods = dict.fromkeys(map(self.layout.period_of, _days(sessions)))
+        held = {
+            interval: {p: entries[p] for p in periods if p in entries and self._looked(entries[p]).may_hold(symbol)}
+            for interval, entries in files.items()
+        }
+        return {interval: entries for interval, entries in held.items() if entries}
+
+    def _looked(self, entry: FileEntry) -> _Look:
+        if entry.path not in self._looks:
             try:
-                self._symbol_cache[entry.path] = self._open(entry).symbols
-            except (DataError, NoDataError):
-                self._symbol_cache[entry.path] = frozenset()
-        return self._symbol_cache[entry.path]
+                file = self._open(entry)
+                symbols = frozenset() if self.layout.has_symbol else file.symbols
+                look = _Look(file.stamp_range(), symbols)
+            except BarrayError as error:
+                look = _Look(problem=Reason(str(error.code), error.reason, error.mend or "", self.name))
+            self._looks[entry.path] = look
+        return self._looks[entry.path]
 
     @cached_property
-    def _symbol_cache(self) -> dict[str, frozenset[str]]:
+    def _looks(self) -> dict[str, _Look]:
         return {}
 
     def _open(self, entry: FileEntry) -> BarFile:
@@ -180,57 +198,96 @@ class ParquetSource:
         if self.layout.has_symbol and file.has_symbols and file.symbols != {symbol}:
             others = ", ".join(sorted(str(shorten(str(name))) for name in file.symbols - {symbol})[:3])
             raise DataError(
-                f"{entry.path} holds bars of {others}", source=self.name, mend="put each symbol into its own file",
+                f"{entry.path} holds bars of {others}",
+                source=self.name,
+                mend="put each symbol into its own file",
                 code="other_symbol",
-            )  # fmt: skip
+            )
         return file.read(symbol if not self.layout.has_symbol else None, first_ns, last_ns)
 
-    def _starts(self, stamps: IntArray, interval: Interval, sessions: Sessions) -> IntArray:
+    def _in_sessions(self, bars: Bars, interval: Interval, sessions: Sessions) -> Bars:
+        """The bars of these sessions, stamped with their start. What else a file holds must not matter."""
+        stamps, at_end = bars.start_ns, self.columns.stamp == "end"
         if not interval.is_intraday:
-            return stamp_daily(stamps - 1 if self.columns.stamp == "end" else stamps, interval, sessions)
-        return stamps - interval.ns if self.columns.stamp == "end" else stamps
+            stamps = stamp_daily(stamps - 1 if at_end else stamps, interval, sessions)
+            inside = np.isin(stamps, sessions.open_ns)
+        else:
+            if at_end:
+                # the session's last bar may be a short one, cut at the close
+                row = np.minimum(np.searchsorted(sessions.close_ns, stamps), len(sessions) - 1)
+                length = sessions.close_ns[row] - sessions.open_ns[row]
+                cut = (stamps == sessions.close_ns[row]) & (length % interval.ns != 0)
+                stamps = stamps - np.where(cut, length % interval.ns, interval.ns)
+            inside = (stamps >= sessions.open_ns[0]) & (stamps < sessions.close_ns[-1])
+        if stamps is not bars.start_ns:
+            bars = Bars(stamps, bars.open, bars.high, bars.low, bars.close, bars.volume)
+        return bars if inside.all() else bars.take(inside)
 
     def _coverage(self, symbol: str, interval: Interval, days: Sequence[date]) -> Coverage:
-        files = self._catalog.entries(symbol if self.layout.has_symbol else None).get(interval, {})
+        files = self._files(symbol).get(interval, {})
         if not self.layout.has_symbol:
-            periods = dict.fromkeys(self.layout.period_of(day) for day in days)
-            files = {p: files[p] for p in periods if p in files and symbol in self._symbols_in(files[p])}
+            periods = dict.fromkeys(map(self.layout.period_of, days))
+            files = {p: files[p] for p in periods if p in files and symbol in self._looked(files[p]).symbols}
+        if self.layout.period is None:
+            files = {p: entry for p, entry in files.items() if self._looked(entry).stamps}
         if not files:
             return Coverage(None, None, tuple(days))
-        if self.layout.period == "date":
-            first, last = date.fromisoformat(min(files)), date.fromisoformat(max(files))
-        else:
-            ranges = [self._file_range(files[period]) for period in {min(files), max(files)}]
-            first, last = min(low for low, _ in ranges), max(high for _, high in ranges)
+        (first, _), (_, last) = (self._days_held(files[period], interval) for period in (min(files), max(files)))
         missing = [day for day in days if self.layout.period_of(day) not in files or not first <= day <= last]
         return Coverage(first, last, tuple(missing))
 
-    def _file_range(self, entry: FileEntry) -> tuple[date, date]:
-        """First and last day in a file by its footer; the period's widest bounds where that can't be read."""
-        try:
-            stamps = self._open(entry).stamp_range()
-        except (DataError, NoDataError):
-            stamps = None
-        if stamps is None:
-            return date.min, date.max
-        low, high = (np.datetime64(ns, "ns").astype("datetime64[D]").item() for ns in stamps)
-        return low, high
+    def _days_held(self, entry: FileEntry, interval: Interval) -> tuple[date, date]:
+        """First and last day in a file: by its name where that names a day, else by its footer, if it can be read."""
+        if self.layout.period == "date":
+            return self.layout.days_of(entry.period)
+        look = self._looked(entry)
+        return _days_between(look.stamps, interval) if look.stamps else self.layout.days_of(entry.period)
 
     def _session_problem(self, symbol: str, interval: Interval, session: Sessions) -> Reason | None:
         day = _days(session)[0]
         entry = self._entries(symbol, session).get(interval, {}).get(self.layout.period_of(day))
         if entry is None:
             return Reason("no_session_data", f"has no {interval} bars for {day}", "add the session's data", self.name)
-        try:
-            stamps = self._open(entry).stamp_range()
-        except BarrayError as error:
-            return Reason(str(error.code), error.reason, error.mend or "", self.name)
-        if stamps is None or not interval.is_intraday or self.columns.timezone not in (None, "UTC"):
+        look = self._looked(entry)
+        if look.stamps is None:
+            return look.problem
+        if interval.is_intraday:
+            first_ns, last_ns = int(session.open_ns[0]), int(session.close_ns[0]) + interval.ns
+            inside = look.stamps[1] >= first_ns and look.stamps[0] < last_ns
+        else:
+            first, last = _days_between(look.stamps, interval)
+            inside = first <= day <= last
+        if inside:
             return None
-        if stamps[1] < int(session.open_ns[0]) or stamps[0] >= int(session.close_ns[0]) + interval.ns:
-            message = f"{entry.path} holds no bar of the session on {day}"
-            return Reason("no_session_data", message, "put the session's bars into it", self.name)
-        return None
+        message = f"{entry.path} holds no bar of the session on {day}"
+        return Reason("no_session_data", message, "put the session's bars into it", self.name)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What one look at a file told: first and last stamp (UTC ns) and symbols (of a file of many), or what is wrong."""
+
+    stamps: tuple[int, int] | None = None
+    symbols: frozenset[str | None] = frozenset()
+    problem: Reason | None = None
+
+    def may_hold(self, symbol: str) -> bool:
+        """Whether bars of `symbol` are in it; nobody knows of a file that can't be read."""
+        return self.problem is not None or symbol in self.symbols
+
+
+def _days_between(stamps: tuple[int, int], interval: Interval) -> tuple[date, date]:
+    """Days on which bars with these stamps (first and last, UTC ns) lie.
+
+    Stamps of 1d and 1w bars are some midnight, maybe one in Tokyo: there a day too many is better than one too few.
+    """
+    low, high = stamps
+    if not interval.is_intraday:
+        high += _DAY_NS // 2
+    first, last = (np.datetime64(ns, "ns").astype("datetime64[D]").item() for ns in (low, high))
+    if interval.unit == "w":
+        return first - timedelta(days=first.weekday()), last + timedelta(days=6 - last.weekday())
+    return first, last
 
 
 def local_source(root: str | Path) -> ParquetSource:

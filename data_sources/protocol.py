@@ -17,7 +17,8 @@ class DataSource(Protocol):
     """A source of bars. Picklable: it travels to Step 0 tasks and symbol actors, so it holds settings, not connections.
 
     The four questions take many symbols at once, because a remote source answers a batch at the price of one. An answer
-    lists every symbol asked. Where the source can't be asked at all, a question raises SourceUnavailable, once for all.
+    lists every symbol asked. Where the source can't be asked at all, a question raises SourceUnavailable, once for all;
+    an error that carries a `symbol` concerns that one only, and the others are asked again.
     """
 
     @property

@@ -142,7 +142,7 @@ def load_calendar(
     """
     first_monday = first - timedelta(days=first.weekday())
     last_sunday = last + timedelta(days=6 - last.weekday())
-    canonical, timezone, regular = _regular_sessions(name, first_monday, last_sunday)
+    canonical, timezone, regular, half_days = _regular_sessions(name, first_monday, last_sunday)
     if hours == "regular":
         return TradingCalendar(canonical, timezone, hours, regular)
     if hours != "extended":
@@ -153,11 +153,11 @@ def load_calendar(
             f"the extended hours of {canonical} are not known",
             mend="give session.extended_hours: open, close, half_day_close",
         )
-    return TradingCalendar(canonical, timezone, hours, _extend(regular, wanted, ZoneInfo(timezone)))
+    return TradingCalendar(canonical, timezone, hours, _extend(regular, half_days, wanted, ZoneInfo(timezone)))
 
 
 @functools.lru_cache(maxsize=32)
-def _regular_sessions(name: str, first: date, last: date) -> tuple[str, str, Sessions]:
+def _regular_sessions(name: str, first: date, last: date) -> tuple[str, str, Sessions, frozenset[date]]:
     import exchange_calendars  # pulls in pandas: never in a symbol actor
 
     if name not in exchange_calendars.get_calendar_names(include_aliases=True):
@@ -185,15 +185,14 @@ def _regular_sessions(name: str, first: date, last: date) -> tuple[str, str, Ses
         break_start_ns=np.where(no_break, close_ns, ns("break_start")),
         break_end_ns=np.where(no_break, close_ns, ns("break_end")),
     )
-    return source.name, str(source.tz), sessions
+    half_days = frozenset(stamp.date() for stamp in source.early_closes)
+    return source.name, str(source.tz), sessions, half_days
 
 
-def _extend(regular: Sessions, hours: ExtendedHours, zone: ZoneInfo) -> Sessions:
-    """The same sessions with extended hours; a half day is one whose regular close is earlier than usual."""
+def _extend(regular: Sessions, half_days: frozenset[date], hours: ExtendedHours, zone: ZoneInfo) -> Sessions:
+    """The same sessions with extended hours."""
     days = [stamp.item() for stamp in regular.dates]
-    local_close = [datetime.fromtimestamp(ns / 1e9, zone).time() for ns in regular.close_ns.tolist()]
-    usual = max(local_close, default=time(0))
     open_ns = np.array([local_ns(day, hours.open, zone) for day in days], np.int64)
-    closes = [hours.close if close == usual else hours.half_day_close for close in local_close]
+    closes = [hours.half_day_close if day in half_days else hours.close for day in days]
     close_ns = np.array([local_ns(day, close, zone) for day, close in zip(days, closes, strict=True)], np.int64)
     return Sessions(regular.dates, open_ns, close_ns, close_ns, close_ns)

@@ -98,7 +98,10 @@ class Provisioned:
 
 @dataclass(frozen=True)
 class Loaded:
-    """The symbol is full. `conflicts`: adhoc bars the source of record overruled; `new` False if it was full before."""
+    """The symbol is full; `new` is False where it was before.
+
+    `lineage` covers all bars loaded, closed or not. `conflicts`: adhoc bars that the source of record overruled.
+    """
 
     new: bool
     lineage: Lineage

@@ -148,6 +148,8 @@ def _build(
     if len(positional) > len(defaults):
         raise _bad(f"{name} takes {len(defaults)} parameters, not {len(positional)}", f"they are: {_listed(defaults)}")
     inputs = {**{key: named[key] for key in named if key in series}, **inputs}  # price=low stands among the parameters
+    if twice := [key for key, _ in zip(defaults, positional, strict=False) if key in named]:
+        raise _bad(f"{name}: {twice[0]} is given twice", f"its parameters are: {_listed(defaults)}")
     given = dict(zip(defaults, positional, strict=False)) | {key: named[key] for key in named if key not in series}
     for unknown in given.keys() - defaults.keys():
         raise _bad(f"{name} has no parameter {shorten(str(unknown))!r}", f"its parameters are: {_listed(defaults)}")

@@ -77,7 +77,9 @@ def lay_on_sessions(
     """
     check_order(bars.start_ns, symbol=symbol, interval=str(interval), source=source)
     starts = bars.start_ns
-    row = (np.searchsorted(sessions.open_ns, starts, side="right") - 1).astype(np.int32)
+    first = np.searchsorted(starts, sessions.open_ns)  # a few sessions in many stamps, not the other way round
+    counts = np.diff(np.concatenate(([0], first, [len(starts)])))
+    row = np.repeat(np.arange(-1, len(sessions), dtype=np.int32), counts)
     at = np.maximum(row, 0)
     inside = (row >= 0) & (starts < sessions.close_ns[at])
     if interval.is_intraday:
@@ -86,6 +88,8 @@ def lay_on_sessions(
         bars, at, starts = bars.take(inside), at[inside], starts[inside]
     check_values(bars, symbol=symbol, interval=str(interval), source=source)
     offset = starts - sessions.open_ns[at]
+    if interval.unit == "w":
+        offset = starts - sessions.open_ns[_first_of_week(sessions, at)]
     off_grid = offset % interval.ns if interval.is_intraday else offset
     if off_grid.any():
         stamp = format_ns(int(starts[int(np.argmax(off_grid != 0))]))

@@ -55,10 +55,16 @@ _MOVES: Mapping[SymbolState, tuple[type, ...]] = {
 class _Record:
     """What was loaded: the base bars as the source gave them, and what the config wants of them."""
 
+    source: str
     base: IntervalBars
     intervals: tuple[Interval, ...]
     indicators: tuple[IndicatorSpec, ...]
-    lineage: Lineage
+
+    def lineage(self, until_ns: int) -> Lineage:
+        """Of the bars closed by `until_ns`: a snapshot must not tell how many are still to come."""
+        stamps = self.base.bars.start_ns[: self.base.closed_by(until_ns)]
+        first_ns, last_ns = (int(stamps[0]), int(stamps[-1])) if len(stamps) else (None, None)
+        return Lineage(self.source, self.base.interval, first_ns, last_ns, len(stamps))
 
 
 class SymbolSession:
@@ -126,7 +132,7 @@ class SymbolSession:
 
     def _load(self, command: Load, bars: Bars) -> Loaded:
         if self.state is SymbolState.FULL and self._record:
-            return Loaded(new=False, lineage=self._record.lineage)
+            return Loaded(new=False, lineage=self._record.lineage(self._record.base.end_ns[-1]))
         context, interval, source = command.context, command.base_interval, command.reader.name
         base = lay_on_sessions(bars, interval, context.sessions, context.row, symbol=self.symbol, source=source)
         base = base.take(slice(*_within(base, context)))
@@ -139,10 +145,7 @@ class SymbolSession:
                 mend="check the stamps in the source",
                 code="no_session_data",
             )
-        stamps = base.bars.start_ns
-        first_ns, last_ns = (int(stamps[0]), int(stamps[-1])) if len(stamps) else (None, None)
-        lineage = Lineage(source, interval, first_ns, last_ns, len(stamps))
-        record = _Record(base, command.intervals, command.indicators, lineage)
+        record = _Record(source, base, command.intervals, command.indicators)
         upgraded = self.state is SymbolState.ADHOC
         conflicts, kept = _overrule(self._adhoc_bars, record, context)
         self._series, self._indicators = _compute(self.symbol, context, record, kept, self._adhoc_indicators)
@@ -158,7 +161,7 @@ class SymbolSession:
         )
         self._now_ns = max(self._now_ns, command.at_ns)
         self.state = SymbolState.FULL
-        return Loaded(new=True, lineage=record.lineage, conflicts=conflicts)
+        return Loaded(new=True, lineage=record.lineage(base.end_ns[-1]), conflicts=conflicts)
 
     def _advance(self, to_ns: int) -> Advanced:
         if to_ns < self._now_ns:
@@ -174,6 +177,9 @@ class SymbolSession:
         base = self._record.base.interval if self._record else None
         if base and base != interval and base.derives(interval):
             return Rejected(f"{interval} of {self.symbol} is derived from {base}; add {base} bars instead")
+        context = self._context
+        if base == interval and bar.start_ns < context.sessions.open_ns[context.history_row]:
+            return Rejected(f"{format_ns(bar.start_ns)} is before the history that {self.symbol} was loaded with")
         present = self._series.get(interval)
         if present is not None and bar.start_ns in present.bars.start_ns:
             return Rejected(f"{self.symbol} {interval} already has a bar at {format_ns(bar.start_ns)}")
@@ -229,7 +235,7 @@ class SymbolSession:
             },
             adhoc_indicators=tuple(self._adhoc_indicators),
             conflicts=self._conflicts,
-            lineage=self._record.lineage if self._record else None,
+            lineage=self._record.lineage(now) if self._record else None,
         )
 
 

@@ -28,16 +28,21 @@ def bar(stamp: str, price: float = 10.0, volume: float = 100.0) -> dict[str, Any
     return {"timestamp": stamp, "open": price, "high": price, "low": price, "close": price, "volume": volume}
 
 
-def symbol_processes() -> list[psutil.Process]:
-    """Processes of symbol actors that descend from this one."""
+def processes(*names: str) -> list[psutil.Process]:
+    """Processes that descend from this one and have one of `names` in their command line."""
     found = []
     for process in psutil.Process().children(recursive=True):
         try:
-            if "SymbolActor" in " ".join(process.cmdline()) and process.status() != psutil.STATUS_ZOMBIE:
+            if any(name in " ".join(process.cmdline()) for name in names):
                 found.append(process)
-        except psutil.NoSuchProcess:
+        except psutil.NoSuchProcess:  # gone, or a zombie
             continue
     return found
+
+
+def symbol_processes() -> list[psutil.Process]:
+    """Processes of symbol actors."""
+    return processes("SymbolActor")
 
 
 def wait_until(condition: Any, timeout_s: float = 20.0) -> None:

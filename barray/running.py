@@ -1,0 +1,75 @@
+"""Which sessions run on this machine: a note each, so that a second terminal finds them by name."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from barray.atomic_file import replacing
+from market.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class RunningSession:
+    """A session, the Ray it runs on (`host:port`) and the process that drives it."""
+
+    name: str
+    address: str
+    pid: int
+
+
+def notes_folder() -> Path:
+    """The user's own folder for such notes, nobody else's to read or write; ConfigError where it is not safe."""
+    base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+    folder = base / f"barray-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    status = folder.lstat()
+    if status.st_uid != os.getuid() or status.st_mode & 0o077 or not folder.is_dir() or folder.is_symlink():
+        raise ConfigError(f"{folder} is not this user's alone", mend="remove it")
+    return folder
+
+
+def announce(name: str, address: str) -> Path:
+    """Note that this process drives session `name`; the note's path, to remove at the end."""
+    path = notes_folder() / f"{name}.{os.getpid()}.json"
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(asdict(RunningSession(name, address, os.getpid()))))
+    return path
+
+
+def running_sessions() -> list[RunningSession]:
+    """Sessions driven by processes of this user that are alive, by name; notes of dead ones are removed."""
+    found = []
+    for path in sorted(notes_folder().glob("*.json")):
+        try:
+            session = RunningSession(**json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError):
+            continue
+        if _alive(session.pid):
+            found.append(session)
+        else:
+            path.unlink(missing_ok=True)
+    return found
+
+
+def find_session(name: str | None) -> RunningSession:
+    """The running session of that name (None: the only one); ConfigError, listing what runs, if it can't be told."""
+    sessions = [session for session in running_sessions() if name in (None, session.name)]
+    if len(sessions) == 1:
+        return sessions[0]
+    listed = ", ".join(session.name for session in running_sessions()) or "none"
+    wanted = f"no session {name!r} runs" if name else f"{len(sessions) or 'no'} sessions run"
+    raise ConfigError(f"{wanted} on this machine", mend=f"running: {listed}; or give the cluster's address")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

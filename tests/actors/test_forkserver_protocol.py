@@ -1,0 +1,463 @@
+"""The forkserver without a cluster: commands, requests, and real forks for a raylet that the test plays."""
+
+import array
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors import forkserver
+from actors.forkserver import launcher, server
+
+SCRIPT = "/site/ray/_private/workers/default_worker.py"
+PLAIN = [SCRIPT, "--node-id=ab", "--temp-dir=/tmp/ray", "--session-name=s1", "--runtime-env-hash=0"]
+
+
+def test_a_plain_worker_is_recognised_with_its_interpreter_flags() -> None:
+    assert launcher.split_worker_command(["-u", "-s", *PLAIN]) == (["-u", "-s"], PLAIN)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [],
+        ["-u"],
+        ["/site/ray/_private/workers/setup_worker.py", *PLAIN],
+        ["/site/ray/dashboard/agent.py", "--node-id=ab"],
+        ["-m", "memray", *PLAIN],
+        [*PLAIN, "--worker-type=SPILL_WORKER"],
+        [*PLAIN, "--runtime-env-hash=77"],
+        [*PLAIN, "--enable-resource-isolation=true"],
+        [*PLAIN, "--ray-debugger-external"],
+        [*PLAIN, "-Dray.address=1"],
+        [*PLAIN, "stray"],
+    ],
+)
+def test_anything_but_a_plain_worker_is_left_to_the_interpreter(argv: list[str]) -> None:
+    assert launcher.split_worker_command(argv) is None
+
+
+def test_any_difference_in_the_environment_asks_for_another_server() -> None:
+    key = launcher.server_key([], SCRIPT, {b"RAY_JOB_ID": b"01", b"A": b"1"})
+    assert key == launcher.server_key([], SCRIPT, {b"A": b"1", b"RAY_JOB_ID": b"01"})
+    assert key != launcher.server_key([], SCRIPT, {b"RAY_JOB_ID": b"02", b"A": b"1"})
+    assert key != launcher.server_key(["-u"], SCRIPT, {b"RAY_JOB_ID": b"01", b"A": b"1"})
+    assert server.differing({b"A": b"1", b"B": b"2"}, {b"A": b"1", b"B": b"3", b"C": b"4"}) == [b"B", b"C"]
+    assert server.differing({b"A": b"1", b"OMP_NUM_THREADS": b"1"}, {b"A": b"1"}) == []
+
+
+without_nul = st.binary(max_size=30).filter(lambda value: 0 not in value)
+
+
+@given(
+    env=st.dictionaries(without_nul, without_nul, max_size=5), cwd=without_nul, argv=st.lists(without_nul, min_size=1)
+)
+def test_a_request_keeps_every_byte(env: dict[bytes, bytes], cwd: bytes, argv: list[bytes]) -> None:
+    words = [os.fsdecode(word) for word in argv]
+    body = launcher.encode_request(words, env, cwd, 0, 1000, [2])
+    request = server.decode_request(body[4:], [5, 6, 7])
+    assert int.from_bytes(body[:4], "big") == len(body) - 4
+    assert request == server.Request(words, env, cwd, 0, 1000, [2], [5, 6, 7])
+
+
+GOOD: dict[str, Any] = {"argv": ["x"], "env": {}, "cwd": "/", "group": 0, "oom_score_adj": 0, "blocked": []}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"null",
+        b"\xff",
+        b"[" * 1000,
+        *(
+            json.dumps({**GOOD, **change}).encode()
+            for change in (
+                {"argv": []},
+                {"argv": [1]},
+                {"argv": ["a\0b"]},
+                {"argv": ["€"]},
+                {"env": []},
+                {"env": {"a": None}},
+                {"group": "0"},
+                {"group": True},
+                {"blocked": None},
+                {"cwd": None},
+            )
+        ),
+    ],
+)
+def test_a_malformed_request_is_refused(body: bytes) -> None:
+    with pytest.raises((ValueError, RecursionError)):
+        server.decode_request(body, [1, 2, 3])
+
+
+def test_a_request_without_three_descriptors_is_refused() -> None:
+    with pytest.raises(ValueError, match="malformed"):
+        server.decode_request(json.dumps(GOOD).encode(), [])
+
+
+def open_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.parametrize("data", [b"\0\0\0", b"\0\0\0\x09{", b"\xff\xff\xff\xff{}", b"\0\0\0\x02[]"])
+def test_a_hostile_request_is_dropped_and_its_descriptors_are_closed(data: bytes) -> None:
+    before = open_descriptors()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        socket.send_fds(theirs, [data], [0, 1, 2, 0, 1, 2])
+        theirs.shutdown(socket.SHUT_WR)
+        with pytest.raises(ValueError, match=r"."):
+            server.receive(ours)
+    assert open_descriptors() == before
+
+
+def test_a_silent_client_does_not_hold_up_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "REQUEST_TIMEOUT_S", 0.05)
+    ours, theirs = socket.socketpair()
+    with ours, theirs, pytest.raises(TimeoutError):
+        server.receive(ours)
+
+
+def test_a_directory_others_can_enter_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    launcher.check_private(str(tmp_path))
+    tmp_path.chmod(0o750)
+    with pytest.raises(PermissionError):
+        launcher.check_private(str(tmp_path))
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path)
+    with pytest.raises(PermissionError):
+        launcher.check_private(str(link))
+
+
+def test_a_raylet_command_of_another_shape_is_refused() -> None:
+    with pytest.raises(ValueError, match="not the one expected"):
+        forkserver._with_launcher(["raylet", "--python_worker_command=/other/python x"], ())
+
+
+# From here on the test plays the raylet: it starts the launcher, whose server forks this "default worker".
+WORKER = """
+import os, signal, sys, threading, random, uuid
+status = dict(line.split(":\\t", 1) for line in open("/proc/self/status").read().splitlines())
+report = {
+    "argv": sys.argv, "flags": str(sys.flags), "path": sys.path, "executable": sys.executable, "file": __file__,
+    "name": __name__, "environ": dict(os.environ), "cwd": os.getcwd(), "nice": os.nice(0), "sid": os.getsid(0),
+    "own_group": os.getpgid(0) == os.getpid(), "umask": status["Umask"], "groups": status["Groups"],
+    "signals": [status[name] for name in ("SigBlk", "SigIgn", "SigCgt")], "threads": threading.active_count(),
+    "main_thread": threading.current_thread() is threading.main_thread(),
+    "fds": {fd: os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if int(fd) < 10
+            and os.path.exists(f"/proc/self/fd/{fd}")},
+    "oom": open("/proc/self/oom_score_adj").read(), "stdout": str(sys.stdout),
+    "limits": open("/proc/self/limits").read(),
+}
+unique = {"random": random.random(), "uuid": str(uuid.uuid4()), "pid": os.getpid(), "ppid": os.getppid()}
+if "numpy" in sys.modules:
+    import numpy
+    unique["numpy"] = float(numpy.random.random())
+import json
+with open(os.environ["REPORT"], "w") as file:
+    json.dump([report, unique], file)
+os.rename(os.environ["REPORT"], os.environ["REPORT"] + ".done")
+print("to stdout")
+print("to stderr", file=sys.stderr)
+end = [argument for argument in sys.argv if argument.startswith("--worker-preload-modules=")]
+if end:
+    import time
+    time.sleep(60)
+"""
+
+
+class Node:
+    """A node whose raylet is this process; `server_pids` are the forkservers seen, ended with the test."""
+
+    def __init__(self, root: Path, preload: tuple[str, ...] = ()) -> None:
+        self.root = root
+        self.script = root / "ray/_private/workers/default_worker.py"
+        self.script.parent.mkdir(parents=True)
+        self.script.write_text(WORKER)
+        (root / "s1/logs").mkdir(parents=True)
+        (root / "modules").mkdir()
+        self.directory = root / "s1/forkserver"
+        self.environment = {**os.environ, "RAY_RAYLET_PID": str(os.getpid()), "PYTHONPATH": str(root / "modules")}
+        self.environment["REPORT"] = str(root / "report")
+        self.stub = ""
+        self.preload = preload
+
+    def command(self, *more: str) -> list[str]:
+        self.stub = self.stub or str(forkserver._write_stub(self.directory, self.preload))
+        return [self.stub, str(self.script), f"--temp-dir={self.root}", "--session-name=s1", *more]
+
+    def launch(self, *more: str, python: str = "", **options: Any) -> "subprocess.Popen[bytes]":
+        command = self.command(*more)
+        options = {"env": self.environment, "process_group": 0, "stderr": subprocess.PIPE} | options
+        return subprocess.Popen([python or command[0], *command[1:]], **options)
+
+    def report(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        done = self.root / "report.done"
+        wait_until(done.exists)
+        report, unique = json.loads(done.read_text())
+        done.unlink()
+        return report, unique
+
+    def run(self, *more: str, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        process = self.launch(*more, **options)
+        assert process.stderr is None or b"barray" not in process.stderr.read()
+        assert process.wait() == 0
+        return self.report()
+
+    def logs(self) -> str:
+        return "".join(path.read_text() for path in (self.root / "s1/logs").iterdir())
+
+    def servers(self) -> list[psutil.Process]:
+        """Forkservers of this node. A worker that was forked has the same command line, but no pidfd."""
+        found = []
+        for process in psutil.process_iter(["cmdline"]):
+            if any(word.startswith(f"{self.directory}/") for word in (process.info["cmdline"] or [])[2:4]):
+                with contextlib.suppress(OSError):
+                    if "pidfd" in os.readlink(f"/proc/{process.pid}/fd/{server.RAYLET}"):
+                        found.append(process)
+        return found
+
+
+def wait_until(condition: Callable[[], object], timeout_s: float = 30) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    node = Node(tmp_path)
+    yield node
+    for process in node.servers():
+        for child in process.children():
+            child.kill()
+        process.kill()
+
+
+def test_a_forked_worker_is_what_a_fresh_interpreter_would_be(node: Node) -> None:
+    node.environment |= {"EMPTY": "", "ODD": "a\nb=c \udcff", "LONG": "x" * 100_000, "MALLOC_ARENA_MAX": "3"}
+    out = node.root / "out"
+    seen = []
+    for python in (sys.executable, ""):
+        with out.open("w") as stdout, (node.root / "err").open("w") as stderr:
+            options: dict[str, Any] = {"stdout": stdout, "stderr": stderr, "stdin": subprocess.DEVNULL, "cwd": "/usr"}
+            seen.append(node.run("--webui=", "--node-id=a b", python=python, **options)[0])
+        wait_until(lambda: out.read_text() == "to stdout\n")
+        assert (node.root / "err").read_text() == "to stderr\n"
+    stock, forked = seen
+    # What `import ray` leaves in the environment and path is in a stock worker's too, by the time it works.
+    left_by_ray = {name for name in forked["environ"] if name not in stock["environ"]}
+    assert left_by_ray <= {"SPT_NOENV", "RAY_CLIENT_MODE"}
+    for name in left_by_ray:
+        del forked["environ"][name]
+    forked["path"] = [entry for entry in forked["path"] if "ray/thirdparty_files" not in entry]
+    assert forked == stock
+
+
+def test_a_worker_inherits_the_raylets_blocked_signals_and_memory_score(node: Node) -> None:
+    def like_a_raylet() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        Path("/proc/self/oom_score_adj").write_text("500")
+
+    report, _ = node.run(preexec_fn=like_a_raylet)
+    assert report["signals"][0] == f"{1 << (signal.SIGINT - 1):016x}"
+    assert report["oom"] == "500\n"
+    assert (
+        Path(f"/proc/{node.servers()[0].pid}/oom_score_adj").read_text() == Path("/proc/self/oom_score_adj").read_text()
+    )
+
+
+def test_siblings_draw_different_random_numbers(tmp_path: Path) -> None:
+    node = Node(tmp_path, preload=("numpy", "numpy.random"))
+    drawn = [node.run()[1] for _ in range(2)]
+    assert drawn[0]["ppid"] == drawn[1]["ppid"] == node.servers()[0].pid
+    assert all(drawn[0][name] != drawn[1][name] for name in ("random", "numpy", "uuid", "pid"))
+    node.servers()[0].kill()
+
+
+def test_preloaded_modules_that_fail_are_noted_and_survived(node: Node) -> None:
+    (node.root / "modules/raising.py").write_text("import sys\nraise RuntimeError('no luck')")
+    (node.root / "modules/leaving.py").write_text("import sys\nsys.exit(3)")
+    node.preload = ("raising", "leaving", "not_there")
+    node.run()
+    log = node.logs()
+    assert all(text in log for text in ("no luck", "could not preload leaving", "No module named 'not_there'"))
+
+
+def test_a_process_with_threads_does_not_fork(node: Node) -> None:
+    (node.root / "modules/threaded.py").write_text(
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(99,), daemon=True).start()"
+    )
+    node.preload = ("threaded",)
+    for expected in (1, 0):
+        process = node.launch()
+        assert process.stderr
+        assert process.stderr.read().count(b"declines to fork") == expected
+        assert node.report()[1]["pid"] == process.pid, "the real interpreter took over, in the same process"
+        process.wait()
+    assert "2 threads after importing threaded" in node.logs()
+
+
+def test_a_server_that_dies_while_it_imports_is_tried_twice_and_then_left_alone(node: Node) -> None:
+    (node.root / "modules/deadly.py").write_text("import os\nos.abort()")
+    node.preload = ("deadly",)
+    for _ in range(2):
+        process = node.launch()
+        assert process.stderr
+        assert b"does not start" in process.stderr.read()
+        assert node.report()[1]["pid"] == process.pid
+        process.wait()
+    assert node.logs().count("\n") < 50
+
+
+def test_workers_that_start_while_the_server_is_killed_all_start(node: Node) -> None:
+    node.environment.pop("REPORT")
+    marks = node.root / "marks"
+    marks.mkdir()
+    node.script.write_text(f"import os\nopen(f'{marks}/{{os.getpid()}}', 'x')")
+    launchers = [node.launch() for _ in range(10)]
+    killed = 0
+    while any(process.poll() is None for process in launchers):
+        if killed < 2 and (servers := node.servers()):
+            servers[0].kill()
+            killed += 1
+        if len(launchers) < 40:
+            launchers.append(node.launch())
+    wait_until(lambda: len(list(marks.iterdir())) >= len(launchers))
+    assert killed == 2
+    time.sleep(0.3)
+    assert len(list(marks.iterdir())) == len(launchers), "each worker started once"
+
+
+def test_two_hundred_restarts_leave_nothing_behind(node: Node) -> None:
+    node.script.write_text("")
+    node.environment.pop("REPORT")
+    node.launch().communicate()
+    (server_process,) = node.servers()
+    wait_until(lambda: not server_process.children())
+    before = server_process.num_fds()
+    for _ in range(200):
+        assert node.launch(stderr=None).wait() == 0
+    wait_until(lambda: not server_process.children())
+    assert server_process.num_fds() == before
+    assert node.servers() == [server_process]
+    assert sorted(path.suffix for path in node.directory.iterdir() if path.name[0].isdigit()) == [".lock", ".sock"]
+
+
+def test_a_worker_whose_launcher_is_gone_gives_up(node: Node) -> None:
+    node.run()
+    path = next(node.directory.glob("*.sock"))
+    words = node.command()[1:]
+    environment = {os.fsencode(name): os.fsencode(value) for name, value in node.environment.items()}
+    request = launcher.encode_request(words, environment, b"/", 0, 0, [])
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(path))
+        connection.sendmsg([request], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0, 1, 2]))])
+        assert connection.recv(1) == launcher.FORKED
+    wait_until(lambda: not node.servers()[0].children())
+    assert not (node.root / "report.done").exists()
+
+
+def test_a_request_with_another_environment_is_declined(node: Node) -> None:
+    node.run()
+    request = launcher.encode_request(["x"], {b"A": b"B"}, b"/", 0, 0, [])
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(next(node.directory.glob("*.sock"))))
+        connection.sendmsg([request], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0, 1, 2]))])
+        assert connection.recv(1) == launcher.DECLINED
+    assert "environment differs" in node.logs()
+
+
+def test_a_child_that_cannot_become_the_worker_ends_and_the_server_stays(node: Node) -> None:
+    node.run()
+    (before,) = node.servers()
+    environment = {os.fsencode(name): os.fsencode(value) for name, value in node.environment.items()}
+    request = launcher.encode_request(node.command()[1:], environment, b"/not/there", 0, 0, [])
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(next(node.directory.glob("*.sock"))))
+        connection.sendmsg([request], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0, 1, 2]))])
+        assert connection.recv(1) == b""
+    wait_until(lambda: not before.children())
+    node.run()
+    assert node.servers() == [before]
+
+
+def test_noise_on_the_socket_does_not_harm_the_server(node: Node) -> None:
+    node.run()
+    path = str(next(node.directory.glob("*.sock")))
+    for noise in (b"", b"\0", b"\0\0\0\x04nope", b"\xff" * 5000, b"GET / HTTP/1.1\r\n\r\n"):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(path)
+            connection.sendall(noise)
+    (before,) = node.servers()
+    node.run()
+    assert node.servers() == [before]
+
+
+def test_different_environments_get_servers_of_their_own_up_to_a_limit(node: Node) -> None:
+    for number in range(launcher.MAX_SERVERS + 1):
+        node.environment["VARIANT"] = str(number)
+        node.launch().communicate()
+        report, _ = node.report()
+        assert report["environ"]["VARIANT"] == str(number)
+    assert len(node.servers()) == launcher.MAX_SERVERS
+
+
+def test_where_the_directory_is_full_workers_start_as_usual(node: Node) -> None:
+    node.command()
+    node.directory.chmod(0o500)
+    if os.geteuid() == 0:
+        node.directory.chmod(0o755)  # root may write anywhere: a directory open to others serves as well
+    process = node.launch()
+    assert process.stderr
+    assert b"no forked worker" in process.stderr.read()
+    assert node.report()[1]["pid"] == process.pid
+    process.wait()
+    node.directory.chmod(0o700)
+
+
+def test_the_server_ends_with_its_raylet_and_takes_stray_workers_with_it(node: Node) -> None:
+    """The raylet is a process in between, which is killed while its worker sleeps."""
+    code = "import os, subprocess, sys\nos.environ['RAY_RAYLET_PID'] = str(os.getpid())\n"
+    code += "subprocess.run(sys.argv[1:])\ninput()"
+    command = node.command("--worker-preload-modules=sleep")
+    raylet = subprocess.Popen([sys.executable, "-c", code, *command], env=node.environment, stdin=subprocess.PIPE)
+    _, unique = node.report()
+    worker, forkserver_process = psutil.Process(unique["pid"]), psutil.Process(unique["ppid"])
+    raylet.kill()
+    raylet.communicate()
+    _, alive = psutil.wait_procs([worker, forkserver_process], timeout=10)
+    assert not alive
+    assert [path.name for path in node.directory.iterdir() if path.name[0].isdigit()] == []
+
+
+def test_an_unknown_ray_version_warns_once_and_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from ray._private import services
+
+    monkeypatch.setattr(forkserver, "TESTED_RAY_VERSIONS", frozenset({"0.0.1"}))
+    start = services.start_ray_process
+    for _ in range(2):
+        with forkserver.worker_executable():
+            assert services.start_ray_process is start
+    assert [record.getMessage() for record in caplog.records if "0.0.1" in record.getMessage()] == [
+        caplog.records[0].getMessage()
+    ]

@@ -1,0 +1,171 @@
+"""A small session with every kind of symbol, made by the real state machine over synthetic bars."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from barray.export_json import write_json
+from coordinator.summary import SessionEvent, SessionSummary
+from market.bars import Bar, Bars
+from market.commands import AddAdhocBar, AddAdhocIndicator, Advance, Load, Provision
+from market.indicators import parse_indicator
+from market.interval import Interval
+from market.requirements import SessionContext, SymbolRequirements, calendar_for, session_context
+from market.symbol_data import SymbolSessionData
+from market.symbol_session import SymbolSession
+from market.validation import Reason, SymbolValidationResult
+from tests.market.builders import MINUTE_NS, WEDNESDAY, MemoryReader, flat, require, run, session_walk
+
+SPECS = ("RSI(14)@5m", "SESSION_VWAP@1m", "BBANDS(5)@5m", "SMA(2)@1d")
+ONE, FIVE, SEVEN = (Interval.parse(text) for text in ("1m", "5m", "7m"))
+
+
+@dataclass(frozen=True)
+class Built:
+    """A summary and the symbols that belong to it."""
+
+    summary: SessionSummary
+    symbols: tuple[SymbolSessionData, ...]
+
+    def write(self, path: Path) -> Path:
+        return write_json(path, self.summary, iter(self.symbols))
+
+
+def passed(symbol: str, base: str = "1m") -> SymbolValidationResult:
+    return SymbolValidationResult(
+        symbol,
+        can_proceed=True,
+        data_source_available=True,
+        data_source="memory",
+        intervals_supported=(base,),
+        base_interval=Interval.parse(base),
+        has_historical_data=True,
+        historical_date_range=(date(2024, 1, 2), WEDNESDAY),
+        has_session_data=True,
+        meets_config_requirements=True,
+        sources_asked=("memory",),
+        elapsed_s=1.25,
+    )
+
+
+def refused(symbol: str) -> SymbolValidationResult:
+    reason = Reason("no_data_source", f"has no data for {symbol}", "check the symbol", "memory")
+    return SymbolValidationResult(symbol, reason=str(reason), reasons=(reason,), sources_asked=("memory",))
+
+
+def without(bars: Bars, context: SessionContext, *minutes: int) -> Bars:
+    """The bars but for some minutes of the session date (0 is the first)."""
+    missing = context.open_ns + np.array(minutes, np.int64) * MINUTE_NS
+    return bars.take(~np.isin(bars.start_ns, missing))
+
+
+def summary_of(
+    context: SessionContext,
+    requirements: SymbolRequirements,
+    now_ns: int,
+    step0: dict[str, SymbolValidationResult],
+    *events: SessionEvent,
+) -> SessionSummary:
+    return SessionSummary(
+        calendar=context.calendar,
+        timezone="America/New_York",
+        hours=context.hours,
+        extended_hours=None,
+        session_date=context.session_date,
+        history_first=context.loaded.dates[0].item(),
+        open_ns=context.open_ns,
+        close_ns=context.close_ns,
+        now_ns=now_ns,
+        requirements=requirements,
+        step0=step0,
+        dropped={symbol: result.reasons for symbol, result in step0.items() if not result.can_proceed},
+        events=events,
+    )
+
+
+@functools.cache
+def build(minutes: int = 390, day: date = WEDNESDAY, hours: str = "regular", trailing_days: int = 3) -> Built:
+    """Config symbols ALL (complete) and GAP, LATE added mid-session, HAND adhoc, UP upgraded; NONE failed Step 0.
+
+    The session stands `minutes` after its open (60 at least).
+    """
+    requirements = require("1m", "5m", "1d", specs=SPECS, trailing_days=trailing_days)
+    calendar = calendar_for(requirements, "XNYS", day, day, hours=hours)
+    context = session_context(requirements, calendar, day)
+    open_ns, now_ns = context.open_ns, context.open_ns + minutes * MINUTE_NS
+
+    def at(minute: int) -> int:
+        return open_ns + minute * MINUTE_NS
+
+    def load(seed: int, by: str, minute: int, *missing: int) -> Load:
+        bars = without(session_walk(context, seed), context, *missing)
+        specs = requirements.indicators
+        return Load(context, MemoryReader(bars), ONE, requirements.intervals, specs, by, at(minute))
+
+    def add(interval: Interval, bar: Bar, minute: int) -> AddAdhocBar:
+        return AddAdhocBar(interval, bar, "scanner", at(minute))
+
+    def indicator(text: str, minute: int) -> AddAdhocIndicator:
+        return AddAdhocIndicator(parse_indicator(text), "scanner", at(minute))
+
+    begun = {
+        "ALL": run(SymbolSession("ALL"), load(1, "config", 0)),
+        "GAP": run(SymbolSession("GAP"), load(2, "config", 0, 3, 4, 5, 17, 40, 41, 42, 43, 44)),
+        "HAND": run(
+            SymbolSession("HAND"),
+            Provision(context, "bar_addition", at(20)),
+            add(FIVE, flat(at(10), 50.0), 20),
+            add(FIVE, Bar(at(15), 51.0, 53.5, 50.5, 52.25, 700.0), 20),
+            Advance(at(30)),
+            add(FIVE, flat(at(20), 52.5), 30),
+            indicator("SMA(2)@5m", 30),
+        ),
+        "LATE": run(SymbolSession("LATE"), load(3, "strategy", 45, 7, 8)),
+        "UP": run(
+            SymbolSession("UP"),
+            Provision(context, "indicator_addition", at(12)),
+            indicator("EMA(3)@7m", 12),
+            add(ONE, flat(at(2), 90.0), 12),  # the source has another bar
+            add(ONE, flat(at(6), 91.0), 12),  # the source has none
+            add(FIVE, flat(at(5), 92.0), 12),
+            load(4, "scanner", 30, 6, 9),
+            add(ONE, flat(at(9), 100.0), 31),
+        ),
+    }
+    events = (
+        SessionEvent(at(12), "add_indicator", "UP", "scanner", accepted=True, detail={"indicator": "EMA(3)@7m"}),
+        SessionEvent(at(12), "add_bar", "UP", "scanner", accepted=True, detail={"interval": "1m"}),
+        SessionEvent(at(20), "add_bar", "HAND", "scanner", accepted=True, detail={"interval": "5m"}),
+        SessionEvent(at(30), "add_symbol", "UP", "scanner", accepted=True),
+        SessionEvent(at(45), "add_symbol", "LATE", "strategy", accepted=True),
+        SessionEvent(at(46), "add_symbol", "NONE", "strategy", accepted=False, reason="no data"),
+    )
+    step0 = {symbol: passed(symbol) for symbol in ("ALL", "GAP", "LATE")}
+    step0 |= {"NONE": refused("NONE"), "UP": passed("UP")}
+    symbols = tuple(run(session, Advance(now_ns)).snapshot() for session in begun.values())
+    return Built(summary_of(context, requirements, now_ns, step0, *events), symbols)
+
+
+def with_summary(built: Built, **changes: Any) -> Built:
+    return replace(built, summary=replace(built.summary, **changes))
+
+
+def tree_of(path: Path) -> dict[str, Any]:
+    tree: dict[str, Any] = orjson.loads(path.read_bytes())
+    return tree
+
+
+def laid_out(tree: dict[str, Any]) -> bytes:
+    """The tree as `write_json` lays it out: a symbol a line (where there are symbols)."""
+    if not isinstance(tree.get("symbols"), dict):
+        return orjson.dumps(tree)
+    header = orjson.dumps({key: value for key, value in tree.items() if key != "symbols"})
+    lines = b",\n".join(orjson.dumps(name) + b":" + orjson.dumps(entry) for name, entry in tree["symbols"].items())
+    return header[:-1] + b',\n"symbols":{\n' + lines + b"\n}}\n"

@@ -1,0 +1,163 @@
+"""The command line with real Ray, as a user runs it: processes of their own, a second terminal, Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+pytestmark = pytest.mark.ray
+BARRAY = [sys.executable, "-c", "from barray.cli import main; main()"]
+CONFIG = """\
+name: NAME
+session: {start: 2024-07-02}
+symbols: [AAPL, MSFT, NOPE]
+intervals: [1m, 5m]
+indicators: ["RSI(14)@5m"]
+history: {trailing_days: 2}
+sources: [{root: ROOT}]
+run: {window: 1m, pause_s: PAUSE}
+export: {formats: [json]}
+ray: {num_cpus: 2}
+"""
+
+
+def write_config(folder: Path, universe: Path, name: str = "cli", pause_s: float = 0.0) -> Path:
+    path = folder / "session.yaml"
+    path.write_text(CONFIG.replace("NAME", name).replace("ROOT", str(universe)).replace("PAUSE", str(pause_s)))
+    return path
+
+
+def barray(*arguments: object, timeout_s: float = 90) -> subprocess.CompletedProcess[str]:
+    command = [*BARRAY, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
+
+
+def descendants(pid: int) -> list[psutil.Process]:
+    return [process for process in psutil.Process(pid).children(recursive=True) if process.is_running()]
+
+
+def test_run_writes_valid_dumps_and_json_for_machines(universe: Path, tmp_path: Path) -> None:
+    result = barray("run", write_config(tmp_path, universe), "--json")
+    assert result.returncode == 0, result.stderr
+    (session,) = json.loads(result.stdout)["sessions"]
+    assert session["date"] == "2024-07-02"
+    assert list(session["symbols"]) == ["AAPL", "MSFT"]
+    assert session["symbols"]["AAPL"]["source"] == "parquet"
+    assert list(session["dropped"]) == ["NOPE"]
+    assert barray("validate-dump", session["files"][0]).returncode == 0
+
+
+def test_a_run_with_no_symbol_left_fails_with_every_reason_and_no_traceback(universe: Path, tmp_path: Path) -> None:
+    path = write_config(tmp_path, universe)
+    path.write_text(path.read_text().replace("AAPL, MSFT, NOPE", 'NOPE, "../../x"'))
+    result = barray("run", path)
+    assert result.returncode == 1
+    assert "none of 2 symbols can be loaded" in result.stderr
+    assert "has no data for NOPE" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.fixture
+def slow_session(universe: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A session that takes its time, in a process of its own, once it runs."""
+    path = write_config(tmp_path, universe, "slow", pause_s=0.2)
+    process = start(path)
+    wait_for_phase(process, "running")
+    yield process
+    process.send_signal(signal.SIGINT)
+    process.wait(60)
+
+
+def start(path: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen([*BARRAY, "run", str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_phase(process: subprocess.Popen[str], phase: str) -> None:
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.strip().endswith(phase):
+            return
+    raise AssertionError(f"ended before it was {phase}")
+
+
+def test_a_second_terminal_reads_and_changes_a_running_session(slow_session: subprocess.Popen[str]) -> None:
+    status = json.loads(barray("attach", "status", "--json").stdout)
+    assert status["name"] == "slow"
+    assert status["phase"] == "running"
+    assert status["full"] == ["AAPL", "MSFT"]
+    assert barray("attach", "add-symbol", "NVDA", "--session", "slow").returncode == 0
+    refused = barray("attach", "add-symbol", "NOPE")
+    assert refused.returncode == 1
+    assert "has no data for NOPE" in refused.stdout
+    assert barray("attach", "add-indicator", "TSLA", "SMA(2)@1m").returncode == 0
+    added = barray("attach", "add-bar", "TSLA", "1m", "2024-07-02T13:30:00Z", 9, 10, 8, 9.5, 100)
+    assert added.returncode == 0, added.stdout
+    shown = json.loads(barray("attach", "snapshot", "TSLA", "--json").stdout)
+    assert shown["bars"]["1m"]["close"] == [9.5]
+    assert "RSI(14)@5m" in barray("attach", "snapshot", "NVDA").stdout
+    assert barray("attach", "remove-symbol", "TSLA").returncode == 0
+    assert barray("attach", "remove-symbol", "TSLA").returncode == 1
+    missing = barray("attach", "status", "--session", "nosuch")
+    assert missing.returncode == 2
+    assert "running: slow" in missing.stderr
+
+
+@pytest.mark.parametrize("phase", ["validating", "provisioning", "running"])
+def test_ctrl_c_ends_everything_in_any_phase(universe: Path, tmp_path: Path, phase: str) -> None:
+    process = start(write_config(tmp_path, universe, pause_s=0.5))
+    wait_for_phase(process, phase)
+    children = descendants(process.pid)
+    assert children
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    rest = process.stderr.read()
+    assert process.wait(60) == 130
+    assert "interrupted" in rest
+    assert "Traceback" not in rest
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert not alive
+
+
+def test_ctrl_c_while_ray_starts_leaves_nothing(universe: Path, tmp_path: Path) -> None:
+    process = start(write_config(tmp_path, universe))
+    end = time.monotonic() + 30
+    while not descendants(process.pid) and time.monotonic() < end:
+        time.sleep(0.02)
+    children = descendants(process.pid)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert not alive
+
+
+def test_a_killed_driver_takes_everything_with_it(universe: Path, tmp_path: Path) -> None:
+    process = start(write_config(tmp_path, universe, pause_s=0.5))
+    wait_for_phase(process, "running")
+    children = descendants(process.pid)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait(10)
+    _, alive = psutil.wait_procs(children, timeout=40)
+    assert not [survivor for survivor in alive if survivor.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_attaching_where_nothing_runs_says_so() -> None:
+    result = barray("attach", "status", "--address", "127.0.0.1:1", timeout_s=20)
+    assert result.returncode == 1
+    assert "no Ray at 127.0.0.1:1" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_every_listener_of_a_local_session_is_on_loopback(slow_session: subprocess.Popen[str]) -> None:
+    family = [psutil.Process(slow_session.pid), *descendants(slow_session.pid)]
+    listening = [c for p in family for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN]
+    assert listening
+    assert {c.laddr.ip.removeprefix("::ffff:") for c in listening} == {"127.0.0.1"}
