@@ -26,11 +26,11 @@ def check_config(config: SessionConfig, *, deep: bool = False) -> dict[date, dic
         requirements, section.calendar, section.start, section.end, hours=section.hours, extended=section.extended
     )
     symbols = list(dict.fromkeys(config.symbols))
+    manager = DataManager(config.data_sources)  # one for all days: each directory is listed once
     days = calendar.between(section.start, section.end)
 
     def check_day(day: date) -> dict[str, SymbolValidationResult]:
         context = session_context(requirements, calendar, day)
-        manager = DataManager(config.data_sources)
         results: dict[str, SymbolValidationResult] = {}
         for start in range(0, len(symbols), _CHUNK):
             chunk = symbols[start : start + _CHUNK]

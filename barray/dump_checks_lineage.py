@@ -8,7 +8,7 @@ import numpy as np
 
 from barray.dump_checks_schema import STAMP_FORM, parse_stamp
 from barray.dump_checks_session import SessionFacts, read_interval
-from barray.dump_schema import BarJson, LineageJson, SymbolJson, digest
+from barray.dump_schema import BarJson, SymbolJson, digest
 from barray.violations import Findings
 from market.bars import COLUMNS, Bar, Bars, IntArray, format_ns, value_problem
 from market.interval import Interval
@@ -47,41 +47,9 @@ def check_lineage(
     if base is not None:
         starts = base.bars.start_ns
         loaded = starts[~np.isin(starts, adhoc.get(base.interval, starts[:0]))]
-        _check_range(lineage, loaded, base.interval, place, facts, out)
-
-
-def _check_range(
-    lineage: LineageJson, loaded: IntArray, interval: Interval, place: str, facts: SessionFacts, out: Findings
-) -> None:
-    """First, last and number of the bars loaded: those in the dump, before the close some still to come."""
-    context = facts.context
-    later = _to_come(interval, facts)
-    first = format_ns(loaded[0]) if len(loaded) else None
-    last = format_ns(loaded[-1]) if len(loaded) else None
-    surplus = lineage["bars"] - len(loaded)
-    if not 0 <= surplus <= later:
-        expected = f"{len(loaded)} to {len(loaded) + later}" if later else len(loaded)
-        out.add(f"{place}.bars", "lineage", lineage["bars"], expected)
-    elif surplus == 0:
-        out.tree({"first": lineage["first"], "last": lineage["last"]}, {"first": first, "last": last}, place, "lineage")
-    else:
-        if first and lineage["first"] != first:
-            out.add(f"{place}.first", "lineage", lineage["first"], first)
-        last_ns = parse_stamp(lineage["last"] or "")
-        if last_ns is None or not (loaded[-1] if len(loaded) else context.open_ns - 1) < last_ns < context.close_ns:
-            out.add(
-                f"{place}.last", "lineage", lineage["last"], f"a stamp after {last or 'the open'}, before the close"
-            )
-
-
-def _to_come(interval: Interval, facts: SessionFacts) -> int:
-    """How many bars of the session date may have been loaded that close after `now`."""
-    sessions, row = facts.context.sessions, facts.context.row
-    if interval.unit == "w":
-        last = int(np.searchsorted(sessions.week, sessions.week[row], side="right")) - 1
-        return int(sessions.close_ns[last] > facts.now_ns)
-    _, ends = sessions.expected_starts(row, interval, facts.context.close_ns)
-    return int(np.count_nonzero(ends > facts.now_ns))
+        edges = [format_ns(loaded[row]) for row in (0, -1)] if len(loaded) else [None, None]
+        found = {"first": lineage["first"], "last": lineage["last"], "bars": lineage["bars"]}
+        out.tree(found, {"first": edges[0], "last": edges[1], "bars": len(loaded)}, place, "lineage")
 
 
 def check_conflicts(

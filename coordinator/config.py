@@ -6,8 +6,18 @@ from collections.abc import Callable
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PlainValidator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    model_validator,
+)
 
 from data_sources.layout import Layout
 from data_sources.parquet_file import Columns
@@ -63,6 +73,14 @@ def _date(value: Any) -> date:
         raise ValueError("a date is written as 2024-07-01") from None
     except ValueError as error:
         raise ValueError(f"a date is written as 2024-07-01 ({error})") from None
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("no such time zone; use one such as America/New_York or UTC") from None
+    return name
 
 
 def _stamp_text(value: Any) -> Any:
@@ -138,18 +156,8 @@ class ColumnsSection(Section):
     close: str = "close"
     volume: str = "volume"
     symbol: str = "symbol"
-    timezone: str | None = None
+    timezone: Annotated[str, AfterValidator(_zone)] | None = None
     stamp: Literal["start", "end"] = "start"
-
-    @model_validator(mode="after")
-    def _known_zone(self) -> ColumnsSection:
-        from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-        try:
-            ZoneInfo(self.timezone or "UTC")
-        except (ZoneInfoNotFoundError, ValueError):
-            raise ValueError(f"{self.timezone!r} is no time zone; use one such as America/New_York or UTC") from None
-        return self
 
 
 class ParquetSection(Section):
@@ -163,7 +171,9 @@ class ParquetSection(Section):
     )
     columns: ColumnsSection = ColumnsSection()
     interval: IntervalField | None = None
-    interval_names: dict[str, str] = Field(default_factory=dict)
+    interval_names: dict[str, Annotated[str, AfterValidator(lambda text: str(_parsed(Interval.parse)(text)))]] = Field(
+        default_factory=dict
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> ParquetSection:

@@ -72,9 +72,18 @@ def parse_config(data: Any, where: str = "config") -> SessionConfig:
     try:
         return SessionConfig.model_validate(data)
     except ValidationError as error:
-        lines = [_explain(dict(problem)) for problem in error.errors()]
+        problems = [dict(problem) for problem in error.errors()]
+        lines = [_explain(problem) for problem in problems if not _is_echo(problem, problems, data)]
         listed = lines[0] if len(lines) == 1 else "".join(f"\n  {line}" for line in lines)
         raise ConfigError(f"{where}: {listed}") from error
+
+
+def _is_echo(problem: dict[str, Any], problems: list[dict[str, Any]], data: Mapping[str, Any]) -> bool:
+    """Whether a problem only follows from another: a list without its bad entries, the end that start stands for."""
+    location = problem["loc"]
+    if problem["type"] == "too_short":
+        return any(other["loc"][: len(location)] == location for other in problems if other is not problem)
+    return bool(location == ("session", "end") and problem["type"] != "missing" and "end" not in data["session"])
 
 
 def _explain(problem: dict[str, Any]) -> str:
@@ -86,11 +95,20 @@ def _explain(problem: dict[str, Any]) -> str:
         hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
         return f"{key}: unknown key; {hint}"
     if problem["type"] == "missing":
-        return f"{key}: is missing"
-    message = str(problem["msg"]).removeprefix("Value error, ")
+        return f"{key}: is missing, and there is no default; write it as examples/session.yaml does"
+    if problem["type"] in ("model_type", "model_attributes_type"):
+        known = list(_model_at(SessionConfig, location).model_fields)
+        return f"{key}: {shorten(repr(problem['input']), 60)}: is no section; its keys are {', '.join(known)}"
+    if problem["type"] == "too_short":
+        return f"{key}: is empty; give at least one"
+    message = str(problem["msg"])
+    if message.startswith("Value error, "):
+        message = message.removeprefix("Value error, ")
+    else:
+        message = f"{message[:1].lower()}{message[1:]}".replace("a valid tuple", "a list")
     value = problem["input"]
     shown = "" if isinstance(value, Mapping | BaseModel) else f" {shorten(repr(value), 60)}:"
-    return f"{key}:{shown} {message[:1].lower()}{message[1:]}"
+    return f"{key}:{shown} {message}"
 
 
 def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:

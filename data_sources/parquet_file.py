@@ -257,7 +257,7 @@ def _floats(column: pa.ChunkedArray) -> FloatArray:
 
 
 def _numpy(column: pa.ChunkedArray, dtype: Any) -> NDArray[Any]:
-    """The values of a column without nulls, not copied where they lie in one piece. (pyarrow's own way imports pandas.)"""
+    """The values of a column without nulls; no copy where they lie in one piece. (to_numpy would import pandas.)"""
     chunks = [
         np.frombuffer(chunk.buffers()[1], dtype)[chunk.offset : chunk.offset + len(chunk)]
         for chunk in column.chunks
