@@ -52,7 +52,8 @@ WORKER_FLAGS = frozenset(
 )
 # What the server gets on top of a worker's environment, unless that sets it. Taken away again in each worker.
 SERVER_ENVIRONMENT = {
-    b"RAY_event_stats": b"0",  # statistics of Ray's event loops for its debug log: a fifth of a worker's idle CPU
+    # Statistics of Ray's event loops, for its debug log alone. Idle CPU 0.43 -> 0.35 % of a core (medians of 3, noisy).
+    b"RAY_event_stats": b"0",
     b"MALLOC_ARENA_MAX": b"2",
     # Without these an import would start threads, and a process with threads cannot fork safely.
     b"OPENBLAS_NUM_THREADS": b"1",

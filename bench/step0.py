@@ -1,0 +1,60 @@
+"""Step 0 over many symbols on Parquet: `python -m bench.step0 --symbols 2000`. Five trailing days and the session."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import tempfile
+from datetime import date
+from pathlib import Path
+from time import perf_counter
+
+from barray.sample_data import sample_symbols, write_sample_data
+from bench.common import machine_facts, print_json_line
+from coordinator import runtime
+from coordinator.config_file import parse_config
+from coordinator.step0 import validate_all
+from data_sources.data_manager import DataManager
+from market.requirements import calendar_for, session_context
+
+DAY = date(2024, 7, 2)
+
+
+def main() -> None:
+    """Print one JSON line: `seconds` is from the call to the last result, Ray being up."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--symbols", type=int, default=2000)
+    symbols = sample_symbols(parser.parse_args().symbols)
+    with tempfile.TemporaryDirectory() as folder:
+        broken = {symbols[i]: "truncated" for i in range(0, len(symbols), 100)}
+        write_sample_data(Path(folder), symbols=symbols, start=date(2024, 6, 25), end=DAY, broken=broken)
+        config = parse_config(
+            {
+                "session": {"start": str(DAY)},
+                "symbols": list(symbols),
+                "intervals": ["1m", "5m"],
+                "history": {"trailing_days": 5},
+                "sources": [{"root": folder}],
+            }
+        )
+        requirements = config.requirements
+        context = session_context(requirements, calendar_for(requirements, "XNYS", DAY, DAY), DAY)
+        runtime.start_ray(num_cpus=2)
+        try:
+            begun = perf_counter()
+            results = asyncio.run(
+                validate_all(symbols, DataManager(config.data_sources), requirements, context, 30.0, in_flight=4)
+            )
+            seconds = perf_counter() - begun
+        finally:
+            runtime.leave_ray()
+    passed = sum(result.can_proceed for result in results.values())
+    if passed != len(symbols) - len(broken):
+        raise SystemExit(f"{passed} of {len(symbols)} passed, {len(broken)} are broken")
+    print_json_line(
+        "step0", {"symbols": len(symbols), "passed": passed, "seconds": round(seconds, 3), **machine_facts()}
+    )
+
+
+if __name__ == "__main__":
+    main()

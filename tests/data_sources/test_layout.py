@@ -1,0 +1,102 @@
+"""Layouts: a template read in both directions."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from data_sources.layout import Layout
+from market.errors import ConfigError
+
+
+def read(template: str, component: int, name: str) -> dict[str, str] | None:
+    match = Layout(template).patterns[component].fullmatch(name)
+    return match.groupdict() if match else None
+
+
+@pytest.mark.parametrize(
+    ("template", "text", "first", "last"),
+    [
+        ("{symbol}/{interval}/{date}.parquet", "2024-02-29", date(2024, 2, 29), date(2024, 2, 29)),
+        ("{interval}/{symbol}/{month}.parquet", "2024-02", date(2024, 2, 1), date(2024, 2, 29)),
+        ("{interval}/{symbol}/{month}.parquet", "2023-12", date(2023, 12, 1), date(2023, 12, 31)),
+        ("{symbol}-{interval}-{year}.parquet", "2024", date(2024, 1, 1), date(2024, 12, 31)),
+    ],
+)
+def test_a_period_is_named_after_its_days(template: str, text: str, first: date, last: date) -> None:
+    layout = Layout(template)
+    assert layout.period_of(first) == layout.period_of(last) == text
+    assert layout.days_of(text) == (first, last)
+
+
+def test_a_file_without_a_period_holds_all_days() -> None:
+    layout = Layout("{interval}/{symbol}.parquet")
+    assert layout.period is None
+    assert layout.period_of(date(2024, 7, 1)) == ""
+
+
+def test_a_day_that_no_calendar_has_is_no_period() -> None:
+    with pytest.raises(ValueError, match="day"):
+        Layout("{symbol}/{interval}/{date}.parquet").days_of("2024-02-30")
+
+
+def test_a_name_is_filled_in_where_all_its_placeholders_are_known() -> None:
+    layout = Layout("bars/{symbol}_{interval}/{date}.parquet")
+    assert layout.known(0, {}) == "bars"
+    assert layout.known(1, {"symbol": "SPY"}) is None
+    assert layout.known(1, {"symbol": "SPY", "interval": "1m"}) == "SPY_1m"
+
+
+def test_names_give_back_what_they_were_made_of() -> None:
+    assert read("{symbol}/{interval}/{date}.parquet", 2, "2024-07-01.parquet") == {"date": "2024-07-01"}
+    assert read("{symbol}_{interval}_{year}.parquet", 0, "SPY_1m_2024.parquet") == {
+        "symbol": "SPY",
+        "interval": "1m",
+        "year": "2024",
+    }
+
+
+@pytest.mark.parametrize(
+    ("template", "name", "symbol"),
+    [
+        ("{symbol}.{interval}.parquet", "BRK.B.1m.parquet", "BRK.B"),
+        ("{symbol}-{interval}.parquet", "BF-B-1m.parquet", "BF-B"),
+        ("{interval}_{symbol}.parquet", "1m_A_B.parquet", "A_B"),
+    ],
+)
+def test_a_symbol_may_contain_the_mark_that_separates_it(template: str, name: str, symbol: str) -> None:
+    assert read(template, 0, name) == {"symbol": symbol, "interval": "1m"}
+
+
+@pytest.mark.parametrize("name", ["2024-07-01.csv", "2024-7-1.parquet", "x2024-07-01.parquet", "2024-07-01.parquet.tmp"])
+def test_other_names_do_not_fit(name: str) -> None:
+    assert read("{symbol}/{interval}/{date}.parquet", 2, name) is None
+
+
+def test_a_dot_in_the_template_is_only_a_dot() -> None:
+    assert read("{symbol}/{interval}/{date}.parquet", 2, "2024-07-01xparquet") is None
+
+
+@pytest.mark.parametrize(
+    ("template", "problem"),
+    [
+        ("{symbol}/{day}.parquet", "unknown placeholder {day}"),
+        ("{symbol}/{symbol}/{date}.parquet", "twice"),
+        ("{symbol}/{month}/{date}.parquet", "more than one"),
+        ("/{symbol}/{interval}/{date}.parquet", "relative"),
+        ("../{symbol}/{interval}/{date}.parquet", "relative"),
+        ("{symbol}/{interval}/{date}.parquet/", "relative"),
+        ("{symbol}//{date}.parquet", "relative"),
+        ("bars.parquet", "relative"),
+        ("", "relative"),
+        ("{symbol}/{interval}/{date.parquet", "braces"),
+        ("{symbol}/{interval}/{date:%Y%m%d}.parquet", "braces"),
+    ],
+)
+def test_a_template_that_cannot_be_meant_is_refused(template: str, problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Layout(template)
+    assert problem in caught.value.reason
+    assert repr(template) in caught.value.reason
+    assert caught.value.mend
