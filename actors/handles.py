@@ -14,8 +14,14 @@ from actors.symbol_actor import Batch, SymbolActor
 
 
 def submit(actor: ActorHandle[SymbolActor], batch: Batch) -> Awaitable[Any]:
-    """Send commands to a symbol actor."""
+    """Send commands to a symbol actor; the result is one report each."""
     reference: Awaitable[Any] = actor.execute.remote(tuple(batch))
+    return reference
+
+
+def submit_advance(actor: ActorHandle[SymbolActor], to_ns: int) -> Awaitable[Any]:
+    """Let all symbols of an actor advance; the result is a dict of those that failed."""
+    reference: Awaitable[Any] = actor.advance.remote(to_ns)
     return reference
 
 
@@ -24,20 +30,22 @@ async def gather(references: Sequence[Awaitable[Any]], timeout_s: float) -> list
 
     The deadline is one for all, from now on: they run side by side.
     """
-    calls = [asyncio.ensure_future(_settled(reference)) for reference in references]
+    calls = [asyncio.ensure_future(reference) for reference in references]
     if not calls:
         return []
     _, late = await asyncio.wait(calls, timeout=timeout_s)
     for call in late:
         call.cancel()
-    return [TimeoutError(f"no answer within {timeout_s:g} s") if call in late else call.result() for call in calls]
+    return [TimeoutError(f"no answer within {timeout_s:g} s") if call in late else _settled(call) for call in calls]
 
 
-async def _settled(reference: Awaitable[Any]) -> Any:
-    try:
-        return await reference
-    except RayError as error:
+def _settled(call: asyncio.Future[Any]) -> Any:
+    error = call.exception()
+    if error is None:
+        return call.result()
+    if isinstance(error, RayError):
         return error
+    raise error
 
 
 def kill(actor: ActorHandle[Any]) -> None:

@@ -48,8 +48,8 @@ def check_lineage(
         starts = base.bars.start_ns
         loaded = starts[~np.isin(starts, adhoc.get(base.interval, starts[:0]))]
         edges = [format_ns(loaded[row]) for row in (0, -1)] if len(loaded) else [None, None]
-        found = {"first": lineage["first"], "last": lineage["last"], "bars": lineage["bars"]}
-        out.tree(found, {"first": edges[0], "last": edges[1], "bars": len(loaded)}, place, "lineage")
+        given = {"first": lineage["first"], "last": lineage["last"], "bars": lineage["bars"]}
+        out.tree(given, {"first": edges[0], "last": edges[1], "bars": len(loaded)}, place, "lineage")
 
 
 def check_conflicts(

@@ -49,7 +49,7 @@ def name_faults(broken: Mapping[str, str] | Sequence[str], *, shared_files: bool
             raise ConfigError(
                 f"{fault} spoils a whole file, and here a file holds many symbols",
                 symbol=symbol,
-                mend=f"use a layout with {{symbol}}, or one of {', '.join([*_DAYS, *_ROWS])}",
+                mend=f"use a layout with {{symbol}}, or one of {', '.join(map(str, [*_DAYS, *_ROWS]))}",
             )
     return faults
 

@@ -155,7 +155,8 @@ class Session(AttachedSession):
         if not runtime.is_connected():
             self._started_ray = True
             if self.config.ray.address is None:
-                runtime.start_ray(self.config.ray.num_cpus)
+                actors = self.config.actors
+                runtime.start_ray(self.config.ray.num_cpus, fork=actors.spawn == "fork", preload=actors.preload)
             else:
                 runtime.join_ray(self.config.ray.address)
         self._remote = runtime.new_coordinator(self.config, self.calendar, self._coordinator)

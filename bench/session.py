@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 
@@ -30,11 +31,7 @@ class TimedCoordinator(SessionCoordinator):
     def phase_seconds(self) -> dict[str, float]:
         """How long validating, provisioning and loading took."""
         moments = list(self._entered.items())
-        return {
-            _PHASES[phase]: later - begun
-            for (phase, begun), (_, later) in zip(moments, moments[1:], strict=False)
-            if phase in _PHASES
-        }
+        return {_PHASES[phase]: later - begun for (phase, begun), (_, later) in pairwise(moments) if phase in _PHASES}
 
 
 def main() -> None:

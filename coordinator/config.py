@@ -196,11 +196,17 @@ class ValidationSection(Section):
 class ActorsSection(Section):
     """The symbols' processes. `reuse` keeps a config symbol's process from day to day, its state cleared.
 
-    `num_cpus`: what a symbol's actor claims of Ray's CPUs, for spreading over nodes. `call_timeout_s`: after it a call
-    counts as hung; the process is killed and brought back, at most `max_restarts` times a session.
+    `spawn`: `fork` takes workers from a process that has imported everything (Linux, Ray that we start), `stock` leaves
+    that to Ray; `preload` names further modules for that process to import. `symbols_per_actor`: how many symbols share
+    a process; `auto` gives each its own up to what the nodes' cores bear, and packs beyond. `num_cpus`: what a process
+    claims of Ray's CPUs, for spreading over nodes. `call_timeout_s`: after it a call counts as hung; the process is
+    killed and brought back, at most `max_restarts` times a session.
     """
 
     lifecycle: Literal["kill", "reuse"] = "kill"
+    spawn: Literal["fork", "stock"] = "fork"
+    preload: tuple[str, ...] = ()
+    symbols_per_actor: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
     num_cpus: float = Field(0.001, ge=0, le=1)
     call_timeout_s: float = Field(120.0, gt=0, le=86_400)
     max_restarts: int = Field(3, ge=0)

@@ -37,9 +37,10 @@ for _tag, _pattern, _first in (
 def _mapping_once(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     nodes = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
     keys = [loader.construct_object(key, deep=True) for key in nodes]
-    for key, key_node in zip(keys, nodes, strict=True):
-        if keys.count(key) > 1:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", key_node.start_mark)
+    for index, key in enumerate(keys):
+        if key in keys[:index]:
+            place = nodes[index].start_mark
+            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", place)
     return loader.construct_mapping(node, deep=True)
 
 

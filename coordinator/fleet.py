@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from ray.actor import ActorHandle
 
-from actors.handles import gather, kill, submit
+from actors.handles import gather, kill, submit, submit_advance
 from actors.options import new_symbol_actor
 from actors.symbol_actor import SymbolActor
 from coordinator.config import ActorsSection
@@ -70,15 +70,36 @@ class Fleet:
         """How many processes there are, idle ones included."""
         return len(set(self._slots.values())) + len(self._idle)
 
-    async def add(self, symbols: Iterable[str]) -> None:
-        """Give each symbol a process, an idle one where there is one, and wait until all are up."""
+    async def add(self, symbols: Iterable[str], *, per_actor: int = 1) -> None:
+        """Give symbols processes, `per_actor` of them in each, idle ones first, and wait until all are up."""
         new = [symbol for symbol in symbols if symbol not in self._slots]
-        for symbol in new:
+        slots = []
+        for start in range(0, len(new), per_actor):
+            group = new[start : start + per_actor]
             actor = self._idle.pop() if self._idle else new_symbol_actor(self._settings.num_cpus)
-            self._slots[symbol] = _Slot(actor, [symbol])
-            self._logs[symbol] = _Log()
-        start_s = self._settings.call_timeout_s + _START_S * len(new)
-        await self._send({self._slots[symbol]: [] for symbol in new}, start_s)
+            slots.append(_Slot(actor, group))
+            self._slots.update(dict.fromkeys(group, slots[-1]))
+            self._logs.update({symbol: _Log() for symbol in group})
+        await self._send({slot: [] for slot in slots}, self._settings.call_timeout_s + _START_S * len(slots))
+
+    async def advance(self, to_ns: int) -> dict[str, Failed]:
+        """Let every symbol advance to `to_ns`, all side by side; the symbols that could not."""
+        slots = list(dict.fromkeys(self._slots.values()))
+        failed: dict[str, Failed] = {}
+        for start in range(0, len(slots), IN_FLIGHT):
+            part = slots[start : start + IN_FLIGHT]
+            answers = await gather([submit_advance(slot.actor, to_ns) for slot in part], self._settings.call_timeout_s)
+            for slot, answer in zip(part, answers, strict=True):
+                if isinstance(answer, Exception):
+                    batch = [(symbol, Advance(to_ns)) for symbol in slot.symbols]
+                    reports = await self._bring_back(slot, batch, answer)
+                    named = zip((symbol for symbol, _ in batch), reports, strict=True)
+                    failed.update({symbol: report for symbol, report in named if isinstance(report, Failed)})
+                else:
+                    failed.update(answer)
+        for symbol in self._slots.keys() - failed.keys():
+            self._logs[symbol].record(Advance(to_ns))
+        return failed
 
     async def execute(self, commands: Mapping[str, Command]) -> dict[str, Report]:
         """Tell each symbol its command, all side by side; one report each, sorted by symbol. Nothing raises."""
@@ -99,17 +120,19 @@ class Fleet:
             if slot is None:
                 continue
             slot.symbols.remove(symbol)
-            if not slot.symbols:
+            if slot.symbols:
+                slot.actor.forget.remote([symbol])
+            else:
                 kill(slot.actor)
 
     def release(self, keep: Collection[str]) -> None:
-        """End all symbols. Processes of those in `keep` stay, emptied, for the next session; all others are killed."""
-        for symbol in list(self._slots):
-            slot = self._slots[symbol]
-            if symbol in keep and slot.symbols == [symbol]:
-                slot.actor.forget.remote([symbol])
+        """End all symbols. Processes whose symbols are all in `keep` stay, emptied, for the next session."""
+        for slot in list(dict.fromkeys(self._slots.values())):
+            if set(slot.symbols) <= set(keep):
+                slot.actor.forget.remote(list(slot.symbols))
                 self._idle.append(slot.actor)
-                del self._slots[symbol], self._logs[symbol]
+                for symbol in slot.symbols:
+                    del self._slots[symbol], self._logs[symbol]
         self.remove(list(self._slots))
 
     def kill_all(self) -> None:
@@ -150,9 +173,24 @@ class Fleet:
                 return list(answer[len(replay) :])
             cause = answer
         kill(slot.actor)
+        if len(slot.symbols) > 1:
+            return await self._bring_back_apart(slot, batch, cause)
         error = ActorFailed(
             f"its process was lost {slot.restarts + 1} times, at last by {type(cause).__name__}",
             symbol=listed,
             mend="look into Ray's logs for memory or crashes, or raise actors.max_restarts",
         )
         return [Failed(error) for _ in batch]
+
+    async def _bring_back_apart(
+        self, slot: _Slot, batch: Sequence[tuple[str, Command]], cause: Exception
+    ) -> Sequence[Report]:
+        """Bring the symbols of a process back in a process each, once: if one of them is the cause, it fails alone."""
+        reports: dict[str, Report] = {}
+        told = dict(batch)
+        for symbol in slot.symbols:
+            alone = _Slot(slot.actor, [symbol], restarts=self._settings.max_restarts - 1)
+            self._slots[symbol] = alone
+            own = [(symbol, told[symbol])] if symbol in told else []
+            reports.update(zip([symbol] * len(own), await self._bring_back(alone, own, cause), strict=True))
+        return [reports[symbol] for symbol, _ in batch]

@@ -6,7 +6,8 @@ import logging
 import os
 import socket
 import sys
-from contextlib import suppress
+from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,18 +30,24 @@ def _prefer_loopback() -> None:
     ray_constants.ENABLE_RAY_CLUSTER = os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "1"
 
 
-def start_ray(num_cpus: int | None = None) -> None:
-    """Start Ray in this process, for this process: every listener on loopback, no dashboard, token authentication."""
+def start_ray(num_cpus: int | None = None, *, fork: bool = True, preload: Sequence[str] = ()) -> None:
+    """Start Ray in this process, for this process: every listener on loopback, no dashboard, token authentication.
+
+    `fork`: its workers are forked from a process that has imported our packages and `preload`; see actors.forkserver.
+    """
     _prefer_loopback()
     import ray
 
-    ray.init(
-        num_cpus=num_cpus,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        configure_logging=True,
-    )
+    from actors.forkserver import DEFAULT_PRELOAD, worker_executable
+
+    with worker_executable((*DEFAULT_PRELOAD, *preload)) if fork else nullcontext():
+        ray.init(
+            num_cpus=num_cpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            configure_logging=True,
+        )
     token = Path.home() / ".ray" / "auth_token"
     with suppress(OSError):
         token.chmod(0o600)  # Ray 2.60 leaves the token it makes readable by all

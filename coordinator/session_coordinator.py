@@ -25,7 +25,6 @@ from market.commands import (
     Accepted,
     AddAdhocBar,
     AddAdhocIndicator,
-    Advance,
     Command,
     Failed,
     Load,
@@ -43,6 +42,10 @@ from market.symbol_data import SymbolSessionData
 from market.validation import Reason, SymbolValidationResult
 
 logger = logging.getLogger(__name__)
+ACTORS_PER_CPU = 50
+"""What a core bears: an idle worker wakes 100 times a second, and past this a node drowns in that (bench/README.md)."""
+PACKED_ACTORS_PER_CPU = 8
+"""Processes a core where symbols share them: enough to keep the core busy, few enough to start in a second."""
 
 
 @dataclass(eq=False)
@@ -167,12 +170,18 @@ class SessionCoordinator:
         loads = {symbol: self._plan(day, symbol, "config") for symbol in validated}
         self._enter(Phase.PROVISIONING)
         self._progress = (0, len(loads))
-        await self._fleet.add(loads)
+        await self._fleet.add(loads, per_actor=self._symbols_per_actor(len(loads)))
         self._enter(Phase.LOADING)
         await self._load_symbols_full(loads)
         per_symbol = self._config.validation.per_symbol
         if not day.full or (day.dropped and not per_symbol):
             raise all_failed(day.dropped, len(day.step0), per_symbol=per_symbol)
+
+    def _symbols_per_actor(self, count: int) -> int:
+        wanted = self._config.actors.symbols_per_actor
+        if wanted != "auto":
+            return wanted
+        return 1 if count <= ACTORS_PER_CPU * cluster_cpus() else -(-count // (PACKED_ACTORS_PER_CPU * cluster_cpus()))
 
     async def _validate_symbols_for_loading(self, symbols: Sequence[str]) -> list[str]:
         """Step 0 for many: those that may be loaded; others are dropped with a warning, ValidationFailed if all are."""
@@ -245,10 +254,8 @@ class SessionCoordinator:
         logger.warning("%s: dropped: %s", shorten(symbol), reason)
 
     async def _advance(self, day: _Day, to_ns: int) -> None:
-        reports = await self._fleet.execute(dict.fromkeys(self._fleet.symbols, Advance(to_ns)))
-        for symbol, report in reports.items():
-            if isinstance(report, Failed):
-                self._drop(day, symbol, report.error)
+        for symbol, report in sorted((await self._fleet.advance(to_ns)).items()):
+            self._drop(day, symbol, report.error)
         day.clock.advance_to(to_ns)
         if not self._fleet.symbols:
             raise all_failed(day.dropped, len(day.step0), per_symbol=True)

@@ -22,7 +22,7 @@ class DataManager:
 
     def source(self, name: str) -> DataSource:
         """The source of that name; KeyError if there is none."""
-        return next(source for source in self.sources if source.name == name)
+        return {source.name: source for source in self.sources}[name]
 
     def validate(
         self, symbols: Sequence[str], requirements: SymbolRequirements, context: SessionContext

@@ -157,7 +157,7 @@ class BarFile:
             if symbol is not None:
                 import pyarrow.compute as pc
 
-                table = table.filter(pc.equal(table.column(self._columns.symbol), symbol))
+                table = table.filter(pc.equal(table.column(self._columns.symbol), _text_scalar(symbol)))
             return Bars(
                 self._stamps(table.column(self._columns.timestamp)),
                 *(_floats(table.column(getattr(self._columns, name))) for name in COLUMNS),
@@ -241,6 +241,13 @@ class BarFile:
         return _numpy(column, np.int64) * _UNIT_NS[kind.unit]
 
 
+def _text_scalar(text: str) -> pa.Scalar:
+    """An Arrow scalar by way of its buffers: made from a Python object it would import pandas."""
+    content = text.encode()
+    buffers = [None, pa.py_buffer(np.array([0, len(content)], np.int32)), pa.py_buffer(content)]
+    return pa.Array.from_buffers(pa.string(), 1, buffers)[0]
+
+
 def _is_text(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
@@ -252,7 +259,8 @@ def _floats(column: pa.ChunkedArray) -> FloatArray:
     if not pa.types.is_float64(column.type):
         column = column.cast(pa.float64())
     if column.null_count:
-        column = column.fill_null(np.nan)
+        nan = pa.Array.from_buffers(pa.float64(), 1, [None, pa.py_buffer(np.array([np.nan]))])[0]
+        column = column.fill_null(nan)
     return _numpy(column, np.float64)
 
 

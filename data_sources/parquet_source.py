@@ -26,7 +26,8 @@ from market.validation import Coverage, Reason
 
 DEFAULT_LAYOUT = Layout("{symbol}/{interval}/{date}.parquet")
 DEFAULT_COLUMNS = Columns()
-_DAY_NS = 86_400 * 1_000_000_000
+_HOUR_NS = 3_600 * 1_000_000_000
+_DAY_NS = 24 * _HOUR_NS
 
 
 @dataclass(frozen=True)
@@ -208,17 +209,20 @@ class ParquetSource:
     def _in_sessions(self, bars: Bars, interval: Interval, sessions: Sessions) -> Bars:
         """The bars of these sessions, stamped with their start. What else a file holds must not matter."""
         stamps, at_end = bars.start_ns, self.columns.stamp == "end"
-        if not interval.is_intraday:
-            stamps = stamp_daily(stamps - 1 if at_end else stamps, interval, sessions)
-            inside = np.isin(stamps, sessions.open_ns)
-        else:
+        row = np.minimum(np.searchsorted(sessions.close_ns, stamps), len(sessions) - 1)
+        open_ns, close_ns = sessions.open_ns[row], sessions.close_ns[row]
+        if interval.is_intraday:
             if at_end:
-                # the session's last bar may be a short one, cut at the close
-                row = np.minimum(np.searchsorted(sessions.close_ns, stamps), len(sessions) - 1)
-                length = sessions.close_ns[row] - sessions.open_ns[row]
-                cut = (stamps == sessions.close_ns[row]) & (length % interval.ns != 0)
-                stamps = stamps - np.where(cut, length % interval.ns, interval.ns)
+                rest = (close_ns - open_ns) % interval.ns  # the length of a session's last bar, where cut at the close
+                stamps = stamps - np.where((stamps == close_ns) & (rest > 0), rest, interval.ns)
             inside = (stamps >= sessions.open_ns[0]) & (stamps < sessions.close_ns[-1])
+        else:
+            if at_end:  # at the close or a later midnight, in UTC up to 19 h later (New Zealand)
+                in_time = stamps < sessions.close_ns[-1] + 20 * _HOUR_NS
+                in_session = (stamps > open_ns) & (stamps <= close_ns)
+                stamps = np.where(in_session, open_ns, np.where(in_time, stamps - _DAY_NS, stamps))
+            stamps = stamp_daily(stamps, interval, sessions)
+            inside = np.isin(stamps, sessions.open_ns)
         if stamps is not bars.start_ns:
             bars = Bars(stamps, bars.open, bars.high, bars.low, bars.close, bars.volume)
         return bars if inside.all() else bars.take(inside)
@@ -241,7 +245,21 @@ class ParquetSource:
         if self.layout.period == "date":
             return self.layout.days_of(entry.period)
         look = self._looked(entry)
-        return _days_between(look.stamps, interval) if look.stamps else self.layout.days_of(entry.period)
+        return self._days_between(look.stamps, interval) if look.stamps else self.layout.days_of(entry.period)
+
+    def _days_between(self, stamps: tuple[int, int], interval: Interval) -> tuple[date, date]:
+        """Days on which bars with these stamps (first and last, UTC ns) lie.
+
+        Stamps of 1d and 1w bars are some midnight, maybe one in Tokyo: there a day too many is better than one too few.
+        """
+        low, high = stamps
+        if not interval.is_intraday:
+            shift = _DAY_NS if self.columns.stamp == "end" else 0
+            low, high = low - shift, high - shift + _DAY_NS // 2
+        first, last = (np.datetime64(ns, "ns").astype("datetime64[D]").item() for ns in (low, high))
+        if interval.unit == "w":
+            return first - timedelta(days=first.weekday()), last + timedelta(days=6 - last.weekday())
+        return first, last
 
     def _session_problem(self, symbol: str, interval: Interval, session: Sessions) -> Reason | None:
         day = _days(session)[0]
@@ -255,7 +273,7 @@ class ParquetSource:
             first_ns, last_ns = int(session.open_ns[0]), int(session.close_ns[0]) + interval.ns
             inside = look.stamps[1] >= first_ns and look.stamps[0] < last_ns
         else:
-            first, last = _days_between(look.stamps, interval)
+            first, last = self._days_between(look.stamps, interval)
             inside = first <= day <= last
         if inside:
             return None
@@ -274,20 +292,6 @@ class _Look:
     def may_hold(self, symbol: str) -> bool:
         """Whether bars of `symbol` are in it; nobody knows of a file that can't be read."""
         return self.problem is not None or symbol in self.symbols
-
-
-def _days_between(stamps: tuple[int, int], interval: Interval) -> tuple[date, date]:
-    """Days on which bars with these stamps (first and last, UTC ns) lie.
-
-    Stamps of 1d and 1w bars are some midnight, maybe one in Tokyo: there a day too many is better than one too few.
-    """
-    low, high = stamps
-    if not interval.is_intraday:
-        high += _DAY_NS // 2
-    first, last = (np.datetime64(ns, "ns").astype("datetime64[D]").item() for ns in (low, high))
-    if interval.unit == "w":
-        return first - timedelta(days=first.weekday()), last + timedelta(days=6 - last.weekday())
-    return first, last
 
 
 def local_source(root: str | Path) -> ParquetSource:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -28,21 +29,46 @@ def bar(stamp: str, price: float = 10.0, volume: float = 100.0) -> dict[str, Any
     return {"timestamp": stamp, "open": price, "high": price, "low": price, "close": price, "volume": volume}
 
 
-def processes(*names: str) -> list[psutil.Process]:
-    """Processes that descend from this one and have one of `names` in their command line."""
-    found = []
-    for process in psutil.Process().children(recursive=True):
+def family(pid: int) -> list[psutil.Process]:
+    """Every process that `pid` has brought about and that is alive: its descendants, and its raylets' workers, which
+    are nobody's children where they were forked.
+    """
+    descendants = psutil.Process(pid).children(recursive=True)
+    raylets = {str(process.pid) for process in descendants if process.name() == "raylet"}
+    found = {process.pid: process for process in descendants}
+    for process in psutil.process_iter():
         try:
-            if any(name in " ".join(process.cmdline()) for name in names):
-                found.append(process)
-        except psutil.NoSuchProcess:  # gone, or a zombie
+            if process.environ().get("RAY_RAYLET_PID") in raylets:
+                found[process.pid] = process
+        except psutil.Error:  # gone, a zombie, or somebody else's
             continue
-    return found
+    return [process for process in found.values() if _alive(process)]
 
 
 def symbol_processes() -> list[psutil.Process]:
-    """Processes of symbol actors."""
-    return processes("SymbolActor")
+    """Processes of symbol actors of this process's Ray (a forked worker has room for a short title only)."""
+    return [process for process in family(os.getpid()) if _title(process).startswith("ray::Symbol")]
+
+
+def actor_processes() -> list[psutil.Process]:
+    """Processes of all actors of this process's Ray, the coordinator's included."""
+    titles = {process: _title(process) for process in family(os.getpid())}
+    ours = ("ray::Symbol", "ray::Session", "ray::Failing")
+    return [process for process, title in titles.items() if title.startswith(ours)]
+
+
+def _alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _title(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
 
 
 def wait_until(condition: Any, timeout_s: float = 20.0) -> None:

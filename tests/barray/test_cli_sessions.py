@@ -14,6 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.sessions import family
+
 pytestmark = pytest.mark.ray
 BARRAY = [sys.executable, "-c", "from barray.cli import main; main()"]
 CONFIG = """\
@@ -39,10 +41,6 @@ def write_config(folder: Path, universe: Path, name: str = "cli", pause_s: float
 def barray(*arguments: object, timeout_s: float = 90) -> subprocess.CompletedProcess[str]:
     command = [*BARRAY, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
-
-
-def descendants(pid: int) -> list[psutil.Process]:
-    return [process for process in psutil.Process(pid).children(recursive=True) if process.is_running()]
 
 
 def test_run_writes_valid_dumps_and_json_for_machines(universe: Path, tmp_path: Path) -> None:
@@ -115,7 +113,7 @@ def test_a_second_terminal_reads_and_changes_a_running_session(slow_session: sub
 def test_ctrl_c_ends_everything_in_any_phase(universe: Path, tmp_path: Path, phase: str) -> None:
     process = start(write_config(tmp_path, universe, pause_s=0.5))
     wait_for_phase(process, phase)
-    children = descendants(process.pid)
+    children = family(process.pid)
     assert children
     process.send_signal(signal.SIGINT)
     assert process.stderr is not None
@@ -130,9 +128,9 @@ def test_ctrl_c_ends_everything_in_any_phase(universe: Path, tmp_path: Path, pha
 def test_ctrl_c_while_ray_starts_leaves_nothing(universe: Path, tmp_path: Path) -> None:
     process = start(write_config(tmp_path, universe))
     end = time.monotonic() + 30
-    while not descendants(process.pid) and time.monotonic() < end:
+    while not family(process.pid) and time.monotonic() < end:
         time.sleep(0.02)
-    children = descendants(process.pid)
+    children = family(process.pid)
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130
     _, alive = psutil.wait_procs(children, timeout=20)
@@ -142,7 +140,7 @@ def test_ctrl_c_while_ray_starts_leaves_nothing(universe: Path, tmp_path: Path) 
 def test_a_killed_driver_takes_everything_with_it(universe: Path, tmp_path: Path) -> None:
     process = start(write_config(tmp_path, universe, pause_s=0.5))
     wait_for_phase(process, "running")
-    children = descendants(process.pid)
+    children = family(process.pid)
     os.kill(process.pid, signal.SIGKILL)
     process.wait(10)
     # Ray's own two agents notice a minute later that their raylet is gone
@@ -159,7 +157,7 @@ def test_attaching_where_nothing_runs_says_so() -> None:
 
 
 def test_every_listener_of_a_local_session_is_on_loopback(slow_session: subprocess.Popen[str]) -> None:
-    family = [psutil.Process(slow_session.pid), *descendants(slow_session.pid)]
-    listening = [c for p in family for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN]
+    everyone = [psutil.Process(slow_session.pid), *family(slow_session.pid)]
+    listening = [c for p in everyone for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN]
     assert listening
     assert {c.laddr.ip.removeprefix("::ffff:") for c in listening} == {"127.0.0.1"}

@@ -14,7 +14,7 @@ import barray
 from coordinator.lifecycle import Phase
 from coordinator.session_coordinator import SessionCoordinator
 from market.bars import Bars
-from tests.sessions import bar, config, processes, symbol_processes, wait_until
+from tests.sessions import actor_processes, bar, config, symbol_processes, wait_until
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_here")]
 DAY = date(2024, 7, 2)
@@ -269,11 +269,13 @@ class FailingCoordinator(SessionCoordinator):
 @pytest.mark.parametrize("phase", ["validating", "planning", "provisioning", "loading", "running", "ended"])
 def test_an_exception_in_any_phase_leaves_no_process_behind(universe: Path, phase: str) -> None:
     settings = config(universe, "AAPL", name=phase, session={"start": str(DAY)})
-    with (
-        pytest.raises(Exception, match=f"planted in {phase}"),
-        barray.Session(settings, coordinator=FailingCoordinator) as session,
-    ):
-        session.begin()
-        session.advance_to()
-        session.end()
-    wait_until(lambda: not processes("SymbolActor", "Coordinator"))
+
+    def run() -> None:
+        with barray.Session(settings, coordinator=FailingCoordinator) as session:
+            session.begin()
+            session.advance_to()
+            session.end()
+
+    with pytest.raises(Exception, match=f"planted in {phase}"):
+        run()
+    wait_until(lambda: not actor_processes())

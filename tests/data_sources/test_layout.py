@@ -69,7 +69,9 @@ def test_a_symbol_may_contain_the_mark_that_separates_it(template: str, name: st
     assert read(template, 0, name) == {"symbol": symbol, "interval": "1m"}
 
 
-@pytest.mark.parametrize("name", ["2024-07-01.csv", "2024-7-1.parquet", "x2024-07-01.parquet", "2024-07-01.parquet.tmp"])
+@pytest.mark.parametrize(
+    "name", ["2024-07-01.csv", "2024-7-1.parquet", "x2024-07-01.parquet", "2024-07-01.parquet.tmp"]
+)
 def test_other_names_do_not_fit(name: str) -> None:
     assert read("{symbol}/{interval}/{date}.parquet", 2, name) is None
 
