@@ -242,6 +242,42 @@ def validate_dump(
         raise typer.Exit(FAILED)
 
 
+@app.command()
+@reporting
+def up(
+    num_cpus: Annotated[int | None, typer.Option(min=1, help="CPUs it may use; default: all.")] = None,
+) -> None:
+    """Keep a local Ray warm between runs, on loopback; the next runs start in about a second."""
+    from barray import local_ray
+
+    found, new = local_ray.up(num_cpus)
+    stdout.print(
+        f"Ray is {'up' if new else 'up already'} at {found.address}, held by process {found.pid}", highlight=False
+    )
+
+
+@app.command()
+@reporting
+def down() -> None:
+    """End the Ray that `barray up` keeps, and all that runs on it."""
+    from barray import local_ray
+
+    stdout.print("Ray is down" if local_ray.down() else "no Ray was up", highlight=False)
+
+
+node_app = typer.Typer(help="Nodes of a cluster.", no_args_is_help=True)
+app.add_typer(node_app, name="node")
+
+
+@node_app.command("start", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@reporting
+def node_start(context: typer.Context) -> None:
+    """`ray start` with the same options, on a node whose symbol actors are then forked: five times as fast to start."""
+    from coordinator.runtime import start_node
+
+    raise typer.Exit(start_node(context.args))
+
+
 def _violation(found: Violation) -> dict[str, Any]:
     return asdict(found)
 

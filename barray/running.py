@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def running_sessions() -> list[RunningSession]:
             session = RunningSession(**json.loads(path.read_text()))
         except (OSError, ValueError, TypeError):
             continue
-        if _alive(session.pid):
+        if is_alive(session.pid):
             found.append(session)
         else:
             path.unlink(missing_ok=True)
@@ -65,11 +66,14 @@ def find_session(name: str | None) -> RunningSession:
     raise ConfigError(f"{wanted} on this machine", mend=f"running: {listed}; or give the cluster's address")
 
 
-def _alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process; a zombie counts as dead."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return True

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from barray import local_ray
 from barray.exports import write_exports
 from barray.running import announce, find_session
 from coordinator import runtime
@@ -121,8 +122,9 @@ class Session(AttachedSession):
                 session.teardown()
 
     `config`: a path, a mapping, or a SessionConfig. Ray is started here on loopback, unless `config.ray.address` names
-    a running one or this process is connected already. Leaving the block ends everything, also after an error or
-    Ctrl-C. `progress` is called with the status, about ten times a second, while a call is waited for.
+    a running one, `barray up` keeps one warm, or this process is connected already. Leaving the block ends everything,
+    also after an error or Ctrl-C. `progress` is called with the status, about ten times a second, while a call is
+    waited for.
     """
 
     def __init__(
@@ -154,11 +156,13 @@ class Session(AttachedSession):
         """Connect to Ray and start the coordinator; `with` does it."""
         if not runtime.is_connected():
             self._started_ray = True
-            if self.config.ray.address is None:
+            warm = local_ray.find()
+            address = self.config.ray.address or (warm.address if warm else None)
+            if address is None:
                 actors = self.config.actors
                 runtime.start_ray(self.config.ray.num_cpus, fork=actors.spawn == "fork", preload=actors.preload)
             else:
-                runtime.join_ray(self.config.ray.address)
+                runtime.join_ray(address)
         self._remote = runtime.new_coordinator(self.config, self.calendar, self._coordinator)
         self._open = True
         self._note = announce(self.name, runtime.ray_address())

@@ -53,6 +53,13 @@ def start_ray(num_cpus: int | None = None, *, fork: bool = True, preload: Sequen
         token.chmod(0o600)  # Ray 2.60 leaves the token it makes readable by all
 
 
+def start_node(arguments: Sequence[str]) -> int:
+    """`ray start ARGUMENTS` in this process, the node's workers forked; returns the exit status."""
+    from actors.forkserver import ray_start
+
+    return ray_start(arguments)
+
+
 def join_ray(address: str) -> None:
     """Join the Ray at `host:port` (or `auto`: one that runs on this machine); SourceUnavailable if there is none."""
     host, _, port = address.rpartition(":")
@@ -63,6 +70,7 @@ def join_ray(address: str) -> None:
         from ray._private.authentication import authentication_token_setup
 
         # a Ray started by `start_ray` asks for this user's token; joining one does not look for it by itself
+        logging.getLogger("ray").setLevel(logging.ERROR)
         authentication_token_setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
     import ray
 

@@ -1,0 +1,107 @@
+"""A local Ray that stays warm between runs: `barray up`, `barray down`. Loopback only, this user only."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from barray.atomic_file import replacing
+from barray.running import is_alive, notes_folder
+from market.errors import BarrayError
+
+_START_S = 60.0
+_STOP_S = 30.0
+
+
+@dataclass(frozen=True)
+class LocalRay:
+    """The warm Ray: its address, `host:port`, and the process that holds it."""
+
+    address: str
+    pid: int
+
+
+def find() -> LocalRay | None:
+    """The warm Ray of this user, if one is up."""
+    path = _note()
+    try:
+        found = LocalRay(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+    if is_alive(found.pid):
+        return found
+    path.unlink(missing_ok=True)
+    return None
+
+
+def up(num_cpus: int | None = None) -> tuple[LocalRay, bool]:
+    """The warm Ray, and whether it was started now. BarrayError, with what it said, if it doesn't come up."""
+    if found := find():
+        return found, False
+    log = notes_folder() / "ray.log"
+    command = [sys.executable, "-m", "barray.local_ray", *([str(num_cpus)] if num_cpus else [])]
+    with log.open("wb") as output:
+        holder = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+    end = time.monotonic() + _START_S
+    while time.monotonic() < end and holder.poll() is None:
+        if found := find():
+            return found, True
+        time.sleep(0.05)
+    _stop(holder.pid)
+    said = log.read_text(errors="replace").strip().splitlines()[-1:]
+    raise BarrayError(f"the local Ray did not start: {' '.join(said)}", mend=f"see {log}")
+
+
+def down() -> bool:
+    """End the warm Ray and all that runs on it; False if there is none."""
+    found = find()
+    if found is None:
+        return False
+    _stop(found.pid)
+    _note().unlink(missing_ok=True)
+    return True
+
+
+def _note() -> Path:
+    return notes_folder() / "ray.note"
+
+
+def _stop(pid: int) -> None:
+    for kind in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.kill(pid, kind)
+        end = time.monotonic() + _STOP_S
+        while is_alive(pid) and time.monotonic() < end:
+            with suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+            time.sleep(0.05)
+        if not is_alive(pid):
+            return
+
+
+def _hold(num_cpus: int | None) -> None:
+    """Start Ray and hold it until SIGTERM; runs in a process of its own."""
+    from coordinator import runtime
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        runtime.start_ray(num_cpus)
+        with replacing(_note()) as temporary:
+            temporary.write_text(json.dumps(asdict(LocalRay(runtime.ray_address(), os.getpid()))))
+        while True:
+            signal.pause()
+    finally:
+        runtime.leave_ray()
+
+
+if __name__ == "__main__":
+    _hold(int(sys.argv[1]) if len(sys.argv) > 1 else None)
