@@ -15,6 +15,7 @@ _NAMESPACE = "barray-"
 
 _symbol_actor = ray.remote(SymbolActor)
 _validate_chunk = ray.remote(validate_chunk)
+_nothing = ray.remote(lambda: None)
 
 
 def new_symbol_actor(num_cpus: float) -> ActorHandle[SymbolActor]:
@@ -39,6 +40,11 @@ def submit_validation(*arguments: Any) -> ray.ObjectRef[Any]:
         num_cpus=0.5, max_retries=1, scheduling_strategy="SPREAD", enable_task_events=False
     ).remote(*arguments)
     return reference
+
+
+def start_idle_worker() -> None:
+    """Have Ray start a worker; it stays idle, for the first task that comes."""
+    _nothing.options(num_cpus=0.5, enable_task_events=False).remote()
 
 
 def new_coordinator(kind: type, session_name: str, *arguments: Any) -> ActorHandle[Any]:

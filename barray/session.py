@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import date, datetime, time
 from pathlib import Path
@@ -35,10 +36,9 @@ _TEARDOWN_S = 30.0
 class AttachedSession:
     """A running session, seen from any process: read it and change it, not drive it."""
 
-    def __init__(self, remote: runtime.Remote, name: str, timezone: str | None = None) -> None:
+    def __init__(self, remote: runtime.Remote, name: str) -> None:
         self._remote = remote
         self.name = name
-        self._timezone = timezone
 
     def add_symbol(self, symbol: str, added_by: str = "strategy") -> bool:
         """Add a symbol with all the config requires, or upgrade an adhoc one. See SessionCoordinator.add_symbol."""
@@ -135,8 +135,28 @@ class Session(AttachedSession):
         coordinator: type | None = None,
     ) -> None:
         self.config = _config(config)
+        self._calendar = _in_background(self._load_calendar)
+        self._progress = progress
+        self._started_ray = False
+        self._open = False
+        self._note: Path | None = None
+        self._coordinator = coordinator
+        super().__init__(runtime.Remote(None), self.config.name)
+
+    @property
+    def calendar(self) -> TradingCalendar:
+        """The exchange calendar of the config; ConfigError where it has no such sessions."""
+        return self._calendar.result()
+
+    @property
+    def dates(self) -> list[date]:
+        """The session dates of the config, in order."""
         section = self.config.session
-        self.calendar: TradingCalendar = calendar_for(
+        return self.calendar.between(section.start, section.end)
+
+    def _load_calendar(self) -> TradingCalendar:
+        section = self.config.session
+        return calendar_for(
             self.config.requirements,
             section.calendar,
             section.start,
@@ -144,13 +164,6 @@ class Session(AttachedSession):
             hours=section.hours,
             extended=section.extended,
         )
-        self.dates = self.calendar.between(section.start, section.end)
-        self._progress = progress
-        self._started_ray = False
-        self._open = False
-        self._note: Path | None = None
-        self._coordinator = coordinator
-        super().__init__(runtime.Remote(None), self.config.name, self.calendar.timezone)
 
     def open(self) -> Self:
         """Connect to Ray and start the coordinator; `with` does it."""
@@ -163,6 +176,7 @@ class Session(AttachedSession):
                 runtime.start_ray(self.config.ray.num_cpus, fork=actors.spawn == "fork", preload=actors.preload)
             else:
                 runtime.join_ray(address)
+            runtime.prewarm()
         self._remote = runtime.new_coordinator(self.config, self.calendar, self._coordinator)
         self._open = True
         self._note = announce(self.name, runtime.ray_address())
@@ -282,6 +296,15 @@ def run(config: str | Path | Mapping[str, Any] | SessionConfig) -> list[Path]:
             written += session.export()
             session.teardown()
     return written
+
+
+def _in_background(work: Callable[[], TradingCalendar]) -> Future[TradingCalendar]:
+    """Start work that takes half a second of imports, while Ray is imported and started."""
+    pool = ThreadPoolExecutor(1)
+    try:
+        return pool.submit(work)
+    finally:
+        pool.shutdown(wait=False)
 
 
 def _config(config: str | Path | Mapping[str, Any] | SessionConfig) -> SessionConfig:

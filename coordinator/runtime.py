@@ -169,6 +169,13 @@ def new_coordinator(config: SessionConfig, calendar: TradingCalendar, kind: type
     return Remote(options.new_coordinator(kind or SessionCoordinator, config.name, config, calendar))
 
 
+def prewarm() -> None:
+    """Have a first worker started, without waiting: its forkserver then imports while other things are done here."""
+    from actors import options
+
+    options.start_idle_worker()
+
+
 def find_coordinator(name: str | None) -> tuple[str, Remote]:
     """The running session of that name (None: the only one), with its name; ConfigError if it can't be told."""
     from actors import options

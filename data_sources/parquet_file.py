@@ -19,6 +19,14 @@ from pyarrow import fs
 from market.bars import COLUMNS, Bars, FloatArray, IntArray
 from market.errors import DataError, NoDataError, SourceUnavailable
 
+_NUMPY_TYPES = {
+    pa.float64(): np.float64,
+    pa.float32(): np.float32,
+    pa.int64(): np.int64,
+    pa.int32(): np.int32,
+    pa.uint64(): np.uint64,
+    pa.uint32(): np.uint32,
+}
 _UNIT_NS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 _DAY_NS = 86_400 * 1_000_000_000
 _EPOCH = datetime(1970, 1, 1)
@@ -256,6 +264,9 @@ def _is_text(kind: pa.DataType) -> bool:
 
 def _floats(column: pa.ChunkedArray) -> FloatArray:
     """float64 (n,), NaN where there is no value: the checks of bars tell which bar that is."""
+    plain = _NUMPY_TYPES.get(column.type)
+    if plain is not None and not column.null_count:
+        return _numpy(column, plain).astype(np.float64, copy=False)  # Arrow's cast would first import pyarrow.compute
     if not pa.types.is_float64(column.type):
         column = column.cast(pa.float64())
     if column.null_count:

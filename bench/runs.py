@@ -1,0 +1,86 @@
+"""Whole runs of the command line, as processes of their own, timed and weighed. Used by startup, pack and growth."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from time import perf_counter
+
+import psutil
+
+from barray.sample_data import sample_symbols, write_sample_data
+
+DAY = date(2024, 7, 2)
+_SAMPLE_S = 0.5
+
+
+def write_universe(folder: Path, count: int, *, per_actor: int | str = 1) -> Path:
+    """One day of minutes of `count` symbols, and a config over them; the config's path."""
+    symbols = sample_symbols(count)
+    write_sample_data(folder / "bars", symbols=symbols, start=DAY, end=DAY)
+    config = folder / "session.yaml"
+    config.write_text(
+        f"session: {{start: {DAY}}}\nsymbols: {list(symbols)}\nintervals: [1m, 5m, 15m]\n"
+        f"indicators: [SMA(20)@1m]\nsources: [{{root: bars}}]\nexport: {{directory: out}}\n"
+        f"actors: {{symbols_per_actor: {per_actor}}}\nhistory: {{max_missing_days: 1}}\n"
+    )
+    return config
+
+
+def barray(*arguments: object) -> subprocess.Popen[bytes]:
+    """Start the command."""
+    command = [sys.executable, "-c", "from barray.cli import main; main()", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def run_and_validate(config: Path) -> tuple[float, float]:
+    """Seconds of `barray run` and of `barray validate-dump` on what it wrote; SystemExit where either fails."""
+    begun = perf_counter()
+    finish(barray("run", config, "--quiet"))
+    between = perf_counter()
+    finish(barray("validate-dump", config.parent / f"out/session-{DAY}.json"))
+    return between - begun, perf_counter() - between
+
+
+def finish(process: subprocess.Popen[bytes]) -> None:
+    """Wait for a command; SystemExit with what it said if it failed."""
+    _, said = process.communicate()
+    if process.returncode:
+        raise SystemExit(said.decode(errors="replace"))
+
+
+@dataclass
+class PeakMemory:
+    """Largest sum of proportional set sizes (MB) of all processes of this user that began within the block.
+
+    Sampled twice a second, which itself costs a few per cent of a core.
+    """
+
+    peak_mb: float = 0.0
+    _before: set[int] = field(default_factory=set)
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> PeakMemory:
+        self._before = set(psutil.pids())
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(_SAMPLE_S):
+            total = 0
+            for pid in set(psutil.pids()) - self._before - {os.getpid()}:
+                try:
+                    total += psutil.Process(pid).memory_full_info().pss
+                except psutil.Error:
+                    continue
+            self.peak_mb = max(self.peak_mb, total / 2**20)
