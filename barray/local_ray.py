@@ -97,8 +97,7 @@ def _hold(num_cpus: int | None) -> None:
         runtime.start_ray(num_cpus)
         with replacing(_note()) as temporary:
             temporary.write_text(json.dumps(asdict(LocalRay(runtime.ray_address(), os.getpid()))))
-        while True:
-            signal.pause()
+        runtime.keep_next_job_warm()
     finally:
         runtime.leave_ray()
 

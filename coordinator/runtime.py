@@ -6,11 +6,12 @@ import logging
 import os
 import socket
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from market.errors import BarrayError, ConfigError, SourceUnavailable
 
@@ -51,6 +52,33 @@ def start_ray(num_cpus: int | None = None, *, fork: bool = True, preload: Sequen
     token = Path.home() / ".ray" / "auth_token"
     with suppress(OSError):
         token.chmod(0o600)  # Ray 2.60 leaves the token it makes readable by all
+
+
+def keep_next_job_warm(poll_s: float = 0.25) -> NoReturn:
+    """For the process that holds a local Ray: have the next job's forkserver ready whenever no other job runs.
+
+    Each job has a forkserver of its own, because Ray's library reads the job's id when it is loaded.
+    """
+    import ray
+
+    from actors.forkserver import prewarm
+
+    worker: Any = ray._private.worker
+    raylet = worker._global_node.all_processes["raylet"][0].process.pid
+    own = ray.get_runtime_context().get_job_id()
+    prepared = own
+    while True:
+        jobs = {job.hex(): info for job, info in worker.global_worker.gcs_client.get_all_job_info().items()}
+        latest = max(jobs, key=_job_number)
+        upcoming = (_job_number(latest) + 1).to_bytes(4, "little").hex()
+        if prepared != upcoming and all(info.is_dead for job, info in jobs.items() if job != own):
+            prewarm(raylet, upcoming)
+            prepared = upcoming
+        time.sleep(poll_s)
+
+
+def _job_number(job_id: str) -> int:
+    return int.from_bytes(bytes.fromhex(job_id), "little")
 
 
 def start_node(arguments: Sequence[str]) -> int:

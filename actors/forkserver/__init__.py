@@ -21,7 +21,7 @@ from zlib import crc32
 
 from actors.forkserver import launcher
 
-__all__ = ["DEFAULT_PRELOAD", "TESTED_RAY_VERSIONS", "ray_start", "worker_executable"]
+__all__ = ["DEFAULT_PRELOAD", "FIRST_JOB", "TESTED_RAY_VERSIONS", "prewarm", "ray_start", "worker_executable"]
 
 TESTED_RAY_VERSIONS = frozenset({"2.60.0"})
 DEFAULT_PRELOAD = (
@@ -39,6 +39,7 @@ DEFAULT_PRELOAD = (
     "actors.validation",
     "data_sources.parquet_source",
 )
+FIRST_JOB = "01000000"  # of a new cluster; they are counted in little-endian hex
 _RAYLET_OPTIONS = {
     # Workers that a raylet starts ahead belong to no job: they would need a server of their own, and a fork is quick.
     "--num_prestart_python_workers": "0",
@@ -74,8 +75,7 @@ def worker_executable(preload: Sequence[str] = DEFAULT_PRELOAD) -> Iterator[None
             return start(command, process_type, *args, **kwargs)
         info = start(command, process_type, *args, **kwargs)
         if "--head" in command:
-            with contextlib.suppress(OSError, ValueError, subprocess.SubprocessError):
-                _prewarm(command, info.process.pid)
+            prewarm(info.process.pid, FIRST_JOB)
         return info
 
     services.start_ray_process = start_with_launcher
@@ -132,11 +132,16 @@ def _changed(argument: str) -> str:
     return f"{name}={_RAYLET_OPTIONS[name]}" if name in _RAYLET_OPTIONS else argument
 
 
-def _prewarm(command: Sequence[str], raylet_pid: int) -> None:
-    """Starts the forkserver of a new cluster's first job while the rest of Ray starts.
+def prewarm(raylet_pid: int, job_id: str) -> None:
+    """Starts the forkserver of a job to come (`job_id`: 8 hex digits) on a raylet started within `worker_executable`.
 
-    It is a guess at what the first worker will ask for; where it is wrong, that starts its own.
+    It is a guess at what the job's first worker will ask for; where it is wrong, or fails, that starts its own.
     """
+    with contextlib.suppress(OSError, ValueError, subprocess.SubprocessError):
+        _prewarm(Path(f"/proc/{raylet_pid}/cmdline").read_text().split("\0"), raylet_pid, job_id)
+
+
+def _prewarm(command: Sequence[str], raylet_pid: int, job_id: str) -> None:
     words = shlex.split(launcher.option(command, "--python_worker_command"))
     (script,) = [word for word in words if word.endswith(launcher.WORKER_SCRIPT)]
     arguments = [f"{name}={launcher.option(words, name)}" for name in ("--temp-dir", "--session-name")]
@@ -145,7 +150,7 @@ def _prewarm(command: Sequence[str], raylet_pid: int) -> None:
     environment = dict(pair.split(b"=", 1) for pair in pairs if b"=" in pair)
     if environment.get(b"RAY_LD_PRELOAD_ON_WORKERS") == b"0":
         environment.pop(b"LD_PRELOAD", None)
-    environment |= {b"RAY_JOB_ID": b"01000000", b"RAY_RAYLET_PID": b"%d" % raylet_pid, b"SPT_NOENV": b"1"}
+    environment |= {b"RAY_JOB_ID": job_id.encode(), b"RAY_RAYLET_PID": b"%d" % raylet_pid, b"SPT_NOENV": b"1"}
     subprocess.run([words[0], "--prewarm", script, *arguments], check=False, env=environment, timeout=10)
 
 

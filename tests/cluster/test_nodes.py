@@ -1,0 +1,132 @@
+"""Sessions over several nodes: real raylets on one machine, one of them lost in the middle."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+import barray
+from actors.forkserver import worker_executable
+from tests.sessions import config, family
+
+pytestmark = pytest.mark.ray
+SYMBOLS = ("AAPL", "AMZN", "MSFT", "NVDA", "SPY", "TSLA")
+
+
+@pytest.fixture
+def cluster() -> Iterator[Any]:
+    """A head node and a worker node with forked workers; this process is connected to it."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    with worker_executable():
+        nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        nodes.add_node(num_cpus=1)
+    nodes.wait_for_nodes()
+    ray.init(address=nodes.address, log_to_driver=False)
+    yield nodes
+    ray.shutdown()
+    nodes.shutdown()
+
+
+def symbols_by_node() -> dict[str, int]:
+    """How many symbol actors each raylet of this process's cluster has."""
+    found: dict[str, int] = {}
+    for process in family(os.getpid()):
+        try:
+            if " ".join(process.cmdline()).startswith("ray::Symbol"):
+                raylet = process.environ()["RAY_RAYLET_PID"]
+                found[raylet] = found.get(raylet, 0) + 1
+        except psutil.Error:
+            continue
+    return found
+
+
+def test_symbols_spread_over_nodes_and_a_lost_node_does_not_change_the_dump(
+    universe: Path, tmp_path: Path, cluster: Any
+) -> None:
+    def run(folder: Path, *, lose_a_node: bool) -> bytes:
+        with barray.Session(config(universe, *SYMBOLS, session={"start": "2024-07-02"})) as session:
+            session.begin()
+            assert sorted(symbols_by_node().values()) == [3, 3]
+            session.advance_to("11:00")
+            assert session.add_adhoc_indicator("AAPL", "RSI(5)@15m")
+            if lose_a_node:
+                cluster.remove_node(cluster.list_all_nodes()[1], allow_graceful=False)
+            session.advance_to()
+            session.end()
+            (path,) = session.export(folder, ["json"])
+        return path.read_bytes()
+
+    calm = run(tmp_path / "calm", lose_a_node=False)
+    assert run(tmp_path / "lost", lose_a_node=True) == calm
+
+
+def test_a_node_started_by_the_command_forks_its_workers(universe: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+    port = _free_port()
+    options = ("--head", f"--port={port}", "--num-cpus=2", "--include-dashboard=false", "--block")
+    head = subprocess.Popen(
+        [sys.executable, "-c", "from barray.cli import main; main()", "node", "start", *options],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+    )
+    try:
+        path = tmp_path / "session.yaml"
+        path.write_text(
+            f"session: {{start: 2024-07-02}}\nsymbols: [AAPL, MSFT]\nintervals: [1m]\nsources: [{{root: {universe}}}]\n"
+            f"ray: {{address: '127.0.0.1:{port}'}}\n"
+        )
+        _wait_for_listener(port)
+        result = _run(path)
+        assert result.returncode == 0, result.stderr
+        assert barray.validate_session_dump(tmp_path / "out/session-2024-07-02.json") == []
+        servers = [p for p in family(head.pid) if "forkserver/server.py" in " ".join(p.cmdline())]
+        assert servers
+    finally:
+        # Ray's own two agents notice a minute later that their raylet is gone
+        members = [process for process in family(head.pid) if not process.name().endswith("Agent")]
+        head.send_signal(signal.SIGTERM)
+        head.wait(60)
+    _, alive = psutil.wait_procs(members, timeout=60)
+    assert not alive
+
+
+def _run(path: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from barray.cli import main; main()", "run", str(path)]
+    end = time.monotonic() + 60
+    while True:  # the port listens before the node is ready
+        result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        if result.returncode == 0 or time.monotonic() > end:
+            return result
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def _wait_for_listener(port: int) -> None:
+    import socket
+
+    end = time.monotonic() + 60
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            assert time.monotonic() < end
+            time.sleep(0.1)

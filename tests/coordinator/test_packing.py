@@ -1,0 +1,113 @@
+"""Several symbols in one process: the same dumps, and a symbol that fails still fails alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import barray
+from coordinator.config import ActorsSection
+from coordinator.session_coordinator import ACTORS_PER_CPU, SessionCoordinator
+from market.bars import Bars
+from market.calendar import Sessions
+from market.commands import Load
+from market.interval import Interval
+from tests.sessions import bar, config, symbol_processes, wait_until
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_here")]
+SYMBOLS = ("AAPL", "AMZN", "MSFT", "NVDA", "SPY")
+ONE_DAY = {"start": "2024-07-02"}
+
+
+def dumps(settings: dict[str, Any], folder: Path, *, kill: bool = False) -> dict[str, bytes]:
+    with barray.Session(settings) as session:
+        for day in session.dates:
+            session.begin(day)
+            session.advance_to("11:00")
+            session.add_symbol("TSLA")
+            session.add_adhoc_bar("QQQ", "1m", bar(f"{day}T14:59:00Z"))
+            if kill:
+                for process in symbol_processes():
+                    process.send_signal(signal.SIGKILL)
+            session.advance_to()
+            session.end()
+            session.export(folder, ["json"])
+            session.teardown()
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_packing_does_not_change_a_byte_of_the_dump(universe: Path, tmp_path: Path) -> None:
+    alone = dumps(config(universe, *SYMBOLS), tmp_path / "1")
+    for name, per_actor, lifecycle, kill in (("2", 2, "reuse", False), ("9", 9, "kill", True)):
+        actors = {"symbols_per_actor": per_actor, "lifecycle": lifecycle}
+        packed = dumps(config(universe, *SYMBOLS, actors=actors), tmp_path / name, kill=kill)
+        assert packed == alone
+
+
+def test_symbols_share_processes_as_the_config_says(universe: Path) -> None:
+    actors = {"symbols_per_actor": 2}
+    with barray.Session(config(universe, *SYMBOLS, session=ONE_DAY, actors=actors)) as session:
+        session.begin()
+        assert len(symbol_processes()) == 3
+        session.add_symbol("TSLA")  # one added mid-session gets a process of its own
+        assert len(symbol_processes()) == 4
+        session.remove_symbol("AAPL")  # its neighbour AMZN stays
+        assert len(symbol_processes()) == 4
+        session.remove_symbol("AMZN")
+        wait_until(lambda: len(symbol_processes()) == 3)
+        session.advance_to()
+        assert len(session.snapshot("MSFT").bars["1m"]) == 3 * 390
+
+
+def test_auto_gives_each_symbol_a_process_as_long_as_the_cores_bear_it() -> None:
+    coordinator = object.__new__(SessionCoordinator)
+    coordinator._config = barray.read_config(Path(__file__).parents[2] / "examples/session.yaml").model_copy(
+        update={"actors": ActorsSection(symbols_per_actor="auto")}
+    )
+    assert coordinator._symbols_per_actor(ACTORS_PER_CPU * 2) == 1
+    assert coordinator._symbols_per_actor(2000) == 125
+
+
+def test_damaged_bars_cost_their_symbol_and_no_neighbour(universe: Path) -> None:
+    symbols = ("AAPL", "NFLX", "MSFT")
+    actors = {"symbols_per_actor": 3}
+    with barray.Session(config(universe, *symbols, session={"start": "2024-07-03"}, actors=actors)) as session:
+        summary = session.begin()
+        assert list(summary.dropped) == ["NFLX"]
+        session.advance_to()
+        assert session.symbols() == ["AAPL", "MSFT"]
+        assert len(symbol_processes()) == 1
+
+
+@dataclass(frozen=True)
+class DeadlyReader:
+    """Ends the process that reads, as a crash in native code would."""
+
+    name: str = "deadly"
+
+    def read_bars(self, symbol: str, interval: Interval, sessions: Sessions) -> Bars:
+        os._exit(1)
+
+
+class DeadlyCoordinator(SessionCoordinator):
+    """Loads MSFT with the deadly reader."""
+
+    def _plan(self, day: Any, symbol: str, added_by: str) -> Load:
+        load = super()._plan(day, symbol, added_by)
+        return replace(load, reader=DeadlyReader()) if symbol == "MSFT" else load
+
+
+def test_a_symbol_that_crashes_its_process_fails_alone(universe: Path) -> None:
+    settings = config(
+        universe, *SYMBOLS, session=ONE_DAY, actors={"symbols_per_actor": 5, "max_restarts": 1}, name="deadly"
+    )
+    with barray.Session(settings, coordinator=DeadlyCoordinator) as session:
+        summary = session.begin()
+        assert {symbol: reasons[0].code for symbol, reasons in summary.dropped.items()} == {"MSFT": "actor_failed"}
+        session.advance_to()
+        assert session.symbols() == ["AAPL", "AMZN", "NVDA", "SPY"]
