@@ -6,6 +6,7 @@ from typing import Any
 
 import ray
 from ray.actor import ActorHandle
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.symbol_actor import SymbolActor
 from actors.validation import validate_chunk
@@ -48,13 +49,18 @@ def start_idle_worker() -> None:
 
 
 def new_coordinator(kind: type, session_name: str, *arguments: Any) -> ActorHandle[Any]:
-    """Start the coordinator of a session under its name, in a namespace of its own, so that others can attach."""
+    """Start the coordinator of a session under its name, in a namespace of its own, so that others can attach.
+
+    It runs on the node of its driver: no other node's end is the session's end.
+    """
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     handle: Any = (
         ray.remote(kind)
         .options(
             name=COORDINATOR,
             namespace=namespace(session_name),
             num_cpus=0,
+            scheduling_strategy=here,
             max_restarts=0,
             max_concurrency=100,
             enable_task_events=False,

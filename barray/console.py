@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, ParamSpec
+from typing import Any, NoReturn, ParamSpec
 
 import orjson
 import typer
@@ -33,26 +35,51 @@ def reporting(command: Callable[P, None]) -> Callable[P, None]:
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            command(*args, **kwargs)
+            with _noticing_interrupt() as interrupted:
+                command(*args, **kwargs)
         except typer.Exit:
             raise
-        except KeyboardInterrupt:
-            fail("interrupted; everything was ended")
-            raise typer.Exit(INTERRUPTED) from None
-        except BarrayError as error:
-            fail(str(error))
-            raise typer.Exit(BAD_USAGE if isinstance(error, ConfigError) else FAILED) from None
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more is to be said to nobody
-            raise typer.Exit(FAILED) from None
-        except Exception as error:
-            if os.environ.get("BARRAY_DEBUG"):
-                raise
-            reason = (str(error).strip().splitlines() or [""])[-1]
-            fail(f"{type(error).__name__}: {reason} (set BARRAY_DEBUG=1 to see where)")
-            raise typer.Exit(FAILED) from None
+        except BaseException as error:
+            _end(error, was_interrupted=bool(interrupted))
 
     return run
+
+
+@contextmanager
+def _noticing_interrupt() -> Iterator[list[int]]:
+    """A list that is no longer empty once Ctrl-C was pressed: what it stops may raise something else in its place."""
+    pressed: list[int] = []
+
+    def handler(number: int, frame: object) -> None:
+        pressed.append(number)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed
+        return
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _end(error: BaseException, *, was_interrupted: bool) -> NoReturn:
+    """Say why a command ends, and end it with the right exit code."""
+    if was_interrupted or isinstance(error, KeyboardInterrupt):
+        fail("interrupted; everything was ended")
+        raise typer.Exit(INTERRUPTED) from None
+    if isinstance(error, BarrayError):
+        fail(str(error))
+        raise typer.Exit(BAD_USAGE if isinstance(error, ConfigError) else FAILED) from None
+    if isinstance(error, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more is to be said to nobody
+        raise typer.Exit(FAILED) from None
+    if os.environ.get("BARRAY_DEBUG") or not isinstance(error, Exception):
+        raise error
+    reason = (str(error).strip().splitlines() or [""])[-1]
+    fail(f"{type(error).__name__}: {reason} (set BARRAY_DEBUG=1 to see where)")
+    raise typer.Exit(FAILED) from None
 
 
 def fail(message: str) -> None:

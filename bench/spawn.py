@@ -59,7 +59,7 @@ def measure(mode: str, count: int) -> dict[str, float]:
 
     started = time.perf_counter()
     with worker_executable() if mode == "ours" else contextlib.nullcontext():
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     init_s = time.perf_counter() - started
     options: dict[str, Any] = {"num_cpus": 0, "enable_task_events": False}
     actor: Any = ray.remote(**options)(Symbol)

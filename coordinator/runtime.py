@@ -43,6 +43,7 @@ def start_ray(num_cpus: int | None = None, *, fork: bool = True, preload: Sequen
 
     with worker_executable((*DEFAULT_PRELOAD, *preload)) if fork else nullcontext():
         ray.init(
+            address="local",  # whatever other Ray this machine runs
             num_cpus=num_cpus,
             include_dashboard=False,
             log_to_driver=False,
@@ -138,9 +139,10 @@ def is_connected() -> bool:
 
 def leave_ray() -> None:
     """Leave Ray; one that this process started ends, with everything in it."""
-    import ray
-
-    ray.shutdown()
+    ray = sys.modules.get("ray")
+    shutdown = getattr(ray, "shutdown", None)  # not there yet if Ctrl-C came while ray was imported
+    if shutdown is not None:
+        shutdown()
 
 
 @dataclass(frozen=True)
@@ -161,13 +163,13 @@ class Remote:
     def wait(self, reference: ObjectRef[Any], timeout_s: float | None = None) -> Any:
         """The result of a call."""
         import ray
-        from ray.exceptions import ActorDiedError, GetTimeoutError, RayTaskError
+        from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError, RayTaskError
 
         try:
             return ray.get(reference, timeout=timeout_s)
         except GetTimeoutError:
             raise TimeoutError(f"no answer from the coordinator within {timeout_s:g} s") from None
-        except ActorDiedError as error:
+        except (ActorDiedError, ActorUnavailableError) as error:
             raise BarrayError(
                 "the coordinator is gone",
                 mend="the session has ended, or its process was killed",

@@ -54,7 +54,7 @@ def session() -> Iterator[str]:
     """A local Ray with forked workers: its session directory. Checks at its end that nothing stays."""
     assert os.environ["RAY_AUTH_MODE"] == "token"  # set by conftest, before Ray's library is loaded
     with worker_executable():
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     directory = ray._private.worker._global_node.get_session_dir_path()
     yield directory
     workers = [child for process in forkservers(directory) for child in process.children()]
@@ -241,7 +241,7 @@ import json, os, sys, pathlib, ray
 from actors import forkserver
 %s
 with forkserver.worker_executable():
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=True, logging_level="ERROR")
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=True, logging_level="ERROR")
 """
     + ACTORS
 )
