@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -11,10 +13,18 @@ import pytest
 
 os.environ["RAY_AUTH_MODE"] = "token"  # explicit, whatever the machine's default; read when Ray's library is loaded
 os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+# notes of running sessions: this run's own, whatever else runs on the machine
+os.environ["XDG_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="barray-tests-")
 
 FIRST, LAST = date(2024, 6, 24), date(2024, 7, 3)
 GOOD = ("AAPL", "MSFT", "NVDA", "SPY", "TSLA", "AMZN")
 BROKEN = {"GME": "no_history", "NFLX": "nan", "AMD": "truncated"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _runtime_folder() -> Iterator[None]:
+    yield
+    shutil.rmtree(os.environ["XDG_RUNTIME_DIR"], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

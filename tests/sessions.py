@@ -45,6 +45,11 @@ def family(pid: int) -> list[psutil.Process]:
     return [process for process in found.values() if _alive(process)]
 
 
+def without_agents(members: list[psutil.Process]) -> list[psutil.Process]:
+    """The processes but for Ray's two agents, which notice up to a minute later that a killed raylet is gone."""
+    return [process for process in members if _alive(process) and not process.name().endswith("Agent")]
+
+
 def symbol_processes() -> list[psutil.Process]:
     """Processes of symbol actors of this process's Ray (a forked worker has room for a short title only)."""
     return [process for process in family(os.getpid()) if _title(process).startswith("ray::Symbol")]

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.sessions import family
+from tests.sessions import family, without_agents
 
 pytestmark = pytest.mark.ray
 BARRAY = [sys.executable, "-c", "from barray.cli import main; main()"]
@@ -128,7 +128,7 @@ def test_a_second_terminal_reads_and_changes_a_running_session(slow_session: sub
 
 def interrupt(process: subprocess.Popen[str]) -> None:
     """Send Ctrl-C; the process says so in a line and takes every other process along."""
-    relatives = family(process.pid)
+    relatives = without_agents(family(process.pid))
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
@@ -159,9 +159,7 @@ def test_a_killed_driver_takes_everything_with_it(universe: Path, tmp_path: Path
     children = family(process.pid)
     os.kill(process.pid, signal.SIGKILL)
     process.wait(10)
-    # Ray's own two agents notice a minute later that their raylet is gone
-    ours = [child for child in children if not child.name().endswith("Agent")]
-    _, alive = psutil.wait_procs(ours, timeout=20)
+    _, alive = psutil.wait_procs(without_agents(children), timeout=20)
     assert not alive
 
 

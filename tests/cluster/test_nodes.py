@@ -16,7 +16,7 @@ import pytest
 
 import barray
 from actors.forkserver import worker_executable
-from tests.sessions import config, family
+from tests.sessions import config, family, without_agents
 
 pytestmark = pytest.mark.ray
 SYMBOLS = ("AAPL", "AMZN", "MSFT", "NVDA", "SPY", "TSLA")
@@ -33,6 +33,10 @@ def cluster() -> Iterator[Any]:
         nodes.add_node(num_cpus=1)
     nodes.wait_for_nodes()
     ray.init(address=nodes.address, log_to_driver=False)
+    where = ray.remote(lambda: ray.get_runtime_context().get_node_id()).options(scheduling_strategy="SPREAD")
+    end = time.monotonic() + 60  # the head's raylet hears of the other node a moment later, and only then uses it
+    while len(set(ray.get([where.remote() for _ in range(4)]))) < 2:
+        assert time.monotonic() < end
     yield nodes
     ray.shutdown()
     nodes.shutdown()
@@ -96,8 +100,7 @@ def test_a_node_started_by_the_command_forks_its_workers(universe: Path, tmp_pat
         servers = [p for p in family(head.pid) if "forkserver/server.py" in " ".join(p.cmdline())]
         assert servers
     finally:
-        # Ray's own two agents notice a minute later that their raylet is gone
-        members = [process for process in family(head.pid) if not process.name().endswith("Agent")]
+        members = without_agents(family(head.pid))
         head.send_signal(signal.SIGTERM)
         head.wait(60)
     _, alive = psutil.wait_procs(members, timeout=60)
