@@ -154,7 +154,7 @@ def run(
     """Run every session of a config from open to close, write its exports, and say what happened to each symbol."""
     from barray.session import Session
 
-    logging.getLogger("barray").setLevel(logging.ERROR)  # the table says it
+    logging.getLogger("barray.dropped").setLevel(logging.ERROR)  # the table says it
     done: list[dict[str, Any]] = []
     with session_progress(quiet=quiet) as progress, Session(config, progress=progress) as session:
         for day in session.dates:

@@ -52,7 +52,7 @@ def run_demo(folder: Path, *, quiet: bool) -> None:
     config.write_text(_CONFIG.format(folder=folder, first=FIRST, last=LAST), encoding="utf-8")
     dumps: list[str] = []
     note("Starting Ray on loopback …")
-    logging.getLogger("barray").setLevel(logging.ERROR)  # the tables say it
+    logging.getLogger("barray.dropped").setLevel(logging.ERROR)  # the tables say it
     with session_progress(quiet=quiet) as progress, Session(config, progress=progress) as session:
         for day in session.dates:
             result = run_date(session, day, None)

@@ -15,7 +15,7 @@ from barray import local_ray
 from barray.exports import write_exports
 from barray.running import announce, find_session
 from coordinator import runtime
-from coordinator.config import SessionConfig
+from coordinator.config import ACTORS_PER_CPU, SessionConfig
 from coordinator.config_file import parse_config, read_config
 from coordinator.summary import AddResult, SessionSummary
 from market.bars import Bar
@@ -27,6 +27,7 @@ from market.requirements import calendar_for
 from market.symbol_data import SymbolSessionData
 
 logger = logging.getLogger("barray")
+drop_logger = logging.getLogger("barray.dropped")
 Progress = Callable[[Mapping[str, Any]], None]
 _SNAPSHOTS_AT_ONCE = 64
 _POLL_S = 0.1
@@ -197,10 +198,21 @@ class Session(AttachedSession):
     def begin(self, day: date | str | None = None) -> SessionSummary:
         """Steps 0 to 3 for `day` (default: the next date); stand at its open. Dropped symbols are logged."""
         day = date.fromisoformat(day) if isinstance(day, str) else day
+        self._warn_of_too_many_processes()
         summary: SessionSummary = self._call("begin", day)
         for symbol, reasons in summary.dropped.items():
-            logger.warning("%s: dropped: %s", shorten(symbol), "; ".join(map(str, reasons)))
+            drop_logger.warning("%s: dropped: %s", shorten(symbol), "; ".join(map(str, reasons)))
         return summary
+
+    def _warn_of_too_many_processes(self) -> None:
+        cpus, symbols = runtime.cluster_cpus(), len(set(self.config.symbols))
+        if self.config.actors.symbols_per_actor == 1 and symbols > ACTORS_PER_CPU * cpus:
+            logger.warning(
+                "%d symbols ask for a process each, and %d CPUs bear about %d; consider actors.symbols_per_actor: auto",
+                symbols,
+                cpus,
+                ACTORS_PER_CPU * cpus,
+            )
 
     def advance_to(self, moment: str | time | datetime | int | None = None) -> int:
         """Let the session run to `moment`: exchange time ("10:30"), an aware datetime, UTC ns, or None for the close.

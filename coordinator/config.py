@@ -31,6 +31,8 @@ from market.interval import Interval
 from market.requirements import SymbolRequirements
 
 T = TypeVar("T")
+ACTORS_PER_CPU = 50
+"""What a core bears: an idle worker wakes 100 times a second, and past this a node drowns in that (bench/README.md)."""
 
 
 def _parsed(parse: Callable[[Any], T]) -> Callable[[Any], T]:

@@ -131,6 +131,13 @@ def ray_address() -> str:
     return address
 
 
+def cluster_cpus() -> int:
+    """CPUs of all nodes together."""
+    from actors import options
+
+    return options.cluster_cpus()
+
+
 def is_connected() -> bool:
     """Whether this process has started or joined Ray already."""
     ray = sys.modules.get("ray")

@@ -10,7 +10,7 @@ from datetime import date
 from typing import Any
 
 from actors.options import cluster_cpus
-from coordinator.config import SessionConfig
+from coordinator.config import ACTORS_PER_CPU, SessionConfig
 from coordinator.fleet import Fleet
 from coordinator.lifecycle import Phase, move
 from coordinator.schedule import DueAction, due_actions, windows
@@ -42,8 +42,6 @@ from market.symbol_data import SymbolSessionData
 from market.validation import Reason, SymbolValidationResult
 
 logger = logging.getLogger(__name__)
-ACTORS_PER_CPU = 50
-"""What a core bears: an idle worker wakes 100 times a second, and past this a node drowns in that (bench/README.md)."""
 PACKED_ACTORS_PER_CPU = 8
 """Processes a core where symbols share them: enough to keep the core busy, few enough to start in a second."""
 

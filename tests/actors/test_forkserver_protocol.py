@@ -346,6 +346,7 @@ def test_workers_that_start_while_the_server_is_killed_all_start(node: Node) -> 
     assert len(list(marks.iterdir())) == len(launchers), "each worker started once"
 
 
+@pytest.mark.ray
 def test_two_hundred_restarts_leave_nothing_behind(node: Node) -> None:
     node.script.write_text("")
     node.environment.pop("REPORT")
@@ -411,6 +412,7 @@ def test_noise_on_the_socket_does_not_harm_the_server(node: Node) -> None:
     assert node.servers() == [before]
 
 
+@pytest.mark.ray
 def test_different_environments_get_servers_of_their_own_up_to_a_limit(node: Node) -> None:
     for number in range(launcher.MAX_SERVERS + 1):
         node.environment["VARIANT"] = str(number)
@@ -433,6 +435,7 @@ def test_where_the_directory_is_full_workers_start_as_usual(node: Node) -> None:
     node.directory.chmod(0o700)
 
 
+@pytest.mark.ray
 def test_the_server_ends_with_its_raylet_and_takes_stray_workers_with_it(node: Node) -> None:
     """The raylet is a process in between, which is killed while its worker sleeps."""
     code = "import os, subprocess, sys\nos.environ['RAY_RAYLET_PID'] = str(os.getpid())\n"

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import barray
-from coordinator.config import ActorsSection
-from coordinator.session_coordinator import ACTORS_PER_CPU, SessionCoordinator
+from coordinator.config import ACTORS_PER_CPU, ActorsSection
+from coordinator.session_coordinator import SessionCoordinator
 from market.bars import Bars
 from market.calendar import Sessions
 from market.commands import Load
@@ -71,6 +71,17 @@ def test_auto_gives_each_symbol_a_process_as_long_as_the_cores_bear_it() -> None
     )
     assert coordinator._symbols_per_actor(ACTORS_PER_CPU * 2) == 1
     assert coordinator._symbols_per_actor(2000) == 125
+
+
+def test_a_config_that_asks_for_more_processes_than_the_cores_bear_is_warned(
+    universe: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    crowd = [f"X{number}" for number in range(ACTORS_PER_CPU * 2)]  # none has data, so none gets a process
+    for symbols, warned in (([*crowd, "AAPL"], True), ([*crowd[1:], "AAPL"], False)):
+        caplog.clear()
+        with barray.Session(config(universe, *symbols, session=ONE_DAY)) as session:
+            session.begin()
+        assert ("symbols_per_actor: auto" in caplog.text) == warned
 
 
 def test_damaged_bars_cost_their_symbol_and_no_neighbour(universe: Path) -> None:
