@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.sessions import family, without_agents
+from tests.sessions import family, wait_until, without_agents
 
 pytestmark = pytest.mark.ray
 BARRAY = [sys.executable, "-c", "from barray.cli import main; main()"]
@@ -128,14 +128,13 @@ def test_a_second_terminal_reads_and_changes_a_running_session(slow_session: sub
 
 def interrupt(process: subprocess.Popen[str]) -> None:
     """Send Ctrl-C; the process says so in a line and takes every other process along."""
-    relatives = without_agents(family(process.pid))
+    relatives = family(process.pid)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert "interrupted" in said
     assert "Traceback" not in said
-    _, alive = psutil.wait_procs(relatives, timeout=20)
-    assert not alive
+    wait_until(lambda: not without_agents(relatives))  # asked again and again: a new process has no name yet
 
 
 def test_ctrl_c_ends_a_running_session_and_everything_with_it(universe: Path, tmp_path: Path) -> None:
@@ -159,8 +158,7 @@ def test_a_killed_driver_takes_everything_with_it(universe: Path, tmp_path: Path
     children = family(process.pid)
     os.kill(process.pid, signal.SIGKILL)
     process.wait(10)
-    _, alive = psutil.wait_procs(without_agents(children), timeout=20)
-    assert not alive
+    wait_until(lambda: not without_agents(children))
 
 
 def test_attaching_where_nothing_runs_says_so() -> None:
