@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from barray.cli_attach import attach_app
-from barray.console import FAILED, print_json, print_table, reporting, session_progress, stdout
+from barray.console import FAILED, print_json, print_table, reporting, session_progress, stdout, without_drop_warnings
 from market.errors import ConfigError, shorten
 
 if TYPE_CHECKING:
@@ -154,9 +153,12 @@ def run(
     """Run every session of a config from open to close, write its exports, and say what happened to each symbol."""
     from barray.session import Session
 
-    logging.getLogger("barray.dropped").setLevel(logging.ERROR)  # the table says it
     done: list[dict[str, Any]] = []
-    with session_progress(quiet=quiet) as progress, Session(config, progress=progress) as session:
+    with (
+        without_drop_warnings(),
+        session_progress(quiet=quiet) as progress,
+        Session(config, progress=progress) as session,
+    ):
         for day in session.dates:
             done.append(run_date(session, day, out))
             if not as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import signal
 import sys
@@ -43,6 +44,18 @@ def reporting(command: Callable[P, None]) -> Callable[P, None]:
             _end(error, was_interrupted=bool(interrupted))
 
     return run
+
+
+@contextmanager
+def without_drop_warnings() -> Iterator[None]:
+    """While a table lists the symbols that were dropped, the log need not."""
+    logger = logging.getLogger("barray.dropped")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from datetime import date
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import typer
 
 from barray.cli import print_session, run_date
-from barray.console import FAILED, note, session_progress, stdout
+from barray.console import FAILED, note, session_progress, stdout, without_drop_warnings
 from barray.sample_data import write_sample_data
 from barray.session import Session
 from barray.validate_dump import validate_session_dump
@@ -52,8 +51,11 @@ def run_demo(folder: Path, *, quiet: bool) -> None:
     config.write_text(_CONFIG.format(folder=folder, first=FIRST, last=LAST), encoding="utf-8")
     dumps: list[str] = []
     note("Starting Ray on loopback …")
-    logging.getLogger("barray.dropped").setLevel(logging.ERROR)  # the tables say it
-    with session_progress(quiet=quiet) as progress, Session(config, progress=progress) as session:
+    with (
+        without_drop_warnings(),
+        session_progress(quiet=quiet) as progress,
+        Session(config, progress=progress) as session,
+    ):
         for day in session.dates:
             result = run_date(session, day, None)
             print_session(result)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from barray.cli import app
+from barray.console import without_drop_warnings
 
 CONFIG = """\
 session: {start: 2024-07-02, end: 2024-07-03}
@@ -109,3 +111,12 @@ def test_the_demo_does_not_touch_a_folder_of_somebody_else(tmp_path: Path) -> No
     result = barray("demo", "--out", tmp_path)
     assert result.exit_code == 2
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_only_what_a_table_lists_is_kept_from_the_log_and_only_meanwhile(caplog: pytest.LogCaptureFixture) -> None:
+    dropped, ours = logging.getLogger("barray.dropped"), logging.getLogger("barray")
+    with without_drop_warnings():
+        dropped.warning("GME: dropped")
+        ours.warning("8,000 symbols")
+    dropped.warning("AMC: dropped")
+    assert [record.getMessage() for record in caplog.records] == ["8,000 symbols", "AMC: dropped"]
