@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +22,27 @@ if TYPE_CHECKING:
     from market.calendar import TradingCalendar
 
 
+_ENVIRONMENT = {
+    # Events of tasks, which `actors.options` turns off for each of ours. Without them leaving Ray takes 0.25 s less.
+    "RAY_task_events_report_interval_ms": "0",
+}
+"""Read by Ray's library when it is loaded."""
+_LOCAL_ENVIRONMENT = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's switch for laptops: it binds to 127.0.0.1 alone
+    "RAY_enable_metrics_collection": "0",  # nobody gathers them from a Ray without dashboard; leaving waits for them
+    # Ray looks through our parent processes for `uv run`, to make workers elsewhere alike: 0.05 s. Ours are, here.
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+}
+
+
+def _set_environment(more: Mapping[str, str]) -> None:
+    for name, value in {**_ENVIRONMENT, **more}.items():
+        os.environ.setdefault(name, value)
+
+
 def _prefer_loopback() -> None:
-    """Make a Ray started here bind to 127.0.0.1 alone, by its switch for laptops."""
-    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    """Make a Ray started here bind to 127.0.0.1 alone."""
+    _set_environment(_LOCAL_ENVIRONMENT)
     from ray._private import ray_constants
 
     # read from the environment when ray was imported, which may have been before us
@@ -91,6 +109,7 @@ def start_node(arguments: Sequence[str]) -> int:
 
 def join_ray(address: str) -> None:
     """Join the Ray at `host:port` (or `auto`: one that runs on this machine); SourceUnavailable if there is none."""
+    _set_environment({})
     host, _, port = address.rpartition(":")
     if host:
         _require_listener(host, port, address)
