@@ -29,7 +29,6 @@ _ENVIRONMENT = {
 """Read by Ray's library when it is loaded."""
 _LOCAL_ENVIRONMENT = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's switch for laptops: it binds to 127.0.0.1 alone
-    "RAY_enable_metrics_collection": "0",  # nobody gathers them from a Ray without dashboard; leaving waits for them
     # Ray looks through our parent processes for `uv run`, to make workers elsewhere alike: 0.05 s. Ours are, here.
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
 }
@@ -68,6 +67,9 @@ def start_ray(num_cpus: int | None = None, *, fork: bool = True, preload: Sequen
             logging_level=logging.ERROR,
             configure_logging=True,
         )
+    # The autoscaler has nothing to scale on one machine, and would take a second to end.
+    node: Any = ray._private.worker._global_node
+    node.kill_monitor(check_alive=False)
     token = Path.home() / ".ray" / "auth_token"
     with suppress(OSError):
         token.chmod(0o600)  # Ray 2.60 leaves the token it makes readable by all
