@@ -78,16 +78,18 @@ def start_ray(num_cpus: int | None = None, *, fork: bool = True, preload: Sequen
 def keep_next_job_warm(poll_s: float = 0.25) -> NoReturn:
     """For the process that holds a local Ray: have the next job's forkserver ready whenever no other job runs.
 
-    Each job has a forkserver of its own, because Ray's library reads the job's id when it is loaded.
+    Each job has a forkserver of its own, because Ray's library reads the job's id when it is loaded. Those of jobs that
+    are over are ended: a raylet's next is refused while there are many.
     """
     import ray
 
-    from actors.forkserver import prewarm
+    from actors.forkserver import dismiss, prewarm
 
     worker: Any = ray._private.worker
     raylet = worker._global_node.all_processes["raylet"][0].process.pid
     own = ray.get_runtime_context().get_job_id()
     prepared = own
+    dismissed: set[str] = set()
     while True:
         jobs = {job.hex(): info for job, info in worker.global_worker.gcs_client.get_all_job_info().items()}
         latest = max(jobs, key=_job_number)
@@ -95,6 +97,9 @@ def keep_next_job_warm(poll_s: float = 0.25) -> NoReturn:
         if prepared != upcoming and all(info.is_dead for job, info in jobs.items() if job != own):
             prewarm(raylet, upcoming)
             prepared = upcoming
+        for job in {job for job, info in jobs.items() if info.is_dead} - dismissed:
+            dismiss(raylet, job)
+            dismissed.add(job)
         time.sleep(poll_s)
 
 
