@@ -89,7 +89,8 @@ def keep_next_job_warm(poll_s: float = 0.25) -> NoReturn:
     raylet = worker._global_node.all_processes["raylet"][0].process.pid
     own = ray.get_runtime_context().get_job_id()
     prepared = own
-    dismissed: set[str] = set()
+    over: set[str] = set()
+    dismiss(raylet, own)  # this process wants no workers
     while True:
         jobs = {job.hex(): info for job, info in worker.global_worker.gcs_client.get_all_job_info().items()}
         latest = max(jobs, key=_job_number)
@@ -97,9 +98,9 @@ def keep_next_job_warm(poll_s: float = 0.25) -> NoReturn:
         if prepared != upcoming and all(info.is_dead for job, info in jobs.items() if job != own):
             prewarm(raylet, upcoming)
             prepared = upcoming
-        for job in {job for job, info in jobs.items() if info.is_dead} - dismissed:
+        for job in {job for job, info in jobs.items() if info.is_dead} - over:
             dismiss(raylet, job)
-            dismissed.add(job)
+            over.add(job)
         time.sleep(poll_s)
 
 
