@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from barray import local_ray
+from barray.calendar_cache import cached_sessions
 from barray.exports import write_exports
 from barray.running import announce, find_session
 from coordinator import runtime
@@ -164,6 +165,7 @@ class Session(AttachedSession):
             section.end,
             hours=section.hours,
             extended=section.extended,
+            source=cached_sessions,
         )
 
     def open(self) -> Self:
