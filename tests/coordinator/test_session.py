@@ -298,3 +298,22 @@ def test_an_exception_in_any_phase_leaves_no_process_behind(universe: Path, phas
     with pytest.raises(Exception, match=f"planted in {phase}"):
         run()
     wait_until(lambda: not actor_processes())
+
+
+class StuckCoordinator(SessionCoordinator):
+    """Fails to tear down."""
+
+    async def teardown(self, *, final: bool = False) -> date | None:
+        raise RuntimeError("planted in teardown")
+
+
+def test_a_teardown_that_fails_is_logged_and_every_process_ended_nevertheless(
+    universe: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with barray.Session(config(universe, "AAPL", name="stuck"), coordinator=StuckCoordinator) as session:
+        session.begin()
+        assert actor_processes()
+    (said,) = [record.getMessage() for record in caplog.records if record.name == "barray"]
+    assert said.startswith("could not tear down: ")
+    assert said.endswith("RuntimeError: planted in teardown")
+    wait_until(lambda: not actor_processes())
