@@ -59,7 +59,7 @@ def _within(deadline_s: float, calls: Sequence[Callable[[], T]]) -> list[T | Non
     def work(index: int, call: Callable[[], T]) -> None:
         try:
             result = call()
-        except Exception as error:
+        except Exception as error:  # of any kind: it is raised where the result is waited for
             done.put((index, partial(_raise, error)))
         else:
             done.put((index, lambda: result))

@@ -250,10 +250,9 @@ class Session(AttachedSession):
             self._note = None
         if self._open:
             self._open = False
-            with suppress(Exception):  # the coordinator may be gone or hang; killing it ends its symbols too
-                self._remote.call("teardown", final=True, timeout_s=_TEARDOWN_S)
-            with suppress(Exception):
-                self._remote.kill()
+            # the coordinator may be gone or hang; killing it ends its symbols too
+            _attempt("tear down", lambda: self._remote.call("teardown", final=True, timeout_s=_TEARDOWN_S))
+            _attempt("end the coordinator", self._remote.kill)
         if self._started_ray:
             self._started_ray = False
             runtime.leave_ray()
@@ -310,6 +309,15 @@ def run(config: str | Path | Mapping[str, Any] | SessionConfig) -> list[Path]:
             written += session.export()
             session.teardown()
     return written
+
+
+def _attempt(what: str, work: Callable[[], object]) -> None:
+    """One step of an end that goes on to the next step whatever happens; a failure is logged."""
+    try:
+        work()
+    except Exception as error:  # of any kind: what is left must still be ended, and the caller's own error be seen
+        reason = (str(error).strip().splitlines() or [""])[-1]  # Ray's errors are tracebacks
+        logger.warning("could not %s: %s: %s", what, type(error).__name__, reason)
 
 
 def _in_background(work: Callable[[], TradingCalendar]) -> Future[TradingCalendar]:

@@ -64,6 +64,10 @@ class Fleet:
         self._slots: dict[str, _Slot] = {}
         self._logs: dict[str, _Log] = {}
         self._idle: list[ActorHandle[SymbolActor]] = []
+        self._lost: dict[str, ActorFailed] = {}
+
+    def __contains__(self, symbol: str) -> bool:
+        return symbol in self._slots
 
     @property
     def symbols(self) -> list[str]:
@@ -122,11 +126,17 @@ class Fleet:
                 self._logs[symbol].record(command)
         return {symbol: reports[symbol] for symbol in sorted(commands)}
 
+    def take_lost(self) -> dict[str, ActorFailed]:
+        """Symbols whose process was lost for good since this was last asked, told something just now or not."""
+        lost, self._lost = self._lost, {}
+        return dict(sorted(lost.items()))
+
     def remove(self, symbols: Collection[str]) -> None:
         """End these symbols; a process with none left is killed."""
         for symbol in symbols:
             slot = self._slots.pop(symbol, None)
             self._logs.pop(symbol, None)
+            self._lost.pop(symbol, None)
             if slot is None:
                 continue
             slot.symbols.remove(symbol)
@@ -144,6 +154,7 @@ class Fleet:
                 for symbol in slot.symbols:
                     del self._slots[symbol], self._logs[symbol]
         self.remove(list(self._slots))
+        self._lost.clear()
 
     def kill_all(self) -> None:
         """End every process, idle ones too."""
@@ -183,14 +194,13 @@ class Fleet:
                 return list(answer[len(replay) :])
             cause = answer
         kill(slot.actor)
-        if len(slot.symbols) > 1:
+        if len(slot.symbols) > 1 and self._settings.max_restarts > 0:
             return await self._bring_back_apart(slot, batch, cause)
-        error = ActorFailed(
-            f"its process was lost {slot.restarts + 1} times, at last by {type(cause).__name__}",
-            symbol=listed,
-            mend="look into Ray's logs for memory or crashes, or raise actors.max_restarts",
-        )
-        return [Failed(error) for _ in batch]
+        reason = f"its process was lost {slot.restarts + 1} times, at last by {type(cause).__name__}"
+        mend = "look into Ray's logs for memory or crashes, or raise actors.max_restarts"
+        errors = {symbol: ActorFailed(reason, symbol=symbol, mend=mend) for symbol in slot.symbols}
+        self._lost.update(errors)
+        return [Failed(errors[symbol]) for symbol, _ in batch]
 
     async def _bring_back_apart(
         self, slot: _Slot, batch: Sequence[tuple[str, Command]], cause: Exception
