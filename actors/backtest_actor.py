@@ -15,7 +15,7 @@ from trading.symbol_run import LoadedStretch, lay_stretch, run_stretch
 
 
 class BacktestActor:
-    """Holds stretches of bars and runs strategies over them. A plain class; `actors.options` makes a Ray actor of it."""
+    """Runs strategies over stretches of bars. A plain class; `actors.options` makes a Ray actor of it."""
 
     def __init__(self) -> None:
         self._held: dict[str, LoadedStretch] = {}

@@ -26,12 +26,14 @@ def new_symbol_actor(num_cpus: float) -> ActorHandle[SymbolActor]:
 
     SPREAD puts symbols on all nodes in turn. Ray restarts nothing: the coordinator brings a dead one back by replay.
     """
-    return _new_actor(_symbol_actor, num_cpus)
+    handle: ActorHandle[SymbolActor] = _new_actor(_symbol_actor, num_cpus)
+    return handle
 
 
 def new_backtest_actor(num_cpus: float) -> ActorHandle[BacktestActor]:
     """The same, to hold a stretch of sessions and run strategies over it."""
-    return _new_actor(_backtest_actor, num_cpus)
+    handle: ActorHandle[BacktestActor] = _new_actor(_backtest_actor, num_cpus)
+    return handle
 
 
 def _new_actor(kind: Any, num_cpus: float) -> Any:

@@ -115,7 +115,7 @@ class Fleet:
             self._logs[symbol].record(Advance(to_ns))
         return failed
 
-    async def execute(self, commands: Mapping[str, Command]) -> dict[str, Report]:
+    async def execute(self, commands: Mapping[str, Any]) -> dict[str, Any]:
         """Tell each symbol its command, all side by side; one report each, sorted by symbol. Nothing raises."""
         by_slot: dict[_Slot, list[tuple[str, Command]]] = {}
         for symbol in sorted(commands):

@@ -18,9 +18,6 @@ from market.errors import BarrayError, ConfigError, SourceUnavailable
 if TYPE_CHECKING:
     from ray import ObjectRef
 
-    from coordinator.config import SessionConfig
-    from market.calendar import TradingCalendar
-
 
 _ENVIRONMENT = {
     # Events of tasks, which `actors.options` turns off for each of ours. Without them leaving Ray takes 0.25 s less.
@@ -221,16 +218,19 @@ class Remote:
         kill(self.actor)
 
 
-def new_coordinator(config: SessionConfig, calendar: TradingCalendar, kind: type | None = None) -> Remote:
-    """Start the coordinator of a session; ConfigError if one of that name runs on this Ray."""
+def new_coordinator(name: str, kind: type | None, *arguments: Any) -> Remote:
+    """Start the coordinator of a session (default: SessionCoordinator) with its arguments.
+
+    ConfigError if one of that name runs on this Ray.
+    """
     from actors import options
     from coordinator.session_coordinator import SessionCoordinator
 
-    if config.name in options.running_sessions():
+    if name in options.running_sessions():
         raise ConfigError(
-            f"a session named {config.name!r} is running", mend="give this one another name, or attach to that one"
+            f"a session named {name!r} is running", mend="give this one another name, or attach to that one"
         )
-    return Remote(options.new_coordinator(kind or SessionCoordinator, config.name, config, calendar))
+    return Remote(options.new_coordinator(kind or SessionCoordinator, name, *arguments))
 
 
 def prewarm() -> None:

@@ -25,7 +25,7 @@ from trading.trades import round_trips
 
 @dataclass(frozen=True, eq=False)
 class LoadedStretch:
-    """A symbol's bars of a stretch. `skipped`: sessions that it can't run, with the reason; `traded`: rows of others."""
+    """A symbol's bars of a stretch. `skipped`: sessions it can't run, with the reason. `traded`: rows of the others."""
 
     symbol: str
     source: str
