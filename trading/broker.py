@@ -26,6 +26,7 @@ from market.bars import Bars
 from market.errors import ConfigError
 from trading.costs import Market
 from trading.fills import Fill
+from trading.series import floats
 
 TimeInForce = Literal["gtc", "day"]
 _OPEN, _STOP, _LIMIT = 0, 1, 2
@@ -86,7 +87,7 @@ class Broker:
     def __init__(self, bars: Bars, market: Market, account: Account) -> None:
         self._start_ns = bars.start_ns
         columns = (bars.open, bars.high, bars.low, bars.close, bars.volume)
-        self._open, self._high, self._low, self._close, self._volume = (column.tolist() for column in columns)
+        self._open, self._high, self._low, self._close, self._volume = map(floats, columns)
         self.market = market
         self.account = account
         self.cash = account.capital

@@ -121,7 +121,9 @@ class SymbolData:
     @cached_property
     def live(self) -> NDArray[np.bool_]:
         """Whether each main bar lies in a session that is traded, bool (n,)."""
-        return np.isin(self.bars.session, self.traded)
+        traded = np.zeros(len(self.sessions), np.bool_)
+        traded[self.traded] = True
+        return traded[self.bars.session]
 
     @cached_property
     def decision_row(self) -> IntArray:
