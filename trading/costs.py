@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -26,6 +27,8 @@ class Commission:
     def of(self, quantity: Number, price: Number) -> Number:
         """Commission of filling `quantity` (either sign) at `price`."""
         shares = abs(quantity)
+        if not (self.per_share or self.per_trade or self.bps or self.minimum):
+            return 0.0 * shares
         raw = self.per_share * shares + self.per_trade + self.bps * 1e-4 * shares * price
         if isinstance(raw, np.ndarray):
             return np.where(shares > 0, np.maximum(raw, self.minimum), 0.0)
@@ -70,9 +73,9 @@ class Market:
 
     def lots(self, quantity: float) -> float:
         """`quantity` rounded towards zero to whole lots."""
-        if not self.lot_size:
+        if not self.lot_size or math.isinf(quantity):
             return quantity
-        return float(np.trunc(quantity / self.lot_size + np.copysign(_DUST, quantity)) * self.lot_size)
+        return float(math.trunc(quantity / self.lot_size + math.copysign(_DUST, quantity)) * self.lot_size)
 
     def slipped(self, quantity: Number, reference: Number, low: Number, high: Number, volume: Number) -> Number:
         """Price at which `quantity` (signed) fills whose reference price is `reference`, inside [low, high]."""
