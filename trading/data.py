@@ -138,8 +138,9 @@ class SymbolData:
 
     def rows_of(self, series: IntervalBars, session: int) -> tuple[int, int]:
         """First row and end of a session's bars."""
-        first, stop = np.searchsorted(series.session, (session, session + 1))
-        return int(first), int(stop)
+        bounds = np.array((session, session + 1), np.int32)  # of the column's own type, or it would be copied
+        first, stop = series.session.searchsorted(bounds).tolist()
+        return first, stop
 
 
 def prepare(
