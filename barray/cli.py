@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from barray.cli_attach import attach_app
-from barray.console import FAILED, print_json, print_table, reporting, session_progress, stdout, without_drop_warnings
+from barray.console import (
+    FAILED,
+    print_json,
+    print_table,
+    reporting,
+    session_progress,
+    stdout,
+    stdout_kept,
+    without_drop_warnings,
+)
 from market.errors import ConfigError, shorten
 
 if TYPE_CHECKING:
@@ -155,6 +164,7 @@ def run(
 
     done: list[dict[str, Any]] = []
     with (
+        stdout_kept(as_json),
         without_drop_warnings(),
         session_progress(quiet=quiet) as progress,
         Session(config, progress=progress) as session,

@@ -73,13 +73,15 @@ class Refusal:
 class Account:
     """What a symbol trades with. `capital`: cash at the start. `margin`: equity needed per unit of exposure, 1 is cash
     only, 0.5 lets exposure reach twice the equity. `short`: whether positions may be negative. `flat_at_close`: at each
-    session's last bar its close closes the position, and all orders are cancelled.
+    session's last bar its close closes the position, and all orders are cancelled. `carry`: without it every session
+    starts anew, with the capital and a fresh strategy object, and ends flat.
     """
 
     capital: float = 100_000.0
     margin: float = 1.0
     short: bool = True
     flat_at_close: bool = False
+    carry: bool = True
 
 
 class Broker:

@@ -63,7 +63,8 @@ class SymbolData:
 
     `base`: bars of the finest interval, on which orders fill. `bars`: those of the strategy's main interval (float64
     (n,) each: `open`, `high`, … below are its columns). `series`: every interval loaded. `indicators`: by the
-    strategy's names, float64, aligned with the bars of their own interval; further outputs of one are named `macd.macdsignal`.
+    strategy's names, float64, aligned with the bars of their own interval; further outputs of one are named
+    `macd.macdsignal`.
     `sessions`: the sessions that `base.session` and `bars.session` count in. `traded`: rows of `sessions` in which the
     strategy trades, ascending; bars before and between them are history only.
     """

@@ -101,10 +101,10 @@ class BacktestResult:
     """A whole backtest.
 
     `grid_ns` int64 (n_grid,): UTC ns, ends of the base bars that the calendar expects, over all sessions;
-    `grid_session` int32 (n_grid,): which of `dates` each lies in. `dates`: ISO dates of the sessions. `symbols`: results by symbol,
-    sorted. `dropped`: symbols that ran no session at all, with the reasons. `equity` float64 (n_grid,): of the account,
-    or of all symbols' accounts together. `strategy`: the class's name; `source`: file or module it came from. `shared`:
-    one account for all symbols, so that symbols' own equity starts at 0 and shows their profit only.
+    `grid_session` int32 (n_grid,): which of `dates` each lies in. `dates`: ISO dates of the sessions. `symbols`:
+    results by symbol, sorted. `dropped`: symbols that ran no session at all, with the reasons. `equity` float64
+    (n_grid,): of the account, or of all symbols' accounts together. `strategy`: the class's name; `source`: file or
+    module it came from. `shared`: one account for all symbols, whose own equity then starts at 0 and is their profit.
     """
 
     name: str

@@ -64,7 +64,7 @@ class _Declared:
 def parameter(
     default: Any, *, low: float | None = None, high: float | None = None, choices: Sequence[Any] | None = None
 ) -> Any:
-    """Stands where a strategy declares a parameter that has limits, as in `fast: int = parameter(10, low=2)`."""
+    """A default with limits, to stand where a strategy declares a parameter: see Strategy."""
     return _Declared(default, low, high, tuple(choices) if choices is not None else None)
 
 

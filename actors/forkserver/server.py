@@ -36,6 +36,7 @@ PRELOAD_LIMIT_S = 20
 FAREWELL_S = 3.0
 # A job that ended leaves a server without workers; one nobody has asked yet waits for its first job.
 IDLE_S, UNUSED_S = 60.0, 900.0
+GLANCE_S = 2.0  # how often a server that waits looks whether it was dismissed
 
 
 @dataclass(frozen=True)
@@ -152,9 +153,9 @@ class Server:
 
     def serve(self) -> Request | None:
         """Returns the request in each forked child, and None at the end of service."""
+        busy_s = time.monotonic()
         while True:
-            patience_s = None if self.children else IDLE_S if self.was_used else UNUSED_S
-            ready = {descriptor for descriptor, _ in self.poll.poll(patience_s and patience_s * 1000)}
+            ready = {descriptor for descriptor, _ in self.poll.poll(None if self.children else GLANCE_S * 1000)}
             self.reap(ready)
             if RAYLET in ready:
                 self.remove_files(".sock", ".sock.lock")
@@ -162,7 +163,12 @@ class Server:
                 return None
             if LISTENER in ready and (request := self.answer()):
                 return request
-            if not ready:
+            if ready:
+                busy_s = time.monotonic()
+            elif not os.path.lexists(self.path):
+                self.remove_files(".sock.lock")
+                return None
+            elif time.monotonic() - busy_s > (IDLE_S if self.was_used else UNUSED_S):
                 # Launchers that are in the queue by now get a reset, and start another server.
                 self.remove_files(".sock")
                 return None

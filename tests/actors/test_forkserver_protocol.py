@@ -284,6 +284,7 @@ def test_a_worker_inherits_the_raylets_blocked_signals_and_memory_score(node: No
     )
 
 
+@pytest.mark.ray
 def test_siblings_draw_different_random_numbers(tmp_path: Path) -> None:
     node = Node(tmp_path, preload=("numpy", "numpy.random"))
     drawn = [node.run()[1] for _ in range(2)]
@@ -301,6 +302,7 @@ def test_preloaded_modules_that_fail_are_noted_and_survived(node: Node) -> None:
     assert all(text in log for text in ("no luck", "could not preload leaving", "No module named 'not_there'"))
 
 
+@pytest.mark.ray
 def test_a_process_with_threads_does_not_fork(node: Node) -> None:
     (node.root / "modules/threaded.py").write_text(
         "import threading, time\nthreading.Thread(target=time.sleep, args=(99,), daemon=True).start()"
@@ -315,6 +317,7 @@ def test_a_process_with_threads_does_not_fork(node: Node) -> None:
     assert "2 threads after importing threaded" in node.logs()
 
 
+@pytest.mark.ray
 def test_a_server_that_dies_while_it_imports_is_tried_twice_and_then_left_alone(node: Node) -> None:
     (node.root / "modules/deadly.py").write_text("import os\nos.abort()")
     node.preload = ("deadly",)
@@ -327,6 +330,7 @@ def test_a_server_that_dies_while_it_imports_is_tried_twice_and_then_left_alone(
     assert node.logs().count("\n") < 50
 
 
+@pytest.mark.ray
 def test_workers_that_start_while_the_server_is_killed_all_start(node: Node) -> None:
     node.environment.pop("REPORT")
     marks = node.root / "marks"
@@ -362,6 +366,7 @@ def test_two_hundred_restarts_leave_nothing_behind(node: Node) -> None:
     assert sorted(path.suffix for path in node.directory.iterdir() if path.name[0].isdigit()) == [".lock", ".sock"]
 
 
+@pytest.mark.ray
 def test_a_worker_whose_launcher_is_gone_gives_up(node: Node) -> None:
     node.run()
     path = next(node.directory.glob("*.sock"))
@@ -376,6 +381,7 @@ def test_a_worker_whose_launcher_is_gone_gives_up(node: Node) -> None:
     assert not (node.root / "report.done").exists()
 
 
+@pytest.mark.ray
 def test_a_request_with_another_environment_is_declined(node: Node) -> None:
     node.run()
     request = launcher.encode_request(["x"], {b"A": b"B"}, b"/", 0, 0, [])
@@ -386,6 +392,7 @@ def test_a_request_with_another_environment_is_declined(node: Node) -> None:
     assert "environment differs" in node.logs()
 
 
+@pytest.mark.ray
 def test_a_child_that_cannot_become_the_worker_ends_and_the_server_stays(node: Node) -> None:
     node.run()
     (before,) = node.servers()
@@ -400,6 +407,7 @@ def test_a_child_that_cannot_become_the_worker_ends_and_the_server_stays(node: N
     assert node.servers() == [before]
 
 
+@pytest.mark.ray
 def test_noise_on_the_socket_does_not_harm_the_server(node: Node) -> None:
     node.run()
     path = str(next(node.directory.glob("*.sock")))
@@ -420,6 +428,21 @@ def test_different_environments_get_servers_of_their_own_up_to_a_limit(node: Nod
         report, _ = node.report()
         assert report["environ"]["VARIANT"] == str(number)
     assert len(node.servers()) == launcher.MAX_SERVERS
+
+
+def test_a_server_that_is_dismissed_ends_after_its_workers(node: Node) -> None:
+    worker = node.launch("--worker-preload-modules=x")  # sleeps
+    node.report()
+    (before,) = node.servers()
+    assert (
+        subprocess.run([node.stub, "--dismiss", *node.command()[1:]], env=node.environment, check=False).returncode == 0
+    )
+    assert list(node.directory.glob("*.sock")) == []
+    (sleeper,) = before.children()
+    sleeper.kill()
+    wait_until(lambda: not node.servers())
+    assert [path.name for path in node.directory.iterdir() if path.name[0].isdigit()] == []
+    worker.wait()
 
 
 def test_where_the_directory_is_full_workers_start_as_usual(node: Node) -> None:
