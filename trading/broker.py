@@ -148,10 +148,14 @@ class Broker:
     def match(self, row: int) -> None:
         """Let base bar `row` meet the working orders."""
         room = self._room(row)
-        pending = [(hit[0], order.number, hit[1], order) for order in self.working if (hit := self._hit(order, row))]
+        pending = [
+            (phase, order.number, price, order)
+            for order in self.working
+            if (hit := self._hit(order, row))
+            for phase, price in (hit,)
+        ]
         while pending and room > 0:
-            if len(pending) > 1:
-                pending.sort(key=lambda entry: entry[:2])
+            pending.sort(key=lambda entry: entry[:2])
             phase, _, price, order = pending.pop(0)
             if order.status != "working":
                 continue
@@ -236,7 +240,7 @@ class Broker:
         if affordable:
             self._fill(order, affordable, reference, row)
         if why:
-            self.refusals.append(Refusal(self._start_ns[row], quantity - affordable, why))
+            self.refusals.append(Refusal(int(self._start_ns[row]), quantity - affordable, why))
             self.cancel(order, why, "rejected" if not order.filled else "cancelled")
         elif order.parent is not None and order.status == "filled":
             for sibling in [o for o in self.working if o.parent == order.parent]:
@@ -279,7 +283,7 @@ class Broker:
         slippage = abs(price - reference) * abs(quantity)
         self.cash -= quantity * price + commission
         self.position += quantity
-        bar_ns = self._start_ns[row]
+        bar_ns = int(self._start_ns[row])
         self.fills.append(Fill(row, bar_ns, quantity, price, commission, slippage, order.number, at_close))
         order.filled += quantity
         order.quantity -= quantity
