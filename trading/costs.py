@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -73,9 +72,9 @@ class Market:
 
     def lots(self, quantity: float) -> float:
         """`quantity` rounded towards zero to whole lots."""
-        if not self.lot_size or math.isinf(quantity):
+        if not self.lot_size:
             return quantity
-        return float(math.trunc(quantity / self.lot_size + math.copysign(_DUST, quantity)) * self.lot_size)
+        return float(np.trunc(quantity / self.lot_size + np.copysign(_DUST, quantity)) * self.lot_size)
 
     def slipped(self, quantity: Number, reference: Number, low: Number, high: Number, volume: Number) -> Number:
         """Price at which `quantity` (signed) fills whose reference price is `reference`, inside [low, high]."""

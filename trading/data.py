@@ -122,9 +122,7 @@ class SymbolData:
     @cached_property
     def live(self) -> NDArray[np.bool_]:
         """Whether each main bar lies in a session that is traded, bool (n,)."""
-        traded = np.zeros(len(self.sessions), np.bool_)
-        traded[self.traded] = True
-        return traded[self.bars.session]
+        return np.isin(self.bars.session, self.traded)
 
     @cached_property
     def decision_row(self) -> IntArray:
@@ -139,9 +137,8 @@ class SymbolData:
 
     def rows_of(self, series: IntervalBars, session: int) -> tuple[int, int]:
         """First row and end of a session's bars."""
-        bounds = np.array((session, session + 1), np.int32)  # of the column's own type, or it would be copied
-        first, stop = series.session.searchsorted(bounds).tolist()
-        return first, stop
+        first, stop = np.searchsorted(series.session, (session, session + 1))
+        return int(first), int(stop)
 
 
 def prepare(

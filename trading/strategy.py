@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import math
 import typing
@@ -104,7 +103,26 @@ class Strategy:
     @classmethod
     def parameters(cls) -> dict[str, Parameter]:
         """The declared parameters by name, base classes' first."""
-        return dict(_declared_by(cls))  # type: ignore[arg-type]  # mypy looks for __hash__ in objects of the class
+        found: dict[str, Parameter] = {}
+        for kind in reversed(cls.__mro__):
+            if kind is object or kind is Strategy:
+                continue
+            try:
+                hints = typing.get_type_hints(kind)
+            except NameError as error:
+                raise ConfigError(
+                    f"{cls.__name__}: {error}", mend="annotate parameters with int, float, bool or str"
+                ) from None
+            for name in vars(kind).get("__annotations__", {}):
+                hint = hints[name]
+                if typing.get_origin(hint) is ClassVar or name.startswith("_") or name not in vars(kind):
+                    continue
+                value = vars(kind)[name]
+                if hint not in _TYPES:
+                    raise ConfigError(f"{cls.__name__}.{name} is a {hint}", mend="declare int, float, bool or str")
+                declared = value if isinstance(value, _Declared) else _Declared(value, None, None, None)
+                found[name] = Parameter(name, hint, declared.default, declared.low, declared.high, declared.choices)
+        return found
 
     def values(self) -> dict[str, Any]:
         """The parameters' values of this object."""
@@ -149,30 +167,6 @@ class Strategy:
                 raise ConfigError(f"{type(self).__name__}: an indicator is named {name!r}", mend="use a Python name")
             named[name] = parse_indicator(f"{text}@{main}" if isinstance(text, str) and "@" not in text else text)
         return Needs(main, tuple(sorted({main, *map(Interval.parse, self.intervals)})), named)
-
-
-@functools.lru_cache(maxsize=256)
-def _declared_by(cls: type[Strategy]) -> dict[str, Parameter]:
-    found: dict[str, Parameter] = {}
-    for kind in reversed(cls.__mro__):
-        if kind is object or kind is Strategy:
-            continue
-        try:
-            hints = typing.get_type_hints(kind)
-        except NameError as error:
-            raise ConfigError(
-                f"{cls.__name__}: {error}", mend="annotate parameters with int, float, bool or str"
-            ) from None
-        for name in vars(kind).get("__annotations__", {}):
-            hint = hints[name]
-            if typing.get_origin(hint) is ClassVar or name.startswith("_") or name not in vars(kind):
-                continue
-            value = vars(kind)[name]
-            if hint not in _TYPES:
-                raise ConfigError(f"{cls.__name__}.{name} is a {hint}", mend="declare int, float, bool or str")
-            declared = value if isinstance(value, _Declared) else _Declared(value, None, None, None)
-            found[name] = Parameter(name, hint, declared.default, declared.low, declared.high, declared.choices)
-    return found
 
 
 @dataclass(frozen=True)
