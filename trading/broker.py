@@ -18,14 +18,16 @@ A bar tells its open, high, low and close, not the way between; where that leave
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Literal
 
 from market.bars import Bars
 from market.errors import ConfigError
-from trading.costs import Market
+from trading.costs import Market, Slippage
 from trading.fills import Fill
+from trading.series import floats
 
 TimeInForce = Literal["gtc", "day"]
 _OPEN, _STOP, _LIMIT = 0, 1, 2
@@ -86,9 +88,10 @@ class Broker:
     """Holds one symbol's orders, position and cash, and carries orders out bar by bar."""
 
     def __init__(self, bars: Bars, market: Market, account: Account) -> None:
-        self._start_ns = bars.start_ns
+        self._start_ns: Sequence[int] = bars.start_ns.data
         columns = (bars.open, bars.high, bars.low, bars.close, bars.volume)
-        self._open, self._high, self._low, self._close, self._volume = (column.tolist() for column in columns)
+        self._open, self._high, self._low, self._close, self._volume = map(floats, columns)
+        self._slips = market.slippage != Slippage()
         self.market = market
         self.account = account
         self.cash = account.capital
@@ -111,9 +114,8 @@ class Broker:
         budget: float | None = None,
     ) -> Order:
         """A new order, working from the next bar on; ConfigError where it makes no sense."""
-        for name, price in (("limit", limit), ("stop", stop), ("stop_loss", stop_loss), ("take_profit", take_profit)):
-            if price is not None and not (isfinite(price) and price > 0):
-                raise ConfigError(f"{name} is {price}", mend="give a price above 0")
+        if not limit is stop is stop_loss is take_profit is None:
+            _check_prices(limit=limit, stop=stop, stop_loss=stop_loss, take_profit=take_profit)
         if not isfinite(quantity):
             raise ConfigError(f"an order's quantity is {quantity}", mend="give a number of shares")
         if tif not in ("gtc", "day"):
@@ -271,10 +273,9 @@ class Broker:
         return cut, f"money suffices for {most:g} at {price:g}, not for {abs(after):g}"
 
     def _price(self, order: Order, quantity: float, reference: float, row: int) -> float:
-        if order.limit is not None:
+        if order.limit is not None or not self._slips:
             return reference
-        bar: tuple[float, float, float] = (self._low[row], self._high[row], self._volume[row])
-        return self.market.slipped(quantity, reference, *bar)
+        return self.market.slipped(quantity, reference, self._low[row], self._high[row], self._volume[row])
 
     def _fill(self, order: Order, quantity: float, reference: float, row: int, *, at_close: bool = False) -> None:
         price = self._price(order, quantity, reference, row)
@@ -290,3 +291,9 @@ class Broker:
             order.status = "filled"
             if order.number:
                 self.working.remove(order)
+
+
+def _check_prices(**prices: float | None) -> None:
+    for name, price in prices.items():
+        if price is not None and not (isfinite(price) and price > 0):
+            raise ConfigError(f"{name} is {price}", mend="give a price above 0")

@@ -130,7 +130,7 @@ class Context:
         tag: str = "",
     ) -> Order:
         """Buy; see `order`."""
-        return self.order(
+        return self._broker.place(
             abs(quantity), limit=limit, stop=stop, tif=tif, stop_loss=stop_loss, take_profit=take_profit, tag=tag
         )
 
@@ -146,7 +146,7 @@ class Context:
         tag: str = "",
     ) -> Order:
         """Sell, or sell short; see `order`."""
-        return self.order(
+        return self._broker.place(
             -abs(quantity), limit=limit, stop=stop, tif=tif, stop_loss=stop_loss, take_profit=take_profit, tag=tag
         )
 

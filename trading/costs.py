@@ -26,6 +26,8 @@ class Commission:
     def of(self, quantity: Number, price: Number) -> Number:
         """Commission of filling `quantity` (either sign) at `price`."""
         shares = abs(quantity)
+        if not (self.per_share or self.per_trade or self.bps or self.minimum):
+            return 0.0 * shares
         raw = self.per_share * shares + self.per_trade + self.bps * 1e-4 * shares * price
         if isinstance(raw, np.ndarray):
             return np.where(shares > 0, np.maximum(raw, self.minimum), 0.0)
