@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from dataclasses import dataclass
 
-from trading.broker import Account, Broker
+from trading.broker import Account, Broker, Refusal
 from trading.context import Context
 from trading.costs import Market
 from trading.data import SymbolData
@@ -20,7 +20,7 @@ class Outcome:
     """What came of a strategy on one symbol. `error`: its traceback, where it raised; it stopped at `error_ns`."""
 
     fills: Fills
-    broker: Broker | None = None
+    refusals: tuple[Refusal, ...] = ()
     error: str | None = None
     error_ns: int | None = None
 
@@ -128,8 +128,8 @@ def run_symbol(
             executed = execute(signals, data, market, account)
         except Exception:  # the user's code: its error is the symbol's end, not the run's
             return Outcome(Fills.of([]), error=traceback.format_exc(limit=-6))
-        return Outcome(executed.fills, executed.broker)
+        return Outcome(executed.fills, tuple(executed.broker.refusals) if executed.broker else ())
     broker = Broker(data.base.bars, market, account)
     run = EventRun(strategy, data, broker, timezone)
     run.run()
-    return Outcome(Fills.of(broker.fills), broker, run.error, run.error_ns)
+    return Outcome(Fills.of(broker.fills), tuple(broker.refusals), run.error, run.error_ns)

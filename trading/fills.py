@@ -48,6 +48,11 @@ class Fills:
         kinds = {"row": np.int64, "bar_ns": np.int64, "order": np.int64, "at_close": np.bool_}
         return cls(*(np.array([getattr(f, c.name) for f in fills], kinds.get(c.name, np.float64)) for c in fields(cls)))
 
+    @classmethod
+    def concat(cls, parts: Sequence[Fills]) -> Fills:
+        """The parts one after another."""
+        return cls(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(cls)))
+
     def __len__(self) -> int:
         return len(self.row)
 
