@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,10 @@ from actors.forkserver import launcher, server
 
 SCRIPT = "/site/ray/_private/workers/default_worker.py"
 PLAIN = [SCRIPT, "--node-id=ab", "--temp-dir=/tmp/ray", "--session-name=s1", "--runtime-env-hash=0"]
+
+
+NOBODY = 65534
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
 
 
 def test_a_plain_worker_is_recognised_with_its_interpreter_flags() -> None:
@@ -143,6 +148,15 @@ def test_a_directory_others_can_enter_is_refused(tmp_path: Path) -> None:
     link.symlink_to(tmp_path)
     with pytest.raises(PermissionError):
         launcher.check_private(str(link))
+
+
+@as_root
+def test_a_directory_that_another_user_made_first_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    os.chown(tmp_path, NOBODY, NOBODY)
+    with pytest.raises(PermissionError, match="must be a directory of uid 0"):
+        forkserver._write_stub(tmp_path, ())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_raylet_command_of_another_shape_is_refused() -> None:
@@ -418,6 +432,51 @@ def test_noise_on_the_socket_does_not_harm_the_server(node: Node) -> None:
     (before,) = node.servers()
     node.run()
     assert node.servers() == [before]
+
+
+SEND_AS_NOBODY = f"""
+import os, socket, sys
+request = sys.stdin.buffer.read()
+os.setgroups([])
+os.setgid({NOBODY})
+os.setuid({NOBODY})
+with socket.socket(socket.AF_UNIX) as connection:
+    try:
+        connection.connect(sys.argv[1])
+        socket.send_fds(connection, [request], [0, 1, 2])
+        print(connection.recv(1))
+    except OSError as error:
+        print(type(error).__name__)
+"""
+
+
+@as_root
+@pytest.mark.ray
+def test_another_user_reaches_no_server_and_is_refused_where_a_directory_was_opened_by_mistake() -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # pytest's own is closed to others
+        Path(folder).chmod(0o755)
+        node = Node(Path(folder))
+        node.run()
+        path = next(node.directory.glob("*.sock"))
+        environment = {os.fsencode(name): os.fsencode(value) for name, value in node.environment.items()}
+        request = launcher.encode_request(node.command()[1:], environment, b"/", 0, 0, [])
+
+        def send() -> str:
+            command = [sys.executable, "-c", SEND_AS_NOBODY, str(path)]
+            return subprocess.run(command, input=request, capture_output=True, check=True).stdout.decode().strip()
+
+        assert send() == "PermissionError"
+        node.directory.chmod(0o755)
+        path.chmod(0o777)
+        assert send() in ("b''", "ConnectionResetError", "BrokenPipeError")
+        assert "a request of another user" in node.logs()
+        node.directory.chmod(0o700)
+        (before,) = node.servers()
+        assert not before.children()
+        node.run()
+        assert node.servers() == [before]
+        before.kill()
+        before.wait(10)
 
 
 @pytest.mark.ray
