@@ -345,6 +345,26 @@ def test_a_server_that_dies_while_it_imports_is_tried_twice_and_then_left_alone(
 
 
 @pytest.mark.ray
+def test_workers_that_start_rays_own_way_side_by_side_warn_once_a_job(node: Node) -> None:
+    """The directory is not private, as where it could not be made: there is no place for a marker, nor for a socket."""
+    node.command()
+    node.directory.chmod(0o755)
+    node.environment.pop("REPORT")
+    node.script.write_text("input()")
+    errors = node.root / "errors"
+    with errors.open("w") as stderr:
+        for job in ("01", "02"):
+            node.environment["RAY_JOB_ID"] = job
+            workers = [node.launch(stderr=stderr, stdin=subprocess.PIPE) for _ in range(4)]
+            for worker in workers:
+                wait_until(lambda pid=worker.pid: "-IS" not in psutil.Process(pid).cmdline())
+            for worker in workers:
+                worker.communicate(b"\n")
+                assert worker.returncode == 0
+    assert errors.read_text().count("Workers start Ray's own, slower way") == 2
+
+
+@pytest.mark.ray
 def test_workers_that_start_while_the_server_is_killed_all_start(node: Node) -> None:
     node.environment.pop("REPORT")
     marks = node.root / "marks"
