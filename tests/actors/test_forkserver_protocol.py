@@ -164,6 +164,24 @@ def test_a_raylet_command_of_another_shape_is_refused() -> None:
         forkserver._with_launcher(["raylet", "--python_worker_command=/other/python x"], ())
 
 
+def test_what_a_killed_server_left_is_removed_by_the_next_ray_once_its_raylet_has_ended(tmp_path: Path) -> None:
+    raylet = subprocess.Popen(["sleep", "60"])
+    directory = tmp_path / "session_1/forkserver"
+    directory.mkdir(parents=True)
+    (tmp_path / "session_2").mkdir()
+    others = {directory / "python-0badcafe", directory / "launcher.pyc"}
+    left = {directory / f"{raylet.pid}-0badcafe.sock", directory / f"{raylet.pid}-0badcafe.sock.lock"}
+    for path in others | left:
+        path.touch()
+    command = ["raylet", f"--python_worker_command={sys.executable} x", f"--session_dir={tmp_path}/session_2"]
+    forkserver._with_launcher(command, ())
+    assert set(directory.iterdir()) == others | left
+    raylet.kill()
+    raylet.wait()
+    forkserver._with_launcher(command, ())
+    assert set(directory.iterdir()) == others
+
+
 # From here on the test plays the raylet: it starts the launcher, whose server forks this "default worker".
 WORKER = """
 import os, signal, sys, threading, random, uuid
@@ -531,6 +549,7 @@ def test_the_server_ends_with_its_raylet_and_takes_stray_workers_with_it(node: N
     raylet = subprocess.Popen([sys.executable, "-c", code, *command], env=node.environment, stdin=subprocess.PIPE)
     _, unique = node.report()
     worker, forkserver_process = psutil.Process(unique["pid"]), psutil.Process(unique["ppid"])
+    (node.directory / f"{raylet.pid}-0badcafe.sock.lock").touch()  # of a server that was idle, or killed, before
     raylet.kill()
     raylet.communicate()
     _, alive = psutil.wait_procs([worker, forkserver_process], timeout=10)
