@@ -4,6 +4,7 @@ import array
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -360,6 +361,32 @@ def test_a_server_that_dies_while_it_imports_is_tried_twice_and_then_left_alone(
         assert node.report()[1]["pid"] == process.pid
         process.wait()
     assert node.logs().count("\n") < 50
+
+
+@pytest.mark.ray
+def test_a_preloaded_module_that_hangs_costs_the_fork_and_no_worker(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impatient = tmp_path / "impatient"
+    shutil.copytree(forkserver._PACKAGE, impatient)
+    text = (impatient / "server.py").read_text()
+    assert "\nPRELOAD_LIMIT_S = 20\n" in text
+    (impatient / "server.py").write_text(text.replace("PRELOAD_LIMIT_S = 20", "PRELOAD_LIMIT_S = 1"))
+    monkeypatch.setattr(forkserver, "_PACKAGE", impatient)
+    (node.root / "modules/hanging.py").write_text("import time\ntime.sleep(99)")
+    node.preload = ("hanging",)
+    node.environment.pop("REPORT")
+    node.script.write_text("import os\nprint(os.getpid())\ninput()")
+    errors = node.root / "errors"
+    with errors.open("w") as stderr:
+        workers = [node.launch(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr) for _ in range(3)]
+        for worker in workers:
+            assert worker.stdout
+            assert int(worker.stdout.readline()) == worker.pid, "the real interpreter took over"
+        for worker in workers:
+            worker.communicate(b"\n")
+    assert errors.read_text().count("does not start") == 1
+    assert node.servers() == []
 
 
 @pytest.mark.ray
