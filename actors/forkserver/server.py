@@ -167,7 +167,8 @@ class Server:
             if ready:
                 busy_s = time.monotonic()
             elif not os.path.lexists(self.path):
-                self.remove_files(".sock.lock")
+                with contextlib.suppress(OSError):
+                    os.unlink(f"{self.path}.lock")
                 return None
             elif time.monotonic() - busy_s > (IDLE_S if self.was_used else UNUSED_S):
                 # Launchers that are in the queue by now get a reset, and start another server.
