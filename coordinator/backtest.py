@@ -13,14 +13,16 @@ from coordinator.config import SessionConfig
 from coordinator.fleet import Fleet
 from coordinator.step0 import all_failed, require_enough, validate_stretch
 from data_sources.data_manager import DataManager
+from market.bars import IntArray
 from market.commands import Failed
-from market.errors import BarrayError, shorten
+from market.errors import BarrayError, NoDataError, shorten
 from market.interval import Interval
 from market.requirements import SymbolRequirements
 from market.stretch import Stretch, StretchValidation
 from market.validation import Reason
 from trading.commands import LoadStretch, Plan, RunStretch, StretchRun
 from trading.results import SymbolResult
+from trading.symbol_run import join_results
 
 logger = logging.getLogger(__name__)
 _PER_CALL = 4
@@ -34,6 +36,14 @@ class Prepared:
     symbols: tuple[str, ...]
     dropped: dict[str, tuple[Reason, ...]]
     grid_interval: Interval
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What one process does in one go: a symbol over some sessions."""
+
+    symbol: str
+    stretch: Stretch
 
 
 class BacktestCoordinator:
@@ -52,6 +62,8 @@ class BacktestCoordinator:
         self._manager = DataManager(config.data_sources)
         self._dropped: dict[str, tuple[Reason, ...]] = {}
         self._validated: dict[str, StretchValidation] = {}
+        self._jobs: dict[str, _Job] = {}
+        self._reports: dict[str, dict[str, Any]] = {}
         self._done: asyncio.Queue[SymbolResult | None] = asyncio.Queue()
         self._running: asyncio.Task[None] | None = None
         self._phase = "clean"
@@ -77,9 +89,22 @@ class BacktestCoordinator:
         passed = require_enough(results, per_symbol=self._config.validation.per_symbol)
         self._validated = {symbol: validated[symbol] for symbol in passed}
         self._phase = "provisioning"
-        await self._fleet.add(passed, per_actor=self._symbols_per_actor(len(passed)))
+        self._jobs = self._split(passed)
+        await self._fleet.add(self._jobs, per_actor=self._symbols_per_actor(len(self._jobs)))
         bases = [base for symbol in passed if (base := results[symbol].base_interval)]
         return Prepared(tuple(passed), dict(self._dropped), min(bases))
+
+    def _split(self, symbols: Sequence[str]) -> dict[str, _Job]:
+        """A job a symbol; several where its sessions begin anew and the symbols alone don't keep the cores busy."""
+        parts = 1
+        if self._plan is not None and not self._plan.account.carry:
+            parts = -(-cluster_cpus() // len(symbols))
+        stretches = self._stretch.split(parts)
+        return {
+            symbol if len(stretches) == 1 else f"{symbol}\n{number}": _Job(symbol, stretch)
+            for symbol in symbols
+            for number, stretch in enumerate(stretches)
+        }
 
     def _symbols_per_actor(self, count: int) -> int:
         """`auto` keeps the cores busy and no more: symbols do not wait for each other here."""
@@ -93,7 +118,7 @@ class BacktestCoordinator:
     def start(self, grid_interval: Interval) -> None:
         """Let all symbols run; their results are handed out by `take`."""
         self._phase = "running"
-        self._progress = (0, len(self._validated))
+        self._progress = (0, len(self._jobs))
         self._running = asyncio.ensure_future(self._run_all(grid_interval))
 
     async def take(self) -> list[SymbolResult] | None:
@@ -120,31 +145,44 @@ class BacktestCoordinator:
             self._phase = "ended"
             self._done.put_nowait(None)
 
-    async def _run_group(self, group: Sequence[str], grid_ns: Any) -> None:
+    async def _run_group(self, group: Sequence[str], grid_ns: IntArray) -> None:
         """One process's symbols, a few at a time: calls to one process never overlap."""
         for start in range(0, len(group), _PER_CALL):
-            commands = {symbol: self._command(symbol, grid_ns) for symbol in group[start : start + _PER_CALL]}
-            reports = await self._fleet.execute(commands)
-            for symbol, report in reports.items():
-                if isinstance(report, StretchRun):
-                    self._done.put_nowait(report.result)
-                else:
-                    error = report.error if isinstance(report, Failed) else RuntimeError(repr(report))
-                    self._drop(symbol, [_reason(error)])
+            commands = {name: self._command(self._jobs[name], grid_ns) for name in group[start : start + _PER_CALL]}
+            for name, report in (await self._fleet.execute(commands)).items():
+                self._settle(name, report)
             self._progress = (self._progress[0] + len(commands), self._progress[1])
 
-    def _command(self, symbol: str, grid_ns: Any) -> RunStretch:
+    def _settle(self, name: str, report: Any) -> None:
+        """Hand a symbol's result out once all its jobs are done; drop it where none of them could run."""
+        symbol = self._jobs[name].symbol
+        reports = self._reports.setdefault(symbol, {})
+        reports[name] = report
+        names = [other for other, job in self._jobs.items() if job.symbol == symbol]
+        if len(reports) < len(names):
+            return
+        parts = [run.result for other in names if isinstance(run := reports[other], StretchRun)]
+        failed = [run for other in names if not isinstance(run := reports[other], StretchRun)]
+        lost = [run for run in failed if not isinstance(getattr(run, "error", None), NoDataError)]
+        if parts and not lost:
+            self._done.put_nowait(join_results(parts))
+        else:
+            error = (lost or failed)[0]
+            self._drop(symbol, [_reason(error.error if isinstance(error, Failed) else RuntimeError(repr(error)))])
+
+    def _command(self, job: _Job, grid_ns: IntArray) -> RunStretch:
         if self._plan is None:
             raise BarrayError("this coordinator was given no plan")
-        return RunStretch(self._load(symbol), self._plan, grid_ns)
+        return RunStretch(self._load(job), self._plan, grid_ns)
 
-    def _load(self, symbol: str) -> LoadStretch:
-        found = self._validated[symbol]
+    def _load(self, job: _Job) -> LoadStretch:
+        found = self._validated[job.symbol]
         result = found.result
         if result.base_interval is None or result.data_source is None:
-            raise ValueError(f"{symbol} has not passed Step 0")
+            raise ValueError(f"{job.symbol} has not passed Step 0")
         skipped = {day: "; ".join(map(str, reasons)) for day, reasons in found.skipped.items()}
-        return LoadStretch(self._stretch, self._manager.source(result.data_source), result.base_interval, skipped)
+        reader = self._manager.source(result.data_source)
+        return LoadStretch(job.symbol, job.stretch, reader, result.base_interval, skipped)
 
     def dropped(self) -> dict[str, tuple[str, ...]]:
         """Symbols that ran no session at all, with the reasons."""

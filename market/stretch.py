@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 import numpy as np
@@ -45,6 +45,13 @@ class Stretch:
     def loaded(self) -> Sessions:
         """The sessions whose bars are read."""
         return self.sessions.take(slice(self.first_row, int(self.rows[-1]) + 1))
+
+    def split(self, parts: int) -> list[Stretch]:
+        """The same in consecutive parts of about one length, each with the history of its own sessions."""
+        return [
+            replace(self, rows=rows, history={row: self.history[row] for row in rows.tolist()})
+            for rows in np.array_split(self.rows, min(parts, len(self.rows)))
+        ]
 
     def context(self, row: int) -> SessionContext:
         """One of the sessions, with its own history."""

@@ -50,6 +50,11 @@ class Fills:
         named = zip(Fill._fields, columns, strict=True)
         return cls(*(np.array(column, kinds.get(name, np.float64)) for name, column in named))
 
+    @classmethod
+    def concat(cls, parts: Sequence[Fills]) -> Fills:
+        """The parts one after another."""
+        return cls(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(cls)))
+
     def __len__(self) -> int:
         return len(self.row)
 

@@ -68,7 +68,8 @@ class SymbolResult:
     |position| × close on the same grid. `hold_equity`: what buying at the first open with all capital would be worth at
     each session's close, float64 (n_sessions,). `session_pnl` float64 (n_sessions,): change of equity by session.
     `error`: the traceback where the strategy raised; the symbol then stopped at `error_ns`. `skipped`: sessions that
-    Step 0 refused, with the reason, by ISO date. `bars`: base bars run through.
+    Step 0 refused, with the reason, by ISO date. `bars`: base bars run through. `first_price`: open of the first of
+    them; `last_price`: close of the last.
     """
 
     symbol: str
@@ -81,6 +82,7 @@ class SymbolResult:
     session_pnl: FloatArray
     cash: float
     position: float
+    first_price: float
     last_price: float
     bars: int
     refusals: tuple[Refusal, ...] = ()

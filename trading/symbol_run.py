@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import date
 from time import perf_counter
 
@@ -19,7 +19,8 @@ from trading.commands import Plan
 from trading.data import SymbolData, prepare
 from trading.equity import equity_on_grid, hold_equity, session_pnl
 from trading.events import Outcome, run_symbol
-from trading.results import SymbolResult
+from trading.fills import Fills
+from trading.results import SymbolResult, Trades
 from trading.trades import round_trips
 
 
@@ -49,7 +50,7 @@ def lay_stretch(
     low = int(np.searchsorted(base.session, stretch.first_row))
     base = base.take(slice(low, int(np.searchsorted(base.session, int(stretch.rows[-1]) + 1))))
     present = np.isin(stretch.rows, base.session)
-    reasons = {day.isoformat(): reason for day, reason in skipped.items()}
+    reasons = {day.isoformat(): skipped[day] for day in stretch.dates if day in skipped}
     for day, there in zip(stretch.dates, present.tolist(), strict=True):
         if not there:
             reasons.setdefault(day.isoformat(), f"no bars in the {stretch.hours} hours of {day}")
@@ -71,10 +72,63 @@ def run_stretch(loaded: LoadedStretch, plan: Plan, grid_ns: IntArray) -> SymbolR
     """Run a strategy over all its sessions and say what came of it. `grid_ns`: see SymbolResult.equity."""
     began = perf_counter()
     data = loaded.prepare(plan)
-    outcome = run_symbol(
-        plan.strategy(), data, plan.market, plan.account, form=plan.form, timezone=loaded.stretch.timezone
-    )
+    if plan.account.carry:
+        outcome = _run(data, plan, loaded)
+    else:
+        outcome = _joined(
+            [_run(replace(data, traded=data.traded[i : i + 1]), plan, loaded) for i in range(len(data.traded))]
+        )
     return summarise(loaded, plan.account.capital, outcome, grid_ns, perf_counter() - began)
+
+
+def _run(data: SymbolData, plan: Plan, loaded: LoadedStretch) -> Outcome:
+    strategy, timezone = plan.strategy(), loaded.stretch.timezone
+    return run_symbol(strategy, data, plan.market, plan.account, form=plan.form, timezone=timezone)
+
+
+def _joined(outcomes: Sequence[Outcome]) -> Outcome:
+    """Sessions that each began anew, as one; the first error is told."""
+    failed = next((outcome for outcome in outcomes if outcome.error), None)
+    refusals = tuple(refusal for outcome in outcomes for refusal in outcome.refusals)
+    fills = Fills.concat([outcome.fills for outcome in outcomes])
+    return Outcome(fills, refusals, failed.error if failed else None, failed.error_ns if failed else None)
+
+
+def join_results(parts: Sequence[SymbolResult]) -> SymbolResult:
+    """Results of one symbol whose sessions, each beginning anew, ran in several processes; in order of time.
+
+    Rows of fills then count in no common series, and are -1.
+    """
+    first, last, capital = parts[0], parts[-1], parts[0].capital
+    if len(parts) == 1:
+        return first
+    fills = Fills.concat([part.fills for part in parts])
+    columns = {c.name: np.concatenate([getattr(part.trades, c.name) for part in parts]) for c in fields(Trades)}
+    failed = next((part for part in parts if part.error), None)
+    return replace(
+        last,
+        fills=replace(fills, row=np.full(len(fills), -1)),
+        trades=Trades(**columns),
+        equity=capital + np.sum([part.equity - capital for part in parts], axis=0),
+        exposure=np.sum([part.exposure for part in parts], axis=0),
+        hold_equity=np.concatenate([part.hold_equity * (part.first_price / first.first_price) for part in parts]),
+        session_pnl=np.concatenate([part.session_pnl for part in parts]),
+        cash=capital + sum(part.cash - capital for part in parts),
+        first_price=first.first_price,
+        bars=sum(part.bars for part in parts),
+        refusals=tuple(refusal for part in parts for refusal in part.refusals),
+        skipped={day: reason for part in parts for day, reason in part.skipped.items()},
+        error=failed.error if failed else None,
+        error_ns=failed.error_ns if failed else None,
+        lineage=_joined_lineage(parts),
+        engine_s=sum(part.engine_s for part in parts),
+    )
+
+
+def _joined_lineage(parts: Sequence[SymbolResult]) -> Lineage | None:
+    """Of all parts; bars that one only read as history are not counted."""
+    first, last = parts[0].lineage, parts[-1].lineage
+    return replace(last, first_ns=first.first_ns, bars=sum(part.bars for part in parts)) if first and last else None
 
 
 def summarise(
@@ -101,9 +155,10 @@ def summarise(
         session_pnl=session_pnl(equity, number, len(closes_ns), capital),
         cash=cash,
         position=position,
+        first_price=float(base.bars.open[first]),
         last_price=float(base.bars.close[last]),
         bars=len(base) - first,
-        refusals=tuple(outcome.broker.refusals) if outcome.broker else (),
+        refusals=outcome.refusals,
         skipped=loaded.skipped,
         error=outcome.error,
         error_ns=outcome.error_ns,
