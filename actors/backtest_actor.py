@@ -35,7 +35,7 @@ class BacktestActor:
         try:
             match command:
                 case RunStretch():
-                    return StretchRun(run_stretch(_load(command.load), command.plan, command.grid_ns))
+                    return StretchRun(run_stretch(load_stretch(command.load), command.plan, command.grid_ns))
                 case EvaluateSets():
                     return SetsEvaluated(self._evaluate(symbol, command))
             raise TypeError(f"{type(command).__name__} is no command of a backtest")
@@ -46,7 +46,7 @@ class BacktestActor:
 
     def _evaluate(self, symbol: str, command: EvaluateSets) -> SetTable:
         if symbol not in self._held:
-            self._held[symbol] = _load(command.load), Computed()
+            self._held[symbol] = load_stretch(command.load), Computed()
         loaded, computed = self._held[symbol]
         plan, stretch = command.plan, loaded.stretch
         return evaluate_sets(
@@ -67,7 +67,7 @@ class BacktestActor:
         )
 
 
-def _load(command: LoadStretch) -> LoadedStretch:
+def load_stretch(command: LoadStretch) -> LoadedStretch:
     try:
         return _read(command)
     except DataError:
