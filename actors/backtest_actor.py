@@ -10,7 +10,9 @@ from market.bars import Bars
 from market.commands import Failed
 from market.errors import ActorFailed, BarrayError, DataError, NoDataError
 from market.series import lay_on_sessions
-from trading.commands import LoadStretch, RunStretch, StretchRun
+from trading.commands import EvaluateSets, LoadStretch, RunStretch, SetsEvaluated, StretchRun
+from trading.computed import Computed
+from trading.evaluate import SetTable, evaluate_sets
 from trading.symbol_run import LoadedStretch, lay_stretch, run_stretch
 
 
@@ -18,7 +20,7 @@ class BacktestActor:
     """Runs strategies over stretches of bars. A plain class; `actors.options` makes a Ray actor of it."""
 
     def __init__(self) -> None:
-        self._held: dict[str, LoadedStretch] = {}
+        self._held: dict[str, tuple[LoadedStretch, Computed]] = {}
 
     def execute(self, batch: Sequence[tuple[str, Any]]) -> tuple[Any, ...]:
         """Carry out commands in order, one report each. A symbol that fails, fails alone: its report is `Failed`."""
@@ -33,15 +35,39 @@ class BacktestActor:
         try:
             match command:
                 case RunStretch():
-                    return StretchRun(run_stretch(_load(command.load), command.plan, command.grid_ns))
+                    return StretchRun(run_stretch(load_stretch(command.load), command.plan, command.grid_ns))
+                case EvaluateSets():
+                    return SetsEvaluated(self._evaluate(symbol, command))
             raise TypeError(f"{type(command).__name__} is no command of a backtest")
         except BarrayError as error:
             return Failed(error)
         except Exception:  # a symbol's bug must not cost the other symbols of this process
             return Failed(ActorFailed(traceback.format_exc(limit=-3), symbol=symbol, code="bug"))
 
+    def _evaluate(self, symbol: str, command: EvaluateSets) -> SetTable:
+        if symbol not in self._held:
+            self._held[symbol] = load_stretch(command.load), Computed()
+        loaded, computed = self._held[symbol]
+        plan, stretch = command.plan, loaded.stretch
+        return evaluate_sets(
+            plan.source.load(),
+            command.sets,
+            loaded.base,
+            stretch.sessions,
+            loaded.traded,
+            stretch.history,
+            plan.market,
+            plan.account,
+            form=plan.form,
+            symbol=loaded.symbol,
+            timezone=stretch.timezone,
+            fixed=plan.parameters,
+            columns=stretch.rows,
+            computed=computed,
+        )
 
-def _load(command: LoadStretch) -> LoadedStretch:
+
+def load_stretch(command: LoadStretch) -> LoadedStretch:
     try:
         return _read(command)
     except DataError:

@@ -39,7 +39,7 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class _Job:
+class Job:
     """What one process does in one go: a symbol over some sessions."""
 
     symbol: str
@@ -62,7 +62,7 @@ class BacktestCoordinator:
         self._manager = DataManager(config.data_sources)
         self._dropped: dict[str, tuple[Reason, ...]] = {}
         self._validated: dict[str, StretchValidation] = {}
-        self._jobs: dict[str, _Job] = {}
+        self._jobs: dict[str, Job] = {}
         self._reports: dict[str, dict[str, Any]] = {}
         self._done: asyncio.Queue[SymbolResult | None] = asyncio.Queue()
         self._running: asyncio.Task[None] | None = None
@@ -94,14 +94,14 @@ class BacktestCoordinator:
         bases = [base for symbol in passed if (base := results[symbol].base_interval)]
         return Prepared(tuple(passed), dict(self._dropped), min(bases))
 
-    def _split(self, symbols: Sequence[str]) -> dict[str, _Job]:
+    def _split(self, symbols: Sequence[str]) -> dict[str, Job]:
         """A job a symbol; several where its sessions begin anew and the symbols alone don't keep the cores busy."""
         parts = 1
         if self._plan is not None and not self._plan.account.carry:
             parts = -(-cluster_cpus() // len(symbols))
         stretches = self._stretch.split(parts)
         return {
-            symbol if len(stretches) == 1 else f"{symbol}\n{number}": _Job(symbol, stretch)
+            symbol if len(stretches) == 1 else f"{symbol}\n{number}": Job(symbol, stretch)
             for symbol in symbols
             for number, stretch in enumerate(stretches)
         }
@@ -170,12 +170,12 @@ class BacktestCoordinator:
             error = (lost or failed)[0]
             self._drop(symbol, [_reason(error.error if isinstance(error, Failed) else RuntimeError(repr(error)))])
 
-    def _command(self, job: _Job, grid_ns: IntArray) -> RunStretch:
+    def _command(self, job: Job, grid_ns: IntArray) -> RunStretch:
         if self._plan is None:
             raise BarrayError("this coordinator was given no plan")
         return RunStretch(self._load(job), self._plan, grid_ns)
 
-    def _load(self, job: _Job) -> LoadStretch:
+    def _load(self, job: Job) -> LoadStretch:
         found = self._validated[job.symbol]
         result = found.result
         if result.base_interval is None or result.data_source is None:

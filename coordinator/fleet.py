@@ -15,7 +15,7 @@ from actors.symbol_actor import SymbolActor
 from coordinator.config import ActorsSection
 from market.commands import Advance, Command, Failed, Rejected, Report, TakeSnapshot
 from market.errors import ActorFailed
-from trading.commands import RunStretch
+from trading.commands import EvaluateSets, RunStretch
 
 logger = logging.getLogger(__name__)
 _START_S = 2.0
@@ -43,7 +43,7 @@ class _Log:
     def record(self, command: Command) -> None:
         if isinstance(command, Advance):
             self.now = command
-        elif not isinstance(command, TakeSnapshot | RunStretch):
+        elif not isinstance(command, TakeSnapshot | RunStretch | EvaluateSets):
             self.commands.append(command)
 
     def replay(self) -> list[Command]:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from coordinator.config import SessionConfig, StrategySection
 from market.errors import ConfigError
+from market.indicators import IndicatorSpec
+from market.interval import Interval
 from market.requirements import SymbolRequirements
 from trading.commands import Plan
 from trading.strategy import Strategy
@@ -49,10 +51,19 @@ def plan_of(config: SessionConfig) -> Plan:
 
 def requirements_with(config: SessionConfig, strategies: Iterable[Strategy]) -> SymbolRequirements:
     """What the config and these strategies need of every symbol, together."""
+    needs = [strategy.needs() for strategy in strategies]
+    intervals = [interval for one in needs for interval in one.intervals]
+    return requirements_of(config, intervals, [spec for one in needs for spec in one.indicators.values()])
+
+
+def requirements_of(
+    config: SessionConfig, intervals: Iterable[Interval], indicators: Iterable[IndicatorSpec]
+) -> SymbolRequirements:
+    """What the config needs of every symbol, and these intervals and indicators as well."""
     own = config.requirements
-    intervals, indicators = set(own.intervals), dict.fromkeys(own.indicators)
-    for strategy in strategies:
-        needs = strategy.needs()
-        intervals.update(needs.intervals)
-        indicators.update(dict.fromkeys(needs.indicators.values()))
-    return SymbolRequirements(tuple(sorted(intervals)), tuple(indicators), own.trailing_days, own.max_missing_days)
+    return SymbolRequirements(
+        tuple(sorted({*own.intervals, *intervals})),
+        tuple(dict.fromkeys((*own.indicators, *indicators))),
+        own.trailing_days,
+        own.max_missing_days,
+    )

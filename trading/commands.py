@@ -13,6 +13,8 @@ from market.interval import Interval
 from market.stretch import Stretch
 from trading.broker import Account
 from trading.costs import Market
+from trading.evaluate import SetTable
+from trading.parameter_sets import ParameterSet
 from trading.results import SymbolResult
 from trading.strategy import Strategy
 from trading.strategy_source import StrategySource
@@ -51,6 +53,25 @@ class RunStretch:
     load: LoadStretch
     plan: Plan
     grid_ns: IntArray
+
+
+@dataclass(frozen=True)
+class EvaluateSets:
+    """Run many parameter sets over a stretch, which is loaded if it isn't yet, and kept for the next.
+
+    `plan.parameters` are those that the sets leave alone.
+    """
+
+    load: LoadStretch
+    plan: Plan
+    sets: tuple[ParameterSet, ...]
+
+
+@dataclass(frozen=True)
+class SetsEvaluated:
+    """What the sets achieved on the symbol."""
+
+    table: SetTable
 
 
 @dataclass(frozen=True)

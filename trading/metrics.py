@@ -120,6 +120,23 @@ def statistics(
     )
 
 
+def session_statistics(session_pnl: FloatArray, capital: float, sessions_per_year: float = 252) -> dict[str, Any]:
+    """The figures that profits by session alone give: return_pct, cagr_pct, volatility_pct, sharpe, sortino,
+    max_drawdown_pct (on session closes) and calmar. `session_pnl` float64 (n_sessions,).
+    """
+    closes: FloatArray = capital + np.cumsum(session_pnl)
+    final = float(closes[-1]) if len(closes) else capital
+    cagr = _cagr_pct(final, capital, len(closes), sessions_per_year)
+    deepest = _deepest_pct(closes, capital)
+    return {
+        "return_pct": _percent(final - capital, capital),
+        "cagr_pct": cagr,
+        **_of_returns(_returns(closes, capital), sessions_per_year),
+        "max_drawdown_pct": deepest,
+        "calmar": _ratio(cagr, deepest),
+    }
+
+
 def drawdown(equity: FloatArray, capital: float | None = None) -> FloatArray:
     """How far equity is below its high so far, in per cent of that high: float64 (n,), ≤ 0, 0 at highs.
 

@@ -25,7 +25,7 @@ def walk_forward(
 
     Each has `in_sample` sessions, then `purge` that are left out (so that positions and indicators of the one part
     don't reach into the other), then `out_of_sample`; the last one what is left, at least one session. The in-sample
-    part rolls, or with `anchored` begins at the first date and grows. ConfigError where there are too few sessions for one.
+    part rolls, or with `anchored` begins at the first date and grows. ConfigError where there are too few sessions.
     """
     for name, value, least in (("in_sample", in_sample, 1), ("out_of_sample", out_of_sample, 1), ("purge", purge, 0)):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
