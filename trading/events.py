@@ -159,7 +159,7 @@ def run_symbol(
     if not account.carry and len(data.traded) > 1:
         sessions = [replace(data, traded=data.traded[i : i + 1]) for i in range(len(data.traded))]
         kind, values = type(strategy), strategy.values()
-        return _joined(
+        return joined(
             [run_symbol(kind(**values), one, market, account, form=form, timezone=timezone) for one in sessions]
         )
     if form == "signals":
@@ -174,7 +174,7 @@ def run_symbol(
     return Outcome(Fills.of(broker.fills), tuple(broker.refusals), run.error, run.error_ns)
 
 
-def _joined(outcomes: Sequence[Outcome]) -> Outcome:
+def joined(outcomes: Sequence[Outcome]) -> Outcome:
     """Sessions that each began anew, as one; the first error is told."""
     failed = next((outcome for outcome in outcomes if outcome.error), None)
     refusals = tuple(refusal for outcome in outcomes for refusal in outcome.refusals)

@@ -65,8 +65,9 @@ class SymbolResult:
 
     `equity`: cash and position at market value on the run's grid, float64 (n_grid,): the ends of all base bars that the
     calendar expects in the sessions of the run (`BacktestResult.grid_ns`), each value the last known one. `exposure`:
-    |position| × close on the same grid. `hold_equity`: what buying at the first open with all capital would be worth at
-    each session's close, float64 (n_sessions,). `session_pnl` float64 (n_sessions,): change of equity by session.
+    |position| × close on the same grid. `hold_equity`: what buying at the first open with all capital (an equal part of
+    it, where it is shared) would be worth at each session's close, float64 (n_sessions,). `session_pnl` float64
+    (n_sessions,): change of equity by session.
     `error`: the traceback where the strategy raised; the symbol then stopped at `error_ns`. `skipped`: sessions that
     Step 0 refused, with the reason, by ISO date. `bars`: base bars run through. `first_price`: open of the first of
     them; `last_price`: close of the last.

@@ -115,9 +115,14 @@ def _joined_lineage(parts: Sequence[SymbolResult]) -> Lineage | None:
 
 
 def summarise(
-    loaded: LoadedStretch, capital: float, outcome: Outcome, grid_ns: IntArray, engine_s: float
+    loaded: LoadedStretch,
+    capital: float,
+    outcome: Outcome,
+    grid_ns: IntArray,
+    engine_s: float,
+    hold_capital: float | None = None,
 ) -> SymbolResult:
-    """Trades, equity and the rest, from what was filled."""
+    """Trades, equity and the rest, from what was filled. `hold_capital`: of buy and hold, by default `capital`."""
     base, stretch, fills = loaded.base, loaded.stretch, outcome.fills
     equity, exposure = equity_on_grid(fills, base, capital, grid_ns)
     closes_ns = stretch.sessions.close_ns[stretch.rows]
@@ -134,7 +139,7 @@ def summarise(
         trades=round_trips(fills, base.bars, last),
         equity=equity,
         exposure=exposure,
-        hold_equity=hold_equity(base, capital, first, closes_ns),
+        hold_equity=hold_equity(base, capital if hold_capital is None else hold_capital, first, closes_ns),
         session_pnl=session_pnl(equity, number, len(closes_ns), capital),
         cash=cash,
         position=position,
