@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import date
 
 from actors.validation import validate_chunk
+from barray.calendar_cache import cached_sessions
 from coordinator.config import SessionConfig
 from data_sources.data_manager import DataManager
 from market.commands import Load
@@ -23,7 +24,13 @@ def check_config(config: SessionConfig, *, deep: bool = False) -> dict[date, dic
     """Results by session date and symbol, in the config's order. `deep` also loads every bar, as Step 3 would."""
     section, requirements = config.session, config.requirements
     calendar = calendar_for(
-        requirements, section.calendar, section.start, section.end, hours=section.hours, extended=section.extended
+        requirements,
+        section.calendar,
+        section.start,
+        section.end,
+        hours=section.hours,
+        extended=section.extended,
+        source=cached_sessions,
     )
     symbols = list(dict.fromkeys(config.symbols))
     manager = DataManager(config.data_sources)  # one for all days: each directory is listed once

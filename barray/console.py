@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any, NoReturn, ParamSpec
 
 import orjson
@@ -23,6 +24,7 @@ from market.errors import BarrayError, ConfigError, shorten
 
 P = ParamSpec("P")
 FAILED, BAD_USAGE, INTERRUPTED = 1, 2, 130
+_ASK_AGAIN_S = 0.05
 stdout = Console(soft_wrap=True)
 stderr = Console(stderr=True, soft_wrap=True)
 
@@ -80,12 +82,22 @@ def stdout_kept(wanted: bool) -> Iterator[None]:
 
 @contextmanager
 def _noticing_interrupt() -> Iterator[list[int]]:
-    """A list that is no longer empty once Ctrl-C was pressed: what it stops may raise something else in its place."""
+    """A list that is no longer empty once Ctrl-C was pressed: what it stops may raise something else in its place.
+
+    An import is let finish first, lest it leave a module half made and locked; so is what holds logging's lock, which
+    Python does around every fork. And an interrupt that Python had to
+    ignore, in a destructor or a callback from C, is raised again until something handles it.
+    """
     pressed: list[int] = []
 
-    def handler(number: int, frame: object) -> None:
+    def handler(number: int, frame: FrameType | None) -> None:
         pressed.append(number)
-        raise KeyboardInterrupt
+        if number == signal.SIGALRM and _handled(sys.exc_info()[1]):
+            return
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, _ASK_AGAIN_S)
+        if not _holds_a_lock(frame):
+            raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
         yield pressed
@@ -95,6 +107,23 @@ def _noticing_interrupt() -> Iterator[list[int]]:
         yield pressed
     finally:
         signal.signal(signal.SIGINT, before)
+        if pressed:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _handled(error: BaseException | None) -> bool:
+    """Whether an interrupt is among what is being handled just now."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
+
+
+def _holds_a_lock(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename in ("<frozen importlib._bootstrap>", logging.__file__):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _end(error: BaseException, *, was_interrupted: bool) -> NoReturn:

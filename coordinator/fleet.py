@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ray.actor import ActorHandle
 
@@ -14,6 +15,7 @@ from actors.symbol_actor import SymbolActor
 from coordinator.config import ActorsSection
 from market.commands import Advance, Command, Failed, Rejected, Report, TakeSnapshot
 from market.errors import ActorFailed
+from trading.commands import RunStretch
 
 logger = logging.getLogger(__name__)
 _START_S = 2.0
@@ -41,7 +43,7 @@ class _Log:
     def record(self, command: Command) -> None:
         if isinstance(command, Advance):
             self.now = command
-        elif not isinstance(command, TakeSnapshot):
+        elif not isinstance(command, TakeSnapshot | RunStretch):
             self.commands.append(command)
 
     def replay(self) -> list[Command]:
@@ -54,8 +56,11 @@ class Fleet:
     Recovery is replay: a process that died or hangs is killed, started anew and told again what its symbols were told.
     """
 
-    def __init__(self, settings: ActorsSection) -> None:
+    def __init__(
+        self, settings: ActorsSection, new_actor: Callable[[float], ActorHandle[Any]] = new_symbol_actor
+    ) -> None:
         self._settings = settings
+        self._new_actor = new_actor
         self._slots: dict[str, _Slot] = {}
         self._logs: dict[str, _Log] = {}
         self._idle: list[ActorHandle[SymbolActor]] = []
@@ -70,6 +75,11 @@ class Fleet:
         return sorted(self._slots)
 
     @property
+    def groups(self) -> list[list[str]]:
+        """The symbols of each process."""
+        return [list(slot.symbols) for slot in dict.fromkeys(self._slots.values())]
+
+    @property
     def processes(self) -> int:
         """How many processes there are, idle ones included."""
         return len(set(self._slots.values())) + len(self._idle)
@@ -80,7 +90,7 @@ class Fleet:
         slots = []
         for start in range(0, len(new), per_actor):
             group = new[start : start + per_actor]
-            actor = self._idle.pop() if self._idle else new_symbol_actor(self._settings.num_cpus)
+            actor = self._idle.pop() if self._idle else self._new_actor(self._settings.num_cpus)
             slots.append(_Slot(actor, group))
             self._slots.update(dict.fromkeys(group, slots[-1]))
             self._logs.update({symbol: _Log() for symbol in group})
@@ -105,7 +115,7 @@ class Fleet:
             self._logs[symbol].record(Advance(to_ns))
         return failed
 
-    async def execute(self, commands: Mapping[str, Command]) -> dict[str, Report]:
+    async def execute(self, commands: Mapping[str, Any]) -> dict[str, Any]:
         """Tell each symbol its command, all side by side; one report each, sorted by symbol. Nothing raises."""
         by_slot: dict[_Slot, list[tuple[str, Command]]] = {}
         for symbol in sorted(commands):
@@ -177,7 +187,7 @@ class Fleet:
             slot.restarts += 1
             logger.warning("%s: process lost (%s); starting it again and replaying", listed, type(cause).__name__)
             kill(slot.actor)
-            slot.actor = new_symbol_actor(self._settings.num_cpus)
+            slot.actor = self._new_actor(self._settings.num_cpus)
             replay = [(symbol, command) for symbol in slot.symbols for command in self._logs[symbol].replay()]
             answer = (await gather([submit(slot.actor, [*replay, *batch])], self._settings.call_timeout_s))[0]
             if not isinstance(answer, Exception):

@@ -21,6 +21,7 @@ os.environ["RAY_AUTH_MODE"] = "token"  # explicit, whatever the machine's defaul
 os.environ.setdefault("RAY_DEDUP_LOGS", "0")
 # notes of running sessions: this run's own, whatever else runs on the machine
 os.environ["XDG_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="barray-tests-")
+os.environ["XDG_CACHE_HOME"] = os.environ["XDG_RUNTIME_DIR"]
 
 FIRST, LAST = date(2024, 6, 24), date(2024, 7, 3)
 GOOD = ("AAPL", "MSFT", "NVDA", "SPY", "TSLA", "AMZN")

@@ -554,6 +554,21 @@ def test_different_environments_get_servers_of_their_own_up_to_a_limit(node: Nod
     assert len(node.servers()) == launcher.MAX_SERVERS
 
 
+def test_a_server_that_is_dismissed_ends_after_its_workers(node: Node) -> None:
+    worker = node.launch("--worker-preload-modules=x")  # sleeps
+    node.report()
+    (before,) = node.servers()
+    assert (
+        subprocess.run([node.stub, "--dismiss", *node.command()[1:]], env=node.environment, check=False).returncode == 0
+    )
+    assert list(node.directory.glob("*.sock")) == []
+    (sleeper,) = before.children()
+    sleeper.kill()
+    wait_until(lambda: not node.servers())
+    assert [path.name for path in node.directory.iterdir() if path.name[0].isdigit()] == []
+    worker.wait()
+
+
 def test_where_the_directory_is_full_workers_start_as_usual(node: Node) -> None:
     node.command()
     node.directory.chmod(0o500)

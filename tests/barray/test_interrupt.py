@@ -1,0 +1,45 @@
+"""Ctrl-C where Python would lose it or do harm with it, each in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMAND = """
+import signal, sys, time
+from barray.console import reporting
+import typer
+
+class Noisy:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)  # Python ignores what a destructor raises
+
+def destructor():
+    Noisy()
+    time.sleep(30)
+
+def half_made_module():
+    import interrupted_module
+    assert interrupted_module.whole
+    print("whole", flush=True)
+    time.sleep(30)
+
+try:
+    reporting({work})()
+except typer.Exit as end:
+    sys.exit(end.exit_code)
+"""
+
+
+@pytest.mark.parametrize("work", ["destructor", "half_made_module"])
+def test_an_interrupt_is_neither_lost_nor_leaves_a_module_half_made(tmp_path: Path, work: str) -> None:
+    module = "import signal, time\nsignal.raise_signal(signal.SIGINT)\nwhole = True\n"
+    (tmp_path / "interrupted_module.py").write_text(module)
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n" + COMMAND.replace("{work}", work)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 130, done.stderr
+    assert "interrupted" in done.stderr
+    assert done.stdout == ("whole\n" if work == "half_made_module" else "")
