@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from market.calendar import Sessions
 from market.indicators import SESSION_VWAP, IndicatorSpec, compute
 from market.interval import Interval
 from market.series import IntervalBars, derive
+from trading.computed import Computed
 from trading.strategy import Needs
 
 _WINDOWED = frozenset(
@@ -149,26 +150,36 @@ class SymbolData:
 
 
 def prepare(
-    symbol: str, base: IntervalBars, needs: Needs, sessions: Sessions, traded: IntArray, history: Mapping[int, int]
+    symbol: str,
+    base: IntervalBars,
+    needs: Needs,
+    sessions: Sessions,
+    traded: IntArray,
+    history: Mapping[int, int],
+    computed: Computed | None = None,
 ) -> SymbolData:
     """Derive and compute all that a strategy needs.
 
     `base` was laid on `sessions`. `history`: for each traded session the row of the first one loaded before it. Every
     session's indicators are those of that session run alone, over its own history: where a value depends on where its
     series began (RSI, EMA …) it is computed session by session. So results do not depend on where a stretch begins.
+    `computed`: what was made for the same bars and sessions before, to use and to add to.
     """
     first = int(traded[0]) if len(traded) else len(sessions)
+    computed = computed or Computed()
     series = {base.interval: base}
     for interval in {*needs.intervals, *(spec.interval for spec in needs.indicators.values())}:
         if interval not in series:
-            series[interval] = derive(base, interval, sessions, min(first, len(sessions) - 1))
+            make = partial(derive, base, interval, sessions, min(first, len(sessions) - 1))
+            series[interval] = computed.series(interval, make)
     indicators: dict[str, FloatArray] = {}
     specs: dict[str, IndicatorSpec] = {}
     for name, spec in needs.indicators.items():
-        for number, (output, values) in enumerate(_values(spec, series[spec.interval], traded, history).items()):
+        columns = computed.values(spec, partial(_values, spec, series[spec.interval], traded, history))
+        for number, (output, values) in enumerate(columns.items()):
             if number == 0:
                 indicators[name], specs[name] = values, spec
-            if len(spec.outputs) > 1:
+            if len(columns) > 1:
                 indicators[f"{name}.{output}"], specs[f"{name}.{output}"] = values, spec
     return SymbolData(symbol, base, needs.interval, series, indicators, specs, sessions, traded)
 

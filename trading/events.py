@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import traceback
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from trading.broker import Account, Broker, Refusal
 from trading.context import Context
@@ -121,7 +122,16 @@ class EventRun:
 def run_symbol(
     strategy: Strategy, data: SymbolData, market: Market, account: Account, *, form: str, timezone: str = "UTC"
 ) -> Outcome:
-    """Run a strategy over all sessions of a symbol, by `form` `on_bar` or `signals`. Its errors are in the outcome."""
+    """Run a strategy over all sessions of a symbol, by `form` `on_bar` or `signals`. Its errors are in the outcome.
+
+    Where the account does not carry over, every session has a strategy object and an account of its own.
+    """
+    if not account.carry and len(data.traded) > 1:
+        sessions = [replace(data, traded=data.traded[i : i + 1]) for i in range(len(data.traded))]
+        kind, values = type(strategy), strategy.values()
+        return _joined(
+            [run_symbol(kind(**values), one, market, account, form=form, timezone=timezone) for one in sessions]
+        )
     if form == "signals":
         try:
             signals = strategy.signals(data)
@@ -135,3 +145,11 @@ def run_symbol(
     run = EventRun(strategy, data, broker, timezone)
     run.run()
     return Outcome(Fills.of(broker.fills), tuple(broker.refusals), run.error, run.error_ns)
+
+
+def _joined(outcomes: Sequence[Outcome]) -> Outcome:
+    """Sessions that each began anew, as one; the first error is told."""
+    failed = next((outcome for outcome in outcomes if outcome.error), None)
+    refusals = tuple(refusal for outcome in outcomes for refusal in outcome.refusals)
+    fills = Fills.concat([outcome.fills for outcome in outcomes])
+    return Outcome(fills, refusals, failed.error if failed else None, failed.error_ns if failed else None)

@@ -8,6 +8,7 @@ starts a Ray whose workers are forked. On any doubt Ray starts them its own way,
 
 import contextlib
 import functools
+import glob
 import logging
 import os
 import py_compile
@@ -129,10 +130,20 @@ def _with_launcher(command: Sequence[str], preload: Sequence[str]) -> list[str]:
         raise ValueError("the raylet's command is not the one expected")
     session = launcher.option(command, "--session_dir")
     stub = _write_stub(Path(session, "forkserver"), preload)
+    _sweep(os.path.dirname(session))
     after = f"--python_worker_command={subprocess.list2cmdline([str(stub)])} "
     changed = [_changed(argument) for argument in command]
     changed[position] = after + command[position].removeprefix(before)
     return changed
+
+
+def _sweep(sessions: str) -> None:
+    """Removes what forkservers that were killed have left in the directories of Rays that have ended."""
+    for path in glob.glob(f"{glob.escape(sessions)}/session_*/forkserver/*.sock*"):
+        raylet = os.path.basename(path).partition("-")[0]
+        if not os.path.exists(f"/proc/{raylet}"):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
 
 
 def _changed(argument: str) -> str:

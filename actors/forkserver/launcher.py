@@ -276,7 +276,18 @@ class Node:
 
 
 def warn(message: str) -> None:
-    """Writes to what is still the raylet's stderr, which Ray shows to the driver as "(raylet) ..."."""
+    """Writes to what is still the raylet's stderr, which Ray shows to the driver as "(raylet) ...".
+
+    Once a node and job, as long as the first worker that warned lives: it keeps a name of the kernel's, which needs
+    no disk, as that may be full.
+    """
+    mark = socket(AF_UNIX, SOCK_STREAM)
+    told = f"{sys.argv[0]} {os.getppid()} {os.environ.get('RAY_JOB_ID')}"
+    try:
+        mark.bind(f"\0barray-{crc32(os.fsencode(told)):08x}")
+    except OSError:
+        return
+    os.set_inheritable(mark.detach(), True)
     os.write(2, f"barray: {message}. Workers start Ray's own, slower way.\n".encode())
 
 
@@ -297,7 +308,8 @@ def main(node: Node) -> NoReturn:
             elif os.environ.get("RAY_RAYLET_PID") == str(os.getppid()):
                 done = Forkserver(node, flags, command).spawn(describe_us(command))
     except Exception as error:  # whatever it is, the real interpreter still starts the worker
-        warn(f"no forked worker: {error!r}")
+        if not order:
+            warn(f"no forked worker: {error!r}")
     if done or order:
         os._exit(0)  # skips the interpreter's clean-up
     os.execv(node.python, [node.python, *argv])  # noqa: S606 (no shell wanted)
