@@ -68,6 +68,10 @@ class BacktestActor:
 
 
 def load_stretch(command: LoadStretch) -> LoadedStretch:
+    """Read a symbol's bars; where some session's can't be right, that session and those that need it are left out.
+
+    NoDataError where no session is left, SourceUnavailable.
+    """
     try:
         return _read(command)
     except DataError:
