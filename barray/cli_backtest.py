@@ -25,14 +25,17 @@ _SHOWN = 20
 def backtest(config: ConfigPath, out: Out = None, quiet: Quiet = False, as_json: AsJson = False) -> None:
     """Run a config's strategy over all its sessions, write report and trades, and say what came of it."""
     from barray.backtest import backtest as run
-    from barray.result_files import statistics_of, write_backtest
+    from barray.backtest_files import write_backtest
+    from barray.result_numbers import ResultNumbers
     from coordinator.config_file import read_config
 
     settings = read_config(config)
     with without_drop_warnings(), session_progress(quiet=quiet) as progress:
         result = run(settings, progress=progress)
-        files = write_backtest(result, settings, out)
-    total, by_symbol = statistics_of(result)
+        numbers = ResultNumbers.of(result)
+        files = write_backtest(result, settings, out, numbers)
+    total = numbers.total.as_dict()
+    by_symbol = {symbol: figures.as_dict() for symbol, figures in numbers.symbols.items()}
     if as_json:
         print_json({**summary(result, total, by_symbol), "files": [str(path) for path in files]})
     else:

@@ -66,7 +66,8 @@ _STYLE = """
 :root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif }
 body { margin: 2rem auto; max-width: 70rem; padding: 0 1rem }
 h1 { font-size: 1.4rem }
-table { border-collapse: collapse; margin: 1.5rem 0; font-variant-numeric: tabular-nums; display: block; overflow-x: auto }
+table { border-collapse: collapse; margin: 1.5rem 0; display: block; overflow-x: auto }
+td { font-variant-numeric: tabular-nums }
 th, td { padding: .25rem .6rem; text-align: right }
 td { border-bottom: 1px solid color-mix(in srgb, currentColor 15%, transparent) }
 .map td { border: 0; color: #000; min-width: 3.5rem }
