@@ -237,7 +237,8 @@ def symbols(result: BacktestResult, numbers: ResultNumbers) -> Html:
     )
     rows = (_symbol_row(part, result, numbers) for part in result.symbols.values())
     search = Html(
-        '<input class="filter" type="search" placeholder="Filter symbols" aria-label="Filter symbols" data-of="#symbols table" hidden>'
+        '<input class="filter" type="search" placeholder="Filter symbols" '
+        'aria-label="Filter symbols" data-of="#symbols table" hidden>'
     )
     content = table(columns, rows, left=2, kind="sortable symbols")
     return section("symbols", "Symbols", search if len(result.symbols) > 10 else "", content, note="Sort by any column")
