@@ -24,9 +24,9 @@ _SHOWN = 20
 @reporting
 def backtest(config: ConfigPath, out: Out = None, quiet: Quiet = False, as_json: AsJson = False) -> None:
     """Run a config's strategy over all its sessions, write report and trades, and say what came of it."""
-    from barray.backtest import backtest as run
     from barray.backtest_files import write_backtest
     from barray.result_numbers import ResultNumbers
+    from barray.run_backtest import backtest as run
     from coordinator.config_file import read_config
 
     settings = read_config(config)

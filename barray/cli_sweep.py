@@ -12,7 +12,7 @@ from barray.console import FAILED, print_json, print_table, reporting, session_p
 from market.errors import shorten
 
 if TYPE_CHECKING:
-    from barray.sweep import SweepResult
+    from barray.run_sweep import SweepResult
     from trading.causality import LookaheadReport
     from trading.warmup import WarmupReport
 
@@ -29,7 +29,7 @@ def sweep(
     as_json: AsJson = False,
 ) -> None:
     """Try a config's parameter sets, write their table, and say which is best. A stopped sweep goes on where it was."""
-    from barray.sweep import sweep as run
+    from barray.run_sweep import sweep as run
     from barray.sweep_files import write_sweep
     from coordinator.config_file import read_config
 

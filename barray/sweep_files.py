@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from barray.atomic_file import replacing
-from barray.sweep import SweepResult
+from barray.run_sweep import SweepResult
 from trading.sweep_table import SetRow, score
 
 

@@ -96,7 +96,7 @@ def traded(
         trades=trades,
         equity=equity,
         exposure=np.abs(held) * bars.close,
-        hold_equity=capital * last / bars.open[0],
+        session_close=last,
         session_pnl=np.diff(closes, prepend=capital),
         cash=float(cash[-1]),
         position=float(held[-1]),

@@ -123,9 +123,7 @@ def _assemble(
     total: FloatArray = np.zeros(len(grid_ns))
     for result in ordered.values():
         total += result.equity
-    settings = config.model_dump(
-        mode="json", by_alias=True, include={"account", "costs", "session", "history", "sources"}
-    )
+    settings = config.model_dump(mode="json", by_alias=True, include={"account", "costs", "session", "history"})
     return BacktestResult(
         name=config.name,
         strategy=plan.source.load().__name__,
