@@ -10,10 +10,21 @@ from market.bars import Bars
 from market.commands import Failed
 from market.errors import ActorFailed, BarrayError, DataError, NoDataError
 from market.series import lay_on_sessions
-from trading.commands import EvaluateSets, LoadStretch, RunStretch, SetsEvaluated, StretchRun
+from trading.commands import (
+    CloseRun,
+    EvaluateSets,
+    LoadStretch,
+    Opened,
+    OpenRun,
+    RunStretch,
+    SetsEvaluated,
+    Step,
+    StretchRun,
+)
 from trading.computed import Computed
 from trading.evaluate import SetTable, evaluate_sets
 from trading.symbol_run import LoadedStretch, lay_stretch, run_stretch
+from trading.window_run import WindowRun
 
 
 class BacktestActor:
@@ -21,6 +32,7 @@ class BacktestActor:
 
     def __init__(self) -> None:
         self._held: dict[str, tuple[LoadedStretch, Computed]] = {}
+        self._runs: dict[str, WindowRun] = {}
 
     def execute(self, batch: Sequence[tuple[str, Any]]) -> tuple[Any, ...]:
         """Carry out commands in order, one report each. A symbol that fails, fails alone: its report is `Failed`."""
@@ -30,6 +42,7 @@ class BacktestActor:
         """Drop these symbols with all that is held of them."""
         for symbol in symbols:
             self._held.pop(symbol, None)
+            self._runs.pop(symbol, None)
 
     def _execute(self, symbol: str, command: Any) -> Any:
         try:
@@ -38,11 +51,22 @@ class BacktestActor:
                     return StretchRun(run_stretch(load_stretch(command.load), command.plan, command.grid_ns))
                 case EvaluateSets():
                     return SetsEvaluated(self._evaluate(symbol, command))
+                case OpenRun():
+                    return self._open(symbol, command)
+                case Step():
+                    return self._runs[symbol].step(command)
+                case CloseRun():
+                    return StretchRun(self._runs[symbol].close(command))
             raise TypeError(f"{type(command).__name__} is no command of a backtest")
         except BarrayError as error:
             return Failed(error)
         except Exception:  # a symbol's bug must not cost the other symbols of this process
             return Failed(ActorFailed(traceback.format_exc(limit=-3), symbol=symbol, code="bug"))
+
+    def _open(self, symbol: str, command: OpenRun) -> Opened:
+        if symbol not in self._runs:
+            self._runs[symbol] = WindowRun(load_stretch(command.load), command.plan)
+        return Opened(self._runs[symbol].columns, command.load.base_interval)
 
     def _evaluate(self, symbol: str, command: EvaluateSets) -> SetTable:
         if symbol not in self._held:

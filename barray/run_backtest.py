@@ -44,8 +44,10 @@ def backtest(
     stretch = stretch_of(requirements, calendar, days)
     timings = {"plan_s": perf_counter() - began}
     from coordinator.backtest import BacktestCoordinator
+    from coordinator.windowed_backtest import WindowedBacktestCoordinator
 
-    with RemoteRun(settings, BacktestCoordinator, stretch, requirements, plan, progress=progress) as run:
+    kind = WindowedBacktestCoordinator if plan.in_windows else BacktestCoordinator
+    with RemoteRun(settings, kind, stretch, requirements, plan, progress=progress) as run:
         timings["connect_s"] = perf_counter() - began - timings["plan_s"]
         prepared = run.call("begin")
         timings["provision_s"] = perf_counter() - began - sum(timings.values())
@@ -53,9 +55,9 @@ def backtest(
         results: dict[str, SymbolResult] = {}
         while (taken := run.call("take")) is not None:
             results.update({result.symbol: result for result in taken})
-        dropped = run.call("dropped")
+        dropped, error = run.call("dropped"), run.call("error")
         timings["run_s"] = perf_counter() - began - sum(timings.values())
-    return _assemble(settings, plan, stretch, prepared.grid_interval, results, dropped, timings)
+    return _assemble(settings, plan, stretch, prepared.grid_interval, results, dropped, error, timings)
 
 
 class RemoteRun:
@@ -116,11 +118,13 @@ def _assemble(
     interval: Interval,
     results: Mapping[str, SymbolResult],
     dropped: Mapping[str, tuple[str, ...]],
+    error: str | None,
     timings: Mapping[str, float],
 ) -> BacktestResult:
     grid_ns, grid_session = stretch.grid(interval)
     ordered = {symbol: results[symbol] for symbol in sorted(results)}
-    total: FloatArray = np.zeros(len(grid_ns))
+    capital = config.account.capital
+    total: FloatArray = np.full(len(grid_ns), capital if plan.shared else 0.0)
     for result in ordered.values():
         total += result.equity
     settings = config.model_dump(mode="json", by_alias=True, include={"account", "costs", "session", "history"})
@@ -139,7 +143,9 @@ def _assemble(
         grid_session=grid_session.astype(np.int32),
         symbols=ordered,
         dropped=dict(dropped),
-        capital=config.account.capital * len(ordered),
+        capital=capital if plan.shared else capital * len(ordered),
         equity=total,
+        shared=plan.shared,
+        error=error,
         timings_s=dict(timings),
     )

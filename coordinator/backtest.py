@@ -169,7 +169,7 @@ class BacktestCoordinator:
             self._done.put_nowait(self._whole(parts))
         else:
             error = (lost or failed)[0]
-            self._drop(symbol, [_reason(error.error if isinstance(error, Failed) else RuntimeError(repr(error)))])
+            self._drop(symbol, [reason_of(error.error if isinstance(error, Failed) else RuntimeError(repr(error)))])
 
     def _whole(self, parts: list[SymbolResult]) -> SymbolResult:
         if self._plan is None or self._plan.account.carry:
@@ -194,6 +194,10 @@ class BacktestCoordinator:
         """Symbols that ran no session at all, with the reasons."""
         return {symbol: tuple(map(str, reasons)) for symbol, reasons in sorted(self._dropped.items())}
 
+    def error(self) -> str | None:
+        """What ended the run before its time; here every symbol's error is its own."""
+        return None
+
     def status(self) -> dict[str, Any]:
         """Where the backtest stands, in JSON types."""
         return {
@@ -213,7 +217,8 @@ class BacktestCoordinator:
         self._phase = "clean"
 
 
-def _reason(error: Exception) -> Reason:
+def reason_of(error: Exception) -> Reason:
+    """Why a symbol is dropped, from what went wrong with it."""
     if isinstance(error, BarrayError):
         return Reason(str(error.code), error.reason, error.mend or "", error.source)
     return Reason("error", f"{type(error).__name__}: {error}")

@@ -305,6 +305,7 @@ class AccountSection(Section):
     """Money. `capital` is each symbol's own, or everybody's where `shared`; see trading.broker.Account.
 
     `carry`: the account lives across sessions; without it every session starts with the capital and ends flat.
+    `reserve`: share of its price that a shared account sets aside beyond it for every order; see trading.portfolio.
     """
 
     capital: float = Field(100_000.0, gt=0, allow_inf_nan=False)
@@ -313,6 +314,7 @@ class AccountSection(Section):
     short: bool = True
     flat_at_close: bool = False
     carry: bool = True
+    reserve: float = Field(0.02, ge=0, le=1)
 
     @property
     def account(self) -> Account:

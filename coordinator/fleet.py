@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ray.actor import ActorHandle
@@ -15,7 +15,7 @@ from actors.symbol_actor import SymbolActor
 from coordinator.config import ActorsSection
 from market.commands import Advance, Command, Failed, Rejected, Report, TakeSnapshot
 from market.errors import ActorFailed
-from trading.commands import EvaluateSets, RunStretch
+from trading.commands import CloseRun, EvaluateSets, RunStretch, Step
 
 logger = logging.getLogger(__name__)
 _START_S = 2.0
@@ -37,16 +37,18 @@ class _Slot:
 class _Log:
     """What a symbol was told that made it what it is; replayed, it gives the same state again."""
 
-    commands: list[Command] = field(default_factory=list)
+    commands: list[Any] = field(default_factory=list)
     now: Advance | None = None
 
-    def record(self, command: Command) -> None:
+    def record(self, command: Any) -> None:
         if isinstance(command, Advance):
             self.now = command
-        elif not isinstance(command, TakeSnapshot | RunStretch | EvaluateSets):
+        elif isinstance(command, Step) and command.only_moves and isinstance(last := self.commands[-1], Step):
+            self.commands[-1] = replace(last, to_ns=command.to_ns)
+        elif not isinstance(command, TakeSnapshot | RunStretch | EvaluateSets | CloseRun):
             self.commands.append(command)
 
-    def replay(self) -> list[Command]:
+    def replay(self) -> list[Any]:
         return [*self.commands, self.now] if self.now else list(self.commands)
 
 

@@ -46,7 +46,8 @@ def plan_of(config: SessionConfig) -> Plan:
     kind = source.load()
     parameters = kind(**section.parameters).values() if section else {}
     form = choose_form(kind, section.form if section else None)
-    return Plan(source, parameters, form, config.costs.market, config.account.account)
+    account = config.account
+    return Plan(source, parameters, form, config.costs.market, account.account, account.shared, account.reserve)
 
 
 def requirements_with(config: SessionConfig, strategies: Iterable[Strategy]) -> SymbolRequirements:

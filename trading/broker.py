@@ -22,7 +22,8 @@ A bar tells its open, high, low and close, not the way between; where that leave
   that is the next session.
 - Where money does not suffice, the order is cut to what it does suffice for; the rest is cancelled, with the reason.
   Money suffices where equity at the bar's price (before slippage), after slippage and commission, is at least `margin`
-  × the position's value. What closes a position, or makes it smaller, is never refused.
+  × the position's value. What closes a position, or makes it smaller, is never refused. An order with a `budget` may
+  open no more of a position than that pays for (see trading.portfolio), whatever the equity.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ _DUST = 1e-12
 
 @dataclass(eq=False, slots=True)
 class Order:
-    """An order. `quantity` (signed): what is left of it. `status`: working, filled, cancelled, expired or rejected."""
+    """An order. `quantity` (signed): what is left of it. `status`: working, filled, cancelled, expired or rejected.
+    `budget`: money set aside for what it opens of a position, less what was spent of it.
+    """
 
     number: int
     quantity: float
@@ -108,6 +111,7 @@ class Broker:
         self.cash = account.capital
         self.position = 0.0
         self.working: list[Order] = []
+        self._incoming = self.working
         self.fills: list[Fill] = []
         self.refusals: list[Refusal] = []
         self._placed = 0
@@ -137,8 +141,13 @@ class Broker:
         if whole == 0:
             order.status, order.reason = "rejected", f"{quantity:g} is less than a lot of {self.market.lot_size:g}"
         else:
-            self.working.append(order)
+            self._incoming.append(order)
         return order
+
+    @property
+    def orders(self) -> list[Order]:
+        """Orders that have not ended, oldest first."""
+        return list(self.working)
 
     def cancel(self, order: Order, reason: str = "", status: str = "cancelled") -> None:
         """Take a working order out; its fills stay."""
@@ -147,14 +156,19 @@ class Broker:
             self.working.remove(order)
 
     def cancel_all(self, reason: str = "", status: str = "cancelled", *, tif: TimeInForce | None = None) -> None:
-        """Take out all working orders, or those of one time in force."""
-        for order in list(self.working):
+        """Take out all orders, or the working ones of one time in force."""
+        for order in self.orders if tif is None else list(self.working):
             if tif is None or order.tif == tif:
                 self.cancel(order, reason, status)
 
-    def equity(self, row: int) -> float:
-        """Cash and position at a bar's close."""
-        return self.cash + self.position * float(self._close[row])
+    @property
+    def account_cash(self) -> float:
+        """Cash of the account that is traded with."""
+        return self.cash
+
+    def account_equity(self, price: float) -> float:
+        """What that account is worth with the symbol at `price`."""
+        return self.cash + (self.position * price if self.position else 0.0)
 
     def match(self, row: int) -> None:
         """Let base bar `row` meet the working orders."""
@@ -295,11 +309,15 @@ class Broker:
         """Whether money suffices for filling all of `quantity`."""
         price = self._price(order, quantity, reference, row)
         commission = self.market.commission.of(quantity, price)
-        if order.budget is not None and quantity > 0:
-            return quantity * price + commission <= order.budget + _DUST * abs(order.budget)
+        if order.budget is not None:
+            return self.account.margin * max(price, reference) * self._opening(quantity) + commission <= order.budget
         worth = self.cash + self.position * reference
         costs = commission + abs(quantity) * abs(price - reference)
         return worth - costs >= self.account.margin * abs(self.position + quantity) * reference - _DUST * abs(worth)
+
+    def _opening(self, quantity: float) -> float:
+        """How much of `quantity` makes a position larger, or opens one on the other side."""
+        return abs(quantity) - (min(abs(quantity), abs(self.position)) if self.position * quantity < 0 else 0.0)
 
     def _price(self, order: Order, quantity: float, reference: float, row: int) -> float:
         if order.limit is not None or not self._slips:
@@ -310,10 +328,10 @@ class Broker:
         price = self._price(order, quantity, reference, row)
         commission = self.market.commission.of(quantity, price)
         slippage = abs(price - reference) * abs(quantity)
+        if order.budget is not None and (opening := self._opening(quantity)):
+            order.budget = max(order.budget - self.account.margin * price * opening - commission, 0.0)
         self.cash -= quantity * price + commission
         self.position = self.market.lots(self.position + quantity)
-        if order.budget is not None and quantity > 0:
-            order.budget -= quantity * price + commission
         bar_ns = self._start_ns[row]
         self.fills.append(Fill(row, bar_ns, quantity, price, commission, slippage, order.number, at_close))
         order.filled += quantity

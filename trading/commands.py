@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
 from market.bars import IntArray
 from market.commands import BarReader
+from market.indicators import IndicatorSpec
 from market.interval import Interval
 from market.stretch import Stretch
-from trading.broker import Account
+from trading.broker import Account, TimeInForce
 from trading.costs import Market
 from trading.evaluate import SetTable
+from trading.fills import Fill
 from trading.parameter_sets import ParameterSet
+from trading.portfolio import Admission, OrderRequest, WorkingOrder
 from trading.results import SymbolResult
 from trading.strategy import Strategy
 from trading.strategy_source import StrategySource
@@ -22,13 +25,23 @@ from trading.strategy_source import StrategySource
 
 @dataclass(frozen=True)
 class Plan:
-    """A strategy with its parameters, and how to run it. `form`: on_bar or signals."""
+    """A strategy with its parameters, and how to run it. `form`: on_bar, signals or on_window.
+
+    `shared`: one account for all symbols; `reserve`: see trading.portfolio.
+    """
 
     source: StrategySource
     parameters: Mapping[str, Any]
     form: str
     market: Market
     account: Account
+    shared: bool = False
+    reserve: float = 0.02
+
+    @property
+    def in_windows(self) -> bool:
+        """Whether symbols have to wait for each other."""
+        return self.shared or self.form == "on_window"
 
     def strategy(self) -> Strategy:
         """A fresh object of the strategy."""
@@ -72,6 +85,87 @@ class SetsEvaluated:
     """What the sets achieved on the symbol."""
 
     table: SetTable
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """Load a stretch and stand before its first session, to go through it in steps. Does nothing where that is done."""
+
+    load: LoadStretch
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The run stands at its beginning. `columns`: names of the indicators in `Stepped.values`."""
+
+    columns: tuple[str, ...]
+    base_interval: Interval
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """An order from outside the symbol's process; it becomes the symbol's order `number`. The rest as Broker.place."""
+
+    number: int
+    quantity: float
+    limit: float | None = None
+    stop: float | None = None
+    tif: TimeInForce = "gtc"
+    stop_loss: float | None = None
+    take_profit: float | None = None
+    tag: str = ""
+
+
+@dataclass(frozen=True)
+class Step:
+    """Do what is said, then go on to `to_ns`. Does nothing where the run is there already.
+
+    `cancel`: first all orders are cancelled, then `tickets` placed, then `admissions` carried out. `funds`: cash and
+    equity of a shared account, for strategies to look at. `indicators`: more of them, by name, for this session.
+    """
+
+    to_ns: int
+    cancel: bool = False
+    tickets: tuple[Ticket, ...] = ()
+    admissions: tuple[Admission, ...] = ()
+    funds: tuple[float, float] | None = None
+    indicators: Mapping[str, IndicatorSpec] = field(default_factory=dict)
+
+    @property
+    def only_moves(self) -> bool:
+        """Whether it says nothing but where to go: two such steps are one."""
+        return self == Step(self.to_ns)
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """The symbol at `now_ns`, and what the step brought.
+
+    `price`: the last close, NaN before there is one. `volume`: of the session so far. `values`: latest values of the
+    strategy's indicators, NaN until warm; `adhoc`: those of indicators added, by name. `requests`: orders that wait to
+    be admitted. `placed`: number of the order placed last. `failed`: the strategy raised.
+    """
+
+    now_ns: int
+    price: float
+    volume: float
+    values: tuple[float, ...]
+    position: float
+    placed: int
+    fills: tuple[Fill, ...] = ()
+    requests: tuple[OrderRequest, ...] = ()
+    working: tuple[WorkingOrder, ...] = ()
+    adhoc: Mapping[str, float] = field(default_factory=dict)
+    failed: bool = False
+
+
+@dataclass(frozen=True)
+class CloseRun:
+    """Say what came of a run, as far as it went. `hold_capital`: what buying and holding would have had to spend."""
+
+    grid_ns: IntArray
+    hold_capital: float
 
 
 @dataclass(frozen=True)

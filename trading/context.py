@@ -99,18 +99,17 @@ class Context:
     @property
     def orders(self) -> list[Order]:
         """Working orders, oldest first."""
-        return list(self._broker.working)
+        return self._broker.orders
 
     @property
     def cash(self) -> float:
-        """Cash of the symbol's account."""
-        return self._broker.cash
+        """Cash of the account; of one that all symbols share, as of the last window's end."""
+        return self._broker.account_cash
 
     @property
     def equity(self) -> float:
-        """Cash and position, at the newest close."""
-        position = self._broker.position
-        return self._broker.cash + (position * self.close[-1] if position else 0.0)
+        """Cash and position at the newest close; of an account that all symbols share, as of the last window's end."""
+        return self._broker.account_equity(self.close[-1] if self._broker.position else 0.0)
 
     def order(
         self,

@@ -175,7 +175,7 @@ def prepare(
     indicators: dict[str, FloatArray] = {}
     specs: dict[str, IndicatorSpec] = {}
     for name, spec in needs.indicators.items():
-        columns = computed.values(spec, partial(_values, spec, series[spec.interval], traded, history))
+        columns = computed.values(spec, partial(indicator_values, spec, series[spec.interval], traded, history))
         for number, (output, values) in enumerate(columns.items()):
             if number == 0:
                 indicators[name], specs[name] = values, spec
@@ -190,9 +190,10 @@ def _span(sessions: NDArray[np.int32], session: int) -> tuple[int, int]:
     return first, stop
 
 
-def _values(
+def indicator_values(
     spec: IndicatorSpec, series: IntervalBars, traded: IntArray, history: Mapping[int, int]
 ) -> dict[str, FloatArray]:
+    """Values by output, aligned with `series`, as `prepare` promises them for the sessions `traded`."""
     if spec.name == SESSION_VWAP or spec.name in _WINDOWED:
         return dict(compute(spec, series).values)
     values = {name: np.full(len(series), np.nan) for name in spec.outputs}

@@ -12,7 +12,7 @@ from trading.costs import Market
 from trading.data import SymbolData
 from trading.fills import Fills
 from trading.series import Cursor
-from trading.signals import Signals, execute
+from trading.signals import execute, signals_of
 from trading.strategy import Strategy
 
 
@@ -27,7 +27,7 @@ class Outcome:
 
 
 class EventRun:
-    """A strategy stepping through one symbol, session by session; can stop between two sessions and go on."""
+    """A strategy stepping through one symbol, session by session; can stop between any two bars and go on."""
 
     def __init__(self, strategy: Strategy, data: SymbolData, broker: Broker, timezone: str = "UTC") -> None:
         self.strategy = strategy
@@ -39,6 +39,8 @@ class EventRun:
         self._reports_fills = type(strategy).on_fill is not Strategy.on_fill
         self._told = 0
         self._others = self.context.others()
+        self._row = self._last = self._bar = self._stop = 0
+        self._closed = False
 
     def run(self) -> None:
         """All sessions that are traded."""
@@ -46,56 +48,83 @@ class EventRun:
         if not traded:
             return
         try:
-            self.context.begin(traded[0])
-            self.strategy.on_start(self.context)
+            self.start(traded[0])
             for session in traded:
                 self.session(session)
         except Exception:  # the user's code: its error is the symbol's end, not the run's
-            self._stop()
+            self.stop()
+
+    def start(self, session: int) -> None:
+        """What comes before the first session."""
+        self.context.begin(session)
+        self.strategy.on_start(self.context)
 
     def session(self, session: int) -> None:
         """One session from open to close."""
-        data, broker, context = self.data, self.broker, self.context
-        row, last = data.base_rows(session)
-        bar, stop = data.main_rows(session)
-        if row == last:
-            return
-        cursor, on_bar, working = context.cursor, self.strategy.on_bar, broker.working
-        others = self._others
-        context.begin(session)
-        self.strategy.on_session(context)
-        if data.base.interval == data.interval and not others:
-            for end in range(bar + 1, stop):  # the last one below
-                if working:
-                    broker.match(end - 1)
-                    self._tell()
-                cursor.end = end
-                on_bar(context)
-            row = bar = stop - 1
-        decisions = data.decision_row[bar:stop].tolist()
-        for end, decision in enumerate(decisions, bar + 1):
-            self._match(row, decision + 1)
-            row = decision + 1
-            if row >= last:
-                self._close(last)
-            cursor.end = end
-            self._see(others, end - 1)
-            on_bar(context)
-        if row < last:  # the main interval's bar closes in a later session
-            self._match(row, last)
-            self._close(last)
-        if broker.account.flat_at_close:
-            broker.cancel_all("the session closed", "expired")
+        if self.enter(session):
+            if self.data.base.interval == self.data.interval and not self._others:
+                self._hurry()
+            self.advance()
+            self.leave()
 
-    def _match(self, row: int, stop: int) -> None:
+    def enter(self, session: int) -> bool:
+        """Stand at a session's open; False where it has no bars."""
+        self._row, self._last = self.data.base_rows(session)
+        self._bar, self._stop = self.data.main_rows(session)
+        if self._row == self._last:
+            return False
+        self._closed = False
+        self.context.begin(session)
+        self.strategy.on_session(self.context)
+        return True
+
+    def _hurry(self) -> None:
+        """`advance` to before the session's last bar, where only base bars are looked at."""
+        broker, context = self.broker, self.context
+        cursor, on_bar, working = context.cursor, self.strategy.on_bar, broker.working
+        for end in range(self._bar + 1, self._stop):
+            if working:
+                broker.match(end - 1)
+                self._tell()
+            cursor.end = end
+            on_bar(context)
+        self._row = self._bar = self._stop - 1
+
+    def advance(self, to_ns: int | None = None) -> None:
+        """Let everything of the session happen that closes by `to_ns`; by default all."""
+        data, cursor = self.data, self.context.cursor
+        stop, last = self._stop, self._last
+        if to_ns is not None:
+            stop, last = min(stop, data.bars.closed_by(to_ns)), min(last, data.base.closed_by(to_ns))
+        for decision in data.decision_row[self._bar : stop].tolist():
+            self._match(decision + 1)
+            if self._row >= self._last:
+                self._close()
+            cursor.end = self._bar = self._bar + 1
+            self._see(self._others, self._bar - 1)
+            self.strategy.on_bar(self.context)
+        self._match(last)
+
+    def leave(self) -> None:
+        """What the session's end does to orders and position."""
+        if not self._closed:  # the main interval's bar closes in a later session
+            self._match(self._last)
+            self._close()
+        if self.broker.account.flat_at_close:
+            self.broker.cancel_all("the session closed", "expired")
+
+    def _match(self, stop: int) -> None:
         broker = self.broker
-        while row < stop and broker.working:
+        for row in range(self._row, stop):
+            if not broker.working:
+                break
             broker.match(row)
             self._tell()
-            row += 1
+        self._row = max(self._row, stop)
 
-    def _close(self, last: int) -> None:
-        self.broker.close_session(last - 1)
+    def _close(self) -> None:
+        self._closed = True
+        self.broker.close_session(self._last - 1)
         self._tell()
 
     def _tell(self) -> None:
@@ -113,7 +142,8 @@ class EventRun:
         for cursor, visible in others:
             cursor.end = visible[bar]
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Remember the error being handled; nothing is called any more."""
         self.error = traceback.format_exc(limit=-6)
         self.error_ns = self.context.now_ns
         self.broker.cancel_all("the strategy raised an error")
@@ -129,15 +159,12 @@ def run_symbol(
     if not account.carry and len(data.traded) > 1:
         sessions = [replace(data, traded=data.traded[i : i + 1]) for i in range(len(data.traded))]
         kind, values = type(strategy), strategy.values()
-        return _joined(
+        return joined(
             [run_symbol(kind(**values), one, market, account, form=form, timezone=timezone) for one in sessions]
         )
     if form == "signals":
         try:
-            signals = strategy.signals(data)
-            if not isinstance(signals, Signals):
-                raise TypeError(f"signals returned {type(signals).__name__}, not Signals")
-            executed = execute(signals, data, market, account)
+            executed = execute(signals_of(strategy, data), data, market, account)
         except Exception:  # the user's code: its error is the symbol's end, not the run's
             return Outcome(Fills.of([]), error=traceback.format_exc(limit=-6))
         return Outcome(executed.fills, tuple(executed.broker.refusals) if executed.broker else ())
@@ -147,7 +174,7 @@ def run_symbol(
     return Outcome(Fills.of(broker.fills), tuple(broker.refusals), run.error, run.error_ns)
 
 
-def _joined(outcomes: Sequence[Outcome]) -> Outcome:
+def joined(outcomes: Sequence[Outcome]) -> Outcome:
     """Sessions that each began anew, as one; the first error is told."""
     failed = next((outcome for outcome in outcomes if outcome.error), None)
     refusals = tuple(refusal for outcome in outcomes for refusal in outcome.refusals)

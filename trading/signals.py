@@ -13,6 +13,7 @@ from trading.broker import Account, Broker
 from trading.costs import Market, lots_array
 from trading.data import SymbolData
 from trading.fills import Fills
+from trading.strategy import Strategy
 
 BoolArray = NDArray[np.bool_]
 
@@ -54,6 +55,15 @@ def execute(signals: Signals, data: SymbolData, market: Market, account: Account
     broker = Broker(data.base.bars, market, account)
     one_by_one(signals, data, broker)
     return Executed(Fills.of(broker.fills), broker)
+
+
+def signals_of(strategy: Strategy, data: SymbolData) -> Signals:
+    """The array form's decisions; TypeError or ConfigError where they are none."""
+    signals = strategy.signals(data)
+    if not isinstance(signals, Signals):
+        raise TypeError(f"signals returned {type(signals).__name__}, not Signals")
+    _check(signals, data)
+    return signals
 
 
 def _check(signals: Signals, data: SymbolData) -> None:
@@ -147,8 +157,7 @@ def one_by_one(signals: Signals, data: SymbolData, broker: Broker) -> None:
         for bar in (main_first + np.flatnonzero(marked[main_first:main_stop])).tolist():
             row = _run(broker, row, int(decision[bar]) + 1)
             if row < stop or not broker.account.flat_at_close:
-                long, short = bool(signals.entries[bar]), bool(shorts[bar])
-                _decide(signals, bar, broker, long, short, bool(signals.exits[bar]), bool(covers[bar]))
+                decide(signals, bar, broker)
         _run(broker, row, stop)
         broker.close_session(stop - 1)
 
@@ -160,13 +169,17 @@ def _run(broker: Broker, row: int, stop: int) -> int:
     return max(row, stop)
 
 
-def _decide(signals: Signals, bar: int, broker: Broker, long: bool, short: bool, exit: bool, cover: bool) -> None:
+def decide(signals: Signals, bar: int, broker: Broker) -> None:
+    """Cancel and place what the signals say at the close of a main bar."""
+    columns = (signals.entries, signals.short_entries, signals.exits, signals.short_exits)
+    long, short, exit, cover = (column is not None and bool(column[bar]) for column in columns)
     entry = (long and not exit) - (short and not cover)
     position = broker.position
-    side = position or (broker.working[0].quantity if broker.working else 0.0)
+    orders = broker.orders
+    side = position or (orders[0].quantity if orders else 0.0)
     if (exit and side > 0) or (cover and side < 0):
         broker.cancel_all("replaced by an exit")
-    elif position or broker.working:
+    elif position or orders:
         return
     if not entry:
         if position:

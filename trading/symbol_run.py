@@ -83,26 +83,43 @@ def join_results(parts: Sequence[SymbolResult], grid_session: IntArray) -> Symbo
     """One symbol's sessions, each of which began anew, as a whole; `parts` in order of time, see `summarise`.
 
     `grid_session`: which session of the run each stamp of the parts' grids, one after another, lies in. Each session's
-    profit is added to the next one's capital here, and here only, so that it does not matter how they were split. Rows
-    of fills count in no common series, and are -1.
+    profit is added to the next one's capital here, and here only, so that it does not matter how they were split.
     """
-    first, last, capital = parts[0], parts[-1], parts[0].capital
-    fills = Fills.concat([part.fills for part in parts])
-    columns = {c.name: np.concatenate([getattr(part.trades, c.name) for part in parts]) for c in fields(Trades)}
-    failed = next((part for part in parts if part.error), None)
     pnl = np.concatenate([part.session_pnl for part in parts])
     before = np.concatenate(([0.0], np.cumsum(pnl)))
     closes = np.concatenate([part.session_close for part in parts])
     known = np.maximum.accumulate(np.where(np.isnan(closes), 0, np.arange(len(closes))))
     return replace(
-        last,
-        fills=replace(fills, row=np.full(len(fills), -1)),
-        trades=Trades(**columns),
+        _together(parts),
         equity=np.concatenate([part.equity for part in parts]) + before[grid_session],
         exposure=np.concatenate([part.exposure for part in parts]),
         session_close=closes[known],
         session_pnl=pnl,
-        cash=float(capital + before[-1]),
+    )
+
+
+def add_results(parts: Sequence[SymbolResult]) -> SymbolResult:
+    """One symbol that came and went, on one grid: each part has the equity of its own stay, and the capital else."""
+    capital = parts[0].capital
+    return replace(
+        _together(parts),
+        equity=capital + np.sum([part.equity - capital for part in parts], axis=0),
+        exposure=np.sum([part.exposure for part in parts], axis=0),
+        session_pnl=np.sum([part.session_pnl for part in parts], axis=0),
+    )
+
+
+def _together(parts: Sequence[SymbolResult]) -> SymbolResult:
+    """The last part, with all that is a list in any. Rows of fills count in no common series, and are -1."""
+    first, last, capital = parts[0], parts[-1], parts[0].capital
+    fills = Fills.concat([part.fills for part in parts])
+    columns = {c.name: np.concatenate([getattr(part.trades, c.name) for part in parts]) for c in fields(Trades)}
+    failed = next((part for part in parts if part.error), None)
+    return replace(
+        last,
+        fills=replace(fills, row=np.full(len(fills), -1)),
+        trades=Trades(**columns),
+        cash=float(capital + sum(part.cash - capital for part in parts)),
         first_price=first.first_price,
         bars=sum(part.bars for part in parts),
         refusals=tuple(refusal for part in parts for refusal in part.refusals),
@@ -121,9 +138,14 @@ def _joined_lineage(parts: Sequence[SymbolResult]) -> Lineage | None:
 
 
 def summarise(
-    loaded: LoadedStretch, account: Account, outcome: Outcome, grid_ns: IntArray, engine_s: float
+    loaded: LoadedStretch,
+    account: Account,
+    outcome: Outcome,
+    grid_ns: IntArray,
+    engine_s: float,
+    hold_capital: float | None = None,
 ) -> SymbolResult:
-    """Trades, equity and the rest, from what was filled.
+    """Trades, equity and the rest, from what was filled. `hold_capital`: of buy and hold, by default the capital.
 
     Where the account does not carry over, equity begins with the capital in every session: `join_results` adds up.
     """
@@ -149,6 +171,7 @@ def summarise(
         session_pnl=by_session,
         cash=capital - float((fills.quantity * fills.price + fills.commission).sum()),
         position=float(fills.quantity.sum()),
+        hold_capital=capital if hold_capital is None else hold_capital,
         first_price=float(base.bars.open[first]),
         last_price=float(base.bars.close[last]),
         bars=len(base) - first,

@@ -100,6 +100,7 @@ def traded(
         session_pnl=np.diff(closes, prepend=capital),
         cash=float(cash[-1]),
         position=float(held[-1]),
+        hold_capital=capital,
         first_price=float(bars.open[0]),
         last_price=float(bars.close[-1]),
         bars=len(bars),
