@@ -28,7 +28,7 @@ test: install
 	$(BIN)/python -m pytest
 
 check: install lint
-	@$(BIN)/python -m pytest -m "not ray"
+	@$(BIN)/python -m pytest -m "not ray" --hypothesis-profile=check
 
 .PHONY: lint
 lint: install

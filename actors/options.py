@@ -8,6 +8,7 @@ import ray
 from ray.actor import ActorHandle
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from actors.backtest_actor import BacktestActor
 from actors.symbol_actor import SymbolActor
 from actors.validation import validate_chunk
 
@@ -15,6 +16,7 @@ COORDINATOR = "coordinator"
 _NAMESPACE = "barray-"
 
 _symbol_actor = ray.remote(SymbolActor)
+_backtest_actor = ray.remote(BacktestActor)
 _validate_chunk = ray.remote(validate_chunk)
 _nothing = ray.remote(lambda: None)
 
@@ -24,15 +26,24 @@ def new_symbol_actor(num_cpus: float) -> ActorHandle[SymbolActor]:
 
     SPREAD puts symbols on all nodes in turn. Ray restarts nothing: the coordinator brings a dead one back by replay.
     """
-    handle: Any = _symbol_actor.options(
+    handle: ActorHandle[SymbolActor] = _new_actor(_symbol_actor, num_cpus)
+    return handle
+
+
+def new_backtest_actor(num_cpus: float) -> ActorHandle[BacktestActor]:
+    """The same, to hold a stretch of sessions and run strategies over it."""
+    handle: ActorHandle[BacktestActor] = _new_actor(_backtest_actor, num_cpus)
+    return handle
+
+
+def _new_actor(kind: Any, num_cpus: float) -> Any:
+    return kind.options(
         num_cpus=num_cpus,
         scheduling_strategy="SPREAD",
         max_restarts=0,
         max_task_retries=0,
         enable_task_events=False,
     ).remote()
-    typed: ActorHandle[SymbolActor] = handle
-    return typed
 
 
 def submit_validation(*arguments: Any) -> ray.ObjectRef[Any]:

@@ -6,14 +6,16 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from data_sources.data_manager import DataManager
 from market.clock import monotonic_s
 from market.requirements import SessionContext, SymbolRequirements
+from market.stretch import Stretch
 from market.validation import Reason, SymbolValidationResult
 
-Results = dict[str, SymbolValidationResult]
+Results = dict[str, Any]
+"""By symbol: SymbolValidationResult; over a stretch StretchValidation, but for what came too late."""
 T = TypeVar("T")
 
 
@@ -21,21 +23,27 @@ def validate_chunk(
     symbols: Sequence[str],
     manager: DataManager,
     requirements: SymbolRequirements,
-    context: SessionContext,
+    context: SessionContext | Stretch,
     deadline_s: float,
 ) -> Results:
     """Validate all at once and, where that takes longer than one symbol may, each by itself, side by side.
 
     A symbol that then still hangs fails with the code `deadline`. At most twice `deadline_s` passes, wall clock.
     """
-    together = _within(deadline_s, [lambda: manager.validate(symbols, requirements, context)])[0]
+
+    def validate(chosen: Sequence[str]) -> Results:
+        if isinstance(context, Stretch):
+            return dict(manager.validate_stretch(chosen, requirements, context))
+        return dict(manager.validate(chosen, requirements, context))
+
+    together = _within(deadline_s, [lambda: validate(symbols)])[0]
     if together is not None:
         return together
     if len(symbols) == 1:
         return {symbols[0]: _late(symbols[0], manager, deadline_s)}
 
     def alone(symbol: str) -> Callable[[], Results]:
-        return lambda: manager.validate([symbol], requirements, context)
+        return lambda: validate([symbol])
 
     found = _within(deadline_s, [alone(symbol) for symbol in symbols])
     return {
@@ -51,7 +59,7 @@ def _within(deadline_s: float, calls: Sequence[Callable[[], T]]) -> list[T | Non
     def work(index: int, call: Callable[[], T]) -> None:
         try:
             result = call()
-        except Exception as error:
+        except Exception as error:  # of any kind: it is raised where the result is waited for
             done.put((index, partial(_raise, error)))
         else:
             done.put((index, lambda: result))

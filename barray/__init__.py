@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from barray.backtest import backtest
     from barray.sample_data import write_sample_data
     from barray.session import AttachedSession, Session, attach, run
     from barray.validate_dump import validate_session_dump
@@ -39,8 +40,14 @@ if TYPE_CHECKING:
     from market.interval import Interval
     from market.symbol_data import SymbolMetadata, SymbolSessionData
     from market.validation import SymbolValidationResult
+    from trading.context import Context
+    from trading.data import SymbolData
+    from trading.results import BacktestResult, SymbolResult
+    from trading.signals import Signals
+    from trading.strategy import Strategy, parameter
 
 _HOME = {
+    "barray.backtest": ("backtest",),
     "barray.sample_data": ("write_sample_data",),
     "barray.session": ("AttachedSession", "Session", "attach", "run"),
     "barray.validate_dump": ("validate_session_dump",),
@@ -63,6 +70,11 @@ _HOME = {
     "market.interval": ("Interval",),
     "market.symbol_data": ("SymbolMetadata", "SymbolSessionData"),
     "market.validation": ("SymbolValidationResult",),
+    "trading.context": ("Context",),
+    "trading.data": ("SymbolData",),
+    "trading.results": ("BacktestResult", "SymbolResult"),
+    "trading.signals": ("Signals",),
+    "trading.strategy": ("Strategy", "parameter"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
@@ -70,9 +82,11 @@ __all__ = [
     "ActorFailed",
     "AddResult",
     "AttachedSession",
+    "BacktestResult",
     "Bar",
     "BarrayError",
     "ConfigError",
+    "Context",
     "DataError",
     "IllegalTransition",
     "IndicatorSpec",
@@ -82,12 +96,18 @@ __all__ = [
     "SessionConfig",
     "SessionCoordinator",
     "SessionSummary",
+    "Signals",
     "SourceUnavailable",
+    "Strategy",
+    "SymbolData",
     "SymbolMetadata",
+    "SymbolResult",
     "SymbolSessionData",
     "SymbolValidationResult",
     "ValidationFailed",
     "attach",
+    "backtest",
+    "parameter",
     "read_config",
     "run",
     "validate_session_dump",

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from barray.cli_attach import attach_app
-from barray.console import FAILED, print_json, print_table, reporting, session_progress, stdout, without_drop_warnings
+from barray.cli_backtest import backtest
+from barray.console import (
+    FAILED,
+    print_json,
+    print_table,
+    reporting,
+    session_progress,
+    stdout,
+    stdout_kept,
+    without_drop_warnings,
+)
 from market.errors import ConfigError, shorten
 
 if TYPE_CHECKING:
@@ -25,6 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(attach_app, name="attach")
+app.command("backtest")(backtest)
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file; see examples/session.yaml.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
@@ -155,6 +166,7 @@ def run(
 
     done: list[dict[str, Any]] = []
     with (
+        stdout_kept(as_json),
         without_drop_warnings(),
         session_progress(quiet=quiet) as progress,
         Session(config, progress=progress) as session,

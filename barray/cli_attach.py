@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from barray.console import FAILED, print_json, print_table, reporting, stdout
+from barray.console import FAILED, print_json, print_table, reporting, stdout, stdout_kept
 from market.bars import COLUMNS, format_ns
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")
 @reporting
 def status(session: Name = None, address: Address = "auto", as_json: AsJson = False) -> None:
     """Phase, session time, symbols, drops."""
-    with _attached(session, address) as attached:
+    with stdout_kept(as_json), _attached(session, address) as attached:
         found = attached.status()
     if as_json:
         print_json(found)
@@ -53,7 +53,7 @@ def snapshot(
     as_json: AsJson = False,
 ) -> None:
     """A symbol as of session time: metadata, last bars, indicators, quality."""
-    with _attached(session, address) as attached:
+    with stdout_kept(as_json), _attached(session, address) as attached:
         data = attached.snapshot(symbol)
     if as_json:
         from barray.export_json import symbol_json

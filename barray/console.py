@@ -61,6 +61,26 @@ def without_drop_warnings() -> Iterator[None]:
 
 
 @contextmanager
+def stdout_kept(wanted: bool) -> Iterator[None]:
+    """Keep standard output for a document that is printed afterwards: what is printed within goes to standard error.
+
+    Ray prints what its raylets report, such as a worker's death, from a thread of this process.
+    """
+    if not wanted:
+        yield
+        return
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+@contextmanager
 def _noticing_interrupt() -> Iterator[list[int]]:
     """A list that is no longer empty once Ctrl-C was pressed: what it stops may raise something else in its place.
 

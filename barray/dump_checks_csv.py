@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute
 from numpy.typing import NDArray
 
+from barray.calendar_cache import cached_sessions
 from barray.dump_checks_schema import bad_stamps, parse_stamps
 from barray.dump_csv_reader import SymbolColumns, read_csv
 from barray.export_csv import METADATA_COLUMNS, quality_so_far
@@ -83,7 +84,8 @@ def _session(stamps: IntArray, name: str, hours: str, out: Findings) -> tuple[Se
     """The session that the middle stamp lies in; all others have to lie in it too."""
     middle = np.datetime64(int(stamps[len(stamps) // 2]), "ns").astype("datetime64[D]").item()
     try:
-        calendar = load_calendar(name, middle - timedelta(days=1), middle + timedelta(days=1), hours=hours)
+        around = (middle - timedelta(days=1), middle + timedelta(days=1))
+        calendar = load_calendar(name, *around, hours=hours, source=cached_sessions)
     except BarrayError as error:
         out.add("timestamp", "calendar", str(middle), str(error))
         return None

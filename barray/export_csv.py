@@ -26,6 +26,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from barray.atomic_file import replacing
+from barray.calendar_cache import cached_sessions
 from barray.export_json import in_order
 from coordinator.summary import SessionSummary
 from market.bars import COLUMNS, FloatArray, IntArray
@@ -54,7 +55,8 @@ def write_csv(path: str | Path, summary: SessionSummary, symbols: Iterable[Symbo
     target, day = Path(path), summary.session_date
     with replacing(target) as temporary:
         blocks = [_block(data, summary.open_ns) for data in in_order(symbols, summary.now_ns)]
-        calendar = load_calendar(summary.calendar, day, day, hours=summary.hours, extended=summary.extended_hours)
+        hours, extended = summary.hours, summary.extended_hours
+        calendar = load_calendar(summary.calendar, day, day, hours=hours, extended=extended, source=cached_sessions)
         sessions, row = calendar.sessions, calendar.session(day)
         stamps = np.unique(np.concatenate([np.empty(0, np.int64), *(block.start_ns for block in blocks)]))
         names, arrays = ["timestamp"], [_stamp_texts(stamps)]

@@ -11,19 +11,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from barray import local_ray
+from barray.connection import connect, load_calendar
 from barray.exports import write_exports
 from barray.running import announce, find_session
 from coordinator import runtime
 from coordinator.config import ACTORS_PER_CPU, SessionConfig
-from coordinator.config_file import parse_config, read_config
+from coordinator.config_file import as_config
 from coordinator.summary import AddResult, SessionSummary
 from market.bars import Bar
 from market.calendar import TradingCalendar
 from market.errors import BarrayError, ConfigError, shorten
 from market.indicators import IndicatorSpec
 from market.interval import Interval
-from market.requirements import calendar_for
 from market.symbol_data import SymbolSessionData
 
 logger = logging.getLogger("barray")
@@ -135,8 +134,8 @@ class Session(AttachedSession):
         progress: Progress | None = None,
         coordinator: type | None = None,
     ) -> None:
-        self.config = _config(config)
-        self._calendar = _in_background(self._load_calendar)
+        self.config = as_config(config)
+        self._calendar = _in_background(lambda: load_calendar(self.config, self.config.requirements))
         self._progress = progress
         self._started_ray = False
         self._open = False
@@ -155,30 +154,12 @@ class Session(AttachedSession):
         section = self.config.session
         return self.calendar.between(section.start, section.end)
 
-    def _load_calendar(self) -> TradingCalendar:
-        section = self.config.session
-        return calendar_for(
-            self.config.requirements,
-            section.calendar,
-            section.start,
-            section.end,
-            hours=section.hours,
-            extended=section.extended,
-        )
-
     def open(self) -> Self:
         """Connect to Ray and start the coordinator; `with` does it."""
         if not runtime.is_connected():
             self._started_ray = True
-            warm = local_ray.find()
-            address = self.config.ray.address or (warm.address if warm else None)
-            if address is None:
-                actors = self.config.actors
-                runtime.start_ray(self.config.ray.num_cpus, fork=actors.spawn == "fork", preload=actors.preload)
-            else:
-                runtime.join_ray(address)
-            runtime.prewarm()
-        self._remote = runtime.new_coordinator(self.config, self.calendar, self._coordinator)
+            connect(self.config)
+        self._remote = runtime.new_coordinator(self.name, self._coordinator, self.config, self.calendar)
         self._open = True
         self._note = announce(self.name, runtime.ray_address())
         return self
@@ -248,10 +229,9 @@ class Session(AttachedSession):
             self._note = None
         if self._open:
             self._open = False
-            with suppress(Exception):  # the coordinator may be gone or hang; killing it ends its symbols too
-                self._remote.call("teardown", final=True, timeout_s=_TEARDOWN_S)
-            with suppress(Exception):
-                self._remote.kill()
+            # the coordinator may be gone or hang; killing it ends its symbols too
+            _attempt("tear down", lambda: self._remote.call("teardown", final=True, timeout_s=_TEARDOWN_S))
+            _attempt("end the coordinator", self._remote.kill)
         if self._started_ray:
             self._started_ray = False
             runtime.leave_ray()
@@ -310,6 +290,15 @@ def run(config: str | Path | Mapping[str, Any] | SessionConfig) -> list[Path]:
     return written
 
 
+def _attempt(what: str, work: Callable[[], object]) -> None:
+    """One step of an end that goes on to the next step whatever happens; a failure is logged."""
+    try:
+        work()
+    except Exception as error:  # of any kind: what is left must still be ended, and the caller's own error be seen
+        reason = (str(error).strip().splitlines() or [""])[-1]  # Ray's errors are tracebacks
+        logger.warning("could not %s: %s: %s", what, type(error).__name__, reason)
+
+
 def _in_background(work: Callable[[], TradingCalendar]) -> Future[TradingCalendar]:
     """Start work that takes half a second of imports, while Ray is imported and started."""
     pool = ThreadPoolExecutor(1)
@@ -317,11 +306,3 @@ def _in_background(work: Callable[[], TradingCalendar]) -> Future[TradingCalenda
         return pool.submit(work)
     finally:
         pool.shutdown(wait=False)
-
-
-def _config(config: str | Path | Mapping[str, Any] | SessionConfig) -> SessionConfig:
-    if isinstance(config, SessionConfig):
-        return config
-    if isinstance(config, Mapping):
-        return parse_config(config).resolved(Path.cwd())
-    return read_config(config)

@@ -29,6 +29,8 @@ from market.errors import BarrayError
 from market.indicators import IndicatorSpec, parse_indicator
 from market.interval import Interval
 from market.requirements import SymbolRequirements
+from trading.broker import Account
+from trading.costs import Commission, Market, Slippage
 
 T = TypeVar("T")
 ACTORS_PER_CPU = 50
@@ -278,6 +280,110 @@ class ExportSection(Section):
     formats: tuple[Literal["json", "csv", "parquet"], ...] = ("json",)
 
 
+class StrategySection(Section):
+    """The strategy of a backtest: a file (`path`) or an installed module, and which class of it, if it has several.
+
+    `form`: `signals` or `on_bar` where it has both. `window`: how often `on_window` is called, and a shared account's
+    orders meet; default: after every base bar.
+    """
+
+    path: str | None = None
+    module: str | None = None
+    name: str | None = Field(None, alias="class")
+    parameters: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    form: Literal["on_bar", "signals", "on_window"] | None = None
+    window: IntervalField | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> StrategySection:
+        if (self.path is None) == (self.module is None):
+            raise ValueError("give either path (a Python file) or module")
+        return self
+
+
+class AccountSection(Section):
+    """Money. `capital` is each symbol's own, or everybody's where `shared`; see trading.broker.Account.
+
+    `carry`: the account lives across sessions; without it every session starts with the capital and ends flat.
+    """
+
+    capital: float = Field(100_000.0, gt=0, allow_inf_nan=False)
+    shared: bool = False
+    margin: float = Field(1.0, gt=0, le=1)
+    short: bool = True
+    flat_at_close: bool = False
+    carry: bool = True
+
+    @property
+    def account(self) -> Account:
+        """As the broker wants it."""
+        return Account(self.capital, self.margin, self.short, self.flat_at_close or not self.carry, self.carry)
+
+
+class CommissionSection(Section):
+    """See trading.costs.Commission."""
+
+    per_share: float = Field(0.0, ge=0)
+    per_trade: float = Field(0.0, ge=0)
+    bps: float = Field(0.0, ge=0)
+    minimum: float = Field(0.0, ge=0)
+
+
+class SlippageSection(Section):
+    """See trading.costs.Slippage."""
+
+    per_share: float = Field(0.0, ge=0)
+    bps: float = Field(0.0, ge=0)
+    impact: float = Field(0.0, ge=0)
+
+
+class CostsSection(Section):
+    """What trading costs and how orders are rounded and limited; see trading.costs.Market."""
+
+    commission: CommissionSection = CommissionSection()
+    slippage: SlippageSection = SlippageSection()
+    lot_size: float = Field(1.0, ge=0)
+    tick_size: float = Field(0.0, ge=0)
+    volume_share: float | None = Field(None, gt=0, le=1)
+
+    @property
+    def market(self) -> Market:
+        """As the broker wants it."""
+        commission = Commission(**self.commission.model_dump())
+        slippage = Slippage(**self.slippage.model_dump())
+        return Market(commission, slippage, self.lot_size, self.tick_size, self.volume_share)
+
+
+class ReportSection(Section):
+    """What a backtest or a sweep writes, below `directory`."""
+
+    directory: str = "backtests"
+    formats: tuple[Literal["html", "parquet", "csv", "json"], ...] = ("html", "parquet", "json")
+    charts: int = Field(6, ge=0, le=50)
+
+
+class WalkForwardSection(Section):
+    """Choose on `in_sample` sessions, then trade the next `out_of_sample` with what was chosen, and so on."""
+
+    in_sample: int = Field(ge=1)
+    out_of_sample: int = Field(ge=1)
+    anchored: bool = False
+
+
+class SweepSection(Section):
+    """Parameter sets to try: lists of values or `{low, high, step}` by parameter. `where` leaves out sets, such as
+    `fast < slow`. `sets`: how many `random` or `optuna` try. `metric`: what makes one set better than another.
+    """
+
+    parameters: dict[str, Any] = Field(min_length=1)
+    method: Literal["grid", "random", "optuna"] = "grid"
+    sets: int = Field(100, ge=1, le=1_000_000)
+    seed: int = 0
+    where: str | None = None
+    metric: Literal["pnl", "sharpe", "sortino", "profit_factor", "expectancy", "calmar"] = "sharpe"
+    walk_forward: WalkForwardSection | None = None
+
+
 class RaySection(Section):
     """Where to run. `address`: None starts Ray here, on loopback; `auto` or `host:port` joins a running cluster."""
 
@@ -291,7 +397,7 @@ class SessionConfig(Section):
     name: str = Field("session", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")
     session: SessionSection
     symbols: tuple[SymbolField, ...] = Field(min_length=1)
-    intervals: tuple[IntervalField, ...] = Field(min_length=1)
+    intervals: tuple[IntervalField, ...] = ()
     indicators: tuple[IndicatorField, ...] = ()
     history: HistorySection = HistorySection()
     sources: tuple[ParquetSection, ...] = Field(min_length=1)
@@ -301,12 +407,23 @@ class SessionConfig(Section):
     schedule: tuple[ScheduledAction, ...] = ()
     export: ExportSection = ExportSection()
     ray: RaySection = RaySection()
+    strategy: StrategySection | None = None
+    account: AccountSection = AccountSection()
+    costs: CostsSection = CostsSection()
+    report: ReportSection = ReportSection()
+    sweep: SweepSection | None = None
 
     @model_validator(mode="after")
     def _distinct_sources(self) -> SessionConfig:
         names = [source.name for source in self.sources]
         if twice := [name for name in names if names.count(name) > 1]:
             raise ValueError(f"two sources are named {twice[0]!r}: give each a name of its own")
+        return self
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> SessionConfig:
+        if not self.intervals and self.strategy is None:
+            raise ValueError("there are no intervals: give at least one that every symbol must have, such as [1m, 5m]")
         return self
 
     @property
@@ -332,4 +449,8 @@ class SessionConfig(Section):
 
         sources = tuple(s.model_copy(update={"root": absolute(s.root)}) for s in self.sources)
         export = self.export.model_copy(update={"directory": absolute(self.export.directory)})
-        return self.model_copy(update={"sources": sources, "export": export})
+        report = self.report.model_copy(update={"directory": absolute(self.report.directory)})
+        strategy = self.strategy
+        if strategy is not None and strategy.path is not None:
+            strategy = strategy.model_copy(update={"path": absolute(strategy.path)})
+        return self.model_copy(update={"sources": sources, "export": export, "report": report, "strategy": strategy})

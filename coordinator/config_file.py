@@ -66,6 +66,15 @@ def read_config(path: str | Path) -> SessionConfig:
     return parse_config(data, str(path)).resolved(path.parent)
 
 
+def as_config(config: str | Path | Mapping[str, Any] | SessionConfig) -> SessionConfig:
+    """A configuration from whatever names it: a path, a mapping (relative paths from here), or itself."""
+    if isinstance(config, SessionConfig):
+        return config
+    if isinstance(config, Mapping):
+        return parse_config(config).resolved(Path.cwd())
+    return read_config(config)
+
+
 def parse_config(data: Any, where: str = "config") -> SessionConfig:
     """The configuration in a mapping; `where` names it in errors. Paths stay as they are."""
     if not isinstance(data, Mapping):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ray.actor import ActorHandle
 
@@ -14,6 +15,7 @@ from actors.symbol_actor import SymbolActor
 from coordinator.config import ActorsSection
 from market.commands import Advance, Command, Failed, Rejected, Report, TakeSnapshot
 from market.errors import ActorFailed
+from trading.commands import EvaluateSets, RunStretch
 
 logger = logging.getLogger(__name__)
 _START_S = 2.0
@@ -41,7 +43,7 @@ class _Log:
     def record(self, command: Command) -> None:
         if isinstance(command, Advance):
             self.now = command
-        elif not isinstance(command, TakeSnapshot):
+        elif not isinstance(command, TakeSnapshot | RunStretch | EvaluateSets):
             self.commands.append(command)
 
     def replay(self) -> list[Command]:
@@ -54,16 +56,28 @@ class Fleet:
     Recovery is replay: a process that died or hangs is killed, started anew and told again what its symbols were told.
     """
 
-    def __init__(self, settings: ActorsSection) -> None:
+    def __init__(
+        self, settings: ActorsSection, new_actor: Callable[[float], ActorHandle[Any]] = new_symbol_actor
+    ) -> None:
         self._settings = settings
+        self._new_actor = new_actor
         self._slots: dict[str, _Slot] = {}
         self._logs: dict[str, _Log] = {}
         self._idle: list[ActorHandle[SymbolActor]] = []
+        self._lost: dict[str, ActorFailed] = {}
+
+    def __contains__(self, symbol: str) -> bool:
+        return symbol in self._slots
 
     @property
     def symbols(self) -> list[str]:
         """Symbols that have a process, sorted."""
         return sorted(self._slots)
+
+    @property
+    def groups(self) -> list[list[str]]:
+        """The symbols of each process."""
+        return [list(slot.symbols) for slot in dict.fromkeys(self._slots.values())]
 
     @property
     def processes(self) -> int:
@@ -76,7 +90,7 @@ class Fleet:
         slots = []
         for start in range(0, len(new), per_actor):
             group = new[start : start + per_actor]
-            actor = self._idle.pop() if self._idle else new_symbol_actor(self._settings.num_cpus)
+            actor = self._idle.pop() if self._idle else self._new_actor(self._settings.num_cpus)
             slots.append(_Slot(actor, group))
             self._slots.update(dict.fromkeys(group, slots[-1]))
             self._logs.update({symbol: _Log() for symbol in group})
@@ -101,7 +115,7 @@ class Fleet:
             self._logs[symbol].record(Advance(to_ns))
         return failed
 
-    async def execute(self, commands: Mapping[str, Command]) -> dict[str, Report]:
+    async def execute(self, commands: Mapping[str, Any]) -> dict[str, Any]:
         """Tell each symbol its command, all side by side; one report each, sorted by symbol. Nothing raises."""
         by_slot: dict[_Slot, list[tuple[str, Command]]] = {}
         for symbol in sorted(commands):
@@ -112,11 +126,17 @@ class Fleet:
                 self._logs[symbol].record(command)
         return {symbol: reports[symbol] for symbol in sorted(commands)}
 
+    def take_lost(self) -> dict[str, ActorFailed]:
+        """Symbols whose process was lost for good since this was last asked, told something just now or not."""
+        lost, self._lost = self._lost, {}
+        return dict(sorted(lost.items()))
+
     def remove(self, symbols: Collection[str]) -> None:
         """End these symbols; a process with none left is killed."""
         for symbol in symbols:
             slot = self._slots.pop(symbol, None)
             self._logs.pop(symbol, None)
+            self._lost.pop(symbol, None)
             if slot is None:
                 continue
             slot.symbols.remove(symbol)
@@ -134,6 +154,7 @@ class Fleet:
                 for symbol in slot.symbols:
                     del self._slots[symbol], self._logs[symbol]
         self.remove(list(self._slots))
+        self._lost.clear()
 
     def kill_all(self) -> None:
         """End every process, idle ones too."""
@@ -166,21 +187,20 @@ class Fleet:
             slot.restarts += 1
             logger.warning("%s: process lost (%s); starting it again and replaying", listed, type(cause).__name__)
             kill(slot.actor)
-            slot.actor = new_symbol_actor(self._settings.num_cpus)
+            slot.actor = self._new_actor(self._settings.num_cpus)
             replay = [(symbol, command) for symbol in slot.symbols for command in self._logs[symbol].replay()]
             answer = (await gather([submit(slot.actor, [*replay, *batch])], self._settings.call_timeout_s))[0]
             if not isinstance(answer, Exception):
                 return list(answer[len(replay) :])
             cause = answer
         kill(slot.actor)
-        if len(slot.symbols) > 1:
+        if len(slot.symbols) > 1 and self._settings.max_restarts > 0:
             return await self._bring_back_apart(slot, batch, cause)
-        error = ActorFailed(
-            f"its process was lost {slot.restarts + 1} times, at last by {type(cause).__name__}",
-            symbol=listed,
-            mend="look into Ray's logs for memory or crashes, or raise actors.max_restarts",
-        )
-        return [Failed(error) for _ in batch]
+        reason = f"its process was lost {slot.restarts + 1} times, at last by {type(cause).__name__}"
+        mend = "look into Ray's logs for memory or crashes, or raise actors.max_restarts"
+        errors = {symbol: ActorFailed(reason, symbol=symbol, mend=mend) for symbol in slot.symbols}
+        self._lost.update(errors)
+        return [Failed(errors[symbol]) for symbol, _ in batch]
 
     async def _bring_back_apart(
         self, slot: _Slot, batch: Sequence[tuple[str, Command]], cause: Exception

@@ -31,6 +31,7 @@ from market.commands import (
     Loaded,
     Provision,
     Rejected,
+    Report,
     SnapshotTaken,
     TakeSnapshot,
 )
@@ -227,18 +228,24 @@ class SessionCoordinator:
         )
 
     async def _load_symbols_full(self, loads: Mapping[str, Load]) -> dict[str, Loaded]:
-        """Step 3, before and in the session: load symbols that have a process. Those that fail are dropped."""
+        """Step 3: load symbols that have a process. Those that fail are dropped."""
         day = self._open_day()
         loaded: dict[str, Loaded] = {}
-        for symbol, report in (await self._fleet.execute(loads)).items():
+        for symbol, report in (await self._tell(day, loads)).items():
             if isinstance(report, Loaded):
                 loaded[symbol] = report
                 day.full.add(symbol)
-                day.adhoc.discard(symbol)
-            elif isinstance(report, Failed) and symbol not in day.adhoc:
+            elif isinstance(report, Failed) and symbol in self._fleet:
                 self._drop(day, symbol, report.error)
         self._progress = (len(loaded), len(loads))
         return loaded
+
+    async def _tell(self, day: _Day, commands: Mapping[str, Command]) -> dict[str, Report]:
+        """Have commands carried out, and drop every symbol whose process was lost for good over it."""
+        reports = await self._fleet.execute(commands)
+        for symbol, error in self._fleet.take_lost().items():
+            self._drop(day, symbol, error)
+        return reports
 
     def _drop(self, day: _Day, symbol: str, error: Exception) -> None:
         reason = _reason(error)
@@ -308,10 +315,10 @@ class SessionCoordinator:
             return AddResult(accepted=False, reason=validation.reason, validation=validation)
         load = self._plan(day, symbol, added_by)
         await self._fleet.add([symbol])
-        report = (await self._fleet.execute({symbol: load}))[symbol]
+        report = (await self._tell(day, {symbol: load}))[symbol]
         if not isinstance(report, Loaded):
             error = report.error if isinstance(report, Failed) else RuntimeError(repr(report))
-            if symbol not in day.adhoc:
+            if symbol in self._fleet and symbol not in day.adhoc:
                 self._drop(day, symbol, error)
             return AddResult(accepted=False, reason=str(error), validation=validation)
         day.full.add(symbol)
@@ -373,13 +380,13 @@ class SessionCoordinator:
         return validate_adhoc_indicator(symbol, indicator_config)
 
     async def _add_adhoc(self, day: _Day, symbol: str, command: Command, why: str) -> AddResult:
-        new = symbol not in self._fleet.symbols
+        new = symbol not in self._fleet
         if new:
             logger.info("%s: auto-provisioning (%s)", symbol, why)
             await self._fleet.add([symbol])
             await self._fleet.execute({symbol: Provision(day.context, why, day.clock.now_ns())})
             day.adhoc.add(symbol)
-        report = (await self._fleet.execute({symbol: command}))[symbol]
+        report = (await self._tell(day, {symbol: command}))[symbol]
         if isinstance(report, Accepted):
             return AddResult(accepted=True)
         if new:
@@ -392,7 +399,7 @@ class SessionCoordinator:
         """End one symbol and its process. False if it isn't in the session."""
         day = self._running()
         async with self._symbol_operation_lock:
-            known = symbol in self._fleet.symbols
+            known = symbol in self._fleet
             self._fleet.remove([symbol])
             day.full.discard(symbol)
             day.adhoc.discard(symbol)
@@ -418,11 +425,11 @@ class SessionCoordinator:
         async with self._symbol_operation_lock:
             wanted = self._fleet.symbols if symbols is None else list(symbols)
             for symbol in wanted:
-                if symbol not in self._fleet.symbols:
+                if symbol not in self._fleet:
                     raise NoDataError(
                         "is not in the session", symbol=symbol, mend=f"there are: {', '.join(self._fleet.symbols[:20])}"
                     )
-            reports = await self._fleet.execute(dict.fromkeys(wanted, TakeSnapshot()))
+            reports = await self._tell(self._open_day(), dict.fromkeys(wanted, TakeSnapshot())) if wanted else {}
         taken = []
         for symbol in wanted:
             report = reports[symbol]

@@ -11,6 +11,7 @@ from actors.options import submit_validation
 from data_sources.data_manager import DataManager
 from market.errors import ValidationFailed, shorten
 from market.requirements import SessionContext, SymbolRequirements
+from market.stretch import Stretch, StretchValidation
 from market.validation import Reason, SymbolValidationResult
 
 _CHUNK = 64
@@ -29,10 +30,36 @@ async def validate_all(
     progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, SymbolValidationResult]:
     """Results of all symbols, in their order. At most `in_flight` tasks run at once; `progress` hears how many are."""
+    return await _fan_out(symbols, manager, requirements, context, deadline_s, in_flight, progress)
+
+
+async def validate_stretch(
+    symbols: Sequence[str],
+    manager: DataManager,
+    requirements: SymbolRequirements,
+    stretch: Stretch,
+    deadline_s: float,
+    *,
+    in_flight: int,
+) -> dict[str, StretchValidation]:
+    """The same over all sessions of a stretch."""
+    found = await _fan_out(symbols, manager, requirements, stretch, deadline_s, in_flight, lambda done: None)
+    return {s: r if isinstance(r, StretchValidation) else StretchValidation(r) for s, r in found.items()}
+
+
+async def _fan_out(
+    symbols: Sequence[str],
+    manager: DataManager,
+    requirements: SymbolRequirements,
+    context: SessionContext | Stretch,
+    deadline_s: float,
+    in_flight: int,
+    progress: Callable[[int], None],
+) -> dict[str, Any]:
     size = max(1, min(_CHUNK, -(-len(symbols) // max(in_flight, 1))))
     chunks = [list(symbols[i : i + size]) for i in range(0, len(symbols), size)]
     gate = asyncio.Semaphore(in_flight)
-    results: dict[str, SymbolValidationResult] = {}
+    results: dict[str, Any] = {}
 
     async def one(chunk: list[str]) -> None:
         async with gate:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 
 from data_sources.protocol import DataSource
+from market.calendar import Sessions
 from market.clock import monotonic_s
 from market.errors import BarrayError
 from market.interval import Interval, best_base
 from market.requirements import SessionContext, SymbolRequirements
+from market.stretch import Stretch, StretchValidation
 from market.symbol_name import symbol_problem
 from market.validation import Reason, SourceAnswers, SymbolValidationResult, failures, validate_symbol
 
@@ -38,13 +41,74 @@ class DataManager:
             remaining = [s for s in remaining if failures(s, requirements, context, asked[s][-1])]
         return {symbol: validate_symbol(symbol, requirements, context, asked[symbol]) for symbol in asked}
 
+    def validate_stretch(
+        self, symbols: Sequence[str], requirements: SymbolRequirements, stretch: Stretch
+    ) -> dict[str, StretchValidation]:
+        """Step 0 for all sessions of a stretch at once: the first source that can serve any of them serves the symbol.
+
+        Each session is judged by its own history and date; files are not opened for that, the load will.
+        """
+        found: dict[str, StretchValidation] = {}
+        remaining = [symbol for symbol in symbols if symbol_problem(symbol) is None]
+        first = stretch.context(int(stretch.rows[0]))
+        asked: dict[str, list[SourceAnswers]] = {symbol: [] for symbol in symbols}
+        skipped: dict[str, dict[date, tuple[Reason, ...]]] = {}
+        for source in self.sources:
+            answers = ask(source, remaining, requirements, first, stretch.loaded) if remaining else {}
+            for symbol, answer in answers.items():
+                refused, passed = _by_session(symbol, requirements, stretch, answer)
+                skipped.setdefault(symbol, refused)
+                asked[symbol].append(passed or answer)
+                if passed:
+                    result = validate_symbol(symbol, requirements, first, asked[symbol])
+                    found[symbol] = StretchValidation(result, refused)
+            remaining = [symbol for symbol in remaining if symbol not in found]
+        for symbol in asked.keys() - found.keys():
+            refused = skipped.get(symbol, {})
+            result = validate_symbol(symbol, requirements, first, asked[symbol])
+            found[symbol] = StretchValidation(result, refused)
+        return {symbol: found[symbol] for symbol in symbols}
+
+
+def _labels(sessions: Sessions) -> list[date]:
+    return [stamp.item() for stamp in sessions.dates]
+
+
+def _by_session(
+    symbol: str, requirements: SymbolRequirements, stretch: Stretch, answers: SourceAnswers
+) -> tuple[dict[date, tuple[Reason, ...]], SourceAnswers | None]:
+    """Sessions that this source can't serve, with the reasons; and what it answered as to one that it can."""
+    missing = set(answers.coverage.missing) if answers.coverage else set()
+    refused: dict[date, tuple[Reason, ...]] = {}
+    passed = None
+    for row in stretch.rows.tolist():
+        context = stretch.context(row)
+        coverage = answers.coverage
+        if coverage is not None:
+            coverage = replace(coverage, missing=tuple(day for day in context.history_dates if day in missing))
+        day = context.session_date
+        problem = None
+        if answers.has_symbol and (coverage is None or coverage.first is None or day in missing):
+            problem = Reason("no_session_data", f"has no data for {day}", "add it", answers.source)
+        one = replace(answers, coverage=coverage, session_problem=problem)
+        if reasons := failures(symbol, requirements, context, one):
+            refused[day] = tuple(reasons)
+        elif passed is None:
+            passed = replace(one, coverage=replace(coverage, missing=()) if coverage else None)
+    return refused, passed
+
 
 def ask(
-    source: DataSource, symbols: Sequence[str], requirements: SymbolRequirements, context: SessionContext
+    source: DataSource,
+    symbols: Sequence[str],
+    requirements: SymbolRequirements,
+    context: SessionContext,
+    stretch: Sessions | None = None,
 ) -> dict[str, SourceAnswers]:
     """The four questions to one source about many symbols; whatever it raises becomes the answers' problem.
 
-    An error that names one of the symbols costs the answers about that one, any other those about all.
+    `stretch`: ask which of these sessions it has, instead of the context's history and its session date. An error that
+    names one of the symbols costs the answers about that one, any other those about all.
     """
     started_s = monotonic_s()
     answers: dict[str, SourceAnswers] = {}
@@ -52,7 +116,7 @@ def ask(
     while pending:
         asked = {symbol: SourceAnswers(source.name) for symbol in pending}
         try:
-            _ask(source, asked, requirements, context)
+            _ask(source, asked, requirements, context, stretch)
         except BarrayError as error:
             problem = Reason(str(error.code), error.reason, error.mend or "", source.name)
             failed = [error.symbol] if error.symbol in asked else pending
@@ -67,9 +131,15 @@ def ask(
 
 
 def _ask(
-    source: DataSource, answers: dict[str, SourceAnswers], requirements: SymbolRequirements, context: SessionContext
+    source: DataSource,
+    answers: dict[str, SourceAnswers],
+    requirements: SymbolRequirements,
+    context: SessionContext,
+    stretch: Sessions | None,
 ) -> None:
-    loaded, session = context.loaded, context.sessions.take(slice(context.row, context.row + 1))
+    loaded = context.loaded if stretch is None else stretch
+    session = context.sessions.take(slice(context.row, context.row + 1))
+    days = context.history_dates if stretch is None else _labels(stretch)
     present = source.has_symbols(list(answers), loaded)
     found = [symbol for symbol in answers if present[symbol]]
     intervals = source.available_intervals(found, loaded) if found else {}
@@ -81,7 +151,7 @@ def _ask(
         if base is not None:
             by_base.setdefault(base, []).append(symbol)
     for base, group in by_base.items():
-        coverage = source.historical_coverage(group, base, context.history_dates)
-        problems = source.session_problems(group, base, session)
+        coverage = source.historical_coverage(group, base, days)
+        problems = source.session_problems(group, base, session) if stretch is None else dict.fromkeys(group)
         for symbol in group:
             answers[symbol] = replace(answers[symbol], coverage=coverage[symbol], session_problem=problems[symbol])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -130,34 +131,30 @@ def local_ns(day: date, wall_time: time, zone: ZoneInfo) -> int:
     return round(datetime.combine(day, wall_time, zone).timestamp()) * 1_000_000_000
 
 
-def load_calendar(
-    name: str, first: date, last: date, *, hours: str = "regular", extended: ExtendedHours | None = None
-) -> TradingCalendar:
-    """Sessions of exchange calendar `name` from the week of `first` to the week of `last`, whole weeks.
+@dataclass(frozen=True, eq=False)
+class RegularSessions:
+    """Regular hours of the exchange calendar `name`, its canonical one. `half_days` are labels of sessions."""
 
-    `hours` is `regular` or `extended`; extended hours are known for US stocks (04:00 to 20:00 New York, 17:00 on
-    half days) and must be given as `extended` elsewhere. Raises ConfigError for an unknown name, or dates the calendar
-    lacks.
-    Source of the sessions: the exchange_calendars library.
-    """
-    first_monday = first - timedelta(days=first.weekday())
-    last_sunday = last + timedelta(days=6 - last.weekday())
-    canonical, timezone, regular, half_days = _regular_sessions(name, first_monday, last_sunday)
-    if hours == "regular":
-        return TradingCalendar(canonical, timezone, hours, regular)
-    if hours != "extended":
-        raise ConfigError(f"hours is {hours!r}", mend="choose regular or extended")
-    wanted = extended or _KNOWN_EXTENDED.get(canonical)
-    if wanted is None:
-        raise ConfigError(
-            f"the extended hours of {canonical} are not known",
-            mend="give session.extended_hours: open, close, half_day_close",
-        )
-    return TradingCalendar(canonical, timezone, hours, _extend(regular, half_days, wanted, ZoneInfo(timezone)))
+    name: str
+    timezone: str
+    sessions: Sessions
+    half_days: frozenset[date]
+
+    def between(self, first: date, last: date) -> RegularSessions:
+        """Those from `first` to `last`, both included."""
+        edges = np.array([first, last + timedelta(days=1)], "datetime64[D]")
+        begin, end = np.searchsorted(self.sessions.dates, edges)
+        half_days = frozenset(day for day in self.half_days if first <= day <= last)
+        return RegularSessions(self.name, self.timezone, self.sessions.take(slice(begin, end)), half_days)
+
+
+SessionSource = Callable[[str, date, date], RegularSessions]
+"""Looks up the regular sessions of a named calendar from one date to another, both included."""
 
 
 @functools.lru_cache(maxsize=32)
-def _regular_sessions(name: str, first: date, last: date) -> tuple[str, str, Sessions, frozenset[date]]:
+def exchange_sessions(name: str, first: date, last: date) -> RegularSessions:
+    """Sessions as the exchange_calendars library has them; ConfigError for an unknown name, or dates it lacks."""
     import exchange_calendars  # pulls in pandas: never in a symbol actor
 
     if name not in exchange_calendars.get_calendar_names(include_aliases=True):
@@ -186,13 +183,45 @@ def _regular_sessions(name: str, first: date, last: date) -> tuple[str, str, Ses
         break_end_ns=np.where(no_break, close_ns, ns("break_end")),
     )
     half_days = frozenset(stamp.date() for stamp in source.early_closes)
-    return source.name, str(source.tz), sessions, half_days
+    return RegularSessions(source.name, str(source.tz), sessions, half_days)
 
 
-def _extend(regular: Sessions, half_days: frozenset[date], hours: ExtendedHours, zone: ZoneInfo) -> Sessions:
+def load_calendar(
+    name: str,
+    first: date,
+    last: date,
+    *,
+    hours: str = "regular",
+    extended: ExtendedHours | None = None,
+    source: SessionSource = exchange_sessions,
+) -> TradingCalendar:
+    """Sessions of exchange calendar `name` from the week of `first` to the week of `last`, whole weeks.
+
+    `hours` is `regular` or `extended`; extended hours are known for US stocks (04:00 to 20:00 New York, 17:00 on
+    half days) and must be given as `extended` elsewhere. Raises ConfigError for an unknown name, or dates the calendar
+    lacks.
+    """
+    first_monday = first - timedelta(days=first.weekday())
+    last_sunday = last + timedelta(days=6 - last.weekday())
+    regular = source(name, first_monday, last_sunday)
+    if hours == "regular":
+        return TradingCalendar(regular.name, regular.timezone, hours, regular.sessions)
+    if hours != "extended":
+        raise ConfigError(f"hours is {hours!r}", mend="choose regular or extended")
+    wanted = extended or _KNOWN_EXTENDED.get(regular.name)
+    if wanted is None:
+        raise ConfigError(
+            f"the extended hours of {regular.name} are not known",
+            mend="give session.extended_hours: open, close, half_day_close",
+        )
+    return TradingCalendar(regular.name, regular.timezone, hours, _extend(regular, wanted))
+
+
+def _extend(regular: RegularSessions, hours: ExtendedHours) -> Sessions:
     """The same sessions with extended hours."""
-    days = [stamp.item() for stamp in regular.dates]
+    zone = ZoneInfo(regular.timezone)
+    days = [stamp.item() for stamp in regular.sessions.dates]
     open_ns = np.array([local_ns(day, hours.open, zone) for day in days], np.int64)
-    closes = [hours.half_day_close if day in half_days else hours.close for day in days]
+    closes = [hours.half_day_close if day in regular.half_days else hours.close for day in days]
     close_ns = np.array([local_ns(day, close, zone) for day, close in zip(days, closes, strict=True)], np.int64)
-    return Sessions(regular.dates, open_ns, close_ns, close_ns, close_ns)
+    return Sessions(regular.sessions.dates, open_ns, close_ns, close_ns, close_ns)

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from market.calendar import ExtendedHours, Sessions, TradingCalendar, load_calendar
+from market.calendar import ExtendedHours, Sessions, SessionSource, TradingCalendar, exchange_sessions, load_calendar
 from market.errors import ConfigError
 from market.indicators import IndicatorSpec
 from market.interval import Interval
@@ -113,11 +113,12 @@ def calendar_for(
     *,
     hours: str = "regular",
     extended: ExtendedHours | None = None,
+    source: SessionSource = exchange_sessions,
 ) -> TradingCalendar:
     """The calendar from far enough before `first` for its session's history, to the next session after `last`."""
     margin = timedelta(days=14 + 2 * requirements.trailing_days)
     while margin < timedelta(days=366 * 40):
-        calendar = load_calendar(name, first - margin, last + _BEYOND, hours=hours, extended=extended)
+        calendar = load_calendar(name, first - margin, last + _BEYOND, hours=hours, extended=extended, source=source)
         days = calendar.between(first, last)
         if not days:
             calendar.session(first)  # says which sessions are near

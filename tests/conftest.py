@@ -10,11 +10,18 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# `make check` asks for the profile "check". Tests that set a number of their own take no more than the profile's.
+settings.register_profile("check", max_examples=15, deadline=None)
+settings.register_profile("full", max_examples=100, deadline=None)
+settings.load_profile("full")
 
 os.environ["RAY_AUTH_MODE"] = "token"  # explicit, whatever the machine's default; read when Ray's library is loaded
 os.environ.setdefault("RAY_DEDUP_LOGS", "0")
 # notes of running sessions: this run's own, whatever else runs on the machine
 os.environ["XDG_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="barray-tests-")
+os.environ["XDG_CACHE_HOME"] = os.environ["XDG_RUNTIME_DIR"]
 
 FIRST, LAST = date(2024, 6, 24), date(2024, 7, 3)
 GOOD = ("AAPL", "MSFT", "NVDA", "SPY", "TSLA", "AMZN")

@@ -50,9 +50,9 @@ def without_agents(members: list[psutil.Process]) -> list[psutil.Process]:
     return [process for process in members if _alive(process) and not process.name().endswith("Agent")]
 
 
-def symbol_processes() -> list[psutil.Process]:
-    """Processes of symbol actors of this process's Ray (a forked worker has room for a short title only)."""
-    return [process for process in family(os.getpid()) if _title(process).startswith("ray::Symbol")]
+def symbol_processes(driver: int | None = None) -> list[psutil.Process]:
+    """Processes of symbol actors of a driver's Ray, by default ours (a forked worker has room for a short title)."""
+    return [process for process in family(driver or os.getpid()) if _title(process).startswith("ray::Symbol")]
 
 
 def actor_processes() -> list[psutil.Process]:

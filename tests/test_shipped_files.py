@@ -16,11 +16,13 @@ from coordinator.config_file import read_config
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_example_config_names_every_section_and_reads() -> None:
-    path = ROOT / "examples/session.yaml"
-    config = read_config(path)
-    assert set(yaml.safe_load(path.read_text())) == set(SessionConfig.model_fields)
-    assert config.sources[0].root == str(ROOT / "examples/bars")
+def test_the_example_configs_name_every_section_and_read() -> None:
+    named: set[str] = set()
+    for path in sorted((ROOT / "examples").glob("*.yaml")):
+        config = read_config(path)
+        assert config.sources[0].root == str(ROOT / "examples/bars"), path
+        named |= set(yaml.safe_load(path.read_text()))
+    assert named == set(SessionConfig.model_fields)
 
 
 def test_ray_up_accepts_the_cluster_file() -> None:

@@ -64,7 +64,8 @@ class SymbolData:
 
     `base`: bars of the finest interval, on which orders fill. `bars`: those of the strategy's main interval (float64
     (n,) each: `open`, `high`, … below are its columns). `series`: every interval loaded. `indicators`: by the
-    strategy's names, float64, aligned with the bars of their own interval; further outputs of one are named `macd.macdsignal`.
+    strategy's names, float64, aligned with the bars of their own interval; further outputs of one are named
+    `macd.macdsignal`.
     `sessions`: the sessions that `base.session` and `bars.session` count in. `traded`: rows of `sessions` in which the
     strategy trades, ascending; bars before and between them are history only.
     """
@@ -108,21 +109,23 @@ class SymbolData:
         """Volumes."""
         return self.bars.bars.volume
 
-    @property
+    @cached_property
     def session(self) -> NDArray[np.int32]:
-        """Which session each bar of the main interval lies in: int32 (n,), positions in `sessions`."""
-        return self.bars.session
+        """Which session each bar of the main interval closes in: int32 (n,), positions in `sessions`."""
+        if self.interval.unit != "w":
+            return self.bars.session
+        return np.searchsorted(self.sessions.close_ns, self.bars.end_ns).astype(np.int32)
 
     @cached_property
     def minute(self) -> IntArray:
         """Whole minutes from the session's open to each main bar's *end*, when it may be acted on: int64 (n,)."""
-        minutes: IntArray = (self.bars.end_ns - self.sessions.open_ns[self.bars.session]) // 60_000_000_000
+        minutes: IntArray = (self.bars.end_ns - self.sessions.open_ns[self.session]) // 60_000_000_000
         return minutes
 
     @cached_property
     def live(self) -> NDArray[np.bool_]:
-        """Whether each main bar lies in a session that is traded, bool (n,)."""
-        return np.isin(self.bars.session, self.traded)
+        """Whether each main bar closes in a session that is traded, bool (n,)."""
+        return np.isin(self.session, self.traded)
 
     @cached_property
     def decision_row(self) -> IntArray:
@@ -135,10 +138,13 @@ class SymbolData:
         """How many bars of `interval` have closed when each main bar closes, int64 (n,)."""
         return np.searchsorted(self.series[interval].end_ns, self.bars.end_ns, side="right")
 
-    def rows_of(self, series: IntervalBars, session: int) -> tuple[int, int]:
-        """First row and end of a session's bars."""
-        first, stop = np.searchsorted(series.session, (session, session + 1))
-        return int(first), int(stop)
+    def base_rows(self, session: int) -> tuple[int, int]:
+        """First row and end of a session's base bars."""
+        return _span(self.base.session, session)
+
+    def main_rows(self, session: int) -> tuple[int, int]:
+        """First row and end of the main bars that close in a session."""
+        return _span(self.session, session)
 
 
 def prepare(
@@ -174,6 +180,11 @@ def prepare(
             if len(columns) > 1:
                 indicators[f"{name}.{output}"], specs[f"{name}.{output}"] = values, spec
     return SymbolData(symbol, base, needs.interval, series, indicators, specs, sessions, traded)
+
+
+def _span(sessions: NDArray[np.int32], session: int) -> tuple[int, int]:
+    first, stop = np.searchsorted(sessions, (session, session + 1))
+    return int(first), int(stop)
 
 
 def _values(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any
 
@@ -57,6 +57,15 @@ class SetTable:
 
     def __len__(self) -> int:
         return len(self.sets)
+
+    @classmethod
+    def concat(cls, parts: Sequence[SetTable]) -> SetTable:
+        """Tables of one symbol as one, one after another."""
+        sets = tuple(one for part in parts for one in part.sets)
+        errors = tuple(error for part in parts for error in part.errors)
+        arrays = [c.name for c in fields(cls) if c.name not in ("symbol", "sets", "errors")]
+        columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in arrays}
+        return cls(symbol=parts[0].symbol, sets=sets, errors=errors, **columns)
 
 
 def needs_of_all(

@@ -68,7 +68,8 @@ class SymbolResult:
     |position| × close on the same grid. `hold_equity`: what buying at the first open with all capital would be worth at
     each session's close, float64 (n_sessions,). `session_pnl` float64 (n_sessions,): change of equity by session.
     `error`: the traceback where the strategy raised; the symbol then stopped at `error_ns`. `skipped`: sessions that
-    Step 0 refused, with the reason, by ISO date. `bars`: base bars run through.
+    Step 0 refused, with the reason, by ISO date. `bars`: base bars run through. `first_price`: open of the first of
+    them; `last_price`: close of the last.
     """
 
     symbol: str
@@ -81,6 +82,7 @@ class SymbolResult:
     session_pnl: FloatArray
     cash: float
     position: float
+    first_price: float
     last_price: float
     bars: int
     refusals: tuple[Refusal, ...] = ()
@@ -101,10 +103,10 @@ class BacktestResult:
     """A whole backtest.
 
     `grid_ns` int64 (n_grid,): UTC ns, ends of the base bars that the calendar expects, over all sessions;
-    `grid_session` int32 (n_grid,): which of `dates` each lies in. `dates`: ISO dates of the sessions. `symbols`: results by symbol,
-    sorted. `dropped`: symbols that ran no session at all, with the reasons. `equity` float64 (n_grid,): of the account,
-    or of all symbols' accounts together. `strategy`: the class's name; `source`: file or module it came from. `shared`:
-    one account for all symbols, so that symbols' own equity starts at 0 and shows their profit only.
+    `grid_session` int32 (n_grid,): which of `dates` each lies in. `dates`: ISO dates of the sessions. `symbols`:
+    results by symbol, sorted. `dropped`: symbols that ran no session at all, with the reasons. `equity` float64
+    (n_grid,): of the account, or of all symbols' accounts together. `strategy`: the class's name; `source`: file or
+    module it came from. `shared`: one account for all symbols, whose own equity then starts at 0 and is their profit.
     """
 
     name: str

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 
 from market.errors import ConfigError
 
@@ -23,14 +23,14 @@ def walk_forward(
 ) -> list[Window]:
     """Windows over session dates, ascending, whose out-of-sample parts follow one another without gap or overlap.
 
-    Each has `in_sample` sessions, then `purge` that are left out (so that positions of the one part don't reach
-    into the other), then `out_of_sample`; the last one what is left, at least one session. The in-sample part rolls,
-    or with `anchored` begins at the first date and grows. ConfigError where there are too few sessions for one.
+    Each has `in_sample` sessions, then `purge` that are left out (so that positions and indicators of the one part
+    don't reach into the other), then `out_of_sample`; the last one what is left, at least one session. The in-sample
+    part rolls, or with `anchored` begins at the first date and grows. ConfigError where there are too few sessions.
     """
     for name, value, least in (("in_sample", in_sample, 1), ("out_of_sample", out_of_sample, 1), ("purge", purge, 0)):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ConfigError(f"{name} is {value!r}", mend=f"give a number of sessions, at least {least}")
-    if any(after <= before for before, after in itertools.pairwise(dates)):
+    if any(after <= before for before, after in pairwise(dates)):
         raise ConfigError("the session dates do not ascend", mend="give each session once, oldest first")
     needed = in_sample + purge + out_of_sample
     if len(dates) < needed:

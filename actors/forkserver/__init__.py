@@ -8,6 +8,7 @@ starts a Ray whose workers are forked. On any doubt Ray starts them its own way,
 
 import contextlib
 import functools
+import glob
 import logging
 import os
 import py_compile
@@ -21,7 +22,15 @@ from zlib import crc32
 
 from actors.forkserver import launcher
 
-__all__ = ["DEFAULT_PRELOAD", "FIRST_JOB", "TESTED_RAY_VERSIONS", "prewarm", "ray_start", "worker_executable"]
+__all__ = [
+    "DEFAULT_PRELOAD",
+    "FIRST_JOB",
+    "TESTED_RAY_VERSIONS",
+    "dismiss",
+    "prewarm",
+    "ray_start",
+    "worker_executable",
+]
 
 TESTED_RAY_VERSIONS = frozenset({"2.60.0"})
 DEFAULT_PRELOAD = (
@@ -121,10 +130,20 @@ def _with_launcher(command: Sequence[str], preload: Sequence[str]) -> list[str]:
         raise ValueError("the raylet's command is not the one expected")
     session = launcher.option(command, "--session_dir")
     stub = _write_stub(Path(session, "forkserver"), preload)
+    _sweep(os.path.dirname(session))
     after = f"--python_worker_command={subprocess.list2cmdline([str(stub)])} "
     changed = [_changed(argument) for argument in command]
     changed[position] = after + command[position].removeprefix(before)
     return changed
+
+
+def _sweep(sessions: str) -> None:
+    """Removes what forkservers that were killed have left in the directories of Rays that have ended."""
+    for path in glob.glob(f"{glob.escape(sessions)}/session_*/forkserver/*.sock*"):
+        raylet = os.path.basename(path).partition("-")[0]
+        if not os.path.exists(f"/proc/{raylet}"):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
 
 
 def _changed(argument: str) -> str:
@@ -137,11 +156,21 @@ def prewarm(raylet_pid: int, job_id: str) -> None:
 
     It is a guess at what the job's first worker will ask for; where it is wrong, or fails, that starts its own.
     """
+    _order(launcher.PREWARM, raylet_pid, job_id)
+
+
+def dismiss(raylet_pid: int, job_id: str) -> None:
+    """Ends that forkserver, once it has no workers: the job is over. Used or not, it would wait for others for long."""
+    _order(launcher.DISMISS, raylet_pid, job_id)
+
+
+def _order(order: str, raylet_pid: int, job_id: str) -> None:
     with contextlib.suppress(OSError, ValueError, subprocess.SubprocessError):
-        _prewarm(Path(f"/proc/{raylet_pid}/cmdline").read_text().split("\0"), raylet_pid, job_id)
+        command = Path(f"/proc/{raylet_pid}/cmdline").read_text().split("\0")
+        _call_launcher(order, command, raylet_pid, job_id)
 
 
-def _prewarm(command: Sequence[str], raylet_pid: int, job_id: str) -> None:
+def _call_launcher(order: str, command: Sequence[str], raylet_pid: int, job_id: str) -> None:
     words = shlex.split(launcher.option(command, "--python_worker_command"))
     (script,) = [word for word in words if word.endswith(launcher.WORKER_SCRIPT)]
     arguments = [f"{name}={launcher.option(words, name)}" for name in ("--temp-dir", "--session-name")]
@@ -151,7 +180,7 @@ def _prewarm(command: Sequence[str], raylet_pid: int, job_id: str) -> None:
     if environment.get(b"RAY_LD_PRELOAD_ON_WORKERS") == b"0":
         environment.pop(b"LD_PRELOAD", None)
     environment |= {b"RAY_JOB_ID": job_id.encode(), b"RAY_RAYLET_PID": b"%d" % raylet_pid, b"SPT_NOENV": b"1"}
-    subprocess.run([words[0], "--prewarm", script, *arguments], check=False, env=environment, timeout=10)
+    subprocess.run([words[0], order, script, *arguments], check=False, env=environment, timeout=10)
 
 
 def _write_stub(directory: Path, preload: Sequence[str]) -> Path:

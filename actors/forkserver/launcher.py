@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import NoReturn
 
+PREWARM, DISMISS = ORDERS = ("--prewarm", "--dismiss")
 WORKER_SCRIPT = "/ray/_private/workers/default_worker.py"
 INTERPRETER_FLAGS = frozenset({"-u", "-s", "-S"})
 WORKER_FLAGS = frozenset(
@@ -247,6 +248,11 @@ class Forkserver:
         """A connection to the server, which is started if need be; None if it keeps failing."""
         return connect(self.path) or start_server(self.path, self.raylet, self.arguments, self.log_path)
 
+    def dismiss(self) -> None:
+        """Nobody will want this server again; without its socket it ends, once it has no workers."""
+        if os.path.lexists(self.path):
+            os.unlink(self.path)
+
     def spawn(self, request: bytes) -> bool:
         """Whether a forked worker has taken over."""
         for _ in range(2):  # a server that was killed, or left because it was idle, is started anew
@@ -270,24 +276,40 @@ class Node:
 
 
 def warn(message: str) -> None:
-    """Writes to what is still the raylet's stderr, which Ray shows to the driver as "(raylet) ..."."""
+    """Writes to what is still the raylet's stderr, which Ray shows to the driver as "(raylet) ...".
+
+    Once a node and job, as long as the first worker that warned lives: it keeps a name of the kernel's, which needs
+    no disk, as that may be full.
+    """
+    mark = socket(AF_UNIX, SOCK_STREAM)
+    told = f"{sys.argv[0]} {os.getppid()} {os.environ.get('RAY_JOB_ID')}"
+    try:
+        mark.bind(f"\0barray-{crc32(os.fsencode(told)):08x}")
+    except OSError:
+        return
+    os.set_inheritable(mark.detach(), True)
     os.write(2, f"barray: {message}. Workers start Ray's own, slower way.\n".encode())
 
 
 def main(node: Node) -> NoReturn:
-    """`<stub> --prewarm SCRIPT ...` only starts the server that workers with this environment will want."""
+    """`<stub> --prewarm SCRIPT ...` only starts the server that workers with this environment will want; `--dismiss`
+    ends it.
+    """
     argv = sys.argv[1:]
-    prewarm = argv[:1] == ["--prewarm"]
+    order = argv[0] if argv and argv[0] in ORDERS else None
     done = False
     try:
-        if parsed := split_worker_command(argv[prewarm:]):
+        if parsed := split_worker_command(argv[1:] if order else argv):
             flags, command = parsed
-            if prewarm:
-                done = Forkserver(node, flags, command).connect() is not None
+            if order == PREWARM:
+                Forkserver(node, flags, command).connect()
+            elif order == DISMISS:
+                Forkserver(node, flags, command).dismiss()
             elif os.environ.get("RAY_RAYLET_PID") == str(os.getppid()):
                 done = Forkserver(node, flags, command).spawn(describe_us(command))
     except Exception as error:  # whatever it is, the real interpreter still starts the worker
-        warn(f"no forked worker: {error!r}")
-    if done or prewarm:
+        if not order:
+            warn(f"no forked worker: {error!r}")
+    if done or order:
         os._exit(0)  # skips the interpreter's clean-up
     os.execv(node.python, [node.python, *argv])  # noqa: S606 (no shell wanted)

@@ -8,6 +8,7 @@ the raylet, or when it has had nothing to do for long.
 import array
 import contextlib
 import gc
+import glob
 import importlib
 import json
 import os
@@ -36,6 +37,7 @@ PRELOAD_LIMIT_S = 20
 FAREWELL_S = 3.0
 # A job that ended leaves a server without workers; one nobody has asked yet waits for its first job.
 IDLE_S, UNUSED_S = 60.0, 900.0
+GLANCE_S = 2.0  # how often a server that waits looks whether it was dismissed
 
 
 @dataclass(frozen=True)
@@ -152,26 +154,33 @@ class Server:
 
     def serve(self) -> Request | None:
         """Returns the request in each forked child, and None at the end of service."""
+        busy_s = time.monotonic()
         while True:
-            patience_s = None if self.children else IDLE_S if self.was_used else UNUSED_S
-            ready = {descriptor for descriptor, _ in self.poll.poll(patience_s and patience_s * 1000)}
+            ready = {descriptor for descriptor, _ in self.poll.poll(None if self.children else GLANCE_S * 1000)}
             self.reap(ready)
             if RAYLET in ready:
-                self.remove_files(".sock", ".sock.lock")
+                self.remove_files()
                 self.farewell()
                 return None
             if LISTENER in ready and (request := self.answer()):
                 return request
-            if not ready:
+            if ready:
+                busy_s = time.monotonic()
+            elif not os.path.lexists(self.path):
+                with contextlib.suppress(OSError):
+                    os.unlink(f"{self.path}.lock")
+                return None
+            elif time.monotonic() - busy_s > (IDLE_S if self.was_used else UNUSED_S):
                 # Launchers that are in the queue by now get a reset, and start another server.
-                self.remove_files(".sock")
+                with contextlib.suppress(OSError):
+                    os.unlink(self.path)
                 return None
 
-    def remove_files(self, *suffixes: str) -> None:
-        """Removes what may be left in the private directory."""
-        for suffix in suffixes:
+    def remove_files(self) -> None:
+        """Removes this raylet's sockets and locks, those of servers that were killed or idle before its end too."""
+        for path in glob.glob(f"{glob.escape(os.path.dirname(self.path))}/{self.raylet_pid}-*.sock*"):
             with contextlib.suppress(OSError):
-                os.unlink(self.path.removesuffix(".sock") + suffix)
+                os.unlink(path)
 
     def reap(self, ready: set[int]) -> None:
         """Waits for the children whose pidfds are ready."""

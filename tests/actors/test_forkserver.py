@@ -188,6 +188,26 @@ def test_workers_killed_at_random_come_back(session: str) -> None:
     end(*actors)
 
 
+def test_restarts_in_a_row_leave_nothing_behind(session: str) -> None:
+    """Fifty; `bench.restarts` does two hundred."""
+    actor = Probe.options(max_restarts=-1, max_task_retries=-1).remote()
+    seen = pids([actor])
+    (server,) = forkservers(session)
+    raylet = psutil.Process(ray._private.worker._global_node.all_processes["raylet"][0].process.pid)
+    before = {process: process.num_fds() for process in (server, raylet)}
+    files = sorted(Path(session, "forkserver").iterdir())
+    for _ in range(50):
+        os.kill(seen[-1], signal.SIGKILL)
+        wait_until(lambda pid=seen[-1]: not psutil.pid_exists(pid))
+        seen += pids([actor])
+    assert len(set(seen)) == 51
+    assert forkservers(session) == [server]
+    assert not [child for child in server.children() if child.status() == psutil.STATUS_ZOMBIE]
+    wait_until(lambda: all(process.num_fds() <= count for process, count in before.items()))
+    assert sorted(Path(session, "forkserver").iterdir()) == files
+    end(actor)
+
+
 def test_a_server_killed_while_actors_start_costs_none_of_them(session: str) -> None:
     (before,) = forkservers(session)
     actors = [Probe.remote() for _ in range(40)]

@@ -4,10 +4,12 @@ import array
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +25,10 @@ from actors.forkserver import launcher, server
 
 SCRIPT = "/site/ray/_private/workers/default_worker.py"
 PLAIN = [SCRIPT, "--node-id=ab", "--temp-dir=/tmp/ray", "--session-name=s1", "--runtime-env-hash=0"]
+
+
+NOBODY = 65534
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
 
 
 def test_a_plain_worker_is_recognised_with_its_interpreter_flags() -> None:
@@ -145,9 +151,36 @@ def test_a_directory_others_can_enter_is_refused(tmp_path: Path) -> None:
         launcher.check_private(str(link))
 
 
+@as_root
+def test_a_directory_that_another_user_made_first_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    os.chown(tmp_path, NOBODY, NOBODY)
+    with pytest.raises(PermissionError, match="must be a directory of uid 0"):
+        forkserver._write_stub(tmp_path, ())
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_raylet_command_of_another_shape_is_refused() -> None:
     with pytest.raises(ValueError, match="not the one expected"):
         forkserver._with_launcher(["raylet", "--python_worker_command=/other/python x"], ())
+
+
+def test_what_a_killed_server_left_is_removed_by_the_next_ray_once_its_raylet_has_ended(tmp_path: Path) -> None:
+    raylet = subprocess.Popen(["sleep", "60"])
+    directory = tmp_path / "session_1/forkserver"
+    directory.mkdir(parents=True)
+    (tmp_path / "session_2").mkdir()
+    others = {directory / "python-0badcafe", directory / "launcher.pyc"}
+    left = {directory / f"{raylet.pid}-0badcafe.sock", directory / f"{raylet.pid}-0badcafe.sock.lock"}
+    for path in others | left:
+        path.touch()
+    command = ["raylet", f"--python_worker_command={sys.executable} x", f"--session_dir={tmp_path}/session_2"]
+    forkserver._with_launcher(command, ())
+    assert set(directory.iterdir()) == others | left
+    raylet.kill()
+    raylet.wait()
+    forkserver._with_launcher(command, ())
+    assert set(directory.iterdir()) == others
 
 
 # From here on the test plays the raylet: it starts the launcher, whose server forks this "default worker".
@@ -284,6 +317,7 @@ def test_a_worker_inherits_the_raylets_blocked_signals_and_memory_score(node: No
     )
 
 
+@pytest.mark.ray
 def test_siblings_draw_different_random_numbers(tmp_path: Path) -> None:
     node = Node(tmp_path, preload=("numpy", "numpy.random"))
     drawn = [node.run()[1] for _ in range(2)]
@@ -301,6 +335,7 @@ def test_preloaded_modules_that_fail_are_noted_and_survived(node: Node) -> None:
     assert all(text in log for text in ("no luck", "could not preload leaving", "No module named 'not_there'"))
 
 
+@pytest.mark.ray
 def test_a_process_with_threads_does_not_fork(node: Node) -> None:
     (node.root / "modules/threaded.py").write_text(
         "import threading, time\nthreading.Thread(target=time.sleep, args=(99,), daemon=True).start()"
@@ -315,6 +350,7 @@ def test_a_process_with_threads_does_not_fork(node: Node) -> None:
     assert "2 threads after importing threaded" in node.logs()
 
 
+@pytest.mark.ray
 def test_a_server_that_dies_while_it_imports_is_tried_twice_and_then_left_alone(node: Node) -> None:
     (node.root / "modules/deadly.py").write_text("import os\nos.abort()")
     node.preload = ("deadly",)
@@ -327,6 +363,53 @@ def test_a_server_that_dies_while_it_imports_is_tried_twice_and_then_left_alone(
     assert node.logs().count("\n") < 50
 
 
+@pytest.mark.ray
+def test_a_preloaded_module_that_hangs_costs_the_fork_and_no_worker(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impatient = tmp_path / "impatient"
+    shutil.copytree(forkserver._PACKAGE, impatient)
+    text = (impatient / "server.py").read_text()
+    assert "\nPRELOAD_LIMIT_S = 20\n" in text
+    (impatient / "server.py").write_text(text.replace("PRELOAD_LIMIT_S = 20", "PRELOAD_LIMIT_S = 1"))
+    monkeypatch.setattr(forkserver, "_PACKAGE", impatient)
+    (node.root / "modules/hanging.py").write_text("import time\ntime.sleep(99)")
+    node.preload = ("hanging",)
+    node.environment.pop("REPORT")
+    node.script.write_text("import os\nprint(os.getpid())\ninput()")
+    errors = node.root / "errors"
+    with errors.open("w") as stderr:
+        workers = [node.launch(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr) for _ in range(3)]
+        for worker in workers:
+            assert worker.stdout
+            assert int(worker.stdout.readline()) == worker.pid, "the real interpreter took over"
+        for worker in workers:
+            worker.communicate(b"\n")
+    assert errors.read_text().count("does not start") == 1
+    assert node.servers() == []
+
+
+@pytest.mark.ray
+def test_workers_that_start_rays_own_way_side_by_side_warn_once_a_job(node: Node) -> None:
+    """The directory is not private, as where it could not be made: there is no place for a marker, nor for a socket."""
+    node.command()
+    node.directory.chmod(0o755)
+    node.environment.pop("REPORT")
+    node.script.write_text("input()")
+    errors = node.root / "errors"
+    with errors.open("w") as stderr:
+        for job in ("01", "02"):
+            node.environment["RAY_JOB_ID"] = job
+            workers = [node.launch(stderr=stderr, stdin=subprocess.PIPE) for _ in range(4)]
+            for worker in workers:
+                wait_until(lambda pid=worker.pid: "-IS" not in psutil.Process(pid).cmdline())
+            for worker in workers:
+                worker.communicate(b"\n")
+                assert worker.returncode == 0
+    assert errors.read_text().count("Workers start Ray's own, slower way") == 2
+
+
+@pytest.mark.ray
 def test_workers_that_start_while_the_server_is_killed_all_start(node: Node) -> None:
     node.environment.pop("REPORT")
     marks = node.root / "marks"
@@ -362,6 +445,7 @@ def test_two_hundred_restarts_leave_nothing_behind(node: Node) -> None:
     assert sorted(path.suffix for path in node.directory.iterdir() if path.name[0].isdigit()) == [".lock", ".sock"]
 
 
+@pytest.mark.ray
 def test_a_worker_whose_launcher_is_gone_gives_up(node: Node) -> None:
     node.run()
     path = next(node.directory.glob("*.sock"))
@@ -376,6 +460,7 @@ def test_a_worker_whose_launcher_is_gone_gives_up(node: Node) -> None:
     assert not (node.root / "report.done").exists()
 
 
+@pytest.mark.ray
 def test_a_request_with_another_environment_is_declined(node: Node) -> None:
     node.run()
     request = launcher.encode_request(["x"], {b"A": b"B"}, b"/", 0, 0, [])
@@ -386,6 +471,7 @@ def test_a_request_with_another_environment_is_declined(node: Node) -> None:
     assert "environment differs" in node.logs()
 
 
+@pytest.mark.ray
 def test_a_child_that_cannot_become_the_worker_ends_and_the_server_stays(node: Node) -> None:
     node.run()
     (before,) = node.servers()
@@ -400,6 +486,7 @@ def test_a_child_that_cannot_become_the_worker_ends_and_the_server_stays(node: N
     assert node.servers() == [before]
 
 
+@pytest.mark.ray
 def test_noise_on_the_socket_does_not_harm_the_server(node: Node) -> None:
     node.run()
     path = str(next(node.directory.glob("*.sock")))
@@ -412,6 +499,51 @@ def test_noise_on_the_socket_does_not_harm_the_server(node: Node) -> None:
     assert node.servers() == [before]
 
 
+SEND_AS_NOBODY = f"""
+import os, socket, sys
+request = sys.stdin.buffer.read()
+os.setgroups([])
+os.setgid({NOBODY})
+os.setuid({NOBODY})
+with socket.socket(socket.AF_UNIX) as connection:
+    try:
+        connection.connect(sys.argv[1])
+        socket.send_fds(connection, [request], [0, 1, 2])
+        print(connection.recv(1))
+    except OSError as error:
+        print(type(error).__name__)
+"""
+
+
+@as_root
+@pytest.mark.ray
+def test_another_user_reaches_no_server_and_is_refused_where_a_directory_was_opened_by_mistake() -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # pytest's own is closed to others
+        Path(folder).chmod(0o755)
+        node = Node(Path(folder))
+        node.run()
+        path = next(node.directory.glob("*.sock"))
+        environment = {os.fsencode(name): os.fsencode(value) for name, value in node.environment.items()}
+        request = launcher.encode_request(node.command()[1:], environment, b"/", 0, 0, [])
+
+        def send() -> str:
+            command = [sys.executable, "-c", SEND_AS_NOBODY, str(path)]
+            return subprocess.run(command, input=request, capture_output=True, check=True).stdout.decode().strip()
+
+        assert send() == "PermissionError"
+        node.directory.chmod(0o755)
+        path.chmod(0o777)
+        assert send() in ("b''", "ConnectionResetError", "BrokenPipeError")
+        assert "a request of another user" in node.logs()
+        node.directory.chmod(0o700)
+        (before,) = node.servers()
+        assert not before.children()
+        node.run()
+        assert node.servers() == [before]
+        before.kill()
+        before.wait(10)
+
+
 @pytest.mark.ray
 def test_different_environments_get_servers_of_their_own_up_to_a_limit(node: Node) -> None:
     for number in range(launcher.MAX_SERVERS + 1):
@@ -420,6 +552,21 @@ def test_different_environments_get_servers_of_their_own_up_to_a_limit(node: Nod
         report, _ = node.report()
         assert report["environ"]["VARIANT"] == str(number)
     assert len(node.servers()) == launcher.MAX_SERVERS
+
+
+def test_a_server_that_is_dismissed_ends_after_its_workers(node: Node) -> None:
+    worker = node.launch("--worker-preload-modules=x")  # sleeps
+    node.report()
+    (before,) = node.servers()
+    assert (
+        subprocess.run([node.stub, "--dismiss", *node.command()[1:]], env=node.environment, check=False).returncode == 0
+    )
+    assert list(node.directory.glob("*.sock")) == []
+    (sleeper,) = before.children()
+    sleeper.kill()
+    wait_until(lambda: not node.servers())
+    assert [path.name for path in node.directory.iterdir() if path.name[0].isdigit()] == []
+    worker.wait()
 
 
 def test_where_the_directory_is_full_workers_start_as_usual(node: Node) -> None:
@@ -444,6 +591,7 @@ def test_the_server_ends_with_its_raylet_and_takes_stray_workers_with_it(node: N
     raylet = subprocess.Popen([sys.executable, "-c", code, *command], env=node.environment, stdin=subprocess.PIPE)
     _, unique = node.report()
     worker, forkserver_process = psutil.Process(unique["pid"]), psutil.Process(unique["ppid"])
+    (node.directory / f"{raylet.pid}-0badcafe.sock.lock").touch()  # of a server that was idle, or killed, before
     raylet.kill()
     raylet.communicate()
     _, alive = psutil.wait_procs([worker, forkserver_process], timeout=10)

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.sessions import family, wait_until, without_agents
+from tests.sessions import family, symbol_processes, wait_until, without_agents
 
 pytestmark = pytest.mark.ray
 BARRAY = [sys.executable, "-c", "from barray.cli import main; main()"]
@@ -78,8 +78,8 @@ def slow_session(universe: Path, tmp_path: Path) -> Iterator[subprocess.Popen[st
 _started: list[subprocess.Popen[str]] = []
 
 
-def start(path: Path) -> subprocess.Popen[str]:
-    command = [*BARRAY, "run", str(path)]
+def start(path: Path, *options: str) -> subprocess.Popen[str]:
+    command = [*BARRAY, "run", str(path), *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     _started.append(process)
     return process
@@ -159,6 +159,15 @@ def test_a_killed_driver_takes_everything_with_it(universe: Path, tmp_path: Path
     os.kill(process.pid, signal.SIGKILL)
     process.wait(10)
     wait_until(lambda: not without_agents(children))
+
+
+def test_what_ray_prints_meanwhile_does_not_get_into_the_json(universe: Path, tmp_path: Path) -> None:
+    process = start(write_config(tmp_path, universe, pause_s=0.01), "--json")
+    wait_for_phase(process, "running")
+    symbol_processes(process.pid)[0].kill()
+    printed, said = process.communicate(timeout=60)
+    assert "A worker died or was killed" in said, "Ray had nothing to print: nothing was tested"
+    assert list(json.loads(printed)) == ["sessions"]
 
 
 def test_attaching_where_nothing_runs_says_so() -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import copy
 import json
 import re
 from collections import defaultdict
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 
 from barray.validate_dump import Violation, count_violations, validate_session_dump
 from tests.barray.dump_builder import Built, build, laid_out, tree_of
+from tests.examples import at_most
 
 HALF_DAY = date(2024, 7, 3)
 Edit = Callable[[dict[str, Any]], None]
@@ -24,6 +24,11 @@ Edit = Callable[[dict[str, Any]], None]
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return tree_of(build().write(tmp_path_factory.mktemp("dump") / "session.json"))
+
+
+def copied(tree: dict[str, Any]) -> dict[str, Any]:
+    copy: dict[str, Any] = orjson.loads(orjson.dumps(tree))  # twenty times as fast as copy.deepcopy
+    return copy
 
 
 def check(tree: dict[str, Any], path: Path) -> list[Violation]:
@@ -230,7 +235,7 @@ EDITS: dict[str, tuple[Edit, str, str]] = {
 def test_an_edited_dump_is_rejected_with_the_place(
     pristine: dict[str, Any], tmp_path: Path, edit: Edit, place: str, code: str
 ) -> None:
-    tree = copy.deepcopy(pristine)
+    tree = copied(pristine)
     edit(tree)
     found = places(check(tree, tmp_path / "session.json"))
     assert place in found, found
@@ -238,7 +243,7 @@ def test_an_edited_dump_is_rejected_with_the_place(
 
 
 def test_found_and_expected_are_told(pristine: dict[str, Any], tmp_path: Path) -> None:
-    tree = copy.deepcopy(pristine)
+    tree = copied(pristine)
     right = tree["symbols"]["ALL"]["bars"]["5m"]["high"][17]
     tree["symbols"]["ALL"]["bars"]["5m"]["high"][17] = 999.5
     (violation,) = check(tree, tmp_path / "session.json")
@@ -247,7 +252,7 @@ def test_found_and_expected_are_told(pristine: dict[str, Any], tmp_path: Path) -
 
 
 def test_a_removed_base_bar_shows_in_all_that_hangs_on_it(pristine: dict[str, Any], tmp_path: Path) -> None:
-    tree = copy.deepcopy(pristine)
+    tree = copied(pristine)
     remove_row("ALL", "1m", 1300)(tree)  # 15:40, in the bar of 15:40 to 15:45
     found = places(check(tree, tmp_path / "session.json"))
     assert {
@@ -266,7 +271,7 @@ def test_a_removed_base_bar_shows_in_all_that_hangs_on_it(pristine: dict[str, An
 def test_of_many_in_one_array_the_first_few_are_listed_and_all_are_counted(
     pristine: dict[str, Any], tmp_path: Path
 ) -> None:
-    tree = copy.deepcopy(pristine)
+    tree = copied(pristine)
     values = tree["symbols"]["ALL"]["indicators"]["RSI(14)@5m"]["values"]["real"]
     values[:] = [1.0] * len(values)
     violations = check(tree, tmp_path / "session.json")
@@ -296,7 +301,7 @@ def test_a_bar_beyond_now_is_rejected(tmp_path: Path) -> None:
 
 
 def test_now_set_back_makes_later_bars_look_ahead(pristine: dict[str, Any], tmp_path: Path) -> None:
-    tree = copy.deepcopy(pristine)
+    tree = copied(pristine)
     tree["session"]["now"] = "2024-06-05T19:59:00Z"
     assert places(check(tree, tmp_path / "session.json"))["symbols.ALL.bars.1m[1559].timestamp"] == "after_now"
 
@@ -400,7 +405,10 @@ def dump(tmp_path_factory: pytest.TempPathFactory) -> _Dump:
 
 
 RELAXED = settings(
-    max_examples=80, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=at_most(80),
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 

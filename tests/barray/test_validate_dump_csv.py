@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from barray.export_csv import write_csv
 from barray.validate_dump import Violation, validate_session_dump
 from tests.barray.dump_builder import build
+from tests.examples import at_most
 
 Rows = list[list[str]]
 
@@ -149,7 +150,12 @@ def test_a_broken_file_is_a_violation_and_never_a_traceback(tmp_path: Path, cont
     assert violations[0].place == place
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=at_most(60),
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(st.integers(0, 200_000), st.binary(min_size=0, max_size=3), st.integers(0, 40))
 def test_no_damage_to_the_bytes_is_a_traceback(text: str, tmp_path: Path, at: int, inserted: bytes, cut: int) -> None:
     data = text.encode()

@@ -122,3 +122,31 @@ def test_a_symbol_that_crashes_its_process_fails_alone(universe: Path) -> None:
         assert {symbol: reasons[0].code for symbol, reasons in summary.dropped.items()} == {"MSFT": "actor_failed"}
         session.advance_to()
         assert session.symbols() == ["AAPL", "AMZN", "NVDA", "SPY"]
+
+
+def test_a_packed_process_that_may_not_be_restarted_costs_all_its_symbols(universe: Path) -> None:
+    settings = config(universe, *SYMBOLS[:4], session=ONE_DAY, actors={"symbols_per_actor": 2, "max_restarts": 0})
+    with barray.Session(settings) as session:
+        session.begin()
+        (victim, other) = symbol_processes()
+        victim.kill()
+        session.advance_to()
+        assert symbol_processes() == [other]
+        dropped = session.summary().dropped
+        assert {str(reason[0].code) for reason in dropped.values()} == {"actor_failed"}
+        assert sorted([*dropped, *session.symbols()]) == sorted(SYMBOLS[:4])
+        assert len(dropped) == 2
+
+
+def test_a_neighbour_lost_with_its_process_is_dropped_at_once_though_it_was_told_nothing(universe: Path) -> None:
+    settings = config(universe, *SYMBOLS[:4], session=ONE_DAY, actors={"symbols_per_actor": 2, "max_restarts": 0})
+    with barray.Session(settings) as session:
+        session.begin()
+        for process in symbol_processes():
+            process.kill()
+        refused = session.add_adhoc_indicator_detailed(SYMBOLS[0], "SMA(2)@1m")
+        assert not refused.accepted
+        assert "process was lost" in refused.reason
+        assert list(session.summary().dropped) == list(SYMBOLS[:2])
+        assert session.symbols() == list(SYMBOLS[2:4])
+        assert session.status()["full"] == list(SYMBOLS[2:4])

@@ -103,6 +103,25 @@ def test_a_process_lost_too_often_costs_its_symbol_and_no_other(universe: Path) 
         assert [event.action for event in session.summary().events] == ["drop"]
 
 
+def test_an_adhoc_symbol_whose_process_is_lost_on_its_upgrade_is_dropped_at_once(universe: Path) -> None:
+    settings = config(universe, "AAPL", session={"start": str(DAY)}, actors={"max_restarts": 0})
+    with barray.Session(settings) as session:
+        session.begin()
+        (other,) = symbol_processes()
+        session.advance_to("10:00")
+        assert session.add_adhoc_bar("TSLA", "1m", bar("2024-07-02T13:59:00Z"))
+        next(process for process in symbol_processes() if process != other).kill()
+        refused = session.add_symbol_detailed("TSLA")
+        assert not refused.accepted
+        assert "process was lost" in refused.reason
+        assert session.status()["adhoc"] == []
+        assert session.symbols() == ["AAPL"]
+        assert [reason.code for reason in session.summary().dropped["TSLA"]] == ["actor_failed"]
+        assert [event.action for event in session.summary().events] == ["add_bar", "drop", "add_symbol"]
+        assert session.add_symbol("TSLA")  # a new process: what was lost before does not count against it
+        assert session.symbols() == ["AAPL", "TSLA"]
+
+
 def test_a_hung_process_is_killed_and_brought_back(universe: Path) -> None:
     settings = config(universe, "AAPL", session={"start": str(DAY)}, actors={"call_timeout_s": 3})
     with barray.Session(settings) as session:
@@ -278,4 +297,23 @@ def test_an_exception_in_any_phase_leaves_no_process_behind(universe: Path, phas
 
     with pytest.raises(Exception, match=f"planted in {phase}"):
         run()
+    wait_until(lambda: not actor_processes())
+
+
+class StuckCoordinator(SessionCoordinator):
+    """Fails to tear down."""
+
+    async def teardown(self, *, final: bool = False) -> date | None:
+        raise RuntimeError("planted in teardown")
+
+
+def test_a_teardown_that_fails_is_logged_and_every_process_ended_nevertheless(
+    universe: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with barray.Session(config(universe, "AAPL", name="stuck"), coordinator=StuckCoordinator) as session:
+        session.begin()
+        assert actor_processes()
+    (said,) = [record.getMessage() for record in caplog.records if record.name == "barray"]
+    assert said.startswith("could not tear down: ")
+    assert said.endswith("RuntimeError: planted in teardown")
     wait_until(lambda: not actor_processes())

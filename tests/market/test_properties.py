@@ -17,6 +17,7 @@ from market.interval import Interval
 from market.series import derive
 from market.symbol_data import SymbolSessionData
 from market.symbol_session import SymbolSession
+from tests.examples import at_most
 from tests.market.builders import (
     HALF_DAY,
     MINUTE_NS,
@@ -36,8 +37,8 @@ from tests.market.builders import (
     walk,
 )
 
-quick = settings(deadline=None, max_examples=40)
-few = settings(deadline=None, max_examples=25)
+quick = settings(deadline=None, max_examples=at_most(40))
+few = settings(deadline=None, max_examples=at_most(25))
 
 WANTED = require(
     "1m", "5m", "7m", "1h", "1d", "1w",

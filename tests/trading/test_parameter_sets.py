@@ -89,7 +89,7 @@ def test_a_condition_is_arithmetic_and_comparisons_only(where: str) -> None:
         ({}, "no parameters to vary"),
         ({"fast": []}, "parameter fast has no values"),
         ({"fast": [1]}, "parameter fast is 1; give at least 2"),
-        ({"fast": ["x"]}, "parameter fast is 'x'; give a int"),
+        ({"fast": ["x"]}, "parameter fast is 'x'; give a value of type int"),
         ({"kind": ["XMA"]}, "parameter kind is 'XMA'; choose from"),
         ({"kind": {"low": 1, "high": 2}}, "parameter kind is a str and has no range"),
         ({"fast": {"low": 5}}, "without high"),

@@ -1,0 +1,103 @@
+"""The process that holds the bars of one symbol, or of a few, for a backtest, and runs strategies beside them."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+from market.bars import Bars
+from market.commands import Failed
+from market.errors import ActorFailed, BarrayError, DataError, NoDataError
+from market.series import lay_on_sessions
+from trading.commands import EvaluateSets, LoadStretch, RunStretch, SetsEvaluated, StretchRun
+from trading.computed import Computed
+from trading.evaluate import SetTable, evaluate_sets
+from trading.symbol_run import LoadedStretch, lay_stretch, run_stretch
+
+
+class BacktestActor:
+    """Runs strategies over stretches of bars. A plain class; `actors.options` makes a Ray actor of it."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, tuple[LoadedStretch, Computed]] = {}
+
+    def execute(self, batch: Sequence[tuple[str, Any]]) -> tuple[Any, ...]:
+        """Carry out commands in order, one report each. A symbol that fails, fails alone: its report is `Failed`."""
+        return tuple(self._execute(symbol, command) for symbol, command in batch)
+
+    def forget(self, symbols: Sequence[str]) -> None:
+        """Drop these symbols with all that is held of them."""
+        for symbol in symbols:
+            self._held.pop(symbol, None)
+
+    def _execute(self, symbol: str, command: Any) -> Any:
+        try:
+            match command:
+                case RunStretch():
+                    return StretchRun(run_stretch(load_stretch(command.load), command.plan, command.grid_ns))
+                case EvaluateSets():
+                    return SetsEvaluated(self._evaluate(symbol, command))
+            raise TypeError(f"{type(command).__name__} is no command of a backtest")
+        except BarrayError as error:
+            return Failed(error)
+        except Exception:  # a symbol's bug must not cost the other symbols of this process
+            return Failed(ActorFailed(traceback.format_exc(limit=-3), symbol=symbol, code="bug"))
+
+    def _evaluate(self, symbol: str, command: EvaluateSets) -> SetTable:
+        if symbol not in self._held:
+            self._held[symbol] = load_stretch(command.load), Computed()
+        loaded, computed = self._held[symbol]
+        plan, stretch = command.plan, loaded.stretch
+        return evaluate_sets(
+            plan.source.load(),
+            command.sets,
+            loaded.base,
+            stretch.sessions,
+            loaded.traded,
+            stretch.history,
+            plan.market,
+            plan.account,
+            form=plan.form,
+            symbol=loaded.symbol,
+            timezone=stretch.timezone,
+            fixed=plan.parameters,
+            columns=stretch.rows,
+            computed=computed,
+        )
+
+
+def load_stretch(command: LoadStretch) -> LoadedStretch:
+    try:
+        return _read(command)
+    except DataError:
+        return _read_by_session(command)
+
+
+def _read(command: LoadStretch) -> LoadedStretch:
+    interval, reader = command.base_interval, command.reader
+    bars = reader.read_bars(command.symbol, interval, command.stretch.loaded)
+    return lay_stretch(command.symbol, bars, interval, command.stretch, reader.name, command.skipped)
+
+
+def _read_by_session(command: LoadStretch) -> LoadedStretch:
+    """Where the whole can't be read, session by session: those at fault are left out, and those that need them."""
+    symbol, stretch, interval = command.symbol, command.stretch, command.base_interval
+    bad: dict[int, str] = {}
+    parts: list[Bars] = []
+    for row in range(stretch.first_row, int(stretch.rows[-1]) + 1):
+        session = stretch.sessions.take(slice(row, row + 1))
+        try:
+            bars = command.reader.read_bars(symbol, interval, session)
+            parts.append(lay_on_sessions(bars, interval, session, 0, symbol=symbol, source=command.reader.name).bars)
+        except NoDataError:
+            continue
+        except DataError as error:
+            bad[row] = str(error)
+    skipped = dict(command.skipped)
+    for day, row in zip(stretch.dates, stretch.rows.tolist(), strict=True):
+        wrong = [bad[past] for past in range(stretch.history[row], row + 1) if past in bad]
+        if wrong:
+            skipped.setdefault(day, wrong[-1])
+    bars = Bars.concat(parts)
+    return lay_stretch(symbol, bars, interval, stretch, command.reader.name, skipped)

@@ -1,0 +1,147 @@
+"""A backtest from Python: one call, from a configuration to its result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from time import perf_counter
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from barray.connection import connect, load_calendar
+from coordinator import runtime
+from coordinator.config import SessionConfig
+from coordinator.config_file import as_config
+from coordinator.strategies import plan_of, requirements_with
+from market.bars import FloatArray
+from market.interval import Interval
+from market.stretch import Stretch, stretch_of
+from trading.commands import Plan
+from trading.results import BacktestResult, SymbolResult
+
+Progress = Callable[[Mapping[str, Any]], None]
+_POLL_S = 0.1
+_TEARDOWN_S = 30.0
+
+
+def backtest(
+    config: str | Path | Mapping[str, Any] | SessionConfig, *, progress: Progress | None = None
+) -> BacktestResult:
+    """Run a config's strategy over all its symbols and sessions; see examples/sma_cross.yaml.
+
+    Ray is joined or started as `Session` does it, and everything of it ends with the call, also after an error.
+    ConfigError where the config or the strategy can't be meant, ValidationFailed where no symbol can run.
+    """
+    began = perf_counter()
+    settings = as_config(config)
+    plan = plan_of(settings)
+    requirements = requirements_with(settings, [plan.strategy()])
+    calendar = load_calendar(settings, requirements)
+    days = calendar.between(settings.session.start, settings.session.end)
+    stretch = stretch_of(requirements, calendar, days)
+    timings = {"plan_s": perf_counter() - began}
+    from coordinator.backtest import BacktestCoordinator
+
+    with RemoteRun(settings, BacktestCoordinator, stretch, requirements, plan, progress=progress) as run:
+        timings["connect_s"] = perf_counter() - began - timings["plan_s"]
+        prepared = run.call("begin")
+        timings["provision_s"] = perf_counter() - began - sum(timings.values())
+        run.call("start", prepared.grid_interval)
+        results: dict[str, SymbolResult] = {}
+        while (taken := run.call("take")) is not None:
+            results.update({result.symbol: result for result in taken})
+        dropped = run.call("dropped")
+        timings["run_s"] = perf_counter() - began - sum(timings.values())
+    return _assemble(settings, plan, stretch, prepared.grid_interval, results, dropped, timings)
+
+
+class RemoteRun:
+    """A coordinator of a given kind, from its start to everything's end. `progress` hears its status while it works."""
+
+    def __init__(self, config: SessionConfig, kind: type, *arguments: Any, progress: Progress | None = None) -> None:
+        self._config = config
+        self._kind = kind
+        self._arguments = arguments
+        self._progress = progress
+        self._connected = False
+        self._remote: runtime.Remote | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            if not runtime.is_connected():
+                self._connected = True
+                connect(self._config)
+            self._remote = runtime.new_coordinator(self._config.name, self._kind, self._config, *self._arguments)
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        """Call the coordinator and wait."""
+        if self._remote is None:
+            raise RuntimeError("not entered")
+        if self._progress is None:
+            return self._remote.call(method, *arguments)
+        reference = self._remote.submit(method, *arguments)
+        while True:
+            with suppress(TimeoutError):
+                return self._remote.wait(reference, _POLL_S)
+            self._progress(self._remote.call("status"))
+
+    def _close(self) -> None:
+        if self._remote is not None:
+            with suppress(Exception):  # it may be gone or hang; killing it ends its processes too
+                self._remote.call("teardown", timeout_s=_TEARDOWN_S)
+            with suppress(Exception):
+                self._remote.kill()
+            self._remote = None
+        if self._connected:
+            self._connected = False
+            runtime.leave_ray()
+
+
+def _assemble(
+    config: SessionConfig,
+    plan: Plan,
+    stretch: Stretch,
+    interval: Interval,
+    results: Mapping[str, SymbolResult],
+    dropped: Mapping[str, tuple[str, ...]],
+    timings: Mapping[str, float],
+) -> BacktestResult:
+    grid_ns, grid_session = stretch.grid(interval)
+    ordered = {symbol: results[symbol] for symbol in sorted(results)}
+    total: FloatArray = np.zeros(len(grid_ns))
+    for result in ordered.values():
+        total += result.equity
+    settings = config.model_dump(
+        mode="json", by_alias=True, include={"account", "costs", "session", "history", "sources"}
+    )
+    return BacktestResult(
+        name=config.name,
+        strategy=plan.source.load().__name__,
+        source=plan.source.where,
+        form=plan.form,
+        parameters=plan.parameters,
+        settings=settings,
+        calendar=stretch.calendar,
+        timezone=stretch.timezone,
+        base_interval=str(interval),
+        dates=tuple(day.isoformat() for day in stretch.dates),
+        grid_ns=grid_ns,
+        grid_session=grid_session.astype(np.int32),
+        symbols=ordered,
+        dropped=dict(dropped),
+        capital=config.account.capital * len(ordered),
+        equity=total,
+        timings_s=dict(timings),
+    )

@@ -1,0 +1,36 @@
+"""What every run needs before it begins: the exchange calendar, and a Ray to run on."""
+
+from __future__ import annotations
+
+from barray import local_ray
+from barray.calendar_cache import cached_sessions
+from coordinator import runtime
+from coordinator.config import SessionConfig
+from market.calendar import TradingCalendar
+from market.requirements import SymbolRequirements, calendar_for
+
+
+def load_calendar(config: SessionConfig, requirements: SymbolRequirements) -> TradingCalendar:
+    """The config's calendar, from far enough back for `requirements`; ConfigError where it has no such sessions."""
+    section = config.session
+    return calendar_for(
+        requirements,
+        section.calendar,
+        section.start,
+        section.end,
+        hours=section.hours,
+        extended=section.extended,
+        source=cached_sessions,
+    )
+
+
+def connect(config: SessionConfig) -> None:
+    """Join the Ray that the config names or `barray up` keeps, or start one here on loopback."""
+    warm = local_ray.find()
+    address = config.ray.address or (warm.address if warm else None)
+    if address is None:
+        actors = config.actors
+        runtime.start_ray(config.ray.num_cpus, fork=actors.spawn == "fork", preload=actors.preload)
+    else:
+        runtime.join_ray(address)
+    runtime.prewarm()

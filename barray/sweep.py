@@ -1,0 +1,167 @@
+"""A sweep from Python: many parameter sets of one strategy, the best of them, and how choosing would have fared."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from barray.backtest import RemoteRun
+from barray.connection import load_calendar
+from barray.sweep_journal import Journal
+from coordinator.config import SessionConfig, SweepSection
+from coordinator.config_file import as_config
+from coordinator.strategies import plan_of, requirements_of
+from market.errors import ConfigError
+from market.stretch import stretch_of
+from trading.commands import Plan
+from trading.evaluate import needs_of_all
+from trading.parameter_sets import Listed, ParameterSet, Sampler, Space, grid, parse_space, random_sets, set_key
+from trading.strategy import Strategy
+from trading.sweep_table import SetRow, WalkForwardStep, rows_of, score, walk
+from trading.walk_forward import walk_forward
+
+Progress = Callable[[Mapping[str, Any]], None]
+_ROUND, _OPTUNA_ROUND = 128, 16
+"""Sets evaluated before what came of them is written down; optuna learns from it that often."""
+
+
+@dataclass(frozen=True, eq=False)
+class SweepResult:
+    """All sets tried, in the order they were asked for. `capital`: of all symbols together. `metric`: what was sought.
+
+    `walked`: one step a walk-forward window, if the config asks for it. `resumed`: how many sets an earlier, stopped
+    run of the same sweep had done. `journal`: the file that lets this one be resumed.
+    """
+
+    name: str
+    strategy: str
+    metric: str
+    capital: float
+    dates: tuple[str, ...]
+    rows: tuple[SetRow, ...]
+    dropped: Mapping[str, tuple[str, ...]]
+    journal: Path
+    walked: tuple[WalkForwardStep, ...] = ()
+    resumed: int = 0
+    timings_s: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def ranked(self) -> list[SetRow]:
+        """Rows without errors, best first; ties in the order they were tried."""
+        good = [row for row in self.rows if row.error is None]
+        return sorted(good, key=lambda row: -score(row.figures(self.capital), self.metric))
+
+    @property
+    def best(self) -> SetRow | None:
+        """The best set; None where all are in error."""
+        return next(iter(self.ranked), None)
+
+
+def sweep(
+    config: str | Path | Mapping[str, Any] | SessionConfig, *, progress: Progress | None = None, fresh: bool = False
+) -> SweepResult:
+    """Evaluate a config's parameter sets on all its symbols and sessions; see examples/sweep.yaml.
+
+    What is done is kept in a journal below `report.directory`: the same sweep, stopped and started again, goes on where
+    it was. `fresh` begins anew. Symbols trade with their own capital each.
+    """
+    began = perf_counter()
+    settings = as_config(config)
+    section = settings.sweep
+    if section is None:
+        raise ConfigError("the config has no sweep", mend="add sweep: {parameters: {…}}; see examples/sweep.yaml")
+    if settings.account.shared:
+        raise ConfigError("a sweep has no shared account", mend="leave account.shared out")
+    plan = plan_of(settings)
+    kind = plan.source.load()
+    given = settings.strategy.parameters if settings.strategy else {}
+    fixed = {name: value for name, value in given.items() if name not in section.parameters}
+    plan = Plan(plan.source, fixed, plan.form, plan.market, plan.account)
+    if plan.form == "on_window":
+        raise ConfigError("a sweep runs on_bar or signals", mend="set strategy.form")
+    space = parse_space(kind, section.parameters, section.where)
+    intervals, indicators = needs_of_all(kind, _listed(kind, section, space), fixed)
+    requirements = requirements_of(settings, intervals, indicators)
+    calendar = load_calendar(settings, requirements)
+    days = calendar.between(settings.session.start, settings.session.end)
+    stretch = stretch_of(requirements, calendar, days)
+    walking = section.walk_forward
+    windows = walk_forward(days, walking.in_sample, walking.out_of_sample, anchored=walking.anchored) if walking else []
+    journal = Journal(Path(settings.report.directory), settings.name, _fingerprint(settings, plan), fresh=fresh)
+    done = {row.key: row for row in journal.rows}
+    sampler, wanted = _sampler(kind, section, space)
+    rows: list[SetRow] = []
+    timings = {"plan_s": perf_counter() - began}
+    from coordinator.sweep import SweepCoordinator
+
+    dropped: dict[str, tuple[str, ...]] = {}
+    symbols = 0
+    with RemoteRun(settings, SweepCoordinator, stretch, requirements, plan, progress=progress) as run:
+        prepared = run.call("begin")
+        timings["provision_s"] = perf_counter() - began - timings["plan_s"]
+        symbols = len(prepared.symbols)
+        size = _OPTUNA_ROUND if section.method == "optuna" else _ROUND
+        while len(rows) < wanted and (asked := sampler.ask(min(size, wanted - len(rows)))):
+            new = [one for one in asked if set_key(one) not in done]
+            if new:
+                found = rows_of(run.call("evaluate", new), len(days))
+                journal.add(found)
+                done.update({row.key: row for row in found})
+            for one in asked:
+                row = done[set_key(one)]
+                rows.append(row)
+                sampler.tell(one, score(row.figures(settings.account.capital * symbols), section.metric))
+        dropped = run.call("dropped")
+    capital = settings.account.capital * (symbols - len([s for s in prepared.symbols if s in dropped]))
+    timings["run_s"] = perf_counter() - began - sum(timings.values())
+    return SweepResult(
+        name=settings.name,
+        strategy=kind.__name__,
+        metric=section.metric,
+        capital=capital,
+        dates=tuple(day.isoformat() for day in days),
+        rows=tuple(rows),
+        dropped=dropped,
+        journal=journal.path,
+        walked=tuple(walk(rows, windows, days, capital, section.metric)),
+        resumed=sum(1 for row in rows if row.key in journal.resumed),
+        timings_s=timings,
+    )
+
+
+def _listed(kind: type[Strategy], section: SweepSection, space: Space) -> Sequence[ParameterSet]:
+    """Sets whose needs cover what the sweep may ask for: all, or where they are endless, the corners."""
+    if section.method == "random":
+        return random_sets(kind, section.parameters, section.sets, section.seed, section.where)
+    if space.size <= 10_000:
+        return space.all()
+    ends = [[a.low, a.high] if a.values is None else [a.values[0], a.values[-1]] for a in space.axes]
+    low = {axis.parameter.name: end[0] for axis, end in zip(space.axes, ends, strict=True)}
+    high = {axis.parameter.name: end[1] for axis, end in zip(space.axes, ends, strict=True)}
+    return [low, high, *({**low, name: high[name]} for name in high), *({**high, name: low[name]} for name in low)]
+
+
+def _sampler(kind: type[Strategy], section: SweepSection, space: Space) -> tuple[Sampler, int]:
+    """Who says which sets to try, and how many at most."""
+    if section.method == "optuna":
+        from trading.optuna_sampler import OptunaSampler
+
+        return OptunaSampler(space, section.seed), section.sets
+    if section.method == "random":
+        sets = random_sets(kind, section.parameters, section.sets, section.seed, section.where)
+    else:
+        sets = grid(kind, section.parameters, section.where)
+    return Listed(sets), len(sets)
+
+
+def _fingerprint(config: SessionConfig, plan: Plan) -> str:
+    """What two runs must share for one to go on where the other stopped: everything but where and how wide they run."""
+    chosen = config.model_dump_json(
+        include={"session", "symbols", "history", "sources", "account", "costs", "strategy", "intervals", "indicators"}
+    )
+    text = "\n".join((chosen, plan.source.text or plan.source.where, plan.form))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,55 @@
+"""What a sweep has done so far, in a file that survives it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import orjson
+
+from market.errors import ConfigError
+from trading.sweep_table import SetRow
+
+
+class Journal:
+    """A JSON line for every set done. Lines are whole or the last one is ignored; nothing is ever rewritten."""
+
+    def __init__(self, directory: Path, name: str, fingerprint: str, *, fresh: bool = False) -> None:
+        self.path = directory / f"{name}-{fingerprint}.sweep.jsonl"
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            if fresh:
+                self.path.unlink(missing_ok=True)
+            self.rows = _read(self.path)
+        except OSError as error:
+            raise ConfigError(f"{self.path}: {error.strerror}", mend="choose another report.directory") from error
+        self.resumed = frozenset(row.key for row in self.rows)
+
+    def add(self, rows: Sequence[SetRow]) -> None:
+        """Write sets down, on disk before this returns."""
+        lines = b"".join(orjson.dumps(row.as_json(), option=orjson.OPT_SERIALIZE_NUMPY) + b"\n" for row in rows)
+        with self.path.open("ab") as file:
+            if file.tell() and not _ends_whole(self.path):
+                file.write(b"\n")
+            file.write(lines)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _read(path: Path) -> list[SetRow]:
+    if not path.exists():
+        return []
+    rows = []
+    for line in path.read_bytes().splitlines():
+        try:
+            rows.append(SetRow.from_json(orjson.loads(line)))
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            continue  # the line that a crash cut short: its sets are evaluated again
+    return rows
+
+
+def _ends_whole(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"

@@ -1,0 +1,213 @@
+"""The coordinator of a backtest: an actor that validates, spawns, and lets strategies run where the bars are."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from actors.options import cluster_cpus, new_backtest_actor
+from coordinator.config import SessionConfig
+from coordinator.fleet import Fleet
+from coordinator.step0 import all_failed, require_enough, validate_stretch
+from data_sources.data_manager import DataManager
+from market.bars import IntArray
+from market.commands import Failed
+from market.errors import BarrayError, NoDataError, shorten
+from market.interval import Interval
+from market.requirements import SymbolRequirements
+from market.stretch import Stretch, StretchValidation
+from market.validation import Reason
+from trading.commands import LoadStretch, Plan, RunStretch, StretchRun
+from trading.results import SymbolResult
+from trading.symbol_run import join_results
+
+logger = logging.getLogger(__name__)
+_PER_CALL = 4
+"""Symbols that one call runs: often enough to see progress, seldom enough to cost nothing."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What Step 0 left to run. `grid_interval`: the finest base interval of any symbol."""
+
+    symbols: tuple[str, ...]
+    dropped: dict[str, tuple[Reason, ...]]
+    grid_interval: Interval
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one process does in one go: a symbol over some sessions."""
+
+    symbol: str
+    stretch: Stretch
+
+
+class BacktestCoordinator:
+    """Runs one strategy over a stretch of sessions, every symbol by itself. begin → take … until None → teardown."""
+
+    def __init__(
+        self, config: SessionConfig, stretch: Stretch, requirements: SymbolRequirements, plan: Plan | None = None
+    ) -> None:
+        self._config = config
+        self._stretch = stretch
+        self._requirements = requirements
+        self._plan = plan
+        sessions = len(stretch.rows)
+        patient = config.actors.model_copy(update={"call_timeout_s": config.actors.call_timeout_s * max(sessions, 1)})
+        self._fleet = Fleet(patient, new_backtest_actor)
+        self._manager = DataManager(config.data_sources)
+        self._dropped: dict[str, tuple[Reason, ...]] = {}
+        self._validated: dict[str, StretchValidation] = {}
+        self._jobs: dict[str, Job] = {}
+        self._reports: dict[str, dict[str, Any]] = {}
+        self._done: asyncio.Queue[SymbolResult | None] = asyncio.Queue()
+        self._running: asyncio.Task[None] | None = None
+        self._phase = "clean"
+        self._progress = (0, 0)
+
+    async def begin(self) -> Prepared:
+        """Step 0 over all sessions, and a process for every symbol that passed; ValidationFailed where none did."""
+        self._phase = "validating"
+        symbols = list(dict.fromkeys(self._config.symbols))
+        self._progress = (0, len(symbols))
+        validated = await validate_stretch(
+            symbols,
+            self._manager,
+            self._requirements,
+            self._stretch,
+            self._config.validation.deadline_s,
+            in_flight=2 * cluster_cpus(),
+        )
+        results = {symbol: found.result for symbol, found in validated.items()}
+        for symbol, result in results.items():
+            if not result.can_proceed:
+                self._drop(symbol, result.reasons)
+        passed = require_enough(results, per_symbol=self._config.validation.per_symbol)
+        self._validated = {symbol: validated[symbol] for symbol in passed}
+        self._phase = "provisioning"
+        self._jobs = self._split(passed)
+        await self._fleet.add(self._jobs, per_actor=self._symbols_per_actor(len(self._jobs)))
+        bases = [base for symbol in passed if (base := results[symbol].base_interval)]
+        return Prepared(tuple(passed), dict(self._dropped), min(bases))
+
+    def _split(self, symbols: Sequence[str]) -> dict[str, Job]:
+        """A job a symbol; several where its sessions begin anew and the symbols alone don't keep the cores busy."""
+        parts = 1
+        if self._plan is not None and not self._plan.account.carry:
+            parts = -(-cluster_cpus() // len(symbols))
+        stretches = self._stretch.split(parts)
+        return {
+            symbol if len(stretches) == 1 else f"{symbol}\n{number}": Job(symbol, stretch)
+            for symbol in symbols
+            for number, stretch in enumerate(stretches)
+        }
+
+    def _symbols_per_actor(self, count: int) -> int:
+        """`auto` keeps the cores busy and no more: symbols do not wait for each other here."""
+        wanted = self._config.actors.symbols_per_actor
+        return -(-count // (2 * cluster_cpus())) if wanted == "auto" else wanted
+
+    def _drop(self, symbol: str, reasons: Sequence[Reason]) -> None:
+        self._dropped[symbol] = tuple(reasons)
+        logger.warning("%s: dropped: %s", shorten(symbol), "; ".join(map(str, reasons)))
+
+    def start(self, grid_interval: Interval) -> None:
+        """Let all symbols run; their results are handed out by `take`."""
+        self._phase = "running"
+        self._progress = (0, len(self._jobs))
+        self._running = asyncio.ensure_future(self._run_all(grid_interval))
+
+    async def take(self) -> list[SymbolResult] | None:
+        """Results that are done, at least one, in whatever order; None once all are handed out."""
+        first = await self._done.get()
+        taken = [first]
+        while not self._done.empty():
+            taken.append(self._done.get_nowait())
+        if first is None:
+            if self._running is not None:
+                self._running.result()
+            return None
+        if taken[-1] is None:
+            self._done.put_nowait(None)
+        return [result for result in taken if result is not None]
+
+    async def _run_all(self, grid_interval: Interval) -> None:
+        try:
+            grid_ns, _ = self._stretch.grid(grid_interval)
+            await asyncio.gather(*(self._run_group(group, grid_ns) for group in self._fleet.groups))
+            if len(self._dropped) == len(set(self._config.symbols)):
+                raise all_failed(self._dropped, len(self._dropped), per_symbol=True)
+        finally:
+            self._phase = "ended"
+            self._done.put_nowait(None)
+
+    async def _run_group(self, group: Sequence[str], grid_ns: IntArray) -> None:
+        """One process's symbols, a few at a time: calls to one process never overlap."""
+        for start in range(0, len(group), _PER_CALL):
+            commands = {name: self._command(self._jobs[name], grid_ns) for name in group[start : start + _PER_CALL]}
+            for name, report in (await self._fleet.execute(commands)).items():
+                self._settle(name, report)
+            self._progress = (self._progress[0] + len(commands), self._progress[1])
+
+    def _settle(self, name: str, report: Any) -> None:
+        """Hand a symbol's result out once all its jobs are done; drop it where none of them could run."""
+        symbol = self._jobs[name].symbol
+        reports = self._reports.setdefault(symbol, {})
+        reports[name] = report
+        names = [other for other, job in self._jobs.items() if job.symbol == symbol]
+        if len(reports) < len(names):
+            return
+        parts = [run.result for other in names if isinstance(run := reports[other], StretchRun)]
+        failed = [run for other in names if not isinstance(run := reports[other], StretchRun)]
+        lost = [run for run in failed if not isinstance(getattr(run, "error", None), NoDataError)]
+        if parts and not lost:
+            self._done.put_nowait(join_results(parts))
+        else:
+            error = (lost or failed)[0]
+            self._drop(symbol, [_reason(error.error if isinstance(error, Failed) else RuntimeError(repr(error)))])
+
+    def _command(self, job: Job, grid_ns: IntArray) -> RunStretch:
+        if self._plan is None:
+            raise BarrayError("this coordinator was given no plan")
+        return RunStretch(self._load(job), self._plan, grid_ns)
+
+    def _load(self, job: Job) -> LoadStretch:
+        found = self._validated[job.symbol]
+        result = found.result
+        if result.base_interval is None or result.data_source is None:
+            raise ValueError(f"{job.symbol} has not passed Step 0")
+        skipped = {day: "; ".join(map(str, reasons)) for day, reasons in found.skipped.items()}
+        reader = self._manager.source(result.data_source)
+        return LoadStretch(job.symbol, job.stretch, reader, result.base_interval, skipped)
+
+    def dropped(self) -> dict[str, tuple[str, ...]]:
+        """Symbols that ran no session at all, with the reasons."""
+        return {symbol: tuple(map(str, reasons)) for symbol, reasons in sorted(self._dropped.items())}
+
+    def status(self) -> dict[str, Any]:
+        """Where the backtest stands, in JSON types."""
+        return {
+            "name": self._config.name,
+            "phase": self._phase,
+            "progress": list(self._progress),
+            "session_date": None,
+            "now": None,
+            "processes": self._fleet.processes,
+        }
+
+    async def teardown(self, *, final: bool = True) -> None:
+        """End every process."""
+        if self._running is not None:
+            self._running.cancel()
+        self._fleet.kill_all()
+        self._phase = "clean"
+
+
+def _reason(error: Exception) -> Reason:
+    if isinstance(error, BarrayError):
+        return Reason(str(error.code), error.reason, error.mend or "", error.source)
+    return Reason("error", f"{type(error).__name__}: {error}")

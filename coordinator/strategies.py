@@ -1,0 +1,69 @@
+"""Finding the strategy that a config names, and what it needs of every symbol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from coordinator.config import SessionConfig, StrategySection
+from market.errors import ConfigError
+from market.indicators import IndicatorSpec
+from market.interval import Interval
+from market.requirements import SymbolRequirements
+from trading.commands import Plan
+from trading.strategy import Strategy
+from trading.strategy_source import StrategySource
+
+
+def strategy_source(section: StrategySection | None) -> StrategySource:
+    """The strategy's code, read from its file; ConfigError where there is none."""
+    if section is None:
+        raise ConfigError("the config names no strategy", mend="add strategy: {path: my_strategy.py}")
+    if section.module is not None:
+        return StrategySource(section.module, None, section.name)
+    path = Path(str(section.path))
+    try:
+        return StrategySource(str(path), path.read_text(encoding="utf-8"), section.name)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(f"strategy {path}: {reason}", mend="check strategy.path") from error
+
+
+def choose_form(kind: type[Strategy], wanted: str | None) -> str:
+    """The form to run: the one wanted, else on_window, signals, on_bar, whichever comes first that it has."""
+    forms = kind.forms()
+    if wanted is None:
+        return next(form for form in ("on_window", "signals", "on_bar") if form in forms)
+    if wanted not in forms:
+        raise ConfigError(f"{kind.__name__} has no {wanted}", mend=f"strategy.form can be {' or '.join(forms)}")
+    return wanted
+
+
+def plan_of(config: SessionConfig) -> Plan:
+    """The config's strategy as it will run; ConfigError where anything about it is wrong."""
+    section = config.strategy
+    source = strategy_source(section)
+    kind = source.load()
+    parameters = kind(**section.parameters).values() if section else {}
+    form = choose_form(kind, section.form if section else None)
+    return Plan(source, parameters, form, config.costs.market, config.account.account)
+
+
+def requirements_with(config: SessionConfig, strategies: Iterable[Strategy]) -> SymbolRequirements:
+    """What the config and these strategies need of every symbol, together."""
+    needs = [strategy.needs() for strategy in strategies]
+    intervals = [interval for one in needs for interval in one.intervals]
+    return requirements_of(config, intervals, [spec for one in needs for spec in one.indicators.values()])
+
+
+def requirements_of(
+    config: SessionConfig, intervals: Iterable[Interval], indicators: Iterable[IndicatorSpec]
+) -> SymbolRequirements:
+    """What the config needs of every symbol, and these intervals and indicators as well."""
+    own = config.requirements
+    return SymbolRequirements(
+        tuple(sorted({*own.intervals, *intervals})),
+        tuple(dict.fromkeys((*own.indicators, *indicators))),
+        own.trailing_days,
+        own.max_missing_days,
+    )

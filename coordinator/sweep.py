@@ -1,0 +1,54 @@
+"""The coordinator of a sweep: the bars stay in the processes, only parameters travel."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from coordinator.backtest import BacktestCoordinator, Job
+from coordinator.step0 import all_failed
+from market.errors import BarrayError
+from trading.commands import EvaluateSets, SetsEvaluated
+from trading.evaluate import SetTable
+from trading.parameter_sets import ParameterSet
+
+_SETS_PER_CALL = 32
+"""So that a call takes a second at most, and what waits for it is seen to go on."""
+
+
+class SweepCoordinator(BacktestCoordinator):
+    """Evaluates parameter sets on every symbol. begin → evaluate … → teardown."""
+
+    async def evaluate(self, sets: Sequence[ParameterSet]) -> list[SetTable]:
+        """What the sets achieved, a table for each symbol that can be run; symbols that fail are dropped."""
+        self._phase = "evaluating"
+        tables = await asyncio.gather(*(self._evaluate_group(group, sets) for group in self._fleet.groups))
+        found = [table for group in tables for table in group]
+        if not found:
+            raise all_failed(self._dropped, len(self._dropped), per_symbol=True)
+        return found
+
+    async def _evaluate_group(self, group: Sequence[str], sets: Sequence[ParameterSet]) -> list[SetTable]:
+        """One process's symbols one after another: all sets of a symbol use what was computed for the others."""
+        tables: list[SetTable] = []
+        for name in group:
+            job = self._jobs[name]
+            if job.symbol in self._dropped:
+                continue
+            if self._plan is None:
+                raise BarrayError("this coordinator was given no plan")
+            parts: list[SetTable] = []
+            for start in range(0, len(sets), _SETS_PER_CALL):
+                chunk = tuple(sets[start : start + _SETS_PER_CALL])
+                report = (await self._fleet.execute({name: EvaluateSets(self._load(job), self._plan, chunk)}))[name]
+                if not isinstance(report, SetsEvaluated):
+                    self._settle(name, report)
+                    break
+                parts.append(report.table)
+            else:
+                tables.append(SetTable.concat(parts))
+        return tables
+
+    def _split(self, symbols: Sequence[str]) -> dict[str, Job]:
+        """One process holds all sessions of a symbol: it is the sets that are many."""
+        return {symbol: Job(symbol, self._stretch) for symbol in symbols}

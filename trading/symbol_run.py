@@ -1,0 +1,150 @@
+"""One symbol's backtest: its bars laid on a stretch of sessions, and a strategy run over them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import date
+from time import perf_counter
+
+import numpy as np
+
+from market.bars import Bars, IntArray
+from market.errors import NoDataError
+from market.interval import Interval
+from market.series import IntervalBars, lay_on_sessions
+from market.stretch import Stretch
+from market.symbol_data import Lineage
+from trading.commands import Plan
+from trading.data import SymbolData, prepare
+from trading.equity import equity_on_grid, hold_equity, session_pnl
+from trading.events import Outcome, run_symbol
+from trading.fills import Fills
+from trading.results import SymbolResult, Trades
+from trading.trades import round_trips
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedStretch:
+    """A symbol's bars of a stretch. `skipped`: sessions it can't run, with the reason. `traded`: rows of the others."""
+
+    symbol: str
+    source: str
+    stretch: Stretch
+    base: IntervalBars
+    traded: IntArray
+    skipped: Mapping[str, str]
+
+    def prepare(self, plan: Plan) -> SymbolData:
+        """Everything that a strategy needs of it."""
+        needs = plan.strategy().needs()
+        return prepare(self.symbol, self.base, needs, self.stretch.sessions, self.traded, self.stretch.history)
+
+
+def lay_stretch(
+    symbol: str, bars: Bars, interval: Interval, stretch: Stretch, source: str, skipped: Mapping[date, str]
+) -> LoadedStretch:
+    """Lay bars on the stretch; DataError where they can't be right, NoDataError where no session has any."""
+    first = int(stretch.rows[0])
+    base = lay_on_sessions(bars, interval, stretch.sessions, first, symbol=symbol, source=source)
+    low = int(np.searchsorted(base.session, stretch.first_row))
+    base = base.take(slice(low, int(np.searchsorted(base.session, int(stretch.rows[-1]) + 1))))
+    present = np.isin(stretch.rows, base.session)
+    reasons = {day.isoformat(): skipped[day] for day in stretch.dates if day in skipped}
+    for day, there in zip(stretch.dates, present.tolist(), strict=True):
+        if not there:
+            reasons.setdefault(day.isoformat(), f"no bars in the {stretch.hours} hours of {day}")
+    wanted = np.array([day.isoformat() not in reasons for day in stretch.dates], np.bool_)
+    traded = stretch.rows[wanted]
+    if not len(traded):
+        raise NoDataError(
+            f"no session of {len(stretch.rows)} can be run",
+            symbol=symbol,
+            interval=str(interval),
+            source=source,
+            mend="check the dates, and the stamps in the source",
+            code="no_session_data",
+        )
+    return LoadedStretch(symbol, source, stretch, base, traded, dict(sorted(reasons.items())))
+
+
+def run_stretch(loaded: LoadedStretch, plan: Plan, grid_ns: IntArray) -> SymbolResult:
+    """Run a strategy over all its sessions and say what came of it. `grid_ns`: see SymbolResult.equity."""
+    began = perf_counter()
+    data = loaded.prepare(plan)
+    strategy, timezone = plan.strategy(), loaded.stretch.timezone
+    outcome = run_symbol(strategy, data, plan.market, plan.account, form=plan.form, timezone=timezone)
+    return summarise(loaded, plan.account.capital, outcome, grid_ns, perf_counter() - began)
+
+
+def join_results(parts: Sequence[SymbolResult]) -> SymbolResult:
+    """Results of one symbol whose sessions, each beginning anew, ran in several processes; in order of time.
+
+    Rows of fills then count in no common series, and are -1.
+    """
+    first, last, capital = parts[0], parts[-1], parts[0].capital
+    if len(parts) == 1:
+        return first
+    fills = Fills.concat([part.fills for part in parts])
+    columns = {c.name: np.concatenate([getattr(part.trades, c.name) for part in parts]) for c in fields(Trades)}
+    failed = next((part for part in parts if part.error), None)
+    return replace(
+        last,
+        fills=replace(fills, row=np.full(len(fills), -1)),
+        trades=Trades(**columns),
+        equity=capital + np.sum([part.equity - capital for part in parts], axis=0),
+        exposure=np.sum([part.exposure for part in parts], axis=0),
+        hold_equity=np.concatenate([part.hold_equity * (part.first_price / first.first_price) for part in parts]),
+        session_pnl=np.concatenate([part.session_pnl for part in parts]),
+        cash=capital + sum(part.cash - capital for part in parts),
+        first_price=first.first_price,
+        bars=sum(part.bars for part in parts),
+        refusals=tuple(refusal for part in parts for refusal in part.refusals),
+        skipped={day: reason for part in parts for day, reason in part.skipped.items()},
+        error=failed.error if failed else None,
+        error_ns=failed.error_ns if failed else None,
+        lineage=_joined_lineage(parts),
+        engine_s=sum(part.engine_s for part in parts),
+    )
+
+
+def _joined_lineage(parts: Sequence[SymbolResult]) -> Lineage | None:
+    """Of all parts; bars that one only read as history are not counted."""
+    first, last = parts[0].lineage, parts[-1].lineage
+    return replace(last, first_ns=first.first_ns, bars=sum(part.bars for part in parts)) if first and last else None
+
+
+def summarise(
+    loaded: LoadedStretch, capital: float, outcome: Outcome, grid_ns: IntArray, engine_s: float
+) -> SymbolResult:
+    """Trades, equity and the rest, from what was filled."""
+    base, stretch, fills = loaded.base, loaded.stretch, outcome.fills
+    equity, exposure = equity_on_grid(fills, base, capital, grid_ns)
+    closes_ns = stretch.sessions.close_ns[stretch.rows]
+    first = int(np.searchsorted(base.session, int(loaded.traded[0])))
+    number = np.minimum(np.searchsorted(closes_ns, grid_ns), len(closes_ns) - 1)
+    last = len(base) - 1
+    position = float(fills.quantity.sum())
+    cash = capital - float((fills.quantity * fills.price + fills.commission).sum())
+    stamps = base.bars.start_ns
+    return SymbolResult(
+        symbol=loaded.symbol,
+        capital=capital,
+        fills=fills,
+        trades=round_trips(fills, base.bars, last),
+        equity=equity,
+        exposure=exposure,
+        hold_equity=hold_equity(base, capital, first, closes_ns),
+        session_pnl=session_pnl(equity, number, len(closes_ns), capital),
+        cash=cash,
+        position=position,
+        first_price=float(base.bars.open[first]),
+        last_price=float(base.bars.close[last]),
+        bars=len(base) - first,
+        refusals=outcome.refusals,
+        skipped=loaded.skipped,
+        error=outcome.error,
+        error_ns=outcome.error_ns,
+        lineage=Lineage(loaded.source, base.interval, int(stamps[0]), int(stamps[-1]), len(stamps)),
+        engine_s=engine_s,
+    )
