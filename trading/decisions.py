@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isnan
 from typing import Any
 
@@ -76,7 +76,11 @@ def changed_ns(one: Decisions, other: Decisions) -> IntArray:
 def decide(
     strategy: Strategy, data: SymbolData, market: Market, account: Account, *, form: str, timezone: str = "UTC"
 ) -> Decisions:
-    """Let a fresh strategy decide over all sessions that are traded."""
+    """Let a fresh strategy decide over all sessions that are traded; each gets its own where nothing carries over."""
+    if not account.carry and len(data.traded) > 1:
+        kind, values = type(strategy), strategy.values()
+        alone = [replace(data, traded=data.traded[i : i + 1]) for i in range(len(data.traded))]
+        return _joined([decide(kind(**values), one, market, account, form=form, timezone=timezone) for one in alone])
     if form == "signals":
         return _of_signals(strategy, data)
     return _of_events(strategy, data, market, account, timezone)
@@ -98,6 +102,13 @@ def _of_signals(strategy: Strategy, data: SymbolData) -> Decisions:
     marked = columns[:, : len(_FLAGS)].any(axis=1) & data.live
     columns[columns[:, 0] + columns[:, 2] == 0, len(_FLAGS) :] = np.nan  # only entries have a size and guards
     return Decisions("signals", data.bars.end_ns[marked], columns[marked])
+
+
+def _joined(parts: list[Decisions]) -> Decisions:
+    """Sessions that each began anew, as one; the first error is told."""
+    failed = next((part for part in parts if part.error is not None), parts[0])
+    ns, values = np.concatenate([part.ns for part in parts]), np.concatenate([part.values for part in parts])
+    return Decisions(failed.form, ns, values, failed.error, failed.error_ns)
 
 
 class _Recorder(Broker):
@@ -133,12 +144,12 @@ class _Recorder(Broker):
 def _of_events(strategy: Strategy, data: SymbolData, market: Market, account: Account, timezone: str) -> Decisions:
     broker = _Recorder(data.base.bars, market, account)
     run = EventRun(strategy, data, broker, timezone)
-    context, bars, base = run.context, data.bars, data.base
+    context, base = run.context, data.base
     broker.clock = lambda: context.now_ns
-    stamps: dict[str, Callable[..., int]] = {  # what is not called at a main bar's close
-        "on_start": lambda _: 0,
-        "on_session": lambda _: int(data.sessions.open_ns[bars.session[min(context.cursor.end, len(bars) - 1)]]),
-        "on_fill": lambda _, fill: int(base.end_ns[fill.row]),
+    stamps: dict[str, Callable[..., int]] = {
+        "on_start": lambda _: context.now_ns + 1,  # after what the bar that closes at the very open brought (24/7)
+        "on_session": lambda _: context.now_ns + 1,
+        "on_fill": lambda _, fill: int(base.end_ns[fill.row]),  # now is still the bar before
     }
     for name, stamp_of in stamps.items():
         setattr(strategy, name, broker.stamped(getattr(strategy, name), stamp_of))

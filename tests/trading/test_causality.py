@@ -123,8 +123,11 @@ class Coarse(Strategy):
             ctx.close_position()
 
 
+ACCOUNTS = [Account(), Account(capital=900.0, flat_at_close=True), Account(flat_at_close=True, carry=False)]
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
-@pytest.mark.parametrize("account", [Account(), Account(capital=900.0, flat_at_close=True)], ids=["kept", "flat"])
+@pytest.mark.parametrize("account", ACCOUNTS, ids=["kept", "flat", "anew"])
 @pytest.mark.parametrize("kind", [Crossing, HigherIntervals, Orders, Opening, Coarse])
 def test_honest_strategies_raise_no_alarm(kind: type[Strategy], account: Account, seed: int) -> None:
     made = stretch(seed, n=5, minutes=60)
