@@ -33,7 +33,7 @@ class BacktestActor:
         try:
             match command:
                 case RunStretch():
-                    return StretchRun(run_stretch(_load(symbol, command.load), command.plan, command.grid_ns))
+                    return StretchRun(run_stretch(_load(command.load), command.plan, command.grid_ns))
             raise TypeError(f"{type(command).__name__} is no command of a backtest")
         except BarrayError as error:
             return Failed(error)
@@ -41,21 +41,22 @@ class BacktestActor:
             return Failed(ActorFailed(traceback.format_exc(limit=-3), symbol=symbol, code="bug"))
 
 
-def _load(symbol: str, command: LoadStretch) -> LoadedStretch:
+def _load(command: LoadStretch) -> LoadedStretch:
     try:
-        return _read(symbol, command, dict(command.skipped))
+        return _read(command)
     except DataError:
-        return _read_by_session(symbol, command)
+        return _read_by_session(command)
 
 
-def _read(symbol: str, command: LoadStretch, skipped: dict[Any, str]) -> LoadedStretch:
-    bars = command.reader.read_bars(symbol, command.base_interval, command.stretch.loaded)
-    return lay_stretch(symbol, bars, command.base_interval, command.stretch, command.reader.name, skipped)
+def _read(command: LoadStretch) -> LoadedStretch:
+    interval, reader = command.base_interval, command.reader
+    bars = reader.read_bars(command.symbol, interval, command.stretch.loaded)
+    return lay_stretch(command.symbol, bars, interval, command.stretch, reader.name, command.skipped)
 
 
-def _read_by_session(symbol: str, command: LoadStretch) -> LoadedStretch:
+def _read_by_session(command: LoadStretch) -> LoadedStretch:
     """Where the whole can't be read, session by session: those at fault are left out, and those that need them."""
-    stretch, interval = command.stretch, command.base_interval
+    symbol, stretch, interval = command.symbol, command.stretch, command.base_interval
     bad: dict[int, str] = {}
     parts: list[Bars] = []
     for row in range(stretch.first_row, int(stretch.rows[-1]) + 1):

@@ -7,12 +7,12 @@ from dataclasses import replace
 from datetime import date
 
 from actors.validation import validate_chunk
-from barray.calendar_cache import cached_sessions
+from barray.connection import load_calendar
 from coordinator.config import SessionConfig
 from data_sources.data_manager import DataManager
 from market.commands import Load
 from market.errors import BarrayError
-from market.requirements import SessionContext, calendar_for, session_context
+from market.requirements import SessionContext, session_context
 from market.symbol_session import SymbolSession
 from market.validation import Reason, SymbolValidationResult
 
@@ -23,15 +23,7 @@ _THREADS = 4
 def check_config(config: SessionConfig, *, deep: bool = False) -> dict[date, dict[str, SymbolValidationResult]]:
     """Results by session date and symbol, in the config's order. `deep` also loads every bar, as Step 3 would."""
     section, requirements = config.session, config.requirements
-    calendar = calendar_for(
-        requirements,
-        section.calendar,
-        section.start,
-        section.end,
-        hours=section.hours,
-        extended=section.extended,
-        source=cached_sessions,
-    )
+    calendar = load_calendar(config, requirements)
     symbols = list(dict.fromkeys(config.symbols))
     manager = DataManager(config.data_sources)  # one for all days: each directory is listed once
     days = calendar.between(section.start, section.end)

@@ -8,6 +8,7 @@ from datetime import date, time
 from itertools import pairwise
 from typing import TypeVar
 
+from barray.calendar_cache import cached_sessions
 from barray.dump_checks_schema import STAMP_FORM, parse_stamp
 from barray.dump_schema import EventJson, HeaderJson, HoursJson, RequirementsJson, SessionJson, Step0Json
 from barray.violations import Findings
@@ -48,7 +49,15 @@ def check_session(header: HeaderJson, out: Findings) -> SessionFacts | None:
     if requirements is None or day is None or now_ns is None or not extended_ok:
         return None
     try:
-        calendar = calendar_for(requirements, session["calendar"], day, day, hours=session["hours"], extended=extended)
+        calendar = calendar_for(
+            requirements,
+            session["calendar"],
+            day,
+            day,
+            hours=session["hours"],
+            extended=extended,
+            source=cached_sessions,
+        )
         context = session_context(requirements, calendar, day)
     except BarrayError as error:
         place = {"bad_calendar": "session.calendar", "no_session": "session.date"}.get(str(error.code), "session")

@@ -181,7 +181,8 @@ class BacktestCoordinator:
         if result.base_interval is None or result.data_source is None:
             raise ValueError(f"{job.symbol} has not passed Step 0")
         skipped = {day: "; ".join(map(str, reasons)) for day, reasons in found.skipped.items()}
-        return LoadStretch(job.stretch, self._manager.source(result.data_source), result.base_interval, skipped)
+        reader = self._manager.source(result.data_source)
+        return LoadStretch(job.symbol, job.stretch, reader, result.base_interval, skipped)
 
     def dropped(self) -> dict[str, tuple[str, ...]]:
         """Symbols that ran no session at all, with the reasons."""

@@ -420,17 +420,10 @@ class SessionConfig(Section):
             raise ValueError(f"two sources are named {twice[0]!r}: give each a name of its own")
         return self
 
-    @model_validator(mode="before")
-    @classmethod
-    def _some_interval(cls, data: Any) -> Any:
-        if isinstance(data, dict) and "intervals" not in data and not data.get("strategy"):
-            raise ValueError("intervals is missing: list those that every symbol must have, such as [1m, 5m]")
-        return data
-
     @model_validator(mode="after")
     def _not_empty(self) -> SessionConfig:
         if not self.intervals and self.strategy is None:
-            raise ValueError("intervals is empty: give at least one")
+            raise ValueError("there are no intervals: give at least one that every symbol must have, such as [1m, 5m]")
         return self
 
     @property

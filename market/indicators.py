@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from market.bars import COLUMNS, FloatArray
 from market.errors import ConfigError, shorten
@@ -64,7 +67,7 @@ class IndicatorSpec:
     @property
     def outputs(self) -> tuple[str, ...]:
         """Names of the series it gives, in order."""
-        return ("vwap",) if self.name == SESSION_VWAP else tuple(self._function().output_names)
+        return ("vwap",) if self.name == SESSION_VWAP else _prepared(self).outputs
 
     @property
     def lookback(self) -> int:
@@ -73,15 +76,36 @@ class IndicatorSpec:
         Enough bars is not the same as converged: recursive ones (EMA, RSI, ATR …) still depend on where they began,
         which is why every symbol computes them over the same history.
         """
-        return 0 if self.name == SESSION_VWAP else int(self._function().lookback)
+        return 0 if self.name == SESSION_VWAP else _prepared(self).lookback
 
-    def _function(self) -> Any:
-        from market.talib_light import Function
 
-        function = Function(self.name, **dict(self.params))
-        if self.inputs:
-            function.input_names = dict(self.inputs)
-        return function
+@dataclass(frozen=True)
+class _Prepared:
+    """What TA-Lib has to be asked once only: it takes as long to tell as to compute a thousand values."""
+
+    function: Callable[..., Any]
+    columns: tuple[str, ...]
+    params: tuple[float, ...]
+    outputs: tuple[str, ...]
+    lookback: int
+
+    def __call__(self, columns: Mapping[str, FloatArray]) -> list[NDArray[Any]]:
+        """An array for each output."""
+        result = self.function(*(columns[name] for name in self.columns), *self.params)
+        return list(result) if isinstance(result, tuple) else [result]
+
+
+@functools.lru_cache(maxsize=4096)
+def _prepared(spec: IndicatorSpec) -> _Prepared:
+    from market.talib_light import Function
+
+    asked = Function(spec.name, **dict(spec.params))
+    if spec.inputs:
+        asked.input_names = dict(spec.inputs)
+    columns = [[name] if isinstance(name, str) else name for name in asked.input_names.values()]
+    function = inspect.unwrap(asked.func_object)  # where pandas is loaded, TA-Lib looks for its series in every call
+    params = tuple(asked.parameters.values())
+    return _Prepared(function, tuple(chain(*columns)), params, tuple(asked.output_names), int(asked.lookback))
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +147,7 @@ def parse_indicator(config: str | Mapping[str, Any] | IndicatorSpec) -> Indicato
     return _build(name, interval, [], {**params, **entries}, inputs)
 
 
+@functools.lru_cache(maxsize=4096)
 def _parse_shorthand(text: str) -> IndicatorSpec:
     match = _SHORTHAND.fullmatch(text.strip())
     if match is None:
@@ -207,7 +232,7 @@ def _check_runs(spec: IndicatorSpec) -> None:
     try:
         if spec.lookback < 0:
             raise ValueError("a parameter is out of range")
-        spec._function()(dict.fromkeys((*COLUMNS, "periods"), ramp))
+        _prepared(spec)(dict.fromkeys((*COLUMNS, "periods"), ramp))
     except Exception as error:  # TA-Lib raises bare Exception
         defaults, _ = _signature(spec.name)
         raise _bad(f"{spec.key}: {error}", f"the defaults are: {_listed(defaults)}") from None
@@ -229,14 +254,13 @@ def compute(spec: IndicatorSpec, series: IntervalBars) -> IndicatorData:
     """Values over the whole series; each uses only its own and earlier bars."""
     if spec.name == SESSION_VWAP:
         return IndicatorData(spec, {"vwap": _session_vwap(series)})
-    lookback = spec.lookback
+    prepared = _prepared(spec)
+    lookback = prepared.lookback
     if len(series) <= lookback:
-        return IndicatorData(spec, {name: np.full(len(series), np.nan) for name in spec.outputs})
-    columns = {name: getattr(series.bars, name) for name in COLUMNS}
-    result = spec._function()(columns)
-    arrays = result if isinstance(result, list) else [result]
+        return IndicatorData(spec, {name: np.full(len(series), np.nan) for name in prepared.outputs})
+    arrays = prepared({name: getattr(series.bars, name) for name in COLUMNS})
     values = {}
-    for name, array in zip(spec.outputs, arrays, strict=True):
+    for name, array in zip(prepared.outputs, arrays, strict=True):
         column = array.astype(np.float64) if array.dtype != np.float64 else array
         column[:lookback] = np.nan  # candlesticks and indexes are integers: 0 there, until warm
         values[name] = column

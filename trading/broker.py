@@ -4,31 +4,43 @@ A bar tells its open, high, low and close, not the way between; where that leave
 
 - An order acts from the bar after the one whose close it was placed at.
 - Market: at the open.
-- Limit: at the open where that is better than the limit, else at the limit where the bar reaches it.
-- Stop: at the open where the bar opens beyond the stop (a gap), else at the stop where the bar reaches it.
+- Limit: at the open where that is better than the limit, else at the limit where the bar reaches it; touching it is
+  enough.
+- Stop: at the open where the bar opens beyond the stop (a gap), else at the stop where the bar reaches it. What volume
+  then leaves unfilled is a market order from the next bar on.
 - Stop-limit: once the stop is reached, a limit order. In the bar that reaches it after the open it fills at the stop
   where that satisfies the limit, else from the next bar on.
 - In one bar: first what fills at the open, then stops, then limits; in each of these older orders first.
-- `stop_loss` and `take_profit` become orders once their entry fills; one that fills cancels the other. After an entry
-  at the open both act in the same bar, after one within the bar the stop alone does.
+- `stop_loss` and `take_profit` become orders, good till cancelled, for what their entry's fill opened; a later fill of
+  the same entry adds to them. What one of them fills the other loses. After a fill at the open both act in the same
+  bar; after one within the bar the stop alone does, for the bar may have gone there last, and at the entry's own
+  price where that is worse than the stop. Once the stop is reached or the target begins to fill, what is left of the
+  entry is cancelled. They never open a position: they go when the position does, and fill no more than is held.
 - Only market and stop orders slip; no fill leaves the bar's range. All fills of a bar share `volume_share` of its
   volume; what is left of an order stays working.
+- Day orders expire at the close of the first session that they could have acted in; placed at a session's last close
+  that is the next session.
 - Where money does not suffice, the order is cut to what it does suffice for; the rest is cancelled, with the reason.
+  Money suffices where equity at the bar's price (before slippage), after slippage and commission, is at least `margin`
+  × the position's value. What closes a position, or makes it smaller, is never refused.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import copysign, inf, isfinite
 from typing import Literal
 
 from market.bars import Bars
 from market.errors import ConfigError
-from trading.costs import Market
+from trading.costs import Market, Slippage
 from trading.fills import Fill
+from trading.series import floats
 
 TimeInForce = Literal["gtc", "day"]
 _OPEN, _STOP, _LIMIT = 0, 1, 2
+_DUST = 1e-12
 
 
 @dataclass(eq=False, slots=True)
@@ -46,7 +58,7 @@ class Order:
     status: str = "working"
     reason: str = ""
     filled: float = 0.0
-    parent: int | None = None
+    parent: Order | None = None
     triggered: bool = False
     budget: float | None = None
 
@@ -71,7 +83,8 @@ class Refusal:
 class Account:
     """What a symbol trades with. `capital`: cash at the start. `margin`: equity needed per unit of exposure, 1 is cash
     only, 0.5 lets exposure reach twice the equity. `short`: whether positions may be negative. `flat_at_close`: at each
-    session's last bar its close closes the position, and all orders are cancelled. `carry`: without it every session
+    session's last bar its close closes the position, with slippage but whatever the volume, and all orders are
+    cancelled, those placed at that close too. `carry`: without it every session
     starts anew, with the capital and a fresh strategy object, and ends flat.
     """
 
@@ -86,9 +99,10 @@ class Broker:
     """Holds one symbol's orders, position and cash, and carries orders out bar by bar."""
 
     def __init__(self, bars: Bars, market: Market, account: Account) -> None:
-        self._start_ns = bars.start_ns
+        self._start_ns: Sequence[int] = bars.start_ns.data
         columns = (bars.open, bars.high, bars.low, bars.close, bars.volume)
-        self._open, self._high, self._low, self._close, self._volume = (column.tolist() for column in columns)
+        self._open, self._high, self._low, self._close, self._volume = map(floats, columns)
+        self._slips = market.slippage != Slippage()
         self.market = market
         self.account = account
         self.cash = account.capital
@@ -111,9 +125,8 @@ class Broker:
         budget: float | None = None,
     ) -> Order:
         """A new order, working from the next bar on; ConfigError where it makes no sense."""
-        for name, price in (("limit", limit), ("stop", stop), ("stop_loss", stop_loss), ("take_profit", take_profit)):
-            if price is not None and not (isfinite(price) and price > 0):
-                raise ConfigError(f"{name} is {price}", mend="give a price above 0")
+        if not limit is stop is stop_loss is take_profit is None:
+            _check_prices(limit=limit, stop=stop, stop_loss=stop_loss, take_profit=take_profit)
         if not isfinite(quantity):
             raise ConfigError(f"an order's quantity is {quantity}", mend="give a number of shares")
         if tif not in ("gtc", "day"):
@@ -145,43 +158,45 @@ class Broker:
 
     def match(self, row: int) -> None:
         """Let base bar `row` meet the working orders."""
-        room = self._room(row)
-        pending = [
-            (phase, order.number, price, order)
-            for order in self.working
-            if (hit := self._hit(order, row))
-            for phase, price in (hit,)
-        ]
-        while pending and room > 0:
-            pending.sort(key=lambda entry: entry[:2])
-            phase, _, price, order = pending.pop(0)
-            if order.status != "working":
-                continue
-            filled = self._execute(order, price, row, room)
-            room -= abs(filled)
-            if filled and (order.stop_loss is not None or order.take_profit is not None):
-                for child in self._protect(order, filled):
-                    hit = self._hit(child, row)
-                    if hit and (phase == _OPEN or child.stop is not None):
-                        pending.append(
-                            (
-                                max(hit[0], _STOP),
-                                child.number,
-                                hit[1] if phase == _OPEN else self._beyond(child, price),
-                                child,
-                            )
-                        )
+        hits = {}
+        for order in self.working:
+            hit = self._hit(order, row)
+            if hit is not None:
+                hits[order] = (hit[0], order.number, hit[1], order.quantity)
+        if hits:
+            self._carry_out(hits, row)
 
-    def close_out(self, row: int) -> None:
-        """Flat at close: cancel everything and close the position at the bar's close."""
+    def close_session(self, row: int) -> None:
+        """The session of base bar `row` has closed with it: day orders expire; with flat at close, everything ends."""
+        if not self.account.flat_at_close:
+            self.cancel_all("the session closed", "expired", tif="day")
+            return
         self.cancel_all("the session closed", "expired")
         if self.position:
-            order = Order(0, -self.position)
-            self._fill(order, -self.position, self._close[row], row, at_close=True)
+            self._fill(Order(0, -self.position), -self.position, self._close[row], row, at_close=True)
 
-    def _room(self, row: int) -> float:
+    def _carry_out(self, hits: dict[Order, tuple[int, int, float, float]], row: int) -> None:
+        """Execute what the bar hit, by phase and number; each hit: phase, number, reference price, at most so much."""
         share = self.market.volume_share
-        return inf if share is None else self.market.lots(share * self._volume[row])
+        room = inf if share is None else self.market.lots(share * self._volume[row])
+        while hits:
+            order = min(hits, key=lambda hit: hits[hit][:2])
+            phase, _, reference, most = hits.pop(order)
+            if order.status != "working":
+                continue
+            before = self.position
+            filled = self._execute(order, reference, row, min(room, abs(most))) if room > 0 else 0.0
+            room = self.market.lots(room - abs(filled)) if room < inf else inf
+            if order.parent is not None:
+                if filled or order.triggered:
+                    self.cancel(order.parent, "its stop_loss or take_profit was reached")
+            elif order.stop_loss is not None or order.take_profit is not None:
+                opened = self._opened(before)
+                for child in self._protect(order, opened) if opened else ():
+                    hit = self._hit(child, row) if phase == _OPEN or child.stop is not None else None
+                    if hit is not None:
+                        price = hit[1] if phase == _OPEN else self._beyond(child, reference)
+                        hits[child] = (hit[0] if phase == _OPEN else phase, child.number, price, child.quantity)
 
     def _hit(self, order: Order, row: int) -> tuple[int, float] | None:
         """When in the bar the order fills, and at what reference price; None where it doesn't."""
@@ -191,9 +206,9 @@ class Broker:
             at_open = open_ >= stop if buying else open_ <= stop
             if not at_open and not (high >= stop if buying else low <= stop):
                 return None
+            order.triggered = True
             if limit is None:
                 return (_OPEN, open_) if at_open else (_STOP, stop)
-            order.triggered = True
             if not at_open:
                 return (_STOP, stop) if (stop <= limit if buying else stop >= limit) else None
         if limit is None:
@@ -207,43 +222,53 @@ class Broker:
         stop = float(child.stop or entry)
         return min(stop, entry) if child.quantity < 0 else max(stop, entry)
 
-    def _protect(self, parent: Order, filled: float) -> list[Order]:
-        """The orders that guard what an entry just filled."""
+    def _opened(self, before: float) -> float:
+        """What the last fill added to a position, or opened on the other side: signed, 0 where it only closed."""
+        after = self.position
+        if after * before <= 0:
+            return after
+        return self.market.lots(after - before) if abs(after) > abs(before) else 0.0
+
+    def _protect(self, parent: Order, opened: float) -> list[Order]:
+        """The orders that guard what an entry just opened."""
         children = []
         for limit, stop in ((None, parent.stop_loss), (parent.take_profit, None)):
             if limit is None and stop is None:
                 continue
-            known = [o for o in self.working if o.parent == parent.number and (o.stop is None) == (stop is None)]
+            known = [o for o in self.working if o.parent is parent and (o.stop is None) == (stop is None)]
             if known:
-                known[0].quantity -= filled
-                children.append(known[0])
-                continue
-            self._placed += 1
-            child = Order(self._placed, -filled, limit, stop, tag=parent.tag, parent=parent.number)
-            self.working.append(child)
+                child = known[0]
+                child.quantity = self.market.lots(child.quantity - opened)
+            else:
+                self._placed += 1
+                child = Order(self._placed, -opened, limit, stop, tag=parent.tag, parent=parent)
+                self.working.append(child)
             children.append(child)
         return children
 
-    def _execute(self, order: Order, reference: float, row: int, room: float) -> float:
-        """Fill as much as volume and money allow; the signed quantity filled."""
-        wanted = order.quantity
+    def _execute(self, order: Order, reference: float, row: int, most: float) -> float:
+        """Fill as much as volume and money allow, at most `most`; the signed quantity filled."""
+        quantity = max(-most, min(most, order.quantity))
         if order.parent is not None:  # protection never opens a position
-            held = -self.position
-            wanted = max(min(wanted, held), 0.0) if wanted > 0 else min(max(wanted, held), 0.0)
-            if not wanted:
-                self.cancel(order, "there is no position left to protect")
-                return 0.0
-        quantity = max(-room, min(room, wanted))
+            quantity = max(quantity, -self.position) if quantity < 0 else min(quantity, -self.position)
         affordable, why = self._affordable(order, quantity, reference, row)
         if affordable:
             self._fill(order, affordable, reference, row)
+            self._settle(order, affordable)
         if why:
-            self.refusals.append(Refusal(int(self._start_ns[row]), quantity - affordable, why))
+            self.refusals.append(Refusal(int(self._start_ns[row]), order.quantity, why))
             self.cancel(order, why, "rejected" if not order.filled else "cancelled")
-        elif order.parent is not None and order.status == "filled":
-            for sibling in [o for o in self.working if o.parent == order.parent]:
-                self.cancel(sibling, "its counterpart filled")
         return affordable
+
+    def _settle(self, order: Order, filled: float) -> None:
+        """After a fill: its counterpart shrinks with it, and protection goes that has nothing left to protect."""
+        for other in [o for o in self.working if o.parent is not None]:
+            if other is not order and order.parent is not None and other.parent is order.parent:
+                other.quantity = self.market.lots(other.quantity - filled)
+                if not other.quantity:
+                    self.cancel(other, "its counterpart filled")
+            if other.quantity * self.position >= 0:
+                self.cancel(other, "there is no position left to protect")
 
     def _affordable(self, order: Order, quantity: float, reference: float, row: int) -> tuple[float, str]:
         """As much of `quantity` as the account bears, and why not all of it."""
@@ -251,42 +276,55 @@ class Broker:
         after = before + quantity
         if abs(after) <= abs(before) and after * before >= 0:
             return quantity, ""
+        if after < 0 and not self.account.short:
+            return -before, "short selling is off"
+        if self._bears(order, quantity, reference, row):
+            return quantity, ""
+        closing = -before if before * quantity < 0 else 0.0
+        opening = quantity - closing
+        lot = self.market.lot_size or abs(opening) / 2**40
+        low, high = 0, round(abs(opening) / lot)
+        while high - low > 1:  # low lots are borne, high are not
+            middle = (low + high) // 2
+            borne = self._bears(order, closing + copysign(middle * lot, opening), reference, row)
+            low, high = (middle, high) if borne else (low, middle)
+        cut = self.market.lots(closing + copysign(low * lot, opening))
+        return cut, f"money suffices for {abs(cut):g} of {abs(quantity):g} at {reference:g}"
+
+    def _bears(self, order: Order, quantity: float, reference: float, row: int) -> bool:
+        """Whether money suffices for filling all of `quantity`."""
         price = self._price(order, quantity, reference, row)
         commission = self.market.commission.of(quantity, price)
         if order.budget is not None and quantity > 0:
-            most = self.market.lots((order.budget - commission) / price) if price else quantity
-            if quantity <= most:
-                return quantity, ""
-            return max(most, 0.0), f"the {order.budget:,.2f} set aside for it suffice for {max(most, 0):g} at {price:g}"
-        if after < 0 and not self.account.short:
-            return -before if before > 0 else 0.0, "short selling is off"
-        equity = self.cash + before * reference - commission - abs(quantity) * abs(price - reference)
-        most = self.market.lots(max(equity, 0.0) / (self.account.margin * price)) if price else inf
-        if abs(after) <= most:
-            return quantity, ""
-        reach = most if after > 0 else -most
-        cut = reach - before
-        if cut * quantity <= 0:
-            cut = -before if before * quantity < 0 else 0.0
-        return cut, f"money suffices for {most:g} at {price:g}, not for {abs(after):g}"
+            return quantity * price + commission <= order.budget + _DUST * abs(order.budget)
+        worth = self.cash + self.position * reference
+        costs = commission + abs(quantity) * abs(price - reference)
+        return worth - costs >= self.account.margin * abs(self.position + quantity) * reference - _DUST * abs(worth)
 
     def _price(self, order: Order, quantity: float, reference: float, row: int) -> float:
-        if order.limit is not None:
+        if order.limit is not None or not self._slips:
             return reference
-        bar: tuple[float, float, float] = (self._low[row], self._high[row], self._volume[row])
-        return self.market.slipped(quantity, reference, *bar)
+        return self.market.slipped(quantity, reference, self._low[row], self._high[row], self._volume[row])
 
     def _fill(self, order: Order, quantity: float, reference: float, row: int, *, at_close: bool = False) -> None:
         price = self._price(order, quantity, reference, row)
         commission = self.market.commission.of(quantity, price)
         slippage = abs(price - reference) * abs(quantity)
         self.cash -= quantity * price + commission
-        self.position += quantity
+        self.position = self.market.lots(self.position + quantity)
+        if order.budget is not None and quantity > 0:
+            order.budget -= quantity * price + commission
         bar_ns = int(self._start_ns[row])
         self.fills.append(Fill(row, bar_ns, quantity, price, commission, slippage, order.number, at_close))
         order.filled += quantity
-        order.quantity -= quantity
+        order.quantity = self.market.lots(order.quantity - quantity)
         if order.quantity == 0 and order.status == "working":
             order.status = "filled"
             if order.number:
                 self.working.remove(order)
+
+
+def _check_prices(**prices: float | None) -> None:
+    for name, price in prices.items():
+        if price is not None and not (isfinite(price) and price > 0):
+            raise ConfigError(f"{name} is {price}", mend="give a price above 0")

@@ -37,6 +37,7 @@ class Plan:
 class LoadStretch:
     """Read a symbol's bars of a stretch of sessions. `skipped`: sessions that Step 0 refused, with the reason."""
 
+    symbol: str
     stretch: Stretch
     reader: BarReader
     base_interval: Interval

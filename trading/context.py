@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
+from market.errors import ConfigError
 from market.interval import Interval
 from trading.broker import Broker, Order, TimeInForce
 from trading.data import SymbolData
@@ -26,6 +27,7 @@ class Context:
         self._data = data
         self._broker = broker
         self._timezone = timezone
+        self._row = int(data.traded[0]) if len(data.traded) else 0
         self._cursors = {interval: Cursor() for interval in data.series}
         self._bars = {str(i): BarSeries(series.bars, self._cursors[i]) for i, series in data.series.items()}
         main = self._bars[str(data.interval)]
@@ -36,6 +38,13 @@ class Context:
         self.indicators: Mapping[str, Series] = {
             name: Series(values, self._cursors[data.specs[name].interval]) for name, values in data.indicators.items()
         }
+
+    def begin(self, session: int) -> None:
+        """It is the open of that session; all bars that have closed by then are seen."""
+        self._row = session
+        open_ns = int(self._data.sessions.open_ns[session])
+        for interval, cursor in self._cursors.items():
+            cursor.end = self._data.series[interval].closed_by(open_ns)
 
     def others(self) -> list[tuple[Cursor, list[int]]]:
         """Cursors of the further intervals, and how many of their bars have closed at each main bar's close."""
@@ -54,12 +63,17 @@ class Context:
 
     def bars(self, interval: str) -> BarSeries:
         """The bars of another interval that the strategy declared."""
-        return self._bars[str(Interval.parse(interval))]
+        found = self._bars.get(str(Interval.parse(interval)))
+        if found is None:
+            listed = ", ".join(self._bars)
+            raise ConfigError(f"bars of {interval} are not loaded ({listed})", mend="name it in intervals")
+        return found
 
     @property
     def now_ns(self) -> int:
-        """The time: when the newest bar closed, UTC ns."""
-        return self._ends[self.cursor.end - 1]
+        """The time, UTC ns: when the newest bar closed; in on_start and on_session the session's open."""
+        open_ns = int(self._data.sessions.open_ns[self._row])
+        return max(self._ends[self.cursor.end - 1], open_ns) if self.cursor.end else open_ns
 
     @property
     def now(self) -> datetime:
@@ -67,25 +81,20 @@ class Context:
         return datetime.fromtimestamp(self.now_ns // 1_000_000_000, UTC).astimezone(ZoneInfo(self._timezone))
 
     @property
-    def _session(self) -> int:
-        return int(self._data.session[self.cursor.end - 1])
-
-    @property
     def session_date(self) -> date:
-        """Label of the session that the newest bar lies in."""
-        label: date = self._data.sessions.dates[self._session].item()
+        """Label of the session."""
+        label: date = self._data.sessions.dates[self._row].item()
         return label
 
     @property
     def minute(self) -> int:
         """Whole minutes since the session's open."""
-        return int(self._data.minute[self.cursor.end - 1])
+        return (self.now_ns - int(self._data.sessions.open_ns[self._row])) // 60_000_000_000
 
     @property
     def minutes_to_close(self) -> int:
         """Whole minutes until the session closes."""
-        close_ns = int(self._data.sessions.close_ns[self._session])
-        return (close_ns - self.now_ns) // 60_000_000_000
+        return (int(self._data.sessions.close_ns[self._row]) - self.now_ns) // 60_000_000_000
 
     @property
     def orders(self) -> list[Order]:
@@ -100,7 +109,8 @@ class Context:
     @property
     def equity(self) -> float:
         """Cash and position, at the newest close."""
-        return self._broker.cash + self._broker.position * self.close[-1]
+        position = self._broker.position
+        return self._broker.cash + (position * self.close[-1] if position else 0.0)
 
     def order(
         self,
@@ -130,7 +140,7 @@ class Context:
         tag: str = "",
     ) -> Order:
         """Buy; see `order`."""
-        return self.order(
+        return self._broker.place(
             abs(quantity), limit=limit, stop=stop, tif=tif, stop_loss=stop_loss, take_profit=take_profit, tag=tag
         )
 
@@ -146,7 +156,7 @@ class Context:
         tag: str = "",
     ) -> Order:
         """Sell, or sell short; see `order`."""
-        return self.order(
+        return self._broker.place(
             -abs(quantity), limit=limit, stop=stop, tif=tif, stop_loss=stop_loss, take_profit=take_profit, tag=tag
         )
 

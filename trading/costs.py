@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -12,6 +13,7 @@ from market.bars import FloatArray
 
 Number = TypeVar("Number", float, FloatArray)
 _DUST = 1e-9
+_NEARLY = 1.0 + 1e-12
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Commission:
     def of(self, quantity: Number, price: Number) -> Number:
         """Commission of filling `quantity` (either sign) at `price`."""
         shares = abs(quantity)
+        if not (self.per_share or self.per_trade or self.bps or self.minimum):
+            return 0.0 * shares
         raw = self.per_share * shares + self.per_trade + self.bps * 1e-4 * shares * price
         if isinstance(raw, np.ndarray):
             return np.where(shares > 0, np.maximum(raw, self.minimum), 0.0)
@@ -59,7 +63,8 @@ class Market:
 
     `lot_size`: quantities are rounded down to a multiple of it, 0 leaves them alone. `tick_size`: prices of fills that
     slipped are rounded to it, against the order; 0 leaves them alone. `volume_share`: of a bar's volume that all orders
-    together may take, None for any. No fill leaves its bar's range, whatever the slippage.
+    together may take; None for any, even in a bar without volume (indexes and some feeds have none). No fill leaves its
+    bar's range, whatever the slippage.
     """
 
     commission: Commission = Commission()
@@ -69,10 +74,11 @@ class Market:
     volume_share: float | None = None
 
     def lots(self, quantity: float) -> float:
-        """`quantity` rounded towards zero to whole lots."""
+        """`quantity` rounded towards zero to whole lots; what is less than rounding dust is 0."""
         if not self.lot_size:
-            return quantity
-        return float(np.trunc(quantity / self.lot_size + np.copysign(_DUST, quantity)) * self.lot_size)
+            return quantity if abs(quantity) > _DUST else 0.0
+        ratio = quantity / self.lot_size
+        return float(math.trunc(ratio * _NEARLY + math.copysign(_DUST, ratio)) * self.lot_size)
 
     def slipped(self, quantity: Number, reference: Number, low: Number, high: Number, volume: Number) -> Number:
         """Price at which `quantity` (signed) fills whose reference price is `reference`, inside [low, high]."""
@@ -83,7 +89,7 @@ class Market:
         price = reference + side * slippage.of(quantity, reference, volume)
         if self.tick_size:
             ticks = side * price / self.tick_size
-            price = side * np.ceil(ticks - _DUST) * self.tick_size
+            price = np.round(side * np.ceil(ticks - _DUST) * self.tick_size, 10)  # 1013 × 0.01 is 10.129999999999999
         price = np.minimum(np.maximum(price, low), high)
         return price if isinstance(price, np.ndarray) else float(price)  # type: ignore[return-value]
 
@@ -91,6 +97,7 @@ class Market:
 def lots_array(quantity: FloatArray, lot_size: float) -> FloatArray:
     """`Market.lots` of many."""
     if not lot_size:
-        return quantity
-    rounded: NDArray[np.float64] = np.trunc(quantity / lot_size + np.copysign(_DUST, quantity)) * lot_size
+        return np.where(np.abs(quantity) > _DUST, quantity, 0.0)
+    ratio = quantity / lot_size
+    rounded: NDArray[np.float64] = np.trunc(ratio * _NEARLY + np.copysign(_DUST, ratio)) * lot_size
     return rounded

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from market.calendar import Sessions
 from market.indicators import SESSION_VWAP, IndicatorSpec, compute
 from market.interval import Interval
 from market.series import IntervalBars, derive
+from trading.computed import Computed
 from trading.strategy import Needs
 
 _WINDOWED = frozenset(
@@ -108,21 +109,23 @@ class SymbolData:
         """Volumes."""
         return self.bars.bars.volume
 
-    @property
+    @cached_property
     def session(self) -> NDArray[np.int32]:
-        """Which session each bar of the main interval lies in: int32 (n,), positions in `sessions`."""
-        return self.bars.session
+        """Which session each bar of the main interval closes in: int32 (n,), positions in `sessions`."""
+        if self.interval.unit != "w":
+            return self.bars.session
+        return np.searchsorted(self.sessions.close_ns, self.bars.end_ns).astype(np.int32)
 
     @cached_property
     def minute(self) -> IntArray:
         """Whole minutes from the session's open to each main bar's *end*, when it may be acted on: int64 (n,)."""
-        minutes: IntArray = (self.bars.end_ns - self.sessions.open_ns[self.bars.session]) // 60_000_000_000
+        minutes: IntArray = (self.bars.end_ns - self.sessions.open_ns[self.session]) // 60_000_000_000
         return minutes
 
     @cached_property
     def live(self) -> NDArray[np.bool_]:
-        """Whether each main bar lies in a session that is traded, bool (n,)."""
-        return np.isin(self.bars.session, self.traded)
+        """Whether each main bar closes in a session that is traded, bool (n,)."""
+        return np.isin(self.session, self.traded)
 
     @cached_property
     def decision_row(self) -> IntArray:
@@ -135,35 +138,53 @@ class SymbolData:
         """How many bars of `interval` have closed when each main bar closes, int64 (n,)."""
         return np.searchsorted(self.series[interval].end_ns, self.bars.end_ns, side="right")
 
-    def rows_of(self, series: IntervalBars, session: int) -> tuple[int, int]:
-        """First row and end of a session's bars."""
-        first, stop = np.searchsorted(series.session, (session, session + 1))
-        return int(first), int(stop)
+    def base_rows(self, session: int) -> tuple[int, int]:
+        """First row and end of a session's base bars."""
+        return _span(self.base.session, session)
+
+    def main_rows(self, session: int) -> tuple[int, int]:
+        """First row and end of the main bars that close in a session."""
+        return _span(self.session, session)
 
 
 def prepare(
-    symbol: str, base: IntervalBars, needs: Needs, sessions: Sessions, traded: IntArray, history: Mapping[int, int]
+    symbol: str,
+    base: IntervalBars,
+    needs: Needs,
+    sessions: Sessions,
+    traded: IntArray,
+    history: Mapping[int, int],
+    computed: Computed | None = None,
 ) -> SymbolData:
     """Derive and compute all that a strategy needs.
 
     `base` was laid on `sessions`. `history`: for each traded session the row of the first one loaded before it. Every
     session's indicators are those of that session run alone, over its own history: where a value depends on where its
     series began (RSI, EMA …) it is computed session by session. So results do not depend on where a stretch begins.
+    `computed`: what was made for the same bars and sessions before, to use and to add to.
     """
     first = int(traded[0]) if len(traded) else len(sessions)
+    computed = computed or Computed()
     series = {base.interval: base}
     for interval in {*needs.intervals, *(spec.interval for spec in needs.indicators.values())}:
         if interval not in series:
-            series[interval] = derive(base, interval, sessions, min(first, len(sessions) - 1))
+            make = partial(derive, base, interval, sessions, min(first, len(sessions) - 1))
+            series[interval] = computed.series(interval, make)
     indicators: dict[str, FloatArray] = {}
     specs: dict[str, IndicatorSpec] = {}
     for name, spec in needs.indicators.items():
-        for number, (output, values) in enumerate(_values(spec, series[spec.interval], traded, history).items()):
+        columns = computed.values(spec, partial(_values, spec, series[spec.interval], traded, history))
+        for number, (output, values) in enumerate(columns.items()):
             if number == 0:
                 indicators[name], specs[name] = values, spec
-            if len(spec.outputs) > 1:
+            if len(columns) > 1:
                 indicators[f"{name}.{output}"], specs[f"{name}.{output}"] = values, spec
     return SymbolData(symbol, base, needs.interval, series, indicators, specs, sessions, traded)
+
+
+def _span(sessions: NDArray[np.int32], session: int) -> tuple[int, int]:
+    first, stop = np.searchsorted(sessions, (session, session + 1))
+    return int(first), int(stop)
 
 
 def _values(

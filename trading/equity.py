@@ -13,7 +13,7 @@ from market.interval import Interval
 from market.series import IntervalBars
 from trading.fills import Fills
 
-_DUST = 1e-9
+_DUST = 1e-12
 """Share of the largest position below which one is rounding."""
 
 

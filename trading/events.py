@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import traceback
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from trading.broker import Account, Broker, Refusal
 from trading.context import Context
@@ -26,7 +27,7 @@ class Outcome:
 
 
 class EventRun:
-    """A strategy stepping through one symbol, session by session; can stop between any two bars and go on."""
+    """A strategy stepping through one symbol, session by session; can stop between two sessions and go on."""
 
     def __init__(self, strategy: Strategy, data: SymbolData, broker: Broker, timezone: str = "UTC") -> None:
         self.strategy = strategy
@@ -41,9 +42,13 @@ class EventRun:
 
     def run(self) -> None:
         """All sessions that are traded."""
+        traded = self.data.traded.tolist()
+        if not traded:
+            return
         try:
+            self.context.begin(traded[0])
             self.strategy.on_start(self.context)
-            for session in self.data.traded.tolist():
+            for session in traded:
                 self.session(session)
         except Exception:  # the user's code: its error is the symbol's end, not the run's
             self._stop()
@@ -51,50 +56,49 @@ class EventRun:
     def session(self, session: int) -> None:
         """One session from open to close."""
         data, broker, context = self.data, self.broker, self.context
-        row, last = data.rows_of(data.base, session)
-        bar, stop = data.rows_of(data.bars, session)
+        row, last = data.base_rows(session)
+        bar, stop = data.main_rows(session)
         if row == last:
             return
         cursor, on_bar, working = context.cursor, self.strategy.on_bar, broker.working
         others = self._others
-        cursor.end = bar
-        self._see(others, bar - 1)
+        context.begin(session)
         self.strategy.on_session(context)
-        flat = broker.account.flat_at_close
         if data.base.interval == data.interval and not others:
-            for end in range(bar + 1, (stop if flat else stop + 1)):
+            for end in range(bar + 1, stop):  # the last one below
                 if working:
                     broker.match(end - 1)
-                    self._tell(end)
+                    self._tell()
                 cursor.end = end
                 on_bar(context)
-            row = stop if not flat else stop - 1
-            bar = stop if not flat else stop - 1
+            row = bar = stop - 1
         decisions = data.decision_row[bar:stop].tolist()
         for end, decision in enumerate(decisions, bar + 1):
-            self._match(row, decision + 1, end)
-            row = max(row, decision + 1)
-            if flat and row >= last:
-                broker.close_out(last - 1)
-                self._tell(end)
+            self._match(row, decision + 1)
+            row = decision + 1
+            if row >= last:
+                self._close(last)
             cursor.end = end
             self._see(others, end - 1)
             on_bar(context)
-        self._match(row, last, stop)
-        if flat:
-            broker.close_out(last - 1)
-        else:
-            broker.cancel_all("the session closed", "expired", tif="day")
-        self._tell(stop)
+        if row < last:  # the main interval's bar closes in a later session
+            self._match(row, last)
+            self._close(last)
+        if broker.account.flat_at_close:
+            broker.cancel_all("the session closed", "expired")
 
-    def _match(self, row: int, stop: int, end: int) -> None:
+    def _match(self, row: int, stop: int) -> None:
         broker = self.broker
         while row < stop and broker.working:
             broker.match(row)
-            self._tell(end)
+            self._tell()
             row += 1
 
-    def _tell(self, end: int) -> None:
+    def _close(self, last: int) -> None:
+        self.broker.close_session(last - 1)
+        self._tell()
+
+    def _tell(self) -> None:
         """Let the context, and the strategy if it asked, know of new fills."""
         self.context.position = self.broker.position
         if not self._reports_fills:
@@ -107,19 +111,27 @@ class EventRun:
     @staticmethod
     def _see(others: list[tuple[Cursor, list[int]]], bar: int) -> None:
         for cursor, visible in others:
-            cursor.end = visible[bar] if bar >= 0 else 0
+            cursor.end = visible[bar]
 
     def _stop(self) -> None:
         self.error = traceback.format_exc(limit=-6)
-        end = self.context.cursor.end
-        self.error_ns = self.context.now_ns if end else None
+        self.error_ns = self.context.now_ns
         self.broker.cancel_all("the strategy raised an error")
 
 
 def run_symbol(
     strategy: Strategy, data: SymbolData, market: Market, account: Account, *, form: str, timezone: str = "UTC"
 ) -> Outcome:
-    """Run a strategy over all sessions of a symbol, by `form` `on_bar` or `signals`. Its errors are in the outcome."""
+    """Run a strategy over all sessions of a symbol, by `form` `on_bar` or `signals`. Its errors are in the outcome.
+
+    Where the account does not carry over, every session has a strategy object and an account of its own.
+    """
+    if not account.carry and len(data.traded) > 1:
+        sessions = [replace(data, traded=data.traded[i : i + 1]) for i in range(len(data.traded))]
+        kind, values = type(strategy), strategy.values()
+        return _joined(
+            [run_symbol(kind(**values), one, market, account, form=form, timezone=timezone) for one in sessions]
+        )
     if form == "signals":
         try:
             signals = strategy.signals(data)
@@ -133,3 +145,11 @@ def run_symbol(
     run = EventRun(strategy, data, broker, timezone)
     run.run()
     return Outcome(Fills.of(broker.fills), tuple(broker.refusals), run.error, run.error_ns)
+
+
+def _joined(outcomes: Sequence[Outcome]) -> Outcome:
+    """Sessions that each began anew, as one; the first error is told."""
+    failed = next((outcome for outcome in outcomes if outcome.error), None)
+    refusals = tuple(refusal for outcome in outcomes for refusal in outcome.refusals)
+    fills = Fills.concat([outcome.fills for outcome in outcomes])
+    return Outcome(fills, refusals, failed.error if failed else None, failed.error_ns if failed else None)

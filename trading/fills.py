@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +12,7 @@ from numpy.typing import NDArray
 from market.bars import FloatArray, IntArray
 
 
-@dataclass(frozen=True)
-class Fill:
+class Fill(NamedTuple):
     """One execution, in the base bar that starts at `bar_ns` (UTC ns) and is row `row` of SymbolData.base.
 
     `quantity`: positive bought, negative sold. `price` includes slippage; `slippage` and `commission`: what they cost
@@ -46,7 +46,9 @@ class Fills:
     def of(cls, fills: Sequence[Fill]) -> Fills:
         """Columns from single fills."""
         kinds = {"row": np.int64, "bar_ns": np.int64, "order": np.int64, "at_close": np.bool_}
-        return cls(*(np.array([getattr(f, c.name) for f in fills], kinds.get(c.name, np.float64)) for c in fields(cls)))
+        columns = zip(*fills, strict=True) if fills else [()] * len(Fill._fields)
+        named = zip(Fill._fields, columns, strict=True)
+        return cls(*(np.array(column, kinds.get(name, np.float64)) for name, column in named))
 
     @classmethod
     def concat(cls, parts: Sequence[Fills]) -> Fills:

@@ -21,10 +21,11 @@ BoolArray = NDArray[np.bool_]
 class Signals:
     """What to do at the close of each bar of the strategy's interval; all arrays (n,), n = len(data.bars).
 
-    `entries`: buy `size` shares where no position is held and no order works. `exits`: sell a long position.
-    `short_entries`, `short_exits`: the same the other way round. An exit comes before an entry of the same bar, which
-    then waits. `stop_loss`, `take_profit`: prices that guard the entries of their bar, NaN for none. All are market
-    orders: they fill at the next base bar's open.
+    `entries`: buy `size` shares where no position is held and no order works. `exits`: cancel what works of a long
+    entry and sell the long position. `short_entries`, `short_exits`: the same the other way round. An entry of a bar
+    that also has an exit of its side counts for nothing, as do a long and a short entry of one bar; an exit with the
+    other side's entry reverses a position in one order. `stop_loss`, `take_profit`: prices that guard the entries of
+    their bar, NaN for none. All others are market orders: they fill at the next base bar's open.
     """
 
     entries: BoolArray
@@ -65,11 +66,20 @@ def _check(signals: Signals, data: SymbolData) -> None:
         array = getattr(signals, name)
         if isinstance(array, np.ndarray) and array.shape != (n,):
             raise ConfigError(f"signals: {name} has shape {array.shape}", mend=f"return one value for each of {n} bars")
+    entering = signals.entries if signals.short_entries is None else signals.entries | signals.short_entries
+    for name, low in (("size", 0.0), ("stop_loss", np.nextafter(0.0, 1.0)), ("take_profit", np.nextafter(0.0, 1.0))):
+        value = getattr(signals, name)
+        if value is None:
+            continue
+        at = value[entering] if isinstance(value, np.ndarray) else np.array([value], np.float64)
+        good = (at >= low) & (at < np.inf) | (np.isnan(at) if name != "size" else False)
+        if not good.all():
+            raise ConfigError(f"signals: {name} is {at[~good][0]} at an entry", mend="give a number above 0")
 
 
 def _at_once(signals: Signals, data: SymbolData, market: Market, account: Account) -> Fills | None:
     """Fills of long-only or long-short signals as arrays; None where an order could be cut, refused or guarded."""
-    if market.volume_share is not None or account.flat_at_close or account.margin < 1.0:
+    if market.volume_share is not None or account.flat_at_close or account.margin != 1.0:
         return None
     if signals.stop_loss is not None or signals.take_profit is not None or signals.short_entries is not None:
         return None
@@ -117,34 +127,30 @@ def _next_rows(data: SymbolData, bars: IntArray) -> IntArray | None:
     rows = data.decision_row[bars] + 1
     if len(rows) and rows[-1] >= len(data.base):
         rows = rows[:-1]
-    if len(data.traded) and int(data.traded[-1] - data.traded[0]) + 1 == len(data.traded):
-        return rows
+    if len(rows) and int(data.traded[-1] - data.traded[0]) + 1 == len(data.traded):
+        late = int(data.base.session[rows[-1]]) > int(data.traded[-1])
+        return rows[:-1] if late else rows
     return None if not np.isin(data.base.session[rows], data.traded).all() else rows
 
 
 def one_by_one(signals: Signals, data: SymbolData, broker: Broker) -> None:
     """Carry signals out with a broker, looking only at bars where there is something to do."""
-    n = len(data.bars)
-    none = np.zeros(n, np.bool_)
+    none = np.zeros(len(data.bars), np.bool_)
     shorts, covers = (a if a is not None else none for a in (signals.short_entries, signals.short_exits))
     marked = signals.entries | signals.exits | shorts | covers
     decision = data.decision_row
     for session in data.traded.tolist():
-        first, stop = data.rows_of(data.base, session)
-        if first == stop:
+        row, stop = data.base_rows(session)
+        if row == stop:
             continue
-        row = first
-        main_first, main_stop = data.rows_of(data.bars, session)
+        main_first, main_stop = data.main_rows(session)
         for bar in (main_first + np.flatnonzero(marked[main_first:main_stop])).tolist():
             row = _run(broker, row, int(decision[bar]) + 1)
-            if broker.account.flat_at_close and row >= stop:
-                break
-            _decide(signals, bar, broker, exits=(bool(signals.exits[bar]), bool(covers[bar])), short=bool(shorts[bar]))
+            if row < stop or not broker.account.flat_at_close:
+                long, short = bool(signals.entries[bar]), bool(shorts[bar])
+                _decide(signals, bar, broker, long, short, bool(signals.exits[bar]), bool(covers[bar]))
         _run(broker, row, stop)
-        if broker.account.flat_at_close:
-            broker.close_out(stop - 1)
-        else:
-            broker.cancel_all("the session closed", "expired", tif="day")
+        broker.close_session(stop - 1)
 
 
 def _run(broker: Broker, row: int, stop: int) -> int:
@@ -154,20 +160,23 @@ def _run(broker: Broker, row: int, stop: int) -> int:
     return max(row, stop)
 
 
-def _decide(signals: Signals, bar: int, broker: Broker, *, exits: tuple[bool, bool], short: bool) -> None:
+def _decide(signals: Signals, bar: int, broker: Broker, long: bool, short: bool, exit: bool, cover: bool) -> None:
+    entry = (long and not exit) - (short and not cover)
     position = broker.position
-    if (exits[0] and position > 0) or (exits[1] and position < 0):
-        broker.cancel_all("replaced by a new target")
-        broker.place(-position)
+    side = position or (broker.working[0].quantity if broker.working else 0.0)
+    if (exit and side > 0) or (cover and side < 0):
+        broker.cancel_all("replaced by an exit")
+    elif position or broker.working:
         return
-    long = bool(signals.entries[bar])
-    if exits[0] and long and not short:
-        return
-    if (not long and not short) or position or broker.working:
+    if not entry:
+        if position:
+            broker.place(-position)
         return
     size = float(signals.size[bar]) if isinstance(signals.size, np.ndarray) else float(signals.size)
     broker.place(
-        size if long else -size, stop_loss=_price(signals.stop_loss, bar), take_profit=_price(signals.take_profit, bar)
+        entry * size - position,
+        stop_loss=_price(signals.stop_loss, bar),
+        take_profit=_price(signals.take_profit, bar),
     )
 
 

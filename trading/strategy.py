@@ -6,8 +6,10 @@ import inspect
 import math
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
 
 from market.errors import ConfigError
 from market.indicators import IndicatorSpec, parse_indicator
@@ -36,13 +38,14 @@ class Parameter:
 
     def parse(self, value: Any) -> Any:
         """`value` as this parameter's type; ConfigError where it is none, or out of range."""
-        converted: Any = value
-        if self.type is float and isinstance(value, int) and not isinstance(value, bool):
-            converted = float(value)
-        if self.type is int and isinstance(value, float) and value.is_integer():
-            converted = int(value)
+        plain = value.item() if isinstance(value, np.generic) else value  # as a sweep's np.arange gives them
+        converted: Any = plain
+        if self.type is float and isinstance(plain, int) and not isinstance(plain, bool):
+            converted = float(plain)
+        if self.type is int and isinstance(plain, float) and plain.is_integer():
+            converted = int(plain)
         if type(converted) is not self.type or (isinstance(converted, float) and not math.isfinite(converted)):
-            raise ConfigError(f"parameter {self.name} is {value!r}", mend=f"give a {self.type.__name__}")
+            raise ConfigError(f"parameter {self.name} is {value!r}", mend=f"give a value of type {self.type.__name__}")
         if self.choices is not None and converted not in self.choices:
             raise ConfigError(f"parameter {self.name} is {value!r}", mend=f"choose from {list(self.choices)}")
         if self.low is not None and converted < self.low:
@@ -65,6 +68,16 @@ def parameter(
 ) -> Any:
     """A default with limits, to stand where a strategy declares a parameter: see Strategy."""
     return _Declared(default, low, high, tuple(choices) if choices is not None else None)
+
+
+def _type_of(annotation: Any) -> Any:
+    """int, float, bool or str, ClassVar, or None for anything else; read, not evaluated, where it is text."""
+    if isinstance(annotation, str):
+        head = annotation.partition("[")[0].rpartition(".")[2].strip()
+        return {"ClassVar": ClassVar, **{one.__name__: one for one in _TYPES}}.get(head)
+    if annotation is ClassVar or typing.get_origin(annotation) is ClassVar:
+        return ClassVar
+    return annotation if annotation in _TYPES else None
 
 
 class Strategy:
@@ -102,26 +115,31 @@ class Strategy:
 
     @classmethod
     def parameters(cls) -> dict[str, Parameter]:
-        """The declared parameters by name, base classes' first."""
+        """The declared parameters by name, base classes' first. A plain value in a subclass is a new default."""
         found: dict[str, Parameter] = {}
         for kind in reversed(cls.__mro__):
             if kind is object or kind is Strategy:
                 continue
-            try:
-                hints = typing.get_type_hints(kind)
-            except NameError as error:
-                raise ConfigError(
-                    f"{cls.__name__}: {error}", mend="annotate parameters with int, float, bool or str"
-                ) from None
-            for name in vars(kind).get("__annotations__", {}):
-                hint = hints[name]
-                if typing.get_origin(hint) is ClassVar or name.startswith("_") or name not in vars(kind):
+            annotated = inspect.get_annotations(kind)
+            for name, value in vars(kind).items():
+                if name not in annotated and name not in found:
+                    if isinstance(value, _Declared):
+                        raise ConfigError(
+                            f"{cls.__name__}.{name} has no type", mend=f"write {name}: int = parameter(…)"
+                        )
                     continue
-                value = vars(kind)[name]
-                if hint not in _TYPES:
-                    raise ConfigError(f"{cls.__name__}.{name} is a {hint}", mend="declare int, float, bool or str")
+                type_ = _type_of(annotated[name]) if name in annotated else found[name].type
+                if type_ is ClassVar or name.startswith("_"):
+                    continue
+                if type_ is None:
+                    raise ConfigError(
+                        f"{cls.__name__}.{name} is annotated {annotated[name]}", mend="declare int, float, bool or str"
+                    )
+                if name not in annotated and not isinstance(value, _Declared):
+                    found[name] = replace(found[name], default=value)
+                    continue
                 declared = value if isinstance(value, _Declared) else _Declared(value, None, None, None)
-                found[name] = Parameter(name, hint, declared.default, declared.low, declared.high, declared.choices)
+                found[name] = Parameter(name, type_, declared.default, declared.low, declared.high, declared.choices)
         return found
 
     def values(self) -> dict[str, Any]:
@@ -133,17 +151,19 @@ class Strategy:
         return {}
 
     def on_start(self, ctx: Context) -> None:
-        """Called once, before the first bar of the first session."""
+        """Called once, at the open of the first session; history is there to be seen."""
 
     def on_session(self, ctx: Context) -> None:
-        """Called at every session's open, before its first bar."""
+        """Called at the open of every session that has bars; orders placed here fill from its first bar on."""
 
     def on_bar(self, ctx: Context) -> None:
         """Event form: called when a bar of `interval` has closed."""
         raise NotImplementedError
 
     def on_fill(self, ctx: Context, fill: Fill) -> None:
-        """Called after one of the symbol's orders was filled, before `on_bar` of the bar it filled in."""
+        """Called after one of the symbol's orders was filled, before that bar is seen and `on_bar` is called for it.
+        Orders placed here fill from the next base bar on.
+        """
 
     def signals(self, data: SymbolData) -> Signals:
         """Array form: the decisions of all bars at once."""
@@ -166,7 +186,8 @@ class Strategy:
             if not isinstance(name, str) or not name.isidentifier():
                 raise ConfigError(f"{type(self).__name__}: an indicator is named {name!r}", mend="use a Python name")
             named[name] = parse_indicator(f"{text}@{main}" if isinstance(text, str) and "@" not in text else text)
-        return Needs(main, tuple(sorted({main, *map(Interval.parse, self.intervals)})), named)
+        further = (self.intervals,) if isinstance(self.intervals, str) else self.intervals
+        return Needs(main, tuple(sorted({main, *map(Interval.parse, further)})), named)
 
 
 @dataclass(frozen=True)

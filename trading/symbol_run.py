@@ -72,26 +72,9 @@ def run_stretch(loaded: LoadedStretch, plan: Plan, grid_ns: IntArray) -> SymbolR
     """Run a strategy over all its sessions and say what came of it. `grid_ns`: see SymbolResult.equity."""
     began = perf_counter()
     data = loaded.prepare(plan)
-    if plan.account.carry:
-        outcome = _run(data, plan, loaded)
-    else:
-        outcome = _joined(
-            [_run(replace(data, traded=data.traded[i : i + 1]), plan, loaded) for i in range(len(data.traded))]
-        )
-    return summarise(loaded, plan.account.capital, outcome, grid_ns, perf_counter() - began)
-
-
-def _run(data: SymbolData, plan: Plan, loaded: LoadedStretch) -> Outcome:
     strategy, timezone = plan.strategy(), loaded.stretch.timezone
-    return run_symbol(strategy, data, plan.market, plan.account, form=plan.form, timezone=timezone)
-
-
-def _joined(outcomes: Sequence[Outcome]) -> Outcome:
-    """Sessions that each began anew, as one; the first error is told."""
-    failed = next((outcome for outcome in outcomes if outcome.error), None)
-    refusals = tuple(refusal for outcome in outcomes for refusal in outcome.refusals)
-    fills = Fills.concat([outcome.fills for outcome in outcomes])
-    return Outcome(fills, refusals, failed.error if failed else None, failed.error_ns if failed else None)
+    outcome = run_symbol(strategy, data, plan.market, plan.account, form=plan.form, timezone=timezone)
+    return summarise(loaded, plan.account.capital, outcome, grid_ns, perf_counter() - began)
 
 
 def join_results(parts: Sequence[SymbolResult]) -> SymbolResult:

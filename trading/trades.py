@@ -24,8 +24,10 @@ from market.bars import Bars, FloatArray, IntArray
 from trading.fills import Fills
 from trading.results import Trades
 
-_DUST = 1e-9
-"""Share of a fill's quantity, or of a price, below which a difference is rounding."""
+_DUST = 1e-12
+"""Share of the largest fill below which a quantity is rounding."""
+_SAME_PRICE = 1e-9
+"""Share of a price below which a difference is rounding."""
 
 
 class Lots(NamedTuple):
@@ -54,7 +56,7 @@ def match_alternating(quantity: FloatArray) -> Lots | None:
     n = len(quantity)
     closed = n // 2
     opening = quantity[0::2]
-    if not np.array_equal(opening[:closed], -quantity[1::2]) or not opening.all():
+    if not np.array_equal(opening[:closed], -quantity[1::2]) or not (np.abs(opening) > _dust(quantity)).all():
         return None
     exits = np.full(n - closed, -1, np.int64)
     exits[:closed] = np.arange(1, n, 2)
@@ -65,25 +67,25 @@ def match_fifo(quantity: FloatArray) -> Lots:
     """Lots of any fills, signed `quantity` float64 (n,), one after another; what is less than rounding is dropped."""
     matched: list[tuple[int, int, float]] = []
     waiting: deque[tuple[int, float]] = deque()  # fills and what is left of each, all of one sign
-    fills = quantity.tolist()
-    for number, filled in enumerate(fills):
+    dust = _dust(quantity)
+    for number, filled in enumerate(quantity.tolist()):
         left = filled
-        while left and waiting and waiting[0][1] * left < 0:
+        while abs(left) > dust and waiting and waiting[0][1] * left < 0:
             entry, held = waiting.popleft()
             closed = held if abs(held) <= abs(left) else -left
             matched.append((entry, number, closed))
-            left = _unless_dust(left + closed, filled)
-            if rest := _unless_dust(held - closed, fills[entry]):
-                waiting.appendleft((entry, rest))
-        if left:
+            left += closed
+            if abs(held - closed) > dust:
+                waiting.appendleft((entry, held - closed))
+        if abs(left) > dust:
             waiting.append((number, left))
     matched.extend((entry, -1, left) for entry, left in waiting)
     entries, exits, lots = zip(*matched, strict=True) if matched else ((), (), ())
     return Lots(np.array(entries, np.int64), np.array(exits, np.int64), np.array(lots, np.float64))
 
 
-def _unless_dust(left: float, whole: float) -> float:
-    return left if abs(left) > _DUST * abs(whole) else 0.0
+def _dust(quantity: FloatArray) -> float:
+    return _DUST * float(np.abs(quantity).max(initial=0.0))
 
 
 def _measured(lots: Lots, fills: Fills, base: Bars, last_row: int) -> Trades:
@@ -163,7 +165,7 @@ def _beside_open(fills: Fills, base: Bars) -> tuple[NDArray[np.bool_], NDArray[n
     """Which fills took place above and which below their bar's open, before slippage, within the bar: bool (n,)."""
     open_ = base.open[fills.row]
     reference = fills.price - fills.slippage / fills.quantity
-    away, rounding = reference - open_, _DUST * open_
+    away, rounding = reference - open_, _SAME_PRICE * open_
     return (away > rounding) & ~fills.at_close, (away < -rounding) & ~fills.at_close
 
 

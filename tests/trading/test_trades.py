@@ -95,6 +95,7 @@ def test_rounding_in_fractional_shares_leaves_no_trade_behind() -> None:
     trades = round_trips(fills((0, 0.1, 10), (1, 0.2, 11), (2, -(0.1 + 0.2), 12)), FOUR, 3)
     assert trades.quantity == pytest.approx([0.1, 0.2])
     assert not trades.is_open.any()
+    assert len(round_trips(fills((0, 0.3, 10), (1, -0.3, 12), (2, -5e-17, 12)), FOUR, 3)) == 1
 
 
 @pytest.mark.parametrize(

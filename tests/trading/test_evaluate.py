@@ -1,0 +1,163 @@
+"""Sweeping one symbol: the same figures as runs one by one, and errors that stay with their set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import trading.data
+from market.interval import Interval
+from tests.trading.sweep_data import stretch
+from trading.broker import Account
+from trading.computed import Computed
+from trading.context import Context
+from trading.costs import Commission, Market, Slippage
+from trading.data import SymbolData
+from trading.evaluate import evaluate_sets, needs_of_all
+from trading.events import run_symbol
+from trading.parameter_sets import grid
+from trading.signals import Signals
+from trading.strategy import Strategy, parameter
+from trading.trades import round_trips
+
+
+class Cross(Strategy):
+    fast: int = parameter(3, low=2)
+    slow: int = 8
+    both: bool = False
+    coarse: str = "1m"
+
+    def indicators(self) -> dict[str, str]:
+        return {"fast": f"SMA({self.fast})", "slow": f"EMA({self.slow})", "trend": f"RSI(3)@{self.coarse}"}
+
+    def signals(self, data: SymbolData) -> Signals:
+        above = data.indicators["fast"] > data.indicators["slow"]
+        below = data.indicators["fast"] < data.indicators["slow"]
+        if self.both:
+            return Signals(above, below, below, above, size=10.0, stop_loss=data.close * 0.998)
+        return Signals(above, below, size=10.0)
+
+    def on_bar(self, ctx: Context) -> None:
+        fast, slow = ctx.indicators["fast"][-1], ctx.indicators["slow"][-1]
+        if fast > slow and ctx.position <= 0 and not ctx.orders:
+            ctx.buy(10)
+        elif fast < slow and ctx.position > 0 and not ctx.orders:
+            ctx.sell(7)
+
+
+COSTLY = Market(Commission(per_share=0.01, per_trade=0.1), Slippage(bps=2.0), volume_share=0.05)
+SETS = grid(Cross, {"fast": [2, 3, 5], "slow": [8, 13], "both": [False, True]})
+
+
+@pytest.mark.parametrize("form", ["signals", "on_bar"])
+@pytest.mark.parametrize(
+    ("market", "account"),
+    [(Market(), Account()), (COSTLY, Account(capital=2_000.0)), (COSTLY, Account(flat_at_close=True))],
+)
+def test_figures_are_those_of_runs_one_by_one(form: str, market: Market, account: Account) -> None:
+    made = stretch(4)
+    table = evaluate_sets(Cross, SETS, **made.arguments, market=market, account=account, form=form)
+    assert table.errors == (None,) * len(SETS)
+    assert table.n_trades.sum() > 50
+    for row, one in enumerate(table.sets):
+        strategy = Cross(**one)
+        fills = run_symbol(strategy, made.prepare(strategy), market, account, form=form).fills
+        bars = made.base.bars
+        trades = round_trips(fills, bars, len(bars) - 1)
+        won, lost = trades.pnl[trades.pnl > 0], trades.pnl[trades.pnl <= 0]
+        counted = (len(trades), int(trades.is_open.sum()), len(won))
+        assert (table.n_trades[row], table.n_open[row], table.wins[row]) == counted
+        assert table.gross_profit[row] == pytest.approx(won.sum())
+        assert table.gross_loss[row] == pytest.approx(-lost.sum(), abs=1e-9)
+        assert table.commission[row] == pytest.approx(fills.commission.sum())
+        assert table.slippage[row] == pytest.approx(fills.slippage.sum())
+        assert table.pnl[row] == pytest.approx(trades.pnl.sum())
+        equity = _equity_at_closes(fills, made.base, made.traded, account.capital)
+        assert table.session_pnl[row] == pytest.approx(np.diff(equity, prepend=account.capital))
+        peaks = np.maximum.accumulate(np.maximum(equity, account.capital))
+        assert table.max_drawdown[row] == pytest.approx((peaks - equity).max())
+
+
+def _equity_at_closes(fills: Any, base: Any, traded: Any, capital: float) -> np.ndarray:
+    """Bar by bar, as one would count it by hand."""
+    cash, position, equity = capital, 0.0, dict.fromkeys(traded.tolist(), capital)
+    for row in range(len(base)):
+        for at in np.flatnonzero(fills.row == row):
+            cash -= fills.quantity[at] * fills.price[at] + fills.commission[at]
+            position += fills.quantity[at]
+        equity[int(base.session[row])] = cash + position * base.bars.close[row]
+    return np.array([equity[row] for row in traded.tolist()])
+
+
+def test_profit_is_what_was_gained_less_what_was_lost_and_the_sum_of_the_sessions() -> None:
+    table = evaluate_sets(Cross, SETS, **stretch(9).arguments, market=COSTLY, account=Account(), form="signals")
+    assert table.gross_profit - table.gross_loss == pytest.approx(table.pnl)
+    assert table.session_pnl.sum(axis=1) == pytest.approx(table.pnl)
+
+
+def test_each_indicator_and_derived_interval_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    computed, derived = [], []
+    compute, derive = trading.data.compute, trading.data.derive
+    monkeypatch.setattr(trading.data, "compute", lambda spec, s: computed.append(spec.key) or compute(spec, s))
+    monkeypatch.setattr(trading.data, "derive", lambda base, to, *a: derived.append(str(to)) or derive(base, to, *a))
+    sets = grid(Cross, {"fast": [2, 3], "slow": [8, 13], "coarse": ["5m"], "both": [False, True]})
+    evaluate_sets(Cross, sets, **stretch().arguments, market=Market(), account=Account(), form="signals")
+    assert derived == ["5m"]
+    assert computed.count("SMA(2)@1m") == computed.count("SMA(3)@1m") == 1
+    assert computed.count("EMA(8)@1m") == computed.count("EMA(13)@1m") == 6  # once for each session
+
+
+def test_values_not_used_for_longest_make_room() -> None:
+    made = stretch()
+    arguments = {**made.arguments, "market": Market(), "account": Account(), "form": "signals"}
+    whole = evaluate_sets(Cross, SETS, **arguments)
+    tight = evaluate_sets(Cross, SETS, **arguments, computed=Computed(most_bytes=3 * made.base.bars.close.nbytes))
+    np.testing.assert_array_equal(whole.session_pnl, tight.session_pnl)
+
+
+class Faulty(Cross):
+    def signals(self, data: SymbolData) -> Signals:
+        if self.fast == 3:
+            raise RuntimeError("three is bad luck")
+        if self.fast == 4:
+            return None  # type: ignore[return-value]
+        return super().signals(data)
+
+
+def test_a_set_in_error_has_no_figures_and_the_rest_go_on() -> None:
+    sets = [{"fast": n, "slow": s} for n, s in ((2, 8), (3, 8), (4, 8), (1, 8), (5, 0), (5, 8), (5, 13))]
+    table = evaluate_sets(Faulty, sets, **stretch().arguments, market=Market(), account=Account(), form="signals")
+    words = [None, "three is bad luck", "not Signals", "give at least 2", "EMA(0)", None, None]
+    for error, word in zip(table.errors, words, strict=True):
+        assert (error is None) == (word is None)
+        assert word is None or word in str(error)
+    failed = [error is not None for error in table.errors]
+    assert np.isnan(table.pnl).tolist() == failed
+    assert np.isnan(table.session_pnl).all(axis=1).tolist() == failed
+    assert (table.n_trades[failed] == 0).all()
+
+
+def test_a_strategy_without_trades_and_one_on_no_bars() -> None:
+    class Idle(Strategy):
+        n: int = 1
+
+        def signals(self, data: SymbolData) -> Signals:
+            no = np.zeros(len(data.close), np.bool_)
+            return Signals(no, no)
+
+    made = stretch()
+    sets = grid(Idle, {"n": [1, 2]})
+    arguments = {"market": Market(), "account": Account(), "form": "signals"}
+    table = evaluate_sets(Idle, sets, **made.arguments, **arguments, columns=np.arange(8))
+    assert table.session_pnl.tolist() == np.zeros((2, 8)).tolist()
+    assert table.max_drawdown.tolist() == table.pnl.tolist() == [0.0, 0.0]
+    empty = {**made.arguments, "base": made.base.take(slice(0, 0))}
+    assert evaluate_sets(Idle, sets, **empty, **arguments).pnl.tolist() == [0.0, 0.0]
+
+
+def test_what_all_sets_need_together() -> None:
+    intervals, specs = needs_of_all(Cross, [{"fast": 2}, {"fast": 3, "coarse": "5m"}, {"fast": 0}])
+    assert intervals == (Interval.parse("1m"),)
+    assert [spec.key for spec in specs] == ["SMA(2)@1m", "EMA(8)@1m", "RSI(3)@1m", "SMA(3)@1m", "RSI(3)@5m"]
