@@ -137,13 +137,6 @@ def preload(modules: Sequence[str], paths: Sequence[str]) -> None:
     signal.alarm(0)
 
 
-def remove(paths: Sequence[str]) -> None:
-    """Removes what may be left of these in the private directory."""
-    for path in paths:
-        with contextlib.suppress(OSError):
-            os.unlink(path)
-
-
 class Server:
     """Accepts requests, forks and reaps the workers."""
 
@@ -166,8 +159,7 @@ class Server:
             ready = {descriptor for descriptor, _ in self.poll.poll(None if self.children else GLANCE_S * 1000)}
             self.reap(ready)
             if RAYLET in ready:
-                # those of servers that were killed, or idle, before its end too
-                remove(glob.glob(f"{glob.escape(os.path.dirname(self.path))}/{self.raylet_pid}-*.sock*"))
+                self.remove_files()
                 self.farewell()
                 return None
             if LISTENER in ready and (request := self.answer()):
@@ -175,12 +167,20 @@ class Server:
             if ready:
                 busy_s = time.monotonic()
             elif not os.path.lexists(self.path):
-                remove([self.path + ".lock"])
+                with contextlib.suppress(OSError):
+                    os.unlink(f"{self.path}.lock")
                 return None
             elif time.monotonic() - busy_s > (IDLE_S if self.was_used else UNUSED_S):
                 # Launchers that are in the queue by now get a reset, and start another server.
-                remove([self.path])
+                with contextlib.suppress(OSError):
+                    os.unlink(self.path)
                 return None
+
+    def remove_files(self) -> None:
+        """Removes this raylet's sockets and locks, those of servers that were killed or idle before its end too."""
+        for path in glob.glob(f"{glob.escape(os.path.dirname(self.path))}/{self.raylet_pid}-*.sock*"):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
 
     def reap(self, ready: set[int]) -> None:
         """Waits for the children whose pidfds are ready."""
