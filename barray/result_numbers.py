@@ -73,12 +73,9 @@ def _sessions_per_year(result: BacktestResult) -> int:
 
 
 def _hold_equity(result: BacktestResult) -> FloatArray | None:
-    """Each symbol's holding scaled to an equal share of the account; capital of symbols that never ran stays cash."""
+    """What holding all symbols is worth; capital of those that never ran stays cash."""
     parts = [part for part in result.symbols.values() if len(part.hold_equity) == len(result.dates)]
     if not parts or not result.dates:
         return None
     held: FloatArray = np.sum([part.hold_equity for part in parts], axis=0)
-    if not result.shared:
-        return held + (result.capital - sum(part.capital for part in parts))
-    each = [part.hold_equity / len(parts) for part in parts]
-    return np.sum(each, axis=0) if held.any() else None
+    return held + (result.capital - sum(part.hold_capital for part in parts))

@@ -516,7 +516,7 @@ def test_closing_is_never_refused() -> None:
     one = broker(CALM, (300, 301, 299, 300), capital=1_000)
     one.place(-10)
     one.match(0)
-    assert one.equity(1) == -1_000
+    assert one.account_equity(300.0) == -1_000
     one.place(30)
     run(one, 1)
     assert filled(one) == [(0, -10, 100), (1, 10, 300)]
