@@ -9,7 +9,8 @@ one decided inside a window works from its end on, from the first base bar that 
   that is the cash not reserved.
 - What free money doesn't cover is cut to whole lots, or refused, and reported.
 - What closes a position needs no money: as much as is held, less what orders already admitted will close of it.
-  Beyond that it is not cut here either as long as it could close what is held or ordered, but opens nothing either.
+  Beyond that it is not cut here either as long as it could close what is held or ordered, but opens nothing either;
+  nor does an order that was to close what a stop_loss or take_profit then closes before it.
 - At the fill the broker cuts the order to its reservation, in the parts that open. What an order spends leaves the
   reservation with the cash; what is left when it ends is released at that window's end.
 - Cash from sales counts from the end of the window that they fill in.

@@ -1,0 +1,196 @@
+"""Windowed backtests on real Ray: what they share with independent ones, and what only they do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import barray
+from tests.sessions import config, symbol_processes
+from trading.results import BacktestResult, SymbolResult
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_here")]
+CROSS = Path(__file__).parents[2] / "examples/strategies/sma_cross.py"
+HEAD = "import os, signal\nfrom pathlib import Path\nfrom barray import Strategy, parameter\n"
+
+
+def run(universe: Path, strategy: Path, *symbols: str, section: Any = None, **changes: Any) -> BacktestResult:
+    settings = {"strategy": {"path": str(strategy), **(section or {})}, "intervals": [], "indicators": [], **changes}
+    return barray.backtest(config(universe, *symbols, **settings))
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "strategy.py"
+    path.write_text(HEAD + text)
+    return path
+
+
+def columns(result: SymbolResult) -> dict[str, Any]:
+    """All that has nothing to do with the clock on the wall."""
+    found = {name: getattr(result.fills, name).tolist() for name in ("bar_ns", "quantity", "price", "order")}
+    found["equity"] = result.equity.tobytes()
+    found["hold_equity"] = result.hold_equity.tobytes()
+    return {**found, "refusals": result.refusals, "cash": result.cash, "error": result.error}
+
+
+def same(one: BacktestResult, other: BacktestResult) -> None:
+    assert list(one.symbols) == list(other.symbols)
+    for symbol, result in one.symbols.items():
+        assert columns(result) == columns(other.symbols[symbol]), symbol
+    assert one.equity.tobytes() == other.equity.tobytes()
+    assert one.error == other.error
+
+
+MOMENTUM = """
+class Ranks(Strategy):
+    def indicators(self):
+        return {"momentum": "ROC(30)"}
+
+    def on_window(self, view):
+        if view.minute % 60 == 0 and not view.minutes_to_close == 0:
+            order = view.indicators["momentum"].argsort()
+            view.rebalance({view.symbols[i]: 0.45 for i in order[-2:]})
+"""
+
+
+@pytest.mark.parametrize("form", ["on_bar", "signals"])
+def test_with_windows_of_a_bar_and_money_enough_fills_are_those_of_independent_symbols(
+    universe: Path, form: str
+) -> None:
+    symbols = ("AAPL", "MSFT", "SPY")
+    single = run(universe, CROSS, *symbols, section={"form": form})
+    shared = run(universe, CROSS, *symbols, section={"form": form}, account={"shared": True, "capital": 1e7})
+    assert shared.shared
+    assert shared.capital == 1e7
+    assert sum(len(result.fills) for result in single.symbols.values()) > 20
+    for symbol in symbols:
+        left, right = columns(single.symbols[symbol]), columns(shared.symbols[symbol])
+        for name in ("bar_ns", "quantity", "price"):
+            assert left[name] == right[name], (symbol, name)
+        assert shared.symbols[symbol].equity == pytest.approx(single.symbols[symbol].equity - 100_000, abs=1e-6)
+    assert shared.equity == pytest.approx(single.equity - 300_000 + 1e7, abs=1e-5)
+
+
+def test_scarce_cash_is_shared_out_in_the_symbols_order_and_never_falls_below_zero(
+    universe: Path, tmp_path: Path
+) -> None:
+    text = """
+class All(Strategy):
+    def on_bar(self, ctx):
+        if ctx.minute == 10: ctx.buy(int(60_000 / ctx.close[-1]))
+"""
+    result = run(
+        universe, written(tmp_path, text), "AAPL", "MSFT", "SPY", account={"shared": True, "capital": 100_000.0}
+    )
+    first, second, third = (result.symbols[symbol] for symbol in ("AAPL", "MSFT", "SPY"))
+    assert not [refusal for refusal in first.refusals if refusal.bar_ns <= first.fills.bar_ns[0]]
+    assert 30_000 < second.fills.quantity[0] * second.fills.price[0] < 40_000
+    assert "of cash is free" in second.refusals[0].reason
+    assert not len(third.fills)
+    assert result.capital + sum(symbol.cash for symbol in result.symbols.values()) >= 0
+
+
+def test_how_symbols_are_packed_and_what_dies_on_the_way_changes_not_a_byte(universe: Path, tmp_path: Path) -> None:
+    text = """
+class Dies(Strategy):
+    mark: str = ""
+    def on_bar(self, ctx):
+        if self.mark and ctx.minute == 200 and ctx.symbol == "MSFT" and not Path(self.mark).exists():
+            Path(self.mark).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if ctx.minute % 7 == 0: ctx.order_target(100 if ctx.minute % 2 else -50)
+"""
+    strategy = written(tmp_path, text)
+    symbols = ("AAPL", "MSFT", "NVDA", "SPY")
+    money = {"shared": True, "capital": 60_000.0, "margin": 0.8}
+    changes: dict[str, Any] = {"account": money, "section": {"window": "5m"}}
+    whole = run(universe, strategy, *symbols, **changes)
+    assert any(result.refusals for result in whole.symbols.values())
+    same(whole, run(universe, strategy, *symbols, **changes, actors={"symbols_per_actor": 3}))
+    mark = tmp_path / "died"
+    dying = {"window": "5m", "parameters": {"mark": str(mark)}}
+    for packed in (1, 2):
+        same(
+            whole, run(universe, strategy, *symbols, account=money, section=dying, actors={"symbols_per_actor": packed})
+        )
+        mark.unlink()
+
+
+def test_a_cross_symbol_strategy_survives_the_death_of_a_process(universe: Path, tmp_path: Path) -> None:
+    killing = """
+import psutil
+def victim():
+    found = [p for p in psutil.process_iter() if " ".join(p.cmdline()).startswith("ray::Backtest")]
+    return [p for p in found if p.environ().get("RAY_RAYLET_PID") == os.environ.get("RAY_RAYLET_PID")][0]
+
+class Kills(Ranks):
+    def on_window(self, view):
+        if view.minute == 100: victim().kill()
+        super().on_window(view)
+"""
+    changes = {"account": {"shared": True}, "section": {"class": "Ranks", "window": "10m"}}
+    whole = run(universe, written(tmp_path, MOMENTUM + killing), "AAPL", "MSFT", "NVDA", "SPY", **changes)
+    assert sum(len(result.fills) for result in whole.symbols.values()) > 10
+    changes["section"] = {"class": "Kills", "window": "10m"}
+    same(whole, run(universe, tmp_path / "strategy.py", "AAPL", "MSFT", "NVDA", "SPY", **changes))
+
+
+def test_an_error_of_the_cross_symbol_strategy_ends_its_calls_and_positions_stay(
+    universe: Path, tmp_path: Path
+) -> None:
+    text = """
+class Breaks(Strategy):
+    def on_window(self, view):
+        if view.minute == 5: view.order("AAPL", 10)
+        if view.minute == 30: view.order("NONE", 10)
+"""
+    for shared in (True, False):
+        result = run(universe, written(tmp_path, text), "AAPL", "MSFT", account={"shared": shared})
+        assert "NONE" in str(result.error)
+        assert "on_window" in str(result.error)
+        assert result.symbols["AAPL"].position == 10
+        assert not np.isnan(result.equity).any()
+
+
+def test_a_symbol_added_is_traded_for_the_rest_of_the_session_and_leaves_nothing(
+    universe: Path, tmp_path: Path
+) -> None:
+    text = """
+class Adds(Strategy):
+    def indicators(self):
+        return {"sma": "SMA(20)"}
+    def on_window(self, view):
+        if view.minute == 30:
+            assert view.symbols == ("AAPL",), view.symbols
+            added = view.add_symbol("TSLA")
+            assert added, added.reason
+            assert not view.add_symbol("NONE") and "NONE" in view.add_symbol("NONE").reason
+            assert view.add_adhoc_indicator("TSLA", "RSI(14)@5m")
+            assert not view.add_adhoc_indicator("TSLA", "RSI(14)@7s")
+            view.order("TSLA", 5)
+        if view.minute == 31:
+            assert view.symbols == ("AAPL", "TSLA"), view.symbols
+            assert 0 < view.indicators["RSI(14)@5m"][1] < 100
+            assert view.indicators["sma"][1] > 0
+            assert view.positions == {"TSLA": 5.0}, view.positions
+            self.seen = getattr(self, "seen", 0) + 1
+"""
+    for shared in (True, False):
+        result = run(universe, written(tmp_path, text), "AAPL", account={"shared": shared})
+        assert result.error is None
+        guest = result.symbols["TSLA"]
+        assert guest.fills.quantity.tolist() == [5, -5, 5, -5]
+        assert guest.fills.at_close.tolist() == [False, True, False, True]
+        assert guest.position == 0
+        assert guest.session_pnl.sum() == pytest.approx(guest.pnl)
+        assert len(guest.session_pnl) == len(guest.hold_equity) == len(result.dates) == 2
+        assert result.equity[-1] == pytest.approx(result.capital + guest.pnl)
+
+
+def test_no_process_is_left(universe: Path) -> None:
+    before = len(symbol_processes())
+    run(universe, CROSS, "AAPL", account={"shared": True}, section={"window": "1h"})
+    assert len(symbol_processes()) == before

@@ -1,0 +1,124 @@
+"""A windowed run in one process: a desk, a WindowRun a symbol, and the loop that the coordinator makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from market.bars import Bars
+from market.interval import Interval
+from market.stretch import Stretch
+from tests.trading.sweep_data import weekdays
+from trading.broker import Account
+from trading.commands import CloseRun, Opened, Plan, Step, Stepped
+from trading.costs import Market
+from trading.desk import Desk
+from trading.results import SymbolResult
+from trading.strategy_source import StrategySource
+from trading.symbol_run import LoadedStretch, lay_stretch
+from trading.window import Added, Moment
+from trading.window_run import WindowRun
+
+MINUTE = Interval.parse("1m")
+HEAD = "import os, math\nimport numpy as np\nfrom barray import Signals, Strategy, parameter\n"
+
+
+def sessions_of(n: int, minutes: int, back: int = 0) -> Stretch:
+    """`n` sessions to run, each with the one before it as history, after `back` that are history alone."""
+    rows = np.arange(back, back + n)
+    history = {int(row): max(int(row) - 1, 0) for row in rows}
+    return Stretch("XNYS", "regular", "UTC", weekdays(back + n, minutes), rows, history)
+
+
+def lay(stretch: Stretch, symbol: str, closes: list[float], **columns: list[float]) -> LoadedStretch:
+    """Bars of one minute by their closes, from the first session on; each opens at the close before it."""
+    starts = np.concatenate(
+        [np.arange(o, c, MINUTE.ns) for o, c in zip(stretch.sessions.open_ns, stretch.sessions.close_ns, strict=True)]
+    )
+    close = np.array(closes, np.float64)
+    open_ = np.array(columns.get("open", [closes[0], *closes[:-1]]), np.float64)
+    high = np.array(columns.get("high", np.maximum(open_, close)), np.float64)
+    low = np.array(columns.get("low", np.minimum(open_, close)), np.float64)
+    volume = np.array(columns.get("volume", np.full(len(close), 1000.0)), np.float64)
+    bars = Bars(starts[: len(close)], open_, high, low, close, volume)
+    return lay_stretch(symbol, bars, MINUTE, stretch, "memory", {})
+
+
+def plan(
+    text: str,
+    form: str,
+    *,
+    shared: bool = True,
+    reserve: float = 0.0,
+    market: Market | None = None,
+    parameters: Any = None,
+    **account: Any,
+) -> Plan:
+    """A strategy's code as it will run."""
+    source = StrategySource("made_up.py", HEAD + text, None)
+    return Plan(source, parameters or {}, form, market or Market(), Account(**account), shared, reserve)
+
+
+@dataclass
+class Floor:
+    """The loop. `steps`: what every symbol was told; `states`: cash, reserved and equity at every window's end."""
+
+    plan: Plan
+    loaded: Mapping[str, LoadedStretch]
+    window: Interval = MINUTE
+    guests: Mapping[str, LoadedStretch] = field(default_factory=dict)
+    steps: dict[str, list[Step]] = field(default_factory=dict)
+    states: list[tuple[float, float, float]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.desk = Desk(self.plan, self._add)
+        self.runs = {symbol: WindowRun(loaded, self.plan) for symbol, loaded in self.loaded.items()}
+        for symbol, run in self.runs.items():
+            self.desk.join(symbol, Opened(run.columns, MINUTE))
+        self.now_ns = 0
+
+    def _add(self, symbol: str) -> Added:
+        if symbol not in self.guests:
+            return Added(False, "nobody has it")
+        self.runs[symbol] = WindowRun(self.guests[symbol], self.plan)
+        self.desk.join(symbol, Opened(self.runs[symbol].columns, MINUTE), guest=True)
+        self.desk.settle({symbol: self._tell(symbol, self.desk.steps_of(symbol, self.now_ns))})
+        return Added(True)
+
+    def _tell(self, symbol: str, step: Step) -> Stepped:
+        self.steps.setdefault(symbol, []).append(step)
+        return self.runs[symbol].step(step)
+
+    def moments(self) -> Iterator[Moment]:
+        stretch = next(iter(self.loaded.values())).stretch
+        for row, day in zip(stretch.rows.tolist(), stretch.dates, strict=True):
+            open_ns, close_ns = int(stretch.sessions.open_ns[row]), int(stretch.sessions.close_ns[row])
+            yield Moment(open_ns, day, open_ns, close_ns, "UTC", opening=True)
+            for end_ns in stretch.sessions.expected_starts(row, self.window, close_ns)[1].tolist():
+                yield Moment(end_ns, day, open_ns, close_ns, "UTC")
+
+    def run(self) -> dict[str, SymbolResult]:
+        """All windows, and what came of every symbol."""
+        for moment in self.moments():
+            self.now_ns = moment.now_ns
+            self.desk.settle(
+                {symbol: self._tell(symbol, step) for symbol, step in self.desk.steps(moment.now_ns).items()}
+            )
+            self.desk.decide(moment)
+            accounts = self.desk.accounts
+            self.states.append((accounts.cash, getattr(accounts, "reserved", 0.0), accounts.equity))
+            if moment.closing:
+                for guest in self.desk.guests:
+                    self.desk.leave(guest)
+        stretch = next(iter(self.loaded.values())).stretch
+        grid_ns, _ = stretch.grid(MINUTE)
+        return {symbol: self.runs[symbol].close(CloseRun(grid_ns, 0.0)) for symbol in self.desk.symbols}
+
+
+def fills_of(result: SymbolResult) -> list[tuple[int, float, float]]:
+    """(base row, quantity, price) of every fill."""
+    fills = result.fills
+    return list(zip(fills.row.tolist(), fills.quantity.tolist(), fills.price.tolist(), strict=True))
