@@ -92,7 +92,10 @@ class BacktestActor:
 
 
 def load_stretch(command: LoadStretch) -> LoadedStretch:
-    """Read a symbol's bars, without the sessions that can't be right; NoDataError where none is left."""
+    """Read a symbol's bars; where some session's can't be right, that session and those that need it are left out.
+
+    NoDataError where no session is left, SourceUnavailable.
+    """
     try:
         return _read(command)
     except DataError:

@@ -17,7 +17,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from barray.backtest import backtest
+    from barray.analysis import lookahead, warmup
+    from barray.run_backtest import backtest
+    from barray.run_sweep import SweepResult, sweep
     from barray.sample_data import write_sample_data
     from barray.session import AttachedSession, Session, attach, run
     from barray.validate_dump import validate_session_dump
@@ -47,7 +49,9 @@ if TYPE_CHECKING:
     from trading.strategy import Strategy, parameter
 
 _HOME = {
-    "barray.backtest": ("backtest",),
+    "barray.analysis": ("lookahead", "warmup"),
+    "barray.run_backtest": ("backtest",),
+    "barray.run_sweep": ("SweepResult", "sweep"),
     "barray.sample_data": ("write_sample_data",),
     "barray.session": ("AttachedSession", "Session", "attach", "run"),
     "barray.validate_dump": ("validate_session_dump",),
@@ -99,6 +103,7 @@ __all__ = [
     "Signals",
     "SourceUnavailable",
     "Strategy",
+    "SweepResult",
     "SymbolData",
     "SymbolMetadata",
     "SymbolResult",
@@ -107,10 +112,13 @@ __all__ = [
     "ValidationFailed",
     "attach",
     "backtest",
+    "lookahead",
     "parameter",
     "read_config",
     "run",
+    "sweep",
     "validate_session_dump",
+    "warmup",
     "write_sample_data",
 ]
 

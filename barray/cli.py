@@ -11,6 +11,7 @@ import typer
 
 from barray.cli_attach import attach_app
 from barray.cli_backtest import backtest
+from barray.cli_sweep import lookahead, sweep, warmup
 from barray.console import (
     FAILED,
     print_json,
@@ -35,7 +36,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(attach_app, name="attach")
-app.command("backtest")(backtest)
+for _command in (backtest, sweep, lookahead, warmup):
+    app.command()(_command)
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file; see examples/session.yaml.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]

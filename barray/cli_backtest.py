@@ -24,15 +24,18 @@ _SHOWN = 20
 @reporting
 def backtest(config: ConfigPath, out: Out = None, quiet: Quiet = False, as_json: AsJson = False) -> None:
     """Run a config's strategy over all its sessions, write report and trades, and say what came of it."""
-    from barray.backtest import backtest as run
-    from barray.result_files import statistics_of, write_backtest
+    from barray.backtest_files import write_backtest
+    from barray.result_numbers import ResultNumbers
+    from barray.run_backtest import backtest as run
     from coordinator.config_file import read_config
 
     settings = read_config(config)
     with without_drop_warnings(), session_progress(quiet=quiet) as progress:
         result = run(settings, progress=progress)
-        files = write_backtest(result, settings, out)
-    total, by_symbol = statistics_of(result)
+        numbers = ResultNumbers.of(result)
+        files = write_backtest(result, settings, out, numbers)
+    total = numbers.total.as_dict()
+    by_symbol = {symbol: figures.as_dict() for symbol, figures in numbers.symbols.items()}
     if as_json:
         print_json({**summary(result, total, by_symbol), "files": [str(path) for path in files]})
     else:
@@ -67,12 +70,12 @@ def print_backtest(
 ) -> None:
     """The result as tables."""
     span = f"{result.dates[0]} to {result.dates[-1]}" if result.dates else "no session"
-    rows = [(name.replace("_", " "), _shown(value)) for name, value in total.items()]
+    rows = [(name.replace("_", " "), shown(value)) for name, value in total.items()]
     print_table(f"{result.strategy}, {len(result.symbols)} symbols, {span}", ("figure", "value #"), rows)
     ranked = sorted(by_symbol, key=lambda symbol: -float(by_symbol[symbol].get("pnl") or 0.0))
     chosen = ranked if len(ranked) <= _SHOWN else [*ranked[: _SHOWN // 2], *ranked[-_SHOWN // 2 :]]
     columns = ("pnl", "return_pct", "trades", "win_rate_pct", "max_drawdown_pct", "sharpe")
-    table = [(symbol, *(_shown(by_symbol[symbol].get(name)) for name in columns)) for symbol in chosen]
+    table = [(symbol, *(shown(by_symbol[symbol].get(name)) for name in columns)) for symbol in chosen]
     title = "By symbol" if len(chosen) == len(ranked) else f"Best and worst of {len(ranked)} symbols"
     print_table(title, ("symbol", *(f"{name.replace('_', ' ')} #" for name in columns)), table)
     remarks = [f"{shorten(symbol)}: dropped: {'; '.join(reasons)}" for symbol, reasons in result.dropped.items()]
@@ -90,7 +93,8 @@ def print_backtest(
         stdout.print(f"  {remark}", highlight=False, markup=False)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A figure as tables show it."""
     if value is None:
         return ""
     return f"{value:,.2f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)

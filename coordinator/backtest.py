@@ -13,7 +13,6 @@ from coordinator.config import SessionConfig
 from coordinator.fleet import Fleet
 from coordinator.step0 import all_failed, require_enough, validate_stretch
 from data_sources.data_manager import DataManager
-from market.bars import IntArray
 from market.commands import Failed
 from market.errors import BarrayError, NoDataError, shorten
 from market.interval import Interval
@@ -119,6 +118,7 @@ class BacktestCoordinator:
         """Let all symbols run; their results are handed out by `take`."""
         self._phase = "running"
         self._progress = (0, len(self._jobs))
+        self._grid_session = self._stretch.grid(grid_interval)[1]
         self._running = asyncio.ensure_future(self._run_all(grid_interval))
 
     async def take(self) -> list[SymbolResult] | None:
@@ -137,18 +137,19 @@ class BacktestCoordinator:
 
     async def _run_all(self, grid_interval: Interval) -> None:
         try:
-            grid_ns, _ = self._stretch.grid(grid_interval)
-            await asyncio.gather(*(self._run_group(group, grid_ns) for group in self._fleet.groups))
+            await asyncio.gather(*(self._run_group(group, grid_interval) for group in self._fleet.groups))
             if len(self._dropped) == len(set(self._config.symbols)):
                 raise all_failed(self._dropped, len(self._dropped), per_symbol=True)
         finally:
             self._phase = "ended"
             self._done.put_nowait(None)
 
-    async def _run_group(self, group: Sequence[str], grid_ns: IntArray) -> None:
+    async def _run_group(self, group: Sequence[str], grid_interval: Interval) -> None:
         """One process's symbols, a few at a time: calls to one process never overlap."""
         for start in range(0, len(group), _PER_CALL):
-            commands = {name: self._command(self._jobs[name], grid_ns) for name in group[start : start + _PER_CALL]}
+            commands = {
+                name: self._command(self._jobs[name], grid_interval) for name in group[start : start + _PER_CALL]
+            }
             for name, report in (await self._fleet.execute(commands)).items():
                 self._settle(name, report)
             self._progress = (self._progress[0] + len(commands), self._progress[1])
@@ -165,15 +166,20 @@ class BacktestCoordinator:
         failed = [run for other in names if not isinstance(run := reports[other], StretchRun)]
         lost = [run for run in failed if not isinstance(getattr(run, "error", None), NoDataError)]
         if parts and not lost:
-            self._done.put_nowait(join_results(parts))
+            self._done.put_nowait(self._whole(parts))
         else:
             error = (lost or failed)[0]
             self._drop(symbol, [reason_of(error.error if isinstance(error, Failed) else RuntimeError(repr(error)))])
 
-    def _command(self, job: Job, grid_ns: IntArray) -> RunStretch:
+    def _whole(self, parts: list[SymbolResult]) -> SymbolResult:
+        if self._plan is None or self._plan.account.carry:
+            return parts[0]
+        return join_results(parts, self._grid_session)
+
+    def _command(self, job: Job, grid_interval: Interval) -> RunStretch:
         if self._plan is None:
             raise BarrayError("this coordinator was given no plan")
-        return RunStretch(self._load(job), self._plan, grid_ns)
+        return RunStretch(self._load(job), self._plan, job.stretch.grid(grid_interval)[0])
 
     def _load(self, job: Job) -> LoadStretch:
         found = self._validated[job.symbol]

@@ -20,7 +20,7 @@ from market.interval import Interval
 from trading.commands import CloseRun, Opened, OpenRun, Plan, Stepped, StretchRun
 from trading.desk import Desk
 from trading.results import SymbolResult
-from trading.symbol_run import join_results
+from trading.symbol_run import add_results
 from trading.window import Added, Moment
 
 
@@ -73,7 +73,7 @@ class WindowedBacktestCoordinator(BacktestCoordinator):
         for result in (await self._close(self._desk.symbols, grid_interval, self._hold_capital())).values():
             self._done.put_nowait(result)
         for parts in self._guest_parts.values():
-            self._done.put_nowait(self._guest_result(parts))
+            self._done.put_nowait(add_results(parts))
 
     def _moments(self, grid_interval: Interval) -> Iterator[tuple[int, Moment]]:
         """Every session's open and the ends of its windows, with the session's row."""
@@ -180,15 +180,8 @@ class WindowedBacktestCoordinator(BacktestCoordinator):
             number = self._stretch.rows.tolist().index(self._row)
             pnl = np.zeros(len(days))
             pnl[number] = float(result.session_pnl.sum())
-            result = replace(result, session_pnl=pnl, hold_equity=np.zeros(len(days)))  # noqa: PLW2901
-            self._guest_parts.setdefault(symbol, []).append(result)
+            self._guest_parts.setdefault(symbol, []).append(replace(result, session_pnl=pnl))
             self._remove(symbol)
-
-    @staticmethod
-    def _guest_result(parts: Sequence[SymbolResult]) -> SymbolResult:
-        """Its sessions as one; they were none of the config's, so buy and hold has no part in them."""
-        pnl = np.sum([part.session_pnl for part in parts], axis=0)
-        return replace(join_results(parts), session_pnl=pnl, hold_equity=np.zeros(len(pnl)))
 
     def error(self) -> str | None:
         """What ended the run before its time: the strategy's traceback, or a symbol lost."""

@@ -194,7 +194,7 @@ class Broker:
         share = self.market.volume_share
         room = inf if share is None else self.market.lots(share * self._volume[row])
         while hits:
-            order = min(hits, key=lambda hit: hits[hit][:2])
+            order = min(hits, key=lambda hit: hits[hit][:2]) if len(hits) > 1 else next(iter(hits))
             phase, _, reference, most = hits.pop(order)
             if order.status != "working":
                 continue
@@ -270,7 +270,7 @@ class Broker:
             self._fill(order, affordable, reference, row)
             self._settle(order, affordable)
         if why:
-            self.refusals.append(Refusal(int(self._start_ns[row]), order.quantity, why))
+            self.refusals.append(Refusal(self._start_ns[row], order.quantity, why))
             self.cancel(order, why, "rejected" if not order.filled else "cancelled")
         return affordable
 
@@ -332,7 +332,7 @@ class Broker:
             order.budget = max(order.budget - self.account.margin * price * opening - commission, 0.0)
         self.cash -= quantity * price + commission
         self.position = self.market.lots(self.position + quantity)
-        bar_ns = int(self._start_ns[row])
+        bar_ns = self._start_ns[row]
         self.fills.append(Fill(row, bar_ns, quantity, price, commission, slippage, order.number, at_close))
         order.filled += quantity
         order.quantity = self.market.lots(order.quantity - quantity)

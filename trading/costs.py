@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from market.bars import FloatArray
 Number = TypeVar("Number", float, FloatArray)
 _DUST = 1e-9
 _NEARLY = 1.0 + 1e-12
+_ON_ARRAYS: tuple[Any, ...] = (np.minimum, np.maximum, np.ceil, np.rint)
+_ON_FLOATS: tuple[Any, ...] = (min, max, math.ceil, round)  # NumPy takes ten times as long over a single float
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ class Slippage:
         """Currency a share, never negative."""
         slip = self.per_share + self.bps * 1e-4 * price
         if self.impact:
-            share = np.minimum(abs(quantity) / np.maximum(volume, 1.0), 1.0)
+            least, most, *_ = _ON_ARRAYS if isinstance(price, np.ndarray) else _ON_FLOATS
+            share = least(abs(quantity) / most(volume, 1.0), 1.0)
             slip = slip + self.impact * share * share * price
         return slip
 
@@ -85,13 +88,14 @@ class Market:
         slippage = self.slippage
         if not (slippage.per_share or slippage.bps or slippage.impact):
             return reference
-        side = np.sign(quantity)
+        least, most, ceil, whole = _ON_ARRAYS if isinstance(reference, np.ndarray) else _ON_FLOATS
+        side = 2.0 * (quantity > 0) - 1.0
         price = reference + side * slippage.of(quantity, reference, volume)
         if self.tick_size:
             ticks = side * price / self.tick_size
-            price = np.round(side * np.ceil(ticks - _DUST) * self.tick_size, 10)  # 1013 × 0.01 is 10.129999999999999
-        price = np.minimum(np.maximum(price, low), high)
-        return price if isinstance(price, np.ndarray) else float(price)  # type: ignore[return-value]
+            price = side * ceil(ticks - _DUST) * self.tick_size
+            price = whole(price * 1e10) / 1e10  # 1013 × 0.01 is 10.129999999999999
+        return least(most(price, low), high)  # type: ignore[no-any-return]
 
 
 def lots_array(quantity: FloatArray, lot_size: float) -> FloatArray:

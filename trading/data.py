@@ -125,7 +125,9 @@ class SymbolData:
     @cached_property
     def live(self) -> NDArray[np.bool_]:
         """Whether each main bar closes in a session that is traded, bool (n,)."""
-        return np.isin(self.session, self.traded)
+        traded = np.zeros(len(self.sessions), np.bool_)
+        traded[self.traded] = True
+        return traded[self.session]
 
     @cached_property
     def decision_row(self) -> IntArray:
@@ -183,8 +185,9 @@ def prepare(
 
 
 def _span(sessions: NDArray[np.int32], session: int) -> tuple[int, int]:
-    first, stop = np.searchsorted(sessions, (session, session + 1))
-    return int(first), int(stop)
+    bounds = np.array((session, session + 1), np.int32)  # of the column's own type, or it would be copied
+    first, stop = sessions.searchsorted(bounds).tolist()
+    return first, stop
 
 
 def indicator_values(

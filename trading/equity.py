@@ -53,19 +53,13 @@ def equity_on_grid(
     return np.where(known, equity[rows], capital), np.where(known, exposure[rows], 0.0)
 
 
-def hold_equity(base: IntervalBars, capital: float, first_row: int, closes_ns: IntArray) -> FloatArray:
-    """What buying at the open of base bar `first_row` is worth at each of `closes_ns`, UTC ns: float64 (n,).
-
-    All capital, fractional shares, no costs. Before that bar has closed, and where there is none or it opens at 0, it
-    is the capital.
-    """
-    held = np.full(len(closes_ns), float(capital))
-    if first_row >= len(base) or not base.bars.open[first_row] > 0:
-        return held
+def session_closes(base: IntervalBars, first_row: int, closes_ns: IntArray) -> FloatArray:
+    """The last close, from base bar `first_row` on, at each of `closes_ns` (UTC ns): float64 (n,), NaN for none."""
     rows = np.searchsorted(base.end_ns, closes_ns, side="right") - 1
-    known = rows >= first_row
-    held[known] = capital / base.bars.open[first_row] * base.bars.close[rows[known]]
-    return held
+    known = np.full(len(closes_ns), np.nan)
+    seen = rows >= first_row
+    known[seen] = base.bars.close[rows[seen]]
+    return known
 
 
 def session_pnl(equity: FloatArray, grid_session: NDArray[np.int32], n_sessions: int, capital: float) -> FloatArray:

@@ -55,6 +55,10 @@ class Fills:
         """The parts one after another."""
         return cls(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(cls)))
 
+    def take(self, rows: NDArray[np.bool_]) -> Fills:
+        """The chosen ones."""
+        return Fills(*(getattr(self, column.name)[rows] for column in fields(self)))
+
     def __len__(self) -> int:
         return len(self.row)
 

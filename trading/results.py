@@ -65,9 +65,9 @@ class SymbolResult:
 
     `equity`: cash and position at market value on the run's grid, float64 (n_grid,): the ends of all base bars that the
     calendar expects in the sessions of the run (`BacktestResult.grid_ns`), each value the last known one. `exposure`:
-    |position| × close on the same grid. `hold_equity`: what buying at the first open with all capital (an equal part of
-    it, where it is shared) would be worth at each session's close, float64 (n_sessions,). `session_pnl` float64
-    (n_sessions,): change of equity by session.
+    |position| × close on the same grid. `session_close`: last close known at each session's end, NaN before
+    the first, float64 (n_sessions,). `hold_capital`: what buying and holding would spend, an equal part where it is
+    shared. `session_pnl` float64 (n_sessions,): change of equity by session.
     `error`: the traceback where the strategy raised; the symbol then stopped at `error_ns`. `skipped`: sessions that
     Step 0 refused, with the reason, by ISO date. `bars`: base bars run through. `first_price`: open of the first of
     them; `last_price`: close of the last.
@@ -79,10 +79,11 @@ class SymbolResult:
     trades: Trades
     equity: FloatArray
     exposure: FloatArray
-    hold_equity: FloatArray
+    session_close: FloatArray
     session_pnl: FloatArray
     cash: float
     position: float
+    hold_capital: float
     first_price: float
     last_price: float
     bars: int
@@ -92,6 +93,17 @@ class SymbolResult:
     error_ns: int | None = None
     lineage: Lineage | None = None
     engine_s: float = 0.0
+
+    @property
+    def hold_equity(self) -> FloatArray:
+        """What buying for `hold_capital` at the first open is worth at each session's end, float64 (n_sessions,).
+
+        Fractional shares, no costs; that capital until the first close.
+        """
+        if not self.first_price > 0:
+            return np.full(len(self.session_close), self.hold_capital)
+        held: FloatArray = self.hold_capital / self.first_price * self.session_close
+        return np.where(np.isnan(held), self.hold_capital, held)
 
     @property
     def pnl(self) -> float:

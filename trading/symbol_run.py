@@ -8,16 +8,18 @@ from datetime import date
 from time import perf_counter
 
 import numpy as np
+from numpy.typing import NDArray
 
-from market.bars import Bars, IntArray
+from market.bars import Bars, FloatArray, IntArray
 from market.errors import NoDataError
 from market.interval import Interval
 from market.series import IntervalBars, lay_on_sessions
 from market.stretch import Stretch
 from market.symbol_data import Lineage
+from trading.broker import Account
 from trading.commands import Plan
 from trading.data import SymbolData, prepare
-from trading.equity import equity_on_grid, hold_equity, session_pnl
+from trading.equity import equity_on_grid, session_closes, session_pnl
 from trading.events import Outcome, run_symbol
 from trading.fills import Fills
 from trading.results import SymbolResult, Trades
@@ -74,17 +76,42 @@ def run_stretch(loaded: LoadedStretch, plan: Plan, grid_ns: IntArray) -> SymbolR
     data = loaded.prepare(plan)
     strategy, timezone = plan.strategy(), loaded.stretch.timezone
     outcome = run_symbol(strategy, data, plan.market, plan.account, form=plan.form, timezone=timezone)
-    return summarise(loaded, plan.account.capital, outcome, grid_ns, perf_counter() - began)
+    return summarise(loaded, plan.account, outcome, grid_ns, perf_counter() - began)
 
 
-def join_results(parts: Sequence[SymbolResult]) -> SymbolResult:
-    """Results of one symbol whose sessions, each beginning anew, ran in several processes; in order of time.
+def join_results(parts: Sequence[SymbolResult], grid_session: IntArray) -> SymbolResult:
+    """One symbol's sessions, each of which began anew, as a whole; `parts` in order of time, see `summarise`.
 
-    Rows of fills then count in no common series, and are -1.
+    `grid_session`: which session of the run each stamp of the parts' grids, one after another, lies in. Each session's
+    profit is added to the next one's capital here, and here only, so that it does not matter how they were split.
     """
+    pnl = np.concatenate([part.session_pnl for part in parts])
+    before = np.concatenate(([0.0], np.cumsum(pnl)))
+    closes = np.concatenate([part.session_close for part in parts])
+    known = np.maximum.accumulate(np.where(np.isnan(closes), 0, np.arange(len(closes))))
+    return replace(
+        _together(parts),
+        equity=np.concatenate([part.equity for part in parts]) + before[grid_session],
+        exposure=np.concatenate([part.exposure for part in parts]),
+        session_close=closes[known],
+        session_pnl=pnl,
+    )
+
+
+def add_results(parts: Sequence[SymbolResult]) -> SymbolResult:
+    """One symbol that came and went, on one grid: each part has the equity of its own stay, and the capital else."""
+    capital = parts[0].capital
+    return replace(
+        _together(parts),
+        equity=capital + np.sum([part.equity - capital for part in parts], axis=0),
+        exposure=np.sum([part.exposure for part in parts], axis=0),
+        session_pnl=np.sum([part.session_pnl for part in parts], axis=0),
+    )
+
+
+def _together(parts: Sequence[SymbolResult]) -> SymbolResult:
+    """The last part, with all that is a list in any. Rows of fills count in no common series, and are -1."""
     first, last, capital = parts[0], parts[-1], parts[0].capital
-    if len(parts) == 1:
-        return first
     fills = Fills.concat([part.fills for part in parts])
     columns = {c.name: np.concatenate([getattr(part.trades, c.name) for part in parts]) for c in fields(Trades)}
     failed = next((part for part in parts if part.error), None)
@@ -92,11 +119,7 @@ def join_results(parts: Sequence[SymbolResult]) -> SymbolResult:
         last,
         fills=replace(fills, row=np.full(len(fills), -1)),
         trades=Trades(**columns),
-        equity=capital + np.sum([part.equity - capital for part in parts], axis=0),
-        exposure=np.sum([part.exposure for part in parts], axis=0),
-        hold_equity=np.concatenate([part.hold_equity * (part.first_price / first.first_price) for part in parts]),
-        session_pnl=np.concatenate([part.session_pnl for part in parts]),
-        cash=capital + sum(part.cash - capital for part in parts),
+        cash=float(capital + sum(part.cash - capital for part in parts)),
         first_price=first.first_price,
         bars=sum(part.bars for part in parts),
         refusals=tuple(refusal for part in parts for refusal in part.refusals),
@@ -116,21 +139,26 @@ def _joined_lineage(parts: Sequence[SymbolResult]) -> Lineage | None:
 
 def summarise(
     loaded: LoadedStretch,
-    capital: float,
+    account: Account,
     outcome: Outcome,
     grid_ns: IntArray,
     engine_s: float,
     hold_capital: float | None = None,
 ) -> SymbolResult:
-    """Trades, equity and the rest, from what was filled. `hold_capital`: of buy and hold, by default `capital`."""
-    base, stretch, fills = loaded.base, loaded.stretch, outcome.fills
-    equity, exposure = equity_on_grid(fills, base, capital, grid_ns)
+    """Trades, equity and the rest, from what was filled. `hold_capital`: of buy and hold, by default the capital.
+
+    Where the account does not carry over, equity begins with the capital in every session: `join_results` adds up.
+    """
+    base, stretch, fills, capital = loaded.base, loaded.stretch, outcome.fills, account.capital
     closes_ns = stretch.sessions.close_ns[stretch.rows]
-    first = int(np.searchsorted(base.session, int(loaded.traded[0])))
     number = np.minimum(np.searchsorted(closes_ns, grid_ns), len(closes_ns) - 1)
+    if account.carry:
+        equity, exposure = equity_on_grid(fills, base, capital, grid_ns)
+        by_session = session_pnl(equity, number, len(closes_ns), capital)
+    else:
+        equity, exposure, by_session = _anew(loaded, capital, fills, grid_ns, number)
+    first = int(np.searchsorted(base.session, int(loaded.traded[0])))
     last = len(base) - 1
-    position = float(fills.quantity.sum())
-    cash = capital - float((fills.quantity * fills.price + fills.commission).sum())
     stamps = base.bars.start_ns
     return SymbolResult(
         symbol=loaded.symbol,
@@ -139,10 +167,11 @@ def summarise(
         trades=round_trips(fills, base.bars, last),
         equity=equity,
         exposure=exposure,
-        hold_equity=hold_equity(base, capital if hold_capital is None else hold_capital, first, closes_ns),
-        session_pnl=session_pnl(equity, number, len(closes_ns), capital),
-        cash=cash,
-        position=position,
+        session_close=session_closes(base, first, closes_ns),
+        session_pnl=by_session,
+        cash=capital - float((fills.quantity * fills.price + fills.commission).sum()),
+        position=float(fills.quantity.sum()),
+        hold_capital=capital if hold_capital is None else hold_capital,
         first_price=float(base.bars.open[first]),
         last_price=float(base.bars.close[last]),
         bars=len(base) - first,
@@ -153,3 +182,17 @@ def summarise(
         lineage=Lineage(loaded.source, base.interval, int(stamps[0]), int(stamps[-1]), len(stamps)),
         engine_s=engine_s,
     )
+
+
+def _anew(
+    loaded: LoadedStretch, capital: float, fills: Fills, grid_ns: IntArray, number: NDArray[np.int64]
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Equity, exposure and profit by session, each session from the capital."""
+    sessions = loaded.base.session[fills.row]
+    equity, exposure, by_session = [], [], []
+    for position, row in enumerate(loaded.stretch.rows.tolist()):
+        own, held = equity_on_grid(fills.take(sessions == row), loaded.base, capital, grid_ns[number == position])
+        equity.append(own)
+        exposure.append(held)
+        by_session.append(own[-1] - capital if len(own) else 0.0)
+    return np.concatenate(equity), np.concatenate(exposure), np.array(by_session)

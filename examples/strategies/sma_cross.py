@@ -16,17 +16,18 @@ class SmaCross(Strategy):
         return {"fast": f"SMA({self.fast})", "slow": f"SMA({self.slow})"}
 
     def on_start(self, ctx):
-        self.before = float("nan")
         self.fast_sma, self.slow_sma = ctx.indicators["fast"], ctx.indicators["slow"]
+        self.before = self.difference() if ctx.bar else float("nan")
+
+    def difference(self):
+        difference = self.fast_sma[-1] - self.slow_sma[-1]
+        return 0.0 if -1e-6 < difference < 1e-6 else difference  # prices are whole cents: less than this is a tie
 
     def on_bar(self, ctx):
-        difference = self.fast_sma[-1] - self.slow_sma[-1]
-        if -1e-6 < difference < 1e-6:  # prices are whole cents: less than this is a tie, and rounding must not break it
-            difference = 0.0
-        before, self.before = self.before, difference
-        if before <= 0 < difference and not ctx.position:
+        before, self.before = self.before, self.difference()
+        if before <= 0 < self.before and not ctx.position:
             ctx.buy(self.size)
-        elif before >= 0 > difference and ctx.position:
+        elif before >= 0 > self.before and ctx.position:
             ctx.sell(ctx.position)
 
     def signals(self, data):

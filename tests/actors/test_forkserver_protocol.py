@@ -554,6 +554,7 @@ def test_different_environments_get_servers_of_their_own_up_to_a_limit(node: Nod
     assert len(node.servers()) == launcher.MAX_SERVERS
 
 
+@pytest.mark.ray
 def test_a_server_that_is_dismissed_ends_after_its_workers(node: Node) -> None:
     worker = node.launch("--worker-preload-modules=x")  # sleeps
     node.report()

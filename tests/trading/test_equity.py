@@ -14,7 +14,7 @@ from market.calendar import Sessions
 from market.interval import Interval
 from market.series import IntervalBars
 from tests.market.builders import HALF_DAY, MINUTE_NS, calendar, lay
-from trading.equity import equity_on_grid, hold_equity, session_grid, session_pnl
+from trading.equity import equity_on_grid, session_closes, session_grid, session_pnl
 from trading.fills import Fill, Fills
 
 quick = settings(deadline=None, max_examples=100)
@@ -73,12 +73,12 @@ def test_rounding_in_fractional_shares_is_no_exposure() -> None:
     assert exposure.tolist() == [pytest.approx(3), 0]
 
 
-def test_hold_buys_at_the_first_open_with_all_capital() -> None:
+def test_the_last_close_known_at_each_sessions_end() -> None:
     base = series({0: 50, 1: 11, 4: 30, 8: 20})
-    held = hold_equity(base, 1_000, 1, minutes(1, 2, 7, 50))
-    assert held.tolist() == [1_000, 1_100, 3_000, 2_000]  # 100 shares at 10
-    assert hold_equity(base, 1_000, 4, minutes(1, 2)).tolist() == [1_000, 1_000]
-    assert hold_equity(series({0: 1}), 1_000, 0, minutes(1)).tolist() == [1_000]  # opens at 0: nothing to buy
+    closes = session_closes(base, 1, minutes(1, 2, 7, 50))
+    assert np.isnan(closes[0])
+    assert closes[1:].tolist() == [11, 30, 20]
+    assert np.isnan(session_closes(base, 4, minutes(1, 2))).all()
 
 
 def test_sessions_profits_add_up_and_one_without_stamps_has_none() -> None:

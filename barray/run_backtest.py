@@ -127,9 +127,7 @@ def _assemble(
     total: FloatArray = np.full(len(grid_ns), capital if plan.shared else 0.0)
     for result in ordered.values():
         total += result.equity
-    settings = config.model_dump(
-        mode="json", by_alias=True, include={"account", "costs", "session", "history", "sources"}
-    )
+    settings = config.model_dump(mode="json", by_alias=True, include={"account", "costs", "session", "history"})
     return BacktestResult(
         name=config.name,
         strategy=plan.source.load().__name__,

@@ -9,8 +9,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from barray.backtest import RemoteRun
 from barray.connection import load_calendar
+from barray.run_backtest import RemoteRun
 from barray.sweep_journal import Journal
 from coordinator.config import SessionConfig, SweepSection
 from coordinator.config_file import as_config

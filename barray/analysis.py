@@ -1,0 +1,129 @@
+"""Is a strategy honest? Checks of the strategy itself, in this process, without Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from actors.backtest_actor import load_stretch
+from barray.connection import load_calendar
+from coordinator.config import SessionConfig
+from coordinator.config_file import as_config
+from coordinator.step0 import all_failed
+from coordinator.strategies import plan_of, requirements_with
+from data_sources.data_manager import DataManager
+from market.errors import BarrayError, ConfigError
+from market.stretch import Stretch, stretch_of
+from market.validation import Reason
+from trading.causality import LookaheadReport
+from trading.causality import lookahead as _lookahead
+from trading.commands import LoadStretch, Plan
+from trading.symbol_run import LoadedStretch
+from trading.warmup import WarmupReport
+from trading.warmup import warmup as _warmup
+
+Config = str | Path | Mapping[str, Any] | SessionConfig
+_LONGEST = 4
+"""How many times the history is tried at most."""
+
+
+def lookahead(config: Config, *, symbols: Sequence[str] = (), cuts: int = 40) -> list[LookaheadReport]:
+    """Whether any decision of a config's strategy depends on the future, symbol by symbol (default: all of the config).
+
+    ConfigError as for a backtest, ValidationFailed where no symbol can be loaded.
+    """
+    settings = as_config(config)
+    plan = _plan(settings)
+    return [
+        _lookahead(
+            plan.strategy,
+            loaded.base,
+            loaded.stretch.sessions,
+            loaded.traded,
+            loaded.stretch.history,
+            plan.market,
+            plan.account,
+            form=plan.form,
+            symbol=loaded.symbol,
+            timezone=loaded.stretch.timezone,
+            cuts=cuts,
+        )
+        for loaded in _loaded(settings, plan, symbols, history=1)[0]
+    ]
+
+
+def warmup(config: Config, *, symbols: Sequence[str] = ()) -> list[WarmupReport]:
+    """Whether more history than the config loads would change decisions; as much as lies in the sources, up to 4 times.
+
+    Errors as for `lookahead`.
+    """
+    settings = as_config(config)
+    plan = _plan(settings)
+    found, history = _loaded(settings, plan, symbols, history=_LONGEST)
+    return [
+        _warmup(
+            plan.strategy,
+            loaded.base,
+            loaded.stretch.sessions,
+            loaded.traded,
+            history,
+            plan.market,
+            plan.account,
+            form=plan.form,
+            symbol=loaded.symbol,
+            timezone=loaded.stretch.timezone,
+        )
+        for loaded in found
+    ]
+
+
+def _plan(config: SessionConfig) -> Plan:
+    plan = plan_of(config)
+    if plan.form == "on_window":
+        raise ConfigError(
+            "this check runs on_bar and signals", mend="a strategy of on_window alone sees closed bars only"
+        )
+    return plan
+
+
+def _loaded(
+    config: SessionConfig, plan: Plan, symbols: Sequence[str], *, history: int
+) -> tuple[list[LoadedStretch], dict[int, int]]:
+    """The symbols' bars over `history` times the history that the config asks for, and where that begins."""
+    chosen = list(symbols or dict.fromkeys(config.symbols))
+    if unknown := [symbol for symbol in chosen if symbol not in config.symbols]:
+        raise ConfigError(f"{unknown[0]} is not in the config", mend="choose from its symbols")
+    requirements = requirements_with(config, [plan.strategy()])
+    calendar = load_calendar(config, requirements)
+    days = calendar.between(config.session.start, config.session.end)
+    asked = stretch_of(requirements, calendar, days)
+    needs = [row - asked.history[row] for row in asked.rows.tolist()]
+    stretch = asked
+    if history > 1:
+        more = replace(requirements, trailing_days=max(1, *needs) * history)
+        stretch = stretch_of(more, load_calendar(config, more), days)
+    manager = DataManager(config.data_sources)
+    validated = manager.validate_stretch(chosen, requirements, asked)
+    dropped: dict[str, tuple[Reason, ...]] = {}
+    loaded: list[LoadedStretch] = []
+    for symbol, found in validated.items():
+        result = found.result
+        if not result.can_proceed or result.base_interval is None or result.data_source is None:
+            dropped[symbol] = result.reasons
+            continue
+        skipped = {day: "; ".join(map(str, reasons)) for day, reasons in found.skipped.items()}
+        command = LoadStretch(symbol, stretch, manager.source(result.data_source), result.base_interval, skipped)
+        try:
+            loaded.append(load_stretch(command))
+        except BarrayError as error:
+            dropped[symbol] = (Reason(str(error.code), error.reason, error.mend or "", error.source),)
+    if not loaded:
+        raise all_failed(dropped, len(chosen), per_symbol=True)
+    return loaded, dict(_shifted(stretch, needs))
+
+
+def _shifted(stretch: Stretch, needs: Sequence[int]) -> Iterator[tuple[int, int]]:
+    for row, back in zip(stretch.rows.tolist(), needs, strict=True):
+        yield row, row - back

@@ -1,0 +1,217 @@
+"""Backtests and sweeps as a user runs them, on real Ray with real Parquet."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import barray
+from barray.backtest_files import write_backtest
+from barray.run_sweep import sweep
+from coordinator.config_file import parse_config
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_here")]
+EXAMPLES = Path(__file__).parents[2] / "examples/strategies"
+SYMBOLS = ["AAPL", "MSFT", "NVDA", "SPY"]
+
+
+def settings(universe: Path, **changes: Any) -> dict[str, Any]:
+    """SmaCross over four symbols, 2024-06-26 to 2024-07-03, costs included."""
+    return {
+        "name": "test",
+        "session": {"start": "2024-06-26", "end": "2024-07-03"},
+        "symbols": SYMBOLS,
+        "sources": [{"root": str(universe)}],
+        "strategy": {"path": str(EXAMPLES / "sma_cross.py")},
+        "costs": {"commission": {"per_share": 0.005}, "slippage": {"bps": 1}},
+        **changes,
+    }
+
+
+def strategy(folder: Path, body: str) -> dict[str, Any]:
+    """A strategy section for a file with this code."""
+    path = folder / "strategy.py"
+    path.write_text("import os, pathlib\nimport numpy as np\nfrom barray import Signals, Strategy, parameter\n" + body)
+    return {"path": str(path)}
+
+
+def tables(config: dict[str, Any], folder: Path) -> dict[str, bytes]:
+    """The bytes of all that a backtest writes but for its page and summary, which name the form."""
+    folder.mkdir()
+    report = {"directory": str(folder), "formats": ["parquet", "csv", "json"], "charts": 0}
+    parsed = parse_config({**config, "report": report})
+    files = write_backtest(barray.backtest(parsed), parsed)
+    return {path.name: path.read_bytes() for path in files if path.name != "summary.json"}
+
+
+def test_form_packing_and_number_of_processes_change_no_byte(universe: Path, tmp_path: Path) -> None:
+    path = str(EXAMPLES / "sma_cross.py")
+    first = tables(settings(universe), tmp_path / "one")
+    assert len(first["trades.csv"].splitlines()) > 100
+    for number, (form, per_actor) in enumerate([("on_bar", 1), ("signals", 3), ("on_bar", "auto"), ("on_bar", 4)]):
+        changed = settings(
+            universe,
+            strategy={"path": path, "form": form},
+            actors={"symbols_per_actor": per_actor, "lifecycle": "reuse"},
+        )
+        assert tables(changed, tmp_path / str(number)) == first, (form, per_actor)
+
+
+def test_sessions_that_begin_anew_give_the_same_on_one_process_and_on_several(universe: Path, tmp_path: Path) -> None:
+    opening = {"path": str(EXAMPLES / "opening_range.py")}
+    one = settings(universe, symbols=["TSLA"], strategy=opening, account={"carry": False})
+    many = settings(universe, symbols=["TSLA", "AMZN", "MSFT"], strategy=opening, account={"carry": False})
+    split, whole = barray.backtest(one).symbols["TSLA"], barray.backtest(many).symbols["TSLA"]
+    assert len(split.trades) > 2
+    assert split.trades.rows() == whole.trades.rows()
+    assert np.array_equal(split.equity, whole.equity)
+    assert np.array_equal(split.session_pnl, whole.session_pnl)
+    assert split.position == 0
+
+
+def test_a_session_that_cannot_be_read_costs_that_session_alone(universe: Path) -> None:
+    result = barray.backtest(settings(universe, symbols=["AAPL", "NFLX", "AMD", "NOPE", "../../x"]))
+    assert sorted(result.symbols) == ["AAPL", "AMD", "NFLX"]
+    assert not result.symbols["AAPL"].skipped
+    assert list(result.symbols["NFLX"].skipped) == ["2024-07-03"]
+    assert "nan" in result.symbols["NFLX"].skipped["2024-07-03"]
+    assert list(result.symbols["AMD"].skipped) == ["2024-07-03"]
+    assert "no data for NOPE" in result.dropped["NOPE"][0]
+    assert "../../x" in result.dropped
+
+
+def test_a_strategy_that_raises_stops_its_symbol_alone(universe: Path, tmp_path: Path) -> None:
+    code = """
+class Fails(Strategy):
+    def on_bar(self, ctx):
+        if ctx.symbol == "MSFT" and ctx.session_date.isoformat() == "2024-06-27":
+            raise ValueError("no more of this")
+        if not ctx.position:
+            ctx.buy(10)
+"""
+    result = barray.backtest(settings(universe, strategy=strategy(tmp_path, code)))
+    failed = result.symbols.pop("MSFT")
+    assert "no more of this" in str(failed.error)
+    assert "strategy.py" in str(failed.error)
+    assert len(failed.trades) == 1
+    assert all(one.error is None and len(one.trades) == 1 for one in result.symbols.values())
+
+
+def test_a_process_that_dies_in_the_middle_changes_nothing(universe: Path, tmp_path: Path) -> None:
+    code = """
+class Dies(Strategy):
+    marker: str = ""
+
+    def on_bar(self, ctx):
+        if self.marker and ctx.symbol == "NVDA" and ctx.bar == 900:
+            mark = pathlib.Path(self.marker)
+            if not mark.exists():
+                mark.touch()
+                os.kill(os.getpid(), 9)
+        if ctx.minute == 10:
+            ctx.buy(10, tif="day", limit=ctx.close[-1] * 0.999)
+        if ctx.minutes_to_close == 10:
+            ctx.close_position()
+"""
+    section = strategy(tmp_path, code)
+    marker = tmp_path / "died"
+    dying = {**section, "parameters": {"marker": str(marker)}}
+    actors = {"symbols_per_actor": 2}
+    died = tables(settings(universe, strategy=dying, actors=actors), tmp_path / "died-out")
+    assert marker.exists()
+    assert died == tables(settings(universe, strategy=section, actors=actors), tmp_path / "lived-out")
+
+
+def test_what_is_wrong_with_a_strategy_is_said_before_anything_starts(universe: Path, tmp_path: Path) -> None:
+    wrong = {
+        "class A(Strategy):\n    def on_bar(self, ctx): pass\nclass B(A): pass\n": "2 strategies (A, B); name one",
+        "1/0\n": "strategy.py line 4: ZeroDivisionError",
+        "def f(:\n": "strategy.py line 4: SyntaxError",
+        "x = 1\n": "defines 0 strategies",
+        "class A(Strategy):\n    n: list = []\n    def on_bar(self, ctx): pass\n": "A.n",
+    }
+    for code, said in wrong.items():
+        with pytest.raises(barray.ConfigError) as error:
+            barray.backtest(settings(universe, strategy=strategy(tmp_path, code)))
+        assert said in str(error.value)
+    path = str(EXAMPLES / "sma_cross.py")
+    for section, said in (
+        ({"path": path, "parameters": {"quick": 1}}, "no parameter 'quick'; it has: fast, slow, size"),
+        ({"path": path, "parameters": {"fast": 1}}, "give at least 2"),
+        ({"path": path, "form": "on_window"}, "strategy.form can be on_bar or signals"),
+        ({"path": path, "class": "Nope"}, "no strategy 'Nope'; it defines: SmaCross"),
+        ({"path": str(tmp_path / "nowhere.py")}, "No such file"),
+    ):
+        with pytest.raises(barray.ConfigError) as error:
+            barray.backtest(settings(universe, strategy=section))
+        assert said in str(error.value)
+
+
+def test_a_sweep_agrees_with_single_backtests_and_goes_on_where_it_was(universe: Path, tmp_path: Path) -> None:
+    wanted = settings(
+        universe,
+        report={"directory": str(tmp_path)},
+        sweep={
+            "parameters": {"fast": [5, 10, 40], "slow": [20, 30]},
+            "where": "fast < slow",
+            "metric": "pnl",
+            "walk_forward": {"in_sample": 2, "out_of_sample": 2},
+        },
+    )
+    result = sweep(wanted)
+    assert [row.parameters for row in result.rows] == [
+        {"fast": fast, "slow": slow} for fast in (5, 10) for slow in (20, 30)
+    ]
+    for row in result.rows:
+        section = {"path": str(EXAMPLES / "sma_cross.py"), "parameters": row.parameters}
+        alone = barray.backtest(settings(universe, strategy=section))
+        assert row.pnl == pytest.approx(alone.pnl, abs=1e-6)
+        assert row.trades == sum(len(one.trades) for one in alone.symbols.values())
+        assert row.symbol_pnl == pytest.approx({symbol: one.pnl for symbol, one in alone.symbols.items()}, abs=1e-6)
+    assert result.best is not None
+    assert result.best.pnl == max(row.pnl for row in result.rows)
+    assert len(result.walked) == 2
+    lines = result.journal.read_bytes().splitlines(keepends=True)
+    assert len(lines) == 4
+    result.journal.write_bytes(lines[0] + lines[1] + lines[2][:50])  # as a crash would leave it
+    again = sweep(wanted)
+    assert again.resumed == 2
+    assert [row.as_json() for row in again.rows] == [row.as_json() for row in result.rows]
+    assert len([line for line in result.journal.read_bytes().splitlines() if _is_json(line)]) == 4
+    assert sweep(wanted).resumed == 4
+    assert sweep(wanted, fresh=True).resumed == 0
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
+
+
+def test_a_set_that_raises_is_reported_and_the_rest_go_on(universe: Path, tmp_path: Path) -> None:
+    code = """
+class Picky(Strategy):
+    n: int = 1
+
+    def signals(self, data):
+        if self.n == 2:
+            raise ValueError("not two")
+        entries = np.zeros(len(data.close), bool)
+        entries[:: 50 * self.n] = True
+        return Signals(entries, np.roll(entries, 10), size=10)
+"""
+    section = strategy(tmp_path, code)
+    result = sweep(
+        settings(
+            universe, strategy=section, report={"directory": str(tmp_path)}, sweep={"parameters": {"n": [1, 2, 3]}}
+        )
+    )
+    assert [row.error is None for row in result.rows] == [True, False, True]
+    assert "not two" in str(result.rows[1].error)
+    assert result.best is not None
