@@ -6,7 +6,7 @@ Pure. Whoever owns the symbols' processes lets time pass: `steps` → tell each 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import isnan
 
@@ -118,11 +118,14 @@ class Desk:
         for symbol, admissions in self.accounts.admit(requests).items():
             self._box(symbol).admissions.extend(admissions)
         if moment.closing:
-            for guest in self.guests:
-                self._outbox.pop(guest, None)
-            if self._plan.account.flat_at_close:
-                self._outbox.clear()
-                self._later.clear()
+            self._end_orders(self.symbols if self._plan.account.flat_at_close else self.guests)
+
+    def _end_orders(self, symbols: Iterable[str]) -> None:
+        """Nothing of the session's that is still to go out may work in the next."""
+        for symbol in symbols:
+            self._outbox.pop(symbol, None)
+            self._later.pop(symbol, None)
+            self.accounts.release(symbol)
 
     def _ask(self, moment: Moment) -> None:
         if self.error is not None:
@@ -196,11 +199,11 @@ class Desk:
         return () if symbol in self._outbox and self._outbox[symbol].cancel else report.working
 
     def shares_for(self, symbol: str, fraction: float) -> float:
-        """What a fraction of equity buys at the last close."""
+        """What a fraction of equity buys at the last close, in whole lots."""
         price = self._known(symbol).price
         if isnan(price):
             raise ConfigError("there is no price yet", symbol=symbol, mend="leave it out until view.close is a number")
-        return fraction * self.accounts.equity_for(symbol) / price if price else 0.0
+        return self._plan.market.lots(fraction * self.accounts.equity_for(symbol) / price) if price else 0.0
 
     def rebalance(self, targets: Mapping[str, float]) -> None:
         """Order what is missing to these positions; see WindowView.rebalance."""

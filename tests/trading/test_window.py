@@ -1,0 +1,182 @@
+"""What a cross-symbol strategy sees, and what becomes of what it orders."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from market.interval import Interval
+from tests.trading.windows import Floor, fills_of, lay, plan, sessions_of
+from trading.results import SymbolResult
+
+FLAT = {name: [100.0] * 10 for name in "ABC"}
+
+
+def run(
+    text: str, closes: dict[str, list[float]] | None = None, sessions: int = 1, window: str = "1m", **account: object
+) -> tuple[Floor, dict[str, SymbolResult]]:
+    """Run the body of an `on_window` in one process, over sessions of ten minutes."""
+    body = "class Made(Strategy):\n    def on_window(self, view):\n" + "".join(
+        f"        {line}\n" for line in text.split("\n")
+    )
+    stretch = sessions_of(sessions, 10)
+    loaded = {name: lay(stretch, name, values) for name, values in (closes or FLAT).items()}
+    floor = Floor(plan(body, "on_window", **{"capital": 10_000.0, **account}), loaded, Interval.parse(window))  # type: ignore[arg-type]
+    return floor, floor.run()
+
+
+def test_a_view_shows_closes_volumes_positions_and_indicators_as_of_now() -> None:
+    text = """
+class Look(Strategy):
+    intervals = ("5m",)
+    def indicators(self):
+        return {"mean": "SMA(3)", "five": "SMA(1)@5m"}
+    def on_session(self, view):
+        self.opens = getattr(self, "opens", 0) + 1
+        assert view.minute == 0 and view.minutes_to_close == 10
+    def on_window(self, view):
+        k = view.minute - 1
+        assert view.symbols == ("A", "B")
+        assert view.close.tolist() == [100.0 + k, 200.0 - k]
+        assert view.volume.tolist() == [1000.0 * (k + 1)] * 2
+        mean, five = view.indicators["mean"], view.indicators["five"]
+        if self.opens == 1:
+            assert (np.isnan(mean) == (k < 2)).all() and (np.isnan(five) == (k < 4)).all()
+        if k >= 2: assert mean.tolist() == [99.0 + k, 201.0 - k]
+        if k >= 4: assert five.tolist() == ([104.0, 196.0] if k < 9 else [109.0, 191.0])
+        assert view.now.minute == (30 + view.minute) % 60 and str(view.session_date) == f"2024-06-0{2 + self.opens}"
+        if k == 3 and self.opens == 1: view.order("B", -2)
+        if k == 4: assert view.position.tolist() == [0, -2] and view.positions == {"B": -2}
+        if k == 6: assert (view.cash, view.equity) == (10_000 + 2 * 197, 10_000 + 2 * 197 - 2 * 194)
+        view.volume[0] = view.close[0] = -1  # its own, nobody else's
+"""
+    rising, falling = [100.0 + k for k in range(10)] * 2, [200.0 - k for k in range(10)] * 2
+    stretch = sessions_of(2, 10)
+    loaded = {"B": lay(stretch, "B", falling), "A": lay(stretch, "A", rising)}
+    floor = Floor(plan(text, "on_window", capital=10_000.0), loaded)
+    floor.run()
+    assert floor.desk.error is None
+
+
+def test_targets_replace_what_works() -> None:
+    floor, results = run(
+        "if view.minute == 1: view.order('A', 5, limit=50.0), view.order_target('A', 7)\n"
+        "if view.minute == 2: view.order('A', 5, limit=50.0)\n"
+        "if view.minute == 3:\n"
+        "    assert [order.limit for order in view.orders('A')] == [50.0]\n"
+        "    assert view.order_target_pct('A', 0.03).quantity == -4\n"
+        "    assert view.orders('A') == ()\n"
+        "if view.minute == 5: assert view.order_target('A', 3) is None and view.orders('A') == ()"
+    )
+    assert floor.desk.error is None
+    assert fills_of(results["A"]) == [(1, 7.0, 100.0), (3, -4.0, 100.0)]
+    assert floor.states[-1][1] == 0
+
+
+def test_rebalancing_sells_first_and_buys_with_what_that_brought() -> None:
+    floor, results = run(
+        "if view.minute == 2: view.rebalance({'A': 0.5, 'B': 0.5})\n"
+        "if view.minute == 5: view.rebalance({'B': 0.2, 'C': 0.8})",
+        capital=10_000.1,
+    )
+    assert floor.desk.error is None
+    assert fills_of(results["A"]) == [(2, 50.0, 100.0), (5, -50.0, 100.0)]
+    assert fills_of(results["B"]) == [(2, 50.0, 100.0), (5, -30.0, 100.0)]
+    assert fills_of(results["C"]) == [(6, 80.0, 100.0)]
+    assert not any(result.refusals for result in results.values())
+
+
+@pytest.mark.parametrize(("flat", "kept"), [(True, []), (False, [(10, 5.0, 100.0)])])
+def test_what_is_ordered_at_the_close_works_in_the_next_session_unless_all_ends_flat(
+    flat: bool, kept: list[tuple[int, float, float]]
+) -> None:
+    body = "if view.minutes_to_close == 0 and str(view.session_date) == '2024-06-03': view.order('A', 5)"
+    floor, results = run(body, {"A": [100.0] * 20}, sessions=2, flat_at_close=flat)
+    assert floor.desk.error is None
+    assert fills_of(results["A"]) == kept
+
+
+def test_without_carry_every_session_has_a_strategy_and_an_account_of_its_own() -> None:
+    body = (
+        "self.seen = getattr(self, 'seen', 0) + 1\nassert self.seen == view.minute\n"
+        "if view.minute == 1: assert view.cash == 10_000.0 and view.order('A', 10)\n"
+    )
+    floor, results = run(body, {"A": [100.0 + k for k in range(20)]}, sessions=2, carry=False, flat_at_close=True)
+    assert floor.desk.error is None
+    assert fills_of(results["A"]) == [(1, 10.0, 100.0), (9, -10.0, 109.0), (11, 10.0, 110.0), (19, -10.0, 119.0)]
+    assert results["A"].equity[-1] == 180.0
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("view.order('Z', 1)", "there is no such symbol"),
+        ("view.order('A', float('nan'))", "quantity is nan"),
+        ("view.order('A', 1, limit=-3.0)", "limit is -3"),
+        ("view.index('Z')", "there is no such symbol"),
+        ("raise ValueError('mine')", "mine"),
+    ],
+)
+def test_a_mistake_ends_the_calls_with_a_traceback_and_nothing_else(body: str, said: str) -> None:
+    floor, results = run(
+        f"if view.minute == 1: view.order('A', 4), view.order('A', 4, limit=1.0)\nif view.minute == 5: {body}"
+    )
+    assert said in str(floor.desk.error)
+    assert "made_up.py" in str(floor.desk.error)
+    assert results["A"].position == 4
+    assert floor.states[-1][1] == 0
+
+
+def test_with_accounts_of_their_own_symbols_do_not_feel_each_other() -> None:
+    text = """
+class Own(Strategy):
+    def on_window(self, view):
+        if view.minute == 1:
+            for symbol in view.symbols: view.order_target_pct(symbol, 1.0)
+            assert view.equity == view.cash == 20_000.0
+"""
+    loaded = {name: lay(sessions_of(1, 10), name, FLAT[name]) for name in "AB"}
+    floor = Floor(plan(text, "on_window", shared=False, capital=10_000.0), loaded)
+    results = floor.run()
+    assert floor.desk.error is None
+    assert all(fills_of(result) == [(1, 100.0, 100.0)] for result in results.values())
+    assert all(result.equity[0] == 10_000.0 for result in results.values())
+
+
+def test_an_indicator_added_is_there_from_the_next_window_to_the_sessions_end() -> None:
+    body = (
+        "name = 'SMA(2)@5m'\n"
+        "if view.minute == 1 and view.session_date.day == 3:\n"
+        "    assert view.add_adhoc_indicator('A', name)\n"
+        "    assert not view.add_adhoc_indicator('A', 'SMA(0)@5m') and not view.add_adhoc_indicator('Z', name)\n"
+        "    assert 'derive' in view.add_adhoc_indicator('A', 'SMA(2)@30s').reason\n"
+        "assert (name in view.indicators) == (view.session_date.day == 3 and view.minute > 1), view.minute\n"
+        "if view.minute == 10 and name in view.indicators: assert view.indicators[name][0] == 106.5\n"
+        "if name in view.indicators: assert np.isnan(view.indicators[name][1])"
+    )
+    closes = {"A": [100.0 + k for k in range(20)], "B": [1.0] * 20}
+    floor, _ = run(body, closes, sessions=2)
+    assert floor.desk.error is None
+
+
+def test_a_guest_is_traded_until_the_sessions_end_and_is_sold_there() -> None:
+    text = """
+class Invites(Strategy):
+    def on_window(self, view):
+        if view.minute == 4:
+            assert not view.add_symbol("Z") and view.add_symbol("G") and view.add_symbol("G")
+            assert view.order("G", 3) and "G" not in view.symbols
+        if view.minute == 5: assert view.symbols == ("A", "G") and view.volume.tolist() == [5000.0] * 2
+        if view.minutes_to_close == 0:
+            assert view.positions == {} and not view.add_symbol("Z")
+            view.order("G", 3)
+"""
+    stretch = sessions_of(1, 10)
+    guest = lay(stretch, "G", [50.0 + k for k in range(10)])
+    made = plan(text, "on_window", capital=1_000.0, flat_at_close=True)
+    floor = Floor(made, {"A": lay(stretch, "A", FLAT["A"])}, guests={"G": guest})
+    floor.run()
+    assert floor.desk.error is None
+    assert floor.desk.symbols == ["A"]
+    assert floor.states[-1] == (1_018.0, 0.0, 1_018.0)
+    assert np.isnan(floor.desk.reports.get("G", np.nan))  # type: ignore[call-overload]
