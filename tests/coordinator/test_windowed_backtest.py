@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import barray
-from tests.sessions import config, symbol_processes
+from tests.sessions import config, family, wait_until
 from trading.results import BacktestResult, SymbolResult
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_here")]
@@ -191,6 +192,12 @@ class Adds(Strategy):
 
 
 def test_no_process_is_left(universe: Path) -> None:
-    before = len(symbol_processes())
-    run(universe, CROSS, "AAPL", account={"shared": True}, section={"window": "1h"})
-    assert len(symbol_processes()) == before
+    def ours() -> list[str]:
+        titles = [" ".join(process.cmdline()) for process in family(os.getpid())]
+        return [title for title in titles if title.startswith(("ray::Backtest", "ray::Windowed"))]
+
+    seen: list[list[str]] = []
+    settings = {"strategy": {"path": str(CROSS), "window": "1h"}, "account": {"shared": True}}
+    barray.backtest(config(universe, "AAPL", **settings), progress=lambda status: seen.append(ours()))
+    assert any(seen)
+    wait_until(lambda: not ours())
