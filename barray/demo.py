@@ -8,11 +8,16 @@ from pathlib import Path
 
 import typer
 
+from barray.backtest_files import write_backtest
 from barray.cli import print_session, run_date
+from barray.cli_backtest import print_backtest
 from barray.console import FAILED, note, session_progress, stdout, without_drop_warnings
+from barray.result_numbers import ResultNumbers
+from barray.run_backtest import backtest
 from barray.sample_data import write_sample_data
 from barray.session import Session
 from barray.validate_dump import validate_session_dump
+from coordinator.config_file import read_config
 from market.errors import ConfigError
 
 FIRST, LAST = date(2024, 7, 1), date(2024, 7, 3)
@@ -39,6 +44,35 @@ schedule:  # what a scanner and a strategy would do; times are the exchange's
   - {{at: "11:00", add_indicator: {{symbol: META, indicator: "RSI(14)@1m"}}}}
 export: {{directory: sessions, formats: [json, csv, parquet]}}
 """
+_STRATEGY = """\
+from barray import Strategy, parameter
+
+
+class Cross(Strategy):
+    fast: int = parameter(10, low=2)
+    slow: int = 30
+
+    def indicators(self):
+        return {"fast": f"SMA({self.fast})", "slow": f"SMA({self.slow})"}
+
+    def on_bar(self, ctx):
+        above = ctx.indicators["fast"][-1] > ctx.indicators["slow"][-1]
+        if above and not ctx.position and not ctx.orders:
+            ctx.buy(100, stop_loss=ctx.close[-1] * 0.99)
+        elif not above and ctx.position:
+            ctx.close_position()
+"""
+_BACKTEST = """\
+# A strategy over the same sessions. Run it again: barray backtest {folder}/backtest.yaml
+name: demo-backtest
+session: {{start: {first}, end: {last}}}
+symbols: [AAPL, MSFT, NVDA, SPY, TSLA, AMD, GME, NOPE]
+sources: [{{root: bars}}]
+strategy: {{path: strategy.py}}
+costs: {{commission: {{per_share: 0.005}}, slippage: {{bps: 1}}}}
+actors: {{symbols_per_actor: auto}}
+report: {{directory: backtests}}
+"""
 
 
 def run_demo(folder: Path, *, quiet: bool) -> None:
@@ -60,13 +94,28 @@ def run_demo(folder: Path, *, quiet: bool) -> None:
             result = run_date(session, day, None)
             print_session(result)
             dumps += [path for path in result["files"] if path.endswith((".json", ".csv"))]
+        report = _run_backtest(folder)
     wrong = {path: found for path in dumps if (found := validate_session_dump(path))}
     for path, violations in wrong.items():
         stdout.print(f"{path}: {violations[0]}", markup=False)
     if wrong:
         raise typer.Exit(FAILED)
     stdout.print(f"{len(dumps)} dumps recomputed from their base bars: nothing is wrong.", highlight=False)
-    stdout.print(f"Everything is in {folder}; next: barray run {config}", highlight=False)
+    stdout.print(f"Everything is in {folder}; look at {report}; next: barray run {config}", highlight=False)
+
+
+def _run_backtest(folder: Path) -> Path:
+    """A backtest on the same bars and the same Ray; its report."""
+    (folder / "strategy.py").write_text(_STRATEGY, encoding="utf-8")
+    config = folder / "backtest.yaml"
+    config.write_text(_BACKTEST.format(folder=folder, first=FIRST, last=LAST), encoding="utf-8")
+    settings = read_config(config)
+    result = backtest(settings)
+    numbers = ResultNumbers.of(result)
+    files = write_backtest(result, settings, numbers=numbers)
+    by_symbol = {symbol: figures.as_dict() for symbol, figures in numbers.symbols.items()}
+    print_backtest(result, numbers.total.as_dict(), by_symbol)
+    return files[0]
 
 
 def _prepare(folder: Path) -> None:

@@ -56,10 +56,10 @@ class DataManager:
         for source in self.sources:
             answers = ask(source, remaining, requirements, first, stretch.loaded) if remaining else {}
             for symbol, answer in answers.items():
-                refused, passed = _by_session(symbol, requirements, stretch, answer)
+                refused, typical = _by_session(symbol, requirements, stretch, answer)
                 skipped.setdefault(symbol, refused)
-                asked[symbol].append(passed or answer)
-                if passed:
+                asked[symbol].append(typical)
+                if len(refused) < len(stretch.rows):
                     result = validate_symbol(symbol, requirements, first, asked[symbol])
                     found[symbol] = StretchValidation(result, refused)
             remaining = [symbol for symbol in remaining if symbol not in found]
@@ -76,11 +76,12 @@ def _labels(sessions: Sessions) -> list[date]:
 
 def _by_session(
     symbol: str, requirements: SymbolRequirements, stretch: Stretch, answers: SourceAnswers
-) -> tuple[dict[date, tuple[Reason, ...]], SourceAnswers | None]:
-    """Sessions that this source can't serve, with the reasons; and what it answered as to one that it can."""
+) -> tuple[dict[date, tuple[Reason, ...]], SourceAnswers]:
+    """Sessions that this source can't serve, with the reasons; and its answers as to one that it can, or the first."""
     missing = set(answers.coverage.missing) if answers.coverage else set()
     refused: dict[date, tuple[Reason, ...]] = {}
-    passed = None
+    typical: SourceAnswers | None = None
+    found = False
     for row in stretch.rows.tolist():
         context = stretch.context(row)
         coverage = answers.coverage
@@ -93,9 +94,10 @@ def _by_session(
         one = replace(answers, coverage=coverage, session_problem=problem)
         if reasons := failures(symbol, requirements, context, one):
             refused[day] = tuple(reasons)
-        elif passed is None:
-            passed = replace(one, coverage=replace(coverage, missing=()) if coverage else None)
-    return refused, passed
+            typical = typical or one
+        elif not found:
+            found, typical = True, replace(one, coverage=replace(coverage, missing=()) if coverage else None)
+    return refused, typical or answers
 
 
 def ask(
