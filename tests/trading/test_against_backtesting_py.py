@@ -7,7 +7,6 @@ and the test shows that nothing else differs.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
@@ -72,11 +71,12 @@ def tape(request: pytest.FixtureRequest) -> Tape:
 
 
 @pytest.fixture(scope="module")
-def peer() -> Iterator[ModuleType]:
-    """backtesting.py; it imports bokeh, and warns of what it is about to do."""
+def peer() -> ModuleType:
+    """backtesting.py; it imports bokeh, which warns."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield pytest.importorskip("backtesting")
+        import backtesting
+    return backtesting
 
 
 def theirs(peer: ModuleType, tape: Tape, decide: Any) -> list[Trade]:
