@@ -176,11 +176,11 @@ class WindowedBacktestCoordinator(BacktestCoordinator):
 
     async def _dismiss_guests(self, grid_interval: Interval) -> None:
         for symbol, result in (await self._close(self._desk.guests, grid_interval, 0.0)).items():
-            days = [day.isoformat() for day in self._stretch.dates]
-            number = self._stretch.rows.tolist().index(self._row)
-            pnl = np.zeros(len(days))
-            pnl[number] = float(result.session_pnl.sum())
-            self._guest_parts.setdefault(symbol, []).append(replace(result, session_pnl=pnl))
+            rows = self._stretch.rows
+            pnl = np.where(rows == self._row, result.session_pnl.sum(), 0.0)
+            closes = np.where(rows == self._row, result.last_price, np.nan)  # none of the others was its own
+            part = replace(result, session_pnl=pnl, session_close=closes)
+            self._guest_parts.setdefault(symbol, []).append(part)
             self._remove(symbol)
 
     def error(self) -> str | None:

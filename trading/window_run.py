@@ -81,7 +81,8 @@ class WindowRun:
         self._bury()
         outcome = joined(self._done)
         self._done.pop()
-        return summarise(self._loaded, self._account, outcome, command.grid_ns, self._engine_s, command.hold_capital)
+        whole = replace(self._account, carry=True)  # sessions that begin anew add up here already
+        return summarise(self._loaded, whole, outcome, command.grid_ns, self._engine_s, command.hold_capital)
 
     def _bury(self) -> None:
         run, broker = self._run, self._broker
