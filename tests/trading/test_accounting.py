@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import at_most
 from tests.trading.runs import Recorder, data_for, short_sessions
 from tests.trading.test_signals import ACCOUNTS, MARKETS, random_columns
 from trading.broker import Account, Broker, Order
@@ -17,7 +18,7 @@ from trading.costs import Commission, Market, Slippage
 from trading.data import SymbolData
 from trading.events import EventRun
 
-many = settings(deadline=None, max_examples=150)
+many = settings(deadline=None, max_examples=at_most(150))
 
 
 class Monkey:
@@ -123,7 +124,7 @@ def test_fills_keep_to_bars_volume_and_time_and_the_books_balance(seed: int, mar
 def test_without_margin_and_short_sales_cash_never_falls_below_zero(
     seed: int, market: Market, capital: float, flat: bool
 ) -> None:
-    # a fee a trade may exceed what closing a few shares brings, and closing is never refused: fees here are shares
+    # a fee a trade may exceed what closing a few shares brings, and closing is never refused: here fees grow with it
     cheap = Market(Commission(0.01, 0, 1), market.slippage, market.lot_size, market.tick_size, market.volume_share)
     _, broker, _ = played(seed, cheap, Account(capital, short=False, flat_at_close=flat))
     cash = capital

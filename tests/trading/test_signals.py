@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.examples import at_most
 from tests.trading.runs import data_for, minutes, run, sessions_of, short_sessions
 from trading.broker import Account, Broker
 from trading.context import Context
@@ -19,7 +20,7 @@ from trading.fills import Fills
 from trading.signals import Signals, _at_once, execute, one_by_one
 from trading.strategy import Strategy
 
-quick = settings(deadline=None, max_examples=150)
+quick = settings(deadline=None, max_examples=at_most(150))
 NAMES = ("row", "quantity", "price", "commission", "slippage", "at_close")
 
 
