@@ -89,10 +89,10 @@ def test_fills_keep_to_bars_volume_and_time_and_the_books_balance(seed: int, mar
     assert broker.cash == pytest.approx(cash)
     assert broker.position == pytest.approx(position, abs=1e-9)
     last = len(bars) - 1
-    assert broker.equity(last) == pytest.approx(cash + position * bars.close[last])
+    assert broker.account_equity(float(bars.close[last])) == pytest.approx(cash + position * bars.close[last])
     gains = sum(fill.quantity * (bars.close[last] - fill.price) for fill in broker.fills)
     fees = sum(fill.commission for fill in broker.fills)
-    assert broker.equity(last) == pytest.approx(account.capital + gains - fees)
+    assert broker.account_equity(float(bars.close[last])) == pytest.approx(account.capital + gains - fees)
     if market.volume_share is not None:
         for row, shares in taken.items():
             assert shares <= market.volume_share * bars.volume[row] + 1e-6
