@@ -123,7 +123,7 @@ def test_fills_keep_to_bars_volume_and_time_and_the_books_balance(seed: int, mar
 def test_without_margin_and_short_sales_cash_never_falls_below_zero(
     seed: int, market: Market, capital: float, flat: bool
 ) -> None:
-    # a fee a trade may exceed what closing a few shares brings, and closing is never refused: fees here are shares of it
+    # a fee a trade may exceed what closing a few shares brings, and closing is never refused: fees are shares of it
     cheap = Market(Commission(0.01, 0, 1), market.slippage, market.lot_size, market.tick_size, market.volume_share)
     _, broker, _ = played(seed, cheap, Account(capital, short=False, flat_at_close=flat))
     cash = capital
