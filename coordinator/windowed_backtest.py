@@ -56,6 +56,7 @@ class WindowedBacktestCoordinator(BacktestCoordinator):
 
     async def _run_windows(self, grid_interval: Interval, strategy: ThreadPoolExecutor) -> None:
         self._loop = asyncio.get_running_loop()
+        _, self._grid_session = self._stretch.grid(grid_interval)
         moments = list(self._moments(grid_interval))
         self._progress = (0, len(moments))
         await self._open()
@@ -70,8 +71,11 @@ class WindowedBacktestCoordinator(BacktestCoordinator):
             if self._error is not None:
                 break
         await self._dismiss_guests(grid_interval)
-        for result in (await self._close(self._desk.symbols, grid_interval, self._hold_capital())).values():
-            self._done.put_nowait(result)
+        results = await self._close(self._desk.symbols, grid_interval, self._hold_capital())
+        if not results and not self._guest_parts:
+            raise all_failed(self._dropped, len(self._dropped), per_symbol=True)
+        for result in results.values():
+            self._done.put_nowait(self._whole([result]))
         for parts in self._guest_parts.values():
             self._done.put_nowait(add_results(parts))
 

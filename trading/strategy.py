@@ -170,7 +170,7 @@ class Strategy:
         raise NotImplementedError
 
     def on_window(self, view: WindowView) -> None:
-        """Cross-symbol form: called at every window's end."""
+        """Cross-symbol form: called at every window's end. `on_start` and `on_session` are given the view too."""
         raise NotImplementedError
 
     @classmethod

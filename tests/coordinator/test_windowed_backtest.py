@@ -57,13 +57,14 @@ class Ranks(Strategy):
 """
 
 
-@pytest.mark.parametrize("form", ["on_bar", "signals"])
+@pytest.mark.parametrize(("form", "carry"), [("on_bar", True), ("signals", True), ("on_bar", False)])
 def test_with_windows_of_a_bar_and_money_enough_fills_are_those_of_independent_symbols(
-    universe: Path, form: str
+    universe: Path, form: str, carry: bool
 ) -> None:
     symbols = ("AAPL", "MSFT", "SPY")
-    single = run(universe, CROSS, *symbols, section={"form": form})
-    shared = run(universe, CROSS, *symbols, section={"form": form}, account={"shared": True, "capital": 1e7})
+    single = run(universe, CROSS, *symbols, section={"form": form}, account={"carry": carry})
+    account = {"shared": True, "capital": 1e7, "carry": carry}
+    shared = run(universe, CROSS, *symbols, section={"form": form}, account=account)
     assert shared.shared
     assert shared.capital == 1e7
     assert sum(len(result.fills) for result in single.symbols.values()) > 20

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from trading.costs import Market
 from trading.desk import Desk
 from trading.results import SymbolResult
 from trading.strategy_source import StrategySource
-from trading.symbol_run import LoadedStretch, lay_stretch
+from trading.symbol_run import LoadedStretch, join_results, lay_stretch
 from trading.window import Added, Moment
 from trading.window_run import WindowRun
 
@@ -114,8 +114,14 @@ class Floor:
                 for guest in self.desk.guests:
                     self.desk.leave(guest)
         stretch = next(iter(self.loaded.values())).stretch
-        grid_ns, _ = stretch.grid(MINUTE)
-        return {symbol: self.runs[symbol].close(CloseRun(grid_ns, 0.0)) for symbol in self.desk.symbols}
+        grid_ns, grid_session = stretch.grid(MINUTE)
+        results = {symbol: self.runs[symbol].close(CloseRun(grid_ns, 0.0)) for symbol in self.desk.symbols}
+        if self.plan.account.carry:
+            return results
+        return {
+            symbol: replace(join_results([result], grid_session), fills=result.fills)
+            for symbol, result in results.items()
+        }
 
 
 def fills_of(result: SymbolResult) -> list[tuple[int, float, float]]:
