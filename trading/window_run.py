@@ -81,8 +81,7 @@ class WindowRun:
         self._bury()
         outcome = joined(self._done)
         self._done.pop()
-        whole = replace(self._account, carry=True)  # sessions that begin anew add up here already
-        return summarise(self._loaded, whole, outcome, command.grid_ns, self._engine_s, command.hold_capital)
+        return summarise(self._loaded, self._account, outcome, command.grid_ns, self._engine_s, command.hold_capital)
 
     def _bury(self) -> None:
         run, broker = self._run, self._broker
