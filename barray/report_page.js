@@ -71,7 +71,10 @@ const timeTicks = (t, first, last, place, room) => {
       while (coarsest > 0 && LEVELS[coarsest - 1][0](t[i]) !== LEVELS[coarsest - 1][0](t[i - 1])) coarsest--;
       found.push({ i, level: coarsest });
     }
-    if (found.length > most * 1.5) break;
+    if (found.length > most * 1.5) {
+      if (chosen.length < 3) chosen = found; // thinned below, as far apart as they have to be
+      break;
+    }
     chosen = found;
   }
   const kept = [];
@@ -95,12 +98,15 @@ class TimeChart {
     const bar = document.createElement("div");
     bar.className = "readout";
     this.readout = span("values", "", bar);
-    this.reset = document.createElement("button");
-    this.reset.type = "button";
-    this.reset.textContent = "Reset zoom";
-    this.reset.hidden = true;
-    this.reset.onclick = () => this.zoom(this.full);
-    bar.append(this.reset);
+    const buttons = span("buttons", "", bar);
+    this.buttons = [["ArrowLeft", "‹", "Earlier"], ["ArrowRight", "›", "Later"], ["+", "+", "Zoom in"], ["-", "−", "Zoom out"], ["Escape", "All", "Show all"]].map(([key, sign, name]) => {
+      const button = document.createElement("button");
+      Object.assign(button, { type: "button", textContent: sign, title: name, onclick: () => this.move(key) });
+      button.setAttribute("aria-label", name);
+      if (key !== "+") button.disabled = true;
+      buttons.append(button);
+      return button;
+    });
     this.svg = make("svg", { role: "img", tabindex: "0", "aria-label": spec.title });
     host.replaceChildren(bar, this.svg);
     this.svg.addEventListener("pointermove", (event) => this.point(event));
@@ -121,7 +127,8 @@ class TimeChart {
     const width = Math.min(high - low, Math.max(range[1] - range[0], (high - low) / Math.max(1, this.x.length / 8)));
     const start = Math.min(Math.max(range[0], low), high - width);
     this.range = [start, start + width];
-    this.reset.hidden = width > (high - low) * 0.999;
+    const whole = width > (high - low) * 0.999;
+    this.buttons.forEach((button, k) => { button.disabled = k !== 2 && whole; });
     this.draw();
   }
   place(x) { return ((x - this.range[0]) / (this.range[1] - this.range[0])) * this.room; }
@@ -175,7 +182,7 @@ class TimeChart {
     low -= margin;
     high = pane.ceiling !== undefined ? Math.max(pane.ceiling, high) : high + margin;
     const y = (value) => ((high - value) / (high - low)) * height;
-    const { ticks, digits } = niceTicks(low, high, height / 44);
+    const { ticks, digits } = niceTicks(low, high, height / 38);
     const frame = make("g", { transform: `translate(0 ${top})` }, this.svg);
     make("line", { x1: 0, x2: this.room, y1: height, y2: height, class: "base" }, frame);
     for (const tick of ticks) {
@@ -185,7 +192,7 @@ class TimeChart {
     const inside = make("svg", { x: 0, y: 0, width: this.room, height, overflow: "hidden" }, frame);
     if (pane.level !== undefined) make("line", { x1: 0, x2: this.room, y1: y(pane.level), y2: y(pane.level), class: "level" }, inside);
     for (const series of pane.series) this[series.kind](inside, series, y, height, first, last);
-    if (pane.label) make("text", { x: 6, y: 13, class: "label" }, frame, pane.label);
+    if (pane.label) make("text", { x: 4, y: pane.ceiling === 0 ? height - 7 : 13, class: "label" }, frame, pane.label);
   }
   track(series, y, first, last) {
     const xs = series.x || this.x;
@@ -287,13 +294,15 @@ class TimeChart {
     this.select.setAttribute("visibility", "hidden");
     if (from !== null && from !== undefined && Math.abs(to - from) > 8) this.zoom([this.at(Math.min(from, to)), this.at(Math.max(from, to))]);
   }
-  key(event) {
+  key(event) { if (this.move(event.key)) event.preventDefault(); }
+  move(key) {
     const width = this.range[1] - this.range[0], middle = (this.range[0] + this.range[1]) / 2;
     const wanted = {
       ArrowLeft: [this.range[0] - width / 4, this.range[1] - width / 4], ArrowRight: [this.range[0] + width / 4, this.range[1] + width / 4],
       "+": [middle - width / 4, middle + width / 4], "-": [middle - width, middle + width], Escape: this.full,
-    }[event.key];
-    if (wanted) { this.zoom(wanted); event.preventDefault(); }
+    }[key];
+    if (wanted) this.zoom(wanted);
+    return wanted !== undefined;
   }
 }
 
@@ -354,7 +363,7 @@ const show = (k) => {
   [...tabs.children].forEach((tab, place) => tab.setAttribute("aria-selected", String(place === k)));
   const note = document.getElementById("chart-note");
   const { interval, left_out: left, trades } = data.candles[k];
-  note.textContent = `${interval} bars${left ? `, the last ${data.candles[k].t.length.toLocaleString("en-US")}` : ""} · ${trades.length} trades · drag to zoom, double-click to reset`;
+  note.textContent = `${interval} bars${left ? `, the last ${data.candles[k].t.length.toLocaleString("en-US")}` : ""} · ${trades.length} trades · drag to zoom`;
 };
 data.candles.forEach((entry, k) => {
   const tab = document.createElement("button");

@@ -50,17 +50,17 @@ def headline(result: BacktestResult, numbers: ResultNumbers) -> Html:
         "shared account" if result.shared else "an account a symbol",
     )
     against = (
-        f"buy and hold {percent(total.hold_return_pct, sign=True)}"
+        f"Buy and hold {percent(total.hold_return_pct, sign=True)}"
         if total.hold_return_pct is not None
-        else "no buy and hold to compare with"
+        else "No buy and hold to compare with"
     )
     return Html(
         f'<header class="top"><p class="kicker">Backtest report</p><h1>{text(result.name)}</h1>'
         f'<ul class="facts">{join(Html(f"<li>{text(fact)}</li>") for fact in facts if fact)}</ul></header>\n'
         f'<div class="headline"><div class="hero"><p class="label">Total profit</p>'
         f'<p class="big {tone(total.pnl)}">{money(total.pnl, sign=True)}</p>'
-        f"<p>{toned(percent(total.return_pct, sign=True), total.return_pct)} on {money(result.capital)} · {against}</p>"
-        f"</div>{_tiles(result, numbers)}</div>\n"
+        f"<p>{toned(percent(total.return_pct, sign=True), total.return_pct)} on {money(result.capital)}</p>"
+        f"<p>{against}</p></div>{_tiles(result, numbers)}</div>\n"
     )
 
 
@@ -164,8 +164,8 @@ def equity(result: BacktestResult) -> Html:
     return section(
         "equity",
         "Equity and drawdown",
-        Html('<div id="equity-chart" class="chart"></div>'),
-        note=f"Times of {result.timezone} · drag to zoom, double-click to reset",
+        Html('<div id="equity-chart" class="chart">Charts need JavaScript.</div>'),
+        note=f"Times of {result.timezone} · drag to zoom",
     )
 
 
@@ -324,7 +324,7 @@ def trades(result: BacktestResult) -> Html:
         "Bars",
     )
     left_out = (
-        f"The first {MAX_TRADES:,} of {count:,}, all of them in the Parquet and CSV files"
+        f"The first {MAX_TRADES:,} of {count:,}; trades.parquet, .csv or .json has all"
         if count > MAX_TRADES
         else _count(count, "trade")
     )
