@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from bench.common import print_json_line
+from bench.peers.w1_numpy import Run, crosses, profit_cents
+from bench.peers.work import FAST, QUANTITY, SLOW, TIE
 from market.bars import Bars, IntArray
 from market.calendar import Sessions, load_calendar
 from market.interval import Interval
@@ -28,14 +30,8 @@ from trading.fills import Fills
 from trading.signals import Signals
 from trading.strategy import Strategy, parameter
 
-FAST, SLOW, QUANTITY = 10, 30, 100
 MINUTE = Interval.parse("1m")
 FIRST = date(2025, 3, 3)
-TIE = 1e-6
-"""Closes are whole cents, so two averages that differ at all do so by 0.01 / 30; floats that are closer are equal."""
-
-Run = list[tuple[int, int, int]]
-"""Fills of one symbol: row of the base bar, shares (negative sold), price in cents."""
 
 
 class SmaCross(Strategy):
@@ -155,34 +151,6 @@ def _average(close: Any, window: int) -> list[float]:
     return values
 
 
-def plain_numpy(base: IntervalBars) -> Run:
-    """The strategy in NumPy and whole cents: crosses as arrays, a loop over those that trade. Exact."""
-    cents = np.rint(base.bars.close * 100.0).astype(np.int64)
-    opens = np.rint(base.bars.open * 100.0).astype(np.int64)
-    total = np.concatenate(([0], np.cumsum(cents)))
-    slow = total[SLOW:] - total[:-SLOW]
-    fast = (total[FAST:] - total[:-FAST])[SLOW - FAST :]
-    diff = fast * (SLOW // FAST) - slow
-    before, now = diff[:-1], diff[1:]
-    up = (before <= 0) & (now > 0)
-    rows = np.flatnonzero(up | ((before >= 0) & (now < 0)))
-    run: Run = []
-    position, last = 0, len(cents) - 1
-    for row, rises in zip((rows + SLOW).tolist(), up[rows].tolist(), strict=True):
-        if rises == bool(position) or row == last:
-            continue
-        quantity = -position or QUANTITY
-        position += quantity
-        run.append((row + 1, quantity, int(opens[row + 1])))
-    return run
-
-
-def profit_cents(run: Run, base: IntervalBars) -> int:
-    """Of all fills, what is still held at the last close."""
-    held = sum(quantity for _, quantity, _ in run)
-    return held * round(float(base.bars.close[-1]) * 100) - sum(quantity * price for _, quantity, price in run)
-
-
 def _as_run(fills: Fills) -> Run:
     price = np.rint(fills.price * 100).astype(np.int64)
     return list(zip(fills.row.tolist(), fills.quantity.astype(np.int64).tolist(), price.tolist(), strict=True))
@@ -197,13 +165,14 @@ def engine_figures(
         "event": lambda: engine(bases, sessions, rows, "on_bar"),
         "array": lambda: engine(bases, sessions, rows, "signals"),
         "bare_loop": lambda: [bare_loop(base) for base in bases],
-        "numpy": lambda: [plain_numpy(base) for base in bases],
+        "numpy": lambda: [crosses(base.bars.open, base.bars.close) for base in bases],
     }
     runs = {}
     for name, work in works.items():
         found = work()  # once before it counts
         runs[name] = [one if isinstance(one, list) else _as_run(one) for one in found]
-    profits = {name: sum(map(profit_cents, found, bases)) for name, found in runs.items()}
+    closes = [float(base.bars.close[-1]) for base in bases]
+    profits = {name: sum(map(profit_cents, found, closes)) for name, found in runs.items()}
     for name, found in runs.items():
         if found != runs["numpy"] or profits[name] != profits["numpy"]:
             raise ValueError(f"{name} differs from plain NumPy: profit {profits[name]} and {profits['numpy']} cents")

@@ -1,0 +1,1 @@
+"""The same work in other tools, each in an environment of its own. Nothing here imports barray."""
