@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from barray import report_sections as sections
+from barray import report_account, report_summary, report_symbols
 from barray.atomic_file import replacing
 from barray.report_charts import MAX_CHARTS, Chart, default_symbols, page_data
 from barray.report_html import Html, join, text
@@ -44,18 +44,18 @@ def render_report(result: BacktestResult, charts: Mapping[str, Chart], numbers: 
     charted = min(MAX_CHARTS, sum(symbol in result.symbols for symbol in charts))
     body = join(
         (
-            sections.headline(result, numbers),
-            sections.validation(result),
-            sections.equity(result),
-            sections.months(numbers),
-            sections.extremes(result),
-            sections.symbols(result, numbers),
-            sections.candles(charted, len(result.symbols)),
-            sections.trades(result),
-            sections.costs(result, numbers),
-            sections.settings(result),
-            sections.lineage(result),
-            sections.timings(result),
+            report_summary.headline(result, numbers),
+            report_summary.validation(result),
+            report_account.equity(result),
+            report_account.months(numbers),
+            report_symbols.extremes(result),
+            report_symbols.symbols(result, numbers),
+            report_symbols.candles(charted, len(result.symbols)),
+            report_symbols.trades(result),
+            report_account.costs(result, numbers),
+            report_account.settings(result),
+            report_symbols.lineage(result),
+            report_account.timings(result),
         )
     )
     head = (

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from html import escape
 from typing import Any
+from zoneinfo import ZoneInfo
+
+from market.interval import NS_PER_SECOND
 
 NOTHING = "–"
 _MINUS = "−"
@@ -118,3 +122,26 @@ def section(anchor: str, title: str, *content: object, note: object = "") -> Htm
 def folded(summary: object, content: object) -> Html:
     """Content that is opened on demand."""
     return Html(f"<details><summary>{text(summary)}</summary>{text(content)}</details>")
+
+
+def when(stamp_ns: int | None, timezone: str, before: str = "") -> str:
+    """A UTC stamp as a clock in `timezone` shows it, after `before`; without one, nothing if there is a `before`."""
+    if stamp_ns is None:
+        return "" if before else NOTHING
+    moment = datetime.fromtimestamp(stamp_ns // NS_PER_SECOND, UTC).astimezone(ZoneInfo(timezone))
+    return f"{before}{moment:%Y-%m-%d %H:%M}{f':{moment:%S}' if moment.second else ''}"
+
+
+def price(value: float) -> str:
+    """A price, of pennies with more digits."""
+    return number(value, 2 if abs(value) >= 1 else 5)
+
+
+def digits(quantity: float) -> int:
+    """How many to show of a quantity: none of whole ones."""
+    return 0 if math.isnan(quantity) or quantity == round(quantity) else 4
+
+
+def count(many: int, what: str) -> str:
+    """`1 trade`, `2 trades`."""
+    return f"{many:,} {what}{'' if many == 1 else 's'}"

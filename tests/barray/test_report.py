@@ -15,7 +15,7 @@ import pytest
 from barray.report import write_report
 from barray.report_charts import MAX_CANDLES, MAX_CHARTS, Chart, default_symbols, in_script, local_seconds, thin
 from barray.report_html import Html, number, pairs, table, toned
-from barray.report_sections import MAX_TRADES
+from barray.report_symbols import MAX_TRADES
 from market.bars import Bars
 from market.errors import ConfigError
 from tests.barray.browser import opened
