@@ -115,9 +115,10 @@ def sweep(
                 row = done[set_key(one)]
                 rows.append(row)
                 sampler.tell(one, score(row.figures(settings.account.capital * symbols), section.metric))
+        timings["evaluate_s"] = perf_counter() - began - sum(timings.values())
         dropped = run.call("dropped")
     capital = settings.account.capital * (symbols - len([s for s in prepared.symbols if s in dropped]))
-    timings["run_s"] = perf_counter() - began - sum(timings.values())
+    timings["close_s"] = perf_counter() - began - sum(timings.values())
     return SweepResult(
         name=settings.name,
         strategy=kind.__name__,

@@ -16,7 +16,6 @@ import psutil
 from barray.sample_data import sample_symbols, write_sample_data
 
 DAY = date(2024, 7, 2)
-_SAMPLE_S = 0.5
 
 
 def write_universe(folder: Path, count: int, *, per_actor: int | str = 1) -> Path:
@@ -58,9 +57,10 @@ def finish(process: subprocess.Popen[bytes]) -> None:
 class PeakMemory:
     """Largest sum of proportional set sizes (MB) of all processes of this user that began within the block.
 
-    Sampled twice a second, which itself costs a few per cent of a core.
+    Sampled every `sample_s`, which at twice a second itself costs a few per cent of a core.
     """
 
+    sample_s: float = 0.5
     peak_mb: float = 0.0
     _before: set[int] = field(default_factory=set)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -76,7 +76,7 @@ class PeakMemory:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._stop.wait(_SAMPLE_S):
+        while not self._stop.wait(self.sample_s):
             total = 0
             for pid in set(psutil.pids()) - self._before - {os.getpid()}:
                 try:
