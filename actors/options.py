@@ -21,29 +21,35 @@ _validate_chunk = ray.remote(validate_chunk)
 _nothing = ray.remote(lambda: None)
 
 
-def new_symbol_actor(num_cpus: float) -> ActorHandle[SymbolActor]:
-    """Ask Ray for a symbol actor; it belongs to the caller and dies with it.
+def new_symbol_actor(num_cpus: float, node: str) -> ActorHandle[SymbolActor]:
+    """Ask Ray for a symbol actor on a node; it belongs to the caller and dies with it.
 
-    SPREAD puts symbols on all nodes in turn. Ray restarts nothing: the coordinator brings a dead one back by replay.
+    Ray restarts nothing: the coordinator brings a dead one back by replay.
     """
-    handle: ActorHandle[SymbolActor] = _new_actor(_symbol_actor, num_cpus)
+    handle: ActorHandle[SymbolActor] = _new_actor(_symbol_actor, num_cpus, node)
     return handle
 
 
-def new_backtest_actor(num_cpus: float) -> ActorHandle[BacktestActor]:
+def new_backtest_actor(num_cpus: float, node: str) -> ActorHandle[BacktestActor]:
     """The same, to hold a stretch of sessions and run strategies over it."""
-    handle: ActorHandle[BacktestActor] = _new_actor(_backtest_actor, num_cpus)
+    handle: ActorHandle[BacktestActor] = _new_actor(_backtest_actor, num_cpus, node)
     return handle
 
 
-def _new_actor(kind: Any, num_cpus: float) -> Any:
+def _new_actor(kind: Any, num_cpus: float, node: str) -> Any:
     return kind.options(
         num_cpus=num_cpus,
-        scheduling_strategy="SPREAD",
+        scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=True),  # elsewhere, should it be gone
         max_restarts=0,
         max_task_retries=0,
         enable_task_events=False,
     ).remote()
+
+
+def live_nodes() -> dict[str, float]:
+    """CPUs of each node that can run symbols: those alive that have any, or all where none has."""
+    alive = {node["NodeID"]: node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]
+    return {node: cpus for node, cpus in alive.items() if cpus > 0} or dict.fromkeys(alive, 1.0)
 
 
 def submit_validation(*arguments: Any) -> ray.ObjectRef[Any]:

@@ -203,7 +203,7 @@ class ActorsSection(Section):
     `spawn`: `fork` takes workers from a process that has imported everything (Linux, Ray that we start), `stock` leaves
     that to Ray; `preload` names further modules for that process to import. `symbols_per_actor`: how many symbols share
     a process; `auto` gives each its own up to what the nodes' cores bear, and packs beyond. `num_cpus`: what a process
-    claims of Ray's CPUs, for spreading over nodes. `call_timeout_s`: after it a call counts as hung; the process is
+    claims of Ray's CPUs. `call_timeout_s`: after it a call counts as hung; the process is
     killed and brought back, at most `max_restarts` times a session.
     """
 

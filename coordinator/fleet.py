@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ray.actor import ActorHandle
 
 from actors.handles import gather, kill, submit, submit_advance
-from actors.options import new_symbol_actor
+from actors.options import live_nodes, new_symbol_actor
 from actors.symbol_actor import SymbolActor
 from coordinator.config import ActorsSection
 from market.commands import Advance, Command, Failed, Rejected, Report, TakeSnapshot
@@ -26,9 +27,10 @@ IN_FLIGHT = 256
 
 @dataclass(eq=False)
 class _Slot:
-    """One process and the symbols in it. `restarts` counts how often it was brought back in this session."""
+    """One process, its node, and the symbols in it. `restarts`: how often it was brought back in this session."""
 
     actor: ActorHandle[SymbolActor]
+    node: str
     symbols: list[str]
     restarts: int = 0
 
@@ -59,13 +61,13 @@ class Fleet:
     """
 
     def __init__(
-        self, settings: ActorsSection, new_actor: Callable[[float], ActorHandle[Any]] = new_symbol_actor
+        self, settings: ActorsSection, new_actor: Callable[[float, str], ActorHandle[Any]] = new_symbol_actor
     ) -> None:
         self._settings = settings
         self._new_actor = new_actor
         self._slots: dict[str, _Slot] = {}
         self._logs: dict[str, _Log] = {}
-        self._idle: list[ActorHandle[SymbolActor]] = []
+        self._idle: list[_Slot] = []
         self._lost: dict[str, ActorFailed] = {}
 
     def __contains__(self, symbol: str) -> bool:
@@ -89,12 +91,14 @@ class Fleet:
     async def add(self, symbols: Iterable[str], *, per_actor: int = 1) -> None:
         """Give symbols processes, `per_actor` of them in each, idle ones first, and wait until all are up."""
         new = [symbol for symbol in symbols if symbol not in self._slots]
+        groups = [new[start : start + per_actor] for start in range(0, len(new), per_actor)]
+        places = self._places()
         slots = []
-        for start in range(0, len(new), per_actor):
-            group = new[start : start + per_actor]
-            actor = self._idle.pop() if self._idle else self._new_actor(self._settings.num_cpus)
-            slots.append(_Slot(actor, group))
-            self._slots.update(dict.fromkeys(group, slots[-1]))
+        for group in groups:
+            slot = self._idle.pop() if self._idle else _Slot(*self._start(next(places)), [])
+            slot.symbols, slot.restarts = group, 0
+            slots.append(slot)
+            self._slots.update(dict.fromkeys(group, slot))
             self._logs.update({symbol: _Log() for symbol in group})
         await self._send({slot: [] for slot in slots}, self._settings.call_timeout_s + _START_S * len(slots))
 
@@ -152,7 +156,7 @@ class Fleet:
         for slot in list(dict.fromkeys(self._slots.values())):
             if set(slot.symbols) <= set(keep):
                 slot.actor.forget.remote(list(slot.symbols))
-                self._idle.append(slot.actor)
+                self._idle.append(slot)
                 for symbol in slot.symbols:
                     del self._slots[symbol], self._logs[symbol]
         self.remove(list(self._slots))
@@ -161,9 +165,25 @@ class Fleet:
     def kill_all(self) -> None:
         """End every process, idle ones too."""
         self.remove(list(self._slots))
-        for actor in self._idle:
-            kill(actor)
+        for slot in self._idle:
+            kill(slot.actor)
         self._idle.clear()
+
+    def _places(self) -> Iterator[str]:
+        """The nodes for processes to come: each time the one that has the fewest of ours a CPU.
+
+        Ray's own SPREAD skips a node that looks busy, as every node does after a fanned-out Step 0, and then puts all
+        on one.
+        """
+        nodes = live_nodes()
+        counts = Counter(slot.node for slot in (*dict.fromkeys(self._slots.values()), *self._idle))
+        while True:
+            node = min(nodes, key=lambda node: ((counts[node] + 1) / nodes[node], node))
+            counts[node] += 1
+            yield node
+
+    def _start(self, node: str) -> tuple[ActorHandle[Any], str]:
+        return self._new_actor(self._settings.num_cpus, node), node
 
     async def _send(
         self, batches: Mapping[_Slot, Sequence[tuple[str, Command]]], timeout_s: float | None = None
@@ -189,7 +209,7 @@ class Fleet:
             slot.restarts += 1
             logger.warning("%s: process lost (%s); starting it again and replaying", listed, type(cause).__name__)
             kill(slot.actor)
-            slot.actor = self._new_actor(self._settings.num_cpus)
+            slot.actor, slot.node = self._start(next(self._places()))
             replay = [(symbol, command) for symbol in slot.symbols for command in self._logs[symbol].replay()]
             answer = (await gather([submit(slot.actor, [*replay, *batch])], self._settings.call_timeout_s))[0]
             if not isinstance(answer, Exception):
@@ -211,7 +231,7 @@ class Fleet:
         reports: dict[str, Report] = {}
         told = dict(batch)
         for symbol in slot.symbols:
-            alone = _Slot(slot.actor, [symbol], restarts=self._settings.max_restarts - 1)
+            alone = _Slot(slot.actor, slot.node, [symbol], restarts=self._settings.max_restarts - 1)
             self._slots[symbol] = alone
             own = [(symbol, told[symbol])] if symbol in told else []
             reports.update(zip([symbol] * len(own), await self._bring_back(alone, own, cause), strict=True))
