@@ -99,7 +99,7 @@ class AccessDenied(SourceUnavailable):
 
 
 class Vendor(Protocol):
-    """Talks to one vendor with one credential. Threads may share it. Lives in the gateway alone: it holds the secret."""
+    """Talks to one vendor with one credential; threads may share it. It holds the secret: it stays in the gateway."""
 
     @property
     def series(self) -> Series:
