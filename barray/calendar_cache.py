@@ -19,7 +19,7 @@ from urllib.parse import quote
 import numpy as np
 import orjson
 
-from barray.atomic_file import replacing
+from data_sources.atomic_file import replacing
 from market.calendar import RegularSessions, Sessions, exchange_sessions
 from market.errors import ConfigError
 

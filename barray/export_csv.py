@@ -25,10 +25,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from barray.atomic_file import replacing
 from barray.calendar_cache import cached_sessions
 from barray.export_json import in_order
 from coordinator.summary import SessionSummary
+from data_sources.atomic_file import replacing
 from market.bars import COLUMNS, FloatArray, IntArray
 from market.calendar import Sessions, load_calendar
 from market.interval import Interval

@@ -21,9 +21,9 @@ from typing import Any, BinaryIO
 import numpy as np
 import orjson
 
-from barray.atomic_file import replacing
 from barray.dump_schema import SCHEMA, bars_dumped, digest, quality_json, values_dumped
 from coordinator.summary import SessionEvent, SessionSummary
+from data_sources.atomic_file import replacing
 from market.bars import COLUMNS, Bar, Bars, IntArray, format_ns
 from market.calendar import ExtendedHours
 from market.series import IntervalBars

@@ -19,9 +19,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from barray.atomic_file import replacing
 from barray.export_json import in_order
 from coordinator.summary import SessionSummary
+from data_sources.atomic_file import replacing
 from market.bars import COLUMNS, IntArray
 from market.errors import ConfigError
 from market.quality import Quality

@@ -12,8 +12,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from barray.atomic_file import replacing
 from barray.running import is_alive, notes_folder
+from data_sources.atomic_file import replacing
 from market.errors import BarrayError
 
 _START_S = 60.0

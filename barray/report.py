@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from barray import report_account, report_summary, report_symbols
-from barray.atomic_file import replacing
 from barray.report_charts import MAX_CHARTS, Chart, default_symbols, page_data
 from barray.report_html import Html, join, text
 from barray.result_numbers import ResultNumbers
+from data_sources.atomic_file import replacing
 from trading.results import BacktestResult
 
 __all__ = ["MAX_CHARTS", "Chart", "default_symbols", "render_report", "write_report"]

@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 import orjson
 
-from barray.atomic_file import replacing
 from barray.exports import FORMATS
 from barray.result_numbers import ResultNumbers
+from data_sources.atomic_file import replacing
 from market.bars import IntArray, format_ns
 from market.errors import ConfigError
 from market.interval import NS_PER_SECOND

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from barray.atomic_file import replacing
+from data_sources.atomic_file import replacing
 from market.errors import ConfigError
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from barray.atomic_file import replacing
 from barray.sample_faults import FAULTS, days_written, fault_day, name_faults, spoil_file, spoil_table
+from data_sources.atomic_file import replacing
 from data_sources.layout import Layout
 from market.bars import PRICE_COLUMNS, Bars, FloatArray, IntArray
 from market.calendar import Sessions, load_calendar

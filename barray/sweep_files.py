@@ -8,8 +8,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from barray.atomic_file import replacing
 from barray.run_sweep import SweepResult
+from data_sources.atomic_file import replacing
 from trading.sweep_table import SetRow, score
 
 

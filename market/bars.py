@@ -90,6 +90,13 @@ def format_ns(stamp_ns: int) -> str:
     return f"{text}.{fraction:09d}Z".replace(".000000000Z", "Z")
 
 
+def parse_ns(text: str) -> int:
+    """The stamp that `format_ns` wrote; ValueError for anything else."""
+    if not text.endswith("Z"):
+        raise ValueError(f"{text!r} is no stamp in UTC such as 2024-07-01T13:30:00Z")
+    return int(np.datetime64(text[:-1], "ns").astype(np.int64))
+
+
 def check_values(bars: Bars, *, symbol: str, interval: str, source: str) -> None:
     """Raise DataError if any row cannot be a bar, naming the first such row, why, and how many there are."""
     open_, high, low, close, volume = bars.open, bars.high, bars.low, bars.close, bars.volume
