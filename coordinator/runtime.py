@@ -28,6 +28,9 @@ _LOCAL_ENVIRONMENT = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's switch for laptops: it binds to 127.0.0.1 alone
     # Ray looks through our parent processes for `uv run`, to make workers elsewhere alike: 0.05 s. Ours are, here.
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    # One start in four the raylet looks for its object store before that listens, and sleeps. As long in all, by less.
+    "RAY_raylet_client_connect_timeout_milliseconds": "20",  # default 1000
+    "RAY_raylet_client_num_connect_attempts": "500",  # default 10
 }
 
 
@@ -54,8 +57,9 @@ def start_ray(num_cpus: int | None = None, *, fork: bool = True, preload: Sequen
     import ray
 
     from actors.forkserver import DEFAULT_PRELOAD, worker_executable
+    from actors.local_node import lean_node
 
-    with worker_executable((*DEFAULT_PRELOAD, *preload)) if fork else nullcontext():
+    with lean_node(), worker_executable((*DEFAULT_PRELOAD, *preload)) if fork else nullcontext():
         ray.init(
             address="local",  # whatever other Ray this machine runs
             num_cpus=num_cpus,
@@ -64,7 +68,7 @@ def start_ray(num_cpus: int | None = None, *, fork: bool = True, preload: Sequen
             logging_level=logging.ERROR,
             configure_logging=True,
         )
-    # The autoscaler has nothing to scale on one machine, and would take a second to end.
+    # The autoscaler, if there is one, has nothing to scale on one machine, and would take a second to end.
     node: Any = ray._private.worker._global_node
     node.kill_monitor(check_alive=False)
     token = Path.home() / ".ray" / "auth_token"

@@ -66,7 +66,7 @@ def worker_executable(preload: Sequence[str] = DEFAULT_PRELOAD) -> Iterator[None
 
     They keep doing so after the block ends, for their whole life.
     """
-    if reason := _objection():
+    if reason := objection():
         _warn(reason)
         yield
         return
@@ -106,7 +106,8 @@ def ray_start(arguments: Sequence[str], preload: Sequence[str] = DEFAULT_PRELOAD
     return 0
 
 
-def _objection() -> str | None:
+def objection() -> str | None:
+    """Why this Ray, on this machine, is better not tampered with; None if it may be."""
     if not sys.platform.startswith("linux") or not hasattr(os, "pidfd_open"):
         return "forked workers need Linux with pidfd_open"
     import ray
