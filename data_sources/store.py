@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
+from data_sources.arrow_arrays import arrow_numbers
 from data_sources.atomic_file import replacing
 from data_sources.layout import Layout
 from data_sources.parquet_file import BarFile, Columns
@@ -253,8 +254,8 @@ class _Manifest:
 def _write(path: Path, bars: Bars) -> int:
     """Write a file of these bars, sorted; returns its size. It is on the disk when this returns."""
     order = np.argsort(bars.start_ns, kind="stable")
-    stamps = pa.array(bars.start_ns[order]).cast(_STAMP)
-    columns = {name: pa.array(getattr(bars, name)[order]) for name in COLUMNS}
+    stamps = arrow_numbers(bars.start_ns[order]).cast(_STAMP)
+    columns = {name: arrow_numbers(getattr(bars, name)[order]) for name in COLUMNS}
     with replacing(path) as temporary:
         pq.write_table(pa.table({"timestamp": stamps, **columns}), temporary, compression="zstd")
         with temporary.open("rb") as file:
