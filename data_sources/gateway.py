@@ -1,0 +1,137 @@
+"""The gateway: bars of many symbols over a range are in the store afterwards, at the fewest requests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Condition
+
+from data_sources.chain_fetch import ChainFetch, FetchRun
+from data_sources.fetch_plan import IN_FLIGHT, Expected, FetchPlan, expected_bars, plan_fetch
+from data_sources.rate_limiter import RateLimiter, Sleep
+from data_sources.series_store import SeriesStore
+from data_sources.vendor import Vendor
+from market.clock import Clock, WallClock
+from market.interval import Interval
+from market.symbol_name import symbol_problem
+from market.validation import Reason
+
+
+@dataclass(frozen=True)
+class FetchResult:
+    """`failures`: why a symbol's range is not whole, by symbol; what came of it before is kept.
+
+    `capped_ns`: where the vendor ended the range as too recent for this account, if it did.
+    """
+
+    failures: Mapping[str, Reason]
+    requests: int
+    rows: int
+    capped_ns: int | None = None
+
+
+@dataclass(frozen=True)
+class FetchProgress:
+    """How far it is; `planned_requests` is an estimate."""
+
+    requests: int
+    planned_requests: int
+    rows: int
+
+
+class Gateway:
+    """One vendor's, for all threads of a process; nobody else spends its rate limit.
+
+    `deadline_s`: how long nothing but failures may come before the vendor counts as unreachable.
+    """
+
+    def __init__(
+        self,
+        vendor: Vendor,
+        store: SeriesStore,
+        *,
+        clock: Clock | None = None,
+        sleep: Sleep = time.sleep,
+        deadline_s: float = 180.0,
+        in_flight: int = IN_FLIGHT,
+        expected: Expected = expected_bars,
+        seed: int | None = None,
+    ) -> None:
+        self._vendor = vendor
+        self._store = store
+        self._clock = clock or WallClock()
+        self._sleep = sleep
+        self._deadline_s = deadline_s
+        self._in_flight = in_flight
+        self._expected = expected
+        self._seed = seed
+        self._limiter = RateLimiter(vendor.limits.per_minute, clock=self._clock, sleep=sleep, seed=seed)
+        self._busy: set[tuple[str, Interval]] = set()
+        self._released = Condition()
+
+    def plan(self, symbols: Iterable[str], interval: Interval, start_ns: int, end_ns: int) -> FetchPlan:
+        """What `ensure` would do, as things stand."""
+        missing = {symbol: self._store.missing(symbol, interval, start_ns, end_ns) for symbol in set(symbols)}
+        return plan_fetch(missing, interval, self._vendor.limits, in_flight=self._in_flight, expected=self._expected)
+
+    def ensure(
+        self,
+        symbols: Iterable[str],
+        interval: Interval,
+        start_ns: int,
+        end_ns: int,
+        progress: Callable[[FetchProgress], None] | None = None,
+    ) -> FetchResult:
+        """Fetch what the store lacks of `[start_ns, end_ns)`. A symbol's trouble is in the result; the store's raises.
+
+        Whoever wants a series that another thread is fetching waits for it. `progress` is called from several threads,
+        one at a time.
+        """
+        source = self._vendor.series.folder
+        wanted = sorted(set(symbols))
+        bad = {symbol: problem for symbol in wanted if (problem := symbol_problem(symbol))}
+        good = [symbol for symbol in wanted if symbol not in bad]
+        failures = {
+            symbol: Reason("bad_symbol", problem, "correct or remove it", source) for symbol, problem in bad.items()
+        }
+        with self._claim({(symbol, interval) for symbol in good}):
+            plan = self.plan(good, interval, start_ns, end_ns)
+
+            def report(run: FetchRun) -> None:
+                if progress is not None:
+                    progress(FetchProgress(run.requests, plan.requests, run.rows))
+
+            run = FetchRun(
+                self._vendor,
+                self._store,
+                self._limiter,
+                self._clock,
+                self._sleep,
+                deadline_s=self._deadline_s,
+                report=report,
+                seed=self._seed,
+            )
+            with ThreadPoolExecutor(self._in_flight, thread_name_prefix=f"fetch-{source}") as pool:
+                try:
+                    for done in [pool.submit(ChainFetch(run, chain).run) for chain in plan.chains]:
+                        done.result()
+                except BaseException:
+                    run.stop(Reason("interrupted", "the fetch was broken off", "fetch again", source))
+                    raise
+        return FetchResult({**failures, **run.failures}, run.requests, run.rows, run.capped_ns)
+
+    @contextmanager
+    def _claim(self, keys: set[tuple[str, Interval]]) -> Iterator[None]:
+        """All of `keys` at once, so that no two wait for each other."""
+        with self._released:
+            self._released.wait_for(lambda: self._busy.isdisjoint(keys))
+            self._busy |= keys
+        try:
+            yield
+        finally:
+            with self._released:
+                self._busy -= keys
+                self._released.notify_all()
