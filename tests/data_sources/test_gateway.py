@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_sources.gateway import Gateway
-from data_sources.vendor import AccessDenied, TooRecent, VendorFailed
+from data_sources.vendor import AccessDenied, TooRecent, VendorFailed, VendorThrottled
 from market.bars import Bars
 from market.interval import Interval
 from tests.data_sources.gateway_fakes import (
@@ -92,6 +92,13 @@ def test_a_vendor_that_is_down_costs_one_deadline_however_many_symbols() -> None
     result = gateway(vendor, MemoryStore(), clock).ensure(vendor.truth, MINUTE, START_NS, END_NS)
     assert len(result.failures) == 50
     assert clock.now_ns() - NOW_NS <= 4 * 181e9  # four threads sleep at once, and each moves this clock
+
+
+def test_a_vendor_that_throttles_for_ever_is_given_up_too() -> None:
+    vendor, clock = FakeVendor(universe(5, 5), always=VendorThrottled("slow down")), JumpClock()
+    result = gateway(vendor, MemoryStore(), clock).ensure(vendor.truth, MINUTE, START_NS, END_NS)
+    assert {reason.code for reason in result.failures.values()} == {"throttled"}
+    assert clock.now_ns() - NOW_NS <= 220e9
 
 
 def test_a_failure_amid_the_pages_goes_on_from_the_last_page() -> None:
