@@ -81,30 +81,19 @@ class BarStore:
         known = ((entry.start_ns, entry.end_ns) for entry in self.fetched(symbol, interval))
         return subtracted((start_ns, end_ns), known)
 
-    def write(
-        self,
-        symbol: str,
-        interval: Interval,
-        start_ns: int,
-        end_ns: int,
-        bars: Bars,
-        fetched_ns: int,
-        settled_ns: int | None = None,
-    ) -> None:
-        """Take `bars` as all there is in `[start_ns, end_ns)`: they replace what was there. None at all is remembered.
-
-        From `settled_ns` on bars may still change: they are kept, but the range counts as not known.
-        """
-        self._check(symbol, interval, start_ns, end_ns, bars)
+    def write(self, symbol: str, interval: Interval, start_ns: int, end_ns: int, bars: Bars, fetched_ns: int) -> None:
+        """See SeriesStore."""
+        self._check(symbol, interval, start_ns, bars)
+        last_ns = max(end_ns, int(bars.start_ns[-1]) + 1) if len(bars) else end_ns
         place = self._place(symbol, interval)
         with self._turn(place):
             manifest = _Manifest.read(place / _MANIFEST, symbol, interval).checked(place)
             sizes = dict(manifest.sizes)
-            for month in _months(start_ns, end_ns):
+            for month in _months(start_ns, last_ns):
                 path = place / f"{month}.parquet"
                 first, last = _span(month)
                 old = self._month(path, symbol, interval) if month in sizes else Bars.empty()
-                kept = old.take((old.start_ns < start_ns) | (old.start_ns >= end_ns))
+                kept = old.take((old.start_ns < start_ns) | (old.start_ns >= last_ns))
                 new = bars.take((bars.start_ns >= first) & (bars.start_ns < last))
                 if not len(new) and len(kept) == len(old):
                     continue
@@ -114,8 +103,7 @@ class BarStore:
                 else:
                     path.unlink()
                     del sizes[month]
-            known_ns = end_ns if settled_ns is None else min(end_ns, settled_ns)
-            manifest.adding(Fetched(start_ns, known_ns, fetched_ns), sizes).write(place / _MANIFEST, self.series)
+            manifest.adding(Fetched(start_ns, end_ns, fetched_ns), sizes).write(place / _MANIFEST, self.series)
 
     def read(self, symbol: str, interval: Interval, start_ns: int, end_ns: int) -> Bars:
         """The bars that start in `[start_ns, end_ns)`, oldest first; known or not."""
@@ -145,14 +133,13 @@ class BarStore:
                 code=error.code,
             ) from error
 
-    def _check(self, symbol: str, interval: Interval, start_ns: int, end_ns: int, bars: Bars) -> None:
+    def _check(self, symbol: str, interval: Interval, start_ns: int, bars: Bars) -> None:
         names = {"symbol": symbol, "interval": str(interval), "source": self.series.vendor}
         check_order(bars.start_ns, **names)
         check_values(bars, **names)
-        if len(bars) and not (start_ns <= bars.start_ns[0] and bars.start_ns[-1] < end_ns):
+        if len(bars) and bars.start_ns[0] < start_ns:
             raise DataError(
-                f"bars from {format_ns(bars.start_ns[0])} to {format_ns(bars.start_ns[-1])} are not all in the range "
-                f"from {format_ns(start_ns)} to {format_ns(end_ns)}",
+                f"the first bar, at {format_ns(bars.start_ns[0])}, is before the range from {format_ns(start_ns)}",
                 **names,
             )
 
