@@ -386,7 +386,7 @@ def test_a_preloaded_module_that_hangs_costs_the_fork_and_no_worker(
         for worker in workers:
             worker.communicate(b"\n")
     assert errors.read_text().count("does not start") == 1
-    assert node.servers() == []
+    wait_until(lambda: node.servers() == [])
 
 
 @pytest.mark.ray
@@ -402,7 +402,8 @@ def test_workers_that_start_rays_own_way_side_by_side_warn_once_a_job(node: Node
             node.environment["RAY_JOB_ID"] = job
             workers = [node.launch(stderr=stderr, stdin=subprocess.PIPE) for _ in range(4)]
             for worker in workers:
-                wait_until(lambda pid=worker.pid: "-IS" not in psutil.Process(pid).cmdline())
+                # empty while it becomes the real interpreter
+                wait_until(lambda pid=worker.pid: "-IS" not in (psutil.Process(pid).cmdline() or ["-IS"]))
             for worker in workers:
                 worker.communicate(b"\n")
                 assert worker.returncode == 0
