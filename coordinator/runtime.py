@@ -34,6 +34,10 @@ _LOCAL_ENVIRONMENT = {
 }
 
 
+COORDINATORS = ("coordinator.session_coordinator", "coordinator.backtest", "coordinator.windowed_backtest")
+"""Imported by the forkserver too: a coordinator's process then starts as fast as a symbol's, 0.3 s of CPU sooner."""
+
+
 def _set_environment(more: Mapping[str, str]) -> None:
     for name, value in {**_ENVIRONMENT, **more}.items():
         os.environ.setdefault(name, value)
@@ -59,7 +63,7 @@ def start_ray(num_cpus: int | None = None, *, fork: bool = True, preload: Sequen
     from actors.forkserver import DEFAULT_PRELOAD, worker_executable
     from actors.local_node import lean_node
 
-    with lean_node(), worker_executable((*DEFAULT_PRELOAD, *preload)) if fork else nullcontext():
+    with lean_node(), worker_executable((*DEFAULT_PRELOAD, *COORDINATORS, *preload)) if fork else nullcontext():
         ray.init(
             address="local",  # whatever other Ray this machine runs
             num_cpus=num_cpus,

@@ -45,6 +45,7 @@ DEFAULT_PRELOAD = (
     "pyarrow.compute",  # 80 ms at the first cast
     "market.talib_light",
     "actors.symbol_actor",
+    "actors.backtest_actor",
     "actors.validation",
     "data_sources.parquet_source",
 )
