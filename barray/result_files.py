@@ -27,6 +27,7 @@ import orjson
 from barray.atomic_file import replacing
 from barray.exports import FORMATS
 from barray.result_numbers import ResultNumbers
+from data_sources.arrow_arrays import arrow_numbers, arrow_texts
 from market.bars import IntArray, format_ns
 from market.errors import ConfigError
 from market.interval import NS_PER_SECOND
@@ -143,8 +144,8 @@ def _trades(result: BacktestResult) -> Any:
             "symbol": _names(parts, [len(part.trades) for part in parts]),
             "entry_time": _stamps(entry_ns),
             "exit_time": _stamps(exit_ns, exit_ns < 0),
-            **{name: pa.array(together[name].astype(np.float64)) for name in _VALUES},
-            "bars": pa.array(together["bars"].astype(np.int64)),
+            **{name: arrow_numbers(together[name].astype(np.float64)) for name in _VALUES},
+            "bars": arrow_numbers(together["bars"].astype(np.int64)),
         }
     )
 
@@ -153,21 +154,21 @@ def _equity(result: BacktestResult) -> Any:
     import pyarrow as pa
 
     dates = np.array(result.dates or ["1970-01-01"], "datetime64[D]")
-    sessions = pa.array(dates[result.grid_session], pa.date32())
-    return pa.table({"timestamp": _stamps(result.grid_ns), "session": sessions, "equity": pa.array(result.equity)})
+    sessions = arrow_numbers(dates[result.grid_session].astype(np.int32)).cast(pa.date32())
+    return pa.table({"timestamp": _stamps(result.grid_ns), "session": sessions, "equity": arrow_numbers(result.equity)})
 
 
 def _names(parts: Sequence[SymbolResult], counts: Sequence[int]) -> Any:
     import pyarrow as pa
 
     rows = np.repeat(np.arange(len(parts), dtype=np.int32), counts)
-    return pa.DictionaryArray.from_arrays(rows, pa.array([part.symbol for part in parts], pa.string()))
+    return pa.DictionaryArray.from_arrays(arrow_numbers(rows), arrow_texts([part.symbol for part in parts]))
 
 
 def _stamps(stamps_ns: IntArray, unknown: Any = None) -> Any:
     import pyarrow as pa
 
-    return pa.array(stamps_ns, mask=unknown).cast(pa.timestamp("ns", "UTC"))
+    return arrow_numbers(stamps_ns, unknown).cast(pa.timestamp("ns", "UTC"))
 
 
 def _write_parquet(path: Path, table: Any) -> None:
@@ -199,8 +200,8 @@ def _write_by_symbol(path: Path, result: BacktestResult) -> None:
             columns = [
                 _names(group, [grid] * len(group)),
                 _stamps(np.tile(result.grid_ns, len(group))),
-                pa.array(np.concatenate([part.equity for part in group])),
-                pa.array(np.concatenate([part.exposure for part in group])),
+                arrow_numbers(np.concatenate([part.equity for part in group])),
+                arrow_numbers(np.concatenate([part.exposure for part in group])),
             ]
             file.write_table(pa.Table.from_arrays(columns, schema=schema), row_group_size=grid * len(group) or None)
 

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyarrow import fs
 
+from data_sources.arrow_arrays import arrow_numbers, arrow_texts
 from market.bars import COLUMNS, Bars, FloatArray, IntArray
 from market.errors import DataError, NoDataError, SourceUnavailable
 
@@ -165,7 +166,7 @@ class BarFile:
             if symbol is not None:
                 import pyarrow.compute as pc
 
-                table = table.filter(pc.equal(table.column(self._columns.symbol), _text_scalar(symbol)))
+                table = table.filter(pc.equal(table.column(self._columns.symbol), arrow_texts([symbol])[0]))
             return Bars(
                 self._stamps(table.column(self._columns.timestamp)),
                 *(_floats(table.column(getattr(self._columns, name))) for name in COLUMNS),
@@ -249,13 +250,6 @@ class BarFile:
         return _numpy(column, np.int64) * _UNIT_NS[kind.unit]
 
 
-def _text_scalar(text: str) -> pa.Scalar:
-    """An Arrow scalar by way of its buffers: made from a Python object it would import pandas."""
-    content = text.encode()
-    buffers = [None, pa.py_buffer(np.array([0, len(content)], np.int32)), pa.py_buffer(content)]
-    return pa.Array.from_buffers(pa.string(), 1, buffers)[0]
-
-
 def _is_text(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
@@ -270,8 +264,7 @@ def _floats(column: pa.ChunkedArray) -> FloatArray:
     if not pa.types.is_float64(column.type):
         column = column.cast(pa.float64())
     if column.null_count:
-        nan = pa.Array.from_buffers(pa.float64(), 1, [None, pa.py_buffer(np.array([np.nan]))])[0]
-        column = column.fill_null(nan)
+        column = column.fill_null(arrow_numbers(np.array([np.nan]))[0])
     return _numpy(column, np.float64)
 
 
