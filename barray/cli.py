@@ -14,6 +14,7 @@ from barray.cli_backtest import backtest
 from barray.cli_sweep import lookahead, sweep, warmup
 from barray.console import (
     FAILED,
+    leave,
     print_json,
     print_table,
     reporting,
@@ -307,4 +308,7 @@ def _date(text: str) -> date:
 
 def main() -> None:
     """Entry point of the `barray` command."""
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        leave(end.code if isinstance(end.code, int) else int(end.code is not None))

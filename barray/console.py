@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import logging
 import os
@@ -9,7 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, NoReturn, ParamSpec
 
@@ -142,6 +143,17 @@ def _end(error: BaseException, *, was_interrupted: bool) -> NoReturn:
     reason = (str(error).strip().splitlines() or [""])[-1]
     fail(f"{type(error).__name__}: {reason} (set BARRAY_DEBUG=1 to see where)")
     raise typer.Exit(FAILED) from None
+
+
+def leave(status: int) -> NoReturn:
+    """End this process as `sys.exit` does, but for taking every module apart: 0.2 s with those of Ray and pyarrow."""
+    if all(thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+        atexit._run_exitfuncs()
+        with suppress(OSError):  # nobody reads on
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+    sys.exit(status)
 
 
 def fail(message: str) -> None:
