@@ -146,8 +146,13 @@ def _end(error: BaseException, *, was_interrupted: bool) -> NoReturn:
 
 
 def leave(status: int) -> NoReturn:
-    """End this process as `sys.exit` does, but for taking every module apart: 0.2 s with those of Ray and pyarrow."""
-    if all(thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+    """End this process as `sys.exit` does, but for taking every module apart: 0.2 s with those of Ray and pyarrow.
+
+    Interrupted, it does not wait for threads either, and Ray's library, cut off in the middle of its start, may crash
+    if it is taken apart.
+    """
+    others = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
+    if status == INTERRUPTED or all(thread.daemon for thread in others):
         atexit._run_exitfuncs()
         with suppress(OSError):  # nobody reads on
             sys.stdout.flush()
