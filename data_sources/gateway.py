@@ -45,7 +45,8 @@ class FetchProgress:
 class Gateway:
     """One vendor's, for all threads of a process; nobody else spends its rate limit.
 
-    `deadline_s`: how long nothing but failures may come before the vendor counts as unreachable.
+    `deadline_s`: how long nothing but failures may come before the vendor counts as unreachable. `limiter`: where the
+    credential, whose limit it is, serves other series too.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Gateway:
         in_flight: int = IN_FLIGHT,
         expected: Expected = expected_bars,
         seed: int | None = None,
+        limiter: RateLimiter | None = None,
     ) -> None:
         self._vendor = vendor
         self._store = store
@@ -68,7 +70,7 @@ class Gateway:
         self._in_flight = in_flight
         self._expected = expected
         self._seed = seed
-        self._limiter = RateLimiter(vendor.limits.per_minute, clock=self._clock, sleep=sleep, seed=seed)
+        self._limiter = limiter or RateLimiter(vendor.limits.per_minute, clock=self._clock, sleep=sleep, seed=seed)
         self._busy: set[tuple[str, Interval]] = set()
         self._released = Condition()
 
