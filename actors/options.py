@@ -16,6 +16,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from actors.backtest_actor import BacktestActor
 from actors.symbol_actor import SymbolActor
 from actors.validation import validate_chunk
+from data_sources.source_gateway import SourceGateway
 
 COORDINATOR = "coordinator"
 _NAMESPACE = "barray-"
@@ -68,6 +69,29 @@ def submit_validation(*arguments: Any) -> ray.ObjectRef[Any]:
         num_cpus=0.5, max_retries=1, scheduling_strategy="SPREAD", enable_task_events=False
     ).remote(*arguments)
     return reference
+
+
+def gateway_actor(credential: str) -> ActorHandle[SourceGateway]:
+    """The gateway of a credential on this Ray, started on this node where there is none; the starter's end is its end.
+
+    It is one a credential, whatever sessions run: the rate limit is the credential's.
+    """
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    handle: ActorHandle[SourceGateway] = (
+        _remote(SourceGateway)
+        .options(
+            name=f"gateway-{credential}",
+            namespace=f"{_NAMESPACE}gateways",
+            get_if_exists=True,
+            num_cpus=0,
+            scheduling_strategy=here,
+            max_restarts=0,
+            max_concurrency=16,
+            enable_task_events=False,
+        )
+        .remote()
+    )
+    return handle
 
 
 def start_idle_worker() -> None:

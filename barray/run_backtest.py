@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from barray.connection import connect, load_calendar
+from barray.connection import connect, hand_over_secrets, load_calendar
 from coordinator import runtime
 from coordinator.config import SessionConfig
 from coordinator.config_file import as_config
@@ -95,6 +95,7 @@ class RemoteRun:
                 self._connected = True
                 connect(self._config)
             self._remote = runtime.new_coordinator(self._config.name, self._kind, self._config, *self._arguments)
+            hand_over_secrets(self._config, self._remote)
         except BaseException:
             self._close()
             raise

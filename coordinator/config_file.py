@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from coordinator.config import SessionConfig
+from coordinator.config_sources import SOURCES
 from market.errors import ConfigError, shorten
 
 
@@ -98,7 +99,13 @@ def _is_echo(problem: dict[str, Any], problems: list[dict[str, Any]], data: Mapp
 
 def _explain(problem: dict[str, Any]) -> str:
     location: tuple[int | str, ...] = problem["loc"]
-    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".") or "config"
+    shown_parts = (part for row, part in enumerate(location) if not _is_tag(location, row))
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in shown_parts).lstrip(".") or "config"
+    if problem["type"] == "union_tag_invalid":
+        wrong = problem["ctx"]["tag"]
+        close = difflib.get_close_matches(wrong, SOURCES, 1)
+        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(SOURCES)}"
+        return f"{key}.type: {shorten(repr(wrong), 60)}: is no type of source; {hint}"
     if problem["type"] == "extra_forbidden":
         known = list(_model_at(SessionConfig, location[:-1]).model_fields)
         close = difflib.get_close_matches(str(location[-1]), known, 1)
@@ -121,8 +128,15 @@ def _explain(problem: dict[str, Any]) -> str:
     return f"{key}:{shown} {message}"
 
 
+def _is_tag(location: tuple[int | str, ...], row: int) -> bool:
+    """Whether pydantic put the source's type there; nobody has written it in that place."""
+    return row == 2 and location[0] == "sources" and location[row] in SOURCES
+
+
 def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:
-    for part in location:
+    for row, part in enumerate(location):
+        if _is_tag(location, row):
+            model = SOURCES[str(part)]
         if isinstance(part, int) or part not in model.model_fields:
             continue
         model = _models_in(model.model_fields[part].annotation)

@@ -79,9 +79,7 @@ class SourceGateway:
             if key not in self._gateways:
                 vendor: Vendor = source.account.vendor(self._secret)
                 self._limiter = self._limiter or RateLimiter(vendor.limits.per_minute)
-                self._gateways[key] = Gateway(
-                    vendor, source.store, deadline_s=source.give_up_s, limiter=self._limiter
-                )
+                self._gateways[key] = Gateway(vendor, source.store, deadline_s=source.give_up_s, limiter=self._limiter)
             return self._gateways[key]
 
     @staticmethod
