@@ -1,0 +1,178 @@
+"""Schwab's price history, one symbol a request, through schwab-py's client."""
+
+from __future__ import annotations
+
+import base64
+import threading
+import warnings
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import orjson
+
+from data_sources.credentials import KeyPair
+from data_sources.redaction import Redaction
+from data_sources.schwab_candles import bars_of
+from data_sources.schwab_token import CHECK_KEYS, TokenFile
+from data_sources.vendor import AccessDenied, Limits, Page, PageRequest, RequestRefused, Series, VendorFailed
+from market.bars import format_ns
+from market.clock import Clock, WallClock
+from market.errors import BarrayError, ConfigError, DataError, shorten
+from market.interval import NS_PER_SECOND, Interval
+
+if TYPE_CHECKING:
+    from httpx import Response
+
+E = TypeVar("E", bound=BarrayError)
+_METHODS = {
+    Interval.parse(ours): f"get_price_history_every_{theirs}"
+    for ours, theirs in {
+        "1m": "minute",
+        "5m": "five_minutes",
+        "10m": "ten_minutes",
+        "15m": "fifteen_minutes",
+        "30m": "thirty_minutes",
+        "1d": "day",
+        "1w": "week",
+    }.items()
+}
+_DAY = timedelta(days=1)
+_LOGGERS = ("schwab.client.base", "schwab.auth", "httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy")
+LIMITS = Limits(page_rows=None, symbols=1, per_minute=120)
+
+
+class SchwabVendor:
+    """See Vendor. `token_file`: what schwab-py's login wrote, and is kept up to date. `url`: asked instead of Schwab.
+
+    ConfigError where schwab-py is not installed, or the token file can't be used.
+    """
+
+    def __init__(
+        self,
+        keys: KeyPair,
+        token_file: Path,
+        *,
+        url: str | None = None,
+        limits: Limits = LIMITS,
+        clock: Clock | None = None,
+    ) -> None:
+        if find_spec("schwab") is None:
+            raise ConfigError(
+                "schwab-py is not installed",
+                source="schwab",
+                mend="pip install 'barray[schwab]'",
+                code="not_installed",
+            )
+        self._keys, self._file, self._url = keys, TokenFile(token_file), url
+        self.limits = limits
+        self._clock = clock or WallClock()
+        basic = base64.b64encode(f"{keys.key}:{keys.secret}".encode()).decode()
+        self._redaction = Redaction(keys.secret, keys.key, basic, *self._file.read().secrets)
+        self._redaction.guard(_LOGGERS)
+        self._lock = threading.Lock()
+        self._made: Any = None
+
+    @property
+    def series(self) -> Series:
+        """See Vendor. Schwab's bars are adjusted for splits, not for dividends."""
+        return Series("schwab", adjustment="split")
+
+    @property
+    def native(self) -> Mapping[Interval, timedelta | None]:
+        """See Vendor. A day less than Schwab has: what is planned with it is asked for a little later."""
+        limits = {interval: _look_back(interval) for interval in _METHODS}
+        return {interval: limit - _DAY if limit else None for interval, limit in limits.items()}
+
+    def fetch(self, request: PageRequest) -> Page:
+        """See Vendor. One HTTP request, and one or two more where the token has expired."""
+        (symbol,) = request.symbols
+        self._check_reach(request)
+        response = self._ask(symbol.replace(".", "/"), request)
+        if response.status_code != 200:
+            raise self._refusal(response)
+        try:
+            bars = bars_of(orjson.loads(response.content), symbol, request)
+        except (DataError, KeyError, TypeError, ValueError, AttributeError) as error:
+            reason = error.reason if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
+            raise self._error(VendorFailed, f"an answer that makes no sense: {shorten(reason, 200)}") from None
+        return Page({symbol: bars} if len(bars) else {})
+
+    def active_symbols(self) -> Sequence[str]:
+        """See Vendor. Schwab says of none."""
+        raise self._error(RequestRefused, "Schwab has no list of its symbols", "name the symbols you want")
+
+    def _check_reach(self, request: PageRequest) -> None:
+        """An answer about what lies too far back is empty, and would be taken for knowledge."""
+        limit = _look_back(request.interval)
+        if limit is None:
+            return
+        first_ns = self._clock.now_ns() - int(limit.total_seconds()) * NS_PER_SECOND
+        if request.start_ns < first_ns:
+            raise self._error(
+                RequestRefused,
+                f"{format_ns(request.start_ns)} is too far back: Schwab has {request.interval} of {limit.days} days",
+                "begin later, take coarser bars, or another source",
+            )
+
+    def _ask(self, symbol: str, request: PageRequest) -> Response:
+        """Its range is wide enough for stamps that aren't ours; Schwab may answer with more."""
+        from httpx import HTTPError
+
+        margin_ns = 0 if request.interval.is_intraday else request.interval.ns
+        start_s, end_s = (
+            (request.start_ns - margin_ns) // NS_PER_SECOND,
+            -(-(request.end_ns + margin_ns) // NS_PER_SECOND),
+        )
+        try:
+            response: Response = getattr(self._client, _METHODS[request.interval])(
+                symbol,
+                start_datetime=datetime.fromtimestamp(start_s, UTC),
+                end_datetime=datetime.fromtimestamp(end_s, UTC),
+                need_extended_hours_data=True if request.interval.is_intraday else None,
+            )
+        except HTTPError as error:
+            raise self._error(VendorFailed, f"no answer: {type(error).__name__}") from None
+        return response
+
+    @property
+    def _client(self) -> Any:
+        with self._lock:
+            if self._made is None:
+                with warnings.catch_warnings(record=True):  # authlib's, of an httpx that schwab-py takes anyway
+                    from schwab.client import Client
+                from data_sources.schwab_auth import SchwabAuth
+                from data_sources.schwab_http import session
+
+                auth = SchwabAuth(self._keys, self._file, self._clock, self._redaction)
+                made = session(auth, self._url, self.limits.timeout_s)
+                timeout = made.timeout
+                self._made = Client(self._keys.key, made)
+                self._made.set_timeout(timeout)  # it has set its own
+            return self._made
+
+    def _refusal(self, response: Response) -> BarrayError:
+        from data_sources.schwab_http import said_by, throttled
+
+        status, said = response.status_code, self._redaction.hidden(said_by(response))
+        if status == 429:
+            return throttled(said, response, self._clock.now_ns() / 1e9)
+        if status == 401:
+            return self._error(AccessDenied, said, self._file.how_to_log_in)
+        if status == 403:
+            return self._error(AccessDenied, said, CHECK_KEYS)
+        if 400 <= status < 500 and status != 408:
+            return self._error(RequestRefused, said, "check the symbol")
+        return self._error(VendorFailed, said)
+
+    def _error(self, kind: type[E], reason: str, mend: str | None = None) -> E:
+        return kind(self._redaction.hidden(reason), source="schwab", mend=mend)
+
+
+def _look_back(interval: Interval) -> timedelta | None:
+    """How far back Schwab has bars, as schwab-py says it was seen; answers are silent about it."""
+    if not interval.is_intraday:
+        return None
+    return timedelta(days=48 if interval == Interval(1, "m") else 270)
