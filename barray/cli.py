@@ -11,6 +11,7 @@ import typer
 
 from barray.cli_attach import attach_app
 from barray.cli_backtest import backtest
+from barray.cli_fetch import fetch
 from barray.cli_sweep import lookahead, sweep, warmup
 from barray.console import (
     FAILED,
@@ -37,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(attach_app, name="attach")
-for _command in (backtest, sweep, lookahead, warmup):
+for _command in (backtest, sweep, lookahead, warmup, fetch):
     app.command()(_command)
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file; see examples/session.yaml.")]

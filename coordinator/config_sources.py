@@ -9,10 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Discriminator, Field, PlainSerializer, PlainValidator, Tag, model_validator
 
 from coordinator.config_fields import IntervalField, Section, parsed, zone_name
-from data_sources.alpaca_vendor import LIMITS, AlpacaAccount
+from data_sources.alpaca_vendor import LIMITS as ALPACA_LIMITS
+from data_sources.alpaca_vendor import AlpacaAccount
 from data_sources.layout import Layout
 from data_sources.parquet_file import Columns
 from data_sources.parquet_source import ParquetSource
+from data_sources.schwab_vendor import LIMITS as SCHWAB_LIMITS
+from data_sources.schwab_vendor import SchwabAccount
 from data_sources.vendor_source import VendorSource
 from market.clock import WallClock
 from market.interval import Interval
@@ -80,7 +83,7 @@ class AlpacaSection(Section):
     adjustment: Literal["raw", "split", "dividend", "all"] = "raw"
     store: str = STORE
     credentials: str | None = None
-    requests_per_minute: int = Field(LIMITS.per_minute, ge=1, le=100_000)
+    requests_per_minute: int = Field(ALPACA_LIMITS.per_minute, ge=1, le=100_000)
     give_up_s: float = Field(60.0, gt=0, le=86_400)
     url: str | None = None
     trading_url: str | None = None
@@ -97,7 +100,37 @@ class AlpacaSection(Section):
         return self.model_copy(update={"store": absolute(self.store), "credentials": credentials})
 
 
-SOURCES: dict[str, type[Section]] = {"parquet": ParquetSection, "alpaca": AlpacaSection}
+class SchwabSection(Section):
+    """Schwab's price history; see data_sources.schwab_vendor.SchwabAccount. Its keys are as AlpacaSection's.
+
+    `token`: the file that schwab-py's login wrote, of mode 0600. The environment, or `credentials`, holds
+    `SCHWAB_API_KEY` and `SCHWAB_APP_SECRET`.
+    """
+
+    type: Literal["schwab"]
+    name: str = "schwab"
+    token: str
+    store: str = STORE
+    credentials: str | None = None
+    requests_per_minute: int = Field(SCHWAB_LIMITS.per_minute, ge=1, le=100_000)
+    give_up_s: float = Field(60.0, gt=0, le=86_400)
+    url: str | None = None
+
+    def open(self) -> VendorSource:
+        """The source; nothing is read yet, nobody asked."""
+        file = Path(self.credentials) if self.credentials else None
+        account = SchwabAccount(Path(self.token), self.requests_per_minute, file, self.url)
+        return VendorSource(self.name, account, self.store, WallClock().now_ns(), self.give_up_s)
+
+    def resolved(self, absolute: Absolute) -> SchwabSection:
+        """The same with its paths made absolute."""
+        credentials = absolute(self.credentials) if self.credentials else None
+        paths = {"store": absolute(self.store), "token": absolute(self.token), "credentials": credentials}
+        return self.model_copy(update=paths)
+
+
+VENDORS: dict[str, type[AlpacaSection | SchwabSection]] = {"alpaca": AlpacaSection, "schwab": SchwabSection}
+SOURCES: dict[str, type[Section]] = {"parquet": ParquetSection, **VENDORS}
 """By what stands under `type`."""
 
 
@@ -107,5 +140,8 @@ def _type_of(value: Any) -> str:
 
 
 SourceSection = Annotated[
-    Annotated[ParquetSection, Tag("parquet")] | Annotated[AlpacaSection, Tag("alpaca")], Discriminator(_type_of)
+    Annotated[ParquetSection, Tag("parquet")]
+    | Annotated[AlpacaSection, Tag("alpaca")]
+    | Annotated[SchwabSection, Tag("schwab")],
+    Discriminator(_type_of),
 ]

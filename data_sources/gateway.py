@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -78,6 +78,14 @@ class Gateway:
         """What `ensure` would do, as things stand."""
         missing = {symbol: self._store.missing(symbol, interval, start_ns, end_ns) for symbol in set(symbols)}
         return plan_fetch(missing, interval, self._vendor.limits, in_flight=self._in_flight, expected=self._expected)
+
+    def active_symbols(self) -> Sequence[str]:
+        """All symbols that are traded at the vendor now, sorted. Raises as Vendor.fetch."""
+        self._limiter.acquire()
+        try:
+            return self._vendor.active_symbols()
+        finally:
+            self._limiter.answered(None)
 
     def ensure(
         self,

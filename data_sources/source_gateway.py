@@ -43,7 +43,7 @@ class SourceGateway:
         """
         number = id(object())
         try:
-            gateway = self._gateway(source)
+            gateway = self.gateway(source)
 
             def heard(progress: FetchProgress) -> None:
                 self._running[number] = progress
@@ -71,7 +71,8 @@ class SourceGateway:
             sum(part.rows for part in running),
         )
 
-    def _gateway(self, source: VendorSource) -> Gateway:
+    def gateway(self, source: VendorSource) -> Gateway:
+        """The one for a source's series and store."""
         with self._lock:
             if self._secret is None:
                 raise BarrayError("the gateway was given no credential", code="no_credentials")
