@@ -210,6 +210,10 @@ def session_progress(*, quiet: bool) -> Iterator[Callable[[Mapping[str, Any]], N
             if status["phase"] == "running":
                 detail = str(status["now"])
             description = f"{status['session_date'] or ''} {status['phase']}"
+            if fetching := status.get("fetching"):
+                description += ", fetching"
+                done, total = fetching["requests"], max(fetching["planned_requests"], fetching["requests"])
+                detail = f"{done}/{total} requests, {fetching['rows']:,} bars"
             progress.update(task, description=description, completed=done, total=total or None, detail=detail)
 
         yield update
