@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Iterable
 from urllib.parse import quote
 
@@ -34,7 +35,9 @@ class Redaction(logging.Filter):
             record.exc_info = None
         return True
 
-    def guard(self, loggers: Iterable[str]) -> None:
-        """Go over everything that these loggers say."""
+    def guard(self, loggers: Iterable[str], owner: object) -> None:
+        """Go over everything that these loggers say, as long as `owner` lives."""
         for name in loggers:
-            logging.getLogger(name).addFilter(self)
+            logger = logging.getLogger(name)
+            logger.addFilter(self)
+            weakref.finalize(owner, logger.removeFilter, self)

@@ -16,6 +16,7 @@ from market.clock import Clock
 from market.errors import BarrayError, ConfigError
 
 TOKEN_URL = "https://api.schwabapi.com/v1/oauth/token"  # noqa: S105 - an address
+_TRIES = 3
 _LEEWAY_S = 60.0
 _LOGIN_LASTS_S = 7 * 86_400.0
 
@@ -33,16 +34,17 @@ class SchwabAuth(httpx.Auth):
         self._token: Token | None = None
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """See httpx.Auth. A token that the server says is expired is renewed once."""
-        token = yield from self._good_token(request)
-        request.headers["Authorization"] = f"Bearer {token.access}"
-        response = yield request
-        if response.status_code == 401:
-            token = yield from self._good_token(request, rejected=token.access)
+        """See httpx.Auth. A token that the server calls expired is renewed, and so is the next one: it may be late."""
+        rejected: str | None = None
+        for _ in range(_TRIES):
+            token = yield from self._good_token(request, rejected)
             request.headers["Authorization"] = f"Bearer {token.access}"
-            yield request
+            response = yield request
+            if response.status_code != 401:
+                return
+            rejected = token.access
 
-    def _good_token(self, request: httpx.Request, rejected: str | None = None) -> Flow:
+    def _good_token(self, request: httpx.Request, rejected: str | None) -> Flow:
         """The one at hand, the one in the file, or a new one."""
         if self._token is not None and self._is_good(self._token, rejected):
             return self._token

@@ -75,7 +75,7 @@ class SchwabVendor:
         self._clock = clock or WallClock()
         basic = base64.b64encode(f"{keys.key}:{keys.secret}".encode()).decode()
         self._redaction = Redaction(keys.secret, keys.key, basic, *self._file.read().secrets)
-        self._redaction.guard(_LOGGERS)
+        self._redaction.guard(_LOGGERS, self)
         self._lock = threading.Lock()
         self._made: Any = None
 
@@ -90,7 +90,7 @@ class SchwabVendor:
         return NATIVE
 
     def fetch(self, request: PageRequest) -> Page:
-        """See Vendor. One HTTP request, and one or two more where the token has expired."""
+        """See Vendor. One HTTP request, and a few more where the token has expired."""
         (symbol,) = request.symbols
         self._check_reach(request)
         response = self._ask(symbol.replace(".", "/"), request)

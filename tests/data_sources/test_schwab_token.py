@@ -73,7 +73,7 @@ def test_five_that_find_the_token_expired_renew_it_once(server: SchwabServer, tm
 
 def test_two_vendors_of_one_file_renew_it_once(server: SchwabServer, tmp_path: Path) -> None:
     """As two processes would: they share nothing but the file."""
-    path = token_file(tmp_path, "expired", lasts_s=-5)
+    path = token_file(tmp_path, "canary-expired", lasts_s=-5)
     server.renewal_s, server.rotates = 0.1, True
     vendors = [SchwabVendor(KEYS, path, url=server.url, limits=LIMITS, clock=JumpClock()) for _ in range(2)]
     threads = [Thread(target=vendor.fetch, args=(REQUEST,)) for vendor in vendors]
@@ -90,7 +90,7 @@ def test_a_new_token_is_kept_privately_as_schwab_py_would(
     server: SchwabServer, tmp_path: Path, rotates: bool, clock: JumpClock
 ) -> None:
     server.rotates = rotates
-    path = token_file(tmp_path, "expired", lasts_s=-5)
+    path = token_file(tmp_path, "canary-expired", lasts_s=-5)
     before = json.loads(path.read_text())
     SchwabVendor(KEYS, path, url=server.url, limits=LIMITS, clock=clock).fetch(REQUEST)
     assert path.stat().st_mode & 0o777 == 0o600
@@ -111,7 +111,9 @@ def test_a_new_token_is_kept_privately_as_schwab_py_would(
 
 
 def test_a_login_while_it_runs_is_taken_up(server: SchwabServer, tmp_path: Path, clock: JumpClock) -> None:
-    vendor = SchwabVendor(KEYS, token_file(tmp_path, "x", age_s=8 * 86_400), url=server.url, limits=LIMITS, clock=clock)
+    vendor = SchwabVendor(
+        KEYS, token_file(tmp_path, "canary-x", age_s=8 * 86_400), url=server.url, limits=LIMITS, clock=clock
+    )
     with pytest.raises(AccessDenied, match="more than seven days old"):
         vendor.fetch(REQUEST)
     token_file(tmp_path, server.new_access())
@@ -120,9 +122,9 @@ def test_a_login_while_it_runs_is_taken_up(server: SchwabServer, tmp_path: Path,
 
 
 def test_a_login_that_is_over_says_what_to_run(server: SchwabServer, tmp_path: Path, clock: JumpClock) -> None:
-    path = token_file(tmp_path, "expired", lasts_s=-5)
+    path = token_file(tmp_path, "canary-expired", lasts_s=-5)
     vendor = SchwabVendor(KEYS, path, url=server.url, limits=LIMITS, clock=clock)
-    server.refresh = "another"
+    server.refresh = "canary-another"
     for _ in range(2):
         with pytest.raises(AccessDenied, match="HTTP 400: unsupported_token_type") as caught:
             vendor.fetch(REQUEST)
@@ -132,7 +134,7 @@ def test_a_login_that_is_over_says_what_to_run(server: SchwabServer, tmp_path: P
 
 
 def test_keys_that_are_not_accepted(server: SchwabServer, tmp_path: Path, clock: JumpClock) -> None:
-    path = token_file(tmp_path, "expired", lasts_s=-5)
+    path = token_file(tmp_path, "canary-expired", lasts_s=-5)
     vendor = SchwabVendor(KeyPair(KEYS.key, "canary-wrong"), path, url=server.url, limits=LIMITS, clock=clock)
     with pytest.raises(AccessDenied, match="HTTP 401: invalid_client: Unauthorized; check SCHWAB_API_KEY"):
         vendor.fetch(REQUEST)
@@ -142,7 +144,7 @@ def test_a_new_token_that_is_not_accepted_either_ends_it(server: SchwabServer, v
     server.fault = told("401")
     with pytest.raises(AccessDenied, match="HTTP 401: Unauthorized"):
         vendor.fetch(REQUEST)
-    assert (len(server.asked), server.renewals) == (2, 1)
+    assert (len(server.asked), server.renewals) == (3, 2)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +154,7 @@ def test_a_new_token_that_is_not_accepted_either_ends_it(server: SchwabServer, v
 def test_a_token_server_in_trouble(
     server: SchwabServer, tmp_path: Path, clock: JumpClock, fault: int, kind: type[BarrayError]
 ) -> None:
-    path = token_file(tmp_path, "expired", lasts_s=-5)
+    path = token_file(tmp_path, "canary-expired", lasts_s=-5)
     before = path.read_text()
     vendor = SchwabVendor(KEYS, path, url=server.url, limits=LIMITS, clock=clock)
     server.token_faults = [fault]
@@ -165,7 +167,7 @@ def test_a_token_server_in_trouble(
 
 def test_a_token_server_that_hangs_is_left_in_time(server: SchwabServer, tmp_path: Path, clock: JumpClock) -> None:
     limits = Limits(page_rows=None, symbols=1, per_minute=120, timeout_s=0.2)
-    path = token_file(tmp_path, "expired", lasts_s=-5)
+    path = token_file(tmp_path, "canary-expired", lasts_s=-5)
     vendor = SchwabVendor(KEYS, path, url=server.url, limits=limits, clock=clock)
     server.token_faults = ["hang"]
     with pytest.raises(VendorFailed, match="no answer: ReadTimeout"):
@@ -196,7 +198,7 @@ def test_a_token_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> N
     ],
 )
 def test_what_is_no_token_file_says_how_to_get_one(tmp_path: Path, text: str) -> None:
-    path = token_file(tmp_path, "x")
+    path = token_file(tmp_path, "canary-x")
     path.write_text(text)
     with pytest.raises(ConfigError, match=r"holds no token.*schwab-generate-token\.py") as caught:
         SchwabVendor(KEYS, path)

@@ -160,7 +160,7 @@ def test_no_answer_may_be_asked_for_again(server: SchwabServer, tmp_path: Path, 
 
 def test_a_server_that_is_gone_may_be_asked_again(tmp_path: Path, clock: JumpClock) -> None:
     with pytest.raises(VendorFailed, match="no answer: ConnectError"):
-        SchwabVendor(KEYS, token_file(tmp_path, "x"), url="http://127.0.0.1:9", clock=clock).fetch(REQUEST)
+        SchwabVendor(KEYS, token_file(tmp_path, "canary-x"), url="http://127.0.0.1:9", clock=clock).fetch(REQUEST)
 
 
 def test_schwab_lists_no_symbols(vendor: SchwabVendor) -> None:
@@ -173,4 +173,4 @@ def test_without_schwab_py_it_is_said_how_to_get_it(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("data_sources.schwab_vendor.find_spec", lambda name: None)
     assert importlib.util.find_spec("schwab") is not None
     with pytest.raises(ConfigError, match=r"pip install 'barray\[schwab\]'"):
-        SchwabVendor(KEYS, token_file(tmp_path, "x"))
+        SchwabVendor(KEYS, token_file(tmp_path, "canary-x"))
