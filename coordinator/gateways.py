@@ -53,7 +53,9 @@ class Gateways:
         try:
             for _ in range(_TRIES):
                 gateway = gateway_actor(secret.id)
-                gateway.connect.remote(secret)
+                failure = (await gather([gateway.connect.remote(secret)], None))[0]
+                if failure is not None:
+                    continue
                 call = asyncio.ensure_future(
                     gather([gateway.ensure.remote(source, tuple(symbols), wanted, needed_ns)], None)
                 )

@@ -15,6 +15,7 @@ from data_sources.rate_limiter import RateLimiter, Sleep
 from data_sources.series_store import SeriesStore
 from data_sources.vendor import Vendor
 from market.clock import Clock, WallClock
+from market.errors import DataError
 from market.interval import Interval
 from market.symbol_name import symbol_problem
 from market.validation import Reason
@@ -24,13 +25,15 @@ from market.validation import Reason
 class FetchResult:
     """`failures`: why a symbol's range is not whole, by symbol; what came of it before is kept.
 
-    `capped_ns`: where the vendor ended the range as too recent for this account, if it did.
+    `capped_ns`: where the vendor ended the range as too recent for this account, if it did. `stopped`: why the vendor
+    was asked no more, for any symbol, if that came to pass.
     """
 
     failures: Mapping[str, Reason]
     requests: int
     rows: int
     capped_ns: int | None = None
+    stopped: Reason | None = None
 
 
 @dataclass(frozen=True)
@@ -76,8 +79,22 @@ class Gateway:
 
     def plan(self, symbols: Iterable[str], interval: Interval, start_ns: int, end_ns: int) -> FetchPlan:
         """What `ensure` would do, as things stand."""
-        missing = {symbol: self._store.missing(symbol, interval, start_ns, end_ns) for symbol in set(symbols)}
-        return plan_fetch(missing, interval, self._vendor.limits, in_flight=self._in_flight, expected=self._expected)
+        return self._plan(symbols, interval, start_ns, end_ns)[0]
+
+    def _plan(
+        self, symbols: Iterable[str], interval: Interval, start_ns: int, end_ns: int
+    ) -> tuple[FetchPlan, dict[str, Reason]]:
+        """With what is wrong with symbols' parts of the store."""
+        missing: dict[str, list[tuple[int, int]]] = {}
+        damaged: dict[str, Reason] = {}
+        for symbol in sorted(set(symbols)):
+            try:
+                missing[symbol] = self._store.missing(symbol, interval, start_ns, end_ns)
+            except DataError as error:
+                damaged[symbol] = Reason(error.code, error.reason, error.mend or "", self._vendor.series.folder)
+        limits = self._vendor.limits
+        plan = plan_fetch(missing, interval, limits, in_flight=self._in_flight, expected=self._expected)
+        return plan, damaged
 
     def active_symbols(self) -> Sequence[str]:
         """All symbols that are traded at the vendor now, sorted. Raises as Vendor.fetch."""
@@ -108,7 +125,7 @@ class Gateway:
             symbol: Reason("bad_symbol", problem, "correct or remove it", source) for symbol, problem in bad.items()
         }
         with self._claim({(symbol, interval) for symbol in good}):
-            plan = self.plan(good, interval, start_ns, end_ns)
+            plan, damaged = self._plan(good, interval, start_ns, end_ns)
 
             def report(run: FetchRun) -> None:
                 if progress is not None:
@@ -131,7 +148,7 @@ class Gateway:
                 except BaseException:
                     run.stop(Reason("interrupted", "the fetch was broken off", "fetch again", source))
                     raise
-        return FetchResult({**failures, **run.failures}, run.requests, run.rows, run.capped_ns)
+        return FetchResult({**failures, **damaged, **run.failures}, run.requests, run.rows, run.capped_ns, run.stopped)
 
     @contextmanager
     def _claim(self, keys: set[tuple[str, Interval]]) -> Iterator[None]:

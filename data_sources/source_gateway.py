@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -11,10 +12,13 @@ from data_sources.gateway import FetchProgress, Gateway
 from data_sources.rate_limiter import RateLimiter
 from data_sources.vendor import Vendor
 from data_sources.vendor_source import VendorSource, Wanted
+from market.clock import monotonic_s
 from market.errors import BarrayError
 from market.validation import Reason
 
 Failures = dict[str, Reason]
+REST_S = 300.0
+"""How long a vendor that is down, or lets nobody in, is left alone: the next session need not wait for it again."""
 
 
 class SourceGateway:
@@ -29,7 +33,8 @@ class SourceGateway:
         self._lock = Lock()
         self._limiter: RateLimiter | None = None
         self._gateways: dict[tuple[object, ...], Gateway] = {}
-        self._running: dict[int, FetchProgress] = {}
+        self._running: dict[object, FetchProgress] = {}
+        self._down: dict[tuple[object, ...], tuple[float, Reason]] = {}
 
     def connect(self, secret: Any) -> None:
         """Take the credential; without one nothing can be fetched."""
@@ -41,24 +46,32 @@ class SourceGateway:
 
         No trouble raises: what concerns the whole source is every symbol's reason.
         """
-        number = id(object())
+        call = object()
         try:
             gateway = self.gateway(source)
-
-            def heard(progress: FetchProgress) -> None:
-                self._running[number] = progress
-
-            result = gateway.ensure(symbols, wanted.interval, wanted.start_ns, wanted.end_ns, heard)
+            if down := self._down_since(source):
+                failures: Mapping[str, Reason] = dict.fromkeys(symbols, down)
+            else:
+                result = gateway.ensure(
+                    symbols, wanted.interval, wanted.start_ns, wanted.end_ns, partial(self._running.__setitem__, call)
+                )
+                failures = result.failures
+                if result.stopped is not None:
+                    self._down[_key(source)] = (monotonic_s() + REST_S, result.stopped)
         except BarrayError as error:
             reason = Reason(str(error.code), error.reason, error.mend or "", source.name)
             return dict.fromkeys(symbols, reason)
         finally:
-            self._running.pop(number, None)
+            self._running.pop(call, None)
         return {
             symbol: replace(reason, source=source.name)
-            for symbol, reason in result.failures.items()
+            for symbol, reason in failures.items()
             if reason.code == "bad_symbol" or self._lacks(source, symbol, wanted, needed_ns)
         }
+
+    def _down_since(self, source: VendorSource) -> Reason | None:
+        until_s, reason = self._down.get(_key(source), (0.0, None))
+        return reason if monotonic_s() < until_s else None
 
     def progress(self) -> FetchProgress | None:
         """How far all that is being fetched is, together; None where nothing is."""
@@ -76,7 +89,7 @@ class SourceGateway:
         with self._lock:
             if self._secret is None:
                 raise BarrayError("the gateway was given no credential", code="no_credentials")
-            key = (source.account, source.root, source.give_up_s)
+            key = _key(source)
             if key not in self._gateways:
                 vendor: Vendor = source.account.vendor(self._secret)
                 self._limiter = self._limiter or RateLimiter(vendor.limits.per_minute)
@@ -89,6 +102,10 @@ class SourceGateway:
             return bool(source.store.missing(symbol, wanted.interval, wanted.start_ns, needed_ns))
         except BarrayError:
             return True
+
+
+def _key(source: VendorSource) -> tuple[object, ...]:
+    return source.account, source.root, source.give_up_s
 
 
 def secrets_of(sources: Mapping[str, VendorSource]) -> dict[str, Any]:

@@ -185,8 +185,12 @@ class _Manifest:
             sizes = {str(month): int(size) for month, size in held["files"].items()}
             if held["version"] != _VERSION:
                 raise ValueError(f"its version is {held['version']!r}")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return cls(symbol, interval)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot read {path}: {error.strerror}", mend="give the source a store of your own", code="cannot_read"
+            ) from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(
                 f"{path} is no manifest: {error}",
