@@ -33,7 +33,7 @@ def hand_over_secrets(config: SessionConfig, remote: runtime.Remote) -> None:
     """
     vendors = {source.name: source for source in config.data_sources if isinstance(source, VendorSource)}
     if vendors:
-        remote.submit("connect", secrets_of(vendors))
+        remote.call("connect", secrets_of(vendors))  # and wait: an async actor's calls may overtake one another
 
 
 def connect(config: SessionConfig) -> None:
