@@ -79,7 +79,8 @@ class Gateway:
 
     def plan(self, symbols: Iterable[str], interval: Interval, start_ns: int, end_ns: int) -> FetchPlan:
         """What `ensure` would do, as things stand."""
-        return self._plan(symbols, interval, start_ns, end_ns)[0]
+        good = [symbol for symbol in symbols if symbol_problem(symbol) is None]
+        return self._plan(good, interval, start_ns, end_ns)[0]
 
     def _plan(
         self, symbols: Iterable[str], interval: Interval, start_ns: int, end_ns: int
