@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import stat
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -75,8 +76,10 @@ class TokenFile:
     @property
     def how_to_log_in(self) -> str:
         """What makes a new one, to be run by a person with a browser."""
+        script = Path(sys.executable).with_name("schwab-generate-token.py")  # schwab-py's
+        command = shlex.quote(str(script)) if script.exists() else script.name
         return (
-            f"log in at Schwab again: (umask 077; schwab-generate-token.py --token_file {shlex.quote(str(self.path))} "
+            f"log in at Schwab again: (umask 077; {command} --token_file {shlex.quote(str(self.path))} "
             f'--api_key "${KEY_NAME}" --app_secret "${SECRET_NAME}" --callback_url https://127.0.0.1:8182), '
             "with the callback URL of your app"
         )

@@ -97,7 +97,8 @@ class SchwabVendor:
             bars = bars_of(orjson.loads(response.content), symbol, request)
         except (DataError, KeyError, TypeError, ValueError, AttributeError) as error:
             reason = error.reason if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
-            raise self._error(VendorFailed, f"an answer that makes no sense: {shorten(reason, 200)}") from None
+            said = shorten(self._redaction.hidden(reason), 200)
+            raise self._error(VendorFailed, f"an answer that makes no sense: {said}") from None
         return Page({symbol: bars} if len(bars) else {})
 
     def active_symbols(self) -> Sequence[str]:
@@ -122,10 +123,8 @@ class SchwabVendor:
         from httpx import HTTPError
 
         margin_ns = 0 if request.interval.is_intraday else request.interval.ns
-        start_s, end_s = (
-            (request.start_ns - margin_ns) // NS_PER_SECOND,
-            -(-(request.end_ns + margin_ns) // NS_PER_SECOND),
-        )
+        start_s = (request.start_ns - margin_ns) // NS_PER_SECOND
+        end_s = -(-(request.end_ns + margin_ns) // NS_PER_SECOND)
         try:
             response: Response = getattr(self._client, _METHODS[request.interval])(
                 symbol,
@@ -156,7 +155,7 @@ class SchwabVendor:
     def _refusal(self, response: Response) -> BarrayError:
         from data_sources.schwab_http import said_by, throttled
 
-        status, said = response.status_code, self._redaction.hidden(said_by(response))
+        status, said = response.status_code, said_by(response, self._redaction)
         if status == 429:
             return throttled(said, response, self._clock.now_ns() / 1e9)
         if status == 401:
@@ -168,7 +167,7 @@ class SchwabVendor:
         return self._error(VendorFailed, said)
 
     def _error(self, kind: type[E], reason: str, mend: str | None = None) -> E:
-        return kind(self._redaction.hidden(reason), source="schwab", mend=mend)
+        return kind(reason, source="schwab", mend=mend)
 
 
 def _look_back(interval: Interval) -> timedelta | None:

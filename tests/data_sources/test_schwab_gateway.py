@@ -94,7 +94,7 @@ def first_suffers(fault: str) -> Callable[[str], str | None]:
 def mixture(seed: int) -> Callable[[str], str | None]:
     chance = random.Random(seed)
     share = chance.choice([0.1, 0.3, 0.5, 0.7])
-    faults = [fault for fault in FAULTS for _ in range(1 if fault == "hang" else 4)]
+    faults = [fault for fault in FAULTS for _ in range(1 if fault in ("hang", "trickle") else 4)]
     return lambda _: chance.choice(faults) if chance.random() < share else None
 
 
@@ -106,7 +106,7 @@ def test_each_fault_alone_costs_time_and_no_bar(server: SchwabServer, tmp_path: 
     assert setting.is_whole()
 
 
-@pytest.mark.parametrize("fault", sorted(set(FAULTS) - {"401", "hang"}))
+@pytest.mark.parametrize("fault", sorted(set(FAULTS) - {"401", "hang", "trickle"}))
 def test_a_fault_that_stays_fails_its_symbol_and_says_why(server: SchwabServer, tmp_path: Path, fault: str) -> None:
     setting = Setting(server, tmp_path, universe(symbols=3))
     server.fault = lambda symbol: fault if symbol == "S1" else None

@@ -37,7 +37,7 @@ REFUSED_TOKEN = {
 
 STATUS_FAULTS = ("500", "502", "503", "504", "429", "429 seconds", "429 date")
 BODY_FAULTS = ("{}", "null", "nan", "no json", "duplicate", "disorder", "other symbol", "not empty")
-WIRE_FAULTS = ("hang", "reset", "cut")
+WIRE_FAULTS = ("hang", "trickle", "reset", "cut")
 FAULTS = (*STATUS_FAULTS, *BODY_FAULTS, *WIRE_FAULTS, "401")
 
 
@@ -129,7 +129,7 @@ class SchwabServer:
         if symbol in self.unknown:
             return web.json_response({"errors": [{"status": 404, "title": "Not Found"}]}, status=404)
         body = _spoilt(self._answer(asked, symbol), fault)
-        return await _broken(request, body, fault) if fault in ("reset", "cut") else _said(body)
+        return await _broken(request, body, fault) if fault in ("trickle", "reset", "cut") else _said(body)
 
     def _answer(self, asked: Mapping[str, str], symbol: str) -> dict[str, Any]:
         bars = self.truth.get(symbol, Bars.empty())
@@ -188,10 +188,13 @@ def _spoilt(answer: dict[str, Any], fault: str | None) -> str:
 
 
 async def _broken(request: web.Request, body: str, fault: str) -> web.StreamResponse:
-    """Half of the body; then the connection ends, with a reset or politely."""
+    """Half of the body; then the connection ends, with a reset or politely, or goes on a byte at a time."""
     response = web.StreamResponse(headers={"Content-Length": str(len(body)), "Content-Type": "application/json"})
     await response.prepare(request)
     await response.write(body[: len(body) // 2].encode())
+    while fault == "trickle":
+        await asyncio.sleep(0.05)
+        await response.write(b" ")
     if request.transport is not None:
         request.transport.abort() if fault == "reset" else request.transport.close()
     return response
