@@ -11,6 +11,7 @@ import typer
 
 from barray.cli_attach import attach_app
 from barray.cli_backtest import backtest
+from barray.cli_login import login_app
 from barray.cli_sweep import lookahead, sweep, warmup
 from barray.console import (
     FAILED,
@@ -36,6 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(attach_app, name="attach")
+app.add_typer(login_app, name="login")
 for _command in (backtest, sweep, lookahead, warmup):
     app.command()(_command)
 

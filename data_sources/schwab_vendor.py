@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import base64
 import threading
-import warnings
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,11 +14,11 @@ import orjson
 from data_sources.credentials import KeyPair
 from data_sources.redaction import Redaction
 from data_sources.schwab_candles import bars_of
-from data_sources.schwab_token import CHECK_KEYS, TokenFile
+from data_sources.schwab_token import CHECK_KEYS, TokenFile, check_installed, schwab_py
 from data_sources.vendor import AccessDenied, Limits, Page, PageRequest, RequestRefused, Series, VendorFailed
 from market.bars import format_ns
 from market.clock import Clock, WallClock
-from market.errors import BarrayError, ConfigError, DataError, shorten
+from market.errors import BarrayError, DataError, shorten
 from market.interval import NS_PER_SECOND, Interval
 
 if TYPE_CHECKING:
@@ -59,13 +57,7 @@ class SchwabVendor:
         limits: Limits = LIMITS,
         clock: Clock | None = None,
     ) -> None:
-        if find_spec("schwab") is None:
-            raise ConfigError(
-                "schwab-py is not installed",
-                source="schwab",
-                mend="pip install 'barray[schwab]'",
-                code="not_installed",
-            )
+        check_installed()
         self._keys, self._file, self._url = keys, TokenFile(token_file), url
         self.limits = limits
         self._clock = clock or WallClock()
@@ -140,15 +132,13 @@ class SchwabVendor:
     def _client(self) -> Any:
         with self._lock:
             if self._made is None:
-                with warnings.catch_warnings(record=True):  # authlib's, of an httpx that schwab-py takes anyway
-                    from schwab.client import Client
                 from data_sources.schwab_auth import SchwabAuth
                 from data_sources.schwab_http import session
 
                 auth = SchwabAuth(self._keys, self._file, self._clock, self._redaction)
                 made = session(auth, self._url, self.limits.timeout_s)
                 timeout = made.timeout
-                self._made = Client(self._keys.key, made)
+                self._made = schwab_py("client").Client(self._keys.key, made)
                 self._made.set_timeout(timeout)  # it has set its own
             return self._made
 

@@ -141,7 +141,7 @@ def test_a_login_that_is_over_stops_all_at_once(server: SchwabServer, tmp_path: 
     result = setting.run()
     assert set(result.failures) == set(setting.truth)
     assert {reason.code for reason in result.failures.values()} == {"access_denied"}
-    assert all("schwab-generate-token.py" in reason.mend for reason in result.failures.values())
+    assert all("barray login schwab" in reason.mend for reason in result.failures.values())
 
 
 def test_an_unknown_symbol_fails_alone(server: SchwabServer, tmp_path: Path) -> None:

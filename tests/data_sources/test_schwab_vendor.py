@@ -170,7 +170,7 @@ def test_schwab_lists_no_symbols(vendor: SchwabVendor) -> None:
 
 
 def test_without_schwab_py_it_is_said_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("data_sources.schwab_vendor.find_spec", lambda name: None)
+    monkeypatch.setattr("data_sources.schwab_token.find_spec", lambda name: None)
     assert importlib.util.find_spec("schwab") is not None
     with pytest.raises(ConfigError, match=r"pip install 'barray\[schwab\]'"):
         SchwabVendor(KEYS, token_file(tmp_path, "canary-x"))

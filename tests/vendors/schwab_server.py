@@ -26,6 +26,7 @@ from tests.data_sources.gateway_fakes import NOW_NS
 
 KEYS = KeyPair("canary-key-1c9", "canary-secret-7e4")
 REFRESH = "canary-refresh/7+@"
+CODE = "C0.canary-code@"
 LIMITS = Limits(page_rows=None, symbols=1, per_minute=120, timeout_s=5)
 NEW_YORK, CHICAGO = ZoneInfo("America/New_York"), ZoneInfo("America/Chicago")
 HTML = "<html><body><h1>Oops</h1></body></html>"
@@ -87,7 +88,7 @@ class SchwabServer:
         return token
 
     async def token(self, request: web.Request) -> web.StreamResponse:
-        """`POST /v1/oauth/token`, the refresh grant."""
+        """`POST /v1/oauth/token`, what a login's code or a refresh token is good for."""
         form = {name: values[0] for name, values in parse_qs(await request.text()).items()}
         self.renewals += 1
         await asyncio.sleep(self.renewal_s)
@@ -103,7 +104,8 @@ class SchwabServer:
         basic = base64.b64encode(f"{KEYS.key}:{KEYS.secret}".encode()).decode()
         if request.headers.get("Authorization") != f"Basic {basic}":
             return web.json_response({"error": "invalid_client", "error_description": "Unauthorized"}, status=401)
-        if form.get("grant_type") != "refresh_token" or form.get("refresh_token") != self.refresh:
+        grants = (("refresh_token", "refresh_token", self.refresh), ("authorization_code", "code", CODE))
+        if not any(form.get("grant_type") == grant and form.get(name) == good for grant, name, good in grants):
             said = REFUSED_TOKEN | ({"error_description": f"{form} {basic}"} if self.echoes else {})
             return web.json_response(said, status=400)
         if self.rotates:
