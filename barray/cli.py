@@ -12,6 +12,7 @@ import typer
 from barray.cli_attach import attach_app
 from barray.cli_backtest import backtest
 from barray.cli_fetch import fetch
+from barray.cli_login import login_app
 from barray.cli_sweep import lookahead, sweep, warmup
 from barray.console import (
     FAILED,
@@ -38,6 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(attach_app, name="attach")
+app.add_typer(login_app, name="login")
 for _command in (backtest, sweep, lookahead, warmup, fetch):
     app.command()(_command)
 

@@ -80,7 +80,7 @@ class SchwabAuth(httpx.Auth):
         return new
 
     def _refusal(self, response: httpx.Response) -> BarrayError:
-        said = self._redaction.hidden(f"the token was not renewed: {said_by(response)}")
+        said = f"the token was not renewed: {said_by(response, self._redaction)}"
         status = response.status_code
         if status == 429:
             return throttled(said, response, self._now_s())

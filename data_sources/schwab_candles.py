@@ -11,7 +11,6 @@ import numpy as np
 
 from data_sources.vendor import PageRequest
 from market.bars import COLUMNS, Bars, IntArray, check_order, check_values
-from market.errors import shorten
 from market.interval import NS_PER_SECOND, Interval
 
 _DAY_NS = 86_400 * NS_PER_SECOND
@@ -28,7 +27,7 @@ def bars_of(held: Any, symbol: str, request: PageRequest) -> Bars:
     if not isinstance(candles, list) or empty is not (not candles):
         raise ValueError(f"candles are {type(candles).__name__}, empty is {empty!r}")
     if str(held["symbol"]).replace("/", ".") != symbol:
-        raise ValueError(f"it is about {shorten(str(held['symbol']))}")
+        raise ValueError(f"it is about {held['symbol']}")
     stamps = _stamps(_numbers(candles, "datetime"), request.interval)
     bars = Bars(stamps, *(_numbers(candles, name).astype(np.float64) for name in COLUMNS))
     names = {"symbol": symbol, "interval": str(request.interval), "source": "schwab"}

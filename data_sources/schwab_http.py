@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
 
 import httpx
 import orjson
 
+from data_sources.redaction import Redaction
 from data_sources.vendor import VendorThrottled
+from market.clock import monotonic_s
 from market.errors import shorten
 
 _CONNECT_S = 10.0
@@ -17,10 +19,33 @@ _CONNECT_S = 10.0
 
 def session(auth: httpx.Auth, url: str | None, timeout_s: float) -> httpx.Client:
     """What schwab-py's client sends through; `url` is asked instead of Schwab, if given."""
-    timeout = httpx.Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s))
+
+    def limit(response: httpx.Response) -> None:
+        if isinstance(response.stream, httpx.SyncByteStream):
+            response.stream = _InTime(response.stream, monotonic_s() + timeout_s)
+
+    timeout = httpx.Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s))  # of each read, however little it brings
+    hooks = {"response": [limit]}
     if url is None:
-        return httpx.Client(auth=auth, timeout=timeout)
-    return httpx.Client(auth=auth, timeout=timeout, transport=_Elsewhere(url), trust_env=False)
+        return httpx.Client(auth=auth, timeout=timeout, event_hooks=hooks)
+    return httpx.Client(auth=auth, timeout=timeout, event_hooks=hooks, transport=_Elsewhere(url), trust_env=False)
+
+
+class _InTime(httpx.SyncByteStream):
+    """A body that has to be there at some time."""
+
+    def __init__(self, stream: httpx.SyncByteStream, until_s: float) -> None:
+        self._stream, self._until_s = stream, until_s
+
+    def __iter__(self) -> Iterator[bytes]:
+        for part in self._stream:
+            if monotonic_s() > self._until_s:
+                raise httpx.ReadTimeout("the body takes too long")
+            yield part
+
+    def close(self) -> None:
+        """See httpx.SyncByteStream."""
+        self._stream.close()
 
 
 class _Elsewhere(httpx.HTTPTransport):
@@ -37,9 +62,9 @@ class _Elsewhere(httpx.HTTPTransport):
         return super().handle_request(request)
 
 
-def said_by(response: httpx.Response) -> str:
+def said_by(response: httpx.Response, redaction: Redaction) -> str:
     """`HTTP 400: unsupported_token_type`, with what the body says, if it is one of Schwab's."""
-    message = _message(response.content)
+    message = redaction.hidden(_message(response.content))  # before it is cut
     return f"HTTP {response.status_code}" + (f": {shorten(message, 200)}" if message else "")
 
 

@@ -7,9 +7,12 @@ import os
 import re
 import shlex
 import stat
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from market.errors import ConfigError
 
 KEY_NAME, SECRET_NAME = "SCHWAB_API_KEY", "SCHWAB_APP_SECRET"
 CHECK_KEYS = f"check {KEY_NAME}, {SECRET_NAME}, and at developer.schwab.com that the app is ready for use"
+CALLBACK_URL = "https://127.0.0.1:8182"
 _FORM = re.compile(r"[!-~]+")
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _SECRETS = ("access_token", "refresh_token", "id_token")
@@ -75,11 +79,7 @@ class TokenFile:
     @property
     def how_to_log_in(self) -> str:
         """What makes a new one, to be run by a person with a browser."""
-        return (
-            f"log in at Schwab again: (umask 077; schwab-generate-token.py --token_file {shlex.quote(str(self.path))} "
-            f'--api_key "${KEY_NAME}" --app_secret "${SECRET_NAME}" --callback_url https://127.0.0.1:8182), '
-            "with the callback URL of your app"
-        )
+        return f"log in at Schwab again: barray login schwab --token-file {shlex.quote(str(self.path))}"
 
     def read(self) -> Token:
         """The token in it."""
@@ -129,3 +129,20 @@ class TokenFile:
 
     def _error(self, reason: str) -> ConfigError:
         return ConfigError(reason, mend=self.how_to_log_in, code="no_credentials")
+
+
+def check_installed() -> None:
+    """ConfigError where schwab-py is not there."""
+    if find_spec("schwab") is None:
+        raise ConfigError(
+            "schwab-py is not installed",
+            source="schwab",
+            mend="pip install 'barray[schwab]'",
+            code="not_installed",
+        )
+
+
+def schwab_py(module: str) -> Any:
+    """One of its modules, loaded without authlib's warning: of an httpx that schwab-py takes anyway."""
+    with warnings.catch_warnings(record=True):
+        return import_module(f"schwab.{module}")

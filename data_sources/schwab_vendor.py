@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import base64
 import threading
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,11 +16,11 @@ import orjson
 from data_sources.credentials import KeyPair, key_pair
 from data_sources.redaction import Redaction
 from data_sources.schwab_candles import bars_of
-from data_sources.schwab_token import CHECK_KEYS, KEY_NAME, SECRET_NAME, TokenFile
+from data_sources.schwab_token import CHECK_KEYS, KEY_NAME, SECRET_NAME, TokenFile, check_installed, schwab_py
 from data_sources.vendor import AccessDenied, Limits, Page, PageRequest, RequestRefused, Series, VendorFailed
 from market.bars import format_ns
 from market.clock import Clock, WallClock
-from market.errors import BarrayError, ConfigError, DataError, shorten
+from market.errors import BarrayError, DataError, shorten
 from market.interval import NS_PER_SECOND, Interval
 
 if TYPE_CHECKING:
@@ -63,13 +61,7 @@ class SchwabVendor:
         limits: Limits = LIMITS,
         clock: Clock | None = None,
     ) -> None:
-        if find_spec("schwab") is None:
-            raise ConfigError(
-                "schwab-py is not installed",
-                source="schwab",
-                mend="pip install 'barray[schwab]'",
-                code="not_installed",
-            )
+        check_installed()
         self._keys, self._file, self._url = keys, TokenFile(token_file), url
         self.limits = limits
         self._clock = clock or WallClock()
@@ -100,7 +92,8 @@ class SchwabVendor:
             bars = bars_of(orjson.loads(response.content), symbol, request)
         except (DataError, KeyError, TypeError, ValueError, AttributeError) as error:
             reason = error.reason if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
-            raise self._error(VendorFailed, f"an answer that makes no sense: {shorten(reason, 200)}") from None
+            said = shorten(self._redaction.hidden(reason), 200)
+            raise self._error(VendorFailed, f"an answer that makes no sense: {said}") from None
         return Page({symbol: bars} if len(bars) else {})
 
     def active_symbols(self) -> Sequence[str]:
@@ -125,10 +118,8 @@ class SchwabVendor:
         from httpx import HTTPError
 
         margin_ns = 0 if request.interval.is_intraday else request.interval.ns
-        start_s, end_s = (
-            (request.start_ns - margin_ns) // NS_PER_SECOND,
-            -(-(request.end_ns + margin_ns) // NS_PER_SECOND),
-        )
+        start_s = (request.start_ns - margin_ns) // NS_PER_SECOND
+        end_s = -(-(request.end_ns + margin_ns) // NS_PER_SECOND)
         try:
             response: Response = getattr(self._client, _METHODS[request.interval])(
                 symbol,
@@ -144,22 +135,20 @@ class SchwabVendor:
     def _client(self) -> Any:
         with self._lock:
             if self._made is None:
-                with warnings.catch_warnings(record=True):  # authlib's, of an httpx that schwab-py takes anyway
-                    from schwab.client import Client
                 from data_sources.schwab_auth import SchwabAuth
                 from data_sources.schwab_http import session
 
                 auth = SchwabAuth(self._keys, self._file, self._clock, self._redaction)
                 made = session(auth, self._url, self.limits.timeout_s)
                 timeout = made.timeout
-                self._made = Client(self._keys.key, made)
+                self._made = schwab_py("client").Client(self._keys.key, made)
                 self._made.set_timeout(timeout)  # it has set its own
             return self._made
 
     def _refusal(self, response: Response) -> BarrayError:
         from data_sources.schwab_http import said_by, throttled
 
-        status, said = response.status_code, self._redaction.hidden(said_by(response))
+        status, said = response.status_code, said_by(response, self._redaction)
         if status == 429:
             return throttled(said, response, self._clock.now_ns() / 1e9)
         if status == 401:
@@ -171,7 +160,7 @@ class SchwabVendor:
         return self._error(VendorFailed, said)
 
     def _error(self, kind: type[E], reason: str, mend: str | None = None) -> E:
-        return kind(self._redaction.hidden(reason), source="schwab", mend=mend)
+        return kind(reason, source="schwab", mend=mend)
 
 
 def _look_back(interval: Interval) -> timedelta | None:

@@ -128,7 +128,7 @@ def test_a_login_that_is_over_says_what_to_run(server: SchwabServer, tmp_path: P
     for _ in range(2):
         with pytest.raises(AccessDenied, match="HTTP 400: unsupported_token_type") as caught:
             vendor.fetch(REQUEST)
-    assert f"schwab-generate-token.py --token_file '{path}' --api_key" in str(caught.value.mend)
+    assert f"barray login schwab --token-file '{path}'" in str(caught.value.mend)
     assert "canary" not in str(caught.value)
     assert not server.asked
 
@@ -200,11 +200,11 @@ def test_a_token_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> N
 def test_what_is_no_token_file_says_how_to_get_one(tmp_path: Path, text: str) -> None:
     path = token_file(tmp_path, "canary-x")
     path.write_text(text)
-    with pytest.raises(ConfigError, match=r"holds no token.*schwab-generate-token\.py") as caught:
+    with pytest.raises(ConfigError, match=r"holds no token.*barray login schwab") as caught:
         SchwabVendor(KEYS, path)
     assert "canary" not in f"{caught.value} {caught.value.__cause__}"
     path.unlink()
-    with pytest.raises(ConfigError, match=r"No such file.*schwab-generate-token\.py"):
+    with pytest.raises(ConfigError, match=r"No such file.*barray login schwab"):
         SchwabVendor(KEYS, path)
 
 

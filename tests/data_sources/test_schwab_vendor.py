@@ -149,7 +149,7 @@ def test_a_429_says_when_to_come_again(server: SchwabServer, vendor: SchwabVendo
         assert caught.value.retry_at_s == (retry_at_s and pytest.approx(retry_at_s, abs=10))
 
 
-@pytest.mark.parametrize("fault", ["hang", "reset", "cut"])
+@pytest.mark.parametrize("fault", ["hang", "trickle", "reset", "cut"])
 def test_no_answer_may_be_asked_for_again(server: SchwabServer, tmp_path: Path, clock: JumpClock, fault: str) -> None:
     limits = Limits(page_rows=None, symbols=1, per_minute=120, timeout_s=0.2)
     vendor = SchwabVendor(KEYS, token_file(tmp_path, server.new_access()), url=server.url, limits=limits, clock=clock)
@@ -170,7 +170,7 @@ def test_schwab_lists_no_symbols(vendor: SchwabVendor) -> None:
 
 
 def test_without_schwab_py_it_is_said_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("data_sources.schwab_vendor.find_spec", lambda name: None)
+    monkeypatch.setattr("data_sources.schwab_token.find_spec", lambda name: None)
     assert importlib.util.find_spec("schwab") is not None
     with pytest.raises(ConfigError, match=r"pip install 'barray\[schwab\]'"):
         SchwabVendor(KEYS, token_file(tmp_path, "canary-x"))

@@ -26,6 +26,7 @@ from tests.data_sources.gateway_fakes import NOW_NS
 
 KEYS = KeyPair("canary-key-1c9", "canary-secret-7e4")
 REFRESH = "canary-refresh/7+@"
+CODE = "C0.canary-code@"
 LIMITS = Limits(page_rows=None, symbols=1, per_minute=120, timeout_s=5)
 NEW_YORK, CHICAGO = ZoneInfo("America/New_York"), ZoneInfo("America/Chicago")
 HTML = "<html><body><h1>Oops</h1></body></html>"
@@ -37,7 +38,7 @@ REFUSED_TOKEN = {
 
 STATUS_FAULTS = ("500", "502", "503", "504", "429", "429 seconds", "429 date")
 BODY_FAULTS = ("{}", "null", "nan", "no json", "duplicate", "disorder", "other symbol", "not empty")
-WIRE_FAULTS = ("hang", "reset", "cut")
+WIRE_FAULTS = ("hang", "trickle", "reset", "cut")
 FAULTS = (*STATUS_FAULTS, *BODY_FAULTS, *WIRE_FAULTS, "401")
 
 
@@ -87,7 +88,7 @@ class SchwabServer:
         return token
 
     async def token(self, request: web.Request) -> web.StreamResponse:
-        """`POST /v1/oauth/token`, the refresh grant."""
+        """`POST /v1/oauth/token`, what a login's code or a refresh token is good for."""
         form = {name: values[0] for name, values in parse_qs(await request.text()).items()}
         self.renewals += 1
         await asyncio.sleep(self.renewal_s)
@@ -103,7 +104,8 @@ class SchwabServer:
         basic = base64.b64encode(f"{KEYS.key}:{KEYS.secret}".encode()).decode()
         if request.headers.get("Authorization") != f"Basic {basic}":
             return web.json_response({"error": "invalid_client", "error_description": "Unauthorized"}, status=401)
-        if form.get("grant_type") != "refresh_token" or form.get("refresh_token") != self.refresh:
+        grants = (("refresh_token", "refresh_token", self.refresh), ("authorization_code", "code", CODE))
+        if not any(form.get("grant_type") == grant and form.get(name) == good for grant, name, good in grants):
             said = REFUSED_TOKEN | ({"error_description": f"{form} {basic}"} if self.echoes else {})
             return web.json_response(said, status=400)
         if self.rotates:
@@ -129,7 +131,7 @@ class SchwabServer:
         if symbol in self.unknown:
             return web.json_response({"errors": [{"status": 404, "title": "Not Found"}]}, status=404)
         body = _spoilt(self._answer(asked, symbol), fault)
-        return await _broken(request, body, fault) if fault in ("reset", "cut") else _said(body)
+        return await _broken(request, body, fault) if fault in ("trickle", "reset", "cut") else _said(body)
 
     def _answer(self, asked: Mapping[str, str], symbol: str) -> dict[str, Any]:
         bars = self.truth.get(symbol, Bars.empty())
@@ -188,10 +190,13 @@ def _spoilt(answer: dict[str, Any], fault: str | None) -> str:
 
 
 async def _broken(request: web.Request, body: str, fault: str) -> web.StreamResponse:
-    """Half of the body; then the connection ends, with a reset or politely."""
+    """Half of the body; then the connection ends, with a reset or politely, or goes on a byte at a time."""
     response = web.StreamResponse(headers={"Content-Length": str(len(body)), "Content-Type": "application/json"})
     await response.prepare(request)
     await response.write(body[: len(body) // 2].encode())
+    while fault == "trickle":
+        await asyncio.sleep(0.05)
+        await response.write(b" ")
     if request.transport is not None:
         request.transport.abort() if fault == "reset" else request.transport.close()
     return response
