@@ -56,7 +56,7 @@ class Fetch:
             raise ConfigError(gateway.message, source=source.name, mend=gateway.mend, code=gateway.code)
         self._gateway: Gateway = gateway.gateway(source)
         self._source, self._interval = source, interval
-        self._start_ns, self._end_ns = _midnight_ns(first), _midnight_ns(last + timedelta(days=1))
+        self._start_ns, self._end_ns = midnight_ns(first), midnight_ns(last + timedelta(days=1))
         self.symbols = self._gateway.active_symbols() if symbols is None else sorted(set(symbols))
         if not self.symbols:
             raise ConfigError("there are no symbols to fetch", mend="name some, or fetch all")
@@ -81,5 +81,6 @@ class Fetch:
         )
 
 
-def _midnight_ns(day: date) -> int:
+def midnight_ns(day: date) -> int:
+    """The instant at which a New York day begins, UTC nanoseconds."""
     return int(datetime.combine(day, time(), EXCHANGE).timestamp()) * NS_PER_SECOND

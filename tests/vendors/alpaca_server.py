@@ -144,7 +144,7 @@ class AlpacaServer:
 
 
 def _ns(text: str) -> int:
-    whole, _, fraction = text.rstrip("Z").partition(".")
+    whole, _, fraction = text.removesuffix("Z").removesuffix("+00:00").partition(".")
     seconds = int(datetime.fromisoformat(f"{whole}+00:00").timestamp())
     return seconds * NS_PER_SECOND + int(fraction.ljust(9, "0")[:9] or 0)
 
