@@ -43,7 +43,8 @@ class Provision:
 class Load:
     """Become a full symbol: read history and session bars from `reader`, compute everything, stand at `at_ns`.
 
-    On an adhoc symbol this is the upgrade; on a full one it does nothing.
+    On an adhoc symbol this is the upgrade; on a full one it does nothing. `live`: bars of the session come later, by
+    AppendBars, so that it may have none yet.
     """
 
     context: SessionContext
@@ -52,6 +53,15 @@ class Load:
     intervals: tuple[Interval, ...]
     indicators: tuple[IndicatorSpec, ...]
     added_by: str
+    at_ns: int
+    live: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class AppendBars:
+    """Take in base bars of the session, in any order: new ones, late ones, and others that replace what was there."""
+
+    bars: Bars
     at_ns: int
 
 
@@ -86,7 +96,7 @@ class TakeSnapshot:
     """Hand out the visible state."""
 
 
-Command = Provision | Load | Advance | AddAdhocBar | AddAdhocIndicator | TakeSnapshot
+Command = Provision | Load | AppendBars | Advance | AddAdhocBar | AddAdhocIndicator | TakeSnapshot
 
 
 @dataclass(frozen=True)
@@ -106,6 +116,15 @@ class Loaded:
     new: bool
     lineage: Lineage
     conflicts: tuple[AdhocConflict, ...] = ()
+
+
+@dataclass(frozen=True)
+class Appended:
+    """Bars were taken in: how many were new and in time, came `late`, after the symbol had gone on, or replaced one."""
+
+    new: int
+    late: int
+    replaced: int
 
 
 @dataclass(frozen=True)
@@ -142,5 +161,5 @@ class Failed:
     error: Exception
 
 
-Report = Provisioned | Loaded | Advanced | Accepted | Rejected | SnapshotTaken | Failed
+Report = Provisioned | Loaded | Appended | Advanced | Accepted | Rejected | SnapshotTaken | Failed
 CommandLog = Sequence[Command]

@@ -8,15 +8,18 @@ from datetime import UTC, datetime
 from enum import Enum
 
 import numpy as np
+from numpy.typing import NDArray
 
 from market.adhoc import adhoc_series, place
-from market.bars import Bar, Bars, format_ns
+from market.bars import COLUMNS, Bar, Bars, format_ns
 from market.commands import (
     Accepted,
     AddAdhocBar,
     AddAdhocIndicator,
     Advance,
     Advanced,
+    AppendBars,
+    Appended,
     Command,
     Load,
     Loaded,
@@ -47,7 +50,7 @@ class SymbolState(Enum):
 _MOVES: Mapping[SymbolState, tuple[type, ...]] = {
     SymbolState.EMPTY: (Provision, Load),
     SymbolState.ADHOC: (Provision, Load, Advance, AddAdhocBar, AddAdhocIndicator, TakeSnapshot),
-    SymbolState.FULL: (Provision, Load, Advance, AddAdhocBar, AddAdhocIndicator, TakeSnapshot),
+    SymbolState.FULL: (Provision, Load, AppendBars, Advance, AddAdhocBar, AddAdhocIndicator, TakeSnapshot),
 }
 
 
@@ -102,6 +105,8 @@ class SymbolSession:
                 return self._provision(command)
             case Load():
                 return self._load(command, bars if bars is not None else Bars.empty())
+            case AppendBars():
+                return self._append(command.bars)
             case Advance():
                 return self._advance(command.to_ns)
             case AddAdhocBar():
@@ -132,11 +137,11 @@ class SymbolSession:
 
     def _load(self, command: Load, bars: Bars) -> Loaded:
         if self.state is SymbolState.FULL and self._record:
-            return Loaded(new=False, lineage=self._record.lineage(self._record.base.end_ns[-1]))
+            return Loaded(new=False, lineage=self._record.lineage(self._context.close_ns))
         context, interval, source = command.context, command.base_interval, command.reader.name
         base = lay_on_sessions(bars, interval, context.sessions, context.row, symbol=self.symbol, source=source)
         base = base.take(slice(*_within(base, context)))
-        if len(base) == base.history:
+        if len(base) == base.history and not command.live:
             raise NoDataError(
                 f"no bars in the {context.hours} hours of {context.session_date}",
                 symbol=self.symbol,
@@ -161,7 +166,32 @@ class SymbolSession:
         )
         self._now_ns = max(self._now_ns, command.at_ns)
         self.state = SymbolState.FULL
-        return Loaded(new=True, lineage=record.lineage(base.end_ns[-1]), conflicts=conflicts)
+        return Loaded(new=True, lineage=record.lineage(context.close_ns), conflicts=conflicts)
+
+    def _append(self, bars: Bars) -> Appended | Rejected:
+        context, record = self._context, self._record
+        if record is None:
+            raise IllegalTransition("has no base bars to append to", symbol=self.symbol)
+        held, interval = record.base.bars, record.base.interval
+        fresh, is_new = _changed(
+            held, bars.take((bars.start_ns >= context.open_ns) & (bars.start_ns < context.close_ns))
+        )
+        if not len(fresh):
+            return Appended(0, 0, 0)
+        both = Bars.concat([held.take(~np.isin(held.start_ns, fresh.start_ns)), fresh])
+        ordered = both.take(np.argsort(both.start_ns, kind="stable"))
+        try:
+            base = lay_on_sessions(
+                ordered, interval, context.sessions, context.row, symbol=self.symbol, source=record.source
+            )
+        except DataError as error:
+            return Rejected(str(error))
+        record = replace(record, base=base)
+        conflicts, adhoc = _filled(fresh, self._adhoc_bars, interval)
+        self._series, self._indicators = _compute(self.symbol, context, record, adhoc, self._adhoc_indicators)
+        self._record, self._adhoc_bars, self._conflicts = record, adhoc, (*self._conflicts, *conflicts)
+        late = is_new & (fresh.start_ns + interval.ns <= self._now_ns)
+        return Appended(int((is_new & ~late).sum()), int(late.sum()), int((~is_new).sum()))
 
     def _advance(self, to_ns: int) -> Advanced:
         if to_ns < self._now_ns:
@@ -267,6 +297,33 @@ def _overrule(
             if known != bar:
                 conflicts.append(AdhocConflict(interval, bar, known))
     return tuple(conflicts), kept
+
+
+def _changed(held: Bars, bars: Bars) -> tuple[Bars, NDArray[np.bool_]]:
+    """Those of `bars` that are not held as they are, and which of them are new. Of two for a stamp the last counts."""
+    stamps, from_end = np.unique(bars.start_ns[::-1], return_index=True)
+    last = bars.take(len(bars) - 1 - from_end)
+    present = np.isin(stamps, held.start_ns)
+    old, new = held.take(np.searchsorted(held.start_ns, stamps[present])), last.take(present)
+    differs = np.zeros(len(new), np.bool_)
+    for name in COLUMNS:
+        differs |= getattr(old, name) != getattr(new, name)
+    changed = ~present
+    changed[present] = differs
+    return last.take(changed), ~present[changed]
+
+
+def _filled(
+    fresh: Bars, adhoc: Mapping[Interval, Mapping[int, Bar]], interval: Interval
+) -> tuple[list[AdhocConflict], dict[Interval, dict[int, Bar]]]:
+    """The source's own bars have come for gaps that adhoc ones filled: the conflicts, and the adhoc bars that stay."""
+    record = {bar.start_ns: bar for bar in (fresh[row] for row in range(len(fresh)))}
+    own = adhoc.get(interval, {})
+    gone = [AdhocConflict(interval, bar, record[at]) for at, bar in own.items() if at in record and bar != record[at]]
+    kept = {
+        of: {at: bar for at, bar in added.items() if of != interval or at not in record} for of, added in adhoc.items()
+    }
+    return gone, kept
 
 
 def _compute(
