@@ -25,10 +25,10 @@ def submit_advance(actor: ActorHandle[SymbolActor], to_ns: int) -> Awaitable[Any
     return reference
 
 
-async def gather(references: Sequence[Awaitable[Any]], timeout_s: float) -> list[Any]:
+async def gather(references: Sequence[Awaitable[Any]], timeout_s: float | None) -> list[Any]:
     """Results in order; where a call failed in Ray (dead process, lost object) or took too long, the exception instead.
 
-    The deadline is one for all, from now on: they run side by side.
+    The deadline is one for all, from now on: they run side by side. None: as long as it takes.
     """
     calls = [asyncio.ensure_future(reference) for reference in references]
     if not calls:

@@ -1,7 +1,12 @@
-"""Every `ray.remote` of the project, with its options beside it."""
+"""Every `ray.remote` of the project, with its options beside it.
+
+None is called before it is wanted: for a class it draws a random id, and forked workers, whose server has imported
+this, would all go on from there, with the same ids.
+"""
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import ray
@@ -11,14 +16,19 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from actors.backtest_actor import BacktestActor
 from actors.symbol_actor import SymbolActor
 from actors.validation import validate_chunk
+from data_sources.source_gateway import SourceGateway
 
 COORDINATOR = "coordinator"
 _NAMESPACE = "barray-"
 
-_symbol_actor = ray.remote(SymbolActor)
-_backtest_actor = ray.remote(BacktestActor)
-_validate_chunk = ray.remote(validate_chunk)
-_nothing = ray.remote(lambda: None)
+
+@cache
+def _remote(kind: Any) -> Any:
+    return ray.remote(kind)
+
+
+def _nothing() -> None:
+    pass
 
 
 def new_symbol_actor(num_cpus: float, node: str) -> ActorHandle[SymbolActor]:
@@ -26,13 +36,13 @@ def new_symbol_actor(num_cpus: float, node: str) -> ActorHandle[SymbolActor]:
 
     Ray restarts nothing: the coordinator brings a dead one back by replay.
     """
-    handle: ActorHandle[SymbolActor] = _new_actor(_symbol_actor, num_cpus, node)
+    handle: ActorHandle[SymbolActor] = _new_actor(_remote(SymbolActor), num_cpus, node)
     return handle
 
 
 def new_backtest_actor(num_cpus: float, node: str) -> ActorHandle[BacktestActor]:
     """The same, to hold a stretch of sessions and run strategies over it."""
-    handle: ActorHandle[BacktestActor] = _new_actor(_backtest_actor, num_cpus, node)
+    handle: ActorHandle[BacktestActor] = _new_actor(_remote(BacktestActor), num_cpus, node)
     return handle
 
 
@@ -54,15 +64,39 @@ def live_nodes() -> dict[str, float]:
 
 def submit_validation(*arguments: Any) -> ray.ObjectRef[Any]:
     """Run `validate_chunk` as a task, anywhere. A worker's death costs a second try, no more."""
-    reference: ray.ObjectRef[Any] = _validate_chunk.options(
+    task = _remote(validate_chunk)
+    reference: ray.ObjectRef[Any] = task.options(
         num_cpus=0.5, max_retries=1, scheduling_strategy="SPREAD", enable_task_events=False
     ).remote(*arguments)
     return reference
 
 
+def gateway_actor(credential: str) -> ActorHandle[SourceGateway]:
+    """The gateway of a credential on this Ray, started on this node where there is none; the starter's end is its end.
+
+    It is one a credential, whatever sessions run: the rate limit is the credential's.
+    """
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    handle: ActorHandle[SourceGateway] = (
+        _remote(SourceGateway)
+        .options(
+            name=f"gateway-{credential}",
+            namespace=f"{_NAMESPACE}gateways",
+            get_if_exists=True,
+            num_cpus=0,
+            scheduling_strategy=here,
+            max_restarts=0,
+            max_concurrency=16,
+            enable_task_events=False,
+        )
+        .remote()
+    )
+    return handle
+
+
 def start_idle_worker() -> None:
     """Have Ray start a worker; it stays idle, for the first task that comes."""
-    _nothing.options(num_cpus=0.5, enable_task_events=False).remote()
+    _remote(_nothing).options(num_cpus=0.5, enable_task_events=False).remote()
 
 
 def new_coordinator(kind: type, session_name: str, *arguments: Any) -> ActorHandle[Any]:
@@ -72,7 +106,7 @@ def new_coordinator(kind: type, session_name: str, *arguments: Any) -> ActorHand
     """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     handle: Any = (
-        ray.remote(kind)
+        _remote(kind)
         .options(
             name=COORDINATOR,
             namespace=namespace(session_name),

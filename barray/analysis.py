@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,13 +10,15 @@ from typing import Any
 
 from actors.backtest_actor import load_stretch
 from barray.connection import load_calendar
+from barray.local_gateways import LocalGateways
 from coordinator.config import SessionConfig
 from coordinator.config_file import as_config
 from coordinator.step0 import all_failed
 from coordinator.strategies import plan_of, requirements_with
 from data_sources.data_manager import DataManager
+from data_sources.failover import validate_with_fetches
 from market.errors import BarrayError, ConfigError
-from market.stretch import Stretch, stretch_of
+from market.stretch import Stretch, StretchValidation, stretch_of
 from market.validation import Reason
 from trading.causality import LookaheadReport
 from trading.causality import lookahead as _lookahead
@@ -105,7 +108,14 @@ def _loaded(
         more = replace(requirements, trailing_days=max(1, *needs) * history)
         stretch = stretch_of(more, load_calendar(config, more), days)
     manager = DataManager(config.data_sources)
-    validated = manager.validate_stretch(chosen, requirements, asked)
+
+    async def validate(some: Sequence[str], over: DataManager) -> dict[str, StretchValidation]:
+        return over.validate_stretch(some, requirements, asked)
+
+    fetch = LocalGateways().fetcher(requirements, stretch.loaded)
+    validated = asyncio.run(
+        validate_with_fetches(chosen, manager, validate, lambda found: found.result.can_proceed, fetch)
+    )
     dropped: dict[str, tuple[Reason, ...]] = {}
     loaded: list[LoadedStretch] = []
     for symbol, found in validated.items():

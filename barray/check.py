@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
 
 from actors.validation import validate_chunk
 from barray.connection import load_calendar
+from barray.local_gateways import LocalGateways
 from coordinator.config import SessionConfig
 from data_sources.data_manager import DataManager
+from data_sources.failover import validate_with_fetches
 from market.commands import Load
 from market.errors import BarrayError
 from market.requirements import SessionContext, session_context
@@ -27,13 +31,23 @@ def check_config(config: SessionConfig, *, deep: bool = False) -> dict[date, dic
     symbols = list(dict.fromkeys(config.symbols))
     manager = DataManager(config.data_sources)  # one for all days: each directory is listed once
     days = calendar.between(section.start, section.end)
+    until_ns = session_context(requirements, calendar, days[-1]).close_ns
+    gateways = LocalGateways()
 
     def check_day(day: date) -> dict[str, SymbolValidationResult]:
         context = session_context(requirements, calendar, day)
-        results: dict[str, SymbolValidationResult] = {}
-        for start in range(0, len(symbols), _CHUNK):
-            chunk = symbols[start : start + _CHUNK]
-            results |= validate_chunk(chunk, manager, requirements, context, config.validation.deadline_s)
+
+        async def validate(some: Sequence[str], over: DataManager) -> dict[str, SymbolValidationResult]:
+            results: dict[str, SymbolValidationResult] = {}
+            for start in range(0, len(some), _CHUNK):
+                chunk = some[start : start + _CHUNK]
+                results |= validate_chunk(chunk, over, requirements, context, config.validation.deadline_s)
+            return results
+
+        fetch = gateways.fetcher(requirements, context.loaded, until_ns)
+        results = asyncio.run(
+            validate_with_fetches(symbols, manager, validate, lambda result: result.can_proceed, fetch)
+        )
         return {s: _loaded(config, manager, context, r) for s, r in results.items()} if deep else results
 
     with ThreadPoolExecutor(_THREADS) as pool:  # mostly waiting for files

@@ -11,10 +11,12 @@ import typer
 
 from barray.cli_attach import attach_app
 from barray.cli_backtest import backtest
+from barray.cli_fetch import fetch
 from barray.cli_login import login_app
 from barray.cli_sweep import lookahead, sweep, warmup
 from barray.console import (
     FAILED,
+    leave,
     print_json,
     print_table,
     reporting,
@@ -38,7 +40,7 @@ app = typer.Typer(
 )
 app.add_typer(attach_app, name="attach")
 app.add_typer(login_app, name="login")
-for _command in (backtest, sweep, lookahead, warmup):
+for _command in (backtest, sweep, lookahead, warmup, fetch):
     app.command()(_command)
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file; see examples/session.yaml.")]
@@ -309,4 +311,7 @@ def _date(text: str) -> date:
 
 def main() -> None:
     """Entry point of the `barray` command."""
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        leave(end.code if isinstance(end.code, int) else int(end.code is not None))

@@ -24,14 +24,18 @@ _SHOWN = 20
 @reporting
 def backtest(config: ConfigPath, out: Out = None, quiet: Quiet = False, as_json: AsJson = False) -> None:
     """Run a config's strategy over all its sessions, write report and trades, and say what came of it."""
-    from barray.backtest_files import write_backtest
-    from barray.result_numbers import ResultNumbers
-    from barray.run_backtest import backtest as run
+    from barray.run_backtest import backtested
     from coordinator.config_file import read_config
 
     settings = read_config(config)
-    with without_drop_warnings(), session_progress(quiet=quiet) as progress:
-        result = run(settings, progress=progress)
+    with (
+        without_drop_warnings(),
+        session_progress(quiet=quiet) as progress,
+        backtested(settings, progress=progress, meanwhile=_import_report) as result,
+    ):
+        from barray.backtest_files import write_backtest
+        from barray.result_numbers import ResultNumbers
+
         numbers = ResultNumbers.of(result)
         files = write_backtest(result, settings, out, numbers)
     total = numbers.total.as_dict()
@@ -44,6 +48,11 @@ def backtest(config: ConfigPath, out: Out = None, quiet: Quiet = False, as_json:
             stdout.print(f"  wrote {path}", highlight=False, markup=False)
     if result.error or (result.symbols and all(one.error for one in result.symbols.values())):
         raise typer.Exit(FAILED)
+
+
+def _import_report() -> None:
+    """What `backtest` needs at its end, imported while it would wait for others."""
+    import barray.backtest_files  # noqa: F401
 
 
 def summary(

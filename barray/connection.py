@@ -6,6 +6,8 @@ from barray import local_ray
 from barray.calendar_cache import cached_sessions
 from coordinator import runtime
 from coordinator.config import SessionConfig
+from data_sources.source_gateway import secrets_of
+from data_sources.vendor_source import VendorSource
 from market.calendar import TradingCalendar
 from market.requirements import SymbolRequirements, calendar_for
 
@@ -22,6 +24,16 @@ def load_calendar(config: SessionConfig, requirements: SymbolRequirements) -> Tr
         extended=section.extended,
         source=cached_sessions,
     )
+
+
+def hand_over_secrets(config: SessionConfig, remote: runtime.Remote) -> None:
+    """Give the coordinator the credentials of the config's vendor sources, as this process finds them.
+
+    By a call, after everything else: what an actor is made with is kept by Ray.
+    """
+    vendors = {source.name: source for source in config.data_sources if isinstance(source, VendorSource)}
+    if vendors:
+        remote.call("connect", secrets_of(vendors))  # and wait: an async actor's calls may overtake one another
 
 
 def connect(config: SessionConfig) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import logging
 import os
@@ -9,7 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, NoReturn, ParamSpec
 
@@ -144,6 +145,22 @@ def _end(error: BaseException, *, was_interrupted: bool) -> NoReturn:
     raise typer.Exit(FAILED) from None
 
 
+def leave(status: int) -> NoReturn:
+    """End this process as `sys.exit` does, but for taking every module apart: 0.2 s with those of Ray and pyarrow.
+
+    Interrupted, it does not wait for threads either, and Ray's library, cut off in the middle of its start, may crash
+    if it is taken apart.
+    """
+    others = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
+    if status == INTERRUPTED or all(thread.daemon for thread in others):
+        atexit._run_exitfuncs()
+        with suppress(OSError):  # nobody reads on
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+    sys.exit(status)
+
+
 def fail(message: str) -> None:
     """Print an error to standard error."""
     stderr.print(f"[bold red]error:[/] {escape(message)}", highlight=False)
@@ -193,6 +210,10 @@ def session_progress(*, quiet: bool) -> Iterator[Callable[[Mapping[str, Any]], N
             if status["phase"] == "running":
                 detail = str(status["now"])
             description = f"{status['session_date'] or ''} {status['phase']}"
+            if fetching := status.get("fetching"):
+                description += ", fetching"
+                done, total = fetching["requests"], max(fetching["planned_requests"], fetching["requests"])
+                detail = f"{done}/{total} requests, {fetching['rows']:,} bars"
             progress.update(task, description=description, completed=done, total=total or None, detail=detail)
 
         yield update

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
@@ -11,7 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from barray.connection import connect, load_calendar
+from barray.connection import connect, hand_over_secrets, load_calendar
 from coordinator import runtime
 from coordinator.config import SessionConfig
 from coordinator.config_file import as_config
@@ -35,6 +36,21 @@ def backtest(
     Ray is joined or started as `Session` does it, and everything of it ends with the call, also after an error.
     ConfigError where the config or the strategy can't be meant, ValidationFailed where no symbol can run.
     """
+    with backtested(config, progress=progress) as result:
+        return result
+
+
+@contextmanager
+def backtested(
+    config: str | Path | Mapping[str, Any] | SessionConfig,
+    *,
+    progress: Progress | None = None,
+    meanwhile: Callable[[], object] | None = None,
+) -> Iterator[BacktestResult]:
+    """The same for a block that goes on with the result: what is left of Ray ends side by side with it, and with it.
+
+    `meanwhile` is called once, while the first processes start: time for what the block is going to need.
+    """
     began = perf_counter()
     settings = as_config(config)
     plan = plan_of(settings)
@@ -49,7 +65,7 @@ def backtest(
     kind = WindowedBacktestCoordinator if plan.in_windows else BacktestCoordinator
     with RemoteRun(settings, kind, stretch, requirements, plan, progress=progress) as run:
         timings["connect_s"] = perf_counter() - began - timings["plan_s"]
-        prepared = run.call("begin")
+        prepared = run.call("begin", meanwhile=meanwhile)
         timings["provision_s"] = perf_counter() - began - sum(timings.values())
         run.call("start", prepared.grid_interval)
         results: dict[str, SymbolResult] = {}
@@ -57,7 +73,8 @@ def backtest(
             results.update({result.symbol: result for result in taken})
         dropped, error = run.call("dropped"), run.call("error")
         timings["run_s"] = perf_counter() - began - sum(timings.values())
-    return _assemble(settings, plan, stretch, prepared.grid_interval, results, dropped, error, timings)
+        run.close_beside()
+        yield _assemble(settings, plan, stretch, prepared.grid_interval, results, dropped, error, timings)
 
 
 class RemoteRun:
@@ -70,6 +87,7 @@ class RemoteRun:
         self._progress = progress
         self._connected = False
         self._remote: runtime.Remote | None = None
+        self._closing: Future[None] | None = None
 
     def __enter__(self) -> Self:
         try:
@@ -77,6 +95,7 @@ class RemoteRun:
                 self._connected = True
                 connect(self._config)
             self._remote = runtime.new_coordinator(self._config.name, self._kind, self._config, *self._arguments)
+            hand_over_secrets(self._config, self._remote)
         except BaseException:
             self._close()
             raise
@@ -85,19 +104,30 @@ class RemoteRun:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._close()
+        if self._closing is None:
+            self._close()
+        else:
+            self._closing.result()
 
-    def call(self, method: str, *arguments: Any) -> Any:
-        """Call the coordinator and wait."""
+    def call(self, method: str, *arguments: Any, meanwhile: Callable[[], object] | None = None) -> Any:
+        """Call the coordinator and wait; call `meanwhile` before waiting."""
         if self._remote is None:
             raise RuntimeError("not entered")
-        if self._progress is None:
-            return self._remote.call(method, *arguments)
         reference = self._remote.submit(method, *arguments)
+        if meanwhile is not None:
+            meanwhile()
+        if self._progress is None:
+            return self._remote.wait(reference)
         while True:
             with suppress(TimeoutError):
                 return self._remote.wait(reference, _POLL_S)
             self._progress(self._remote.call("status"))
+
+    def close_beside(self) -> None:
+        """Begin to end everything, side by side with what the caller does next; the block's end waits for it."""
+        executor = ThreadPoolExecutor(1)
+        self._closing = executor.submit(self._close)
+        executor.shutdown(wait=False)
 
     def _close(self) -> None:
         if self._remote is not None:

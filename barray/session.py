@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from barray.connection import connect, load_calendar
+from barray.connection import connect, hand_over_secrets, load_calendar
 from barray.exports import write_exports
 from barray.running import announce, find_session
 from coordinator import runtime
@@ -161,6 +161,7 @@ class Session(AttachedSession):
             connect(self.config)
         self._remote = runtime.new_coordinator(self.name, self._coordinator, self.config, self.calendar)
         self._open = True
+        hand_over_secrets(self.config, self._remote)
         self._note = announce(self.name, runtime.ray_address())
         return self
 

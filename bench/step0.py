@@ -13,6 +13,7 @@ from barray.sample_data import sample_symbols, write_sample_data
 from bench.common import machine_facts, print_json_line
 from coordinator import runtime
 from coordinator.config_file import parse_config
+from coordinator.gateways import Gateways
 from coordinator.step0 import validate_all
 from data_sources.data_manager import DataManager
 from market.requirements import calendar_for, session_context
@@ -42,9 +43,8 @@ def main() -> None:
         runtime.start_ray(num_cpus=2)
         try:
             begun = perf_counter()
-            results = asyncio.run(
-                validate_all(symbols, DataManager(config.data_sources), requirements, context, 30.0, in_flight=4)
-            )
+            manager, fetch = DataManager(config.data_sources), Gateways().fetcher(requirements, context.loaded)
+            results = asyncio.run(validate_all(symbols, manager, requirements, context, 30.0, in_flight=4, fetch=fetch))
             seconds = perf_counter() - begun
         finally:
             runtime.leave_ray()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from actors.options import cluster_cpus, new_backtest_actor
 from coordinator.config import SessionConfig
 from coordinator.fleet import Fleet
+from coordinator.gateways import Gateways
 from coordinator.step0 import all_failed, require_enough, validate_stretch
 from data_sources.data_manager import DataManager
 from market.commands import Failed
@@ -59,6 +60,7 @@ class BacktestCoordinator:
         patient = config.actors.model_copy(update={"call_timeout_s": config.actors.call_timeout_s * max(sessions, 1)})
         self._fleet = Fleet(patient, new_backtest_actor)
         self._manager = DataManager(config.data_sources)
+        self._gateways = Gateways()
         self._dropped: dict[str, tuple[Reason, ...]] = {}
         self._validated: dict[str, StretchValidation] = {}
         self._jobs: dict[str, Job] = {}
@@ -67,6 +69,10 @@ class BacktestCoordinator:
         self._running: asyncio.Task[None] | None = None
         self._phase = "clean"
         self._progress = (0, 0)
+
+    def connect(self, secrets: Mapping[str, Any]) -> None:
+        """Take the credentials of the config's vendor sources; see Gateways."""
+        self._gateways.connect(secrets)
 
     async def begin(self) -> Prepared:
         """Step 0 over all sessions, and a process for every symbol that passed; ValidationFailed where none did."""
@@ -80,6 +86,7 @@ class BacktestCoordinator:
             self._stretch,
             self._config.validation.deadline_s,
             in_flight=2 * cluster_cpus(),
+            fetch=self._gateways.fetcher(self._requirements, self._stretch.loaded),
         )
         results = {symbol: found.result for symbol, found in validated.items()}
         for symbol, result in results.items():
@@ -204,6 +211,7 @@ class BacktestCoordinator:
             "name": self._config.name,
             "phase": self._phase,
             "progress": list(self._progress),
+            "fetching": asdict(self._gateways.progress) if self._gateways.progress else None,
             "session_date": None,
             "now": None,
             "processes": self._fleet.processes,

@@ -2,108 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import date, datetime, time
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    PlainValidator,
-    model_validator,
+from pydantic import BeforeValidator, Field, model_validator
+
+from coordinator.config_fields import (
+    DateField,
+    IndicatorField,
+    IntervalField,
+    Section,
+    SymbolField,
+    TimeField,
+    parsed,
+    stamp_text,
 )
-
-from data_sources.layout import Layout
-from data_sources.parquet_file import Columns
-from data_sources.parquet_source import ParquetSource
+from coordinator.config_sources import SourceSection
 from data_sources.protocol import DataSource
 from market.adhoc import parse_bar
 from market.calendar import ExtendedHours
-from market.errors import BarrayError
-from market.indicators import IndicatorSpec, parse_indicator
-from market.interval import Interval
 from market.requirements import SymbolRequirements
 from trading.broker import Account
 from trading.costs import Commission, Market, Slippage
 
-T = TypeVar("T")
 ACTORS_PER_CPU = 50
 """What a core bears: an idle worker wakes 100 times a second, and past this a node drowns in that (bench/README.md)."""
-
-
-def _parsed(parse: Callable[[Any], T]) -> Callable[[Any], T]:
-    """Let pydantic see our errors as its own."""
-
-    def validator(value: Any) -> T:
-        try:
-            return parse(value)
-        except BarrayError as error:
-            raise ValueError(str(error)) from error
-
-    return validator
-
-
-def _symbol(value: Any) -> str:
-    if not isinstance(value, str):
-        example = f"write {str(value)!r} in quotes" if isinstance(value, int | float) else "write it in quotes"
-        raise ValueError(f"a symbol is text: {example}")
-    return value
-
-
-def _wall_time(value: Any) -> time:
-    if isinstance(value, time):
-        return value
-    try:
-        parsed = time.fromisoformat(value)
-    except (TypeError, ValueError):
-        raise ValueError("a time of day is written as 10:30 or 10:30:15") from None
-    if parsed.tzinfo is not None:
-        raise ValueError("times of day are exchange time: leave the offset out")
-    return parsed
-
-
-def _date(value: Any) -> date:
-    if isinstance(value, date) and not isinstance(value, datetime):
-        return value
-    try:
-        return date.fromisoformat(value)
-    except TypeError:
-        raise ValueError("a date is written as 2024-07-01") from None
-    except ValueError as error:
-        raise ValueError(f"a date is written as 2024-07-01 ({error})") from None
-
-
-def _zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError("no such time zone; use one such as America/New_York or UTC") from None
-    return name
-
-
-def _stamp_text(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime) else value
-
-
-IntervalField = Annotated[Interval, PlainValidator(_parsed(Interval.parse)), PlainSerializer(str)]
-IndicatorField = Annotated[
-    IndicatorSpec, PlainValidator(_parsed(parse_indicator)), PlainSerializer(lambda spec: spec.key)
-]
-SymbolField = Annotated[str, BeforeValidator(_symbol)]
-DateField = Annotated[date, BeforeValidator(_date), Field(ge=date(1970, 1, 1), le=date(2200, 12, 31))]
-TimeField = Annotated[time, PlainValidator(_wall_time)]
-
-
-class Section(BaseModel):
-    """A mapping in the config: unknown keys are refused, values do not change after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
 class ExtendedHoursSection(Section):
@@ -150,46 +73,6 @@ class HistorySection(Section):
     max_missing_days: int = Field(0, ge=0)
 
 
-class ColumnsSection(Section):
-    """Names of the columns in a source's files; `timezone` of stamps stored without one; `stamp`: which edge."""
-
-    timestamp: str = "timestamp"
-    open: str = "open"
-    high: str = "high"
-    low: str = "low"
-    close: str = "close"
-    volume: str = "volume"
-    symbol: str = "symbol"
-    timezone: Annotated[str, AfterValidator(_zone)] | None = None
-    stamp: Literal["start", "end"] = "start"
-
-
-class ParquetSection(Section):
-    """A tree of Parquet files; see data_sources.parquet_source.ParquetSource."""
-
-    type: Literal["parquet"] = "parquet"
-    name: str = "parquet"
-    root: str
-    layout: Annotated[Layout, PlainValidator(_parsed(lambda text: Layout(str(text)))), PlainSerializer(str)] = Field(
-        default_factory=lambda: Layout("{symbol}/{interval}/{date}.parquet")
-    )
-    columns: ColumnsSection = ColumnsSection()
-    interval: IntervalField | None = None
-    interval_names: dict[str, Annotated[str, AfterValidator(lambda text: str(_parsed(Interval.parse)(text)))]] = Field(
-        default_factory=dict
-    )
-
-    @model_validator(mode="after")
-    def _complete(self) -> ParquetSection:
-        _parsed(lambda _: self.open())(None)
-        return self
-
-    def open(self) -> ParquetSource:
-        """The source; nothing is read yet."""
-        columns = Columns(**self.columns.model_dump())
-        return ParquetSource(self.root, self.name, self.layout, columns, self.interval, self.interval_names)
-
-
 class ValidationSection(Section):
     """Step 0. `per_symbol: false` lets any failure end the session; `deadline_s` is each symbol's, wall clock."""
 
@@ -231,7 +114,7 @@ class ScheduledBar(Section):
     symbol: SymbolField
     interval: IntervalField
     time: TimeField | None = None
-    timestamp: Annotated[str | None, BeforeValidator(_stamp_text)] = None
+    timestamp: Annotated[str | None, BeforeValidator(stamp_text)] = None
     open: float
     high: float
     low: float
@@ -243,7 +126,7 @@ class ScheduledBar(Section):
         if (self.time is None) == (self.timestamp is None):
             raise ValueError("give either time (exchange time on the session date) or timestamp")
         if self.timestamp is not None:
-            _parsed(parse_bar)(self.model_dump(include={"timestamp", "open", "high", "low", "close", "volume"}))
+            parsed(parse_bar)(self.model_dump(include={"timestamp", "open", "high", "low", "close", "volume"}))
         return self
 
 
@@ -402,7 +285,7 @@ class SessionConfig(Section):
     intervals: tuple[IntervalField, ...] = ()
     indicators: tuple[IndicatorField, ...] = ()
     history: HistorySection = HistorySection()
-    sources: tuple[ParquetSection, ...] = Field(min_length=1)
+    sources: tuple[SourceSection, ...] = Field(min_length=1)
     validation: ValidationSection = ValidationSection()
     actors: ActorsSection = ActorsSection()
     run: RunSection = RunSection()
@@ -449,7 +332,7 @@ class SessionConfig(Section):
         def absolute(path: str) -> str:
             return path if "://" in path else str((folder / Path(path).expanduser()).resolve())
 
-        sources = tuple(s.model_copy(update={"root": absolute(s.root)}) for s in self.sources)
+        sources = tuple(source.resolved(absolute) for source in self.sources)
         export = self.export.model_copy(update={"directory": absolute(self.export.directory)})
         report = self.report.model_copy(update={"directory": absolute(self.report.directory)})
         strategy = self.strategy

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from coordinator.config import SessionConfig
+from coordinator.config_sources import SOURCES
 from market.errors import ConfigError, shorten
+
+S = TypeVar("S", bound=BaseModel)
 
 
 class _Loader(yaml.SafeLoader):
@@ -83,9 +86,22 @@ def parse_config(data: Any, where: str = "config") -> SessionConfig:
         return SessionConfig.model_validate(data)
     except ValidationError as error:
         problems = [dict(problem) for problem in error.errors()]
-        lines = [_explain(problem) for problem in problems if not _is_echo(problem, problems, data)]
-        listed = lines[0] if len(lines) == 1 else "".join(f"\n  {line}" for line in lines)
-        raise ConfigError(f"{where}: {listed}") from error
+        own = [problem for problem in problems if not _is_echo(problem, problems, data)]
+        raise _all_wrong(own, SessionConfig, where) from error
+
+
+def parse_section(model: type[S], data: Mapping[str, Any], where: str) -> S:
+    """One section by itself; `where` names it in errors."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise _all_wrong([dict(problem) for problem in error.errors()], model, where) from error
+
+
+def _all_wrong(problems: Sequence[dict[str, Any]], model: type[BaseModel], where: str) -> ConfigError:
+    lines = [_explain(problem, model) for problem in problems]
+    listed = lines[0] if len(lines) == 1 else "".join(f"\n  {line}" for line in lines)
+    return ConfigError(f"{where}: {listed}")
 
 
 def _is_echo(problem: dict[str, Any], problems: list[dict[str, Any]], data: Mapping[str, Any]) -> bool:
@@ -96,18 +112,24 @@ def _is_echo(problem: dict[str, Any], problems: list[dict[str, Any]], data: Mapp
     return bool(location == ("session", "end") and problem["type"] != "missing" and "end" not in data["session"])
 
 
-def _explain(problem: dict[str, Any]) -> str:
+def _explain(problem: dict[str, Any], model: type[BaseModel]) -> str:
     location: tuple[int | str, ...] = problem["loc"]
-    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".") or "config"
+    shown_parts = (part for row, part in enumerate(location) if not _is_tag(location, row))
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in shown_parts).lstrip(".") or "config"
+    if problem["type"] == "union_tag_invalid":
+        wrong = problem["ctx"]["tag"]
+        close = difflib.get_close_matches(wrong, SOURCES, 1)
+        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(SOURCES)}"
+        return f"{key}.type: {shorten(repr(wrong), 60)}: is no type of source; {hint}"
     if problem["type"] == "extra_forbidden":
-        known = list(_model_at(SessionConfig, location[:-1]).model_fields)
+        known = list(_model_at(model, location[:-1]).model_fields)
         close = difflib.get_close_matches(str(location[-1]), known, 1)
         hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
         return f"{key}: unknown key; {hint}"
     if problem["type"] == "missing":
         return f"{key}: is missing, and there is no default; write it as examples/session.yaml does"
     if problem["type"] in ("model_type", "model_attributes_type"):
-        known = list(_model_at(SessionConfig, location).model_fields)
+        known = list(_model_at(model, location).model_fields)
         return f"{key}: {shorten(repr(problem['input']), 60)}: is no section; its keys are {', '.join(known)}"
     if problem["type"] == "too_short":
         return f"{key}: is empty; give at least one"
@@ -121,8 +143,15 @@ def _explain(problem: dict[str, Any]) -> str:
     return f"{key}:{shown} {message}"
 
 
+def _is_tag(location: tuple[int | str, ...], row: int) -> bool:
+    """Whether pydantic put the source's type there; nobody has written it in that place."""
+    return row == 2 and location[0] == "sources" and location[row] in SOURCES
+
+
 def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:
-    for part in location:
+    for row, part in enumerate(location):
+        if _is_tag(location, row):
+            model = SOURCES[str(part)]
         if isinstance(part, int) or part not in model.model_fields:
             continue
         model = _models_in(model.model_fields[part].annotation)

@@ -12,6 +12,7 @@ from typing import Any
 from actors.options import cluster_cpus
 from coordinator.config import ACTORS_PER_CPU, SessionConfig
 from coordinator.fleet import Fleet
+from coordinator.gateways import Gateways
 from coordinator.lifecycle import Phase, move
 from coordinator.schedule import DueAction, due_actions, windows
 from coordinator.step0 import all_failed, require_enough, validate_all
@@ -74,12 +75,17 @@ class SessionCoordinator:
         self._calendar = calendar
         self._requirements = config.requirements
         self._fleet = Fleet(config.actors)
+        self._gateways = Gateways()
         self._phase = Phase.CLEAN
         self._day: _Day | None = None
         self._next_date: date | None = calendar.between(config.session.start, config.session.end)[0]
         self._symbol_operation_lock = asyncio.Lock()
         self._pending_symbols: set[str] = set()
         self._progress: tuple[int, int] = (0, 0)
+
+    def connect(self, secrets: Mapping[str, Any]) -> None:
+        """Take the credentials of the config's vendor sources; see Gateways."""
+        self._gateways.connect(secrets)
 
     async def begin(self, day: date | None = None) -> SessionSummary:
         """Validate, plan, provision and load the config's symbols for `day` (default: the next); stand at its open.
@@ -209,8 +215,15 @@ class SessionCoordinator:
             day.context,
             self._config.validation.deadline_s,
             in_flight=2 * cluster_cpus(),
+            fetch=self._gateways.fetcher(self._requirements, day.context.loaded, self._until_ns()),
             progress=progress,
         )
+
+    def _until_ns(self) -> int:
+        """The close of the config's last session: what it needs is fetched along, in fewer requests than day by day."""
+        section = self._config.session
+        last = self._calendar.between(section.start, section.end)[-1]
+        return int(self._calendar.sessions.close_ns[self._calendar.session(last)])
 
     def _plan(self, day: _Day, symbol: str, added_by: str) -> Load:
         """Step 1: what to load from where, and what to compute from it."""
@@ -465,6 +478,7 @@ class SessionCoordinator:
             "name": self._config.name,
             "phase": self._phase.value,
             "progress": list(self._progress),
+            "fetching": asdict(self._gateways.progress) if self._gateways.progress else None,
             "session_date": day.context.session_date.isoformat() if day else None,
             "now": format_ns(day.clock.now_ns()) if day else None,
             "open": format_ns(day.context.open_ns) if day else None,

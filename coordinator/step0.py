@@ -9,6 +9,7 @@ from typing import Any
 from actors.handles import gather
 from actors.options import submit_validation
 from data_sources.data_manager import DataManager
+from data_sources.failover import Fetch, validate_with_fetches
 from market.errors import ValidationFailed, shorten
 from market.requirements import SessionContext, SymbolRequirements
 from market.stretch import Stretch, StretchValidation
@@ -27,10 +28,18 @@ async def validate_all(
     deadline_s: float,
     *,
     in_flight: int,
+    fetch: Fetch,
     progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, SymbolValidationResult]:
-    """Results of all symbols, in their order. At most `in_flight` tasks run at once; `progress` hears how many are."""
-    return await _fan_out(symbols, manager, requirements, context, deadline_s, in_flight, progress)
+    """Results of all symbols, in their order. At most `in_flight` tasks run at once; `progress` hears how many are.
+
+    `fetch` is called for each vendor source, with the symbols that those before it could not serve.
+    """
+
+    async def validate(some: Sequence[str], over: DataManager) -> dict[str, SymbolValidationResult]:
+        return await _fan_out(some, over, requirements, context, deadline_s, in_flight, progress)
+
+    return await validate_with_fetches(symbols, manager, validate, lambda result: result.can_proceed, fetch)
 
 
 async def validate_stretch(
@@ -41,10 +50,15 @@ async def validate_stretch(
     deadline_s: float,
     *,
     in_flight: int,
+    fetch: Fetch,
 ) -> dict[str, StretchValidation]:
     """The same over all sessions of a stretch."""
-    found = await _fan_out(symbols, manager, requirements, stretch, deadline_s, in_flight, lambda done: None)
-    return {s: r if isinstance(r, StretchValidation) else StretchValidation(r) for s, r in found.items()}
+
+    async def validate(some: Sequence[str], over: DataManager) -> dict[str, StretchValidation]:
+        found = await _fan_out(some, over, requirements, stretch, deadline_s, in_flight, lambda done: None)
+        return {s: r if isinstance(r, StretchValidation) else StretchValidation(r) for s, r in found.items()}
+
+    return await validate_with_fetches(symbols, manager, validate, lambda found: found.result.can_proceed, fetch)
 
 
 async def _fan_out(

@@ -157,7 +157,13 @@ class WindowedBacktestCoordinator(BacktestCoordinator):
         )
         deadline_s = self._config.validation.deadline_s
         validated = await validate_stretch(
-            [symbol], self._manager, self._requirements, today, deadline_s, in_flight=cluster_cpus()
+            [symbol],
+            self._manager,
+            self._requirements,
+            today,
+            deadline_s,
+            in_flight=cluster_cpus(),
+            fetch=self._gateways.fetcher(self._requirements, today.loaded, int(self._stretch.loaded.close_ns[-1])),
         )
         if not validated[symbol].result.can_proceed:
             return Added(False, validated[symbol].result.reason)

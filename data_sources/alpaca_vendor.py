@@ -6,13 +6,15 @@ import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from data_sources.credentials import KeyPair
+from data_sources.credentials import KeyPair, key_pair
 from data_sources.vendor import (
     AccessDenied,
     Limits,
@@ -41,8 +43,43 @@ _TIMEFRAMES = {
 _TOO_RECENT = 42210000
 _COLUMNS = ("o", "h", "l", "c", "v")
 _CONNECT_S = 10.0
+NATIVE: Mapping[Interval, timedelta | None] = MappingProxyType(dict.fromkeys(_TIMEFRAMES))
+"""Intervals Alpaca serves; its bars begin in 2016."""
 LIMITS = Limits(page_rows=10_000, symbols=1_000, per_minute=200)
 """Of the free plan."""
+
+
+@dataclass(frozen=True)
+class AlpacaAccount:
+    """See VendorAccount. `file` holds the keys where the environment does not; `url`s other than Alpaca's own."""
+
+    feed: str = "iex"
+    adjustment: str = "raw"
+    per_minute: int = LIMITS.per_minute
+    file: Path | None = None
+    url: str | None = None
+    trading_url: str | None = None
+
+    @property
+    def series(self) -> Series:
+        """See VendorAccount."""
+        return Series("alpaca", self.feed, self.adjustment)
+
+    @property
+    def native(self) -> Mapping[Interval, timedelta | None]:
+        """See VendorAccount."""
+        return NATIVE
+
+    def secret(self) -> KeyPair:
+        """See VendorAccount. From the environment (`APCA_API_KEY_ID`, `APCA_API_SECRET_KEY`) or the file."""
+        return key_pair(KEY_NAME, SECRET_NAME, file=self.file)
+
+    def vendor(self, secret: KeyPair) -> AlpacaVendor:
+        """See VendorAccount."""
+        limits = replace(LIMITS, per_minute=self.per_minute)
+        return AlpacaVendor(
+            secret, self.feed, self.adjustment, url=self.url, trading_url=self.trading_url, limits=limits
+        )
 
 
 class AlpacaVendor:
@@ -71,8 +108,8 @@ class AlpacaVendor:
 
     @property
     def native(self) -> Mapping[Interval, timedelta | None]:
-        """See Vendor. Alpaca's bars begin in 2016."""
-        return dict.fromkeys(_TIMEFRAMES)
+        """See Vendor."""
+        return NATIVE
 
     def fetch(self, request: PageRequest) -> Page:
         """See Vendor."""

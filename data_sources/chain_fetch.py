@@ -22,7 +22,7 @@ from data_sources.vendor import (
     VendorThrottled,
 )
 from market.clock import Clock
-from market.errors import BarrayError
+from market.errors import BarrayError, DataError
 from market.validation import Reason
 
 _TRIES_OF_TOKEN = 2  # then the token is suspect
@@ -116,8 +116,12 @@ class FetchRun:
         rows = 0
         for part in parts:
             end_ns = max(part.start_ns, min(part.end_ns, settled_ns))
-            if end_ns > part.start_ns or len(part.bars):
-                self._store.write(part.symbol, chain.interval, part.start_ns, end_ns, part.bars, asked_ns)
+            try:
+                if end_ns > part.start_ns or len(part.bars):
+                    self._store.write(part.symbol, chain.interval, part.start_ns, end_ns, part.bars, asked_ns)
+            except DataError as error:  # what lies there already is damaged
+                self.fail([part.symbol], Reason(error.code, error.reason, error.mend or "", self.source))
+                continue
             rows += len(part.bars)
         with self._lock:
             self.rows += rows
@@ -205,7 +209,9 @@ class ChainFetch:
         reason = self._reason(error)
         self._open += walk.rest()
         if self._run.served_ns < (self._failing_since_ns or 0):
-            self._run.stop(reason)
+            message = f"has served nothing for {self._run.deadline_ns / 1e9:g} s: {error.reason}"
+            mend = error.mend or "check the connection, and whether the vendor has trouble; then try again"
+            self._run.stop(replace(reason, message=message, mend=mend))
             return
         failed = self._open.pop()
         self._run.fail(failed.symbols, reason)

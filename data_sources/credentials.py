@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 from market.errors import ConfigError
@@ -19,6 +20,11 @@ class KeyPair:
 
     key: str = field(repr=False)
     secret: str = field(repr=False)
+
+    @property
+    def id(self) -> str:
+        """Another for every pair; the pair cannot be found from it."""
+        return sha256(f"{self.key}\n{self.secret}".encode()).hexdigest()[:16]
 
     def hidden(self, text: str) -> str:
         """The text with both replaced by `***`: what a server sends back may repeat them."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from data_sources.protocol import DataSource
@@ -19,9 +19,13 @@ from market.validation import Reason, SourceAnswers, SymbolValidationResult, fai
 
 @dataclass(frozen=True)
 class DataManager:
-    """The sources of a session, the first having priority."""
+    """The sources of a session, the first having priority.
+
+    `problems`: by source and symbol, why the one need not be asked about the other.
+    """
 
     sources: tuple[DataSource, ...]
+    problems: Mapping[str, Mapping[str, Reason]] = field(default_factory=dict)
 
     def source(self, name: str) -> DataSource:
         """The source of that name; KeyError if there is none."""
@@ -36,7 +40,7 @@ class DataManager:
         for source in self.sources:
             if not remaining:
                 break
-            for symbol, answers in ask(source, remaining, requirements, context).items():
+            for symbol, answers in self._ask(source, remaining, requirements, context).items():
                 asked[symbol].append(answers)
             remaining = [s for s in remaining if failures(s, requirements, context, asked[s][-1])]
         return {symbol: validate_symbol(symbol, requirements, context, asked[symbol]) for symbol in asked}
@@ -54,7 +58,7 @@ class DataManager:
         asked: dict[str, list[SourceAnswers]] = {symbol: [] for symbol in symbols}
         skipped: dict[str, dict[date, tuple[Reason, ...]]] = {}
         for source in self.sources:
-            answers = ask(source, remaining, requirements, first, stretch.loaded) if remaining else {}
+            answers = self._ask(source, remaining, requirements, first, stretch.loaded) if remaining else {}
             for symbol, answer in answers.items():
                 refused, typical = _by_session(symbol, requirements, stretch, answer)
                 skipped.setdefault(symbol, refused)
@@ -68,6 +72,19 @@ class DataManager:
             result = validate_symbol(symbol, requirements, first, asked[symbol])
             found[symbol] = StretchValidation(result, refused)
         return {symbol: found[symbol] for symbol in symbols}
+
+    def _ask(
+        self,
+        source: DataSource,
+        symbols: Sequence[str],
+        requirements: SymbolRequirements,
+        context: SessionContext,
+        stretch: Sessions | None = None,
+    ) -> dict[str, SourceAnswers]:
+        known = self.problems.get(source.name, {})
+        answers = {symbol: SourceAnswers(source.name, known[symbol]) for symbol in symbols if symbol in known}
+        others = [symbol for symbol in symbols if symbol not in known]
+        return answers | (ask(source, others, requirements, context, stretch) if others else {})
 
 
 def _labels(sessions: Sessions) -> list[date]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from data_sources.rate_limiter import RateLimiter, Sleep
 from data_sources.series_store import SeriesStore
 from data_sources.vendor import Vendor
 from market.clock import Clock, WallClock
+from market.errors import DataError
 from market.interval import Interval
 from market.symbol_name import symbol_problem
 from market.validation import Reason
@@ -24,13 +25,15 @@ from market.validation import Reason
 class FetchResult:
     """`failures`: why a symbol's range is not whole, by symbol; what came of it before is kept.
 
-    `capped_ns`: where the vendor ended the range as too recent for this account, if it did.
+    `capped_ns`: where the vendor ended the range as too recent for this account, if it did. `stopped`: why the vendor
+    was asked no more, for any symbol, if that came to pass.
     """
 
     failures: Mapping[str, Reason]
     requests: int
     rows: int
     capped_ns: int | None = None
+    stopped: Reason | None = None
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ class FetchProgress:
 class Gateway:
     """One vendor's, for all threads of a process; nobody else spends its rate limit.
 
-    `deadline_s`: how long nothing but failures may come before the vendor counts as unreachable.
+    `deadline_s`: how long nothing but failures may come before the vendor counts as unreachable. `limiter`: where the
+    credential, whose limit it is, serves other series too.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class Gateway:
         in_flight: int = IN_FLIGHT,
         expected: Expected = expected_bars,
         seed: int | None = None,
+        limiter: RateLimiter | None = None,
     ) -> None:
         self._vendor = vendor
         self._store = store
@@ -68,14 +73,37 @@ class Gateway:
         self._in_flight = in_flight
         self._expected = expected
         self._seed = seed
-        self._limiter = RateLimiter(vendor.limits.per_minute, clock=self._clock, sleep=sleep, seed=seed)
+        self._limiter = limiter or RateLimiter(vendor.limits.per_minute, clock=self._clock, sleep=sleep, seed=seed)
         self._busy: set[tuple[str, Interval]] = set()
         self._released = Condition()
 
     def plan(self, symbols: Iterable[str], interval: Interval, start_ns: int, end_ns: int) -> FetchPlan:
         """What `ensure` would do, as things stand."""
-        missing = {symbol: self._store.missing(symbol, interval, start_ns, end_ns) for symbol in set(symbols)}
-        return plan_fetch(missing, interval, self._vendor.limits, in_flight=self._in_flight, expected=self._expected)
+        good = [symbol for symbol in symbols if symbol_problem(symbol) is None]
+        return self._plan(good, interval, start_ns, end_ns)[0]
+
+    def _plan(
+        self, symbols: Iterable[str], interval: Interval, start_ns: int, end_ns: int
+    ) -> tuple[FetchPlan, dict[str, Reason]]:
+        """With what is wrong with symbols' parts of the store."""
+        missing: dict[str, list[tuple[int, int]]] = {}
+        damaged: dict[str, Reason] = {}
+        for symbol in sorted(set(symbols)):
+            try:
+                missing[symbol] = self._store.missing(symbol, interval, start_ns, end_ns)
+            except DataError as error:
+                damaged[symbol] = Reason(error.code, error.reason, error.mend or "", self._vendor.series.folder)
+        limits = self._vendor.limits
+        plan = plan_fetch(missing, interval, limits, in_flight=self._in_flight, expected=self._expected)
+        return plan, damaged
+
+    def active_symbols(self) -> Sequence[str]:
+        """All symbols that are traded at the vendor now, sorted. Raises as Vendor.fetch."""
+        self._limiter.acquire()
+        try:
+            return self._vendor.active_symbols()
+        finally:
+            self._limiter.answered(None)
 
     def ensure(
         self,
@@ -98,7 +126,7 @@ class Gateway:
             symbol: Reason("bad_symbol", problem, "correct or remove it", source) for symbol, problem in bad.items()
         }
         with self._claim({(symbol, interval) for symbol in good}):
-            plan = self.plan(good, interval, start_ns, end_ns)
+            plan, damaged = self._plan(good, interval, start_ns, end_ns)
 
             def report(run: FetchRun) -> None:
                 if progress is not None:
@@ -121,7 +149,7 @@ class Gateway:
                 except BaseException:
                     run.stop(Reason("interrupted", "the fetch was broken off", "fetch again", source))
                     raise
-        return FetchResult({**failures, **run.failures}, run.requests, run.rows, run.capped_ns)
+        return FetchResult({**failures, **damaged, **run.failures}, run.requests, run.rows, run.capped_ns, run.stopped)
 
     @contextmanager
     def _claim(self, keys: set[tuple[str, Interval]]) -> Iterator[None]:

@@ -79,7 +79,7 @@ class TokenFile:
     @property
     def how_to_log_in(self) -> str:
         """What makes a new one, to be run by a person with a browser."""
-        return f"log in at Schwab again: barray login schwab --token-file {shlex.quote(str(self.path))}"
+        return f"log in at Schwab again: barray login schwab --token {shlex.quote(str(self.path))}"
 
     def read(self) -> Token:
         """The token in it."""

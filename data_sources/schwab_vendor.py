@@ -5,16 +5,18 @@ from __future__ import annotations
 import base64
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
-from data_sources.credentials import KeyPair
+from data_sources.credentials import KeyPair, key_pair
 from data_sources.redaction import Redaction
 from data_sources.schwab_candles import bars_of
-from data_sources.schwab_token import CHECK_KEYS, TokenFile, check_installed, schwab_py
+from data_sources.schwab_token import CHECK_KEYS, KEY_NAME, SECRET_NAME, TokenFile, check_installed, schwab_py
 from data_sources.vendor import AccessDenied, Limits, Page, PageRequest, RequestRefused, Series, VendorFailed
 from market.bars import format_ns
 from market.clock import Clock, WallClock
@@ -40,6 +42,8 @@ _METHODS = {
 _DAY = timedelta(days=1)
 _LOGGERS = ("schwab.client.base", "schwab.auth", "httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy")
 LIMITS = Limits(page_rows=None, symbols=1, per_minute=120)
+SERIES = Series("schwab", adjustment="split")
+"""Schwab's bars are adjusted for splits, not for dividends."""
 
 
 class SchwabVendor:
@@ -69,14 +73,13 @@ class SchwabVendor:
 
     @property
     def series(self) -> Series:
-        """See Vendor. Schwab's bars are adjusted for splits, not for dividends."""
-        return Series("schwab", adjustment="split")
+        """See Vendor."""
+        return SERIES
 
     @property
     def native(self) -> Mapping[Interval, timedelta | None]:
-        """See Vendor. A day less than Schwab has: what is planned with it is asked for a little later."""
-        limits = {interval: _look_back(interval) for interval in _METHODS}
-        return {interval: limit - _DAY if limit else None for interval, limit in limits.items()}
+        """See Vendor."""
+        return NATIVE
 
     def fetch(self, request: PageRequest) -> Page:
         """See Vendor. One HTTP request, and a few more where the token has expired."""
@@ -165,3 +168,39 @@ def _look_back(interval: Interval) -> timedelta | None:
     if not interval.is_intraday:
         return None
     return timedelta(days=48 if interval == Interval(1, "m") else 270)
+
+
+NATIVE: Mapping[Interval, timedelta | None] = MappingProxyType(
+    {interval: back - _DAY if (back := _look_back(interval)) else None for interval in _METHODS}
+)
+"""Intervals Schwab serves. A day less than it has: what is planned with it is asked for a little later."""
+
+
+@dataclass(frozen=True)
+class SchwabAccount:
+    """See VendorAccount. `token_file`: what schwab-py's login wrote. `file` holds the app's key and secret where the
+    environment does not. `url`: asked instead of Schwab.
+    """
+
+    token_file: Path
+    per_minute: int = LIMITS.per_minute
+    file: Path | None = None
+    url: str | None = None
+
+    @property
+    def series(self) -> Series:
+        """See VendorAccount."""
+        return SERIES
+
+    @property
+    def native(self) -> Mapping[Interval, timedelta | None]:
+        """See VendorAccount."""
+        return NATIVE
+
+    def secret(self) -> KeyPair:
+        """See VendorAccount. From the environment (`SCHWAB_API_KEY`, `SCHWAB_APP_SECRET`) or the file."""
+        return key_pair(KEY_NAME, SECRET_NAME, file=self.file)
+
+    def vendor(self, secret: KeyPair) -> SchwabVendor:
+        """See VendorAccount."""
+        return SchwabVendor(secret, self.token_file, url=self.url, limits=replace(LIMITS, per_minute=self.per_minute))

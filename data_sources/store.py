@@ -43,7 +43,7 @@ _DAY_NS = 86_400 * NS_PER_SECOND
 _MANIFEST = "manifest.json"
 _LOCK = ".lock"
 _STAMP = pa.timestamp("ns", tz="UTC")
-_EXCHANGE = ZoneInfo("America/New_York")
+EXCHANGE = ZoneInfo("America/New_York")
 """Whose months the files are named by: a session's late hours belong to its own day."""
 
 
@@ -104,6 +104,11 @@ class BarStore:
                     path.unlink()
                     del sizes[month]
             manifest.adding(Fetched(start_ns, end_ns, fetched_ns), sizes).write(place / _MANIFEST, self.series)
+
+    def holds(self, symbol: str, interval: Interval) -> bool:
+        """Whether there are any of its bars."""
+        place = self._place(symbol, interval)
+        return bool(_Manifest.read(place / _MANIFEST, symbol, interval).checked(place).sizes)
 
     def read(self, symbol: str, interval: Interval, start_ns: int, end_ns: int) -> Bars:
         """The bars that start in `[start_ns, end_ns)`, oldest first; known or not."""
@@ -180,8 +185,12 @@ class _Manifest:
             sizes = {str(month): int(size) for month, size in held["files"].items()}
             if held["version"] != _VERSION:
                 raise ValueError(f"its version is {held['version']!r}")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return cls(symbol, interval)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot read {path}: {error.strerror}", mend="give the source a store of your own", code="cannot_read"
+            ) from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(
                 f"{path} is no manifest: {error}",
@@ -261,7 +270,7 @@ def _months(start_ns: int, end_ns: int) -> list[str]:
     """The months that `[start_ns, end_ns)` lies in, in order."""
     if end_ns <= start_ns:
         return []
-    month = datetime.fromtimestamp(start_ns // NS_PER_SECOND, _EXCHANGE).strftime("%Y-%m")
+    month = datetime.fromtimestamp(start_ns // NS_PER_SECOND, EXCHANGE).strftime("%Y-%m")
     found = [month]
     while _span(month)[1] < end_ns:
         month = _next(month)
@@ -277,5 +286,5 @@ def _next(month: str) -> str:
 @cache
 def _span(month: str) -> Range:
     """First instant of a month and of the next, UTC ns."""
-    start, end = (datetime.fromisoformat(f"{name}-01").replace(tzinfo=_EXCHANGE) for name in (month, _next(month)))
+    start, end = (datetime.fromisoformat(f"{name}-01").replace(tzinfo=EXCHANGE) for name in (month, _next(month)))
     return int(start.timestamp()) * NS_PER_SECOND, int(end.timestamp()) * NS_PER_SECOND

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from market.bars import Bars
 from market.errors import BarrayError, SourceUnavailable
@@ -125,6 +125,31 @@ class Vendor(Protocol):
 
     def active_symbols(self) -> Sequence[str]:
         """All symbols traded there now, sorted. Raises as `fetch`."""
+        ...
+
+
+class VendorAccount(Protocol):
+    """How to reach a vendor: settings alone, which may travel and stand in a config. The secret does not."""
+
+    @property
+    def series(self) -> Series:
+        """What its bars are."""
+        ...
+
+    @property
+    def native(self) -> Mapping[Interval, timedelta | None]:
+        """See Vendor."""
+        ...
+
+    def secret(self) -> Any:
+        """The credential, read where this process finds it. Its `id` names it and tells nobody anything.
+
+        ConfigError where there is none, or others may read it.
+        """
+        ...
+
+    def vendor(self, secret: Any) -> Vendor:
+        """The vendor, to be asked with that credential."""
         ...
 
 

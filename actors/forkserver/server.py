@@ -137,6 +137,29 @@ def preload(modules: Sequence[str], paths: Sequence[str]) -> None:
     signal.alarm(0)
 
 
+def draw_alike() -> bool:
+    """Whether forked processes would draw the same Ray ids, and so fall over each other: an import has drawn one here,
+    as `ray.remote` does, and Ray's generator does not notice a fork.
+    """
+    return drawn_by_fork() == drawn_by_fork()
+
+
+def drawn_by_fork() -> bytes:
+    """What the first id would be that a worker draws."""
+    import ray
+
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        with contextlib.suppress(BaseException):
+            os.write(writing, ray.ObjectID.from_random().binary())
+        os._exit(0)
+    os.close(writing)
+    os.waitpid(pid, 0)
+    with os.fdopen(reading, "rb") as pipe:
+        return pipe.read()
+
+
 class Server:
     """Accepts requests, forks and reaps the workers."""
 
@@ -149,6 +172,7 @@ class Server:
         self.poll = select.poll()
         self.poll.register(LISTENER, select.POLLIN)
         self.poll.register(RAYLET, select.POLLIN)
+        self.draws_alike = draw_alike()
         self.was_used = False
         self.has_declined = False
 
@@ -241,6 +265,8 @@ class Server:
         """Why this request should become a stock worker, if it should."""
         if thread_count() != 1:
             return f"{thread_count()} threads"
+        if self.draws_alike:
+            return "an imported module has called ray.remote or drawn Ray ids: forked workers would all draw the same"
         if names := differing(self.environment, request.env):
             return f"environment differs from this server's in {', '.join(map(os.fsdecode, names))}"
         if os.getppid() == self.raylet_pid:

@@ -81,6 +81,7 @@ class Probe:
             "numpy": float(numpy.random.random()),
             "uuid": str(uuid.uuid4()),
             "object": ray.put(0).hex(),
+            "id": ray.ObjectID.from_random().hex(),
             "environ": {name: value for name, value in os.environ.items() if name != "RAY_PROBE_SECRET"},
             "signals": [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("Sig")][
                 1:
@@ -124,7 +125,7 @@ def test_actors_are_forks_of_one_server_and_differ_where_they_should(session: st
     (server,) = forkservers(session)
     assert {about["ppid"] for about in seen} == {server.pid}
     assert all(about["own_group"] for about in seen)
-    for name in ("pid", "random", "numpy", "uuid", "object"):
+    for name in ("pid", "random", "numpy", "uuid", "object", "id"):
         assert len({about[name] for about in seen}) == len(seen), name
     assert {"pyarrow.parquet", "market.talib_light"} <= seen[0]["modules"]
     assert "pandas" not in seen[0]["modules"]
@@ -356,3 +357,22 @@ def test_a_node_started_by_ray_start_forks_for_every_driver_that_connects() -> N
     wait_until(lambda: not forkservers(session))
     assert leftovers(session) == []
     shutil.rmtree(temporary)
+
+
+PRELOADING = """
+import importlib, json
+from actors.forkserver import DEFAULT_PRELOAD, server
+from coordinator.runtime import COORDINATORS
+
+for name in (*DEFAULT_PRELOAD, *COORDINATORS):
+    importlib.import_module(name)
+ours = server.draw_alike()
+import ray
+ray.remote(type("Actor", (), {}))
+print(json.dumps([ours, server.draw_alike()]))
+"""
+
+
+def test_what_is_preloaded_draws_no_ray_ids_and_what_does_is_noticed() -> None:
+    printed, said = run(PRELOADING).communicate()
+    assert json.loads(printed) == [False, True], said

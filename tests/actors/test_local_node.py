@@ -23,9 +23,11 @@ from coordinator import runtime
 runtime.start_ray(num_cpus=1)
 wanted = ray.get(ray.remote(lambda: os.environ["BARRAY_TEST"]).options(
     runtime_env={"env_vars": {"BARRAY_TEST": "set"}}).remote()) if "env" in sys.argv else None
-# of a Python process its script
-children = {process.pid: " ".join(word for word in process.cmdline()[:3] if not word.startswith("-"))
-    for process in psutil.Process().children(recursive=True)}
+def script(process):  # of a Python process; elsewhere the program
+    words = process.as_dict(["cmdline"])["cmdline"] or []  # none of one that is just ending
+    return " ".join(word for word in words[:3] if not word.startswith("-"))
+
+children = {process.pid: script(process) for process in psutil.Process().children(recursive=True)}
 print(json.dumps({"children": children, "wanted": wanted}), flush=True)
 sys.stdin.read()
 runtime.leave_ray()

@@ -1,0 +1,85 @@
+"""Fetching a vendor's bars into its store, without a session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+
+from barray.local_gateways import LocalGateways
+from data_sources.fetch_plan import FetchPlan
+from data_sources.gateway import FetchProgress, Gateway
+from data_sources.store import EXCHANGE
+from data_sources.vendor_source import VendorSource
+from market.clock import monotonic_s
+from market.errors import ConfigError
+from market.interval import NS_PER_SECOND, Interval
+from market.validation import Reason
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What a fetch did. `failures`: why a symbol's bars are not all there; what came of it before is kept.
+
+    `folder`: where the bars lie. `until`: where the vendor ended the range, as too recent for this account.
+    """
+
+    symbols: int
+    requests: int
+    bars: int
+    seconds: float
+    folder: str
+    failures: dict[str, Reason]
+    until: str | None
+
+
+class Fetch:
+    """Bars of symbols on the dates `first` to `last`, both included, all hours; ConfigError where they can't be meant.
+
+    `symbols` None: all that the vendor has that trade now. Credentials come from the environment, or the source's file.
+    """
+
+    def __init__(
+        self, source: VendorSource, symbols: Sequence[str] | None, interval: Interval, first: date, last: date
+    ) -> None:
+        if last < first:
+            raise ConfigError(f"the range ends on {last}, before it begins on {first}", mend="exchange them")
+        if interval not in source.account.native:
+            known = ", ".join(map(str, sorted(source.account.native)))
+            raise ConfigError(
+                f"it does not serve {interval}",
+                source=source.name,
+                mend=f"fetch one of {known}; others are derived from these",
+            )
+        gateway = LocalGateways().gateway(source)
+        if isinstance(gateway, Reason):
+            raise ConfigError(gateway.message, source=source.name, mend=gateway.mend, code=gateway.code)
+        self._gateway: Gateway = gateway.gateway(source)
+        self._source, self._interval = source, interval
+        self._start_ns, self._end_ns = _midnight_ns(first), _midnight_ns(last + timedelta(days=1))
+        self.symbols = self._gateway.active_symbols() if symbols is None else sorted(set(symbols))
+        if not self.symbols:
+            raise ConfigError("there are no symbols to fetch", mend="name some, or fetch all")
+
+    def plan(self) -> FetchPlan:
+        """What is missing, in how many requests and minutes; asks nobody."""
+        return self._gateway.plan(self.symbols, self._interval, self._start_ns, self._end_ns)
+
+    def run(self, progress: Callable[[FetchProgress], None] | None = None) -> Fetched:
+        """Fetch what is missing. Broken off, it goes on from there the next time."""
+        begun_s = monotonic_s()
+        found = self._gateway.ensure(self.symbols, self._interval, self._start_ns, self._end_ns, progress)
+        until = datetime.fromtimestamp(found.capped_ns // NS_PER_SECOND, EXCHANGE) if found.capped_ns else None
+        return Fetched(
+            len(self.symbols),
+            found.requests,
+            found.rows,
+            monotonic_s() - begun_s,
+            str(self._source.store.folder),
+            dict(found.failures),
+            until.isoformat() if until else None,
+        )
+
+
+def _midnight_ns(day: date) -> int:
+    return int(datetime.combine(day, time(), EXCHANGE).timestamp()) * NS_PER_SECOND

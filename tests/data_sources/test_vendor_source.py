@@ -1,0 +1,303 @@
+"""A vendor's store as a source, the gateway that fills it, and failover from one source to the next."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from data_sources.credentials import KeyPair
+from data_sources.data_manager import DataManager
+from data_sources.failover import validate_with_fetches
+from data_sources.parquet_source import local_source
+from data_sources.source_gateway import SourceGateway, secrets_of
+from data_sources.vendor import AccessDenied, Limits, Page, PageRequest, Series, VendorFailed
+from data_sources.vendor_source import VendorSource, Wanted
+from market.bars import Bars
+from market.errors import ConfigError, DataError
+from market.interval import Interval
+from market.requirements import SymbolRequirements
+from market.validation import Reason, SymbolValidationResult
+from tests.data_sources.files import MONDAY, TUESDAY, WEDNESDAY, write_days
+from tests.market.builders import context_for, expected_stamps, intervals, new_york_ns, require, walk
+
+NOW_NS = new_york_ns(date(2024, 7, 8), "12:00")
+FRIDAY = date(2024, 6, 28)
+REQUIRED = require("1m", "5m", trailing_days=2)
+
+
+@dataclass
+class Answering:
+    """A vendor with whole minutes of some symbols; `down`: what every request raises."""
+
+    series: Series
+    truth: Mapping[str, Bars]
+    down: Exception | None = None
+    native: Mapping[Interval, timedelta | None] = field(default_factory=lambda: dict.fromkeys(intervals("1m", "1d")))
+    limits: Limits = field(default_factory=lambda: Limits(10_000, 100, 1_000_000))
+    asked: list[PageRequest] = field(default_factory=list)
+
+    def fetch(self, request: PageRequest) -> Page:
+        self.asked.append(request)
+        if self.down is not None:
+            raise self.down
+        found = {symbol: self.truth[symbol] for symbol in sorted(request.symbols) if symbol in self.truth}
+        inside = {s: b.take((b.start_ns >= request.start_ns) & (b.start_ns < request.end_ns)) for s, b in found.items()}
+        return Page({symbol: bars for symbol, bars in inside.items() if len(bars)})
+
+    def active_symbols(self) -> Sequence[str]:
+        return sorted(self.truth)
+
+
+VENDORS: dict[str, Answering] = {}
+
+
+@dataclass(frozen=True)
+class FakeAccount:
+    """Settings that lead to one of VENDORS; the credential is a file's, as real ones may be."""
+
+    vendor_name: str
+    back: tuple[tuple[str, int | None], ...] = (("1m", None), ("1d", None))
+    file: Path | None = None
+
+    @property
+    def series(self) -> Series:
+        return Series(self.vendor_name)
+
+    @property
+    def native(self) -> dict[Interval, timedelta | None]:
+        return {Interval.parse(text): timedelta(days=days) if days else None for text, days in self.back}
+
+    def secret(self) -> KeyPair:
+        if self.file is None:
+            raise ConfigError("KEY is not set", mend="set it", code="no_credentials")
+        return KeyPair("key", self.file.read_text())
+
+    def vendor(self, secret: KeyPair) -> Any:
+        return VENDORS[self.vendor_name]
+
+
+def source(folder: Path, name: str = "fake", **changes: Any) -> VendorSource:
+    return VendorSource(name, FakeAccount(name, **changes), str(folder / "store"), NOW_NS, give_up_s=0.01)
+
+
+def minutes(*days: date, seed: int = 1) -> Bars:
+    sessions = context_for(require("1m", trailing_days=9), WEDNESDAY).sessions
+    rows = [row for day in days if (row := sessions.index(day)) is not None]
+    return walk(np.concatenate([expected_stamps(sessions, row) for row in rows]), seed)
+
+
+def vendor(name: str, truth: Mapping[str, Bars], **changes: Any) -> Answering:
+    VENDORS[name] = Answering(Series(name), truth, **changes)
+    return VENDORS[name]
+
+
+def connected() -> SourceGateway:
+    gateway = SourceGateway()
+    gateway.connect(KeyPair("key", "secret"))
+    return gateway
+
+
+def ensure(gateway: SourceGateway, of: VendorSource, *symbols: str, until_ns: int = 0) -> dict[str, Reason]:
+    context = context_for(REQUIRED, WEDNESDAY)
+    wanted = of.wanted(REQUIRED, context.loaded, until_ns)
+    assert isinstance(wanted, Wanted)
+    return gateway.ensure(of, symbols, wanted, context.close_ns)
+
+
+def validate(
+    manager: DataManager, *symbols: str, gateway: SourceGateway | None = None, required: SymbolRequirements = REQUIRED
+) -> tuple[dict[str, SymbolValidationResult], list[tuple[str, tuple[str, ...]]]]:
+    """Results, and which source was to fetch which symbols."""
+    context, gateway, fetched = context_for(required, WEDNESDAY), gateway or connected(), []
+
+    async def step0(some: Sequence[str], over: DataManager) -> dict[str, SymbolValidationResult]:
+        return over.validate(some, required, context)
+
+    async def fetch(of: VendorSource, some: Sequence[str]) -> Mapping[str, Reason]:
+        fetched.append((of.name, tuple(some)))
+        wanted = of.wanted(required, context.loaded, 0)
+        if isinstance(wanted, Reason):
+            return dict.fromkeys(some, wanted)
+        return gateway.ensure(of, some, wanted, context.close_ns)
+
+    results = asyncio.run(validate_with_fetches(symbols, manager, step0, lambda found: found.can_proceed, fetch))
+    return results, fetched
+
+
+def test_what_was_fetched_is_what_step_0_judges_and_what_is_read(tmp_path: Path) -> None:
+    truth = minutes(FRIDAY, MONDAY, TUESDAY, WEDNESDAY)
+    vendor("fake", {"AAPL": truth})
+    manager = DataManager((source(tmp_path),))
+    results, fetched = validate(manager, "AAPL", "NONE")
+    assert fetched == [("fake", ("AAPL", "NONE"))]
+    assert results["AAPL"].can_proceed
+    assert results["AAPL"].data_source == "fake"
+    assert results["AAPL"].historical_date_range == (MONDAY, TUESDAY)
+    assert [reason.code for reason in results["NONE"].reasons] == ["no_data_source"]
+    loaded = context_for(REQUIRED, WEDNESDAY).loaded
+    read = manager.source("fake").read_bars("AAPL", Interval.parse("1m"), loaded)
+    assert read.equals(truth.take(truth.start_ns >= loaded.open_ns[0]))
+
+
+def test_a_day_that_the_vendor_has_nothing_of_is_missing(tmp_path: Path) -> None:
+    vendor("fake", {"HOLE": minutes(MONDAY, WEDNESDAY), "ENDS": minutes(MONDAY, TUESDAY)})
+    results, _ = validate(DataManager((source(tmp_path),)), "HOLE", "ENDS")
+    assert [reason.code for reason in results["HOLE"].reasons] == ["no_history"]
+    assert "2024-07-02" in results["HOLE"].reason
+    assert [reason.code for reason in results["ENDS"].reasons] == ["no_session_data"]
+    assert str(WEDNESDAY) in results["ENDS"].reason
+
+
+def test_an_interval_that_does_not_reach_back_is_not_offered_and_nothing_is_asked(tmp_path: Path) -> None:
+    asked = vendor("fake", {"AAPL": minutes(MONDAY, TUESDAY, WEDNESDAY)}).asked
+    short = source(tmp_path, back=(("1m", 5), ("5m", 30), ("1d", None)))
+    results, _ = validate(DataManager((short,)), "AAPL")
+    assert not asked
+    assert [reason.code for reason in results["AAPL"].reasons] == ["interval_unavailable"]
+    assert "serves 5m, 1d from 2024-07-01 on, which 1m, 5m cannot be built from" in results["AAPL"].reason
+    loaded = context_for(REQUIRED, WEDNESDAY).loaded
+    wanted = short.wanted(require("5m", "15m"), loaded, 0)
+    assert isinstance(wanted, Wanted)
+    assert wanted.interval == Interval.parse("5m")
+    assert (wanted.start_ns, wanted.end_ns) == (int(loaded.open_ns[0]), int(loaded.close_ns[-1]))
+    daily = short.wanted(require("1d"), loaded, NOW_NS)
+    assert isinstance(daily, Wanted)
+    assert daily.start_ns <= new_york_ns(MONDAY, "00:00")
+    assert daily.end_ns == NOW_NS
+
+
+def test_each_source_is_asked_only_for_what_those_before_could_not_serve(tmp_path: Path) -> None:
+    write_days(tmp_path / "tree", "FILE", FRIDAY, MONDAY, TUESDAY, WEDNESDAY)
+    whole = minutes(MONDAY, TUESDAY, WEDNESDAY)
+    vendor("one", {"VIA1": whole})
+    vendor("two", {"VIA1": whole, "VIA2": whole, "FILE": whole})
+    manager = DataManager((local_source(tmp_path / "tree"), source(tmp_path, "one"), source(tmp_path, "two")))
+    results, fetched = validate(manager, "NONE", "VIA2", "FILE", "../x", "VIA1")
+    assert list(results) == ["NONE", "VIA2", "FILE", "../x", "VIA1"]
+    assert fetched == [("one", ("NONE", "VIA2", "VIA1")), ("two", ("NONE", "VIA2"))]
+    used = {symbol: result.data_source for symbol, result in results.items() if result.can_proceed}
+    assert used == {"FILE": "parquet", "VIA1": "one", "VIA2": "two"}
+    assert results["VIA2"].sources_asked == ("parquet", "one", "two")
+    assert [reason.source for reason in results["VIA2"].reasons] == ["parquet", "one"]
+    assert [reason.code for reason in results["../x"].reasons] == ["bad_symbol"]
+
+
+def test_nothing_is_fetched_where_files_serve_all(tmp_path: Path) -> None:
+    write_days(tmp_path / "tree", "FILE", FRIDAY, MONDAY, TUESDAY, WEDNESDAY)
+    _, fetched = validate(DataManager((local_source(tmp_path / "tree"), source(tmp_path))), "FILE")
+    assert not fetched
+
+
+def test_a_file_source_after_a_vendor_serves_what_that_could_not(tmp_path: Path) -> None:
+    write_days(tmp_path / "tree", "FILE", FRIDAY, MONDAY, TUESDAY, WEDNESDAY)
+    vendor("fake", {}, down=AccessDenied("401", source="fake", mend="check the keys"))
+    results, _ = validate(DataManager((source(tmp_path), local_source(tmp_path / "tree"))), "FILE", "NONE")
+    assert results["FILE"].data_source == "parquet"
+    assert [reason.code for reason in results["FILE"].reasons] == ["access_denied"]
+    assert [reason.code for reason in results["NONE"].reasons] == ["access_denied", "no_data_source"]
+
+
+def test_a_vendor_that_is_down_is_asked_once_and_then_left_alone(tmp_path: Path) -> None:
+    down = vendor("fake", {"AAPL": minutes(MONDAY, TUESDAY, WEDNESDAY)}, down=VendorFailed("500", source="fake"))
+    gateway, of = connected(), source(tmp_path)
+    failures = ensure(gateway, of, "AAPL", "MSFT")
+    assert {reason.source for reason in failures.values()} == {"fake"}
+    assert "has served nothing for 0.01 s: 500" in failures["MSFT"].message
+    asked = len(down.asked)
+    down.down = None
+    assert ensure(gateway, of, "AAPL")["AAPL"].code == "vendor_failed"
+    assert len(down.asked) == asked
+    assert not ensure(connected(), of, "AAPL")  # another run's gateway knows nothing of it
+
+
+def test_what_the_store_has_needs_no_vendor(tmp_path: Path) -> None:
+    asked = vendor("fake", {"AAPL": minutes(MONDAY, TUESDAY, WEDNESDAY)})
+    assert not ensure(connected(), source(tmp_path), "AAPL", "NONE")
+    asked.down = VendorFailed("500", source="fake")
+    count = len(asked.asked)
+    assert not ensure(connected(), source(tmp_path), "AAPL", "NONE")
+    assert len(asked.asked) == count
+
+
+def test_trouble_with_what_is_fetched_ahead_of_time_costs_nothing_now(tmp_path: Path) -> None:
+    """The vendor goes down between the session's own bars and later ones."""
+    served = vendor("fake", {"AAPL": minutes(MONDAY, TUESDAY, WEDNESDAY)})
+    of = source(tmp_path)
+    assert not ensure(connected(), of, "AAPL")
+    served.down = VendorFailed("500", source="fake")
+    assert not ensure(connected(), of, "AAPL", until_ns=NOW_NS - 86_400 * 10**9)
+    assert "NEW" in ensure(connected(), of, "NEW", until_ns=NOW_NS - 86_400 * 10**9)
+
+
+def test_a_gateway_without_a_credential_says_so_of_every_symbol(tmp_path: Path) -> None:
+    assert {reason.code for reason in ensure(SourceGateway(), source(tmp_path), "A", "B").values()} == {
+        "no_credentials"
+    }
+
+
+def test_a_store_that_cannot_be_written_to_costs_the_source_alone(tmp_path: Path) -> None:
+    vendor("fake", {"AAPL": minutes(MONDAY, TUESDAY, WEDNESDAY)})
+    (tmp_path / "store").write_text("a file where the folder should be")
+    results, _ = validate(DataManager((source(tmp_path),)), "AAPL")
+    assert [reason.code for reason in results["AAPL"].reasons] == ["cannot_write"]
+
+
+def test_a_damaged_manifest_costs_its_symbol_alone(tmp_path: Path) -> None:
+    whole = minutes(MONDAY, TUESDAY, WEDNESDAY)
+    vendor("fake", {"AAPL": whole, "MSFT": whole})
+    of = source(tmp_path)
+    assert not ensure(connected(), of, "AAPL", "MSFT")
+    (of.store.folder / "AAPL" / "1m" / "manifest.json").write_text("{")
+    with pytest.raises(DataError, match="is no manifest"):
+        of.has_symbols(["AAPL"], context_for(REQUIRED, WEDNESDAY).loaded)
+    results = DataManager((of,)).validate(["AAPL", "MSFT"], REQUIRED, context_for(REQUIRED, WEDNESDAY))
+    assert [reason.code for reason in results["AAPL"].reasons] == ["bad_manifest"]
+    assert results["MSFT"].can_proceed
+    failures = ensure(connected(), of, "AAPL", "MSFT", "NEW")
+    assert {symbol: reason.code for symbol, reason in failures.items()} == {"AAPL": "bad_manifest"}
+    assert f"remove {of.store.folder / 'AAPL' / '1m'}" in failures["AAPL"].mend
+
+
+def test_a_damaged_file_costs_its_symbol_alone_and_is_named(tmp_path: Path) -> None:
+    whole = minutes(MONDAY, TUESDAY, WEDNESDAY)
+    vendor("fake", {"AAPL": whole, "MSFT": whole})
+    of = source(tmp_path)
+    assert not ensure(connected(), of, "AAPL", "MSFT")
+    file = of.store.folder / "AAPL" / "1m" / "2024-07.parquet"
+    file.write_bytes(b"x" * file.stat().st_size)
+    later = new_york_ns(WEDNESDAY, "13:00") + 3_600 * 10**9
+    wanted = Wanted(Interval.parse("1m"), later - 10**12, later)
+    failures = connected().ensure(of, ["AAPL", "MSFT"], wanted, later)
+    assert {symbol: reason.code for symbol, reason in failures.items()} == {"AAPL": "unreadable_file"}
+    assert f"remove {file}" in failures["AAPL"].mend
+
+
+def test_a_missing_credential_is_a_reason_and_a_source_holds_none(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("canary-5e1")
+    file.chmod(stat.S_IRUSR)
+    having = replace(source(tmp_path), account=FakeAccount("fake", file=file))
+    found = secrets_of({"having": having, "lacking": source(tmp_path)})
+    assert found["having"].secret == "canary-5e1"
+    assert found["lacking"] == Reason("no_credentials", "KEY is not set", "set it", "lacking")
+    assert b"canary" not in pickle.dumps(having)
+    assert "canary" not in f"{found!r} {found['having'].id}"
+
+
+def test_sources_of_one_credential_share_its_rate_limit(tmp_path: Path) -> None:
+    vendor("one", {})
+    vendor("two", {})
+    gateway = connected()
+    first, second = (gateway.gateway(source(tmp_path, name)) for name in ("one", "two"))
+    assert first is not second
+    assert first._limiter is second._limiter
+    assert gateway.gateway(source(tmp_path, "one")) is first
