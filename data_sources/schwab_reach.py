@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from types import MappingProxyType
 
 import numpy as np
@@ -65,8 +65,8 @@ def check_shown(request: PageRequest, bars: Bars, now_ns: int) -> None:
         )
 
 
-def _date(stamp_ns: int) -> np.datetime64:
-    return np.datetime64(stamp_ns, "ns").astype("datetime64[D]")
+def _date(stamp_ns: int) -> date:
+    return datetime.fromtimestamp(stamp_ns // NS_PER_SECOND, UTC).date()
 
 
 def _ns(span: timedelta) -> int:
