@@ -114,6 +114,7 @@ class TokenFile:
         """One thread at a time, of all processes that use this file."""
         path = self.path.with_name(f".{self.path.name}.lock")
         try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise ConfigError(
