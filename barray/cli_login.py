@@ -15,9 +15,9 @@ login_app = typer.Typer(help="Log in at a vendor, in a browser.", no_args_is_hel
 @login_app.command()
 @reporting
 def schwab(
-    token_file: Annotated[Path, typer.Option(help="Where the token is kept, for you alone.")],
+    token: Annotated[Path, typer.Option(help="Where the token is kept, for you alone.")],
     callback_url: Annotated[str, typer.Option(help="The callback URL of your app.")] = "https://127.0.0.1:8182",
-    keys: Annotated[
+    credentials: Annotated[
         Path | None, typer.Option(help="A private file of SCHWAB_API_KEY and SCHWAB_APP_SECRET, if not set.")
     ] = None,
 ) -> None:
@@ -26,5 +26,5 @@ def schwab(
     from data_sources.schwab_login import log_in
     from data_sources.schwab_token import KEY_NAME, SECRET_NAME
 
-    log_in(key_pair(KEY_NAME, SECRET_NAME, file=keys), token_file, callback_url)
-    stdout.print(f"the token is in {token_file}", highlight=False)
+    log_in(key_pair(KEY_NAME, SECRET_NAME, file=credentials), token, callback_url)
+    stdout.print(f"the token is in {token}", highlight=False)

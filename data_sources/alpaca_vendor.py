@@ -194,6 +194,7 @@ class AlpacaVendor:
 
     def _refusal(self, status: int, body: str) -> Exception:
         code, message = _code_and_message(body)
+        message = self._keys.hidden(message)  # before it is cut
         said = f"HTTP {status}" + (f": {shorten(message, 200)}" if message else "")
         if status == 403 and code == _TOO_RECENT:
             return self._error(TooRecent, said)

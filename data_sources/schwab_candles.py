@@ -39,7 +39,7 @@ def bars_of(held: Any, symbol: str, request: PageRequest) -> Bars:
 
 def _numbers(candles: Sequence[Mapping[str, Any]], name: str) -> Any:
     column = np.array([candle[name] for candle in candles])
-    if len(column) and column.dtype.kind not in "iuf":
+    if column.ndim != 1 or (len(column) and column.dtype.kind not in "iuf"):
         raise ValueError(f"{name} is not a number everywhere")
     return column
 

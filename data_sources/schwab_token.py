@@ -79,7 +79,7 @@ class TokenFile:
     @property
     def how_to_log_in(self) -> str:
         """What makes a new one, to be run by a person with a browser."""
-        return f"log in at Schwab again: barray login schwab --token-file {shlex.quote(str(self.path))}"
+        return f"log in at Schwab again: barray login schwab --token {shlex.quote(str(self.path))}"
 
     def read(self) -> Token:
         """The token in it."""
@@ -114,6 +114,7 @@ class TokenFile:
         """One thread at a time, of all processes that use this file."""
         path = self.path.with_name(f".{self.path.name}.lock")
         try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise ConfigError(

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
@@ -16,9 +15,9 @@ import orjson
 from data_sources.credentials import KeyPair, key_pair
 from data_sources.redaction import Redaction
 from data_sources.schwab_candles import bars_of
+from data_sources.schwab_reach import NATIVE, check_asked, check_shown
 from data_sources.schwab_token import CHECK_KEYS, KEY_NAME, SECRET_NAME, TokenFile, check_installed, schwab_py
 from data_sources.vendor import AccessDenied, Limits, Page, PageRequest, RequestRefused, Series, VendorFailed
-from market.bars import format_ns
 from market.clock import Clock, WallClock
 from market.errors import BarrayError, DataError, shorten
 from market.interval import NS_PER_SECOND, Interval
@@ -39,7 +38,6 @@ _METHODS = {
         "1w": "week",
     }.items()
 }
-_DAY = timedelta(days=1)
 _LOGGERS = ("schwab.client.base", "schwab.auth", "httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy")
 LIMITS = Limits(page_rows=None, symbols=1, per_minute=120)
 SERIES = Series("schwab", adjustment="split")
@@ -84,7 +82,8 @@ class SchwabVendor:
     def fetch(self, request: PageRequest) -> Page:
         """See Vendor. One HTTP request, and a few more where the token has expired."""
         (symbol,) = request.symbols
-        self._check_reach(request)
+        now_ns = self._clock.now_ns()
+        check_asked(request, now_ns)
         response = self._ask(symbol.replace(".", "/"), request)
         if response.status_code != 200:
             raise self._refusal(response)
@@ -94,24 +93,12 @@ class SchwabVendor:
             reason = error.reason if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
             said = shorten(self._redaction.hidden(reason), 200)
             raise self._error(VendorFailed, f"an answer that makes no sense: {said}") from None
+        check_shown(request, bars, now_ns)
         return Page({symbol: bars} if len(bars) else {})
 
     def active_symbols(self) -> Sequence[str]:
         """See Vendor. Schwab says of none."""
         raise self._error(RequestRefused, "Schwab has no list of its symbols", "name the symbols you want")
-
-    def _check_reach(self, request: PageRequest) -> None:
-        """An answer about what lies too far back is empty, and would be taken for knowledge."""
-        limit = _look_back(request.interval)
-        if limit is None:
-            return
-        first_ns = self._clock.now_ns() - int(limit.total_seconds()) * NS_PER_SECOND
-        if request.start_ns < first_ns:
-            raise self._error(
-                RequestRefused,
-                f"{format_ns(request.start_ns)} is too far back: Schwab has {request.interval} of {limit.days} days",
-                "begin later, take coarser bars, or another source",
-            )
 
     def _ask(self, symbol: str, request: PageRequest) -> Response:
         """Its range is wide enough for stamps that aren't ours; Schwab may answer with more."""
@@ -161,19 +148,6 @@ class SchwabVendor:
 
     def _error(self, kind: type[E], reason: str, mend: str | None = None) -> E:
         return kind(reason, source="schwab", mend=mend)
-
-
-def _look_back(interval: Interval) -> timedelta | None:
-    """How far back Schwab has bars, as schwab-py says it was seen; answers are silent about it."""
-    if not interval.is_intraday:
-        return None
-    return timedelta(days=48 if interval == Interval(1, "m") else 270)
-
-
-NATIVE: Mapping[Interval, timedelta | None] = MappingProxyType(
-    {interval: back - _DAY if (back := _look_back(interval)) else None for interval in _METHODS}
-)
-"""Intervals Schwab serves. A day less than it has: what is planned with it is asked for a little later."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ KEY, SECRET = "canary-key-1c9", "canary-secret-7e4"
 
 
 def test_the_command_takes_the_keys_from_the_environment_and_fails_in_plain_words(tmp_path: Path) -> None:
-    command = ["login", "schwab", "--token-file", str(tmp_path / "token.json")]
+    command = ["login", "schwab", "--token", str(tmp_path / "token.json")]
     keys = {"SCHWAB_API_KEY": KEY, "SCHWAB_APP_SECRET": SECRET}
     unset = CliRunner().invoke(app, command, env=dict.fromkeys(keys))
     assert unset.exit_code == 2

@@ -233,6 +233,14 @@ def test_no_error_holds_a_key(server: Server, vendor: AlpacaVendor, status: int)
     assert error.__suppress_context__
 
 
+@pytest.mark.parametrize("before", range(185, 200, 3))
+def test_a_text_that_is_cut_shows_no_part_of_a_key(server: Server, vendor: AlpacaVendor, before: int) -> None:
+    server.status, server.body = 400, json.dumps({"message": "." * before + KEYS.secret}).encode()
+    with pytest.raises(RequestRefused) as caught:
+        vendor.fetch(REQUEST)
+    assert "c" not in caught.value.reason.partition(": ")[2]
+
+
 def test_active_symbols_are_those_that_trade(server: Server, vendor: AlpacaVendor) -> None:
     assets = [{"symbol": "MSFT", "tradable": True}, {"symbol": "X", "tradable": False}]
     server.body = json.dumps([*assets, {"symbol": "AAPL", "tradable": True}]).encode()

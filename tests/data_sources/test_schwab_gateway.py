@@ -8,6 +8,7 @@ import logging
 import random
 import traceback
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
@@ -21,9 +22,10 @@ from data_sources.store import BarStore
 from data_sources.vendor import Limits, PageRequest
 from market.bars import COLUMNS, Bars
 from market.errors import BarrayError
+from market.interval import Interval
 from tests.data_sources.gateway_fakes import END_NS, MIN_NS, MINUTE, START_NS, JumpClock, bars_of
 from tests.shared_data import load_bars, skip_without_shared
-from tests.vendors.schwab_server import FAULTS, KEYS, REFRESH, SchwabServer, serving, token_file, told
+from tests.vendors.schwab_server import FAULTS, KEYS, NEW_YORK, REFRESH, SchwabServer, serving, token_file, told
 
 LIMITS = Limits(page_rows=None, symbols=1, per_minute=120, timeout_s=0.15)
 SPAN = (START_NS, END_NS)
@@ -39,9 +41,14 @@ class Setting:
     """One store, filled from the server by a new vendor for each run."""
 
     def __init__(
-        self, server: SchwabServer, folder: Path, truth: dict[str, Bars], span: tuple[int, int] = SPAN
+        self,
+        server: SchwabServer,
+        folder: Path,
+        truth: dict[str, Bars],
+        span: tuple[int, int] = SPAN,
+        interval: Interval = MINUTE,
     ) -> None:
-        self.server, self.truth, self.span, self.folder = server, truth, span, folder
+        self.server, self.truth, self.span, self.interval = server, truth, span, interval
         server.truth, server.fault, server.refresh, server.rotates = truth, told(None), REFRESH, False
         server.token_faults, server.echoes, server.unknown = [], False, frozenset()
         self.clock = JumpClock(span[1] + 60 * MIN_NS)
@@ -51,11 +58,11 @@ class Setting:
     def run(self) -> FetchResult:
         vendor = SchwabVendor(KEYS, self.token, url=self.server.url, limits=LIMITS, clock=self.clock)
         gateway = Gateway(vendor, self.store, clock=self.clock, sleep=self.clock.sleep, seed=1)
-        return gateway.ensure(self.truth, MINUTE, *self.span)
+        return gateway.ensure(self.truth, self.interval, *self.span)
 
     def held(self, symbol: str) -> Bars:
         """What any reader of Parquet finds."""
-        files = sorted((self.store.folder / symbol / "1m").glob("*.parquet"))
+        files = sorted((self.store.folder / symbol / str(self.interval)).glob("*.parquet"))
         tables = [pq.read_table(file) for file in files]
         columns = {name: [value for table in tables for value in table[name].to_pylist()] for name in COLUMNS}
         stamps = [value for table in tables for value in table["timestamp"].cast("int64").to_pylist()]
@@ -149,6 +156,22 @@ def test_an_unknown_symbol_fails_alone(server: SchwabServer, tmp_path: Path) -> 
     server.unknown = frozenset({"S2"})
     result = setting.run()
     assert {symbol: reason.code for symbol, reason in result.failures.items()} == {"S2": "request_refused"}
+
+
+@pytest.mark.parametrize("interval", ["1d", "1w"])
+def test_days_and_weeks_arrive_too(server: SchwabServer, tmp_path: Path, interval: str) -> None:
+    step = 7 if interval == "1w" else 1
+    starts = [datetime(2024, 1, 1, tzinfo=NEW_YORK) + timedelta(days=step * n) for n in range(21)]
+    stamps = np.array([int(start.timestamp()) * 1_000_000_000 for start in starts])
+    flat = bars_of(21)
+    bars = Bars(stamps, *(getattr(flat, name) for name in COLUMNS))
+    setting = Setting(server, tmp_path, {"S0": bars}, (int(stamps[2]), int(stamps[19])), Interval.parse(interval))
+    setting.clock.sleep(86_400 * 8)
+    token_file(tmp_path, server.new_access(), now_ns=setting.clock.now_ns())
+    server.fault = first_suffers("503")
+    assert not setting.run().failures
+    assert len(setting.held("S0")) == 17
+    assert setting.is_whole()
 
 
 @skip_without_shared

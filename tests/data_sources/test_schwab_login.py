@@ -45,8 +45,9 @@ def test_the_token_of_a_login_is_private_and_good(
     server: SchwabServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pasted(monkeypatch, capsys, CODE)
-    path = tmp_path / "token.json"
+    path = tmp_path / "new" / "token.json"
     log_in(KEYS, path)
+    assert path.parent.stat().st_mode & 0o777 == 0o700
     assert path.stat().st_mode & 0o777 == 0o600
     assert abs(json.loads(path.read_text())["creation_timestamp"] - time.time()) < 60
     vendor = SchwabVendor(KEYS, path, url=server.url, limits=LIMITS)
@@ -66,5 +67,6 @@ def test_a_code_that_is_not_good_leaves_no_file(
 
 
 def test_a_folder_that_cannot_hold_it_is_said_before_anything_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "none").write_text("")
     with pytest.raises(ConfigError, match="cannot write"):
         log_in(KEYS, tmp_path / "none" / "token.json")

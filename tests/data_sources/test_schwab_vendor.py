@@ -93,13 +93,44 @@ def test_weeks_begin_on_monday_whatever_day_they_are_stamped_with(
 def test_what_lies_too_far_back_is_refused_and_not_taken_for_empty(server: SchwabServer, vendor: SchwabVendor) -> None:
     assert {str(interval) for interval in vendor.native} == {"1m", "5m", "10m", "15m", "30m", "1d", "1w"}
     for interval, limit in vendor.native.items():
-        back_ns = int((limit or timedelta(days=9_000)).total_seconds()) * 1_000_000_000
-        vendor.fetch(PageRequest(("ZZZZ",), interval, NOW_NS - back_ns, END_NS))
+        start_ns = NOW_NS - int((limit or timedelta(days=9_000)).total_seconds()) * 1_000_000_000
+        vendor.fetch(PageRequest(("ZZZZ",), interval, start_ns, END_NS))
         if limit is None:
             continue
         with pytest.raises(RequestRefused, match="too far back"):
-            vendor.fetch(PageRequest(("AAPL",), interval, NOW_NS - back_ns - 25 * 60 * MIN_NS, END_NS))
+            vendor.fetch(PageRequest(("AAPL",), interval, start_ns - 25 * 60 * MIN_NS, END_NS))
     assert len(server.asked) == 7
+
+
+@pytest.mark.parametrize(
+    ("days_back", "first_day", "last_day", "is_believed"),
+    [
+        (40, 40, 1, True),
+        (40, 36, 1, True),  # Friday and Memorial Day
+        (40, 34, 1, False),
+        (29, 3, 1, True),  # so near nothing is cut off
+        (40, None, 1, True),
+        (40, None, 31, False),
+        (40, None, 35, False),
+        (40, None, 36, True),
+    ],
+)
+def test_an_answer_that_may_have_been_cut_is_not_taken_for_whole(
+    server: SchwabServer,
+    vendor: SchwabVendor,
+    days_back: int,
+    first_day: int | None,
+    last_day: int,
+    is_believed: bool,
+) -> None:
+    day_ns = 24 * 60 * MIN_NS
+    server.truth = {"AAPL": bars_of(10 if first_day else 0, NOW_NS - (first_day or 0) * day_ns + MIN_NS)}
+    request = PageRequest(("AAPL",), MINUTE, NOW_NS - days_back * day_ns, NOW_NS - last_day * day_ns)
+    if is_believed:
+        assert len(vendor.fetch(request).bars) == (first_day is not None)
+        return
+    with pytest.raises(RequestRefused, match="may lie too far back"):
+        vendor.fetch(request)
 
 
 @pytest.mark.parametrize(
