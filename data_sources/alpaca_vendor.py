@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from data_sources.credentials import KeyPair, key_pair
+from data_sources.live_feed import LiveFeed
 from data_sources.vendor import (
     AccessDenied,
     Limits,
@@ -28,7 +29,7 @@ from data_sources.vendor import (
     VendorThrottled,
 )
 from market.bars import Bars, check_order, check_values, format_ns
-from market.errors import BarrayError, DataError, shorten
+from market.errors import BarrayError, ConfigError, DataError, shorten
 from market.interval import Interval
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class AlpacaAccount:
     file: Path | None = None
     url: str | None = None
     trading_url: str | None = None
+    stream_url: str | None = None
 
     @property
     def series(self) -> Series:
@@ -80,6 +82,12 @@ class AlpacaAccount:
         return AlpacaVendor(
             secret, self.feed, self.adjustment, url=self.url, trading_url=self.trading_url, limits=limits
         )
+
+    def live(self, secret: KeyPair) -> LiveFeed:
+        """See VendorAccount. Of `iex` or `sip`, unadjusted, as all live bars are."""
+        if self.feed not in ("iex", "sip"):
+            raise ConfigError(f"{self.feed} has no stream", source="alpaca", mend="take the feed iex or sip")
+        return LiveFeed(secret, self.feed, url=self.stream_url)
 
 
 class AlpacaVendor:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import orjson
 
@@ -19,7 +19,7 @@ from data_sources.schwab_reach import NATIVE, check_asked, check_shown
 from data_sources.schwab_token import CHECK_KEYS, KEY_NAME, SECRET_NAME, TokenFile, check_installed, schwab_py
 from data_sources.vendor import AccessDenied, Limits, Page, PageRequest, RequestRefused, Series, VendorFailed
 from market.clock import Clock, WallClock
-from market.errors import BarrayError, DataError, shorten
+from market.errors import BarrayError, ConfigError, DataError, shorten
 from market.interval import NS_PER_SECOND, Interval
 
 if TYPE_CHECKING:
@@ -178,3 +178,9 @@ class SchwabAccount:
     def vendor(self, secret: KeyPair) -> SchwabVendor:
         """See VendorAccount."""
         return SchwabVendor(secret, self.token_file, url=self.url, limits=replace(LIMITS, per_minute=self.per_minute))
+
+    def live(self, secret: KeyPair) -> NoReturn:
+        """See VendorAccount."""
+        raise ConfigError(
+            "Schwab's stream is not supported", source="schwab", mend="put an alpaca source first for live sessions"
+        )

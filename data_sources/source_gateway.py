@@ -9,6 +9,7 @@ from threading import Lock
 from typing import Any
 
 from data_sources.gateway import FetchProgress, Gateway
+from data_sources.live_feed import Heard, LiveFeed
 from data_sources.rate_limiter import RateLimiter
 from data_sources.vendor import Vendor
 from data_sources.vendor_source import VendorSource, Wanted
@@ -34,6 +35,7 @@ class SourceGateway:
         self._limiter: RateLimiter | None = None
         self._gateways: dict[tuple[object, ...], Gateway] = {}
         self._running: dict[object, FetchProgress] = {}
+        self._feeds: dict[str, LiveFeed] = {}
         self._down: dict[tuple[object, ...], tuple[float, Reason]] = {}
 
     def connect(self, secret: Any) -> None:
@@ -73,6 +75,29 @@ class SourceGateway:
         until_s, reason = self._down.get(_key(source), (0.0, None))
         return reason if monotonic_s() < until_s else None
 
+    def listen(self, listener: str, source: VendorSource, symbols: Sequence[str]) -> None:
+        """Have bars of these symbols collected for `listener`, as minutes close, beside those listened to before.
+
+        ConfigError where the source has no stream.
+        """
+        with self._lock:
+            if listener not in self._feeds:
+                self._feeds[listener] = source.account.live(self._secret)
+            feed = self._feeds[listener]
+        feed.subscribe(symbols)
+
+    def hear(self, listener: str) -> Heard | None:
+        """What came for `listener` since it was last asked for; None where nobody listens for it."""
+        feed = self._feeds.get(listener)
+        return feed.take() if feed else None
+
+    def hang_up(self, listener: str) -> None:
+        """Listen no more."""
+        with self._lock:
+            feed = self._feeds.pop(listener, None)
+        if feed is not None:
+            feed.close()
+
     def progress(self) -> FetchProgress | None:
         """How far all that is being fetched is, together; None where nothing is."""
         running = list(self._running.values())
@@ -93,7 +118,9 @@ class SourceGateway:
             if key not in self._gateways:
                 vendor: Vendor = source.account.vendor(self._secret)
                 self._limiter = self._limiter or RateLimiter(vendor.limits.per_minute)
-                self._gateways[key] = Gateway(vendor, source.store, deadline_s=source.give_up_s, limiter=self._limiter)
+                self._gateways[key] = Gateway(
+                    vendor, source.store, clock=source.clock, deadline_s=source.give_up_s, limiter=self._limiter
+                )
             return self._gateways[key]
 
     @staticmethod
@@ -105,7 +132,7 @@ class SourceGateway:
 
 
 def _key(source: VendorSource) -> tuple[object, ...]:
-    return source.account, source.root, source.give_up_s
+    return source.account, source.root, source.give_up_s, source.clock
 
 
 def secrets_of(sources: Mapping[str, VendorSource]) -> dict[str, Any]:

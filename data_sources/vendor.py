@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Protocol
 
+from data_sources.live_feed import LiveFeed
 from market.bars import Bars
 from market.errors import BarrayError, SourceUnavailable
 from market.interval import Interval
@@ -150,6 +151,10 @@ class VendorAccount(Protocol):
 
     def vendor(self, secret: Any) -> Vendor:
         """The vendor, to be asked with that credential."""
+        ...
+
+    def live(self, secret: Any) -> LiveFeed:
+        """Its stream of bars; ConfigError where it has none."""
         ...
 
 

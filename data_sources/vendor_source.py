@@ -15,6 +15,7 @@ from data_sources.store import EXCHANGE, STORE_LAYOUT, BarStore
 from data_sources.vendor import VendorAccount
 from market.bars import Bars, IntArray
 from market.calendar import Sessions
+from market.clock import PracticeClock
 from market.interval import NS_PER_SECOND, Interval, best_base
 from market.requirements import SymbolRequirements
 from market.validation import Coverage, Reason
@@ -37,6 +38,7 @@ class VendorSource:
 
     `root`: the folder of the store, which every node must see. `now_ns`: when the source was opened; a vendor's
     intervals reach back from there. `give_up_s`: how long nothing but failures may come before it is unreachable.
+    `clock`: what tells which bars are settled, where it isn't the real one.
     """
 
     name: str
@@ -44,6 +46,7 @@ class VendorSource:
     root: str
     now_ns: int
     give_up_s: float = 60.0
+    clock: PracticeClock | None = None
 
     @property
     def store(self) -> BarStore:

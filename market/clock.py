@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Protocol
 
 from market.bars import format_ns
@@ -35,6 +36,22 @@ class SimulatedClock:
                 mend="start the session again to see an earlier time",
             )
         self._now_ns = to_ns
+
+
+@dataclass(frozen=True)
+class PracticeClock:
+    """The real time, moved and sped up: it was `start_ns` at the real `origin_ns`, and goes `speed` times as fast.
+
+    For live sessions over a day of the past.
+    """
+
+    start_ns: int
+    origin_ns: int
+    speed: float = 1.0
+
+    def now_ns(self) -> int:
+        """Practice time."""
+        return self.start_ns + int((time.time_ns() - self.origin_ns) * self.speed)
 
 
 class WallClock:

@@ -84,6 +84,9 @@ class FakeAccount:
     def vendor(self, secret: KeyPair) -> Any:
         return VENDORS[self.vendor_name]
 
+    def live(self, secret: KeyPair) -> Any:
+        raise ConfigError("has no stream")
+
 
 def source(folder: Path, name: str = "fake", **changes: Any) -> VendorSource:
     return VendorSource(name, FakeAccount(name, **changes), str(folder / "store"), NOW_NS, give_up_s=0.01)

@@ -16,6 +16,7 @@ from aiohttp import web
 from data_sources.credentials import KeyPair
 from market.bars import Bars
 from market.interval import NS_PER_SECOND
+from tests.vendors.alpaca_stream import AlpacaStream
 from tests.vendors.encoded_bars import EncodedBars, PageOfBars, page_of
 
 KEYS = KeyPair("canary-key-4b2", "canary-secret-9f8")
@@ -52,6 +53,7 @@ class AlpacaServer:
     asked: list[dict[str, str]] = field(default_factory=list)
     exceeded: int = 0
     url: str = ""
+    stream: AlpacaStream = field(default_factory=lambda: AlpacaStream(KEYS))
     _bars: dict[str, dict[str, EncodedBars]] = field(default_factory=dict)
     _windows: Counter[int] = field(default_factory=Counter)
 
@@ -63,6 +65,12 @@ class AlpacaServer:
         """Add what it answers."""
         app.router.add_get("/v2/stocks/bars", self.stock_bars)
         app.router.add_get("/v2/assets", self.assets)
+        app.router.add_get("/v2/{feed}", self.stream.serve)
+
+        async def started(app: web.Application) -> None:
+            self.stream.loop = asyncio.get_running_loop()
+
+        app.on_startup.append(started)
 
     async def assets(self, request: web.Request) -> web.Response:
         """`GET /v2/assets` of the trading API."""
