@@ -191,6 +191,7 @@ def run_date(session: Session, day: date, out: Path | None) -> dict[str, Any]:
     session.advance_to()
     summary = session.end()
     paths = session.export(out)
+    paths += session.record() if session.config.live.record else []
     symbols = {}
     for data in session.snapshots():
         base = data.bars.get(str(data.base_interval)) if data.base_interval else None

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from barray.connection import connect, hand_over_secrets, load_calendar
 from barray.exports import write_exports
+from barray.recording import write_recording
 from barray.running import announce, find_session
 from coordinator import runtime
 from coordinator.config import ACTORS_PER_CPU, SessionConfig
@@ -159,11 +160,19 @@ class Session(AttachedSession):
         if not runtime.is_connected():
             self._started_ray = True
             connect(self.config)
-        self._remote = runtime.new_coordinator(self.name, self._coordinator, self.config, self.calendar)
+        self._remote = runtime.new_coordinator(self.name, self._kind, self.config, self.calendar)
         self._open = True
         hand_over_secrets(self.config, self._remote)
         self._note = announce(self.name, runtime.ray_address())
         return self
+
+    @property
+    def _kind(self) -> type | None:
+        if self._coordinator is not None or not self.config.is_live:
+            return self._coordinator
+        from coordinator.live_session import LiveCoordinator
+
+        return LiveCoordinator
 
     def __enter__(self) -> Self:
         try:
@@ -217,6 +226,16 @@ class Session(AttachedSession):
             self.summary(),
             self.snapshots,
         )
+
+    def record(self, folder: str | Path | None = None) -> list[Path]:
+        """Write the bars of full symbols, history and session, as Parquet, so that the day can be run again from there.
+
+        `folder`: default `live.record` of the config. Returns the session's files.
+        """
+        chosen = folder or self.config.live.record
+        if chosen is None:
+            raise ConfigError("there is no folder to record into", mend="give one, or set live.record in the config")
+        return write_recording(Path(chosen), self.snapshots(), self.calendar.sessions)
 
     def teardown(self) -> date | None:
         """End every symbol; nothing survives into the next session. Returns the next session's date."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,10 +19,13 @@ from coordinator.config_fields import (
     parsed,
     stamp_text,
 )
-from coordinator.config_sources import SourceSection
+from coordinator.config_sources import AlpacaSection, SourceSection
 from data_sources.protocol import DataSource
+from data_sources.store import EXCHANGE
 from market.adhoc import parse_bar
 from market.calendar import ExtendedHours
+from market.clock import Clock, PracticeClock, WallClock
+from market.interval import NS_PER_SECOND, Interval
 from market.requirements import SymbolRequirements
 from trading.broker import Account
 from trading.costs import Commission, Market, Slippage
@@ -38,8 +43,12 @@ class ExtendedHoursSection(Section):
 
 
 class SessionSection(Section):
-    """Which sessions: those of `calendar` from `start` to `end`, both included."""
+    """Which sessions: those of `calendar` from `start` to `end`, both included.
 
+    `mode: live`: the session of today (of `start`, where live.practice says what time it is), as its bars come.
+    """
+
+    mode: Literal["replay", "live"] = "replay"
     calendar: str = "XNYS"
     start: DateField
     end: DateField
@@ -49,6 +58,8 @@ class SessionSection(Section):
     @model_validator(mode="before")
     @classmethod
     def _one_day(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("mode") == "live" and "start" not in data:
+            data = {**data, "start": datetime.fromtimestamp(WallClock().now_ns() / NS_PER_SECOND, EXCHANGE).date()}
         if isinstance(data, dict) and "start" in data and "end" not in data:
             return {**data, "end": data["start"]}
         return data
@@ -106,6 +117,49 @@ class RunSection(Section):
 
     window: IntervalField | None = None
     pause_s: float = Field(0.0, ge=0, le=86_400)
+
+
+class PracticeSection(Section):
+    """A live session over a day of the past: it is `start` (with an offset, or Z) at the real time `origin` (seconds
+    since 1970; default: when the config is read), and time goes `speed` times as fast.
+    """
+
+    start: Annotated[datetime, BeforeValidator(stamp_text)]
+    speed: float = Field(1.0, gt=0, le=10_000)
+    origin: float = Field(default_factory=lambda: WallClock().now_ns() / NS_PER_SECOND)
+
+    @model_validator(mode="after")
+    def _zoned(self) -> PracticeSection:
+        if self.start.tzinfo is None:
+            raise ValueError("start has no time zone: write it as 2024-07-02T13:25:00Z")
+        return self
+
+    @property
+    def clock(self) -> PracticeClock:
+        """What tells the time."""
+        start_ns, origin_ns = int(self.start.timestamp()) * NS_PER_SECOND, int(self.origin * 1e6) * 1_000
+        return PracticeClock(start_ns, origin_ns, self.speed)
+
+
+class LiveSection(Section):
+    """A live session; seconds are real ones.
+
+    `grace_s`: how long a minute's bars are waited for after its end; those that come later are taken in late.
+    `stale_s`: after so long without any bar the vendor's history is asked instead, until bars come again. `close_s`:
+    how long after the close corrections are taken. `record`: a folder for the session's bars and its history as
+    Parquet, so that it can be replayed.
+    """
+
+    grace_s: float = Field(3.0, ge=0, le=60)
+    stale_s: float = Field(90.0, gt=0, le=86_400)
+    close_s: float = Field(40.0, ge=0, le=3_600)
+    record: str | None = None
+    practice: PracticeSection | None = None
+
+    @property
+    def clock(self) -> Clock:
+        """What tells the time."""
+        return self.practice.clock if self.practice else WallClock()
 
 
 class ScheduledBar(Section):
@@ -289,6 +343,7 @@ class SessionConfig(Section):
     validation: ValidationSection = ValidationSection()
     actors: ActorsSection = ActorsSection()
     run: RunSection = RunSection()
+    live: LiveSection = LiveSection()
     schedule: tuple[ScheduledAction, ...] = ()
     export: ExportSection = ExportSection()
     ray: RaySection = RaySection()
@@ -306,6 +361,17 @@ class SessionConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _streamed(self) -> SessionConfig:
+        if self.is_live and not any(isinstance(source, AlpacaSection) for source in self.sources):
+            raise ValueError("a live session needs a source of type alpaca: add one under sources")
+        return self
+
+    @property
+    def is_live(self) -> bool:
+        """Whether bars come as minutes close."""
+        return self.session.mode == "live"
+
+    @model_validator(mode="after")
     def _not_empty(self) -> SessionConfig:
         if not self.intervals and self.strategy is None:
             raise ValueError("there are no intervals: give at least one that every symbol must have, such as [1m, 5m]")
@@ -317,14 +383,18 @@ class SessionConfig(Section):
         return SymbolRequirements(
             tuple(sorted(set(self.intervals))),
             tuple(dict.fromkeys(self.indicators)),
-            self.history.trailing_days,
+            max(self.history.trailing_days, int(self.is_live)),  # a symbol without any history is none
             self.history.max_missing_days,
         )
 
     @property
     def data_sources(self) -> tuple[DataSource, ...]:
-        """The sources in order of priority."""
-        return tuple(source.open() for source in self.sources)
+        """The sources in order of priority; of a live session the first that has a stream, and its minutes alone."""
+        if not self.is_live:
+            return tuple(source.open() for source in self.sources)
+        streamed = next(source for source in self.sources if isinstance(source, AlpacaSection)).open()
+        clock = self.live.practice.clock if self.live.practice else None
+        return (replace(streamed, clock=clock, only=Interval(1, "m")),)
 
     def resolved(self, folder: Path) -> SessionConfig:
         """The same with relative local paths taken from `folder`."""
@@ -335,7 +405,11 @@ class SessionConfig(Section):
         sources = tuple(source.resolved(absolute) for source in self.sources)
         export = self.export.model_copy(update={"directory": absolute(self.export.directory)})
         report = self.report.model_copy(update={"directory": absolute(self.report.directory)})
+        live = self.live
+        if live.record is not None:
+            live = live.model_copy(update={"record": absolute(live.record)})
         strategy = self.strategy
         if strategy is not None and strategy.path is not None:
             strategy = strategy.model_copy(update={"path": absolute(strategy.path)})
-        return self.model_copy(update={"sources": sources, "export": export, "report": report, "strategy": strategy})
+        changed = {"sources": sources, "export": export, "report": report, "strategy": strategy, "live": live}
+        return self.model_copy(update=changed)

@@ -74,7 +74,8 @@ class AlpacaSection(Section):
     `store`: the folder that fetched bars are kept in, for every later run; on a cluster one that all nodes see.
     `credentials`: a file of mode 0600 with `APCA_API_KEY_ID=…` and `APCA_API_SECRET_KEY=…`, for where the environment
     does not hold them. `requests_per_minute`: of your plan. `give_up_s`: how long nothing but failures may come before
-    Alpaca counts as unreachable. `url`, `trading_url`: other addresses than Alpaca's.
+    Alpaca counts as unreachable. `url`, `trading_url`, `stream_url`: other addresses than
+    Alpaca's.
     """
 
     type: Literal["alpaca"]
@@ -87,11 +88,14 @@ class AlpacaSection(Section):
     give_up_s: float = Field(60.0, gt=0, le=86_400)
     url: str | None = None
     trading_url: str | None = None
+    stream_url: str | None = None
 
     def open(self) -> VendorSource:
         """The source; nothing is read yet, nobody asked."""
         file = Path(self.credentials) if self.credentials else None
-        account = AlpacaAccount(self.feed, self.adjustment, self.requests_per_minute, file, self.url, self.trading_url)
+        account = AlpacaAccount(
+            self.feed, self.adjustment, self.requests_per_minute, file, self.url, self.trading_url, self.stream_url
+        )
         return VendorSource(self.name, account, self.store, WallClock().now_ns(), self.give_up_s)
 
     def resolved(self, absolute: Absolute) -> AlpacaSection:

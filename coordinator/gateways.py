@@ -6,16 +6,21 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ray.exceptions import RayError
+
 from actors.handles import gather
 from actors.options import gateway_actor
 from data_sources.failover import Fetch
 from data_sources.gateway import FetchProgress
+from data_sources.live_feed import Heard
 from data_sources.vendor_source import VendorSource, Wanted
 from market.calendar import Sessions
+from market.errors import BarrayError
 from market.requirements import SymbolRequirements
 from market.validation import Reason
 
 _POLL_S = 0.5
+_CALL_S = 30.0
 _TRIES = 3
 """A gateway dies with the session that started it, and another session may be using it: that one starts its own."""
 
@@ -25,6 +30,7 @@ class Gateways:
 
     def __init__(self) -> None:
         self._secrets: dict[str, Any] = {}
+        self._actors: dict[str, Any] = {}  # held: an actor that nobody has a handle of is ended
         self.progress: FetchProgress | None = None
 
     def connect(self, secrets: Mapping[str, Any]) -> None:
@@ -42,19 +48,64 @@ class Gateways:
 
         return fetch
 
+    async def ensure(
+        self, source: VendorSource, symbols: Sequence[str], wanted: Wanted, needed_ns: int
+    ) -> Mapping[str, Reason]:
+        """See SourceGateway."""
+        return await self._fetch(source, symbols, wanted, needed_ns)
+
+    async def listen(self, listener: str, source: VendorSource, symbols: Sequence[str]) -> Reason | None:
+        """See SourceGateway. Why it can't be listened to, if so."""
+        answer = await self._call(source, "listen", listener, source, tuple(symbols))
+        return None if answer is None else _reason(answer, source)
+
+    async def hear(self, listener: str, source: VendorSource) -> Heard | None:
+        """What came since the last time; None where nobody listens any more: listen again."""
+        answer = await self._call(source, "hear", listener)
+        return answer if isinstance(answer, Heard) else None
+
+    async def hang_up(self, listener: str, source: VendorSource) -> None:
+        """See SourceGateway."""
+        await self._call(source, "hang_up", listener)
+
+    async def _call(self, source: VendorSource, method: str, *arguments: Any) -> Any:
+        """The gateway's answer, or the error or Reason that came instead."""
+        secret = self._secrets.get(source.name, _no_credentials(source))
+        if isinstance(secret, Reason):
+            return secret
+        gateway = await self._gateway(secret)
+        if isinstance(gateway, Exception):
+            return gateway
+        try:
+            answer = (await gather([getattr(gateway, method).remote(*arguments)], _CALL_S))[0]
+        except BarrayError as error:
+            return error
+        if isinstance(answer, RayError):
+            self._actors.pop(secret.id, None)
+        return answer
+
+    async def _gateway(self, secret: Any) -> Any:
+        """The gateway of a credential, which it has; or what went wrong."""
+        if secret.id not in self._actors:
+            gateway = gateway_actor(secret.id)
+            failure = (await gather([gateway.connect.remote(secret)], _CALL_S))[0]
+            if failure is not None:
+                return failure
+            self._actors[secret.id] = gateway
+        return self._actors[secret.id]
+
     async def _fetch(
         self, source: VendorSource, symbols: Sequence[str], wanted: Wanted, needed_ns: int
     ) -> Mapping[str, Reason]:
-        none = Reason("no_credentials", "was given no credentials", "set them where the session starts", source.name)
-        secret = self._secrets.get(source.name, none)
+        secret = self._secrets.get(source.name, _no_credentials(source))
         if isinstance(secret, Reason):
             return dict.fromkeys(symbols, secret)
         failure: object = None
         try:
             for _ in range(_TRIES):
-                gateway = gateway_actor(secret.id)
-                failure = (await gather([gateway.connect.remote(secret)], None))[0]
-                if failure is not None:
+                gateway = await self._gateway(secret)
+                if isinstance(gateway, Exception):
+                    failure = gateway
                     continue
                 call = asyncio.ensure_future(
                     gather([gateway.ensure.remote(source, tuple(symbols), wanted, needed_ns)], None)
@@ -65,7 +116,20 @@ class Gateways:
                 failure = call.result()[0]
                 if isinstance(failure, dict):
                     return failure
+                self._actors.pop(secret.id, None)
         finally:
             self.progress = None
         message = f"its gateway was lost: {type(failure).__name__}"
         return dict.fromkeys(symbols, Reason("gateway_lost", message, "look into Ray's logs", source.name))
+
+
+def _no_credentials(source: VendorSource) -> Reason:
+    return Reason("no_credentials", "was given no credentials", "set them where the session starts", source.name)
+
+
+def _reason(answer: object, source: VendorSource) -> Reason:
+    if isinstance(answer, Reason):
+        return answer
+    if isinstance(answer, BarrayError):
+        return Reason(str(answer.code), answer.reason, answer.mend or "", source.name)
+    return Reason("gateway_lost", f"its gateway was lost: {type(answer).__name__}", "look into Ray's logs", source.name)

@@ -49,7 +49,7 @@ PACKED_ACTORS_PER_CPU = 8
 
 
 @dataclass(eq=False)
-class _Day:
+class Day:
     """All that belongs to one session date; gone with it."""
 
     context: SessionContext
@@ -77,7 +77,7 @@ class SessionCoordinator:
         self._fleet = Fleet(config.actors)
         self._gateways = Gateways()
         self._phase = Phase.CLEAN
-        self._day: _Day | None = None
+        self._day: Day | None = None
         self._next_date: date | None = calendar.between(config.session.start, config.session.end)[0]
         self._symbol_operation_lock = asyncio.Lock()
         self._pending_symbols: set[str] = set()
@@ -96,12 +96,20 @@ class SessionCoordinator:
         session_date = day or self._next_date
         if session_date is None:
             raise ConfigError("there is no next session in the calendar", mend="begin a given date")
-        context = session_context(self._requirements, self._calendar, session_date)
+        context = self._context(session_date)
         schedule = due_actions(self._config.schedule, self._calendar, context)
-        self._day = _Day(context, SimulatedClock(context.open_ns), schedule, DataManager(self._config.data_sources))
+        manager = DataManager(self._config.data_sources)
+        self._day = Day(context, SimulatedClock(self._first_ns(context)), schedule, manager)
         await self._load_session_data()
         self._enter(Phase.RUNNING)
         return self.summary()
+
+    def _context(self, session_date: date) -> SessionContext:
+        return session_context(self._requirements, self._calendar, session_date)
+
+    def _first_ns(self, context: SessionContext) -> int:
+        """Where the session's clock stands at first."""
+        return context.open_ns
 
     async def advance_to(self, to_ns: int | None = None) -> int:
         """Let the session run to `to_ns` (UTC ns; None: its close), window by window. Returns the time reached."""
@@ -158,12 +166,12 @@ class SessionCoordinator:
     def _enter(self, phase: Phase) -> None:
         self._phase = move(self._phase, phase)
 
-    def _running(self) -> _Day:
+    def _running(self) -> Day:
         if self._phase is not Phase.RUNNING or self._day is None:
             raise IllegalTransition(f"no session is running (it is {self._phase.value})", mend="begin one first")
         return self._day
 
-    def _open_day(self) -> _Day:
+    def _open_day(self) -> Day:
         if self._day is None:
             raise IllegalTransition("no session has begun", mend="begin one first")
         return self._day
@@ -203,7 +211,7 @@ class SessionCoordinator:
         """Step 0 for one symbol."""
         return (await self._validate(self._open_day(), [symbol]))[symbol]
 
-    async def _validate(self, day: _Day, symbols: Sequence[str]) -> dict[str, SymbolValidationResult]:
+    async def _validate(self, day: Day, symbols: Sequence[str]) -> dict[str, SymbolValidationResult]:
         def progress(done: int) -> None:
             self._progress = (done, len(symbols))
 
@@ -225,7 +233,7 @@ class SessionCoordinator:
         last = self._calendar.between(section.start, section.end)[-1]
         return int(self._calendar.sessions.close_ns[self._calendar.session(last)])
 
-    def _plan(self, day: _Day, symbol: str, added_by: str) -> Load:
+    def _plan(self, day: Day, symbol: str, added_by: str) -> Load:
         """Step 1: what to load from where, and what to compute from it."""
         result = day.step0[symbol]
         if result.base_interval is None or result.data_source is None:
@@ -238,6 +246,7 @@ class SessionCoordinator:
             self._requirements.indicators,
             added_by,
             day.clock.now_ns(),
+            day.context.live,
         )
 
     async def _load_symbols_full(self, loads: Mapping[str, Load]) -> dict[str, Loaded]:
@@ -253,14 +262,14 @@ class SessionCoordinator:
         self._progress = (len(loaded), len(loads))
         return loaded
 
-    async def _tell(self, day: _Day, commands: Mapping[str, Command]) -> dict[str, Report]:
+    async def _tell(self, day: Day, commands: Mapping[str, Command]) -> dict[str, Report]:
         """Have commands carried out, and drop every symbol whose process was lost for good over it."""
         reports = await self._fleet.execute(commands)
         for symbol, error in self._fleet.take_lost().items():
             self._drop(day, symbol, error)
         return reports
 
-    def _drop(self, day: _Day, symbol: str, error: Exception) -> None:
+    def _drop(self, day: Day, symbol: str, error: Exception) -> None:
         reason = _reason(error)
         day.dropped[symbol] = (reason,)
         day.full.discard(symbol)
@@ -271,14 +280,14 @@ class SessionCoordinator:
         )
         logger.warning("%s: dropped: %s", shorten(symbol), reason)
 
-    async def _advance(self, day: _Day, to_ns: int) -> None:
+    async def _advance(self, day: Day, to_ns: int) -> None:
         for symbol, report in sorted((await self._fleet.advance(to_ns)).items()):
             self._drop(day, symbol, report.error)
         day.clock.advance_to(to_ns)
         if not self._fleet.symbols:
             raise all_failed(day.dropped, len(day.step0), per_symbol=True)
 
-    async def _run_due(self, day: _Day) -> None:
+    async def _run_due(self, day: Day) -> None:
         while day.schedule and day.schedule[0].at_ns <= day.clock.now_ns():
             due = day.schedule.pop(0)
             action = due.action
@@ -318,7 +327,7 @@ class SessionCoordinator:
             self._note(day, "add_symbol", symbol, added_by, result)
             return result
 
-    async def _add_symbol(self, day: _Day, symbol: str, added_by: str) -> AddResult:
+    async def _add_symbol(self, day: Day, symbol: str, added_by: str) -> AddResult:
         validation = await self._validate_symbol_for_loading(symbol)
         day.step0[symbol] = validation
         if not validation.can_proceed:
@@ -392,7 +401,7 @@ class SessionCoordinator:
     ) -> tuple[bool, str]:
         return validate_adhoc_indicator(symbol, indicator_config)
 
-    async def _add_adhoc(self, day: _Day, symbol: str, command: Command, why: str) -> AddResult:
+    async def _add_adhoc(self, day: Day, symbol: str, command: Command, why: str) -> AddResult:
         new = symbol not in self._fleet
         if new:
             logger.info("%s: auto-provisioning (%s)", symbol, why)
@@ -419,7 +428,7 @@ class SessionCoordinator:
             self._note(day, "remove_symbol", symbol, by, AddResult(known, "" if known else "not in the session"))
             return known
 
-    def _note(self, day: _Day, action: str, symbol: str, by: str, result: AddResult, **detail: Any) -> None:
+    def _note(self, day: Day, action: str, symbol: str, by: str, result: AddResult, **detail: Any) -> None:
         if not result.accepted:
             logger.warning("%s: %s refused: %s", shorten(symbol), action, result.reason)
         now_ns = day.clock.now_ns()

@@ -171,6 +171,7 @@ def _ask(
             by_base.setdefault(base, []).append(symbol)
     for base, group in by_base.items():
         coverage = source.historical_coverage(group, base, days)
-        problems = source.session_problems(group, base, session) if stretch is None else dict.fromkeys(group)
+        asks_session = stretch is None and not context.live
+        problems = source.session_problems(group, base, session) if asks_session else dict.fromkeys(group)
         for symbol in group:
             answers[symbol] = replace(answers[symbol], coverage=coverage[symbol], session_problem=problems[symbol])

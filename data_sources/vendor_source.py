@@ -38,7 +38,7 @@ class VendorSource:
 
     `root`: the folder of the store, which every node must see. `now_ns`: when the source was opened; a vendor's
     intervals reach back from there. `give_up_s`: how long nothing but failures may come before it is unreachable.
-    `clock`: what tells which bars are settled, where it isn't the real one.
+    `clock`: what tells which bars are settled, where it isn't the real one. `only`: take none but this interval.
     """
 
     name: str
@@ -47,6 +47,7 @@ class VendorSource:
     now_ns: int
     give_up_s: float = 60.0
     clock: PracticeClock | None = None
+    only: Interval | None = None
 
     @property
     def store(self) -> BarStore:
@@ -56,7 +57,8 @@ class VendorSource:
     def native(self, since_ns: int) -> tuple[Interval, ...]:
         """The intervals that the vendor serves back to `since_ns`, finest first."""
         age = timedelta(seconds=(self.now_ns - since_ns) // NS_PER_SECOND)
-        reach = {interval: back for interval, back in self.account.native.items() if interval.unit != "w"}
+        native = self.account.native.items()
+        reach = {interval: back for interval, back in native if interval.unit != "w" and self.only in (None, interval)}
         return tuple(sorted(interval for interval, back in reach.items() if back is None or age <= back))
 
     def wanted(self, requirements: SymbolRequirements, sessions: Sessions, until_ns: int) -> Wanted | Reason:

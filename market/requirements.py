@@ -74,7 +74,8 @@ def _warmup_sessions(spec: IndicatorSpec, sessions: Sessions, row: int) -> int |
 class SessionContext:
     """The session date among its sessions: `sessions` spans whole weeks around the history and the session date.
 
-    `row`: position of the session date; `history_row`: of the first session whose bars are loaded.
+    `row`: position of the session date; `history_row`: of the first session whose bars are loaded. `live`: the
+    session's own bars are still to come.
     """
 
     calendar: str
@@ -83,6 +84,7 @@ class SessionContext:
     sessions: Sessions
     row: int
     history_row: int
+    live: bool = False
 
     @property
     def open_ns(self) -> int:

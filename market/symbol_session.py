@@ -139,6 +139,8 @@ class SymbolSession:
         if self.state is SymbolState.FULL and self._record:
             return Loaded(new=False, lineage=self._record.lineage(self._context.close_ns))
         context, interval, source = command.context, command.base_interval, command.reader.name
+        if command.live:  # a vendor may show the minute that is still running
+            bars = bars.take((bars.start_ns < context.open_ns) | (bars.start_ns + interval.ns <= command.at_ns))
         base = lay_on_sessions(bars, interval, context.sessions, context.row, symbol=self.symbol, source=source)
         base = base.take(slice(*_within(base, context)))
         if len(base) == base.history and not command.live:

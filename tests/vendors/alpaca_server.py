@@ -37,16 +37,18 @@ def _nobody(number: int, symbols: list[str], token: str | None) -> str | None:
 
 @dataclass
 class AlpacaServer:
-    """`truth`: bars by timeframe (`1Min`) and symbol. `fault`: what a request is to suffer, one of FAULTS or FATAL, by
-    its number, symbols and page token. `per_minute`: the rate limit that is kept, in windows of a minute of `clock`
-    (seconds since 1970); None: none. `exceeded` counts requests that were over it. `most_rows`: of a page.
-    `recent_s`: a `sip` request that ends later than that ago is refused.
+    """`fault`: what a request is to suffer, one of FAULTS or FATAL, by its number, symbols and page token.
+
+    `per_minute`: the rate limit that is kept, in windows of a minute of `clock` (seconds since 1970); None: none.
+    `exceeded` counts requests that were over it. `most_rows`: of a page. `hides_future`: bars are there once their
+    minute is over, by `clock`. `recent_s`: a `sip` request that ends later than that ago is refused.
     """
 
     fault: Callable[[int, list[str], str | None], str | None] = _nobody
     per_minute: int | None = None
     clock: Callable[[], float] = time.time
     most_rows: int = 10_000
+    hides_future: bool = False
     recent_s: float = 900.0
     keys: KeyPair = KEYS
     hang_s: float = 3600.0
@@ -113,6 +115,8 @@ class AlpacaServer:
         start_ns, end_ns = _ns(asked["start"]), _ns(asked["end"])
         if fault == "overshoot":
             end_ns += 86_400 * NS_PER_SECOND
+        if self.hides_future:
+            end_ns = min(end_ns, int(self.clock() * NS_PER_SECOND) - 60 * NS_PER_SECOND)
         limit = min(int(asked.get("limit", "1000")), self.most_rows)
         if fault == "empty page":
             limit = 0

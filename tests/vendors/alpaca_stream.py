@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -110,5 +111,6 @@ class AlpacaStream:
 
 
 async def _say(socket: web.WebSocketResponse, told: Mapping[str, Any]) -> None:
-    if not socket.closed:
-        await socket.send_bytes(msgpack.packb([told]))
+    with suppress(ConnectionError):  # it is closing
+        if not socket.closed:
+            await socket.send_bytes(msgpack.packb([told]))
