@@ -48,7 +48,9 @@ class LiveCoordinator(SessionCoordinator):
     _listener = ""
     _heard = Heard()
     _sound_ns = 0
-    _connections = 0
+    _connections = 0  # how many there had been when the bars were whole
+    _seen = 0
+    _seen_ns = 0  # when this connection was first seen
     _stale = False
     _filling: asyncio.Task[bool] | None = None
 
@@ -115,7 +117,7 @@ class LiveCoordinator(SessionCoordinator):
         result = await super()._add_symbol(day, symbol, added_by)
         if result.accepted:
             self._sound_ns = min(self._sound_ns, day.clock.now_ns())
-            self._connections = 0  # the minute that was running: from history
+            self._connections, self._seen = 0, 0  # what closed since it was loaded: from history
         return result
 
     async def _wait_for(self, day: Day, end_ns: int) -> None:
@@ -148,6 +150,8 @@ class LiveCoordinator(SessionCoordinator):
             await self._listen_to(day.full)
             return
         self._heard = heard
+        if heard.connections != self._seen:
+            self._seen, self._seen_ns = heard.connections, self._config.live.clock.now_ns()
         for symbol, bars in heard.bars.items():
             self._pending.setdefault(symbol, []).append(bars)
             self._newest[symbol] = max(self._newest.get(symbol, 0), int(bars.start_ns.max()))
@@ -182,20 +186,24 @@ class LiveCoordinator(SessionCoordinator):
             self._note_stream("bars come again", accepted=True)
         flows = heard.connected and not self._stale
         if flows and heard.connections == self._connections:
-            self._sound_ns = end_ns
+            self._sound_ns = max(self._sound_ns, end_ns)
         elif self._filling is None:
-            connections = heard.connections if flows else 0
-            self._filling = asyncio.ensure_future(self._fill(day, end_ns, connections))
+            self._filling = asyncio.ensure_future(self._fill(day, self._sound_ns, heard.connections if flows else 0))
 
     def _note_stream(self, reason: str, *, accepted: bool) -> None:
         logger.warning("stream: %s", reason)
         self._note(self._open_day(), "stream", "", "coordinator", AddResult(accepted, reason))
 
-    async def _fill(self, day: Day, end_ns: int, connections: int) -> bool:
-        """Fetch bars from `_sound_ns` to `end_ns`. Whole now, if the stream was connected `connections` times since."""
+    async def _fill(self, day: Day, from_ns: int, connections: int) -> bool:
+        """Fetch the bars since `from_ns`. They are whole then, if the stream has been there for a minute: what closed
+        while it connected may have come to history a little later.
+        """
         try:
             source = self._source
-            wanted = Wanted(_MINUTE, self._sound_ns - _MINUTE.ns, end_ns)
+            end_ns = min(self._config.live.clock.now_ns() // _MINUTE.ns * _MINUTE.ns, day.context.close_ns)
+            if end_ns <= from_ns:
+                return True
+            wanted = Wanted(_MINUTE, from_ns - _MINUTE.ns, end_ns)
             symbols = sorted(day.full)
             failures = await self._gateways.ensure(source, symbols, wanted, end_ns)
             found = await asyncio.to_thread(_read, source, [s for s in symbols if s not in failures], wanted)
@@ -204,7 +212,7 @@ class LiveCoordinator(SessionCoordinator):
                 self._counts.filled += len(bars)
             for symbol, reason in failures.items():
                 logger.warning("%s: a gap was not filled: %s", symbol, reason)
-            if not failures and connections:
+            if not failures and connections == self._seen and end_ns >= self._seen_ns + _MINUTE.ns:
                 self._sound_ns, self._connections = end_ns, connections
                 self._counts.gaps += connections > 1
             return not failures
@@ -212,7 +220,7 @@ class LiveCoordinator(SessionCoordinator):
             self._filling = None
 
     async def _settle(self, day: Day) -> None:
-        """After the close: corrections still come, and gaps are filled."""
+        """After the close: corrections still come, and what the stream has lost unnoticed is in history."""
         end_s = asyncio.get_running_loop().time() + self._config.live.close_s
         while True:
             await self._hear(day)
@@ -222,8 +230,7 @@ class LiveCoordinator(SessionCoordinator):
             await asyncio.sleep(min(left_s, _WAIT_S))
         if self._filling is not None:
             await self._filling
-        if self._sound_ns < day.context.close_ns:
-            await self._fill(day, day.context.close_ns, 0)
+        await self._fill(day, day.context.open_ns + _MINUTE.ns, 0)
         async with self._symbol_operation_lock:
             await self._take_in(day)
 
@@ -233,7 +240,7 @@ class LiveCoordinator(SessionCoordinator):
             self._filling.cancel()
         if self._listener and self._day is not None:
             await self._gateways.hang_up(self._listener, self._source)
-        self._listener, self._heard, self._connections, self._stale = "", Heard(), 0, False
+        self._listener, self._heard, self._connections, self._seen, self._stale = "", Heard(), 0, 0, False
         return await super().teardown(final=final)
 
     def status(self) -> dict[str, Any]:

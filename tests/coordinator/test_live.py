@@ -1,0 +1,234 @@
+"""Live sessions on real Ray, against Alpaca's protocol on loopback: a day at several hundred times its speed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import barray
+from market.bars import Bars
+from market.clock import PracticeClock
+from market.symbol_data import SymbolSessionData
+from tests.sessions import wait_until
+from tests.vendors.alpaca import bars_below
+from tests.vendors.alpaca_day import Day, Mishap, playing
+from tests.vendors.alpaca_server import KEYS, AlpacaServer
+from tests.vendors.serving import serving
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_here", "keys")]
+DAY = date(2024, 7, 3)
+OPEN, CLOSE = (int(datetime.fromisoformat(f"2024-07-03T{at}+00:00").timestamp()) * 10**9 for at in ("13:30", "17:00"))
+MINUTE_NS = 60 * 10**9
+SPEED = 900.0
+START_S = 2.0
+
+
+@pytest.fixture
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APCA_API_KEY_ID", KEYS.key)
+    monkeypatch.setenv("APCA_API_SECRET_KEY", KEYS.secret)
+
+
+@pytest.fixture(scope="module")
+def truth(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bars]:
+    folder = tmp_path_factory.mktemp("live")
+    symbols = ["AAPL", "MSFT", "SPY"]
+    barray.write_sample_data(folder, symbols=symbols, start=date(2024, 7, 1), end=DAY)
+    return bars_below(folder)
+
+
+def minute(wall_time: str) -> int:
+    return int(datetime.fromisoformat(f"2024-07-03T{wall_time}+00:00").timestamp()) * 10**9
+
+
+class Setting:
+    """A server whose day goes on while the session runs: `begin` is the practice time at which that is due."""
+
+    def __init__(
+        self,
+        folder: Path,
+        truth: dict[str, Bars],
+        begin: str = "13:29",
+        mishap: Mishap | None = None,
+        speed: float = SPEED,
+    ) -> None:
+        self.folder, self.truth = folder, truth
+        origin = time.time() + START_S
+        self.clock = PracticeClock(minute(begin), int(origin * 1e6) * 1000, speed)
+        self.server = AlpacaServer(hides_future=True, clock=lambda: self.clock.now_ns() / 1e9)
+        self.server.hold(truth)
+        today = {s: b.take((b.start_ns >= OPEN) & (b.start_ns < CLOSE)) for s, b in truth.items()}
+        self.day = Day(self.server.stream, today, self.clock, mishap or (lambda symbol, start_ns: None))
+        self.practice = {"start": f"2024-07-03T{begin}:00Z", "origin": origin, "speed": speed}
+
+    def config(self, *symbols: str, **changes: Any) -> dict[str, Any]:
+        url = self.server.url
+        source = {
+            "type": "alpaca",
+            "url": url,
+            "trading_url": url,
+            "stream_url": url.replace("http", "ws") + "/v2/iex",
+            "store": str(self.folder / "store"),
+            "give_up_s": 2,
+        }
+        live = {"grace_s": 0.3, "stale_s": 3, "close_s": 0.5, "record": str(self.folder / "record")}
+        return {
+            "name": "live",
+            "session": {"mode": "live", "start": str(DAY)},
+            "symbols": list(symbols),
+            "intervals": ["1m", "5m"],
+            "indicators": ["SMA(5)@1m", "RSI(14)@5m"],
+            "sources": [source],
+            "live": {**live, "practice": self.practice},
+            "export": {"directory": str(self.folder / "out")},
+            **changes,
+        }
+
+
+@pytest.fixture
+def setting(tmp_path: Path, truth: dict[str, Bars]) -> Iterator[Setting]:
+    made = Setting(tmp_path, truth, speed=2_400)
+    with serving(made.server):
+        yield made
+
+
+def replayed(setting: Setting, *symbols: str) -> dict[str, SymbolSessionData]:
+    config = setting.config(*symbols, name="again", session={"start": str(DAY)}, live={})
+    with barray.Session({**config, "sources": [{"root": str(setting.folder / "record")}]}) as session:
+        session.begin()
+        session.advance_to()
+        return {data.symbol: data for data in session.snapshots()}
+
+
+def assert_alike(live: SymbolSessionData, again: SymbolSessionData) -> None:
+    """Bars, quality and indicators."""
+    for name, series in live.bars.items():
+        assert series.bars.equals(again.bars[name].bars)
+        assert live.quality[name] == again.quality[name]
+    for key, data in live.indicators.items():
+        assert np.array_equal(data.values["real"], again.indicators[key].values["real"], equal_nan=True), key
+
+
+def assert_true(data: SymbolSessionData, truth: Bars) -> None:
+    held = data.bars["1m"].bars
+    assert held.take(held.start_ns >= OPEN).equals(truth.take((truth.start_ns >= OPEN) & (truth.start_ns < CLOSE)))
+
+
+def test_a_day_with_every_mishap_is_the_day_as_it_was_and_replays_alike(tmp_path: Path, truth: dict[str, Bars]) -> None:
+    def mishap(symbol: str, start_ns: int) -> str | None:
+        return {5: "late", 12: "twice", 20: "wrong"}.get((start_ns - OPEN) // MINUTE_NS % 30)
+
+    setting = Setting(tmp_path, truth, mishap=mishap)
+    setting.day.cuts = frozenset({minute("14:45")})
+    with serving(setting.server):
+        config = setting.config("AAPL", "MSFT", "NOPE", schedule=[{"at": "11:30", "add_symbol": "SPY"}])
+        with playing(setting.day), barray.Session(config) as session:
+            dropped = session.begin().dropped
+            session.advance_to("11:30")
+            counts = session.status()["live"]
+            assert session.snapshot("MSFT").quality["1m"].share == 1.0, "the cut's gap is filled while it runs"
+            assert counts["gaps"] == 1
+            assert counts["replaced"] > 0
+            session.advance_to()
+            session.end()
+            session.export()
+            session.record()
+            live = {data.symbol: data for data in session.snapshots()}
+        assert "has no data for NOPE" in str(dropped["NOPE"][0])
+        added = {symbol: data.added_by for symbol, data in live.items()}
+        assert added == {"AAPL": "config", "MSFT": "config", "SPY": "strategy"}
+        assert setting.day.counts["cut"] == 1
+        assert setting.server.stream.connections == 2
+        dump = tmp_path / "out" / f"live-{DAY}.json"
+        assert barray.validate_session_dump(dump) == []
+        again = replayed(setting, "AAPL", "MSFT", "SPY")
+    for symbol, data in again.items():
+        assert_true(live[symbol], truth[symbol])
+        assert_alike(live[symbol], data)
+
+
+def test_begun_in_the_middle_it_has_the_session_so_far_and_goes_on(tmp_path: Path, truth: dict[str, Bars]) -> None:
+    setting = Setting(tmp_path, truth, begin="14:30")
+    with serving(setting.server), playing(setting.day):
+        wait_until(lambda: setting.clock.now_ns() >= minute("14:30"))
+        with barray.Session(setting.config("AAPL")) as session:
+            session.begin()
+            begun = session.snapshot("AAPL")
+            assert begun.now_ns >= minute("14:30")
+            assert begun.bars["1m"].bars.start_ns[-1] == begun.now_ns - MINUTE_NS
+            assert begun.added_mid_session
+            session.advance_to()
+            session.end()
+            session.record()
+            live = session.snapshot("AAPL")
+            counts = session.status()["live"]
+        assert_true(live, truth["AAPL"])
+        assert counts["bars"] > 50
+        assert_alike(live, replayed(setting, "AAPL")["AAPL"])
+
+
+def test_a_silent_stream_is_noticed_and_history_is_asked_instead(setting: Setting, truth: dict[str, Bars]) -> None:
+    setting.server.stream.mute = True
+    live = {"grace_s": 0.05, "stale_s": 1.0, "close_s": 0.5, "practice": setting.practice}
+    with playing(setting.day), barray.Session(setting.config("AAPL", live=live)) as session:
+        session.begin()
+        session.advance_to()
+        events = [event for event in session.summary().events if event.action == "stream"]
+        counts = session.status()["live"]
+        assert_true(session.snapshot("AAPL"), truth["AAPL"])
+    assert counts["stale"]
+    assert counts["bars"] == 0
+    assert counts["filled"] >= 210
+    assert [event.accepted for event in events] == [False]
+    assert "no bars for" in events[0].reason
+
+
+def test_a_session_that_is_over_is_refused(tmp_path: Path, truth: dict[str, Bars]) -> None:
+    setting = Setting(tmp_path, truth, begin="17:00")
+    with serving(setting.server):
+        config = setting.config("AAPL")
+        config["live"]["practice"]["origin"] = time.time() - 1
+        with (
+            barray.Session(config) as session,
+            pytest.raises(barray.ConfigError, match="closed at 2024-07-03T17:00:00Z"),
+        ):
+            session.begin()
+
+
+def test_a_refused_key_is_told_and_the_session_goes_on_without_the_stream(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting.server.stream.keys = type(KEYS)("another", "pair")
+    with playing(setting.day), barray.Session(setting.config("AAPL")) as session:
+        session.begin()
+        session.advance_to()
+        counts = session.status()["live"]
+        assert session.snapshot("AAPL").quality["1m"].share == 1.0
+    assert counts["problem"] == "auth failed ***"
+    assert setting.server.stream.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"sources": [{"root": "x"}]}, "a live session needs a source of type alpaca"),
+        ({"live": {"grace_s": -1}}, "live.grace_s"),
+        ({"live": {"practice": {"start": "2024-07-03T13:30:00"}}}, "start has no time zone"),
+        ({"session": {"mode": "lively", "start": "2024-07-03"}}, "session.mode"),
+    ],
+)
+def test_a_config_that_cannot_be_meant_is_refused(changes: dict[str, Any], said: str) -> None:
+    config = {
+        "session": {"mode": "live", "start": "2024-07-03"},
+        "symbols": ["A"],
+        "intervals": ["1m"],
+        "sources": [{"type": "alpaca"}],
+    }
+    with pytest.raises(barray.ConfigError, match=said):
+        barray.Session({**config, **changes})
