@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +16,7 @@ from market.clock import monotonic_s
 from market.interval import NS_PER_SECOND
 
 _STOP_S = 5.0
+_AGAIN_S = 2.0
 _FATAL = ("auth failed", "not authenticated", "insufficient subscription")
 
 
@@ -53,7 +54,7 @@ class LiveFeed:
         self._refused: list[str] = []
         self._connections = 0
         self._problem = ""
-        self._heard_s = monotonic_s()
+        self._heard_s = self._asked_s = monotonic_s()
         self._stream: Any = None
         self._thread: threading.Thread | None = None
 
@@ -67,18 +68,19 @@ class LiveFeed:
             if self._stream is None:
                 self._heard_s = monotonic_s()
                 self._stream = self._made()
-                self._subscribe_to(new)
+                self._ask_for(sorted(new))
                 self._thread = threading.Thread(target=self._run, name="live-feed", daemon=True)
                 self._thread.start()
             else:
-                self._subscribe_to(new)
+                self._ask_beside(new)
 
     def take(self) -> Heard:
         """What came since the last time. A subscription that was lost on the way is made again."""
         with self._lock:
             connected = bool(self._stream is not None and self._stream._running)
-            if connected and (lost := self._wanted - self._acknowledged) and not self._problem:
-                self._subscribe_to(lost)
+            lost = self._wanted - self._acknowledged
+            if connected and lost and not self._problem and monotonic_s() > self._asked_s + _AGAIN_S:
+                self._ask_beside(lost)
             bars, self._bars = self._bars, {}
             refused, self._refused = self._refused, []
             return Heard(
@@ -101,11 +103,15 @@ class LiveFeed:
                 asyncio.run_coroutine_threadsafe(_end(stream), loop).result(_STOP_S)
         thread.join(_STOP_S)
 
-    def _subscribe_to(self, symbols: set[str]) -> None:
-        names = sorted(symbols)
+    def _ask_beside(self, symbols: Iterable[str]) -> None:
+        """The client waits for its loop, which may be waiting for our lock."""
+        self._asked_s = monotonic_s()
+        threading.Thread(target=self._ask_for, args=(sorted(symbols),), daemon=True).start()
+
+    def _ask_for(self, symbols: Sequence[str]) -> None:
         with suppress(Exception):  # the connection has just gone: on the next all of them are subscribed to
-            self._stream.subscribe_bars(self._on_bar, *names)
-            self._stream.subscribe_updated_bars(self._on_bar, *names)
+            self._stream.subscribe_bars(self._on_bar, *symbols)
+            self._stream.subscribe_updated_bars(self._on_bar, *symbols)
 
     async def _on_bar(self, told: Mapping[str, Any]) -> None:
         """A bar, or the correction of one; the dispatcher has looked at it already."""
