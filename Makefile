@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo test check bench format clean
+.PHONY: install demo demo-live test check bench format clean
 .DEFAULT_GOAL := install
 
 install: $(INSTALLED)
@@ -22,6 +22,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 demo: install
 	@$(BIN)/barray demo
+
+demo-live: install
+	@$(BIN)/python -m tests.vendors.demo_live
 
 test: install
 	@$(MAKE) --no-print-directory lint
