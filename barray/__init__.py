@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from trading.results import BacktestResult, SymbolResult
     from trading.signals import Signals
     from trading.strategy import Strategy, parameter
+    from trading.window import WindowView
 
 _HOME = {
     "barray.analysis": ("lookahead", "warmup"),
@@ -79,6 +80,7 @@ _HOME = {
     "trading.results": ("BacktestResult", "SymbolResult"),
     "trading.signals": ("Signals",),
     "trading.strategy": ("Strategy", "parameter"),
+    "trading.window": ("WindowView",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
@@ -110,6 +112,7 @@ __all__ = [
     "SymbolSessionData",
     "SymbolValidationResult",
     "ValidationFailed",
+    "WindowView",
     "attach",
     "backtest",
     "lookahead",

@@ -32,15 +32,17 @@ def status(session: Name = None, address: Address = "auto", as_json: AsJson = Fa
     if as_json:
         print_json(found)
         return
-    rows = [
-        (key, ", ".join(value) if isinstance(value, list) and key != "progress" else value)
-        for key, value in found.items()
-    ]
-    print_table(
-        f"Session {found['name']}", ("what", "is"), [row for row in rows if row[0] not in ("dropped", "progress")]
-    )
+    hidden = {"dropped", "progress", *(key for key in ("fetching", "live") if not found.get(key))}
+    rows = [(key, _shown(value)) for key, value in found.items() if key not in hidden]
+    print_table(f"Session {found['name']}", ("what", "is"), rows)
     if found["dropped"]:
         print_table("Dropped", ("symbol", "why"), ((s, "; ".join(why)) for s, why in found["dropped"].items()))
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, list):
+        return ", ".join(value)
+    return ", ".join(f"{key} {part}" for key, part in value.items()) if isinstance(value, dict) else value
 
 
 @attach_app.command()

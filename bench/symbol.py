@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import statistics
 import tempfile
 from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 
@@ -16,7 +18,7 @@ from bench.common import median_s, print_json_line
 from data_sources.layout import Layout
 from data_sources.parquet_source import ParquetSource
 from market.bars import Bars
-from market.commands import Advance, Load, TakeSnapshot
+from market.commands import Advance, AppendBars, Load, TakeSnapshot
 from market.indicators import parse_indicator
 from market.interval import Interval
 from market.requirements import SessionContext, SymbolRequirements, calendar_for, session_context
@@ -56,6 +58,25 @@ def session_work(
         return session
 
     return work
+
+
+def append_ms(bars: Bars) -> float:
+    """Median time that one more minute of a live session takes, five sessions and all indicators behind it."""
+    calendar = calendar_for(SymbolRequirements((MINUTE,)), "XNYS", FIRST, LAST)
+    needs = SymbolRequirements(INTERVALS, tuple(map(parse_indicator, INDICATORS)), trailing_days=5)
+    context = session_context(needs, calendar, calendar.between(FIRST, LAST)[-1])
+    reader = ParquetSource("/", layout=Layout(LAYOUT))
+    load = Load(context, reader, MINUTE, INTERVALS, needs.indicators, "config", context.open_ns, live=True)
+    known = bars.take((bars.start_ns >= context.loaded.open_ns[0]) & (bars.start_ns < context.open_ns))
+    today = bars.take((bars.start_ns >= context.open_ns) & (bars.start_ns < context.close_ns))
+    session = SymbolSession(SYMBOL)
+    session.apply(load, known)
+    taken = []
+    for row in range(len(today)):
+        begun = perf_counter()
+        session.apply(AppendBars(today.take(slice(row, row + 1)), int(today.start_ns[row])))
+        taken.append(perf_counter() - begun)
+    return 1_000 * statistics.median(taken)
 
 
 def resident_bytes(*roots: object) -> int:
@@ -111,6 +132,7 @@ def main() -> None:
                 "read_bars_per_s": count / median_s(read, repeat=repeat),
                 "bytes_per_bar": resident_bytes(plain()) / count,
                 "bytes_per_bar_with_indicators": resident_bytes(full()) / count,
+                "append_ms": append_ms(bars),
                 "repeat": repeat,
             },
         )
