@@ -127,6 +127,11 @@ class FetchRun:
             self.rows += rows
             self._report(self)
 
+    def forget(self, chain: Chain, symbols: Iterable[str]) -> None:
+        """What the chain has written of these may lack bars, should it never be fetched again."""
+        for symbol in symbols:
+            self._store.forget(symbol, chain.interval, chain.start_ns, chain.end_ns)
+
 
 class ChainFetch:
     """Fetches one chain, and the smaller ones it falls into."""
@@ -175,6 +180,7 @@ class ChainFetch:
                 if not self._try_again(walk, error):
                     return
             except (VendorFailed, VendorThrottled) as error:
+                run.forget(walk.chain, walk.doubted)
                 if not self._try_again(walk, error):
                     return
             else:

@@ -34,7 +34,7 @@ class PageWalk:
         self._source = source
         self._place = {symbol: place for place, symbol in enumerate(chain.symbols)}
         self._from_ns = dict.fromkeys(chain.symbols, chain.start_ns)  # of those not over: from where on
-        self._doubted: set[str] = set()
+        self.doubted: set[str] = set()  # bars came after what had been taken for their whole
         self._begun: str | None = None
         self._tokens: set[str] = set()
         self._empty_pages = 0
@@ -80,7 +80,7 @@ class PageWalk:
         """Chains for all that is not settled; they need no token."""
         starts: dict[int, list[str]] = {}
         for symbol in self.chain.symbols:
-            if symbol in self._doubted:
+            if symbol in self.doubted:
                 starts.setdefault(self.chain.start_ns, []).append(symbol)
             elif symbol in self._from_ns:
                 starts.setdefault(self._from_ns[symbol], []).append(symbol)
@@ -99,8 +99,7 @@ class PageWalk:
         begun = -1 if self._begun is None else self._place[self._begun]
         for name in names:
             if self._place[name] < begun or name not in self._from_ns:
-                # what was written of it as its whole may lack these
-                self._doubted.add(name)
+                self.doubted.add(name)
                 raise self._failed("its bars come after those of a later symbol", name)
             if page.bars[name].start_ns[0] < self._from_ns[name]:
                 raise self._failed("bars came a second time", name)

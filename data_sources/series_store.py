@@ -22,3 +22,7 @@ class SeriesStore(Protocol):
         the last of them but are not covered, so that they are fetched again. `start_ns == end_ns` covers nothing.
         """
         ...
+
+    def forget(self, symbol: str, interval: Interval, start_ns: int, end_ns: int) -> None:
+        """What is known of `[start_ns, end_ns)` is in doubt: it is covered no more. Its rows stay until replaced."""
+        ...

@@ -110,6 +110,15 @@ class BarStore:
         place = self._place(symbol, interval)
         return bool(_Manifest.read(place / _MANIFEST, symbol, interval).checked(place).sizes)
 
+    def forget(self, symbol: str, interval: Interval, start_ns: int, end_ns: int) -> None:
+        """See SeriesStore."""
+        place = self._place(symbol, interval)
+        with self._turn(place):
+            manifest = _Manifest.read(place / _MANIFEST, symbol, interval).checked(place)
+            left = manifest.without((start_ns, end_ns))
+            if left != manifest:
+                left.write(place / _MANIFEST, self.series)
+
     def read(self, symbol: str, interval: Interval, start_ns: int, end_ns: int) -> Bars:
         """The bars that start in `[start_ns, end_ns)`, oldest first; known or not."""
         place = self._place(symbol, interval)
@@ -205,20 +214,20 @@ class _Manifest:
         """Without the months whose file isn't the one that was written: nothing of them is known any more."""
         whole = {month: size for month, size in self.sizes.items() if _size(place / f"{month}.parquet") == size}
         lost = [_span(month) for month in self.sizes.keys() - whole.keys()]
+        return replace(self.without(*lost), sizes=whole)
+
+    def without(self, *lost: Range) -> _Manifest:
+        """With nothing known of these ranges."""
         fetched = tuple(
             Fetched(start, end, entry.fetched_ns)
             for entry in self.fetched
             for start, end in subtracted((entry.start_ns, entry.end_ns), lost)
         )
-        return replace(self, fetched=fetched, sizes=whole)
+        return replace(self, fetched=fetched)
 
     def adding(self, new: Fetched, sizes: Mapping[str, int]) -> _Manifest:
         """With one more range, which wins over older ones. Ranges of one day's fetching that touch become one."""
-        entries = [
-            Fetched(start, end, old.fetched_ns)
-            for old in self.fetched
-            for start, end in subtracted((old.start_ns, old.end_ns), [(new.start_ns, new.end_ns)])
-        ]
+        entries = list(self.without((new.start_ns, new.end_ns)).fetched)
         if new.end_ns > new.start_ns:
             entries.append(new)
         joined: list[Fetched] = []

@@ -11,6 +11,7 @@ from threading import Lock
 
 import numpy as np
 
+from data_sources.ranges import subtracted
 from data_sources.vendor import Limits, Page, PageRequest, RequestRefused, Series, VendorFailed, VendorThrottled
 from market.bars import Bars
 from market.interval import Interval
@@ -161,6 +162,12 @@ class MemoryStore:
             rows.update(zip(bars.start_ns.tolist(), bars.close.tolist(), strict=True))
             if end_ns > start_ns:
                 self.covered.setdefault(symbol, []).append((start_ns, end_ns))
+
+    def forget(self, symbol: str, interval: Interval, start_ns: int, end_ns: int) -> None:
+        with self._lock:
+            held = self.covered.get(symbol, [])
+            cut = [part for span in held for part in subtracted(span, [(start_ns, end_ns)])]
+            self.covered[symbol] = cut
 
     def holds(self, symbol: str, truth: Bars) -> bool:
         found = sorted(self.rows.get(symbol, {}).items())

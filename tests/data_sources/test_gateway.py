@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_sources.gateway import Gateway
-from data_sources.vendor import AccessDenied, TooRecent, VendorFailed, VendorThrottled
+from data_sources.vendor import AccessDenied, Page, PageRequest, TooRecent, VendorFailed, VendorThrottled
 from market.bars import Bars
 from market.interval import Interval
 from tests.data_sources.gateway_fakes import (
@@ -165,3 +165,25 @@ def test_a_store_that_fails_is_the_caller_s_to_know() -> None:
 
     with pytest.raises(OSError, match="no space"):
         gateway(FakeVendor(universe(5)), Full()).ensure(["S000"], MINUTE, START_NS, END_NS)
+
+
+def test_a_symbol_whose_bars_come_late_is_not_known_if_it_cannot_be_asked_for_again() -> None:
+    truth = universe(4, 4)
+
+    class Disordered(FakeVendor):
+        def fetch(self, request: PageRequest) -> Page:
+            self.asked.append(request)
+            match len(self.asked):
+                case 1:
+                    first = {"S000": truth["S000"].take(slice(0, 2)), "S001": truth["S001"].take(slice(0, 2))}
+                    return Page(first, "more")
+                case 2:
+                    return Page({"S000": truth["S000"].take(slice(2, 4))}, None)
+            raise AccessDenied("expired", mend="renew it", source=SOURCE)
+
+    store = MemoryStore()
+    result = gateway(Disordered(truth), store).ensure(truth, MINUTE, START_NS, END_NS)
+    assert set(result.failures) == {"S000", "S001"}
+    assert store.missing("S000", MINUTE, START_NS, END_NS) == [(START_NS, END_NS)]
+    assert not gateway(FakeVendor(truth), store).ensure(truth, MINUTE, START_NS, END_NS).failures
+    assert all(store.holds(symbol, bars) for symbol, bars in truth.items())

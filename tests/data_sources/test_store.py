@@ -62,6 +62,17 @@ def test_absence_is_remembered_as_absence(store: BarStore) -> None:
     assert len(store.read("AAPL", MINUTE, at(0), at(390))) == 0
 
 
+def test_what_is_in_doubt_is_asked_for_again_and_its_rows_stay_until_then(store: BarStore) -> None:
+    write(store, 0, 30, bars(*range(30)))
+    store.forget("AAPL", MINUTE, at(10), at(20))
+    store.forget("MSFT", MINUTE, at(10), at(20))
+    assert missing(store, 0, 30) == [(10, 20)]
+    assert store.read("AAPL", MINUTE, at(0), at(30)).equals(bars(*range(30)))
+    write(store, 10, 20, bars(12))
+    assert missing(store, 0, 30) == []
+    assert len(store.read("AAPL", MINUTE, at(0), at(30))) == 21
+
+
 def test_a_later_answer_replaces_the_whole_range(store: BarStore) -> None:
     write(store, 0, 30, bars(*range(30)))
     write(store, 10, 20, bars(11, price=50.0), fetched_ns=NOW + DAY)

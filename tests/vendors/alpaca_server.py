@@ -22,7 +22,18 @@ from tests.vendors.encoded_bars import EncodedBars, PageOfBars, page_of
 KEYS = KeyPair("canary-key-4b2", "canary-secret-9f8")
 HTML = "<html><body><h1>Bad gateway</h1></body></html>"
 STATUS_FAULTS = ("429", "429 reset", "500", "502", "503", "504")
-BODY_FAULTS = ("null", "{}", "no n vw", "nan", "no json", "duplicate", "disorder", "other symbol", "overshoot")
+BODY_FAULTS = (
+    "null",
+    "{}",
+    "no n vw",
+    "nan",
+    "no json",
+    "duplicate",
+    "disorder",
+    "other symbol",
+    "overshoot",
+    "backwards",
+)
 PAGE_FAULTS = ("same token", "same page", "empty page")
 WIRE_FAULTS = ("hang", "reset", "cut")
 FAULTS = (*STATUS_FAULTS, *BODY_FAULTS, *PAGE_FAULTS, *WIRE_FAULTS)
@@ -189,6 +200,8 @@ def _spoilt(rows: Mapping[str, bytes], following: str | None, fault: str | None)
     changed = dict(rows)
     if fault == "{}":
         return b"{}"
+    if fault == "backwards":
+        changed = dict(reversed(rows.items()))
     if fault == "other symbol":
         changed["ZZZZ"] = rows[first] if first else b""
     if first is not None and fault in ("nan", "duplicate", "disorder", "no n vw"):
