@@ -188,10 +188,14 @@ def run(
 def run_date(session: Session, day: date, out: Path | None) -> dict[str, Any]:
     """One session from begin to teardown; what became of it, in JSON types."""
     session.begin(day)
-    session.advance_to()
+    try:
+        session.advance_to()
+    except KeyboardInterrupt:
+        if session.config.is_live:  # it can't be run again
+            _write(session, out)
+        raise
     summary = session.end()
-    paths = session.export(out)
-    paths += session.record() if session.config.live.record else []
+    paths = _write(session, out)
     symbols = {}
     for data in session.snapshots():
         base = data.bars.get(str(data.base_interval)) if data.base_interval else None
@@ -216,6 +220,10 @@ def run_date(session: Session, day: date, out: Path | None) -> dict[str, Any]:
         ],
         "files": [str(path) for path in paths],
     }
+
+
+def _write(session: Session, out: Path | None) -> list[Path]:
+    return session.export(out) + (session.record() if session.config.live.record else [])
 
 
 def print_session(result: dict[str, Any]) -> None:

@@ -42,7 +42,7 @@ def status(session: Name = None, address: Address = "auto", as_json: AsJson = Fa
 def _shown(value: object) -> object:
     if isinstance(value, list):
         return ", ".join(value)
-    return ", ".join(f"{key} {part}" for key, part in value.items()) if isinstance(value, dict) else value
+    return ", ".join(f"{key} {part}" for key, part in value.items() if part != "") if isinstance(value, dict) else value
 
 
 @attach_app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import barray
+from barray.cli import run_date
 from market.bars import Bars
 from market.clock import PracticeClock
 from market.symbol_data import SymbolSessionData
@@ -187,6 +188,27 @@ def test_a_silent_stream_is_noticed_and_history_is_asked_instead(setting: Settin
     assert counts["filled"] >= 210
     assert [event.accepted for event in events] == [False]
     assert "no bars for" in events[0].reason
+
+
+def test_interrupted_it_keeps_what_there_is(setting: Setting, truth: dict[str, Bars]) -> None:
+    pressed: list[str] = []
+
+    def progress(status: Mapping[str, Any]) -> None:
+        if not pressed and status["phase"] == "running" and status["now"] > f"{DAY}T14:00":
+            pressed.append(status["now"])
+            raise KeyboardInterrupt
+
+    with (
+        playing(setting.day),
+        pytest.raises(KeyboardInterrupt),
+        barray.Session(setting.config("AAPL"), progress=progress) as session,
+    ):
+        run_date(session, DAY, None)
+    kept = bars_below(setting.folder / "record")["AAPL"]
+    today = kept.take(kept.start_ns >= OPEN)
+    assert len(today) >= 29
+    assert today.equals(truth["AAPL"].take(np.isin(truth["AAPL"].start_ns, today.start_ns)))
+    assert (setting.folder / "out" / f"live-{DAY}.json").exists()
 
 
 def test_a_session_that_is_over_is_refused(tmp_path: Path, truth: dict[str, Bars]) -> None:
