@@ -35,7 +35,7 @@ def check_config(config: SessionConfig, *, deep: bool = False) -> dict[date, dic
     gateways = LocalGateways()
 
     def check_day(day: date) -> dict[str, SymbolValidationResult]:
-        context = session_context(requirements, calendar, day)
+        context = replace(session_context(requirements, calendar, day), live=config.is_live)
 
         async def validate(some: Sequence[str], over: DataManager) -> dict[str, SymbolValidationResult]:
             results: dict[str, SymbolValidationResult] = {}
@@ -70,6 +70,7 @@ def _loaded(
         requirements.indicators,
         "config",
         context.open_ns,
+        context.live,
     )
     try:
         bars = source.read_bars(result.symbol, result.base_interval, context.loaded)

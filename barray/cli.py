@@ -192,6 +192,7 @@ def run_date(session: Session, day: date, out: Path | None) -> dict[str, Any]:
         session.advance_to()
     except KeyboardInterrupt:
         if session.config.is_live:  # it can't be run again
+            session.end()
             _write(session, out)
         raise
     summary = session.end()

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Any
 
+from coordinator.lifecycle import Phase
 from coordinator.schedule import windows
 from coordinator.session_coordinator import Day, SessionCoordinator
 from coordinator.summary import AddResult
@@ -19,6 +20,7 @@ from market.commands import AppendBars, Appended, Rejected
 from market.errors import ConfigError
 from market.interval import Interval
 from market.requirements import SessionContext
+from market.validation import Reason
 
 logger = logging.getLogger(__name__)
 _MINUTE = Interval(1, "m")
@@ -52,6 +54,7 @@ class LiveCoordinator(SessionCoordinator):
     _seen = 0
     _seen_ns = 0  # when this connection was first seen
     _stale = False
+    _problem: Reason | None = None
     _filling: asyncio.Task[bool] | None = None
 
     def _context(self, session_date: date) -> SessionContext:
@@ -82,6 +85,8 @@ class LiveCoordinator(SessionCoordinator):
         for end_ns in windows(day.clock.now_ns(), target, day.context, _MINUTE, moments):
             await self._wait_for(day, end_ns)
             async with self._symbol_operation_lock:
+                if self._phase is not Phase.RUNNING:  # somebody has ended it, to keep what there is
+                    return day.clock.now_ns()
                 await self._take_in(day)
                 await self._advance(day, end_ns)
             self._judge(day, end_ns)
@@ -101,8 +106,9 @@ class LiveCoordinator(SessionCoordinator):
 
     async def _listen_to(self, symbols: Collection[str]) -> None:
         problem = await self._gateways.listen(self._listener, self._source, sorted(symbols))
-        if problem is not None:
-            logger.warning("%s", problem)
+        if problem is not None and problem != self._problem:
+            logger.warning("stream: %s", problem)
+        self._problem = problem
 
     @property
     def _source(self) -> VendorSource:
@@ -210,8 +216,8 @@ class LiveCoordinator(SessionCoordinator):
             for symbol, bars in found.items():
                 self._pending.setdefault(symbol, []).insert(0, bars)  # what the stream says comes later, and wins
                 self._counts.filled += len(bars)
-            for symbol, reason in failures.items():
-                logger.warning("%s: a gap was not filled: %s", symbol, reason)
+            for symbol, reason in list(failures.items())[:1]:
+                logger.warning("%d symbols: a gap was not filled: %s: %s", len(failures), symbol, reason)
             if not failures and connections == self._seen and end_ns >= self._seen_ns + _MINUTE.ns:
                 self._sound_ns, self._connections = end_ns, connections
                 self._counts.gaps += connections > 1

@@ -41,6 +41,8 @@ def choose_form(kind: type[Strategy], wanted: str | None) -> str:
 
 def plan_of(config: SessionConfig) -> Plan:
     """The config's strategy as it will run; ConfigError where anything about it is wrong."""
+    if config.is_live:
+        raise ConfigError("strategies run over sessions of the past", mend="take session.mode: replay")
     section = config.strategy
     source = strategy_source(section)
     kind = source.load()

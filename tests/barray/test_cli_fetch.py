@@ -18,7 +18,8 @@ from data_sources.store import STORE_LAYOUT
 from market.interval import Interval
 from market.requirements import calendar_for
 from tests.market.builders import new_york_ns, require, walk
-from tests.vendors.schwab_server import KEYS, SchwabServer, serving, token_file, told
+from tests.vendors.schwab_server import KEYS, SchwabServer, token_file, told
+from tests.vendors.serving import serving
 
 SESSIONS = calendar_for(require("1d"), "XNYS", date(2024, 6, 3), date(2024, 7, 31)).sessions
 TRUTH = walk(np.array([new_york_ns(day.item(), "00:00") for day in SESSIONS.dates], np.int64), 3)

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 import barray
+from barray.check import check_config
 from barray.cli import run_date
+from coordinator.config_file import as_config
 from market.bars import Bars
 from market.clock import PracticeClock
 from market.symbol_data import SymbolSessionData
@@ -234,6 +236,19 @@ def test_a_refused_key_is_told_and_the_session_goes_on_without_the_stream(
         assert session.snapshot("AAPL").quality["1m"].share == 1.0
     assert counts["problem"] == "auth failed ***"
     assert setting.server.stream.connections == 1
+
+
+def test_a_check_asks_for_history_alone(setting: Setting) -> None:
+    """The session's own bars are still to come."""
+    config = as_config(setting.config("AAPL", "NOPE"))
+    results = check_config(config, deep=True)[DAY]
+    assert results["AAPL"].can_proceed
+    assert [reason.code for reason in results["NOPE"].reasons] == ["no_data_source"]
+
+
+def test_a_backtest_of_a_live_session_is_refused(setting: Setting) -> None:
+    with pytest.raises(barray.ConfigError, match="mode: replay"):
+        barray.backtest(setting.config("AAPL", strategy={"path": "x.py"}))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from market.bars import Bars
 from market.requirements import calendar_for
 from tests.market.builders import new_york_ns, require, walk
 from tests.sessions import config
-from tests.vendors.schwab_server import KEYS, REFRESH, SchwabServer, serving, token_file
+from tests.vendors.schwab_server import KEYS, REFRESH, SchwabServer, token_file
+from tests.vendors.serving import serving
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_here", "keys")]
 FIRST, LAST = date(2024, 7, 1), date(2024, 7, 3)

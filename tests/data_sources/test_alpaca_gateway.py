@@ -13,8 +13,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
-import pyarrow.parquet as pq
 import pytest
 import requests
 
@@ -22,8 +20,9 @@ from data_sources.alpaca_vendor import AlpacaVendor
 from data_sources.gateway import FetchResult, Gateway
 from data_sources.store import BarStore
 from data_sources.vendor import Limits
-from market.bars import COLUMNS, Bars
+from market.bars import Bars
 from tests.data_sources.gateway_fakes import END_NS, MIN_NS, MINUTE, START_NS, JumpClock, bars_of
+from tests.data_sources.stored import Stored, universe
 from tests.shared_data import REPO, SHARED, load_bars, skip_without_shared
 from tests.vendors.alpaca_server import FATAL, FAULTS, KEYS, AlpacaServer
 from tests.vendors.serving import serving
@@ -39,7 +38,7 @@ def server() -> Iterator[AlpacaServer]:
         yield running
 
 
-class Setting:
+class Setting(Stored):
     """One store, filled from the server by a new vendor and gateway for each run."""
 
     def __init__(
@@ -51,7 +50,7 @@ class Setting:
         page_rows: int = 1_000,
         per_minute: int | None = None,
     ) -> None:
-        self.server, self.truth, self.span = server, truth, span
+        self.server, self.truth, self.span, self.interval = server, truth, span, MINUTE
         self.clock = JumpClock(span[1] + 60 * MIN_NS)
         self.limits = Limits(page_rows, 100, per_minute or 1_000_000, timeout_s=0.3)
         server.hold(truth)
@@ -68,41 +67,11 @@ class Setting:
         gateway = Gateway(self.vendor(), self.store, clock=self.clock, sleep=self.clock.sleep, seed=1)
         return gateway.ensure(self.truth, MINUTE, *self.span)
 
-    def held(self, symbol: str) -> Bars:
-        """What any reader of Parquet finds."""
-        tables = [pq.read_table(file) for file in sorted((self.store.folder / symbol / "1m").glob("*.parquet"))]
-        columns = {name: [value for table in tables for value in table[name].to_pylist()] for name in COLUMNS}
-        stamps = [value for table in tables for value in table["timestamp"].cast("int64").to_pylist()]
-        return Bars(np.array(stamps, np.int64), *(np.array(columns[name], np.float64) for name in COLUMNS))
-
-    def is_true(self, symbol: str) -> bool:
-        bars = self.truth[symbol]
-        return self.held(symbol).equals(bars.take((bars.start_ns >= self.span[0]) & (bars.start_ns < self.span[1])))
-
-    def invents_nothing(self, symbol: str) -> bool:
-        """What is there is true; and what counts as known is all there."""
-        bars, held = self.truth[symbol], self.held(symbol)
-        known = np.zeros(len(bars.start_ns), bool)
-        for entry in self.store.fetched(symbol, MINUTE):
-            known |= (bars.start_ns >= entry.start_ns) & (bars.start_ns < entry.end_ns)
-        rows = np.isin(bars.start_ns, held.start_ns)
-        return held.equals(bars.take(rows)) and bool(np.all(rows[known]))
-
     def is_whole(self) -> bool:
         """Everything is there, and another run asks for nothing."""
         asked = len(self.server.asked)
         again = self.run()
         return all(map(self.is_true, self.truth)) and not again.requests and len(self.server.asked) == asked
-
-
-def universe(seed: int = 0, symbols: int = 5) -> dict[str, Bars]:
-    """Bars that begin before the range, and end in it or behind it; some symbols have none."""
-    chance = random.Random(seed)
-    counts = [0, 400, *(chance.randrange(3_000) for _ in range(symbols - 2))]
-    return {
-        f"S{number}": bars_of(count, START_NS - 300 * MIN_NS, step=chance.randint(1, 5), price=10.0 + number)
-        for number, count in enumerate(counts)
-    }
 
 
 def always(fault: str | None) -> Fault:

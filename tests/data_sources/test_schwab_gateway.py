@@ -13,7 +13,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
 from data_sources.gateway import FetchResult, Gateway
@@ -24,8 +23,10 @@ from market.bars import COLUMNS, Bars
 from market.errors import BarrayError
 from market.interval import Interval
 from tests.data_sources.gateway_fakes import END_NS, MIN_NS, MINUTE, START_NS, JumpClock, bars_of
+from tests.data_sources.stored import Stored, universe
 from tests.shared_data import load_bars, skip_without_shared
-from tests.vendors.schwab_server import FAULTS, KEYS, NEW_YORK, REFRESH, SchwabServer, serving, token_file, told
+from tests.vendors.schwab_server import FAULTS, KEYS, NEW_YORK, REFRESH, SchwabServer, token_file, told
+from tests.vendors.serving import serving
 
 LIMITS = Limits(page_rows=None, symbols=1, per_minute=120, timeout_s=0.15)
 SPAN = (START_NS, END_NS)
@@ -37,7 +38,7 @@ def server() -> Iterator[SchwabServer]:
         yield running
 
 
-class Setting:
+class Setting(Stored):
     """One store, filled from the server by a new vendor for each run."""
 
     def __init__(
@@ -60,36 +61,11 @@ class Setting:
         gateway = Gateway(vendor, self.store, clock=self.clock, sleep=self.clock.sleep, seed=1)
         return gateway.ensure(self.truth, self.interval, *self.span)
 
-    def held(self, symbol: str) -> Bars:
-        """What any reader of Parquet finds."""
-        files = sorted((self.store.folder / symbol / str(self.interval)).glob("*.parquet"))
-        tables = [pq.read_table(file) for file in files]
-        columns = {name: [value for table in tables for value in table[name].to_pylist()] for name in COLUMNS}
-        stamps = [value for table in tables for value in table["timestamp"].cast("int64").to_pylist()]
-        return Bars(np.array(stamps, np.int64), *(np.array(columns[name], np.float64) for name in COLUMNS))
-
-    def expected(self, symbol: str) -> Bars:
-        bars = self.truth[symbol]
-        return bars.take((bars.start_ns >= self.span[0]) & (bars.start_ns < self.span[1]))
-
-    def is_true(self, symbol: str) -> bool:
-        return self.held(symbol).equals(self.expected(symbol))
-
     def is_whole(self) -> bool:
         """Everything is there, and another run asks for nothing."""
         asked = len(self.server.asked)
         again = self.run()
         return all(map(self.is_true, self.truth)) and not again.requests and len(self.server.asked) == asked
-
-
-def universe(seed: int = 0, symbols: int = 5) -> dict[str, Bars]:
-    """Bars that begin before the range, and end in it or behind it; some symbols have none."""
-    chance = random.Random(seed)
-    counts = [0, 400, *(chance.randrange(3_000) for _ in range(symbols - 2))]
-    return {
-        f"S{number}": bars_of(count, START_NS - 300 * MIN_NS, step=chance.randint(1, 5), price=10.0 + number)
-        for number, count in enumerate(counts)
-    }
 
 
 def first_suffers(fault: str) -> Callable[[str], str | None]:

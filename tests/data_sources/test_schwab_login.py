@@ -17,7 +17,8 @@ from data_sources.schwab_vendor import SchwabVendor
 from data_sources.vendor import AccessDenied, PageRequest
 from market.errors import ConfigError
 from tests.data_sources.gateway_fakes import MIN_NS, MINUTE, bars_of
-from tests.vendors.schwab_server import CODE, KEYS, LIMITS, SchwabServer, serving
+from tests.vendors.schwab_server import CODE, KEYS, LIMITS, SchwabServer
+from tests.vendors.serving import serving
 
 START_NS = (time.time_ns() // MIN_NS - 600) * MIN_NS
 TRUTH = bars_of(10, START_NS)

@@ -15,7 +15,8 @@ from data_sources.vendor import AccessDenied, Limits, PageRequest, VendorFailed,
 from market.bars import Bars
 from market.errors import BarrayError, ConfigError
 from tests.data_sources.gateway_fakes import MIN_NS, MINUTE, NOW_NS, START_NS, JumpClock, bars_of
-from tests.vendors.schwab_server import KEYS, LIMITS, SchwabServer, serving, token_file, told
+from tests.vendors.schwab_server import KEYS, LIMITS, SchwabServer, token_file, told
+from tests.vendors.serving import serving
 
 REQUEST = PageRequest(("AAPL",), MINUTE, START_NS, START_NS + 10 * MIN_NS)
 TRUTH = bars_of(10)

@@ -17,7 +17,8 @@ from market.bars import COLUMNS, Bars, parse_ns
 from market.errors import BarrayError, ConfigError
 from market.interval import Interval
 from tests.data_sources.gateway_fakes import END_NS, MIN_NS, MINUTE, NOW_NS, START_NS, JumpClock, bars_of
-from tests.vendors.schwab_server import KEYS, LIMITS, SchwabServer, serving, token_file, told
+from tests.vendors.schwab_server import KEYS, LIMITS, SchwabServer, token_file, told
+from tests.vendors.serving import serving
 
 DAILY, WEEKLY = Interval.parse("1d"), Interval.parse("1w")
 REQUEST = PageRequest(("AAPL",), MINUTE, START_NS + 100 * MIN_NS, START_NS + 110 * MIN_NS)

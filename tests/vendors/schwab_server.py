@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import threading
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -80,6 +78,11 @@ class SchwabServer:
     asked: list[dict[str, str]] = field(default_factory=list)
     renewals: int = 0
     url: str = ""
+
+    def routes(self, app: web.Application) -> None:
+        """Add what it answers."""
+        app.router.add_post("/v1/oauth/token", self.token)
+        app.router.add_get("/marketdata/v1/pricehistory", self.price_history)
 
     def new_access(self) -> str:
         """A token that is good from now on."""
@@ -200,32 +203,3 @@ async def _broken(request: web.Request, body: str, fault: str) -> web.StreamResp
     if request.transport is not None:
         request.transport.abort() if fault == "reset" else request.transport.close()
     return response
-
-
-@contextmanager
-def serving(server: SchwabServer) -> Iterator[SchwabServer]:
-    """Answers on a free port of loopback, in a thread of its own; `server.url` says where."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-
-    def run(work: Awaitable[Any]) -> Any:
-        async def wait() -> Any:
-            return await work
-
-        return asyncio.run_coroutine_threadsafe(wait(), loop).result(10)
-
-    app = web.Application()
-    app.router.add_post("/v1/oauth/token", server.token)
-    app.router.add_get("/marketdata/v1/pricehistory", server.price_history)
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
-    try:
-        run(runner.setup())
-        run(web.TCPSite(runner, "127.0.0.1", 0).start())
-        server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        yield server
-        run(runner.cleanup())
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()
