@@ -320,8 +320,8 @@ def _date(text: str) -> date:
 
 
 def main() -> None:
-    """Entry point of the `barray` command."""
+    """Run the command of `sys.argv` in this process, and end it."""
     try:
-        app()
+        app(prog_name="barray")
     except SystemExit as end:
         leave(end.code if isinstance(end.code, int) else int(end.code is not None))

@@ -12,12 +12,14 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from barray.running import is_alive, notes_folder
+from barray.running import is_alive
+from barray.user_folder import notes_folder
 from data_sources.atomic_file import replacing
 from market.errors import BarrayError
 
 _START_S = 60.0
 _STOP_S = 30.0
+_SERVER_STOP_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def up(num_cpus: int | None = None) -> tuple[LocalRay, bool]:
     if found := find():
         return found, False
     log = notes_folder() / "ray.log"
-    command = [sys.executable, "-m", "barray.local_ray", *([str(num_cpus)] if num_cpus else [])]
+    command = [*_python("barray.local_ray"), *([str(num_cpus)] if num_cpus else [])]
     with log.open("wb") as output:
         holder = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
@@ -93,13 +95,33 @@ def _hold(num_cpus: int | None) -> None:
     from coordinator import runtime
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    environment = dict(os.environ)  # before Ray changes it
+    server = None
     try:
         runtime.start_ray(num_cpus)
         with replacing(_note()) as temporary:
             temporary.write_text(json.dumps(asdict(LocalRay(runtime.ray_address(), os.getpid()))))
+        if hasattr(os, "pidfd_open"):
+            command = _python("barray.warm_commands.server")
+            server = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
         runtime.keep_next_job_warm()
     finally:
-        runtime.leave_ray()
+        runtime.leave_ray()  # commands end, for want of it
+        if server is not None:
+            _end(server)
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    assert server.stdin is not None
+    server.stdin.close()
+    try:
+        server.wait(_SERVER_STOP_S)
+    except subprocess.TimeoutExpired:
+        server.kill()
+
+
+def _python(module: str) -> list[str]:
+    return [sys.executable, "-P", "-m", module]  # -P: what lies in the working directory is not meant
 
 
 if __name__ == "__main__":

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from barray.user_folder import notes_folder
 from data_sources.atomic_file import replacing
 from market.errors import ConfigError
 
@@ -20,17 +20,6 @@ class RunningSession:
     name: str
     address: str
     pid: int
-
-
-def notes_folder() -> Path:
-    """The user's own folder for such notes, nobody else's to read or write; ConfigError where it is not safe."""
-    base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
-    folder = base / f"barray-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    status = folder.lstat()
-    if status.st_uid != os.getuid() or status.st_mode & 0o077 or not folder.is_dir() or folder.is_symlink():
-        raise ConfigError(f"{folder} is not this user's alone", mend="remove it")
-    return folder
 
 
 def announce(name: str, address: str) -> Path:

@@ -20,7 +20,7 @@ from bench.common import print_json_line
 from bench.runs import barray, finish
 
 _SCRIPTS = {"backtesting": "w1_backtesting", "vectorbt": "w1_vectorbt", "vectorbt_rust": "w1_vectorbt"}
-_COMMAND = (sys.executable, "-c", "from barray.cli import main; main()", "backtest")
+_COMMAND = (sys.executable, "-m", "barray", "backtest")
 
 
 def measure(folder: Path, symbols: int, days: int, repeat: int) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from bench import w1
 from bench.common import print_json_line
 from bench.runs import PeakMemory, barray, finish
 
-_COMMAND = (sys.executable, "-c", "from barray.cli import main; main()", "backtest")
+_COMMAND = (sys.executable, "-m", "barray", "backtest")
 _EMPTY = (4, 1)
 """Symbols and days of an empty session: four processes on two cores, as all others have."""
 Shape = tuple[int, int]

@@ -33,7 +33,7 @@ def write_universe(folder: Path, count: int, *, per_actor: int | str = 1) -> Pat
 
 def barray(*arguments: object) -> subprocess.Popen[bytes]:
     """Start the command."""
-    command = [sys.executable, "-c", "from barray.cli import main; main()", *map(str, arguments)]
+    command = [sys.executable, "-m", "barray", *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 

@@ -20,7 +20,7 @@ from bench import w1
 from bench.common import print_json_line
 from bench.peers.work import FASTS, SLOWS
 
-_COMMAND = (sys.executable, "-c", "from barray.cli import main; main()", "sweep")
+_COMMAND = (sys.executable, "-m", "barray", "sweep")
 _SYMBOLS_OF_BACKTESTING = 1
 Sets = dict[tuple[int, int], float]
 """Profit by fast and slow window."""

@@ -37,6 +37,27 @@ _LOCAL_ENVIRONMENT = {
 COORDINATORS = ("coordinator.session_coordinator", "coordinator.backtest", "coordinator.windowed_backtest")
 """Imported by the forkserver too: a coordinator's process then starts as fast as a symbol's, 0.3 s of CPU sooner."""
 
+_loaded_for_loopback = False
+
+
+class BegunForLoopback(BaseException):
+    """A process that has called `load_for_loopback` is to join a Ray on other machines: it has to begin anew."""
+
+
+def load_for_loopback() -> None:
+    """Load Ray without starting or joining it, for processes forked from this one: they can join local Rays only."""
+    global _loaded_for_loopback  # noqa: PLW0603
+    _set_environment({})
+    _prefer_loopback()
+    _loaded_for_loopback = True
+
+
+def name_process(title: str) -> None:
+    """What `ps` shows for this process, which has loaded Ray."""
+    from ray import _raylet
+
+    _raylet.setproctitle(title)  # type: ignore[attr-defined]
+
 
 def _set_environment(more: Mapping[str, str]) -> None:
     for name, value in {**_ENVIRONMENT, **more}.items():
@@ -121,12 +142,18 @@ def start_node(arguments: Sequence[str]) -> int:
 
 
 def join_ray(address: str) -> None:
-    """Join the Ray at `host:port` (or `auto`: one that runs on this machine); SourceUnavailable if there is none."""
+    """Join the Ray at `host:port` (or `auto`: one that runs on this machine).
+
+    SourceUnavailable if there is none, BegunForLoopback where it is not here and this process can't join it.
+    """
     _set_environment({})
     host, _, port = address.rpartition(":")
     if host:
         _require_listener(host, port, address)
-    if address == "auto" or host.startswith("127."):
+    local = address == "auto" or host.startswith("127.")
+    if _loaded_for_loopback and not local:
+        raise BegunForLoopback
+    if local:
         _prefer_loopback()
         from ray._private.authentication import authentication_token_setup
 

@@ -17,7 +17,7 @@ import pytest
 from tests.sessions import family, symbol_processes, wait_until, without_agents
 
 pytestmark = pytest.mark.ray
-BARRAY = [sys.executable, "-c", "from barray.cli import main; main()"]
+BARRAY = [sys.executable, "-m", "barray"]
 CONFIG = """\
 name: NAME
 session: {start: 2024-07-02}

@@ -76,7 +76,7 @@ def test_a_node_started_by_the_command_forks_its_workers(universe: Path, tmp_pat
     port = _free_port()
     options = ("--head", f"--port={port}", "--num-cpus=2", "--include-dashboard=false", "--block")
     head = subprocess.Popen(
-        [sys.executable, "-c", "from barray.cli import main; main()", "node", "start", *options],
+        [sys.executable, "-m", "barray", "node", "start", *options],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=environment,
@@ -102,7 +102,7 @@ def test_a_node_started_by_the_command_forks_its_workers(universe: Path, tmp_pat
 
 
 def _run(path: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from barray.cli import main; main()", "run", str(path)]
+    command = [sys.executable, "-m", "barray", "run", str(path)]
     end = time.monotonic() + 60
     while True:  # the port listens before the node is ready
         result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

@@ -26,7 +26,7 @@ FOLDER = Path("demo-live-out")
 DAY = date(2024, 7, 3)
 OPEN_NS = 1_720_013_400_000_000_000  # 09:30 New York; it closes at 13:00
 SPEED = 600.0
-BARRAY = [sys.executable, "-c", "from barray.cli import main; main()"]
+BARRAY = [sys.executable, "-m", "barray"]
 CONFIG = """\
 # {how}. barray run {folder}/{name}.yaml
 name: {name}
