@@ -6,19 +6,29 @@ import sys
 
 from barray.warm_commands.client import run_warm
 
+INTERRUPTED = 130
+
 
 def main() -> None:
     """Entry point of the `barray` command."""
     try:
         status = run_warm()
-        if status is None:
-            from barray.cli import main as run_here
-
-            run_here()
-    except KeyboardInterrupt:  # while this imports; a command handles its own
-        print("error: interrupted", file=sys.stderr)
-        status = 130
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    if status is None:
+        run_here()
     sys.exit(status)
+
+
+def run_here() -> None:
+    """Run the command of `sys.argv` in this process, and end it."""
+    try:
+        from barray.cli import main as run
+
+        run()
+    except KeyboardInterrupt:  # during the import; a command handles its own
+        print("error: interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -104,6 +104,7 @@ def _stand_in(connection: socket.socket, process: int) -> int:
         return 1
     code = os.waitstatus_to_exitcode(int(status))
     if code < 0:
-        signal.signal(-code, signal.SIG_DFL)
+        if -code != signal.SIGKILL:
+            signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     return code

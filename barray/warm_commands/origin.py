@@ -13,12 +13,13 @@ Origin = dict[str, Any]
 # Of the shell and its terminal, which nothing reads when it is imported, apart from what a command itself imports; and
 # credentials, which are read when they are needed.
 _MAY_DIFFER = frozenset(
-    {"_", "OLDPWD", "PATH", "PROMPT", "PS1", "PWD", "SHLVL", "VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT"}
+    {"_", "OLDPWD", "PATH", "PROMPT", "PS1", "PWD", "SHLVL", "VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT", "LS_COLORS"}
+    | {"GPG_TTY", "INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID", "WINDOWPATH"}
     | {"COLORTERM", "COLUMNS", "DISPLAY", "LINES", "NO_COLOR", "STY", "TERM", "WAYLAND_DISPLAY", "WINDOWID"}
 )
 _MAY_DIFFER_FROM = (
     *("ALACRITTY_", "GNOME_TERMINAL_", "ITERM_", "KITTY_", "KONSOLE_", "SSH_", "TERM_", "TMUX", "VTE_", "WEZTERM_"),
-    *("WT_", "MAKE", "MFLAGS", "XDG_SESSION_"),
+    *("WT_", "VSCODE_", "GIO_LAUNCHED_", "MAKE", "MFLAGS", "XDG_SESSION_"),
     *("APCA_", "SCHWAB_", "BARRAY_"),
 )
 

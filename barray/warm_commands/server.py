@@ -23,6 +23,7 @@ from typing import NoReturn
 
 from actors.forkserver.launcher import SERVER_ENVIRONMENT
 from actors.forkserver.server import draw_alike, thread_count
+from barray.__main__ import run_here
 from barray.user_folder import notes_folder
 from barray.warm_commands.client import COLD, GO, MAX_BYTES, SOCKET
 from barray.warm_commands.origin import Origin, difference, origin
@@ -227,17 +228,15 @@ def become(request: Request) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if numpy_random := sys.modules.get("numpy.random"):
         numpy_random.seed()  # `random` reseeds itself after a fork, uuid and secrets ask the kernel
-    runtime.name_process(" ".join(request.orig_argv))
+    runtime.name_process(" ".join(["barray", *request.argv[1:]]))
     gc.enable()
 
 
 def run_command(request: Request) -> NoReturn:
     """Run the command in this forked process, to its end."""
     become(request)
-    from barray.cli import main
-
     try:
-        main()
+        run_here()
     except runtime.BegunForLoopback:
         os.execve(sys.executable, request.orig_argv, {**os.environ, COLD: "1"})  # noqa: S606
     sys.exit()

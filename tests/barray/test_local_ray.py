@@ -1,18 +1,25 @@
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import orjson
 import psutil
 import pytest
 
 from barray import local_ray
 from barray.local_ray import LocalRay
+from barray.user_folder import notes_folder
+from barray.warm_commands.client import COLD, SOCKET
+from tests.sessions import config
 
 pytestmark = pytest.mark.ray
+EXAMPLES = Path(__file__).parents[2] / "examples"
 DRIVER = "import sys; from coordinator import runtime; runtime.join_ray(sys.argv[1]); runtime.leave_ray()"
 
 
@@ -25,7 +32,9 @@ def wait_until(condition: Callable[[], object], timeout_s: float = 60) -> None:
 
 @pytest.fixture(scope="module")
 def warm() -> Iterator[LocalRay]:
-    found, _ = local_ray.up(2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTEST_CURRENT_TEST")  # it is another one in each test, and commands need the same environment
+        found, _ = local_ray.up(2)
     yield found
     processes = psutil.Process(found.pid).children(recursive=True)
     assert local_ray.down()
@@ -43,6 +52,24 @@ def test_it_runs_without_an_autoscaler(warm: LocalRay) -> None:
     commands = [" ".join(words or ()) for words in children]  # none of one that is just ending
     assert any("raylet" in command for command in commands)
     assert not any("monitor.py" in command for command in commands)
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux with pidfd_open")
+def test_a_forked_backtest_gives_what_it_gives_by_itself(warm: LocalRay, universe: Path, tmp_path: Path) -> None:
+    wait_until((notes_folder() / SOCKET).exists)
+    path = tmp_path / "config.yaml"
+    strategy = {"path": str(EXAMPLES / "strategies/sma_cross.py")}
+    path.write_bytes(orjson.dumps(config(universe, "AAPL", "MSFT", strategy=strategy, indicators=[])))
+    outcomes = []
+    for more in ({}, {COLD: "1"}):
+        command = [sys.executable, "-m", "barray", "backtest", str(path), "--json"]
+        environment = {**os.environ, "BARRAY_DEBUG": "1", **more}
+        del environment["PYTEST_CURRENT_TEST"]  # which the fixture hid, too
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=True)
+        assert "not run by" not in done.stderr
+        outcomes.append(json.loads(done.stdout) | {"timings_s": None})
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0]["total"]["trades"] > 0
 
 
 def test_jobs_that_come_and_go_leave_one_forkserver_the_next_jobs(warm: LocalRay) -> None:
