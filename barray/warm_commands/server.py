@@ -76,14 +76,14 @@ class Server:
     def __init__(self, path: Path, ours: Origin, began_ns: int) -> None:
         self._origin = ours
         self._code = _stamps()
-        self.is_outdated = any(stamp is None or stamp[0] >= began_ns for stamp in self._code.values())
+        self._is_outdated = any(stamp is None or stamp[0] >= began_ns for stamp in self._code.values())
         self._path = path
         path.unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(path))
         path.chmod(0o600)
         self._listener.listen()
-        self._begins_anew = False
+        self.begins_anew = False
         self._runs: dict[int, _Run] = {}
         """By the descriptor of the process, and by that of the connection."""
         self._poll = select.poll()
@@ -92,10 +92,11 @@ class Server:
 
     def serve(self) -> Request | None:
         """Returns the request in each forked child, and None at the end of service."""
-        while self._runs or not self._begins_anew:
+        while self._runs or not self.begins_anew:
             for descriptor, _ in self._poll.poll():
                 if descriptor == _HOLDER:
                     self._farewell()
+                    self.begins_anew = False
                     return None
                 if descriptor == self._listener.fileno():
                     if (request := self._accept()) is not None:
@@ -131,8 +132,8 @@ class Server:
     def _objection(self, request: Request) -> str | None:
         if reason := difference(self._origin, request.origin):
             return reason
-        if self.is_outdated or self._code != _stamps():
-            self.is_outdated = self._begins_anew = True
+        if self._is_outdated or self._code != _stamps():
+            self._is_outdated = self.begins_anew = True
             return "the code has changed since"
         return None if thread_count() == 1 else f"{thread_count()} threads"
 
@@ -276,7 +277,7 @@ def main() -> None:
     server = Server(notes_folder() / SOCKET, ours, began_ns)
     if (request := server.serve()) is not None:
         run_command(request)
-    if server.is_outdated:
+    if server.begins_anew:
         os.execve(sys.executable, sys.orig_argv, environment)  # noqa: S606
 
 

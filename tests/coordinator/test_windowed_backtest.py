@@ -121,6 +121,32 @@ class Dies(Strategy):
         mark.unlink()
 
 
+@pytest.mark.parametrize("traded", [True, False])
+def test_a_symbol_lost_for_good_ends_a_shared_run_only_if_it_had_traded(
+    universe: Path, tmp_path: Path, traded: bool
+) -> None:
+    text = """
+class Dies(Strategy):
+    trades: bool = True
+    def on_bar(self, ctx):
+        if ctx.symbol == "MSFT" and ctx.minute == 200: os.kill(os.getpid(), signal.SIGKILL)
+        if ctx.symbol != "MSFT" or self.trades:
+            ctx.order_target(10 if ctx.minute // 60 % 2 else -10)
+"""
+    section = {"window": "60m", "parameters": {"trades": traded}}
+    result = run(universe, written(tmp_path, text), "AAPL", "MSFT", account={"shared": True}, section=section)
+    assert list(result.symbols) == ["AAPL"]
+    assert "its process was lost" in " ".join(result.dropped["MSFT"])
+    last = np.datetime64(int(result.symbols["AAPL"].fills.bar_ns[-1]), "ns")
+    if traded:  # until the end of the window in which it was lost, 180 to 240 minutes after 13:30 UTC
+        assert result.error is not None
+        assert "MSFT was lost after it had traded with the shared account" in result.error
+        assert last == np.datetime64("2024-07-02T16:30")
+    else:
+        assert result.error is None
+        assert last == np.datetime64("2024-07-03T16:30")
+
+
 def test_a_cross_symbol_strategy_survives_the_death_of_a_process(universe: Path, tmp_path: Path) -> None:
     killing = """
 import psutil
