@@ -250,6 +250,7 @@ def hostile_and_large() -> tuple[BacktestResult, dict[str, Chart]]:
     return result, {"S001": chart(20, 1), HOSTILE: chart(20, 5)}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("width", "dark"), [(1400, False), (400, True)])
 def test_a_browser_draws_the_charts_without_an_error_or_a_request(width: int, dark: bool, tmp_path: Path) -> None:
     result, charts = hostile_and_large()
@@ -268,6 +269,7 @@ def test_a_browser_draws_the_charts_without_an_error_or_a_request(width: int, da
     assert asked == []
 
 
+@pytest.mark.long
 def test_a_browser_opens_a_report_of_nothing_and_of_one_session(tmp_path: Path) -> None:
     empty = write_report(backtest({}, 0), tmp_path / "empty.html")
     dom, _ = opened(empty)
@@ -314,6 +316,7 @@ document.documentElement.dataset.found = JSON.stringify(found);
 """
 
 
+@pytest.mark.long
 def test_charts_zoom_and_change_and_tables_sort_and_filter(tmp_path: Path) -> None:
     result = random_backtest(12, 5, 20)
     path = write_report(result, tmp_path / "report.html", {"S001": chart(5, 1), "S002": chart(5, 2)})
@@ -333,6 +336,7 @@ def test_charts_zoom_and_change_and_tables_sort_and_filter(tmp_path: Path) -> No
     assert found["filtered"] == ["S010", "S011"]
 
 
+@pytest.mark.long
 def test_the_page_refuses_scripts_and_requests_that_are_not_its_own(tmp_path: Path) -> None:
     path = write_report(random_backtest(1, 1, 1), tmp_path / "report.html")
     smuggled = "<script>document.title = 'broken'</script><img src='http://192.0.2.1/a.png'></body>"
@@ -343,6 +347,7 @@ def test_the_page_refuses_scripts_and_requests_that_are_not_its_own(tmp_path: Pa
     assert "data-errors" in dom[: dom.index("<head")]
 
 
+@pytest.mark.long
 def test_the_browser_test_sees_what_a_page_asks_for(tmp_path: Path) -> None:
     page = tmp_path / "asks.html"
     page.write_text("<html><img src='http://192.0.2.1/a.png'></html>")

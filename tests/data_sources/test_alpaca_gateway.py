@@ -137,7 +137,7 @@ def test_a_refused_key_stops_all_at_once_and_is_not_tried_again(
     assert result.requests <= 8
 
 
-@pytest.mark.parametrize("seed", range(200))
+@pytest.mark.parametrize("seed", [*range(10), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(10, 200))])
 def test_under_any_mixture_parquet_holds_the_truth_or_the_symbol_failed(
     server: AlpacaServer, tmp_path: Path, seed: int
 ) -> None:
@@ -163,6 +163,7 @@ def test_a_malformed_symbol_costs_itself_alone(server: AlpacaServer, tmp_path: P
     assert all(map(setting.is_true, truth))
 
 
+@pytest.mark.long
 def test_five_hundred_symbols_stay_within_the_rate_limit_at_the_fewest_requests(
     server: AlpacaServer, tmp_path: Path
 ) -> None:
@@ -190,6 +191,7 @@ print(Gateway(vendor, BarStore(folder, vendor.series)).ensure([f"S{n}" for n in 
 """
 
 
+@pytest.mark.long
 def test_a_killed_fetch_goes_on_from_what_is_written(server: AlpacaServer, tmp_path: Path) -> None:
     setting = Setting(server, tmp_path, universe(3, symbols=6), page_rows=100)
     command = [sys.executable, "-c", CHILD, server.url, str(tmp_path / "store"), "6"]

@@ -102,7 +102,7 @@ def test_a_fault_that_stays_fails_its_symbol_and_says_why(server: SchwabServer, 
     assert not len(setting.held("S1"))
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", [*range(10), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(10, 60))])
 def test_under_any_mixture_parquet_holds_the_truth_or_the_symbol_failed(
     server: SchwabServer, tmp_path: Path, seed: int
 ) -> None:
