@@ -17,6 +17,7 @@ from barray.cli_sweep import lookahead, sweep, warmup
 from barray.console import (
     FAILED,
     leave,
+    note,
     print_json,
     print_table,
     reporting,
@@ -25,7 +26,7 @@ from barray.console import (
     stdout_kept,
     without_drop_warnings,
 )
-from market.errors import ConfigError, shorten
+from market.errors import BarrayError, ConfigError, shorten
 
 if TYPE_CHECKING:
     from barray.session import Session
@@ -190,10 +191,9 @@ def run_date(session: Session, day: date, out: Path | None) -> dict[str, Any]:
     session.begin(day)
     try:
         session.advance_to()
-    except KeyboardInterrupt:
+    except BaseException:
         if session.config.is_live:  # it can't be run again
-            session.end()
-            _write(session, out)
+            _keep(session, out)
         raise
     summary = session.end()
     paths = _write(session, out)
@@ -223,8 +223,24 @@ def run_date(session: Session, day: date, out: Path | None) -> dict[str, Any]:
     }
 
 
+def _keep(session: Session, out: Path | None) -> None:
+    """Write what there is of a session that fails, if that can be."""
+    try:
+        session.end()
+        _write(session, out)
+    except BarrayError as error:
+        note(f"what there was of the session could not be kept: {error}")
+
+
 def _write(session: Session, out: Path | None) -> list[Path]:
-    return session.export(out) + (session.record() if session.config.live.record else [])
+    """The files of its export and its recording; that one fails is no reason to lose the other."""
+    recorded: list[Path] = []
+    try:
+        exported = session.export(out)
+    finally:
+        if session.config.live.record:
+            recorded = session.record()
+    return exported + recorded
 
 
 def print_session(result: dict[str, Any]) -> None:

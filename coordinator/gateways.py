@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ray.exceptions import RayError
+from ray.exceptions import RayActorError
 
 from actors.handles import gather
 from actors.options import gateway_actor
@@ -80,7 +80,7 @@ class Gateways:
             answer = (await gather([getattr(gateway, method).remote(*arguments)], _CALL_S))[0]
         except BarrayError as error:
             return error
-        if isinstance(answer, RayError):
+        if isinstance(answer, RayActorError):
             self._actors.pop(secret.id, None)
         return answer
 
@@ -116,6 +116,8 @@ class Gateways:
                 failure = call.result()[0]
                 if isinstance(failure, dict):
                     return failure
+                if not isinstance(failure, RayActorError):
+                    break
                 self._actors.pop(secret.id, None)
         finally:
             self.progress = None

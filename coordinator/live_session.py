@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Any
@@ -17,7 +17,7 @@ from data_sources.live_feed import Heard
 from data_sources.vendor_source import VendorSource, Wanted
 from market.bars import Bars, format_ns
 from market.commands import AppendBars, Appended, Rejected
-from market.errors import ConfigError
+from market.errors import BarrayError, ConfigError
 from market.interval import Interval
 from market.requirements import SessionContext
 from market.validation import Reason
@@ -121,7 +121,8 @@ class LiveCoordinator(SessionCoordinator):
         if self._listener:
             await self._listen_to([symbol])  # first, so that nothing is missed between history and stream
         result = await super()._add_symbol(day, symbol, added_by)
-        if result.accepted:
+        if result.accepted and self._listener:
+            await self._listen_to([symbol])  # again: the gateway may have been lost meanwhile, and what it listened to
             self._sound_ns = min(self._sound_ns, day.clock.now_ns())
             self._connections, self._seen = 0, 0  # what closed since it was loaded: from history
         return result
@@ -211,8 +212,8 @@ class LiveCoordinator(SessionCoordinator):
                 return True
             wanted = Wanted(_MINUTE, from_ns - _MINUTE.ns, end_ns)
             symbols = sorted(day.full)
-            failures = await self._gateways.ensure(source, symbols, wanted, end_ns)
-            found = await asyncio.to_thread(_read, source, [s for s in symbols if s not in failures], wanted)
+            failures = {**await self._gateways.ensure(source, symbols, wanted, end_ns)}
+            found = await asyncio.to_thread(_read, source, [s for s in symbols if s not in failures], wanted, failures)
             for symbol, bars in found.items():
                 self._pending.setdefault(symbol, []).insert(0, bars)  # what the stream says comes later, and wins
                 self._counts.filled += len(bars)
@@ -260,6 +261,16 @@ class LiveCoordinator(SessionCoordinator):
         return shown
 
 
-def _read(source: VendorSource, symbols: Collection[str], wanted: Wanted) -> Mapping[str, Bars]:
-    found = {s: source.store.read(s, wanted.interval, wanted.start_ns, wanted.end_ns) for s in symbols}
-    return {symbol: bars for symbol, bars in found.items() if len(bars)}
+def _read(
+    source: VendorSource, symbols: Iterable[str], wanted: Wanted, failures: dict[str, Reason]
+) -> Mapping[str, Bars]:
+    """What the store holds of each symbol that has any; where it can't be read, that is added to `failures`."""
+    found: dict[str, Bars] = {}
+    for symbol in symbols:
+        try:
+            bars = source.store.read(symbol, wanted.interval, wanted.start_ns, wanted.end_ns)
+        except BarrayError as error:
+            failures[symbol] = Reason(error.code, error.reason, error.mend or "", source.name)
+        else:
+            found |= {symbol: bars} if len(bars) else {}
+    return found

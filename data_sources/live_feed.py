@@ -17,7 +17,9 @@ from market.interval import NS_PER_SECOND
 
 _STOP_S = 5.0
 _AGAIN_S = 2.0
-_FATAL = ("auth failed", "not authenticated", "insufficient subscription")
+_LAST_NS = 2**62
+_CLOSED = "closed"
+_FATAL = (_CLOSED, "auth failed", "not authenticated", "insufficient subscription")
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class LiveFeed:
         self._heard_s = self._asked_s = monotonic_s()
         self._stream: Any = None
         self._thread: threading.Thread | None = None
+        self._closed = False
 
     def subscribe(self, symbols: Iterable[str]) -> None:
         """Listen to these too."""
@@ -94,6 +97,7 @@ class LiveFeed:
 
     def close(self) -> None:
         """End the connection and the thread."""
+        self._closed = True
         stream, thread = self._stream, self._thread
         if stream is None or thread is None:
             return
@@ -131,9 +135,11 @@ class LiveFeed:
         try:
             stamp = told["t"]
             start_ns = stamp.seconds * NS_PER_SECOND + stamp.nanoseconds
+            if not 0 < start_ns < _LAST_NS:
+                raise ValueError("a time that cannot be")
             bar = Bar(start_ns, *(float(told[name]) for name in ("o", "h", "l", "c", "v")))
             problem = value_problem(bar)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             bar, problem = None, f"{type(error).__name__}: {error}"
         with self._lock:
             if bar is None or problem:
@@ -153,6 +159,8 @@ class LiveFeed:
             async def _start_ws(self) -> None:
                 feed._acknowledged = set()
                 try:
+                    if feed._closed:  # before it began: beginning, the client forgets that it was told to stop
+                        raise ValueError(_CLOSED)
                     await super()._start_ws()
                 except ValueError as error:
                     feed._problem = feed._keys.hidden(str(error))

@@ -192,17 +192,20 @@ def test_a_silent_stream_is_noticed_and_history_is_asked_instead(setting: Settin
     assert "no bars for" in events[0].reason
 
 
-def test_interrupted_it_keeps_what_there_is(setting: Setting, truth: dict[str, Bars]) -> None:
+@pytest.mark.parametrize("end", [KeyboardInterrupt(), barray.DataError("fails")], ids=repr)
+def test_interrupted_or_failed_it_keeps_what_there_is(
+    setting: Setting, truth: dict[str, Bars], end: BaseException
+) -> None:
     pressed: list[str] = []
 
     def progress(status: Mapping[str, Any]) -> None:
         if not pressed and status["phase"] == "running" and status["now"] > f"{DAY}T14:00":
             pressed.append(status["now"])
-            raise KeyboardInterrupt
+            raise end
 
     with (
         playing(setting.day),
-        pytest.raises(KeyboardInterrupt),
+        pytest.raises(type(end)),
         barray.Session(setting.config("AAPL"), progress=progress) as session,
     ):
         run_date(session, DAY, None)
@@ -211,6 +214,39 @@ def test_interrupted_it_keeps_what_there_is(setting: Setting, truth: dict[str, B
     assert len(today) >= 29
     assert today.equals(truth["AAPL"].take(np.isin(truth["AAPL"].start_ns, today.start_ns)))
     assert (setting.folder / "out" / f"live-{DAY}.json").exists()
+
+
+def test_what_cannot_be_kept_is_told_beside_the_reason(setting: Setting, capsys: pytest.CaptureFixture[str]) -> None:
+    def progress(status: Mapping[str, Any]) -> None:
+        if status["phase"] == "running" and status["now"] > f"{DAY}T13:40":
+            (setting.folder / "out").write_text("a file where the folder should be")
+            raise barray.DataError("the reason")
+
+    with (
+        playing(setting.day),
+        pytest.raises(barray.DataError, match="the reason"),
+        barray.Session(setting.config("AAPL"), progress=progress) as session,
+    ):
+        run_date(session, DAY, None)
+    assert "out cannot be made: File exists" in capsys.readouterr().err
+    assert len(bars_below(setting.folder / "record")["AAPL"])  # one failure is no reason for another
+
+
+def test_a_damaged_file_of_the_store_costs_its_symbol_not_the_session(setting: Setting, truth: dict[str, Bars]) -> None:
+    spoilt: list[Path] = []
+
+    def progress(status: Mapping[str, Any]) -> None:
+        if not spoilt and status["phase"] == "running" and status["now"] > f"{DAY}T14:00":
+            spoilt.extend((setting.folder / "store").rglob("*/MSFT/**/*.parquet"))
+            for path in spoilt:
+                path.write_bytes(b"PAR1 no more")
+
+    with playing(setting.day), barray.Session(setting.config("AAPL", "MSFT"), progress=progress) as session:
+        session.begin()
+        session.advance_to()
+        assert spoilt
+        for symbol in ("AAPL", "MSFT"):  # from the stream, the one
+            assert_true(session.snapshot(symbol), truth[symbol])
 
 
 def test_a_session_that_is_over_is_refused(tmp_path: Path, truth: dict[str, Bars]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from datetime import date
@@ -12,6 +13,10 @@ import numpy as np
 import pytest
 
 import barray
+from coordinator.config_file import as_config
+from coordinator.gateways import Gateways
+from data_sources.source_gateway import secrets_of
+from data_sources.vendor_source import VendorSource
 from market.bars import Bars
 from market.requirements import calendar_for
 from tests.market.builders import new_york_ns, require, walk
@@ -126,6 +131,24 @@ class Buys(Strategy):
         if ctx.position == 0:
             ctx.order(1)
 """
+
+
+def test_a_gateway_outlives_what_it_refuses(server: SchwabServer, tmp_path: Path) -> None:
+    """It may be listening for others, and fetching."""
+    source = as_config(settings(server, tmp_path, "AAPL")).data_sources[1]
+    assert isinstance(source, VendorSource)
+
+    async def refused() -> None:
+        gateways = Gateways()
+        gateways.connect(secrets_of({source.name: source}))
+        for _ in range(2):
+            reason = await gateways.listen("test", source, ["AAPL"])
+            assert reason is not None
+            assert "stream" in reason.message
+            (gateway,) = gateways._actors.values()
+            assert await gateway.progress.remote() is None
+
+    asyncio.run(refused())
 
 
 def test_a_backtest_runs_on_fetched_bars_and_again_without_asking(server: SchwabServer, tmp_path: Path) -> None:

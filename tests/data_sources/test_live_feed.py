@@ -113,6 +113,7 @@ def test_a_bar_that_cannot_be_is_refused_and_the_others_come(feed: LiveFeed, str
     until(lambda: stream.subscribed() == {"AAPL"})
     stream.publish("AAPL", Bar(START, 10, 9, 8, 10, 1))
     stream.send({"T": "b", "S": "AAPL", "o": None})
+    stream.publish("AAPL", flat(2**63, 10.0))
     stream.publish("AAPL", minute(1))
     refused: list[str] = []
     count = 0
@@ -125,7 +126,7 @@ def test_a_bar_that_cannot_be_is_refused_and_the_others_come(feed: LiveFeed, str
         return count == 1
 
     until(enough)
-    assert len(refused) == 2
+    assert len(refused) == 3
     assert all(text.startswith("AAPL: ") for text in refused)
 
 
@@ -159,3 +160,16 @@ def test_closed_it_leaves_no_thread(feed: LiveFeed, stream: AlpacaStream) -> Non
     assert feed._thread is not None
     assert not feed._thread.is_alive()
     until(lambda: not stream.subscribed())
+
+
+@pytest.mark.parametrize("wait_s", [0.0, 0.001, 0.01, 0.05])
+def test_closed_while_it_begins_it_leaves_no_thread_and_no_connection(
+    feed: LiveFeed, stream: AlpacaStream, wait_s: float
+) -> None:
+    feed.subscribe(["AAPL"])
+    time.sleep(wait_s)
+    feed.close()
+    assert feed._thread is not None
+    assert not feed._thread.is_alive()
+    time.sleep(0.1)
+    assert not stream.subscribed()
