@@ -15,9 +15,13 @@ import barray
 from barray.check import check_config
 from barray.cli import run_date
 from coordinator.config_file import as_config
+from coordinator.live_session import _read
+from data_sources.vendor_source import VendorSource, Wanted
 from market.bars import Bars
 from market.clock import PracticeClock
+from market.interval import Interval
 from market.symbol_data import SymbolSessionData
+from market.validation import Reason
 from tests.sessions import wait_until
 from tests.vendors.alpaca import bars_below
 from tests.vendors.alpaca_day import Day, Mishap, playing
@@ -232,7 +236,9 @@ def test_what_cannot_be_kept_is_told_beside_the_reason(setting: Setting, capsys:
     assert len(bars_below(setting.folder / "record")["AAPL"])  # one failure is no reason for another
 
 
-def test_a_damaged_file_of_the_store_costs_its_symbol_not_the_session(setting: Setting, truth: dict[str, Bars]) -> None:
+def test_damaged_files_of_the_store_cost_no_bar_and_unreadable_ones_their_symbol_alone(
+    setting: Setting, truth: dict[str, Bars]
+) -> None:
     spoilt: list[Path] = []
 
     def progress(status: Mapping[str, Any]) -> None:
@@ -245,8 +251,16 @@ def test_a_damaged_file_of_the_store_costs_its_symbol_not_the_session(setting: S
         session.begin()
         session.advance_to()
         assert spoilt
-        for symbol in ("AAPL", "MSFT"):  # from the stream, the one
+        for symbol in ("AAPL", "MSFT"):
             assert_true(session.snapshot(symbol), truth[symbol])
+    for path in spoilt:
+        path.write_bytes(b"PAR1 no more")
+    source = as_config(setting.config("AAPL")).data_sources[0]
+    assert isinstance(source, VendorSource)
+    failures: dict[str, Reason] = {}
+    found = _read(source, ["AAPL", "MSFT"], Wanted(Interval(1, "m"), OPEN, CLOSE), failures)
+    assert list(found) == ["AAPL"]
+    assert list(failures) == ["MSFT"]
 
 
 def test_a_session_that_is_over_is_refused(tmp_path: Path, truth: dict[str, Bars]) -> None:
