@@ -76,7 +76,7 @@ def _title(process: psutil.Process) -> str:
         return ""
 
 
-def wait_until(condition: Any, timeout_s: float = 20.0) -> None:
+def wait_until(condition: Any, timeout_s: float = 60.0) -> None:
     """Poll until `condition()` is true; the processes that Ray ends take a moment to go."""
     end = time.monotonic() + timeout_s
     while not condition():

@@ -91,7 +91,7 @@ def end(kept: Kept) -> None:
     assert kept.process.stdin is not None
     kept.process.stdin.close()
     try:
-        assert kept.process.wait(15) == 0, kept.log
+        assert kept.process.wait(60) == 0, kept.log
     finally:
         kept.process.kill()
     assert not kept.socket.exists()
@@ -139,7 +139,7 @@ def test_a_forked_command_says_and_returns_what_it_would_by_itself(
     outcomes = []
     for more in ({}, {"BARRAY_COLD": "1"}):
         command = kept.start(*arguments, BARRAY_DEBUG="1", **more)
-        outcomes.append((*command.communicate(timeout=30), command.returncode))
+        outcomes.append((*command.communicate(timeout=60), command.returncode))
     assert outcomes[0] == outcomes[1]
     assert "".join(outcomes[0][:2])
 
@@ -157,7 +157,7 @@ def test_forked_commands_run_side_by_side_with_directory_and_umask_of_their_own(
     wait_until(lambda: len(kept.forked()) == 2)
     for command in (client, beside):
         command.send_signal(signal.SIGINT)
-        command.communicate(timeout=20)
+        command.communicate(timeout=60)
     wait_until(lambda: not kept.forked())
     assert "a key" not in kept.log
 
@@ -175,7 +175,7 @@ def test_a_terminal_is_seen_as_one(kept: Kept, universe: Path) -> None:
             while chunk := os.read(ours, 1 << 16):
                 text += chunk
         os.close(ours)
-        assert command.wait(20) == 0
+        assert command.wait(60) == 0
         return text
 
     assert shown() == shown(BARRAY_COLD="1")
@@ -188,7 +188,7 @@ def test_a_terminal_is_seen_as_one(kept: Kept, universe: Path) -> None:
 def test_signals_reach_the_command_and_its_end_is_the_clients(kept: Kept, number: int, status: int) -> None:
     client, forked = kept.blocked()
     client.send_signal(number)
-    _, said = client.communicate(timeout=20)
+    _, said = client.communicate(timeout=60)
     assert client.returncode == status
     assert said == ("error: interrupted; everything was ended\n" if status == 130 else "")
     wait_until(lambda: not forked.is_running())
@@ -202,7 +202,7 @@ def test_a_stopped_client_stops_the_command_until_it_goes_on(kept: Kept) -> None
     client.send_signal(signal.SIGCONT)
     wait_until(lambda: forked.status() == psutil.STATUS_SLEEPING)
     client.terminate()
-    client.communicate(timeout=20)
+    client.communicate(timeout=60)
 
 
 def test_a_killed_client_takes_the_command_along(kept: Kept) -> None:
@@ -210,12 +210,12 @@ def test_a_killed_client_takes_the_command_along(kept: Kept) -> None:
     client.kill()
     client.communicate()
     wait_until(lambda: not forked.is_running())
-    assert kept.start("check", "there_is_none.yaml").wait(20) == 2  # and the server goes on
+    assert kept.start("check", "there_is_none.yaml").wait(60) == 2  # and the server goes on
 
 
 def test_another_environment_is_declined_by_name_and_the_command_runs_by_itself(kept: Kept) -> None:
     command = kept.start("check", "there_is_none.yaml", BARRAY_DEBUG="1", RAY_SECRET="canary")
-    _, said = command.communicate(timeout=30)
+    _, said = command.communicate(timeout=60)
     assert command.returncode == 2
     assert "another environment: RAY_SECRET" in said
     assert "canary" not in said + kept.log
@@ -232,23 +232,23 @@ def test_a_request_that_makes_no_sense_harms_nothing(kept: Kept) -> None:
     assert len(os.listdir(f"/proc/{kept.process.pid}/fd")) < 12
     client, _ = kept.blocked()
     client.terminate()
-    client.communicate(timeout=20)
+    client.communicate(timeout=60)
 
 
 def test_a_killed_server_takes_its_commands_along_and_the_clients_say_so(own: Kept) -> None:
     client, forked = own.blocked()
     own.process.kill()
-    _, said = client.communicate(timeout=20)
+    _, said = client.communicate(timeout=60)
     assert client.returncode == 1
     assert "barray up" in said
     wait_until(lambda: not forked.is_running())
-    assert own.start("check", "there_is_none.yaml").wait(20) == 2  # by itself, though the socket is still there
+    assert own.start("check", "there_is_none.yaml").wait(60) == 2  # by itself, though the socket is still there
 
 
 def test_a_server_whose_holder_is_gone_ends_with_all_its_commands(own: Kept) -> None:
     client, forked = own.blocked()
     end(own)
-    client.communicate(timeout=20)
+    client.communicate(timeout=60)
     assert client.returncode == -signal.SIGKILL
     assert not forked.is_running()
 
@@ -260,7 +260,7 @@ def test_changed_code_is_not_run_and_the_server_begins_anew(tmp_path: Path) -> N
     own = keep(tmp_path)
 
     def said() -> str:
-        return own.start("check", "there_is_none.yaml", BARRAY_DEBUG="1").communicate(timeout=30)[1]
+        return own.start("check", "there_is_none.yaml", BARRAY_DEBUG="1").communicate(timeout=60)[1]
 
     try:
         assert "not run by" not in said()
@@ -270,7 +270,7 @@ def test_changed_code_is_not_run_and_the_server_begins_anew(tmp_path: Path) -> N
         client, forked = own.blocked()
         assert forked.ppid() == own.process.pid
         client.terminate()
-        client.communicate(timeout=20)
+        client.communicate(timeout=60)
     finally:
         end(own)
 

@@ -22,7 +22,7 @@ from market.clock import PracticeClock
 from market.interval import Interval
 from market.symbol_data import SymbolSessionData
 from market.validation import Reason
-from tests.sessions import wait_until
+from tests.sessions import config, wait_until
 from tests.vendors.alpaca import bars_below
 from tests.vendors.alpaca_day import Day, Mishap, playing
 from tests.vendors.alpaca_server import KEYS, AlpacaServer
@@ -34,6 +34,7 @@ OPEN, CLOSE = (int(datetime.fromisoformat(f"2024-07-03T{at}+00:00").timestamp())
 MINUTE_NS = 60 * 10**9
 SPEED = 900.0
 START_S = 2.0
+USUAL_BEGIN_S = 0.8
 
 
 @pytest.fixture
@@ -48,6 +49,17 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bars]:
     symbols = ["AAPL", "MSFT", "SPY"]
     barray.write_sample_data(folder, symbols=symbols, start=date(2024, 7, 1), end=DAY)
     return bars_below(folder)
+
+
+@pytest.fixture(scope="module")
+def speed(ray_here: None, truth: dict[str, Bars], tmp_path_factory: pytest.TempPathFactory) -> float:
+    """SPEED, or less on a machine that is slow or busy: a day must not be over before its session has begun."""
+    folder = tmp_path_factory.mktemp("speed")
+    barray.write_sample_data(folder, symbols=["AAPL", "MSFT"], start=date(2024, 7, 1), end=DAY)
+    began_s = time.monotonic()
+    with barray.Session(config(folder, "AAPL", "MSFT", session={"start": str(DAY)}, history={})) as session:
+        session.begin()
+    return SPEED / max(1.0, (time.monotonic() - began_s) / USUAL_BEGIN_S)
 
 
 def minute(wall_time: str) -> int:
@@ -127,11 +139,14 @@ def assert_true(data: SymbolSessionData, truth: Bars) -> None:
     assert held.take(held.start_ns >= OPEN).equals(truth.take((truth.start_ns >= OPEN) & (truth.start_ns < CLOSE)))
 
 
-def test_a_day_with_every_mishap_is_the_day_as_it_was_and_replays_alike(tmp_path: Path, truth: dict[str, Bars]) -> None:
+@pytest.mark.timeout(400)
+def test_a_day_with_every_mishap_is_the_day_as_it_was_and_replays_alike(
+    tmp_path: Path, truth: dict[str, Bars], speed: float
+) -> None:
     def mishap(symbol: str, start_ns: int) -> str | None:
         return {5: "late", 12: "twice", 20: "wrong"}.get((start_ns - OPEN) // MINUTE_NS % 30)
 
-    setting = Setting(tmp_path, truth, mishap=mishap)
+    setting = Setting(tmp_path, truth, mishap=mishap, speed=speed)
     setting.day.cuts = frozenset({minute("14:45")})
     with serving(setting.server):
         config = setting.config("AAPL", "MSFT", "NOPE", schedule=[{"at": "11:30", "add_symbol": "SPY"}])
@@ -160,8 +175,11 @@ def test_a_day_with_every_mishap_is_the_day_as_it_was_and_replays_alike(tmp_path
         assert_alike(live[symbol], data)
 
 
-def test_begun_in_the_middle_it_has_the_session_so_far_and_goes_on(tmp_path: Path, truth: dict[str, Bars]) -> None:
-    setting = Setting(tmp_path, truth, begin="14:30")
+@pytest.mark.timeout(400)
+def test_begun_in_the_middle_it_has_the_session_so_far_and_goes_on(
+    tmp_path: Path, truth: dict[str, Bars], speed: float
+) -> None:
+    setting = Setting(tmp_path, truth, begin="14:30", speed=speed)
     with serving(setting.server), playing(setting.day):
         wait_until(lambda: setting.clock.now_ns() >= minute("14:30"))
         with barray.Session(setting.config("AAPL")) as session:
