@@ -25,6 +25,7 @@ def test_the_example_configs_name_every_section_and_read() -> None:
     assert named == set(SessionConfig.model_fields)
 
 
+@pytest.mark.long
 def test_ray_up_accepts_the_cluster_file() -> None:
     """In a process of its own: Ray's validator imports half of Ray."""
     code = (

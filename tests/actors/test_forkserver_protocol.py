@@ -284,6 +284,7 @@ def node(tmp_path: Path) -> Iterator[Node]:
         process.kill()
 
 
+@pytest.mark.long
 def test_a_forked_worker_is_what_a_fresh_interpreter_would_be(node: Node) -> None:
     node.environment |= {"EMPTY": "", "ODD": "a\nb=c \udcff", "LONG": "x" * 100_000, "MALLOC_ARENA_MAX": "3"}
     out = node.root / "out"
@@ -304,6 +305,7 @@ def test_a_forked_worker_is_what_a_fresh_interpreter_would_be(node: Node) -> Non
     assert forked == stock
 
 
+@pytest.mark.long
 def test_a_worker_inherits_the_raylets_blocked_signals_and_memory_score(node: Node) -> None:
     def like_a_raylet() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -326,6 +328,7 @@ def test_siblings_draw_different_random_numbers(tmp_path: Path) -> None:
     node.servers()[0].kill()
 
 
+@pytest.mark.long
 def test_preloaded_modules_that_fail_are_noted_and_survived(node: Node) -> None:
     (node.root / "modules/raising.py").write_text("import sys\nraise RuntimeError('no luck')")
     (node.root / "modules/leaving.py").write_text("import sys\nsys.exit(3)")
@@ -571,6 +574,7 @@ def test_a_server_that_is_dismissed_ends_after_its_workers(node: Node) -> None:
     worker.wait()
 
 
+@pytest.mark.long
 def test_where_the_directory_is_full_workers_start_as_usual(node: Node) -> None:
     node.command()
     node.directory.chmod(0o500)

@@ -67,6 +67,7 @@ def validate(source: Hanging, *symbols: str) -> tuple[dict[str, SymbolValidation
     return found, time.monotonic() - started_s
 
 
+@pytest.mark.long
 def test_a_symbol_whose_source_hangs_fails_and_the_rest_proceed(hanging: Hanging) -> None:
     context_for(NEEDS)  # the calendar takes its own time
     found, took_s = validate(hanging, "A", "B", "C", "D")
@@ -80,6 +81,7 @@ def test_a_symbol_whose_source_hangs_fails_and_the_rest_proceed(hanging: Hanging
     assert DEADLINE_S <= took_s < 5
 
 
+@pytest.mark.long
 def test_a_symbol_alone_gets_its_deadline_once(hanging: Hanging) -> None:
     context_for(NEEDS)
     found, took_s = validate(hanging, "B")

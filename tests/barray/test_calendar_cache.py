@@ -41,6 +41,7 @@ def same(one: RegularSessions, other: RegularSessions) -> bool:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["XNYS", "NYSE", "XHKG", "XTKS", "XLON", "CMES", "24/7"])
 def test_the_cache_gives_what_the_library_gives_before_and_after_it_is_filled(
     name: str, asked: list[tuple[str, date, date]]
@@ -52,6 +53,7 @@ def test_the_cache_gives_what_the_library_gives_before_and_after_it_is_filled(
     assert asked == []
 
 
+@pytest.mark.long
 def test_a_year_asked_for_joins_those_that_are_kept(asked: list[tuple[str, date, date]]) -> None:
     for year in (2024, 2022, 2023):
         cached_sessions("XNYS", date(year, 3, 4), date(year, 3, 10))
@@ -136,6 +138,7 @@ def test_a_week_without_sessions_is_the_librarys_error() -> None:
         cached_sessions("XSHG", date(2024, 10, 1), date(2024, 10, 6))
 
 
+@pytest.mark.long
 def test_neither_pandas_nor_the_library_is_imported_once_it_is_filled() -> None:
     script = (
         "import sys, datetime; from barray.calendar_cache import cached_sessions;"

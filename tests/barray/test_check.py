@@ -91,6 +91,7 @@ def test_symbols_that_are_all_bad_are_a_result_not_an_error(root: Path) -> None:
     assert not any(result.can_proceed for results in found.values() for result in results.values())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("day", "neighbours"),
     [("2024-07-04", "2024-07-03 and 2024-07-05"), ("2024-06-30", "2024-06-28 and 2024-07-01")],

@@ -38,6 +38,7 @@ def test_without_arguments_the_commands_are_listed() -> None:
         assert command in result.output
 
 
+@pytest.mark.long
 def test_check_says_what_a_run_would_drop_and_why(config: Path) -> None:
     result = barray("check", config)
     assert result.exit_code == 0
@@ -81,6 +82,7 @@ def test_a_config_that_cannot_be_meant_is_exit_code_2(config: Path, change: tupl
     assert "Traceback" not in result.output
 
 
+@pytest.mark.long
 def test_bad_usage_is_exit_code_2(tmp_path: Path) -> None:
     assert barray("run").exit_code == 2
     assert barray("nosuch").exit_code == 2
@@ -106,6 +108,7 @@ def test_validate_dump_names_what_is_wrong_with_a_file(tmp_path: Path) -> None:
     assert json.loads(result.output)["ok"] is False
 
 
+@pytest.mark.long
 def test_the_demo_does_not_touch_a_folder_of_somebody_else(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     result = barray("demo", "--out", tmp_path)

@@ -43,6 +43,7 @@ def write(folder: Path, universe: Path, strategy: object = EXAMPLES / "sma_cross
     return path
 
 
+@pytest.mark.long
 def test_lookahead_passes_an_honest_strategy_and_fails_one_that_peeks(universe: Path, tmp_path: Path) -> None:
     honest = barray("lookahead", write(tmp_path, universe), "--symbols", "AAPL", "--cuts", 10)
     assert honest.exit_code == 0, honest.output
@@ -55,6 +56,7 @@ def test_lookahead_passes_an_honest_strategy_and_fails_one_that_peeks(universe: 
     assert "looks ahead" in report["sentences"][0]
 
 
+@pytest.mark.long
 def test_warmup_says_whether_more_history_matters(universe: Path, tmp_path: Path) -> None:
     enough = barray("warmup", write(tmp_path, universe), "--symbols", "AAPL")
     assert enough.exit_code == 0, enough.output

@@ -55,6 +55,7 @@ def fetch(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["fetch", *map(str, arguments)])
 
 
+@pytest.mark.long
 def test_what_a_config_needs_is_fetched_once(config: Path, server: SchwabServer) -> None:
     result = fetch("--config", config, "--source", "schwab", "--interval", "1d")
     assert result.exit_code == 0, result.output
@@ -68,6 +69,7 @@ def test_what_a_config_needs_is_fetched_once(config: Path, server: SchwabServer)
     assert len(server.asked) == 2
 
 
+@pytest.mark.long
 def test_a_plan_asks_nobody(config: Path, server: SchwabServer) -> None:
     options = ("--config", config, "--source", "schwab", "--interval", "1d")
     assert "2 symbols: about 2 requests, 0.0 minutes" in fetch(*options, "--plan").output
@@ -89,6 +91,7 @@ def test_symbols_come_from_a_file_and_the_range_from_options(
     assert len(server.asked) == 2
 
 
+@pytest.mark.long
 def test_a_failure_is_named_with_its_reason_and_the_exit_code_says_so(config: Path, server: SchwabServer) -> None:
     server.fault = lambda symbol: "nan" if symbol == "MSFT" else None
     result = fetch("--config", config, "--source", "schwab", "--interval", "1d", "--json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from barray.cli import app
@@ -11,6 +12,7 @@ from barray.cli import app
 KEY, SECRET = "canary-key-1c9", "canary-secret-7e4"
 
 
+@pytest.mark.long
 def test_the_command_takes_the_keys_from_the_environment_and_fails_in_plain_words(tmp_path: Path) -> None:
     command = ["login", "schwab", "--token", str(tmp_path / "token.json")]
     keys = {"SCHWAB_API_KEY": KEY, "SCHWAB_APP_SECRET": SECRET}

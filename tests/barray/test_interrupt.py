@@ -34,6 +34,7 @@ except typer.Exit as end:
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("work", ["destructor", "half_made_module"])
 def test_an_interrupt_is_neither_lost_nor_leaves_a_module_half_made(tmp_path: Path, work: str) -> None:
     module = "import signal, time\nsignal.raise_signal(signal.SIGINT)\nwhole = True\n"

@@ -157,6 +157,7 @@ def test_only_the_first_trades_are_listed_and_the_rest_counted(tmp_path: Path) -
     assert entries == sorted(entries)
 
 
+@pytest.mark.long
 def test_a_report_of_a_thousand_symbols_stays_small(tmp_path: Path) -> None:
     few = random_backtest(1, 5, 20).symbols["S000"]
     names = [f"N{number:04d}" for number in range(1000)]
@@ -174,6 +175,7 @@ def test_default_charts_are_of_the_best_and_worst_that_traded() -> None:
     assert default_symbols(backtest({"S000": idle}, 2)) == []
 
 
+@pytest.mark.long
 def test_charts_are_bounded_in_number_and_length(tmp_path: Path) -> None:
     result = random_backtest(10, 10, 5)
     charts = {name: chart(10, seed, minutes=1) for seed, name in enumerate(result.symbols)}
@@ -237,6 +239,7 @@ def test_a_place_that_cannot_be_written_is_the_users_mistake(tmp_path: Path) -> 
         write_report(random_backtest(1, 1, 1), tmp_path / "missing" / "report.html")
 
 
+@pytest.mark.long
 def test_writing_a_report_needs_no_heavy_library() -> None:
     code = "import sys, barray.report; print(sorted({'pandas', 'pyarrow', 'ray', 'pydantic'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

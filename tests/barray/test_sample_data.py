@@ -81,12 +81,14 @@ def test_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     assert not set(contents(tmp_path / "a").values()) & set(contents(tmp_path / "c").values())
 
 
+@pytest.mark.long
 def test_other_symbols_and_other_dates_change_nothing(tmp_path: Path) -> None:
     write(tmp_path / "one", ["MSFT"], start=FRIDAY)
     write(tmp_path / "all", 45, start=date(2024, 6, 24), end=date(2024, 7, 8))
     assert (tmp_path / "one/MSFT" / ONE_DAY).read_bytes() == (tmp_path / "all/MSFT" / ONE_DAY).read_bytes()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("day", [date(2023, 12, 29), date(2024, 1, 2)])
 def test_days_on_both_sides_of_the_epoch_do_not_depend_on_the_range(tmp_path: Path, day: date) -> None:
     write(tmp_path / "one", ["KO"], start=day, end=day)
@@ -95,6 +97,7 @@ def test_days_on_both_sides_of_the_epoch_do_not_depend_on_the_range(tmp_path: Pa
     assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "more" / name).read_bytes()
 
 
+@pytest.mark.long
 def test_prices_go_on_across_days_with_opening_gaps(quarter: Path) -> None:
     gaps = []
     for name in KNOWN_SYMBOLS[:8]:
@@ -106,6 +109,7 @@ def test_prices_go_on_across_days_with_opening_gaps(quarter: Path) -> None:
     assert sizes.max() < 0.15
 
 
+@pytest.mark.long
 def test_prices_go_on_across_the_epoch(tmp_path: Path) -> None:
     write(tmp_path, ["AAPL"], start=date(2023, 12, 26), end=date(2024, 1, 5))
     bars = lay(read(tmp_path), "1m", date(2023, 12, 26), date(2024, 1, 5))
@@ -154,6 +158,7 @@ def test_symbols_move_together_but_not_alike(quarter: Path) -> None:
     assert pairs.max() < 0.95
 
 
+@pytest.mark.long
 def test_a_year_of_returns_has_about_the_volatility_of_the_symbol(tmp_path: Path) -> None:
     year = {"start": date(2023, 1, 3), "end": date(2024, 12, 31), "interval": "1d"}
     write(tmp_path, ["AAPL"], layout="{symbol}/{interval}.parquet", **year)
@@ -161,6 +166,7 @@ def test_a_year_of_returns_has_about_the_volatility_of_the_symbol(tmp_path: Path
     assert 0.2 < yearly < 0.33  # 25 % in the table
 
 
+@pytest.mark.long
 def test_less_liquid_symbols_miss_more_minutes(tmp_path: Path) -> None:
     write(tmp_path, ["AAPL", *(f"SYM{number:04d}" for number in range(1, 21))])
     missing = {folder.name: 1380 - len(read(folder)) for folder in tmp_path.iterdir()}
@@ -198,6 +204,7 @@ def test_coarser_bars_agree_with_the_minutes(tmp_path: Path) -> None:
     assert (day.high, day.low, day.volume) == (minutes.high.max(), minutes.low.min(), minutes.volume.sum())
 
 
+@pytest.mark.long
 def test_files_of_many_symbols_are_sorted_and_pruned_by_symbol(tmp_path: Path) -> None:
     written = write(tmp_path, 300, start=FRIDAY, layout="{interval}/{date}.parquet")
     file = pq.ParquetFile(tmp_path / ONE_DAY)

@@ -55,6 +55,7 @@ def test_a_dump_as_written_is_true(built: Callable[[], Built], tmp_path: Path) -
     assert validate_session_dump(built().write(tmp_path / "session.json")) == []
 
 
+@pytest.mark.long
 def test_another_layout_of_the_same_json_is_true(pristine: dict[str, Any], tmp_path: Path) -> None:
     for nth, text in enumerate(
         (
@@ -231,6 +232,7 @@ EDITS: dict[str, tuple[Edit, str, str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("edit", "place", "code"), EDITS.values(), ids=EDITS)
 def test_an_edited_dump_is_rejected_with_the_place(
     pristine: dict[str, Any], tmp_path: Path, edit: Edit, place: str, code: str
@@ -412,6 +414,7 @@ RELAXED = settings(
 )
 
 
+@pytest.mark.long
 @RELAXED
 @given(st.data())
 def test_any_single_number_changed_is_rejected(dump: _Dump, data: st.DataObject) -> None:
@@ -431,6 +434,7 @@ def nearby(value: float) -> st.SearchStrategy[float]:
     return st.sampled_from([value * (1 + 2**-52) or 2.0**-1000, value + 0.01, -value - 1.0]) | near
 
 
+@pytest.mark.long
 @RELAXED
 @given(st.data())
 def test_no_leaf_whatever_it_becomes_is_a_traceback(dump: _Dump, data: st.DataObject) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import date, time
 from typing import Any
 
+import pytest
+
 from coordinator.config import ScheduledAction
 from coordinator.schedule import due_actions, windows
 from market.bars import Bar
@@ -30,6 +32,7 @@ def add(symbol: str, at: str, **more: Any) -> dict[str, Any]:
     return {"at": at, "add_symbol": symbol, **more}
 
 
+@pytest.mark.long
 def test_actions_are_due_at_exchange_time_whatever_the_season() -> None:
     assert due(TUESDAY, add("A", "10:30")) == [(utc_ns("2024-07-02T14:30"), "A")]
     assert due(WINTER, add("A", "10:30")) == [(utc_ns("2024-01-03T15:30"), "A")]

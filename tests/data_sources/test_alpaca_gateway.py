@@ -98,6 +98,7 @@ def mixture(seed: int) -> Fault:
     return lambda number, symbols, token: chance.choice(faults) if chance.random() < share else None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", [*FAULTS, None])
 def test_each_fault_alone_costs_time_and_no_bar(server: AlpacaServer, tmp_path: Path, fault: str | None) -> None:
     setting = Setting(server, tmp_path, universe(), page_rows=300)
@@ -107,6 +108,7 @@ def test_each_fault_alone_costs_time_and_no_bar(server: AlpacaServer, tmp_path: 
     assert setting.is_whole()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "fault", sorted({*FAULTS, *FATAL} - {"hang", "overshoot", "no n vw", "same page", "same token", "backwards"})
 )
@@ -137,6 +139,7 @@ def test_a_refused_key_stops_all_at_once_and_is_not_tried_again(
     assert result.requests <= 8
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [*range(10), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(10, 200))])
 def test_under_any_mixture_parquet_holds_the_truth_or_the_symbol_failed(
     server: AlpacaServer, tmp_path: Path, seed: int
@@ -152,6 +155,7 @@ def test_under_any_mixture_parquet_holds_the_truth_or_the_symbol_failed(
     assert setting.is_whole()
 
 
+@pytest.mark.long
 def test_a_malformed_symbol_costs_itself_alone(server: AlpacaServer, tmp_path: Path) -> None:
     truth = {**universe(symbols=20), "bad-one": bars_of(0), "^BAD": bars_of(0)}
     setting = Setting(server, tmp_path, truth)
@@ -240,6 +244,7 @@ def test_no_secret_is_in_a_file_a_log_or_an_error(
     assert b"canary" not in held
 
 
+@pytest.mark.long
 @skip_without_shared
 def test_real_bars_arrive_as_they_are(server: AlpacaServer, tmp_path: Path) -> None:
     bars = load_bars("pyalgotrade", "SPY", month="2011-03")
@@ -251,6 +256,7 @@ def test_real_bars_arrive_as_they_are(server: AlpacaServer, tmp_path: Path) -> N
     assert setting.is_whole()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not SPECIFICATION.is_file(), reason=f"no {SPECIFICATION}: set BARRAY_SHARED to the shared folder")
 def test_the_server_answers_as_alpaca_describes_it(server: AlpacaServer, tmp_path: Path) -> None:
     from openapi_core import OpenAPI

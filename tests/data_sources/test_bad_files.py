@@ -73,6 +73,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
     return outcomes(local_source(root), *symbols, requirements=require("1m", "5m", trailing_days=2))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", EXPECTED)
 def test_each_fault_has_its_code_and_says_where_it_is(found: dict[str, Outcome], fault: str) -> None:
     outcome = found[f"BAD_{fault.upper()}"]
@@ -253,6 +254,7 @@ def public_folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+@pytest.mark.long
 def test_a_symbol_without_permission_fails_alone(public_folder: Path) -> None:
     """Files, or folders, that may not be read. Root may read all, so another user has to try."""
     for symbol in ("GOOD", "FILE", "FOLDER", "LAST"):

@@ -88,6 +88,7 @@ def test_symbols_are_added_while_it_runs(feed: LiveFeed, stream: AlpacaStream) -
     assert len(heard(feed, 1).bars["MSFT"]) == 1
 
 
+@pytest.mark.long
 def test_a_cut_is_noticed_and_everything_subscribed_to_again(feed: LiveFeed, stream: AlpacaStream) -> None:
     feed.subscribe(["AAPL", "MSFT"])
     until(lambda: stream.subscribed() == {"AAPL", "MSFT"})
@@ -98,6 +99,7 @@ def test_a_cut_is_noticed_and_everything_subscribed_to_again(feed: LiveFeed, str
     assert heard(feed, 1).connections == 2
 
 
+@pytest.mark.long
 def test_silence_is_told_in_seconds(feed: LiveFeed, stream: AlpacaStream) -> None:
     feed.subscribe(["AAPL"])
     until(lambda: stream.subscribed() == {"AAPL"})

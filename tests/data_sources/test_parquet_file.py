@@ -179,6 +179,7 @@ def test_a_file_without_rows_is_told_from_a_bad_one(tmp_path: Path) -> None:
     assert "a.parquet" in caught.value.reason
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("codec", ["none", "snappy", "zstd", "gzip"])
 def test_no_damage_to_a_file_raises_anything_but_our_errors(tmp_path: Path, codec: str) -> None:
     good = write(tmp_path / "good.parquet", minutes(MONDAY, count=300), compression=codec).read_bytes()

@@ -250,6 +250,7 @@ def test_daily_bars_are_known_by_any_vendors_midnight(tmp_path: Path, midnight: 
     assert data.bars["1d"].bars.start_ns.tolist() == [new_york_ns(day, "09:30") for day in days[:3]]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("zone", ["+09:00", "+00:00"])
 @pytest.mark.parametrize(("stamp", "days"), [("start", (1, 2, 3)), ("end", (2, 3, 4))])
 def test_the_daily_bars_of_tokyo_are_known_by_tokyos_midnight(
@@ -288,6 +289,7 @@ def test_the_next_days_midnight_is_no_bar_of_an_extended_session_in_winter(tmp_p
     assert data.bars["1d"].bars.close.tolist() == [100.0, 100.01]
 
 
+@pytest.mark.long
 def test_native_weekly_bars_are_read(tmp_path: Path) -> None:
     stamps = [utc_ns(f"{day}T00:00") for day in ("2024-06-17", "2024-06-24", "2024-07-01")]
     write(tmp_path / "1w" / "A" / "2024.parquet", table(stamps))
@@ -371,6 +373,7 @@ def test_check_parquet_data_tells_whether_a_session_can_be_served(tmp_path: Path
     assert not source.check_parquet_data("A", Interval.parse("5m"), sessions.take(slice(1, 2)))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_reading_imports_no_pandas(tmp_path: Path, layout: str) -> None:
     """Nanoseconds, naive stamps and missing values are what makes pyarrow reach for it."""

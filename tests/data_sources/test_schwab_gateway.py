@@ -81,6 +81,7 @@ def mixture(seed: int) -> Callable[[str], str | None]:
     return lambda _: chance.choice(faults) if chance.random() < share else None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", [*FAULTS, None])
 def test_each_fault_alone_costs_time_and_no_bar(server: SchwabServer, tmp_path: Path, fault: str | None) -> None:
     setting = Setting(server, tmp_path, universe())
@@ -89,6 +90,7 @@ def test_each_fault_alone_costs_time_and_no_bar(server: SchwabServer, tmp_path: 
     assert setting.is_whole()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", sorted(set(FAULTS) - {"401", "hang", "trickle"}))
 def test_a_fault_that_stays_fails_its_symbol_and_says_why(server: SchwabServer, tmp_path: Path, fault: str) -> None:
     setting = Setting(server, tmp_path, universe(symbols=3))
@@ -102,6 +104,7 @@ def test_a_fault_that_stays_fails_its_symbol_and_says_why(server: SchwabServer, 
     assert not len(setting.held("S1"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [*range(10), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(10, 60))])
 def test_under_any_mixture_parquet_holds_the_truth_or_the_symbol_failed(
     server: SchwabServer, tmp_path: Path, seed: int
@@ -150,6 +153,7 @@ def test_days_and_weeks_arrive_too(server: SchwabServer, tmp_path: Path, interva
     assert setting.is_whole()
 
 
+@pytest.mark.long
 @skip_without_shared
 def test_real_bars_arrive_as_they_are(server: SchwabServer, tmp_path: Path) -> None:
     bars = load_bars("pyalgotrade", "SPY", month="2011-03")
@@ -161,6 +165,7 @@ def test_real_bars_arrive_as_they_are(server: SchwabServer, tmp_path: Path) -> N
     assert setting.is_whole()
 
 
+@pytest.mark.long
 def test_no_secret_is_in_a_file_a_log_or_an_error(
     server: SchwabServer, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -42,6 +42,7 @@ def pasted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
     monkeypatch.setattr("builtins.input", paste)
 
 
+@pytest.mark.long
 def test_the_token_of_a_login_is_private_and_good(
     server: SchwabServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

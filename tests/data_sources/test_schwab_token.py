@@ -58,6 +58,7 @@ def at_once(vendor: SchwabVendor, count: int) -> list[Bars | BaseException]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rejected", ["by its time", "by the server"])
 def test_five_that_find_the_token_expired_renew_it_once(server: SchwabServer, tmp_path: Path, rejected: str) -> None:
     lasts_s = 30 if rejected == "by its time" else 1800
@@ -72,6 +73,7 @@ def test_five_that_find_the_token_expired_renew_it_once(server: SchwabServer, tm
     assert server.renewals == 1
 
 
+@pytest.mark.long
 def test_two_vendors_of_one_file_renew_it_once(server: SchwabServer, tmp_path: Path) -> None:
     """As two processes would: they share nothing but the file."""
     path = token_file(tmp_path, "canary-expired", lasts_s=-5)
@@ -86,6 +88,7 @@ def test_two_vendors_of_one_file_renew_it_once(server: SchwabServer, tmp_path: P
     assert server.renewals == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rotates", [False, True])
 def test_a_new_token_is_kept_privately_as_schwab_py_would(
     server: SchwabServer, tmp_path: Path, rotates: bool, clock: JumpClock
@@ -166,6 +169,7 @@ def test_a_token_server_in_trouble(
     assert len(vendor.fetch(REQUEST).bars["AAPL"]) == 10
 
 
+@pytest.mark.long
 def test_a_token_server_that_hangs_is_left_in_time(server: SchwabServer, tmp_path: Path, clock: JumpClock) -> None:
     limits = Limits(page_rows=None, symbols=1, per_minute=120, timeout_s=0.2)
     path = token_file(tmp_path, "canary-expired", lasts_s=-5)

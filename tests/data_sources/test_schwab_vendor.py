@@ -181,6 +181,7 @@ def test_a_429_says_when_to_come_again(server: SchwabServer, vendor: SchwabVendo
         assert caught.value.retry_at_s == (retry_at_s and pytest.approx(retry_at_s, abs=10))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", ["hang", "trickle", "reset", "cut"])
 def test_no_answer_may_be_asked_for_again(server: SchwabServer, tmp_path: Path, clock: JumpClock, fault: str) -> None:
     limits = Limits(page_rows=None, symbols=1, per_minute=120, timeout_s=0.2)

@@ -135,6 +135,7 @@ def test_series_are_never_put_together(tmp_path: Path) -> None:
         assert missing(BarStore(tmp_path, other), 0, 10) == [(0, 10)]
 
 
+@pytest.mark.long
 def test_any_reader_of_parquet_trees_reads_a_store(store: BarStore) -> None:
     write(store, 0, 390, bars(*range(390)))
     context = context_for(require("1m"), date(2024, 7, 31))
@@ -179,6 +180,7 @@ def _write_every(root: Path, first: int) -> None:
         write(store, minute, minute + 1, bars(minute))
 
 
+@pytest.mark.long
 def test_processes_take_turns(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     writers = [context.Process(target=_write_every, args=(tmp_path, first)) for first in range(4)]
@@ -205,6 +207,7 @@ def test_ranges_are_sets(ranges: list[tuple[int, int]], whole: tuple[int, int]) 
     assert [i for start, end in left for i in range(start, end)] == [i for i in range(*whole) if i not in members]
 
 
+@pytest.mark.long
 @settings(deadline=None)
 @given(
     st.lists(

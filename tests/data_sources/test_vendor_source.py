@@ -136,6 +136,7 @@ def validate(
     return results, fetched
 
 
+@pytest.mark.long
 def test_what_was_fetched_is_what_step_0_judges_and_what_is_read(tmp_path: Path) -> None:
     truth = minutes(FRIDAY, MONDAY, TUESDAY, WEDNESDAY)
     vendor("fake", {"AAPL": truth})

@@ -19,6 +19,7 @@ def hours_of(sessions: Sessions, day: date) -> tuple[int, int]:
     return int(sessions.open_ns[row]), int(sessions.close_ns[row])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("day", "opens", "closes"),
     [
@@ -47,6 +48,7 @@ def test_extended_hours_run_from_four_to_eight_and_to_five_on_half_days(day: dat
     assert hours_of(sessions, day) == (utc_ns(opens), utc_ns(closes))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("holiday", "before", "after"),
     [
@@ -63,6 +65,7 @@ def test_a_day_without_a_session_is_refused_with_its_neighbours(holiday: date, b
     assert caught.value.mend == f"the nearest are {before} and {after}"
 
 
+@pytest.mark.long
 def test_a_calendar_covers_whole_weeks() -> None:
     calendar = load_calendar("XNYS", date(2024, 7, 3), date(2024, 7, 10))
     days = [str(day) for day in calendar.sessions.dates]
@@ -75,6 +78,7 @@ def test_a_calendar_covers_whole_weeks() -> None:
     assert np.unique(calendar.sessions.week).size == 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "day", "times"),
     [
@@ -143,12 +147,14 @@ def test_counting_expected_bars_and_listing_them_agree(name: str, interval: str)
             assert counted.tolist() == [int((listed < stamp).sum())]
 
 
+@pytest.mark.long
 def test_wall_clock_times_are_local() -> None:
     calendar = load_calendar("XNYS", date(2011, 3, 11), date(2011, 3, 14))
     assert calendar.at(date(2011, 3, 11), time(10)) == utc_ns("2011-03-11T15:00")
     assert calendar.at(date(2011, 3, 14), time(10)) == utc_ns("2011-03-14T14:00")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "hours", "first", "reason"),
     [
@@ -171,5 +177,6 @@ def test_extended_hours_may_be_given_for_any_exchange() -> None:
     assert hours_of(sessions, day) == (utc_ns("2024-06-04T23:00"), utc_ns("2024-06-05T08:00"))
 
 
+@pytest.mark.long
 def test_an_alias_is_given_its_canonical_name() -> None:
     assert load_calendar("NYSE", date(2024, 7, 3), date(2024, 7, 3)).name == "XNYS"

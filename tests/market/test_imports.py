@@ -12,6 +12,7 @@ from tests.shared_data import REPO
 HEAVY = ["ray", "pandas", "polars", "pyarrow", "exchange_calendars", "pydantic", "alpaca"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "module", ["market.symbol_session", "market.validation", "market.requirements", "market.clock"]
 )

@@ -422,6 +422,7 @@ def test_the_docs_name_indicators_that_can_be_written_so() -> None:
         parse_indicator(f"{key}@1d")
 
 
+@pytest.mark.long
 def test_talib_is_loaded_without_pandas_or_polars() -> None:
     code = (
         "import sys; import market.talib_light as t; t.Function('SMA'); "

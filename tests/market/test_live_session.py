@@ -68,6 +68,7 @@ def test_minute_by_minute_the_state_is_that_of_the_day_loaded_at_once() -> None:
     same_as_loaded(session.snapshot(), WHOLE)
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=at_most(40))
 @given(
     seed=st.integers(0, 2**32 - 1), begun=st.integers(0, 390), cuts=st.integers(1, 12), share=st.sampled_from([0, 0.3])

@@ -70,6 +70,7 @@ def snapshot_of(session: SymbolSession, now_ns: int) -> SymbolSessionData:
     return run(session, Advance(now_ns)).snapshot()
 
 
+@pytest.mark.long
 @few
 @given(added=minutes, later=minutes, seed=seeds, share=st.sampled_from([0.0, 0.02, 0.4]))
 def test_a_symbol_added_at_any_minute_is_the_one_that_was_there_from_the_open(
@@ -85,6 +86,7 @@ def test_a_symbol_added_at_any_minute_is_the_one_that_was_there_from_the_open(
     assert mid_session.added_mid_session == (added > 0)
 
 
+@pytest.mark.long
 @few
 @given(data=st.data(), provisioned=minutes, seed=seeds)
 def test_an_upgraded_symbol_is_the_one_that_was_there_from_the_open(
@@ -108,6 +110,7 @@ def test_an_upgraded_symbol_is_the_one_that_was_there_from_the_open(
     assert set(late.adhoc_indicators) == {"RSI(14)@5m", "WMA(4)@15m"}
 
 
+@pytest.mark.long
 @quick
 @given(cuts=st.lists(minutes, max_size=12), end=minutes, seed=seeds)
 def test_any_cut_of_the_session_into_windows_ends_in_the_same_state(cuts: list[int], end: int, seed: int) -> None:
@@ -117,6 +120,7 @@ def test_any_cut_of_the_session_into_windows_ends_in_the_same_state(cuts: list[i
     assert_same_snapshot(in_windows.snapshot(), loaded(WANTED, CONTEXT, bars, at(end)))
 
 
+@pytest.mark.long
 @quick
 @given(minute=minutes, seed=seeds, remove=st.booleans(), data=st.data())
 def test_no_bar_that_closes_later_changes_anything_visible(
@@ -138,6 +142,7 @@ def test_no_bar_that_closes_later_changes_anything_visible(
     assert_same_snapshot(before, after)
 
 
+@pytest.mark.long
 @quick
 @given(minute=minutes)
 def test_nothing_is_visible_before_it_closes(minute: int) -> None:
@@ -158,6 +163,7 @@ DIVIDING = [("1m", "5m", "15m"), ("1m", "5m", "1h"), ("1m", "15m", "1h"), ("1m",
 SESSIONS = calendar("XNYS", HALF_DAY, HALF_DAY).sessions  # Monday 1 July to Friday 5 July 2024: half day on the 3rd
 
 
+@pytest.mark.long
 @quick
 @given(chain=st.sampled_from(DIVIDING), seed=seeds, share=st.sampled_from([0.0, 0.3, 0.97]))
 def test_deriving_in_two_steps_is_deriving_in_one(chain: tuple[str, str, str], seed: int, share: float) -> None:
@@ -220,6 +226,7 @@ def logs(draw: st.DrawFn) -> list[object]:
     return [*log, Advance(at(MINUTES))]
 
 
+@pytest.mark.long
 @quick
 @given(log=logs())
 def test_replaying_the_log_on_a_fresh_symbol_gives_the_identical_snapshot(log: list) -> None:
@@ -228,6 +235,7 @@ def test_replaying_the_log_on_a_fresh_symbol_gives_the_identical_snapshot(log: l
     assert_same_snapshot(first.snapshot(), again.snapshot())
 
 
+@pytest.mark.long
 @quick
 @given(log=logs(), data=st.data())
 def test_a_command_that_arrives_twice_changes_nothing(log: list, data: st.DataObject) -> None:
@@ -240,6 +248,7 @@ def test_a_command_that_arrives_twice_changes_nothing(log: list, data: st.DataOb
     assert_same_snapshot(once.snapshot(), twice.snapshot())
 
 
+@pytest.mark.long
 def test_a_reader_that_gives_more_than_was_asked_for_changes_nothing() -> None:
     """Monday lies in the context's week, but only Tuesday is asked for as history."""
     wanted = require("1m", "5m", trailing_days=1)

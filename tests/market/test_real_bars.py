@@ -59,6 +59,7 @@ def assert_equal_to_frame(derived: IntervalBars, frame: pd.DataFrame) -> None:
     assert derived.bars.volume.tolist() == pytest.approx(frame["volume"].tolist(), rel=1e-12)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("source", "symbol", "month"), SOURCES)
 def test_daily_bars_from_minutes_are_those_of_regular_hours(source: str, symbol: str, month: str) -> None:
     found = tape(source, symbol, month)
@@ -69,6 +70,7 @@ def test_daily_bars_from_minutes_are_those_of_regular_hours(source: str, symbol:
     assert daily.end_ns.tolist() == [new_york_ns(day, "16:00") for day in found.days]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("minutes", [5, 15, 30, 7, 60, 20])
 @pytest.mark.parametrize(("source", "symbol", "month"), SOURCES)
 def test_intraday_bars_are_anchored_to_the_open(source: str, symbol: str, month: str, minutes: int) -> None:

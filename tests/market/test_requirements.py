@@ -71,6 +71,7 @@ def test_the_first_bar_of_the_session_has_a_value_and_with_a_day_less_it_would_n
         assert np.isnan(first_session_value(bars.take(bars.start_ns >= second)))
 
 
+@pytest.mark.long
 def test_half_days_count_for_what_they_have() -> None:
     """After the half day of 3 July 2024 one session has 42 five-minute bars, not 78."""
     friday = date(2024, 7, 5)
@@ -83,6 +84,7 @@ def test_trailing_days_count_sessions_not_days() -> None:
     assert context.history_dates == [date(2024, 7, 2), HALF_DAY, date(2024, 7, 5)]
 
 
+@pytest.mark.long
 def test_the_longer_of_trailing_days_and_warm_up_is_loaded() -> None:
     assert len(context_for(require("1m", specs=("SMA(3)@1d",), trailing_days=9)).history_dates) == 9
     assert len(context_for(require("1m", specs=("SMA(12)@1d",), trailing_days=9)).history_dates) == 11
@@ -111,12 +113,14 @@ def test_the_context_spans_whole_weeks_around_what_is_loaded() -> None:
     assert context.session_date == WEDNESDAY
 
 
+@pytest.mark.long
 def test_the_calendar_reaches_back_as_far_as_long_indicators_ask() -> None:
     required = require("1d", specs=("SMA(200)@1d",))
     found = calendar_for(required, "XNYS", WEDNESDAY, WEDNESDAY)
     assert len(session_context(required, found, WEDNESDAY).history_dates) == 199
 
 
+@pytest.mark.long
 def test_a_session_date_without_a_session_is_refused() -> None:
     required = require("1m")
     with pytest.raises(ConfigError, match="XNYS has no session on 2024-07-04"):

@@ -275,6 +275,7 @@ def test_a_stamp_without_a_session_stays(interval: str, stamp: str) -> None:
     assert texts(stamp_daily(np.array([utc_ns(stamp)]), Interval.parse(interval), WEEK)) == [stamp]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "stamp", "opens"),
     [
@@ -293,6 +294,7 @@ def test_daily_stamps_of_other_exchanges_find_their_session(name: str, stamp: st
     assert texts(stamp_daily(np.array([utc_ns(stamp)]), Interval.parse("1d"), sessions)) == [opens]
 
 
+@pytest.mark.long
 def test_midnight_utc_belongs_to_its_day_though_extended_hours_of_the_day_before_still_run() -> None:
     winter = date(2024, 1, 10)  # extended hours end at 20:00 New York, 01:00 UTC
     sessions = calendar("XNYS", winter, winter, "extended").sessions

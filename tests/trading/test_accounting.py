@@ -62,6 +62,7 @@ def played(seed: int, market: Market, account: Account) -> tuple[Monkey, Broker,
     return monkey, broker, data
 
 
+@pytest.mark.long
 @many
 @given(st.integers(0, 2**32), MARKETS, ACCOUNTS)
 def test_fills_keep_to_bars_volume_and_time_and_the_books_balance(seed: int, market: Market, account: Account) -> None:

@@ -144,6 +144,7 @@ class SmaCross(Strategy):
         return Signals((before <= 0) & (now > 0), (before >= 0) & (now < 0), size=float(SHARES))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", ["on_bar", "signals"])
 def test_a_moving_average_cross_gives_the_same_trades(peer: ModuleType, tape: Tape, form: str) -> None:
     """No difference."""
@@ -211,6 +212,7 @@ def rsi_by_session(tape: Tape) -> list[float]:
     return values
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", ["on_bar", "signals"])
 def test_an_rsi_reversion_with_stop_loss_gives_the_same_trades(peer: ModuleType, tape: Tape, form: str) -> None:
     """No difference. There would be one in a bar that carries out a closing order and also reaches the stop: the order
@@ -267,6 +269,7 @@ class Channel(Strategy):
             ctx.sell(SHARES, limit=middle, stop_loss=high, take_profit=low)
 
 
+@pytest.mark.long
 def test_a_channel_with_limit_orders_short_sales_and_brackets_gives_the_same_trades(
     peer: ModuleType, tape: Tape
 ) -> None:

@@ -126,6 +126,7 @@ class Coarse(Strategy):
 ACCOUNTS = [Account(), Account(capital=900.0, flat_at_close=True), Account(flat_at_close=True, carry=False)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("account", ACCOUNTS, ids=["kept", "flat", "anew"])
 @pytest.mark.parametrize("kind", [Crossing, HigherIntervals, Orders, Opening, Coarse])
@@ -233,6 +234,7 @@ BUGS = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize(("kind", "form", "culprit"), BUGS, ids=[kind.__name__ for kind, _, _ in BUGS])
 def test_planted_lookahead_is_found_with_the_input_it_comes_through(

@@ -104,6 +104,7 @@ def test_the_grid_has_the_ends_of_all_bars_expected() -> None:
     assert len(session_grid(sessions, [], Interval.parse("1m"))[0]) == 0
 
 
+@pytest.mark.long
 @quick
 @given(st.data())
 def test_equity_is_what_an_account_kept_by_hand_holds(data: st.DataObject) -> None:

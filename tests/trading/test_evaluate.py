@@ -51,6 +51,7 @@ COSTLY = Market(Commission(per_share=0.01, per_trade=0.1), Slippage(bps=2.0), vo
 SETS = grid(Cross, {"fast": [2, 3, 5], "slow": [8, 13], "both": [False, True]})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", ["signals", "on_bar"])
 @pytest.mark.parametrize(
     ("market", "account"),
@@ -109,6 +110,7 @@ def test_each_indicator_and_derived_interval_is_computed_once(monkeypatch: pytes
     assert computed.count("EMA(8)@1m") == computed.count("EMA(13)@1m") == 6  # once for each session
 
 
+@pytest.mark.long
 def test_values_not_used_for_longest_make_room() -> None:
     made = stretch()
     arguments = {**made.arguments, "market": Market(), "account": Account(), "form": "signals"}

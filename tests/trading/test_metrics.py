@@ -189,6 +189,7 @@ def runs(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     return np.array(equity), np.cumsum(steps).astype(np.int32)
 
 
+@pytest.mark.long
 @quick
 @given(runs(), st.lists(st.floats(-1e6, 1e6), max_size=8), st.sampled_from([0.0, 100.0]))
 def test_figures_are_json_whatever_happened(
@@ -204,6 +205,7 @@ def test_figures_are_json_whatever_happened(
     assert found["max_drawdown_sessions"] <= found["max_drawdown_bars"] <= len(equity)
 
 
+@pytest.mark.long
 @quick
 @given(st.lists(st.integers(-2, 300), min_size=1, max_size=20), st.sampled_from([0.01, 0.5, 7.0, 1_000.0]))
 def test_ratios_do_not_depend_on_the_currency(equity: list[int], rate: float) -> None:

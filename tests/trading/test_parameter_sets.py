@@ -175,6 +175,7 @@ def _search(seed: int, batches: int, spec: dict[str, Any], where: str | None = N
     return asked
 
 
+@pytest.mark.long
 def test_optuna_asks_for_distinct_sets_that_satisfy_the_condition_and_finds_good_ones() -> None:
     pytest.importorskip("optuna")
     asked = _search(3, 5, SPEC, "fast < slow")

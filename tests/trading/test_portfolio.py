@@ -191,6 +191,7 @@ markets = st.sampled_from(  # none whose commission can be more than a sale brin
 )
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=at_most(100))
 @given(st.integers(0, 10**6), markets, st.sampled_from(["1m", "3m"]), st.sampled_from([0.0, 0.02]), st.booleans())
 def test_cash_is_never_below_zero_nor_below_what_is_reserved(

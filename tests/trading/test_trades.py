@@ -142,6 +142,7 @@ def test_anything_but_in_and_out_is_left_to_the_general_matching() -> None:
 signed = st.integers(-5, 5).filter(bool)
 
 
+@pytest.mark.long
 @quick
 @given(st.lists(signed, max_size=12), st.booleans())
 def test_both_ways_of_matching_agree(sizes: list[int], last_open: bool) -> None:
@@ -178,6 +179,7 @@ def paths(bar: Bar) -> list[np.ndarray]:
     return found
 
 
+@pytest.mark.long
 @quick
 @given(histories())
 def test_the_accounts_balance(history: tuple[Bars, Fills]) -> None:
@@ -193,6 +195,7 @@ def test_the_accounts_balance(history: tuple[Bars, Fills]) -> None:
     assert (trades.mfe >= np.maximum(trades.pnl + trades.commission, 0) - 1e-9).all()
 
 
+@pytest.mark.long
 @quick
 @given(histories(), st.sampled_from([-1, 1]))
 def test_no_way_through_the_bars_was_worse_than_mae_or_each_better_than_mfe(

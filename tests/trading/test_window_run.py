@@ -80,6 +80,7 @@ def test_an_order_works_from_its_windows_end_on() -> None:
         assert fills_of(floor.run()["A"])[0] == (row, 10.0, 100.0 + row - 1), window
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=at_most(60))
 @given(
     st.integers(0, 10_000),
