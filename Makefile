@@ -31,7 +31,7 @@ test: install
 	$(BIN)/python -m pytest
 
 check: install lint
-	@$(BIN)/python -m pytest -n logical -m "not ray and not long" --hypothesis-profile=check
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n logical -m "not ray and not long" --hypothesis-profile=check
 
 .PHONY: lint
 lint: install
