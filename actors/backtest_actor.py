@@ -6,29 +6,20 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
-from market.bars import Bars
-from market.commands import Failed
-from market.errors import ActorFailed, BarrayError, DataError, NoDataError
-from market.series import lay_on_sessions
-from trading.commands import (
-    CloseRun,
-    EvaluateSets,
-    LoadStretch,
-    Opened,
-    OpenRun,
-    RunStretch,
-    SetsEvaluated,
-    Step,
-    StretchRun,
-)
-from trading.computed import Computed
-from trading.evaluate import SetTable, evaluate_sets
-from trading.symbol_run import LoadedStretch, lay_stretch, run_stretch
-from trading.window_run import WindowRun
+from barray.market.bars import Bars
+from barray.market.commands import Failed
+from barray.market.errors import ActorFailed, BarrayError, DataError, NoDataError
+from barray.market.series import lay_on_sessions
+from barray.trading.engine.commands import CloseRun, LoadStretch, Opened, OpenRun, RunStretch, Step, StretchRun
+from barray.trading.engine.symbol_run import LoadedStretch, lay_stretch, run_stretch
+from barray.trading.engine.window_run import WindowRun
+from barray.trading.strategy.computed import Computed
+from barray.trading.sweeps.commands import EvaluateSets, SetsEvaluated
+from barray.trading.sweeps.evaluate import SetTable, evaluate_sets
 
 
 class BacktestActor:
-    """Runs strategies over stretches of bars. A plain class; `actors.options` makes a Ray actor of it."""
+    """Runs strategies over stretches of bars. A plain class; `barray.actors.options` makes a Ray actor of it."""
 
     def __init__(self) -> None:
         self._held: dict[str, tuple[LoadedStretch, Computed]] = {}

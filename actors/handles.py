@@ -10,7 +10,7 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
-from actors.symbol_actor import Batch, SymbolActor
+from barray.actors.symbol_actor import Batch, SymbolActor
 
 
 def submit(actor: ActorHandle[SymbolActor], batch: Batch) -> Awaitable[Any]:

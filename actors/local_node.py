@@ -19,8 +19,8 @@ import ray._private.node
 from ray._private import services
 from ray._private.node import Node
 
-from actors import idle_agent
-from actors.forkserver import objection
+from barray.actors import idle_agent
+from barray.actors.forkserver import objection
 
 _IDLE_AGENT = [sys.executable, "-IS", str(Path(idle_agent.__file__))]
 _DASHBOARD_AGENT, _RUNTIME_ENV_AGENT = "--dashboard_agent_command=", "--runtime_env_agent_command="

@@ -13,10 +13,10 @@ import ray
 from ray.actor import ActorHandle
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors.backtest_actor import BacktestActor
-from actors.symbol_actor import SymbolActor
-from actors.validation import validate_chunk
-from data_sources.source_gateway import SourceGateway
+from barray.actors.backtest_actor import BacktestActor
+from barray.actors.symbol_actor import SymbolActor
+from barray.actors.validation import validate_chunk
+from barray.data_sources.fetching.source_gateway import SourceGateway
 
 COORDINATOR = "coordinator"
 _NAMESPACE = "barray-"

@@ -5,15 +5,15 @@ from __future__ import annotations
 import traceback
 from collections.abc import Sequence
 
-from market.commands import Advance, Command, Failed, Load, Report
-from market.errors import ActorFailed, BarrayError
-from market.symbol_session import SymbolSession
+from barray.market.commands import Advance, Command, Failed, Load, Report
+from barray.market.errors import ActorFailed, BarrayError
+from barray.market.symbol_session import SymbolSession
 
 Batch = Sequence[tuple[str, Command]]
 
 
 class SymbolActor:
-    """Holds the sessions of its symbols. A plain class; `actors.options` makes a Ray actor of it."""
+    """Holds the sessions of its symbols. A plain class; `barray.actors.options` makes a Ray actor of it."""
 
     def __init__(self) -> None:
         self._sessions: dict[str, SymbolSession] = {}

@@ -8,11 +8,11 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, NoReturn, TypeVar
 
-from data_sources.data_manager import DataManager
-from market.clock import monotonic_s
-from market.requirements import SessionContext, SymbolRequirements
-from market.stretch import Stretch
-from market.validation import Reason, SymbolValidationResult
+from barray.data_sources.manager import DataManager
+from barray.market.clock import monotonic_s
+from barray.market.requirements import SessionContext, SymbolRequirements
+from barray.market.session_range import Stretch
+from barray.market.validation import Reason, SymbolValidationResult
 
 Results = dict[str, Any]
 """By symbol: SymbolValidationResult; over a stretch StretchValidation, but for what came too late."""

@@ -18,17 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from barray.analysis import lookahead, warmup
-    from barray.run_backtest import backtest
-    from barray.run_sweep import SweepResult, sweep
-    from barray.sample_data import write_sample_data
-    from barray.session import AttachedSession, Session, attach, run
-    from barray.validate_dump import validate_session_dump
-    from coordinator.config import SessionConfig
-    from coordinator.config_file import read_config
-    from coordinator.session_coordinator import SessionCoordinator
-    from coordinator.summary import AddResult, SessionSummary
-    from market.bars import Bar
-    from market.errors import (
+    from barray.coordinator.config.file import read_config
+    from barray.coordinator.config.model import SessionConfig
+    from barray.coordinator.session_coordinator import SessionCoordinator
+    from barray.coordinator.summary import AddResult, SessionSummary
+    from barray.dump.validate import validate_session_dump
+    from barray.market.bars import Bar
+    from barray.market.errors import (
         ActorFailed,
         BarrayError,
         ConfigError,
@@ -38,30 +34,35 @@ if TYPE_CHECKING:
         SourceUnavailable,
         ValidationFailed,
     )
-    from market.indicators import IndicatorSpec
-    from market.interval import Interval
-    from market.symbol_data import SymbolMetadata, SymbolSessionData
-    from market.validation import SymbolValidationResult
-    from trading.context import Context
-    from trading.data import SymbolData
-    from trading.results import BacktestResult, SymbolResult
-    from trading.signals import Signals
-    from trading.strategy import Strategy, parameter
-    from trading.window import WindowView
+    from barray.market.indicators import IndicatorSpec
+    from barray.market.interval import Interval
+    from barray.market.symbol_data import SymbolMetadata, SymbolSessionData
+    from barray.market.validation import SymbolValidationResult
+    from barray.run_backtest import backtest
+    from barray.run_sweep import SweepResult, sweep
+    from barray.sample.universe import write_sample_data
+    from barray.session import AttachedSession, Session, attach, run
+    from barray.trading.results.result import BacktestResult, SymbolResult
+    from barray.trading.strategy.base import Strategy
+    from barray.trading.strategy.context import Context
+    from barray.trading.strategy.data import SymbolData
+    from barray.trading.strategy.parameter import parameter
+    from barray.trading.strategy.signals import Signals
+    from barray.trading.strategy.view import WindowView
 
 _HOME = {
     "barray.analysis": ("lookahead", "warmup"),
     "barray.run_backtest": ("backtest",),
     "barray.run_sweep": ("SweepResult", "sweep"),
-    "barray.sample_data": ("write_sample_data",),
+    "barray.sample.universe": ("write_sample_data",),
     "barray.session": ("AttachedSession", "Session", "attach", "run"),
-    "barray.validate_dump": ("validate_session_dump",),
-    "coordinator.config": ("SessionConfig",),
-    "coordinator.config_file": ("read_config",),
-    "coordinator.session_coordinator": ("SessionCoordinator",),
-    "coordinator.summary": ("AddResult", "SessionSummary"),
-    "market.bars": ("Bar",),
-    "market.errors": (
+    "barray.dump.validate": ("validate_session_dump",),
+    "barray.coordinator.config.model": ("SessionConfig",),
+    "barray.coordinator.config.file": ("read_config",),
+    "barray.coordinator.session_coordinator": ("SessionCoordinator",),
+    "barray.coordinator.summary": ("AddResult", "SessionSummary"),
+    "barray.market.bars": ("Bar",),
+    "barray.market.errors": (
         "ActorFailed",
         "BarrayError",
         "ConfigError",
@@ -71,16 +72,16 @@ _HOME = {
         "SourceUnavailable",
         "ValidationFailed",
     ),
-    "market.indicators": ("IndicatorSpec",),
-    "market.interval": ("Interval",),
-    "market.symbol_data": ("SymbolMetadata", "SymbolSessionData"),
-    "market.validation": ("SymbolValidationResult",),
-    "trading.context": ("Context",),
-    "trading.data": ("SymbolData",),
-    "trading.results": ("BacktestResult", "SymbolResult"),
-    "trading.signals": ("Signals",),
-    "trading.strategy": ("Strategy", "parameter"),
-    "trading.window": ("WindowView",),
+    "barray.market.indicators": ("IndicatorSpec",),
+    "barray.market.interval": ("Interval",),
+    "barray.market.symbol_data": ("SymbolMetadata", "SymbolSessionData"),
+    "barray.market.validation": ("SymbolValidationResult",),
+    "barray.trading.strategy.context": ("Context",),
+    "barray.trading.strategy.data": ("SymbolData",),
+    "barray.trading.results.result": ("BacktestResult", "SymbolResult"),
+    "barray.trading.strategy.signals": ("Signals",),
+    "barray.trading.strategy.base": ("Strategy", "parameter"),
+    "barray.trading.strategy.view": ("WindowView",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from barray.warm_commands.client import run_warm
+from barray.local.warm_commands.client import run_warm
 
 INTERRUPTED = 130
 
@@ -23,7 +23,7 @@ def main() -> None:
 def run_here() -> None:
     """Run the command of `sys.argv` in this process, and end it."""
     try:
-        from barray.cli import main as run
+        from barray.cli.app import main as run
 
         run()
     except KeyboardInterrupt:  # during the import; a command handles its own

@@ -8,24 +8,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from actors.backtest_actor import load_stretch
-from barray.connection import load_calendar
-from barray.local_gateways import LocalGateways
-from coordinator.config import SessionConfig
-from coordinator.config_file import as_config
-from coordinator.step0 import all_failed
-from coordinator.strategies import plan_of, requirements_with
-from data_sources.data_manager import DataManager
-from data_sources.failover import validate_with_fetches
-from market.errors import BarrayError, ConfigError
-from market.stretch import Stretch, StretchValidation, stretch_of
-from market.validation import Reason
-from trading.causality import LookaheadReport
-from trading.causality import lookahead as _lookahead
-from trading.commands import LoadStretch, Plan
-from trading.symbol_run import LoadedStretch
-from trading.warmup import WarmupReport
-from trading.warmup import warmup as _warmup
+from barray.actors.backtest_actor import load_stretch
+from barray.coordinator.config.file import as_config
+from barray.coordinator.config.model import SessionConfig
+from barray.coordinator.step0 import all_failed
+from barray.coordinator.strategies import plan_of, requirements_with
+from barray.data_sources.failover import validate_with_fetches
+from barray.data_sources.manager import DataManager
+from barray.local.connection import load_calendar
+from barray.local.gateways import LocalGateways
+from barray.market.errors import BarrayError, ConfigError
+from barray.market.session_range import Stretch, StretchValidation, stretch_of
+from barray.market.validation import Reason
+from barray.trading.checks.causality import LookaheadReport
+from barray.trading.checks.causality import lookahead as _lookahead
+from barray.trading.checks.warmup import WarmupReport
+from barray.trading.checks.warmup import warmup as _warmup
+from barray.trading.engine.commands import LoadStretch, Plan
+from barray.trading.engine.symbol_run import LoadedStretch
 
 Config = str | Path | Mapping[str, Any] | SessionConfig
 _LONGEST = 4

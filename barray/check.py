@@ -8,17 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
 
-from actors.validation import validate_chunk
-from barray.connection import load_calendar
-from barray.local_gateways import LocalGateways
-from coordinator.config import SessionConfig
-from data_sources.data_manager import DataManager
-from data_sources.failover import validate_with_fetches
-from market.commands import Load
-from market.errors import BarrayError
-from market.requirements import SessionContext, session_context
-from market.symbol_session import SymbolSession
-from market.validation import Reason, SymbolValidationResult
+from barray.actors.validation import validate_chunk
+from barray.coordinator.config.model import SessionConfig
+from barray.data_sources.failover import validate_with_fetches
+from barray.data_sources.manager import DataManager
+from barray.local.connection import load_calendar
+from barray.local.gateways import LocalGateways
+from barray.market.commands import Load
+from barray.market.errors import BarrayError
+from barray.market.requirements import SessionContext, session_context
+from barray.market.symbol_session import SymbolSession
+from barray.market.validation import Reason, SymbolValidationResult
 
 _CHUNK = 64
 _THREADS = 4

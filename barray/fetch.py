@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
-from barray.local_gateways import LocalGateways
-from data_sources.fetch_plan import FetchPlan
-from data_sources.gateway import FetchProgress, Gateway
-from data_sources.store import EXCHANGE
-from data_sources.vendor_source import VendorSource
-from market.clock import monotonic_s
-from market.errors import ConfigError
-from market.interval import NS_PER_SECOND, Interval
-from market.validation import Reason
+from barray.data_sources.fetching.gateway import FetchProgress, Gateway
+from barray.data_sources.fetching.plan import FetchPlan
+from barray.data_sources.fetching.store import EXCHANGE
+from barray.data_sources.fetching.vendor_source import VendorSource
+from barray.local.gateways import LocalGateways
+from barray.market.clock import monotonic_s
+from barray.market.errors import ConfigError
+from barray.market.interval import NS_PER_SECOND, Interval
+from barray.market.validation import Reason
 
 
 @dataclass(frozen=True)

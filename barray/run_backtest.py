@@ -12,16 +12,16 @@ from typing import Any, Self
 
 import numpy as np
 
-from barray.connection import connect, hand_over_secrets, load_calendar
-from coordinator import runtime
-from coordinator.config import SessionConfig
-from coordinator.config_file import as_config
-from coordinator.strategies import plan_of, requirements_with
-from market.bars import FloatArray
-from market.interval import Interval
-from market.stretch import Stretch, stretch_of
-from trading.commands import Plan
-from trading.results import BacktestResult, SymbolResult
+from barray.coordinator import runtime
+from barray.coordinator.config.file import as_config
+from barray.coordinator.config.model import SessionConfig
+from barray.coordinator.strategies import plan_of, requirements_with
+from barray.local.connection import connect, hand_over_secrets, load_calendar
+from barray.market.bars import FloatArray
+from barray.market.interval import Interval
+from barray.market.session_range import Stretch, stretch_of
+from barray.trading.engine.commands import Plan
+from barray.trading.results.result import BacktestResult, SymbolResult
 
 Progress = Callable[[Mapping[str, Any]], None]
 _POLL_S = 0.1
@@ -59,8 +59,8 @@ def backtested(
     days = calendar.between(settings.session.start, settings.session.end)
     stretch = stretch_of(requirements, calendar, days)
     timings = {"plan_s": perf_counter() - began}
-    from coordinator.backtest import BacktestCoordinator
-    from coordinator.windowed_backtest import WindowedBacktestCoordinator
+    from barray.coordinator.backtest import BacktestCoordinator
+    from barray.coordinator.windowed_backtest import WindowedBacktestCoordinator
 
     kind = WindowedBacktestCoordinator if plan.in_windows else BacktestCoordinator
     with RemoteRun(settings, kind, stretch, requirements, plan, progress=progress) as run:

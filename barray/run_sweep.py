@@ -9,20 +9,29 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from barray.connection import load_calendar
+from barray.coordinator.config.file import as_config
+from barray.coordinator.config.model import SessionConfig, SweepSection
+from barray.coordinator.strategies import plan_of, requirements_of
+from barray.local.connection import load_calendar
+from barray.market.errors import ConfigError
+from barray.market.session_range import stretch_of
 from barray.run_backtest import RemoteRun
 from barray.sweep_journal import Journal
-from coordinator.config import SessionConfig, SweepSection
-from coordinator.config_file import as_config
-from coordinator.strategies import plan_of, requirements_of
-from market.errors import ConfigError
-from market.stretch import stretch_of
-from trading.commands import Plan
-from trading.evaluate import needs_of_all
-from trading.parameter_sets import Listed, ParameterSet, Sampler, Space, grid, parse_space, random_sets, set_key
-from trading.strategy import Strategy
-from trading.sweep_table import SetRow, WalkForwardStep, rows_of, score, walk
-from trading.walk_forward import walk_forward
+from barray.trading.engine.commands import Plan
+from barray.trading.strategy.base import Strategy
+from barray.trading.sweeps.evaluate import needs_of_all
+from barray.trading.sweeps.parameter_sets import (
+    Listed,
+    ParameterSet,
+    Sampler,
+    Space,
+    grid,
+    parse_space,
+    random_sets,
+    set_key,
+)
+from barray.trading.sweeps.table import SetRow, WalkForwardStep, rows_of, score, walk
+from barray.trading.sweeps.walk_forward import walk_forward
 
 Progress = Callable[[Mapping[str, Any]], None]
 _ROUND, _OPTUNA_ROUND = 128, 16
@@ -96,7 +105,7 @@ def sweep(
     sampler, wanted = _sampler(kind, section, space)
     rows: list[SetRow] = []
     timings = {"plan_s": perf_counter() - began}
-    from coordinator.sweep import SweepCoordinator
+    from barray.coordinator.sweep import SweepCoordinator
 
     dropped: dict[str, tuple[str, ...]] = {}
     symbols = 0
@@ -149,7 +158,7 @@ def _listed(kind: type[Strategy], section: SweepSection, space: Space) -> Sequen
 def _sampler(kind: type[Strategy], section: SweepSection, space: Space) -> tuple[Sampler, int]:
     """Who says which sets to try, and how many at most."""
     if section.method == "optuna":
-        from trading.optuna_sampler import OptunaSampler
+        from barray.trading.sweeps.optuna_sampler import OptunaSampler
 
         return OptunaSampler(space, section.seed), section.sets
     if section.method == "random":

@@ -11,20 +11,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from barray.connection import connect, hand_over_secrets, load_calendar
-from barray.exports import write_exports
-from barray.recording import write_recording
-from barray.running import announce, find_session
-from coordinator import runtime
-from coordinator.config import ACTORS_PER_CPU, SessionConfig
-from coordinator.config_file import as_config
-from coordinator.summary import AddResult, SessionSummary
-from market.bars import Bar
-from market.calendar import TradingCalendar
-from market.errors import BarrayError, ConfigError, shorten
-from market.indicators import IndicatorSpec
-from market.interval import Interval
-from market.symbol_data import SymbolSessionData
+from barray.coordinator import runtime
+from barray.coordinator.config.file import as_config
+from barray.coordinator.config.model import ACTORS_PER_CPU, SessionConfig
+from barray.coordinator.summary import AddResult, SessionSummary
+from barray.dump.files import write_exports
+from barray.export.recording import write_recording
+from barray.local.connection import connect, hand_over_secrets, load_calendar
+from barray.local.sessions import announce, find_session
+from barray.market.bars import Bar
+from barray.market.calendar import TradingCalendar
+from barray.market.errors import BarrayError, ConfigError, shorten
+from barray.market.indicators import IndicatorSpec
+from barray.market.interval import Interval
+from barray.market.symbol_data import SymbolSessionData
 
 logger = logging.getLogger("barray")
 drop_logger = logging.getLogger("barray.dropped")
@@ -170,7 +170,7 @@ class Session(AttachedSession):
     def _kind(self) -> type | None:
         if self._coordinator is not None or not self.config.is_live:
             return self._coordinator
-        from coordinator.live_session import LiveCoordinator
+        from barray.coordinator.live_session import LiveCoordinator
 
         return LiveCoordinator
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import orjson
 
-from market.errors import ConfigError
-from trading.sweep_table import SetRow
+from barray.market.errors import ConfigError
+from barray.trading.sweeps.table import SetRow
 
 
 class Journal:

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from barray import local_ray
+from barray.local import warm_ray
 from bench import w1
 from bench.backtest_engine import engine_figures, random_bases
 from bench.common import print_json_line
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3, help="rounds; medians count")
     parser.add_argument("--warm", action="store_true", help="ours on a Ray kept by `barray up`")
     asked = parser.parse_args()
-    if local_ray.find():
+    if warm_ray.find():
         raise SystemExit("a local Ray is up: barray down first")
     bases, sessions = random_bases(min(asked.symbols, 20), asked.days)
     alone = engine_figures(bases, sessions)

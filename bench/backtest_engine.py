@@ -14,21 +14,22 @@ from typing import Any
 
 import numpy as np
 
+from barray.market.bars import Bars, IntArray
+from barray.market.calendar import Sessions, load_calendar
+from barray.market.interval import Interval
+from barray.market.series import IntervalBars, lay_on_sessions
+from barray.trading.engine.event_run import run_symbol
+from barray.trading.orders.broker import Account
+from barray.trading.orders.costs import Market
+from barray.trading.orders.fills import Fills
+from barray.trading.strategy.base import Strategy
+from barray.trading.strategy.context import Context
+from barray.trading.strategy.data import SymbolData, prepare
+from barray.trading.strategy.parameter import parameter
+from barray.trading.strategy.signals import Signals
 from bench.common import print_json_line
 from bench.peers.w1_numpy import Run, crosses, profit_cents
 from bench.peers.work import FAST, QUANTITY, SLOW, TIE
-from market.bars import Bars, IntArray
-from market.calendar import Sessions, load_calendar
-from market.interval import Interval
-from market.series import IntervalBars, lay_on_sessions
-from trading.broker import Account
-from trading.context import Context
-from trading.costs import Market
-from trading.data import SymbolData, prepare
-from trading.events import run_symbol
-from trading.fills import Fills
-from trading.signals import Signals
-from trading.strategy import Strategy, parameter
 
 MINUTE = Interval.parse("1m")
 FIRST = date(2025, 3, 3)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from barray import local_ray
+from barray.local import warm_ray
 from bench import w1
 from bench.common import print_json_line
 from bench.runs import PeakMemory, barray, finish
@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--at", type=int, nargs=2, default=[20, 5], help="symbols of the days, days of the symbols")
     parser.add_argument("--repeat", type=int, default=3, help="rounds; medians count")
     asked = parser.parse_args()
-    if local_ray.find():
+    if warm_ray.find():
         raise SystemExit("a local Ray is up: barray down first")
     with tempfile.TemporaryDirectory() as folder:
         found = measure(Path(folder), asked.symbols, asked.days, tuple(asked.at), asked.repeat)

@@ -12,10 +12,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from barray.sample_data import sample_symbols, write_sample_data
+from barray.coordinator.session_coordinator import SessionCoordinator
+from barray.sample.universe import sample_symbols, write_sample_data
 from barray.session import Session
 from bench.common import machine_facts, print_json_line
-from coordinator.session_coordinator import SessionCoordinator
 
 DAY = date(2024, 7, 2)
 

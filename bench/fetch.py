@@ -19,7 +19,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from barray.sample_data import sample_symbols, write_sample_data
+from barray.sample.universe import sample_symbols, write_sample_data
 from bench.common import print_json_line
 
 FIRST, LAST = date(2024, 6, 3), date(2024, 7, 1)  # 20 sessions
@@ -87,9 +87,9 @@ def ours(url: str, folder: Path, symbols: Sequence[str]) -> dict[str, float]:
     """Through the gateway into a store."""
     import alpaca.data.historical.stock  # noqa: F401  # is imported by both before the clock starts
 
-    from data_sources.alpaca_vendor import AlpacaAccount
-    from data_sources.gateway import Gateway
-    from data_sources.store import BarStore
+    from barray.data_sources.alpaca.vendor import AlpacaAccount
+    from barray.data_sources.fetching.gateway import Gateway
+    from barray.data_sources.fetching.store import BarStore
     from tests.vendors.alpaca_server import KEYS
 
     imports_mb, begun = _peak_mb(), perf_counter()
@@ -130,7 +130,7 @@ def theirs(url: str, symbols: Sequence[str]) -> dict[str, float]:
 
 def _asked() -> tuple[Any, int, int]:
     from barray.fetch import midnight_ns
-    from market.interval import Interval
+    from barray.market.interval import Interval
 
     return Interval.parse("1m"), midnight_ns(FIRST), midnight_ns(date(2024, 7, 2))
 

@@ -14,10 +14,10 @@ from time import perf_counter
 
 import psutil
 
+from barray.coordinator.config.file import read_config
 from barray.session import Session
 from bench.common import print_json_line
 from bench.runs import write_universe
-from coordinator.config_file import read_config
 
 _WARM_UP = 10
 _SETTLE_S = 2.0

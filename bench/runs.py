@@ -13,7 +13,7 @@ from time import perf_counter
 
 import psutil
 
-from barray.sample_data import sample_symbols, write_sample_data
+from barray.sample.universe import sample_symbols, write_sample_data
 
 DAY = date(2024, 7, 2)
 

@@ -11,11 +11,11 @@ from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 
-from barray.sample_data import sample_symbols, write_sample_data
+from barray.coordinator.lifecycle import Phase
+from barray.coordinator.session_coordinator import SessionCoordinator
+from barray.sample.universe import sample_symbols, write_sample_data
 from barray.session import Session
 from bench.common import machine_facts, print_json_line
-from coordinator.lifecycle import Phase
-from coordinator.session_coordinator import SessionCoordinator
 
 DAY = date(2024, 7, 2)
 _PHASES = {Phase.VALIDATING: "step0_s", Phase.PROVISIONING: "spawn_s", Phase.LOADING: "load_s"}

@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped,unused-ignore]
 
-IMPORTS = ("numpy", "pyarrow.parquet", "market.talib_light", "actors.symbol_actor")
+IMPORTS = ("numpy", "pyarrow.parquet", "barray.market.talib_light", "barray.actors.symbol_actor")
 IDLE_S = 10.0
 MB = 2**20
 
@@ -55,7 +55,7 @@ def measure(mode: str, count: int) -> dict[str, float]:
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     import ray
 
-    from actors.forkserver import worker_executable
+    from barray.actors.forkserver import worker_executable
 
     started = time.perf_counter()
     with worker_executable() if mode == "ours" else contextlib.nullcontext():

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from time import perf_counter
 
-from barray import local_ray
+from barray.local import warm_ray
 from bench.common import print_json_line
 from bench.runs import barray, finish, write_universe
 
@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("--symbols", type=int, default=8)
     parser.add_argument("--repeat", type=int, default=3)
     options = parser.parse_args()
-    if local_ray.find():
+    if warm_ray.find():
         raise SystemExit("a local Ray is up: barray down first")
     with tempfile.TemporaryDirectory() as folder:
         config = write_universe(Path(folder), options.symbols)

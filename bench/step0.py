@@ -9,14 +9,14 @@ from datetime import date
 from pathlib import Path
 from time import perf_counter
 
-from barray.sample_data import sample_symbols, write_sample_data
+from barray.coordinator import runtime
+from barray.coordinator.config.file import parse_config
+from barray.coordinator.gateways import Gateways
+from barray.coordinator.step0 import validate_all
+from barray.data_sources.manager import DataManager
+from barray.market.requirements import calendar_for, session_context
+from barray.sample.universe import sample_symbols, write_sample_data
 from bench.common import machine_facts, print_json_line
-from coordinator import runtime
-from coordinator.config_file import parse_config
-from coordinator.gateways import Gateways
-from coordinator.step0 import validate_all
-from data_sources.data_manager import DataManager
-from market.requirements import calendar_for, session_context
 
 DAY = date(2024, 7, 2)
 

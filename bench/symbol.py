@@ -13,16 +13,16 @@ from time import perf_counter
 
 import numpy as np
 
-from barray.sample_data import write_sample_data
+from barray.data_sources.parquet.layout import Layout
+from barray.data_sources.parquet.source import ParquetSource
+from barray.market.bars import Bars
+from barray.market.commands import Advance, AppendBars, Load, TakeSnapshot
+from barray.market.indicators import parse_indicator
+from barray.market.interval import Interval
+from barray.market.requirements import SessionContext, SymbolRequirements, calendar_for, session_context
+from barray.market.symbol_session import SymbolSession
+from barray.sample.universe import write_sample_data
 from bench.common import median_s, print_json_line
-from data_sources.layout import Layout
-from data_sources.parquet_source import ParquetSource
-from market.bars import Bars
-from market.commands import Advance, AppendBars, Load, TakeSnapshot
-from market.indicators import parse_indicator
-from market.interval import Interval
-from market.requirements import SessionContext, SymbolRequirements, calendar_for, session_context
-from market.symbol_session import SymbolSession
 
 SYMBOL, YEAR = "AAPL", 2024
 FIRST, LAST = date(YEAR, 1, 2), date(YEAR, 12, 31)

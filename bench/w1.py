@@ -19,10 +19,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from barray.market.bars import COLUMNS
 from bench.backtest_engine import random_bases
 from bench.peers import work
 from bench.peers.environment import REQUIREMENTS, python_of
-from market.bars import COLUMNS
 
 ROOT = Path(__file__).resolve().parents[1]
 STRATEGY = ROOT / "examples/strategies/sma_cross.py"

@@ -9,9 +9,9 @@ from datetime import date
 from pathlib import Path
 
 import barray
-from barray.sample_data import sample_symbols, write_sample_data
+from barray.coordinator import runtime
+from barray.sample.universe import sample_symbols, write_sample_data
 from bench.common import print_json_line
-from coordinator import runtime
 
 FIRST, LAST = date(2024, 6, 17), date(2024, 6, 21)
 STRATEGY = Path(__file__).parents[1] / "examples/strategies/momentum.py"

@@ -8,21 +8,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from actors.options import cluster_cpus, new_backtest_actor
-from coordinator.config import SessionConfig
-from coordinator.fleet import Fleet
-from coordinator.gateways import Gateways
-from coordinator.step0 import all_failed, require_enough, validate_stretch
-from data_sources.data_manager import DataManager
-from market.commands import Failed
-from market.errors import BarrayError, NoDataError, shorten
-from market.interval import Interval
-from market.requirements import SymbolRequirements
-from market.stretch import Stretch, StretchValidation
-from market.validation import Reason
-from trading.commands import LoadStretch, Plan, RunStretch, StretchRun
-from trading.results import SymbolResult
-from trading.symbol_run import join_results
+from barray.actors.options import cluster_cpus, new_backtest_actor
+from barray.coordinator.config.model import SessionConfig
+from barray.coordinator.fleet import Fleet
+from barray.coordinator.gateways import Gateways
+from barray.coordinator.step0 import all_failed, require_enough, validate_stretch
+from barray.data_sources.manager import DataManager
+from barray.market.commands import Failed
+from barray.market.errors import BarrayError, NoDataError, shorten
+from barray.market.interval import Interval
+from barray.market.requirements import SymbolRequirements
+from barray.market.session_range import Stretch, StretchValidation
+from barray.market.validation import Reason
+from barray.trading.engine.commands import LoadStretch, Plan, RunStretch, StretchRun
+from barray.trading.engine.symbol_run import join_results
+from barray.trading.results.result import SymbolResult
 
 logger = logging.getLogger(__name__)
 _PER_CALL = 4

@@ -10,13 +10,14 @@ from typing import Any
 
 from ray.actor import ActorHandle
 
-from actors.handles import gather, kill, submit, submit_advance
-from actors.options import live_nodes, new_symbol_actor
-from actors.symbol_actor import SymbolActor
-from coordinator.config import ActorsSection
-from market.commands import Advance, Command, Failed, Rejected, Report, TakeSnapshot
-from market.errors import ActorFailed
-from trading.commands import CloseRun, EvaluateSets, RunStretch, Step
+from barray.actors.handles import gather, kill, submit, submit_advance
+from barray.actors.options import live_nodes, new_symbol_actor
+from barray.actors.symbol_actor import SymbolActor
+from barray.coordinator.config.model import ActorsSection
+from barray.market.commands import Advance, Command, Failed, Rejected, Report, TakeSnapshot
+from barray.market.errors import ActorFailed
+from barray.trading.engine.commands import CloseRun, RunStretch, Step
+from barray.trading.sweeps.commands import EvaluateSets
 
 logger = logging.getLogger(__name__)
 _START_S = 2.0

@@ -8,16 +8,16 @@ from typing import Any
 
 from ray.exceptions import RayActorError
 
-from actors.handles import gather
-from actors.options import gateway_actor
-from data_sources.failover import Fetch
-from data_sources.gateway import FetchProgress
-from data_sources.live_feed import Heard
-from data_sources.vendor_source import VendorSource, Wanted
-from market.calendar import Sessions
-from market.errors import BarrayError
-from market.requirements import SymbolRequirements
-from market.validation import Reason
+from barray.actors.handles import gather
+from barray.actors.options import gateway_actor
+from barray.data_sources.alpaca.live_feed import Heard
+from barray.data_sources.failover import Fetch
+from barray.data_sources.fetching.gateway import FetchProgress
+from barray.data_sources.fetching.vendor_source import VendorSource, Wanted
+from barray.market.calendar import Sessions
+from barray.market.errors import BarrayError
+from barray.market.requirements import SymbolRequirements
+from barray.market.validation import Reason
 
 _POLL_S = 0.5
 _CALL_S = 30.0

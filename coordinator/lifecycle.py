@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 
-from market.errors import IllegalTransition
+from barray.market.errors import IllegalTransition
 
 
 class Phase(Enum):

@@ -9,18 +9,18 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Any
 
-from coordinator.lifecycle import Phase
-from coordinator.schedule import windows
-from coordinator.session_coordinator import Day, SessionCoordinator
-from coordinator.summary import AddResult
-from data_sources.live_feed import Heard
-from data_sources.vendor_source import VendorSource, Wanted
-from market.bars import Bars, format_ns
-from market.commands import AppendBars, Appended, Rejected
-from market.errors import BarrayError, ConfigError
-from market.interval import Interval
-from market.requirements import SessionContext
-from market.validation import Reason
+from barray.coordinator.lifecycle import Phase
+from barray.coordinator.schedule import windows
+from barray.coordinator.session_coordinator import Day, SessionCoordinator
+from barray.coordinator.summary import AddResult
+from barray.data_sources.alpaca.live_feed import Heard
+from barray.data_sources.fetching.vendor_source import VendorSource, Wanted
+from barray.market.bars import Bars, format_ns
+from barray.market.commands import AppendBars, Appended, Rejected
+from barray.market.errors import BarrayError, ConfigError
+from barray.market.interval import Interval
+from barray.market.requirements import SessionContext
+from barray.market.validation import Reason
 
 logger = logging.getLogger(__name__)
 _MINUTE = Interval(1, "m")

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from market.errors import BarrayError, ConfigError, SourceUnavailable
+from barray.market.errors import BarrayError, ConfigError, SourceUnavailable
 
 if TYPE_CHECKING:
     from ray import ObjectRef
 
 
 _ENVIRONMENT = {
-    # Events of tasks, which `actors.options` turns off for each of ours. Without them leaving Ray takes 0.25 s less.
+    # Events of tasks, which `barray.actors.options` turns off for each of ours. Without them leaving Ray takes 0.25 s less.
     "RAY_task_events_report_interval_ms": "0",
 }
 """Read by Ray's library when it is loaded."""
@@ -34,7 +34,11 @@ _LOCAL_ENVIRONMENT = {
 }
 
 
-COORDINATORS = ("coordinator.session_coordinator", "coordinator.backtest", "coordinator.windowed_backtest")
+COORDINATORS = (
+    "barray.coordinator.session_coordinator",
+    "barray.coordinator.backtest",
+    "barray.coordinator.windowed_backtest",
+)
 """Imported by the forkserver too: a coordinator's process then starts as fast as a symbol's, 0.3 s of CPU sooner."""
 
 _loaded_for_loopback = False
@@ -76,13 +80,13 @@ def _prefer_loopback() -> None:
 def start_ray(num_cpus: int | None = None, *, fork: bool = True, preload: Sequence[str] = ()) -> None:
     """Start Ray in this process, for this process: every listener on loopback, no dashboard, token authentication.
 
-    `fork`: its workers are forked from a process that has imported our packages and `preload`; see actors.forkserver.
+    `fork`: its workers are forked from a process that has imported our packages and `preload`; see barray.actors.forkserver.
     """
     _prefer_loopback()
     import ray
 
-    from actors.forkserver import DEFAULT_PRELOAD, worker_executable
-    from actors.local_node import lean_node
+    from barray.actors.forkserver import DEFAULT_PRELOAD, worker_executable
+    from barray.actors.local_node import lean_node
 
     with lean_node(), worker_executable((*DEFAULT_PRELOAD, *COORDINATORS, *preload)) if fork else nullcontext():
         ray.init(
@@ -109,7 +113,7 @@ def keep_next_job_warm(poll_s: float = 0.25) -> NoReturn:
     """
     import ray
 
-    from actors.forkserver import dismiss, prewarm
+    from barray.actors.forkserver import dismiss, prewarm
 
     worker: Any = ray._private.worker
     raylet = worker._global_node.all_processes["raylet"][0].process.pid
@@ -136,7 +140,7 @@ def _job_number(job_id: str) -> int:
 
 def start_node(arguments: Sequence[str]) -> int:
     """`ray start ARGUMENTS` in this process, the node's workers forked; returns the exit status."""
-    from actors.forkserver import ray_start
+    from barray.actors.forkserver import ray_start
 
     return ray_start(arguments)
 
@@ -192,7 +196,7 @@ def ray_address() -> str:
 
 def cluster_cpus() -> int:
     """CPUs of all nodes together."""
-    from actors import options
+    from barray.actors import options
 
     return options.cluster_cpus()
 
@@ -248,7 +252,7 @@ class Remote:
 
     def kill(self) -> None:
         """End the coordinator's process; the symbols' processes, which it owns, end with it."""
-        from actors.handles import kill
+        from barray.actors.handles import kill
 
         kill(self.actor)
 
@@ -258,8 +262,8 @@ def new_coordinator(name: str, kind: type | None, *arguments: Any) -> Remote:
 
     ConfigError if one of that name runs on this Ray.
     """
-    from actors import options
-    from coordinator.session_coordinator import SessionCoordinator
+    from barray.actors import options
+    from barray.coordinator.session_coordinator import SessionCoordinator
 
     if name in options.running_sessions():
         raise ConfigError(
@@ -270,14 +274,14 @@ def new_coordinator(name: str, kind: type | None, *arguments: Any) -> Remote:
 
 def prewarm() -> None:
     """Have a first worker started, without waiting: its forkserver then imports while other things are done here."""
-    from actors import options
+    from barray.actors import options
 
     options.start_idle_worker()
 
 
 def find_coordinator(name: str | None) -> tuple[str, Remote]:
     """The running session of that name (None: the only one), with its name; ConfigError if it can't be told."""
-    from actors import options
+    from barray.actors import options
 
     running = options.running_sessions()
     if name is None and len(running) == 1:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from coordinator.config import ScheduledAction
-from market.adhoc import parse_bar
-from market.bars import Bar
-from market.calendar import TradingCalendar
-from market.interval import Interval
-from market.requirements import SessionContext
+from barray.coordinator.config.model import ScheduledAction
+from barray.market.adhoc import parse_bar
+from barray.market.bars import Bar
+from barray.market.calendar import TradingCalendar
+from barray.market.interval import Interval
+from barray.market.requirements import SessionContext
 
 
 @dataclass(frozen=True)

@@ -9,20 +9,20 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from typing import Any
 
-from actors.options import cluster_cpus
-from coordinator.config import ACTORS_PER_CPU, SessionConfig
-from coordinator.fleet import Fleet
-from coordinator.gateways import Gateways
-from coordinator.lifecycle import Phase, move
-from coordinator.schedule import DueAction, due_actions, windows
-from coordinator.step0 import all_failed, require_enough, validate_all
-from coordinator.summary import AddResult, SessionEvent, SessionSummary
-from data_sources.data_manager import DataManager
-from market.adhoc import parse_bar, validate_adhoc_bar, validate_adhoc_indicator
-from market.bars import Bar, format_ns
-from market.calendar import TradingCalendar
-from market.clock import SimulatedClock
-from market.commands import (
+from barray.actors.options import cluster_cpus
+from barray.coordinator.config.model import ACTORS_PER_CPU, SessionConfig
+from barray.coordinator.fleet import Fleet
+from barray.coordinator.gateways import Gateways
+from barray.coordinator.lifecycle import Phase, move
+from barray.coordinator.schedule import DueAction, due_actions, windows
+from barray.coordinator.step0 import all_failed, require_enough, validate_all
+from barray.coordinator.summary import AddResult, SessionEvent, SessionSummary
+from barray.data_sources.manager import DataManager
+from barray.market.adhoc import parse_bar, validate_adhoc_bar, validate_adhoc_indicator
+from barray.market.bars import Bar, format_ns
+from barray.market.calendar import TradingCalendar
+from barray.market.clock import SimulatedClock
+from barray.market.commands import (
     Accepted,
     AddAdhocBar,
     AddAdhocIndicator,
@@ -36,12 +36,12 @@ from market.commands import (
     SnapshotTaken,
     TakeSnapshot,
 )
-from market.errors import BarrayError, ConfigError, IllegalTransition, NoDataError, shorten
-from market.indicators import IndicatorSpec, parse_indicator
-from market.interval import Interval
-from market.requirements import SessionContext, session_context
-from market.symbol_data import SymbolSessionData
-from market.validation import Reason, SymbolValidationResult
+from barray.market.errors import BarrayError, ConfigError, IllegalTransition, NoDataError, shorten
+from barray.market.indicators import IndicatorSpec, parse_indicator
+from barray.market.interval import Interval
+from barray.market.requirements import SessionContext, session_context
+from barray.market.symbol_data import SymbolSessionData
+from barray.market.validation import Reason, SymbolValidationResult
 
 logger = logging.getLogger(__name__)
 PACKED_ACTORS_PER_CPU = 8

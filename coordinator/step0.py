@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from actors.handles import gather
-from actors.options import submit_validation
-from data_sources.data_manager import DataManager
-from data_sources.failover import Fetch, validate_with_fetches
-from market.errors import ValidationFailed, shorten
-from market.requirements import SessionContext, SymbolRequirements
-from market.stretch import Stretch, StretchValidation
-from market.validation import Reason, SymbolValidationResult
+from barray.actors.handles import gather
+from barray.actors.options import submit_validation
+from barray.data_sources.failover import Fetch, validate_with_fetches
+from barray.data_sources.manager import DataManager
+from barray.market.errors import ValidationFailed, shorten
+from barray.market.requirements import SessionContext, SymbolRequirements
+from barray.market.session_range import Stretch, StretchValidation
+from barray.market.validation import Reason, SymbolValidationResult
 
 _CHUNK = 64
 _START_S = 60.0

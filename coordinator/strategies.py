@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from coordinator.config import SessionConfig, StrategySection
-from market.errors import ConfigError
-from market.indicators import IndicatorSpec
-from market.interval import Interval
-from market.requirements import SymbolRequirements
-from trading.commands import Plan
-from trading.strategy import Strategy
-from trading.strategy_source import StrategySource
+from barray.coordinator.config.model import SessionConfig, StrategySection
+from barray.market.errors import ConfigError
+from barray.market.indicators import IndicatorSpec
+from barray.market.interval import Interval
+from barray.market.requirements import SymbolRequirements
+from barray.trading.engine.commands import Plan
+from barray.trading.strategy.base import Strategy
+from barray.trading.strategy.source import StrategySource
 
 
 def strategy_source(section: StrategySection | None) -> StrategySource:

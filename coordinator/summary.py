@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from market.calendar import ExtendedHours
-from market.requirements import SymbolRequirements
-from market.symbol_data import AdhocConflict
-from market.validation import Reason, SymbolValidationResult
+from barray.market.calendar import ExtendedHours
+from barray.market.requirements import SymbolRequirements
+from barray.market.symbol_data import AdhocConflict
+from barray.market.validation import Reason, SymbolValidationResult
 
 
 @dataclass(frozen=True)

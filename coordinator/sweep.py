@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from coordinator.backtest import BacktestCoordinator, Job
-from coordinator.step0 import all_failed
-from market.errors import BarrayError
-from trading.commands import EvaluateSets, SetsEvaluated
-from trading.evaluate import SetTable
-from trading.parameter_sets import ParameterSet
+from barray.coordinator.backtest import BacktestCoordinator, Job
+from barray.coordinator.step0 import all_failed
+from barray.market.errors import BarrayError
+from barray.trading.sweeps.commands import EvaluateSets, SetsEvaluated
+from barray.trading.sweeps.evaluate import SetTable
+from barray.trading.sweeps.parameter_sets import ParameterSet
 
 _SETS_PER_CALL = 32
 """So that a call takes a second at most, and what waits for it is seen to go on."""

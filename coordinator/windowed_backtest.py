@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from actors.options import cluster_cpus
-from coordinator.backtest import BacktestCoordinator, Job, reason_of
-from coordinator.step0 import all_failed, validate_stretch
-from market.commands import Failed
-from market.errors import BarrayError
-from market.interval import Interval
-from trading.commands import CloseRun, Opened, OpenRun, Plan, Stepped, StretchRun
-from trading.desk import Desk
-from trading.results import SymbolResult
-from trading.symbol_run import add_results
-from trading.window import Added, Moment
+from barray.actors.options import cluster_cpus
+from barray.coordinator.backtest import BacktestCoordinator, Job, reason_of
+from barray.coordinator.step0 import all_failed, validate_stretch
+from barray.market.commands import Failed
+from barray.market.errors import BarrayError
+from barray.market.interval import Interval
+from barray.trading.engine.commands import CloseRun, Opened, OpenRun, Plan, Stepped, StretchRun
+from barray.trading.engine.portfolio import Desk
+from barray.trading.engine.symbol_run import add_results
+from barray.trading.results.result import SymbolResult
+from barray.trading.strategy.view import Added, Moment
 
 
 class WindowedBacktestCoordinator(BacktestCoordinator):

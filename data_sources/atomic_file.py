@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from market.errors import ConfigError
+from barray.market.errors import ConfigError
 
 
 @contextmanager

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from data_sources.data_manager import DataManager
-from data_sources.vendor_source import VendorSource
-from market.symbol_name import symbol_problem
-from market.validation import Reason
+from barray.data_sources.fetching.vendor_source import VendorSource
+from barray.data_sources.manager import DataManager
+from barray.market.symbols import symbol_problem
+from barray.market.validation import Reason
 
 V = TypeVar("V")
 Validate = Callable[[Sequence[str], DataManager], Awaitable[Mapping[str, V]]]

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Protocol, runtime_checkable
 
-from market.bars import Bars
-from market.calendar import Sessions
-from market.interval import Interval
-from market.validation import Coverage, Reason
+from barray.market.bars import Bars
+from barray.market.calendar import Sessions
+from barray.market.interval import Interval
+from barray.market.validation import Coverage, Reason
 
 
 @runtime_checkable

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from market.bars import COLUMNS, Bar, Bars, format_ns, value_problem
-from market.errors import BarrayError, ConfigError, DataError
-from market.indicators import IndicatorSpec, parse_indicator
-from market.interval import Interval
-from market.requirements import SessionContext
-from market.series import IntervalBars, lay_on_sessions, stamp_daily
-from market.symbol_name import symbol_problem
+from barray.market.bars import COLUMNS, Bar, Bars, format_ns, value_problem
+from barray.market.errors import BarrayError, ConfigError, DataError
+from barray.market.indicators import IndicatorSpec, parse_indicator
+from barray.market.interval import Interval
+from barray.market.requirements import SessionContext
+from barray.market.series import IntervalBars, lay_on_sessions, stamp_daily
+from barray.market.symbols import symbol_problem
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_NS, _LAST_NS = -(9_214 * 10**15), 9_214 * 10**15  # what int64 nanoseconds reach, less a day for local midnights

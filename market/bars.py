@@ -9,12 +9,17 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from market.errors import DataError
+from barray.market.errors import DataError
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 PRICE_COLUMNS = ("open", "high", "low", "close")
 COLUMNS = (*PRICE_COLUMNS, "volume")
+
+
+def floats(column: FloatArray) -> Sequence[float]:
+    """A column whose elements are Python floats: as quick as a list to look into, and nothing to make beforehand."""
+    return column.data
 
 
 @dataclass(frozen=True)

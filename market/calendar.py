@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from market.bars import IntArray
-from market.errors import ConfigError
-from market.interval import Interval
+from barray.market.bars import IntArray
+from barray.market.errors import ConfigError
+from barray.market.interval import Interval
 
 DateArray = NDArray[np.datetime64]
 

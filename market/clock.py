@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
-from market.bars import format_ns
-from market.errors import IllegalTransition
+from barray.market.bars import format_ns
+from barray.market.errors import IllegalTransition
 
 
 class Clock(Protocol):

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from market.bars import Bar, Bars
-from market.calendar import Sessions
-from market.indicators import IndicatorSpec
-from market.interval import Interval
-from market.requirements import SessionContext
-from market.symbol_data import AdhocConflict, Lineage, SymbolSessionData
+from barray.market.bars import Bar, Bars
+from barray.market.calendar import Sessions
+from barray.market.indicators import IndicatorSpec
+from barray.market.interval import Interval
+from barray.market.requirements import SessionContext
+from barray.market.symbol_data import AdhocConflict, Lineage, SymbolSessionData
 
 
 class BarReader(Protocol):

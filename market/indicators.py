@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from market.bars import COLUMNS, FloatArray
-from market.errors import ConfigError, shorten
-from market.interval import Interval
-from market.series import IntervalBars
+from barray.market.bars import COLUMNS, FloatArray
+from barray.market.errors import ConfigError, shorten
+from barray.market.interval import Interval
+from barray.market.series import IntervalBars
 
 SESSION_VWAP = "SESSION_VWAP"
 _SHORTHAND = re.compile(r"(?P<name>\w+)\s*(?:\((?P<params>[^()]*)\))?\s*@\s*(?P<interval>\w+)")
@@ -97,7 +97,7 @@ class _Prepared:
 
 @functools.lru_cache(maxsize=4096)
 def _prepared(spec: IndicatorSpec) -> _Prepared:
-    from market.talib_light import Function
+    from barray.market.talib_light import Function
 
     asked = Function(spec.name, **dict(spec.params))
     if spec.inputs:
@@ -197,7 +197,7 @@ def _signature(name: str) -> tuple[dict[str, float], dict[str, str]]:
     """Parameters with their defaults, and the single-column inputs with the column TA-Lib takes by itself."""
     if name == SESSION_VWAP:
         return {}, {}
-    from market.talib_light import Function, get_functions
+    from barray.market.talib_light import Function, get_functions
 
     if name not in get_functions():
         import difflib

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from market.errors import ConfigError
+from barray.market.errors import ConfigError
 
 NS_PER_SECOND = 1_000_000_000
 _UNIT_NS = {

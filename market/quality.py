@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from market.bars import IntArray
-from market.calendar import Sessions
-from market.interval import Interval
+from barray.market.bars import IntArray
+from barray.market.calendar import Sessions
+from barray.market.interval import Interval
 
 
 @dataclass(frozen=True)

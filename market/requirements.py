@@ -7,10 +7,17 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from market.calendar import ExtendedHours, Sessions, SessionSource, TradingCalendar, exchange_sessions, load_calendar
-from market.errors import ConfigError
-from market.indicators import IndicatorSpec
-from market.interval import Interval
+from barray.market.calendar import (
+    ExtendedHours,
+    Sessions,
+    SessionSource,
+    TradingCalendar,
+    exchange_sessions,
+    load_calendar,
+)
+from barray.market.errors import ConfigError
+from barray.market.indicators import IndicatorSpec
+from barray.market.interval import Interval
 
 
 @dataclass(frozen=True)

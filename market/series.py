@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from market.bars import Bars, IntArray, check_order, check_values, format_ns
-from market.calendar import Sessions
-from market.errors import DataError
-from market.interval import Interval
+from barray.market.bars import Bars, IntArray, check_order, check_values, format_ns
+from barray.market.calendar import Sessions
+from barray.market.errors import DataError
+from barray.market.interval import Interval
 
 CountArray = NDArray[np.int32]
 

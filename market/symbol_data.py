@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from market.bars import Bar, format_ns
-from market.indicators import IndicatorData
-from market.interval import Interval
-from market.quality import Quality
-from market.series import IntervalBars
+from barray.market.bars import Bar, format_ns
+from barray.market.indicators import IndicatorData
+from barray.market.interval import Interval
+from barray.market.quality import Quality
+from barray.market.series import IntervalBars
 
 ADDED_BY = ("config", "strategy", "scanner", "adhoc")
 

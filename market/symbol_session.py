@@ -10,9 +10,9 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from market.adhoc import adhoc_series, place
-from market.bars import COLUMNS, Bar, Bars, format_ns
-from market.commands import (
+from barray.market.adhoc import adhoc_series, place
+from barray.market.bars import COLUMNS, Bar, Bars, format_ns
+from barray.market.commands import (
     Accepted,
     AddAdhocBar,
     AddAdhocIndicator,
@@ -30,13 +30,13 @@ from market.commands import (
     SnapshotTaken,
     TakeSnapshot,
 )
-from market.errors import DataError, IllegalTransition, NoDataError
-from market.indicators import IndicatorData, IndicatorSpec, compute
-from market.interval import Interval
-from market.quality import measure_quality
-from market.requirements import SessionContext
-from market.series import IntervalBars, derive, lay_on_sessions
-from market.symbol_data import AdhocConflict, Lineage, SymbolMetadata, SymbolSessionData
+from barray.market.errors import DataError, IllegalTransition, NoDataError
+from barray.market.indicators import IndicatorData, IndicatorSpec, compute
+from barray.market.interval import Interval
+from barray.market.quality import measure_quality
+from barray.market.requirements import SessionContext
+from barray.market.series import IntervalBars, derive, lay_on_sessions
+from barray.market.symbol_data import AdhocConflict, Lineage, SymbolMetadata, SymbolSessionData
 
 
 class SymbolState(Enum):

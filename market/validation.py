@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from market.errors import shorten
-from market.interval import Interval, best_base, unserved
-from market.requirements import SessionContext, SymbolRequirements
-from market.symbol_name import symbol_problem
+from barray.market.errors import shorten
+from barray.market.interval import Interval, best_base, unserved
+from barray.market.requirements import SessionContext, SymbolRequirements
+from barray.market.symbols import symbol_problem
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def _runtime_folder() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def universe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Minutes of GOOD symbols from FIRST to LAST (2024-07-03 is a half day), and of BROKEN ones, spoilt on LAST."""
-    from barray.sample_data import write_sample_data
+    from barray.sample.universe import write_sample_data
 
     root = tmp_path_factory.mktemp("universe")
     write_sample_data(root, symbols=[*GOOD, *BROKEN], start=FIRST, end=LAST, broken=BROKEN)
@@ -47,7 +47,7 @@ def universe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def ray_here() -> Iterator[None]:
     """A Ray with 2 CPUs on loopback, for the module."""
-    from coordinator import runtime
+    from barray.coordinator import runtime
 
     runtime.start_ray(num_cpus=2)
     yield

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from market.bars import COLUMNS, Bars
+from barray.market.bars import COLUMNS, Bars
 
 REPO = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("BARRAY_SHARED", REPO.parent / "shared"))

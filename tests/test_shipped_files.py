@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from coordinator.config import SessionConfig
-from coordinator.config_file import read_config
+from barray.coordinator.config.file import read_config
+from barray.coordinator.config.model import SessionConfig
 
 ROOT = Path(__file__).parents[1]
 
@@ -47,7 +47,7 @@ def test_links_between_the_pages_lead_somewhere(page: str) -> None:
 
 
 def test_the_commands_in_the_readme_exist() -> None:
-    from barray.cli import app, attach_app
+    from barray.cli.app import app, attach_app
 
     def names(commands: list[object]) -> set[str]:
         return {getattr(c, "name", None) or getattr(c, "callback").__name__ for c in commands}  # noqa: B009

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from actors.forkserver import launcher
+from barray.actors.forkserver import launcher
 
 __all__ = [
     "DEFAULT_PRELOAD",
@@ -43,11 +43,11 @@ DEFAULT_PRELOAD = (
     "numpy",
     "pyarrow.parquet",  # not pyarrow.dataset, which imports pandas
     "pyarrow.compute",  # 80 ms at the first cast
-    "market.talib_light",
-    "actors.symbol_actor",
-    "actors.backtest_actor",
-    "actors.validation",
-    "data_sources.parquet_source",
+    "barray.market.talib_light",
+    "barray.actors.symbol_actor",
+    "barray.actors.backtest_actor",
+    "barray.actors.validation",
+    "barray.data_sources.parquet.source",
 )
 FIRST_JOB = "01000000"  # of a new cluster; they are counted in little-endian hex
 _RAYLET_OPTIONS = {

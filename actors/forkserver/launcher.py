@@ -1,6 +1,6 @@
 """Stands in for the Python interpreter when a raylet starts a worker.
 
-A raylet runs it as `<stub> .../default_worker.py --node-id=...`, where the stub (written by `actors.forkserver`)
+A raylet runs it as `<stub> .../default_worker.py --node-id=...`, where the stub (written by `barray.actors.forkserver`)
 calls `main`. It hands argv, environment, directory and the standard descriptors to this raylet's forkserver, starting
 that on first use, and exits once a forked process has taken over. Whatever it does not know, and whatever goes wrong,
 goes to the real interpreter.

@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 if __package__:
-    from actors.forkserver import launcher
+    from barray.actors.forkserver import launcher
 else:
     import launcher  # type: ignore[import-not-found,no-redef]  # run as a script: `sys.path` is not a worker's yet
 

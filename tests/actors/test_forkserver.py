@@ -19,7 +19,7 @@ import psutil
 import pytest
 import ray
 
-from actors.forkserver import worker_executable
+from barray.actors.forkserver import worker_executable
 
 pytestmark = pytest.mark.ray
 ROOT = Path(__file__).resolve().parents[2]
@@ -127,7 +127,7 @@ def test_actors_are_forks_of_one_server_and_differ_where_they_should(session: st
     assert all(about["own_group"] for about in seen)
     for name in ("pid", "random", "numpy", "uuid", "object", "id"):
         assert len({about[name] for about in seen}) == len(seen), name
-    assert {"pyarrow.parquet", "market.talib_light"} <= seen[0]["modules"]
+    assert {"pyarrow.parquet", "barray.market.talib_light"} <= seen[0]["modules"]
     assert "pandas" not in seen[0]["modules"]
     end(*actors)
 
@@ -259,7 +259,7 @@ sys.stdin.read()
 PROGRAM = (
     """
 import json, os, sys, pathlib, ray
-from actors import forkserver
+from barray.actors import forkserver
 %s
 with forkserver.worker_executable():
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=True, logging_level="ERROR")
@@ -330,7 +330,7 @@ def test_on_doubt_ray_starts_workers_its_own_way_after_one_warning(spoil: str, c
 
 def test_a_node_started_by_ray_start_forks_for_every_driver_that_connects() -> None:
     """A head node, a driver in a process of its own, and then the end of the raylet, as `ray stop` brings it about."""
-    start = "import sys\nfrom actors.forkserver import ray_start\nsys.exit(ray_start(sys.argv[1:]))"
+    start = "import sys\nfrom barray.actors.forkserver import ray_start\nsys.exit(ray_start(sys.argv[1:]))"
     temporary = tempfile.mkdtemp(dir="/tmp", prefix="fs")  # pytest's own is too long for Ray's sockets
     options = ["--port=0", "--num-cpus=2", "--include-dashboard=false", "--disable-usage-stats"]
     environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT)}
@@ -361,8 +361,8 @@ def test_a_node_started_by_ray_start_forks_for_every_driver_that_connects() -> N
 
 PRELOADING = """
 import importlib, json
-from actors.forkserver import DEFAULT_PRELOAD, server
-from coordinator.runtime import COORDINATORS
+from barray.actors.forkserver import DEFAULT_PRELOAD, server
+from barray.coordinator.runtime import COORDINATORS
 
 for name in (*DEFAULT_PRELOAD, *COORDINATORS):
     importlib.import_module(name)

@@ -20,8 +20,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors import forkserver
-from actors.forkserver import launcher, server
+from barray.actors import forkserver
+from barray.actors.forkserver import launcher, server
 
 SCRIPT = "/site/ray/_private/workers/default_worker.py"
 PLAIN = [SCRIPT, "--node-id=ab", "--temp-dir=/tmp/ray", "--session-name=s1", "--runtime-env-hash=0"]

@@ -12,13 +12,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from actors.local_node import with_idle_agents
+from barray.actors.local_node import with_idle_agents
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
 import json, os, sys
 import psutil, ray
-from coordinator import runtime
+from barray.coordinator import runtime
 
 runtime.start_ray(num_cpus=1)
 wanted = ray.get(ray.remote(lambda: os.environ["BARRAY_TEST"]).options(

@@ -9,13 +9,13 @@ from datetime import date
 
 import pytest
 
-from actors.validation import validate_chunk
-from data_sources.data_manager import DataManager
-from market.bars import Bars
-from market.calendar import Sessions
-from market.interval import Interval
-from market.requirements import SessionContext, SymbolRequirements
-from market.validation import Coverage, Reason, SymbolValidationResult
+from barray.actors.validation import validate_chunk
+from barray.data_sources.manager import DataManager
+from barray.market.bars import Bars
+from barray.market.calendar import Sessions
+from barray.market.interval import Interval
+from barray.market.requirements import SessionContext, SymbolRequirements
+from barray.market.validation import Coverage, Reason, SymbolValidationResult
 from tests.market.builders import context_for, require
 
 DEADLINE_S = 0.3

@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import orjson
 
-from barray.export_json import write_json
-from coordinator.summary import SessionEvent, SessionSummary
-from market.bars import Bar, Bars
-from market.commands import AddAdhocBar, AddAdhocIndicator, Advance, Load, Provision
-from market.indicators import parse_indicator
-from market.interval import Interval
-from market.requirements import SessionContext, SymbolRequirements, calendar_for, session_context
-from market.symbol_data import SymbolSessionData
-from market.symbol_session import SymbolSession
-from market.validation import Reason, SymbolValidationResult
+from barray.coordinator.summary import SessionEvent, SessionSummary
+from barray.dump.writers.json import write_json
+from barray.market.bars import Bar, Bars
+from barray.market.commands import AddAdhocBar, AddAdhocIndicator, Advance, Load, Provision
+from barray.market.indicators import parse_indicator
+from barray.market.interval import Interval
+from barray.market.requirements import SessionContext, SymbolRequirements, calendar_for, session_context
+from barray.market.symbol_data import SymbolSessionData
+from barray.market.symbol_session import SymbolSession
+from barray.market.validation import Reason, SymbolValidationResult
 from tests.market.builders import MINUTE_NS, WEDNESDAY, MemoryReader, flat, require, run, session_walk
 
 SPECS = ("RSI(14)@5m", "SESSION_VWAP@1m", "BBANDS(5)@5m", "SMA(2)@1d")

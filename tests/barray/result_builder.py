@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from barray.report_charts import Chart
-from market.bars import Bars, FloatArray, IntArray
-from market.interval import Interval
-from market.symbol_data import Lineage
-from trading.fills import Fill, Fills
-from trading.results import BacktestResult, SymbolResult, Trades
+from barray.market.bars import Bars, FloatArray, IntArray
+from barray.market.interval import Interval
+from barray.market.symbol_data import Lineage
+from barray.report.charts import Chart
+from barray.trading.orders.fills import Fill, Fills
+from barray.trading.results.result import BacktestResult, SymbolResult, Trades
 
 MINUTE_NS = 60_000_000_000
 BARS_A_DAY = 390

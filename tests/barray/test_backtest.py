@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import barray
-from barray.backtest_files import write_backtest
+from barray.coordinator.config.file import parse_config
+from barray.report.files import write_backtest
 from barray.run_sweep import sweep
-from coordinator.config_file import parse_config
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_here")]
 EXAMPLES = Path(__file__).parents[2] / "examples/strategies"

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from barray import calendar_cache
-from barray.calendar_cache import cached_sessions
-from market.calendar import RegularSessions, exchange_sessions
-from market.errors import ConfigError
+from barray.local import calendar_cache
+from barray.local.calendar_cache import cached_sessions
+from barray.market.calendar import RegularSessions, exchange_sessions
+from barray.market.errors import ConfigError
 
 FIRST, LAST = date(2024, 6, 24), date(2024, 7, 7)
 
@@ -141,7 +141,7 @@ def test_a_week_without_sessions_is_the_librarys_error() -> None:
 @pytest.mark.long
 def test_neither_pandas_nor_the_library_is_imported_once_it_is_filled() -> None:
     script = (
-        "import sys, datetime; from barray.calendar_cache import cached_sessions;"
+        "import sys, datetime; from barray.local.calendar_cache import cached_sessions;"
         "cached_sessions('XNYS', datetime.date(2024, 7, 1), datetime.date(2024, 7, 7));"
         "print([name for name in ('pandas', 'exchange_calendars') if name in sys.modules])"
     )

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from barray.check import check_config
-from barray.sample_data import write_sample_data
-from coordinator.config import SessionConfig
-from coordinator.config_file import parse_config
-from market.errors import ConfigError
-from market.validation import SymbolValidationResult
+from barray.coordinator.config.file import parse_config
+from barray.coordinator.config.model import SessionConfig
+from barray.market.errors import ConfigError
+from barray.market.validation import SymbolValidationResult
+from barray.sample.universe import write_sample_data
 
 FRIDAY, MONDAY, TUESDAY = date(2024, 6, 28), date(2024, 7, 1), date(2024, 7, 2)
 BROKEN = {"LATE": "no_history", "CUT": "truncated", "NAN": "nan", "HOLE": "one_bad_day", "GONE": "no_data"}

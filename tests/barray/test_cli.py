@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from barray.cli import app
-from barray.console import without_drop_warnings
+from barray.cli.app import app
+from barray.cli.console import without_drop_warnings
 
 CONFIG = """\
 session: {start: 2024-07-02, end: 2024-07-03}

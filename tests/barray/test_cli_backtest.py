@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from barray.cli import app
+from barray.cli.app import app
 
 EXAMPLES = Path(__file__).parents[2] / "examples/strategies"
 CONFIG = """\

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from barray.cli import app
-from data_sources.parquet_source import ParquetSource
-from data_sources.store import STORE_LAYOUT
-from market.interval import Interval
-from market.requirements import calendar_for
+from barray.cli.app import app
+from barray.data_sources.fetching.store import STORE_LAYOUT
+from barray.data_sources.parquet.source import ParquetSource
+from barray.market.interval import Interval
+from barray.market.requirements import calendar_for
 from tests.market.builders import new_york_ns, require, walk
 from tests.vendors.schwab_server import KEYS, SchwabServer, token_file, told
 from tests.vendors.serving import serving

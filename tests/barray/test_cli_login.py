@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from barray.cli import app
+from barray.cli.app import app
 
 KEY, SECRET = "canary-key-1c9", "canary-secret-7e4"
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from barray.export_csv import write_csv
-from market.bars import Bars
-from market.commands import AddAdhocIndicator, Advance, Load
-from market.errors import ConfigError
-from market.indicators import parse_indicator
-from market.requirements import SessionContext
-from market.symbol_session import SymbolSession
+from barray.dump.writers.csv import write_csv
+from barray.market.bars import Bars
+from barray.market.commands import AddAdhocIndicator, Advance, Load
+from barray.market.errors import ConfigError
+from barray.market.indicators import parse_indicator
+from barray.market.requirements import SessionContext
+from barray.market.symbol_session import SymbolSession
 from tests.barray.dump_builder import ONE, build, passed, summary_of, without
 from tests.market.builders import MINUTE_NS, MemoryReader, context_for, flat, require, run
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from barray.export_json import write_json
-from barray.validate_dump import validate_session_dump
-from coordinator.summary import SessionEvent
-from market.errors import ConfigError
-from market.validation import SymbolValidationResult
+from barray.coordinator.summary import SessionEvent
+from barray.dump.validate import validate_session_dump
+from barray.dump.writers.json import write_json
+from barray.market.errors import ConfigError
+from barray.market.validation import SymbolValidationResult
 from tests.barray.dump_builder import build, tree_of, with_summary
 
 FLAT = {"open": 50.0, "high": 50.0, "low": 50.0, "close": 50.0, "volume": 10.0}

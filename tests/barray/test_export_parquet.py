@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from barray.export_parquet import write_parquet
-from market.errors import ConfigError
+from barray.dump.writers.parquet import write_parquet
+from barray.market.errors import ConfigError
 from tests.barray.dump_builder import build
 
 

@@ -10,7 +10,7 @@ import pytest
 
 COMMAND = """
 import signal, sys, time
-from barray.console import reporting
+from barray.cli.console import reporting
 import typer
 
 class Noisy:

@@ -12,10 +12,10 @@ import orjson
 import psutil
 import pytest
 
-from barray import local_ray
-from barray.local_ray import LocalRay
-from barray.user_folder import notes_folder
-from barray.warm_commands.client import COLD, SOCKET
+from barray.local import warm_ray
+from barray.local.user_folder import notes_folder
+from barray.local.warm_commands.client import COLD, SOCKET
+from barray.local.warm_ray import LocalRay
 from tests.sessions import config
 
 pytestmark = pytest.mark.ray
@@ -34,17 +34,17 @@ def wait_until(condition: Callable[[], object], timeout_s: float = 60) -> None:
 def warm() -> Iterator[LocalRay]:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("PYTEST_CURRENT_TEST")  # it is another one in each test, and commands need the same environment
-        found, _ = local_ray.up(2)
+        found, _ = warm_ray.up(2)
     yield found
     processes = psutil.Process(found.pid).children(recursive=True)
-    assert local_ray.down()
+    assert warm_ray.down()
     assert psutil.wait_procs(processes, timeout=20)[1] == []
-    assert local_ray.find() is None
+    assert warm_ray.find() is None
 
 
 def test_it_is_up_once_for_all(warm: LocalRay) -> None:
-    assert local_ray.up() == (warm, False)
-    assert local_ray.find() == warm
+    assert warm_ray.up() == (warm, False)
+    assert warm_ray.find() == warm
 
 
 def test_it_runs_without_an_autoscaler(warm: LocalRay) -> None:

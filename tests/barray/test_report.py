@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from barray.report import write_report
-from barray.report_charts import MAX_CANDLES, MAX_CHARTS, Chart, default_symbols, in_script, local_seconds, thin
-from barray.report_html import Html, number, pairs, table, toned
-from barray.report_symbols import MAX_TRADES
-from market.bars import Bars
-from market.errors import ConfigError
+from barray.market.bars import Bars
+from barray.market.errors import ConfigError
+from barray.report.charts import MAX_CANDLES, MAX_CHARTS, Chart, default_symbols, in_script, local_seconds, thin
+from barray.report.markup import Html, number, pairs, table, toned
+from barray.report.page import write_report
+from barray.report.sections.symbols import MAX_TRADES
+from barray.trading.orders.broker import Refusal
+from barray.trading.orders.fills import Fills
+from barray.trading.results.result import BacktestResult
 from tests.barray.browser import opened
 from tests.barray.result_builder import (
     HOSTILE,
@@ -31,9 +34,6 @@ from tests.barray.result_builder import (
     traded,
     walk,
 )
-from trading.broker import Refusal
-from trading.fills import Fills
-from trading.results import BacktestResult
 
 
 def page_of(result: BacktestResult, folder: Path, charts: dict[str, Chart] | None = None) -> str:
@@ -241,7 +241,7 @@ def test_a_place_that_cannot_be_written_is_the_users_mistake(tmp_path: Path) -> 
 
 @pytest.mark.long
 def test_writing_a_report_needs_no_heavy_library() -> None:
-    code = "import sys, barray.report; print(sorted({'pandas', 'pyarrow', 'ray', 'pydantic'} & set(sys.modules)))"
+    code = "import sys, barray.report.page; print(sorted({'pandas', 'pyarrow', 'ray', 'pydantic'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -9,9 +9,11 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
-from barray.result_files import SCHEMA, write_result
-from market.errors import ConfigError
-from market.symbol_data import Lineage
+from barray.export.results import SCHEMA, write_result
+from barray.market.errors import ConfigError
+from barray.market.symbol_data import Lineage
+from barray.trading.orders.broker import Refusal
+from barray.trading.orders.fills import Fills
 from tests.barray.result_builder import (
     BARS_A_DAY,
     HOSTILE,
@@ -22,8 +24,6 @@ from tests.barray.result_builder import (
     random_backtest,
     random_symbol,
 )
-from trading.broker import Refusal
-from trading.fills import Fills
 
 FILES = {
     "trades.parquet", "equity.parquet", "equity_by_symbol.parquet", "trades.csv", "equity.csv",

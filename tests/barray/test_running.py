@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import barray
-from barray.running import announce, find_session
-from barray.user_folder import notes_folder
+from barray.local.sessions import announce, find_session
+from barray.local.user_folder import notes_folder
 
 NOBODY = 65534
 

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from barray.sample_data import FAULTS, KNOWN_SYMBOLS, SampleData, sample_symbols, write_sample_data
-from market.bars import COLUMNS, Bars
-from market.calendar import load_calendar
-from market.errors import ConfigError
-from market.interval import Interval
-from market.series import IntervalBars, lay_on_sessions
+from barray.market.bars import COLUMNS, Bars
+from barray.market.calendar import load_calendar
+from barray.market.errors import ConfigError
+from barray.market.interval import Interval
+from barray.market.series import IntervalBars, lay_on_sessions
+from barray.sample.universe import FAULTS, KNOWN_SYMBOLS, SampleData, sample_symbols, write_sample_data
 
 MONDAY, WEDNESDAY, FRIDAY = date(2024, 7, 1), date(2024, 7, 3), date(2024, 7, 5)
 ONE_DAY = Path("1m/2024-07-05.parquet")

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from barray.validate_dump import Violation, count_violations, validate_session_dump
+from barray.dump.validate import Violation, count_violations, validate_session_dump
 from tests.barray.dump_builder import Built, build, laid_out, tree_of
 from tests.examples import at_most
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from barray.export_csv import write_csv
-from barray.validate_dump import Violation, validate_session_dump
+from barray.dump.validate import Violation, validate_session_dump
+from barray.dump.writers.csv import write_csv
 from tests.barray.dump_builder import build
 from tests.examples import at_most
 

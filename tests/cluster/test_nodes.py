@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 import barray
-from actors.forkserver import worker_executable
+from barray.actors.forkserver import worker_executable
 from tests.sessions import config, family, without_agents
 
 pytestmark = pytest.mark.ray

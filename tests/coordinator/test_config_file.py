@@ -8,12 +8,12 @@ from textwrap import dedent
 
 import pytest
 
-from coordinator.config import SessionConfig
-from coordinator.config_file import parse_config, read_config
-from data_sources.layout import Layout
-from data_sources.parquet_file import Columns
-from market.errors import ConfigError
-from market.indicators import parse_indicator
+from barray.coordinator.config.file import parse_config, read_config
+from barray.coordinator.config.model import SessionConfig
+from barray.data_sources.parquet.file import Columns
+from barray.data_sources.parquet.layout import Layout
+from barray.market.errors import ConfigError
+from barray.market.indicators import parse_indicator
 from tests.market.builders import intervals
 
 GOOD = """

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from coordinator.lifecycle import MOVES, Phase, move
-from market.errors import IllegalTransition
+from barray.coordinator.lifecycle import MOVES, Phase, move
+from barray.market.errors import IllegalTransition
 
 DAY = ["clean", "validating", "planning", "provisioning", "loading", "running", "ended", "tearing down", "clean"]
 

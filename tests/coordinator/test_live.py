@@ -13,15 +13,15 @@ import pytest
 
 import barray
 from barray.check import check_config
-from barray.cli import run_date
-from coordinator.config_file import as_config
-from coordinator.live_session import _read
-from data_sources.vendor_source import VendorSource, Wanted
-from market.bars import Bars
-from market.clock import PracticeClock
-from market.interval import Interval
-from market.symbol_data import SymbolSessionData
-from market.validation import Reason
+from barray.cli.app import run_date
+from barray.coordinator.config.file import as_config
+from barray.coordinator.live_session import _read
+from barray.data_sources.fetching.vendor_source import VendorSource, Wanted
+from barray.market.bars import Bars
+from barray.market.clock import PracticeClock
+from barray.market.interval import Interval
+from barray.market.symbol_data import SymbolSessionData
+from barray.market.validation import Reason
 from tests.sessions import config, wait_until
 from tests.vendors.alpaca import bars_below
 from tests.vendors.alpaca_day import Day, Mishap, playing

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 import barray
-from coordinator.config import ACTORS_PER_CPU, ActorsSection
-from coordinator.session_coordinator import SessionCoordinator
-from market.bars import Bars
-from market.calendar import Sessions
-from market.commands import Load
-from market.interval import Interval
+from barray.coordinator.config.model import ACTORS_PER_CPU, ActorsSection
+from barray.coordinator.session_coordinator import SessionCoordinator
+from barray.market.bars import Bars
+from barray.market.calendar import Sessions
+from barray.market.commands import Load
+from barray.market.interval import Interval
 from tests.sessions import bar, config, symbol_processes, wait_until
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_here")]

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from coordinator.config import ScheduledAction
-from coordinator.schedule import due_actions, windows
-from market.bars import Bar
-from market.interval import Interval
-from market.requirements import SessionContext
+from barray.coordinator.config.model import ScheduledAction
+from barray.coordinator.schedule import due_actions, windows
+from barray.market.bars import Bar
+from barray.market.interval import Interval
+from barray.market.requirements import SessionContext
 from tests.market.builders import MINUTE_NS, calendar, context_for, require, utc_ns
 
 TUESDAY, HALF_DAY, WINTER = date(2024, 7, 2), date(2024, 7, 3), date(2024, 1, 3)

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 import barray
-from coordinator.lifecycle import Phase
-from coordinator.session_coordinator import SessionCoordinator
-from market.bars import Bars
+from barray.coordinator.lifecycle import Phase
+from barray.coordinator.session_coordinator import SessionCoordinator
+from barray.market.bars import Bars
 from tests.sessions import actor_processes, bar, config, symbol_processes, wait_until
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_here")]

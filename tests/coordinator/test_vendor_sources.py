@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 import barray
-from coordinator.config_file import as_config
-from coordinator.gateways import Gateways
-from data_sources.source_gateway import secrets_of
-from data_sources.vendor_source import VendorSource
-from market.bars import Bars
-from market.requirements import calendar_for
+from barray.coordinator.config.file import as_config
+from barray.coordinator.gateways import Gateways
+from barray.data_sources.fetching.source_gateway import secrets_of
+from barray.data_sources.fetching.vendor_source import VendorSource
+from barray.market.bars import Bars
+from barray.market.requirements import calendar_for
 from tests.market.builders import new_york_ns, require, walk
 from tests.sessions import config
 from tests.vendors.schwab_server import KEYS, REFRESH, SchwabServer, token_file

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import barray
+from barray.trading.results.result import BacktestResult, SymbolResult
 from tests.sessions import config, family, wait_until
-from trading.results import BacktestResult, SymbolResult
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_here")]
 CROSS = Path(__file__).parents[2] / "examples/strategies/sma_cross.py"

@@ -10,13 +10,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_sources.data_manager import DataManager
-from data_sources.protocol import DataSource
-from market.errors import BarrayError
-from market.interval import Interval
-from market.requirements import SessionContext, SymbolRequirements
-from market.symbol_data import SymbolSessionData
-from market.symbol_session import SymbolSession
+from barray.data_sources.manager import DataManager
+from barray.data_sources.protocol import DataSource
+from barray.market.errors import BarrayError
+from barray.market.interval import Interval
+from barray.market.requirements import SessionContext, SymbolRequirements
+from barray.market.symbol_data import SymbolSessionData
+from barray.market.symbol_session import SymbolSession
 from tests.market.builders import MINUTE_NS, context_for, new_york_ns, require, run
 from tests.market.builders import load_command as _load_command
 

@@ -11,10 +11,18 @@ from threading import Lock
 
 import numpy as np
 
-from data_sources.ranges import subtracted
-from data_sources.vendor import Limits, Page, PageRequest, RequestRefused, Series, VendorFailed, VendorThrottled
-from market.bars import Bars
-from market.interval import Interval
+from barray.data_sources.fetching.ranges import subtracted
+from barray.data_sources.fetching.vendor import (
+    Limits,
+    Page,
+    PageRequest,
+    RequestRefused,
+    Series,
+    VendorFailed,
+    VendorThrottled,
+)
+from barray.market.bars import Bars
+from barray.market.interval import Interval
 
 MINUTE = Interval(1, "m")
 MIN_NS = MINUTE.ns

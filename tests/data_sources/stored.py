@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow.parquet as pq
 
-from data_sources.store import BarStore
-from market.bars import COLUMNS, Bars
-from market.interval import Interval
+from barray.data_sources.fetching.store import BarStore
+from barray.market.bars import COLUMNS, Bars
+from barray.market.interval import Interval
 from tests.data_sources.gateway_fakes import MIN_NS, START_NS, bars_of
 
 

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 import requests
 
-from data_sources.alpaca_vendor import AlpacaVendor
-from data_sources.gateway import FetchResult, Gateway
-from data_sources.store import BarStore
-from data_sources.vendor import Limits
-from market.bars import Bars
+from barray.data_sources.alpaca.vendor import AlpacaVendor
+from barray.data_sources.fetching.gateway import FetchResult, Gateway
+from barray.data_sources.fetching.store import BarStore
+from barray.data_sources.fetching.vendor import Limits
+from barray.market.bars import Bars
 from tests.data_sources.gateway_fakes import END_NS, MIN_NS, MINUTE, START_NS, JumpClock, bars_of
 from tests.data_sources.stored import Stored, universe
 from tests.shared_data import REPO, SHARED, load_bars, skip_without_shared

@@ -12,9 +12,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from data_sources.alpaca_vendor import AlpacaVendor
-from data_sources.credentials import KeyPair
-from data_sources.vendor import (
+from barray.data_sources.alpaca.vendor import AlpacaVendor
+from barray.data_sources.fetching.credentials import KeyPair
+from barray.data_sources.fetching.vendor import (
     AccessDenied,
     Limits,
     PageRequest,
@@ -24,8 +24,8 @@ from data_sources.vendor import (
     VendorFailed,
     VendorThrottled,
 )
-from market.bars import Bar, Bars, parse_ns
-from market.errors import BarrayError
+from barray.market.bars import Bar, Bars, parse_ns
+from barray.market.errors import BarrayError
 from tests.data_sources.files import DAILY, MINUTE
 
 KEYS = KeyPair("canary-key-1c9", "canary-secret-7e4")

@@ -16,9 +16,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from barray.sample_data import write_sample_data
-from data_sources.layout import Layout
-from data_sources.parquet_source import ParquetSource, local_source
+from barray.data_sources.parquet.layout import Layout
+from barray.data_sources.parquet.source import ParquetSource, local_source
+from barray.sample.universe import write_sample_data
 from tests.data_sources.files import (
     MONDAY,
     TUESDAY,
@@ -92,7 +92,7 @@ def test_the_good_symbols_between_them_proceed(found: dict[str, Outcome]) -> Non
 
 
 def test_every_fault_that_sample_data_know_is_tried() -> None:
-    from barray.sample_faults import FAULTS
+    from barray.sample.faults import FAULTS
 
     assert set(EXPECTED) == set(FAULTS)
 
@@ -264,10 +264,10 @@ def test_a_symbol_without_permission_fails_alone(public_folder: Path) -> None:
     context = pickle.dumps(context_for(require("1m"), TUESDAY))
     code = f"""
 import json, os, pickle
-from data_sources.data_manager import DataManager
-from data_sources.parquet_source import local_source
-from market.interval import Interval
-from market.requirements import SymbolRequirements
+from barray.data_sources.manager import DataManager
+from barray.data_sources.parquet.source import local_source
+from barray.market.interval import Interval
+from barray.market.requirements import SymbolRequirements
 context, requirements = pickle.loads({context!r}), SymbolRequirements((Interval(1, "m"),))
 def validate():
     manager = DataManager((local_source({str(public_folder)!r}),))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from data_sources.catalog import Catalog, FileEntry
-from data_sources.layout import Layout
-from market.interval import Interval
+from barray.data_sources.parquet.catalog import Catalog, FileEntry
+from barray.data_sources.parquet.layout import Layout
+from barray.market.interval import Interval
 
 DAY, MINUTE = Interval.parse("1d"), Interval.parse("1m")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from data_sources.credentials import KeyPair, key_pair
-from market.errors import ConfigError
+from barray.data_sources.fetching.credentials import KeyPair, key_pair
+from barray.market.errors import ConfigError
 
 NAMES = ("APCA_API_KEY_ID", "APCA_API_SECRET_KEY")
 CANARY = "canary-5f2b"

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from data_sources.data_manager import DataManager
-from data_sources.parquet_source import local_source
-from data_sources.protocol import DataSource
-from market.bars import Bars
-from market.calendar import Sessions
-from market.errors import DataError, SourceUnavailable
-from market.interval import Interval
-from market.validation import Coverage, Reason, SymbolValidationResult
+from barray.data_sources.manager import DataManager
+from barray.data_sources.parquet.source import local_source
+from barray.data_sources.protocol import DataSource
+from barray.market.bars import Bars
+from barray.market.calendar import Sessions
+from barray.market.errors import DataError, SourceUnavailable
+from barray.market.interval import Interval
+from barray.market.validation import Coverage, Reason, SymbolValidationResult
 from tests.data_sources.files import MONDAY, TUESDAY, write_days
 from tests.market.builders import context_for, intervals, require
 

@@ -7,9 +7,9 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_sources.fetch_plan import IN_FLIGHT, expected_bars, plan_fetch
-from data_sources.vendor import Limits
-from market.interval import Interval
+from barray.data_sources.fetching.plan import IN_FLIGHT, expected_bars, plan_fetch
+from barray.data_sources.fetching.vendor import Limits
+from barray.market.interval import Interval
 
 MINUTE = Interval(1, "m")
 DAY_NS = 86_400_000_000_000

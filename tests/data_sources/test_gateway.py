@@ -9,10 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_sources.gateway import Gateway
-from data_sources.vendor import AccessDenied, Page, PageRequest, TooRecent, VendorFailed, VendorThrottled
-from market.bars import Bars
-from market.interval import Interval
+from barray.data_sources.fetching.gateway import Gateway
+from barray.data_sources.fetching.vendor import (
+    AccessDenied,
+    Page,
+    PageRequest,
+    TooRecent,
+    VendorFailed,
+    VendorThrottled,
+)
+from barray.market.bars import Bars
+from barray.market.interval import Interval
 from tests.data_sources.gateway_fakes import (
     END_NS,
     MIN_NS,

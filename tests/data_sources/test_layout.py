@@ -6,8 +6,8 @@ from datetime import date
 
 import pytest
 
-from data_sources.layout import Layout
-from market.errors import ConfigError
+from barray.data_sources.parquet.layout import Layout
+from barray.market.errors import ConfigError
 
 
 def read(template: str, component: int, name: str) -> dict[str, str] | None:

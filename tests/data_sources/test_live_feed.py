@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from data_sources.credentials import KeyPair
-from data_sources.live_feed import Heard, LiveFeed
-from market.bars import Bar, Bars
+from barray.data_sources.alpaca.live_feed import Heard, LiveFeed
+from barray.data_sources.fetching.credentials import KeyPair
+from barray.market.bars import Bar, Bars
 from tests.market.builders import MINUTE_NS, flat
 from tests.vendors.alpaca_server import KEYS, AlpacaServer
 from tests.vendors.alpaca_stream import AlpacaStream

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
 
-from data_sources.parquet_file import BarFile, Columns
-from market.bars import Bars
-from market.errors import DataError, NoDataError
+from barray.data_sources.parquet.file import BarFile, Columns
+from barray.market.bars import Bars
+from barray.market.errors import DataError, NoDataError
 from tests.data_sources.files import MONDAY, changed, minutes, named, table, write
 from tests.market.builders import MINUTE_NS, new_york_ns, utc_ns
 

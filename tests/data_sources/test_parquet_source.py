@@ -15,14 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from barray.sample_data import write_sample_data
-from data_sources.layout import Layout
-from data_sources.parquet_file import Columns
-from data_sources.parquet_source import ParquetSource, local_source
-from data_sources.protocol import DataSource
-from market.errors import ConfigError, NoDataError, SourceUnavailable
-from market.interval import Interval
-from market.series import lay_on_sessions
+from barray.data_sources.parquet.file import Columns
+from barray.data_sources.parquet.layout import Layout
+from barray.data_sources.parquet.source import ParquetSource, local_source
+from barray.data_sources.protocol import DataSource
+from barray.market.errors import ConfigError, NoDataError, SourceUnavailable
+from barray.market.interval import Interval
+from barray.market.series import lay_on_sessions
+from barray.sample.universe import write_sample_data
 from tests.data_sources.files import (
     DAILY,
     MINUTE,
@@ -385,12 +385,12 @@ def test_reading_imports_no_pandas(tmp_path: Path, layout: str) -> None:
     context = pickle.dumps(reading(0))
     code = f"""
 import pickle, sys
-from data_sources.data_manager import DataManager
-from data_sources.layout import Layout
-from data_sources.parquet_file import Columns
-from data_sources.parquet_source import ParquetSource
-from market.interval import Interval
-from market.requirements import SymbolRequirements
+from barray.data_sources.manager import DataManager
+from barray.data_sources.parquet.layout import Layout
+from barray.data_sources.parquet.file import Columns
+from barray.data_sources.parquet.source import ParquetSource
+from barray.market.interval import Interval
+from barray.market.requirements import SymbolRequirements
 context = pickle.loads({context!r})
 columns = Columns(timezone="Etc/UTC")
 source = ParquetSource({str(tmp_path)!r}, layout=Layout({layout!r}), columns=columns)

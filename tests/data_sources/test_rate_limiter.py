@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from data_sources.rate_limiter import LONGEST_WAIT_S, RateLimiter, backoff_s
-from data_sources.vendor import RateLimit
+from barray.data_sources.fetching.rate_limiter import LONGEST_WAIT_S, RateLimiter, backoff_s
+from barray.data_sources.fetching.vendor import RateLimit
 from tests.data_sources.gateway_fakes import NOW_NS, JumpClock
 
 NOW_S = NOW_NS / 1e9

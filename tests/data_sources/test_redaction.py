@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from data_sources.redaction import Redaction
+from barray.data_sources.fetching.redaction import Redaction
 
 
 def test_all_forms_of_a_secret_are_hidden_the_longest_first() -> None:

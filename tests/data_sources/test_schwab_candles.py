@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_sources.schwab_candles import bars_of
-from data_sources.vendor import PageRequest
-from market.errors import DataError
-from market.interval import Interval
+from barray.data_sources.fetching.vendor import PageRequest
+from barray.data_sources.schwab.candles import bars_of
+from barray.market.errors import DataError
+from barray.market.interval import Interval
 from tests.data_sources.gateway_fakes import END_NS, MIN_NS, MINUTE, START_NS
 
 GOOD = {"datetime": START_NS // 1_000_000, "open": 10.0, "high": 11.5, "low": 9, "close": 10, "volume": 700}

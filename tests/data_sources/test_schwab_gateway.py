@@ -15,13 +15,13 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 
-from data_sources.gateway import FetchResult, Gateway
-from data_sources.schwab_vendor import SchwabVendor
-from data_sources.store import BarStore
-from data_sources.vendor import Limits, PageRequest
-from market.bars import COLUMNS, Bars
-from market.errors import BarrayError
-from market.interval import Interval
+from barray.data_sources.fetching.gateway import FetchResult, Gateway
+from barray.data_sources.fetching.store import BarStore
+from barray.data_sources.fetching.vendor import Limits, PageRequest
+from barray.data_sources.schwab.vendor import SchwabVendor
+from barray.market.bars import COLUMNS, Bars
+from barray.market.errors import BarrayError
+from barray.market.interval import Interval
 from tests.data_sources.gateway_fakes import END_NS, MIN_NS, MINUTE, START_NS, JumpClock, bars_of
 from tests.data_sources.stored import Stored, universe
 from tests.shared_data import load_bars, skip_without_shared

@@ -11,11 +11,11 @@ from urllib.parse import quote
 
 import pytest
 
-from data_sources.schwab_login import log_in
-from data_sources.schwab_token import schwab_py
-from data_sources.schwab_vendor import SchwabVendor
-from data_sources.vendor import AccessDenied, PageRequest
-from market.errors import ConfigError
+from barray.data_sources.fetching.vendor import AccessDenied, PageRequest
+from barray.data_sources.schwab.login import log_in
+from barray.data_sources.schwab.token import schwab_py
+from barray.data_sources.schwab.vendor import SchwabVendor
+from barray.market.errors import ConfigError
 from tests.data_sources.gateway_fakes import MIN_NS, MINUTE, bars_of
 from tests.vendors.schwab_server import CODE, KEYS, LIMITS, SchwabServer
 from tests.vendors.serving import serving

@@ -9,11 +9,11 @@ from threading import Barrier, Thread
 
 import pytest
 
-from data_sources.credentials import KeyPair
-from data_sources.schwab_vendor import SchwabVendor
-from data_sources.vendor import AccessDenied, Limits, PageRequest, VendorFailed, VendorThrottled
-from market.bars import Bars
-from market.errors import BarrayError, ConfigError
+from barray.data_sources.fetching.credentials import KeyPair
+from barray.data_sources.fetching.vendor import AccessDenied, Limits, PageRequest, VendorFailed, VendorThrottled
+from barray.data_sources.schwab.vendor import SchwabVendor
+from barray.market.bars import Bars
+from barray.market.errors import BarrayError, ConfigError
 from tests.data_sources.gateway_fakes import MIN_NS, MINUTE, NOW_NS, START_NS, JumpClock, bars_of
 from tests.vendors.schwab_server import KEYS, LIMITS, SchwabServer, token_file, told
 from tests.vendors.serving import serving

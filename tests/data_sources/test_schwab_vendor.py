@@ -11,11 +11,18 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from data_sources.schwab_vendor import SchwabVendor
-from data_sources.vendor import Limits, PageRequest, RequestRefused, Series, VendorFailed, VendorThrottled
-from market.bars import COLUMNS, Bars, parse_ns
-from market.errors import BarrayError, ConfigError
-from market.interval import Interval
+from barray.data_sources.fetching.vendor import (
+    Limits,
+    PageRequest,
+    RequestRefused,
+    Series,
+    VendorFailed,
+    VendorThrottled,
+)
+from barray.data_sources.schwab.vendor import SchwabVendor
+from barray.market.bars import COLUMNS, Bars, parse_ns
+from barray.market.errors import BarrayError, ConfigError
+from barray.market.interval import Interval
 from tests.data_sources.gateway_fakes import END_NS, MIN_NS, MINUTE, NOW_NS, START_NS, JumpClock, bars_of
 from tests.vendors.schwab_server import KEYS, LIMITS, SchwabServer, token_file, told
 from tests.vendors.serving import serving
@@ -203,7 +210,7 @@ def test_schwab_lists_no_symbols(vendor: SchwabVendor) -> None:
 
 
 def test_without_schwab_py_it_is_said_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("data_sources.schwab_token.find_spec", lambda name: None)
+    monkeypatch.setattr("barray.data_sources.schwab.token.find_spec", lambda name: None)
     assert importlib.util.find_spec("schwab") is not None
     with pytest.raises(ConfigError, match=r"pip install 'barray\[schwab\]'"):
         SchwabVendor(KEYS, token_file(tmp_path, "canary-x"))

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_sources.parquet_source import ParquetSource
-from data_sources.ranges import merged, subtracted
-from data_sources.store import STORE_LAYOUT, BarStore, Fetched
-from data_sources.vendor import Series
-from market.bars import Bar, Bars, parse_ns
-from market.errors import BarrayError, ConfigError, DataError
+from barray.data_sources.fetching.ranges import merged, subtracted
+from barray.data_sources.fetching.store import STORE_LAYOUT, BarStore, Fetched
+from barray.data_sources.fetching.vendor import Series
+from barray.data_sources.parquet.source import ParquetSource
+from barray.market.bars import Bar, Bars, parse_ns
+from barray.market.errors import BarrayError, ConfigError, DataError
 from tests.data_sources.files import MINUTE
 from tests.market.builders import MINUTE_NS, context_for, require
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from data_sources.data_manager import DataManager
-from data_sources.parquet_source import ParquetSource
-from market.calendar import load_calendar
-from market.errors import ConfigError
-from market.interval import Interval
-from market.requirements import SymbolRequirements
-from market.stretch import Stretch, stretch_of
+from barray.data_sources.manager import DataManager
+from barray.data_sources.parquet.source import ParquetSource
+from barray.market.calendar import load_calendar
+from barray.market.errors import ConfigError
+from barray.market.interval import Interval
+from barray.market.requirements import SymbolRequirements
+from barray.market.session_range import Stretch, stretch_of
 
 CALENDAR = load_calendar("XNYS", date(2024, 6, 10), date(2024, 7, 12))
 

@@ -14,18 +14,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_sources.credentials import KeyPair
-from data_sources.data_manager import DataManager
-from data_sources.failover import validate_with_fetches
-from data_sources.parquet_source import local_source
-from data_sources.source_gateway import SourceGateway, secrets_of
-from data_sources.vendor import AccessDenied, Limits, Page, PageRequest, Series, VendorFailed
-from data_sources.vendor_source import VendorSource, Wanted
-from market.bars import Bars
-from market.errors import ConfigError, DataError
-from market.interval import Interval
-from market.requirements import SymbolRequirements
-from market.validation import Reason, SymbolValidationResult
+from barray.data_sources.failover import validate_with_fetches
+from barray.data_sources.fetching.credentials import KeyPair
+from barray.data_sources.fetching.source_gateway import SourceGateway, secrets_of
+from barray.data_sources.fetching.vendor import AccessDenied, Limits, Page, PageRequest, Series, VendorFailed
+from barray.data_sources.fetching.vendor_source import VendorSource, Wanted
+from barray.data_sources.manager import DataManager
+from barray.data_sources.parquet.source import local_source
+from barray.market.bars import Bars
+from barray.market.errors import ConfigError, DataError
+from barray.market.interval import Interval
+from barray.market.requirements import SymbolRequirements
+from barray.market.validation import Reason, SymbolValidationResult
 from tests.data_sources.files import MONDAY, TUESDAY, WEDNESDAY, write_days
 from tests.market.builders import context_for, expected_stamps, intervals, new_york_ns, require, walk
 

@@ -10,15 +10,15 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from market.bars import Bar, Bars
-from market.calendar import Sessions, TradingCalendar, load_calendar
-from market.commands import Advance, Command, Load
-from market.indicators import IndicatorSpec, parse_indicator
-from market.interval import Interval
-from market.requirements import SessionContext, SymbolRequirements, calendar_for, session_context
-from market.series import IntervalBars, lay_on_sessions
-from market.symbol_data import SymbolSessionData
-from market.symbol_session import SymbolSession
+from barray.market.bars import Bar, Bars
+from barray.market.calendar import Sessions, TradingCalendar, load_calendar
+from barray.market.commands import Advance, Command, Load
+from barray.market.indicators import IndicatorSpec, parse_indicator
+from barray.market.interval import Interval
+from barray.market.requirements import SessionContext, SymbolRequirements, calendar_for, session_context
+from barray.market.series import IntervalBars, lay_on_sessions
+from barray.market.symbol_data import SymbolSessionData
+from barray.market.symbol_session import SymbolSession
 
 MINUTE_NS = 60 * 1_000_000_000
 NEW_YORK = ZoneInfo("America/New_York")

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta, timezone
 import numpy as np
 import pytest
 
-from market.adhoc import adhoc_series, parse_bar, place, validate_adhoc_bar, validate_adhoc_indicator
-from market.bars import Bar
-from market.errors import ConfigError, DataError
-from market.interval import Interval
+from barray.market.adhoc import adhoc_series, parse_bar, place, validate_adhoc_bar, validate_adhoc_indicator
+from barray.market.bars import Bar
+from barray.market.errors import ConfigError, DataError
+from barray.market.interval import Interval
 from tests.market.builders import MINUTE_NS, context_for, flat, require, utc_ns
 
 CONTEXT = context_for(require("1m", trailing_days=1))  # Wednesday 5 June 2024

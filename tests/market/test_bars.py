@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from market.bars import Bar, Bars, check_order, check_values, format_ns, value_problem
-from market.errors import DataError
+from barray.market.bars import Bar, Bars, check_order, check_values, format_ns, value_problem
+from barray.market.errors import DataError
 from tests.market.builders import utc_ns
 
 GOOD = Bar(utc_ns("2024-06-05T13:30"), 10.0, 12.0, 9.0, 11.0, 100.0)

@@ -7,9 +7,9 @@ from datetime import date, time, timedelta
 import numpy as np
 import pytest
 
-from market.calendar import ExtendedHours, Sessions, load_calendar
-from market.errors import ConfigError
-from market.interval import Interval
+from barray.market.calendar import ExtendedHours, Sessions, load_calendar
+from barray.market.errors import ConfigError
+from barray.market.interval import Interval
 from tests.market.builders import MINUTE_NS, utc_ns
 
 

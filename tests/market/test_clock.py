@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from market.clock import SimulatedClock, WallClock, monotonic_s
-from market.errors import IllegalTransition
+from barray.market.clock import SimulatedClock, WallClock, monotonic_s
+from barray.market.errors import IllegalTransition
 from tests.market.builders import utc_ns
 
 

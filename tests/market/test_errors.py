@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from market.errors import (
+from barray.market.errors import (
     ActorFailed,
     BarrayError,
     ConfigError,

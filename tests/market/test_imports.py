@@ -14,7 +14,8 @@ HEAVY = ["ray", "pandas", "polars", "pyarrow", "exchange_calendars", "pydantic",
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    "module", ["market.symbol_session", "market.validation", "market.requirements", "market.clock"]
+    "module",
+    ["barray.market.symbol_session", "barray.market.validation", "barray.market.requirements", "barray.market.clock"],
 )
 def test_the_core_imports_nothing_heavy(module: str) -> None:
     code = f"import sys, {module}; print([name for name in {HEAVY!r} if name in sys.modules])"

@@ -12,12 +12,12 @@ from datetime import date
 import numpy as np
 import pytest
 
-from market.bars import COLUMNS, Bars
-from market.errors import ConfigError
-from market.indicators import SESSION_VWAP, IndicatorSpec, compute, parse_indicator
-from market.interval import Interval
-from market.series import IntervalBars
-from market.talib_light import get_functions
+from barray.market.bars import COLUMNS, Bars
+from barray.market.errors import ConfigError
+from barray.market.indicators import SESSION_VWAP, IndicatorSpec, compute, parse_indicator
+from barray.market.interval import Interval
+from barray.market.series import IntervalBars
+from barray.market.talib_light import get_functions
 from tests.market.builders import calendar, expected_stamps, lay, walk
 from tests.shared_data import REPO, SHARED, daily_quotes, published, skip_without_shared
 
@@ -425,7 +425,7 @@ def test_the_docs_name_indicators_that_can_be_written_so() -> None:
 @pytest.mark.long
 def test_talib_is_loaded_without_pandas_or_polars() -> None:
     code = (
-        "import sys; import market.talib_light as t; t.Function('SMA'); "
+        "import sys; import barray.market.talib_light as t; t.Function('SMA'); "
         "print([name for name in ('pandas', 'polars') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True, check=True)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market.errors import ConfigError
-from market.interval import Interval, best_base, unserved
+from barray.market.errors import ConfigError
+from barray.market.interval import Interval, best_base, unserved
 from tests.market.builders import intervals
 
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from market.bars import Bars
-from market.commands import AddAdhocBar, Advance, AppendBars, Appended, Load, Rejected
-from market.errors import IllegalTransition
-from market.interval import Interval
-from market.symbol_data import SymbolSessionData
-from market.symbol_session import SymbolSession
+from barray.market.bars import Bars
+from barray.market.commands import AddAdhocBar, Advance, AppendBars, Appended, Load, Rejected
+from barray.market.errors import IllegalTransition
+from barray.market.interval import Interval
+from barray.market.symbol_data import SymbolSessionData
+from barray.market.symbol_session import SymbolSession
 from tests.examples import at_most
 from tests.market.builders import (
     MINUTE_NS,

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from market.bars import COLUMNS, Bars
-from market.calendar import Sessions
-from market.commands import AddAdhocBar, AddAdhocIndicator, Advance, Loaded, Provision
-from market.indicators import parse_indicator
-from market.interval import Interval
-from market.series import derive
-from market.symbol_data import SymbolSessionData
-from market.symbol_session import SymbolSession
+from barray.market.bars import COLUMNS, Bars
+from barray.market.calendar import Sessions
+from barray.market.commands import AddAdhocBar, AddAdhocIndicator, Advance, Loaded, Provision
+from barray.market.indicators import parse_indicator
+from barray.market.interval import Interval
+from barray.market.series import derive
+from barray.market.symbol_data import SymbolSessionData
+from barray.market.symbol_session import SymbolSession
 from tests.examples import at_most
 from tests.market.builders import (
     HALF_DAY,

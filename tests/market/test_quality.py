@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from market.interval import Interval
-from market.quality import Gap, Quality, measure_quality
+from barray.market.interval import Interval
+from barray.market.quality import Gap, Quality, measure_quality
 from tests.market.builders import HALF_DAY, MINUTE_NS, WEDNESDAY, calendar, expected_stamps, utc_ns
 
 WEEK = calendar("XNYS", WEDNESDAY, WEDNESDAY).sessions

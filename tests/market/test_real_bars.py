@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from market.bars import COLUMNS, Bars
-from market.calendar import load_calendar
-from market.interval import Interval
-from market.quality import measure_quality
-from market.requirements import SymbolRequirements, session_context
-from market.series import IntervalBars, derive, lay_on_sessions
-from market.symbol_session import SymbolSession
+from barray.market.bars import COLUMNS, Bars
+from barray.market.calendar import load_calendar
+from barray.market.interval import Interval
+from barray.market.quality import measure_quality
+from barray.market.requirements import SymbolRequirements, session_context
+from barray.market.series import IntervalBars, derive, lay_on_sessions
+from barray.market.symbol_session import SymbolSession
 from tests.market.builders import indicators, intervals, load_command, new_york_ns, run
 from tests.shared_data import bar_files, load_bars, skip_without_shared
 

@@ -7,11 +7,11 @@ from datetime import date
 import numpy as np
 import pytest
 
-from market.bars import Bars
-from market.commands import Advance
-from market.errors import ConfigError
-from market.requirements import calendar_for, session_context
-from market.symbol_session import SymbolSession
+from barray.market.bars import Bars
+from barray.market.commands import Advance
+from barray.market.errors import ConfigError
+from barray.market.requirements import calendar_for, session_context
+from barray.market.symbol_session import SymbolSession
 from tests.market.builders import (
     HALF_DAY,
     WEDNESDAY,

@@ -7,11 +7,11 @@ from datetime import date
 import numpy as np
 import pytest
 
-from market.bars import Bar, Bars
-from market.calendar import Sessions
-from market.errors import DataError
-from market.interval import Interval
-from market.series import IntervalBars, derive, stamp_daily
+from barray.market.bars import Bar, Bars
+from barray.market.calendar import Sessions
+from barray.market.errors import DataError
+from barray.market.interval import Interval
+from barray.market.series import IntervalBars, derive, stamp_daily
 from tests.market.builders import (
     HALF_DAY,
     MINUTE_NS,

@@ -7,9 +7,9 @@ from itertools import product
 
 import pytest
 
-from market.bars import Bar
-from market.interval import Interval
-from market.symbol_data import ADDED_BY, AdhocConflict, SymbolMetadata, SymbolSessionData, metadata_problems
+from barray.market.bars import Bar
+from barray.market.interval import Interval
+from barray.market.symbol_data import ADDED_BY, AdhocConflict, SymbolMetadata, SymbolSessionData, metadata_problems
 from tests.market.builders import utc_ns
 
 # SPEC 3, row by row: meets, added_by, auto_provisioned, upgraded_from_adhoc

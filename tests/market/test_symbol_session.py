@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from market.bars import Bar, Bars
-from market.commands import (
+from barray.market.bars import Bar, Bars
+from barray.market.commands import (
     Accepted,
     AddAdhocBar,
     AddAdhocIndicator,
@@ -22,11 +22,11 @@ from market.commands import (
     SnapshotTaken,
     TakeSnapshot,
 )
-from market.errors import DataError, IllegalTransition, NoDataError
-from market.indicators import parse_indicator
-from market.interval import Interval
-from market.symbol_data import metadata_problems
-from market.symbol_session import SymbolSession, SymbolState
+from barray.market.errors import DataError, IllegalTransition, NoDataError
+from barray.market.indicators import parse_indicator
+from barray.market.interval import Interval
+from barray.market.symbol_data import metadata_problems
+from barray.market.symbol_session import SymbolSession, SymbolState
 from tests.market.builders import (
     MINUTE_NS,
     assert_same_snapshot,

@@ -7,9 +7,9 @@ from datetime import date
 
 import pytest
 
-from market.interval import Interval
-from market.symbol_name import symbol_problem
-from market.validation import (
+from barray.market.interval import Interval
+from barray.market.symbols import symbol_problem
+from barray.market.validation import (
     Coverage,
     Reason,
     SourceAnswers,

@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from market.bars import Bars
-from market.calendar import Sessions
-from market.series import IntervalBars
+from barray.market.bars import Bars
+from barray.market.calendar import Sessions
+from barray.market.series import IntervalBars
+from barray.trading.engine.event_run import Outcome, run_symbol
+from barray.trading.orders.broker import Account
+from barray.trading.orders.costs import Market
+from barray.trading.orders.fills import Fill
+from barray.trading.strategy.base import Strategy
+from barray.trading.strategy.context import Context
+from barray.trading.strategy.data import SymbolData, prepare
 from tests.market.builders import calendar, expected_stamps, lay, walk
-from trading.broker import Account
-from trading.context import Context
-from trading.costs import Market
-from trading.data import SymbolData, prepare
-from trading.events import Outcome, run_symbol
-from trading.fills import Fill
-from trading.strategy import Strategy
 
 MONDAY, FRIDAY = date(2024, 6, 3), date(2024, 6, 7)
 HALF_DAY_WEEK = date(2024, 7, 1), date(2024, 7, 5)

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from market.bars import Bars, IntArray
-from market.calendar import Sessions
-from market.interval import Interval
-from market.series import IntervalBars, lay_on_sessions
-from trading.data import SymbolData, prepare
-from trading.strategy import Strategy
+from barray.market.bars import Bars, IntArray
+from barray.market.calendar import Sessions
+from barray.market.interval import Interval
+from barray.market.series import IntervalBars, lay_on_sessions
+from barray.trading.strategy.base import Strategy
+from barray.trading.strategy.data import SymbolData, prepare
 
 _DAY_NS, _MINUTE_NS = 86_400 * 10**9, 60 * 10**9
 _FIRST_DAY = np.datetime64("2024-06-03")  # a Monday

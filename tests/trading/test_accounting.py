@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from barray.trading.engine.event_run import EventRun
+from barray.trading.orders.broker import Account, Broker, Order
+from barray.trading.orders.costs import Commission, Market, Slippage
+from barray.trading.strategy.context import Context
+from barray.trading.strategy.data import SymbolData
 from tests.examples import at_most
 from tests.trading.runs import Recorder, data_for, short_sessions
 from tests.trading.test_signals import ACCOUNTS, MARKETS, random_columns
-from trading.broker import Account, Broker, Order
-from trading.context import Context
-from trading.costs import Commission, Market, Slippage
-from trading.data import SymbolData
-from trading.events import EventRun
 
 many = settings(deadline=None, max_examples=at_most(150))
 

@@ -17,17 +17,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from market.calendar import Sessions
-from market.series import IntervalBars
+from barray.market.calendar import Sessions
+from barray.market.series import IntervalBars
+from barray.trading.orders.broker import Account
+from barray.trading.results.trades import round_trips
+from barray.trading.strategy.base import Strategy
+from barray.trading.strategy.context import Context
+from barray.trading.strategy.data import SymbolData
+from barray.trading.strategy.signals import Signals
 from tests.market.builders import calendar, lay
 from tests.shared_data import bar_files, load_bars, skip_without_shared
 from tests.trading.runs import data_for, run
-from trading.broker import Account
-from trading.context import Context
-from trading.data import SymbolData
-from trading.signals import Signals
-from trading.strategy import Strategy
-from trading.trades import round_trips
 
 pytestmark = skip_without_shared
 

@@ -1,4 +1,4 @@
-"""Every rule of trading.broker, one by one; expected fills are worked out by hand from the bars."""
+"""Every rule of barray.trading.orders.broker, one by one; expected fills are worked out by hand from the bars."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from market.bars import Bar, Bars
-from market.errors import ConfigError
+from barray.market.bars import Bar, Bars
+from barray.market.errors import ConfigError
+from barray.trading.orders.broker import Account, Broker
+from barray.trading.orders.costs import Commission, Market, Slippage
 from tests.market.builders import MINUTE_NS
-from trading.broker import Account, Broker
-from trading.costs import Commission, Market, Slippage
 
 CALM = (100, 101, 99, 100)
 

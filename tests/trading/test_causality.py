@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from market.errors import ConfigError
+from barray.market.errors import ConfigError
+from barray.trading.checks.causality import LookaheadReport, lookahead
+from barray.trading.checks.warmup import warmup
+from barray.trading.orders.broker import Account
+from barray.trading.orders.costs import Commission, Market, Slippage
+from barray.trading.orders.fills import Fill
+from barray.trading.strategy.base import Strategy
+from barray.trading.strategy.context import Context
+from barray.trading.strategy.data import SymbolData
+from barray.trading.strategy.signals import Signals
 from tests.trading.sweep_data import Stretch, stretch
-from trading.broker import Account
-from trading.causality import LookaheadReport, lookahead
-from trading.context import Context
-from trading.costs import Commission, Market, Slippage
-from trading.data import SymbolData
-from trading.fills import Fill
-from trading.signals import Signals
-from trading.strategy import Strategy
-from trading.warmup import warmup
 
 COSTLY = Market(Commission(per_share=0.01), Slippage(bps=1.0), volume_share=0.2)
 

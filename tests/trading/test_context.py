@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from market.errors import ConfigError
-from market.interval import Interval
+from barray.market.errors import ConfigError
+from barray.market.interval import Interval
+from barray.trading.orders.broker import Account, Order
+from barray.trading.orders.fills import Fill
+from barray.trading.strategy.context import Context
 from tests.market.builders import MINUTE_NS
 from tests.trading.runs import HALF_DAY_WEEK, Recorder, data_for, minutes, run, sessions_of
-from trading.broker import Account, Order
-from trading.context import Context
-from trading.fills import Fill
 
 SESSIONS = sessions_of()
 BASE = minutes(SESSIONS)

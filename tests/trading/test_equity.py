@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from market.bars import Bar, Bars
-from market.calendar import Sessions
-from market.interval import Interval
-from market.series import IntervalBars
+from barray.market.bars import Bar, Bars
+from barray.market.calendar import Sessions
+from barray.market.interval import Interval
+from barray.market.series import IntervalBars
+from barray.trading.orders.fills import Fill, Fills
+from barray.trading.results.equity import equity_on_grid, session_closes, session_grid, session_pnl
 from tests.market.builders import HALF_DAY, MINUTE_NS, calendar, lay
-from trading.equity import equity_on_grid, session_closes, session_grid, session_pnl
-from trading.fills import Fill, Fills
 
 quick = settings(deadline=None, max_examples=100)
 ONE_DAY = Sessions(*(np.array([x], d) for x, d in ((0, "M8[D]"), *((m * MINUTE_NS, "i8") for m in (0, 100, 100, 100)))))

@@ -7,20 +7,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-import trading.data
-from market.interval import Interval
+import barray.trading.strategy.data
+from barray.market.interval import Interval
+from barray.trading.engine.event_run import run_symbol
+from barray.trading.orders.broker import Account
+from barray.trading.orders.costs import Commission, Market, Slippage
+from barray.trading.results.trades import round_trips
+from barray.trading.strategy.base import Strategy
+from barray.trading.strategy.computed import Computed
+from barray.trading.strategy.context import Context
+from barray.trading.strategy.data import SymbolData
+from barray.trading.strategy.parameter import parameter
+from barray.trading.strategy.signals import Signals
+from barray.trading.sweeps.evaluate import evaluate_sets, needs_of_all
+from barray.trading.sweeps.parameter_sets import grid
 from tests.trading.sweep_data import stretch
-from trading.broker import Account
-from trading.computed import Computed
-from trading.context import Context
-from trading.costs import Commission, Market, Slippage
-from trading.data import SymbolData
-from trading.evaluate import evaluate_sets, needs_of_all
-from trading.events import run_symbol
-from trading.parameter_sets import grid
-from trading.signals import Signals
-from trading.strategy import Strategy, parameter
-from trading.trades import round_trips
 
 
 class Cross(Strategy):
@@ -100,9 +101,13 @@ def test_profit_is_what_was_gained_less_what_was_lost_and_the_sum_of_the_session
 
 def test_each_indicator_and_derived_interval_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     computed, derived = [], []
-    compute, derive = trading.data.compute, trading.data.derive
-    monkeypatch.setattr(trading.data, "compute", lambda spec, s: computed.append(spec.key) or compute(spec, s))
-    monkeypatch.setattr(trading.data, "derive", lambda base, to, *a: derived.append(str(to)) or derive(base, to, *a))
+    compute, derive = barray.trading.strategy.data.compute, barray.trading.strategy.data.derive
+    monkeypatch.setattr(
+        barray.trading.strategy.data, "compute", lambda spec, s: computed.append(spec.key) or compute(spec, s)
+    )
+    monkeypatch.setattr(
+        barray.trading.strategy.data, "derive", lambda base, to, *a: derived.append(str(to)) or derive(base, to, *a)
+    )
     sets = grid(Cross, {"fast": [2, 3], "slow": [8, 13], "coarse": ["5m"], "both": [False, True]})
     evaluate_sets(Cross, sets, **stretch().arguments, market=Market(), account=Account(), form="signals")
     assert derived == ["5m"]

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trading.fills import Fill, Fills
-from trading.metrics import Statistics, drawdown, monthly_returns, statistics
-from trading.results import Trades
+from barray.trading.orders.fills import Fill, Fills
+from barray.trading.results.metrics import Statistics, drawdown, monthly_returns, statistics
+from barray.trading.results.result import Trades
 
 quick = settings(deadline=None, max_examples=100)
 

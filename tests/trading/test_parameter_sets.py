@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market.errors import ConfigError
-from trading.parameter_sets import Listed, ParameterSet, Sampler, grid, parse_space, random_sets, set_key
-from trading.strategy import Strategy, parameter
+from barray.market.errors import ConfigError
+from barray.trading.strategy.base import Strategy
+from barray.trading.strategy.parameter import parameter
+from barray.trading.sweeps.parameter_sets import Listed, ParameterSet, Sampler, grid, parse_space, random_sets, set_key
 
 
 class Cross(Strategy):
@@ -163,7 +164,7 @@ def _value(parameters: ParameterSet) -> float:
 
 
 def _search(seed: int, batches: int, spec: dict[str, Any], where: str | None = None) -> list[ParameterSet]:
-    from trading.optuna_sampler import OptunaSampler
+    from barray.trading.sweeps.optuna_sampler import OptunaSampler
 
     sampler: Sampler = OptunaSampler(parse_space(Cross, spec, where), seed)
     asked: list[ParameterSet] = []
@@ -188,7 +189,7 @@ def test_optuna_asks_for_distinct_sets_that_satisfy_the_condition_and_finds_good
 
 def test_optuna_stops_when_a_space_is_exhausted_and_takes_every_kind_of_parameter() -> None:
     pytest.importorskip("optuna")
-    from trading.optuna_sampler import OptunaSampler
+    from barray.trading.sweeps.optuna_sampler import OptunaSampler
 
     spec = {"fast": [3, 4], "kind": ["SMA", "EMA"], "short": [False, True]}
     sampler = OptunaSampler(parse_space(Cross, spec))

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from market.interval import Interval
+from barray.market.interval import Interval
+from barray.trading.orders.accounts import Admission, OrderRequest, SeparateAccounts, SharedAccount, WorkingOrder
+from barray.trading.orders.broker import Account
+from barray.trading.orders.costs import Commission, Market, Slippage
+from barray.trading.orders.fills import Fill
 from tests.examples import at_most
 from tests.trading.windows import Floor, fills_of, lay, plan, sessions_of
-from trading.broker import Account
-from trading.costs import Commission, Market, Slippage
-from trading.fills import Fill
-from trading.portfolio import Admission, OrderRequest, SeparateAccounts, SharedAccount, WorkingOrder
 
 
 def account(

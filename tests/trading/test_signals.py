@@ -10,15 +10,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from barray.trading.engine.array_run import _at_once, execute, one_by_one
+from barray.trading.orders.broker import Account, Broker
+from barray.trading.orders.costs import Commission, Market, Slippage
+from barray.trading.orders.fills import Fills
+from barray.trading.strategy.base import Strategy
+from barray.trading.strategy.context import Context
+from barray.trading.strategy.data import SymbolData
+from barray.trading.strategy.signals import Signals
 from tests.examples import at_most
 from tests.trading.runs import data_for, minutes, run, sessions_of, short_sessions
-from trading.broker import Account, Broker
-from trading.context import Context
-from trading.costs import Commission, Market, Slippage
-from trading.data import SymbolData
-from trading.fills import Fills
-from trading.signals import Signals, _at_once, execute, one_by_one
-from trading.strategy import Strategy
 
 quick = settings(deadline=None, max_examples=at_most(150))
 NAMES = ("row", "quantity", "price", "commission", "slippage", "at_close")

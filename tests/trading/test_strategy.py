@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from market.errors import ConfigError
-from trading.context import Context
-from trading.strategy import Strategy, parameter, strategies_in
+from barray.market.errors import ConfigError
+from barray.trading.strategy.base import Strategy, strategies_in
+from barray.trading.strategy.context import Context
+from barray.trading.strategy.parameter import parameter
 
 
 class Cross(Strategy):
@@ -123,7 +124,7 @@ def test_strategies_of_code_that_came_as_text(future: str) -> None:
     sys.modules[module.__name__] = module
     try:
         code = (
-            "from typing import TYPE_CHECKING, ClassVar\nfrom trading.strategy import Strategy, parameter\n"
+            "from typing import TYPE_CHECKING, ClassVar\nfrom barray.trading.strategy.base import Strategy, parameter\n"
             "class A(Strategy):\n    fast: int = parameter(3, low=1)\n    seen: ClassVar[int] = 0\n"
             "    def on_bar(self, ctx): pass\n"
             "class Formless(Strategy):\n    pass\n"

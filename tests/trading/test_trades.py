@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from market.bars import Bar, Bars
+from barray.market.bars import Bar, Bars
+from barray.trading.orders.fills import Fill, Fills
+from barray.trading.results.result import Trades
+from barray.trading.results.trades import match_alternating, match_fifo, round_trips
 from tests.market.builders import MINUTE_NS
-from trading.fills import Fill, Fills
-from trading.results import Trades
-from trading.trades import match_alternating, match_fifo, round_trips
 
 quick = settings(deadline=None, max_examples=150)
 

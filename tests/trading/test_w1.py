@@ -9,17 +9,18 @@ from datetime import date
 import numpy as np
 import pytest
 
-from market.bars import Bars
-from market.calendar import Sessions
-from market.series import IntervalBars
+from barray.market.bars import Bars
+from barray.market.calendar import Sessions
+from barray.market.series import IntervalBars
+from barray.trading.engine.event_run import Outcome
+from barray.trading.orders.broker import Account
+from barray.trading.strategy.base import Strategy
+from barray.trading.strategy.context import Context
+from barray.trading.strategy.data import SymbolData
+from barray.trading.strategy.parameter import parameter
+from barray.trading.strategy.signals import Signals
 from tests.market.builders import expected_stamps, lay
 from tests.trading.runs import data_for, run, sessions_of
-from trading.broker import Account
-from trading.context import Context
-from trading.data import SymbolData
-from trading.events import Outcome
-from trading.signals import Signals
-from trading.strategy import Strategy, parameter
 
 SHARES = 100
 TIE = 1e-6

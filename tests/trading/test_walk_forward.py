@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market.errors import ConfigError
-from trading.walk_forward import Window, walk_forward
+from barray.market.errors import ConfigError
+from barray.trading.sweeps.walk_forward import Window, walk_forward
 
 DATES = [date(2024, 6, 3) + timedelta(days=k) for k in range(10)]
 

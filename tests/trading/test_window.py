@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from market.interval import Interval
+from barray.market.interval import Interval
+from barray.trading.results.result import SymbolResult
 from tests.trading.windows import Floor, fills_of, lay, plan, sessions_of
-from trading.results import SymbolResult
 
 FLAT = {name: [100.0] * 10 for name in "ABC"}
 

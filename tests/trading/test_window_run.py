@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from market.interval import Interval
+from barray.market.interval import Interval
+from barray.trading.engine.commands import CloseRun, Step
+from barray.trading.engine.event_run import run_symbol
+from barray.trading.engine.symbol_run import LoadedStretch
+from barray.trading.engine.window_run import WindowRun
+from barray.trading.orders.broker import Account
+from barray.trading.orders.costs import Commission, Market
+from barray.trading.results.result import SymbolResult
 from tests.examples import at_most
 from tests.trading.windows import MINUTE, Floor, fills_of, lay, plan, sessions_of
-from trading.broker import Account
-from trading.commands import CloseRun, Step
-from trading.costs import Commission, Market
-from trading.events import run_symbol
-from trading.results import SymbolResult
-from trading.symbol_run import LoadedStretch
-from trading.window_run import WindowRun
 
 BUY_ONCE = """
 class BuyOnce(Strategy):

@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from market.bars import Bars
-from market.interval import Interval
-from market.stretch import Stretch
+from barray.market.bars import Bars
+from barray.market.interval import Interval
+from barray.market.session_range import Stretch
+from barray.trading.engine.commands import CloseRun, Opened, Plan, Step, Stepped
+from barray.trading.engine.portfolio import Desk
+from barray.trading.engine.symbol_run import LoadedStretch, join_results, lay_stretch
+from barray.trading.engine.window_run import WindowRun
+from barray.trading.orders.broker import Account
+from barray.trading.orders.costs import Market
+from barray.trading.results.result import SymbolResult
+from barray.trading.strategy.source import StrategySource
+from barray.trading.strategy.view import Added, Moment
 from tests.trading.sweep_data import weekdays
-from trading.broker import Account
-from trading.commands import CloseRun, Opened, Plan, Step, Stepped
-from trading.costs import Market
-from trading.desk import Desk
-from trading.results import SymbolResult
-from trading.strategy_source import StrategySource
-from trading.symbol_run import LoadedStretch, join_results, lay_stretch
-from trading.window import Added, Moment
-from trading.window_run import WindowRun
 
 MINUTE = Interval.parse("1m")
 HEAD = "import os, math\nimport numpy as np\nfrom barray import Signals, Strategy, parameter\n"

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from market.bars import COLUMNS, Bars
+from barray.market.bars import COLUMNS, Bars
 from tests.vendors.alpaca_server import AlpacaServer
 from tests.vendors.serving import serving
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from market.bars import Bar, Bars
-from market.clock import PracticeClock
-from market.interval import NS_PER_SECOND
+from barray.market.bars import Bar, Bars
+from barray.market.clock import PracticeClock
+from barray.market.interval import NS_PER_SECOND
 from tests.vendors.alpaca_stream import AlpacaStream
 
 MINUTE_NS = 60 * NS_PER_SECOND

@@ -13,9 +13,9 @@ from datetime import datetime
 
 from aiohttp import web
 
-from data_sources.credentials import KeyPair
-from market.bars import Bars
-from market.interval import NS_PER_SECOND
+from barray.data_sources.fetching.credentials import KeyPair
+from barray.market.bars import Bars
+from barray.market.interval import NS_PER_SECOND
 from tests.vendors.alpaca_stream import AlpacaStream
 from tests.vendors.encoded_bars import EncodedBars, PageOfBars, page_of
 

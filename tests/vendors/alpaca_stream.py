@@ -11,9 +11,9 @@ from typing import Any
 import msgpack
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from data_sources.credentials import KeyPair
-from market.bars import Bar
-from market.interval import NS_PER_SECOND
+from barray.data_sources.fetching.credentials import KeyPair
+from barray.market.bars import Bar
+from barray.market.interval import NS_PER_SECOND
 
 
 @dataclass

@@ -15,8 +15,8 @@ import time
 from datetime import date
 from pathlib import Path
 
-from barray.sample_data import write_sample_data
-from market.clock import PracticeClock
+from barray.market.clock import PracticeClock
+from barray.sample.universe import write_sample_data
 from tests.vendors.alpaca import bars_below
 from tests.vendors.alpaca_day import MINUTE_NS, Day, playing
 from tests.vendors.alpaca_server import KEYS, AlpacaServer

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import orjson
 
-from market.bars import Bars, IntArray
+from barray.market.bars import Bars, IntArray
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,9 +17,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from aiohttp import web
 
-from data_sources.credentials import KeyPair
-from data_sources.vendor import Limits
-from market.bars import COLUMNS, Bars
+from barray.data_sources.fetching.credentials import KeyPair
+from barray.data_sources.fetching.vendor import Limits
+from barray.market.bars import COLUMNS, Bars
 from tests.data_sources.gateway_fakes import NOW_NS
 
 KEYS = KeyPair("canary-key-1c9", "canary-secret-7e4")

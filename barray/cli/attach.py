@@ -1,0 +1,172 @@
+"""`barray attach …`: look into a running session from a second terminal, and change it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from barray.cli.console import FAILED, print_json, print_table, reporting, stdout, stdout_kept
+from barray.market.bars import COLUMNS, format_ns
+
+if TYPE_CHECKING:
+    from barray.coordinator.summary import AddResult
+    from barray.market.symbol_data import SymbolSessionData
+    from barray.session import AttachedSession
+
+attach_app = typer.Typer(help="Look into a running session, and change it.", no_args_is_help=True)
+
+Name = Annotated[str | None, typer.Option("--session", "-s", help="Name of the session; not needed if one runs.")]
+Address = Annotated[str, typer.Option(help="Ray's address: host:port, or auto for this machine's.")]
+Symbol = Annotated[str, typer.Argument(help="The symbol.")]
+By = Annotated[str, typer.Option(help="strategy or scanner.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+@attach_app.command()
+@reporting
+def status(session: Name = None, address: Address = "auto", as_json: AsJson = False) -> None:
+    """Phase, session time, symbols, drops."""
+    with stdout_kept(as_json), _attached(session, address) as attached:
+        found = attached.status()
+    if as_json:
+        print_json(found)
+        return
+    hidden = {"dropped", "progress", *(key for key in ("fetching", "live") if not found.get(key))}
+    rows = [(key, _shown(value)) for key, value in found.items() if key not in hidden]
+    print_table(f"Session {found['name']}", ("what", "is"), rows)
+    if found["dropped"]:
+        print_table("Dropped", ("symbol", "why"), ((s, "; ".join(why)) for s, why in found["dropped"].items()))
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, list):
+        return ", ".join(value)
+    return ", ".join(f"{key} {part}" for key, part in value.items() if part != "") if isinstance(value, dict) else value
+
+
+@attach_app.command()
+@reporting
+def snapshot(
+    symbol: Symbol,
+    session: Name = None,
+    address: Address = "auto",
+    rows: Annotated[int, typer.Option(help="How many of the last bars to show.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """A symbol as of session time: metadata, last bars, indicators, quality."""
+    with stdout_kept(as_json), _attached(session, address) as attached:
+        data = attached.snapshot(symbol)
+    if as_json:
+        from barray.dump.writers.json import symbol_json
+
+        print_json(symbol_json(data))
+        return
+    _print_snapshot(data, rows)
+
+
+def _print_snapshot(data: SymbolSessionData, rows: int) -> None:
+    print_table(f"{data.symbol} at {format_ns(data.now_ns)}", ("metadata", ""), data.metadata_dict().items())
+    for name, series in data.bars.items():
+        keys = [key for key, indicator in data.indicators.items() if str(indicator.spec.interval) == name]
+        outputs = [
+            (key, output, data.indicators[key].values[output]) for key in keys for output in data.indicators[key].values
+        ]
+        share = data.quality[name].share
+        quality = "" if share is None else f", quality {100 * share:.1f} %"
+        first = max(len(series) - rows, 0)
+        print_table(
+            f"{name}: {len(series) - series.history} bars of the session, {series.history} before{quality}",
+            ("start", *COLUMNS, *(key if output == "real" else f"{key}.{output}" for key, output, _ in outputs)),
+            (
+                (
+                    format_ns(int(series.bars.start_ns[row])),
+                    *(f"{getattr(series.bars, column)[row]:g}" for column in COLUMNS),
+                    *(f"{values[row]:g}" for _, _, values in outputs),
+                )
+                for row in range(first, len(series))
+            ),
+        )
+
+
+@attach_app.command("add-symbol")
+@reporting
+def add_symbol(symbol: Symbol, by: By = "strategy", session: Name = None, address: Address = "auto") -> None:
+    """Add a symbol with everything the config requires, or upgrade an adhoc one."""
+    with _attached(session, address) as attached:
+        _say(symbol, attached.add_symbol_detailed(symbol, by))
+
+
+@attach_app.command("add-bar")
+@reporting
+def add_bar(
+    symbol: Symbol,
+    interval: Annotated[str, typer.Argument(help="Interval, such as 1m.")],
+    timestamp: Annotated[str, typer.Argument(help="Start of the bar, such as 2024-07-01T13:30:00Z.")],
+    open: Annotated[float, typer.Argument()],
+    high: Annotated[float, typer.Argument()],
+    low: Annotated[float, typer.Argument()],
+    close: Annotated[float, typer.Argument()],
+    volume: Annotated[float, typer.Argument()],
+    by: By = "scanner",
+    session: Name = None,
+    address: Address = "auto",
+) -> None:
+    """Add one closed bar; an unknown symbol is provisioned."""
+    bar = {"timestamp": timestamp, "open": open, "high": high, "low": low, "close": close, "volume": volume}
+    with _attached(session, address) as attached:
+        _say(symbol, attached.add_adhoc_bar_detailed(symbol, interval, bar, by))
+
+
+@attach_app.command("add-indicator")
+@reporting
+def add_indicator(
+    symbol: Symbol,
+    indicator: Annotated[str, typer.Argument(help='Such as "RSI(14)@5m".')],
+    by: By = "scanner",
+    session: Name = None,
+    address: Address = "auto",
+) -> None:
+    """Compute one more indicator; an unknown symbol is provisioned."""
+    with _attached(session, address) as attached:
+        _say(symbol, attached.add_adhoc_indicator_detailed(symbol, indicator, by))
+
+
+@attach_app.command("remove-symbol")
+@reporting
+def remove_symbol(symbol: Symbol, by: By = "strategy", session: Name = None, address: Address = "auto") -> None:
+    """End one symbol and its process."""
+    with _attached(session, address) as attached:
+        if not attached.remove_symbol(symbol, by):
+            stdout.print(f"{symbol}: not in the session", highlight=False, markup=False)
+            raise typer.Exit(FAILED)
+        stdout.print(f"{symbol}: removed", highlight=False, markup=False)
+
+
+class _attached:  # noqa: N801  # reads as a verb where it is used
+    """Attach for a while; leaves Ray at the end, and the session as it is."""
+
+    def __init__(self, name: str | None, address: str) -> None:
+        self._name, self._address = name, address
+
+    def __enter__(self) -> AttachedSession:
+        from barray.session import attach
+
+        return attach(self._name, self._address)
+
+    def __exit__(self, *_: object) -> None:
+        from barray.coordinator.runtime import leave_ray
+
+        leave_ray()
+
+
+def _say(symbol: str, result: AddResult) -> None:
+    for conflict in result.conflicts:
+        stdout.print(f"{symbol}: {conflict}", highlight=False, markup=False)
+    said = "done" if result.accepted else "refused"
+    reason = (
+        f" ({result.reason})" if result.accepted and result.reason else f": {result.reason}" if result.reason else ""
+    )
+    stdout.print(f"{symbol}: {said}{reason}", highlight=False, markup=False)
+    if not result.accepted:
+        raise typer.Exit(FAILED)

@@ -1,0 +1,117 @@
+"""`barray backtest`: a strategy over many symbols and sessions, with a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from barray.cli.console import (
+    FAILED,
+    print_json,
+    print_table,
+    reporting,
+    session_progress,
+    stdout,
+    without_drop_warnings,
+)
+from barray.market.errors import shorten
+
+if TYPE_CHECKING:
+    from barray.trading.results.result import BacktestResult
+
+ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file; see examples/sma_cross.yaml.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Write the report here instead.")]
+_SHOWN = 20
+
+
+@reporting
+def backtest(config: ConfigPath, out: Out = None, quiet: Quiet = False, as_json: AsJson = False) -> None:
+    """Run a config's strategy over all its sessions, write report and trades, and say what came of it."""
+    from barray.coordinator.config.file import read_config
+    from barray.run_backtest import backtested
+
+    settings = read_config(config)
+    with (
+        without_drop_warnings(),
+        session_progress(quiet=quiet) as progress,
+        backtested(settings, progress=progress, meanwhile=_import_report) as result,
+    ):
+        from barray.report.files import write_backtest
+        from barray.trading.results.numbers import ResultNumbers
+
+        numbers = ResultNumbers.of(result)
+        files = write_backtest(result, settings, out, numbers)
+    total = numbers.total.as_dict()
+    by_symbol = {symbol: figures.as_dict() for symbol, figures in numbers.symbols.items()}
+    if as_json:
+        print_json({**summary(result, total, by_symbol), "files": [str(path) for path in files]})
+    else:
+        print_backtest(result, total, by_symbol)
+        for path in files:
+            stdout.print(f"  wrote {path}", highlight=False, markup=False)
+    if result.error or (result.symbols and all(one.error for one in result.symbols.values())):
+        raise typer.Exit(FAILED)
+
+
+def _import_report() -> None:
+    """What `backtest` needs at its end, imported while it would wait for others."""
+    import barray.report.files  # noqa: F401
+
+
+def summary(
+    result: BacktestResult, total: Mapping[str, Any], by_symbol: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """A backtest in JSON types: statistics, and what was left out."""
+    return {
+        "name": result.name,
+        "strategy": result.strategy,
+        "parameters": dict(result.parameters),
+        "sessions": len(result.dates),
+        "total": dict(total),
+        "symbols": {symbol: dict(figures) for symbol, figures in by_symbol.items()},
+        "dropped": {symbol: list(reasons) for symbol, reasons in result.dropped.items()},
+        "skipped": {symbol: dict(one.skipped) for symbol, one in result.symbols.items() if one.skipped},
+        "errors": {symbol: one.error for symbol, one in result.symbols.items() if one.error},
+        "error": result.error,
+        "timings_s": dict(result.timings_s),
+    }
+
+
+def print_backtest(
+    result: BacktestResult, total: Mapping[str, Any], by_symbol: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """The result as tables."""
+    span = f"{result.dates[0]} to {result.dates[-1]}" if result.dates else "no session"
+    rows = [(name.replace("_", " "), shown(value)) for name, value in total.items()]
+    print_table(f"{result.strategy}, {len(result.symbols)} symbols, {span}", ("figure", "value #"), rows)
+    ranked = sorted(by_symbol, key=lambda symbol: -float(by_symbol[symbol].get("pnl") or 0.0))
+    chosen = ranked if len(ranked) <= _SHOWN else [*ranked[: _SHOWN // 2], *ranked[-_SHOWN // 2 :]]
+    columns = ("pnl", "return_pct", "trades", "win_rate_pct", "max_drawdown_pct", "sharpe")
+    table = [(symbol, *(shown(by_symbol[symbol].get(name)) for name in columns)) for symbol in chosen]
+    title = "By symbol" if len(chosen) == len(ranked) else f"Best and worst of {len(ranked)} symbols"
+    print_table(title, ("symbol", *(f"{name.replace('_', ' ')} #" for name in columns)), table)
+    remarks = [f"{shorten(symbol)}: dropped: {'; '.join(reasons)}" for symbol, reasons in result.dropped.items()]
+    for symbol, one in result.symbols.items():
+        if one.skipped:
+            first = next(iter(one.skipped.items()))
+            remarks.append(f"{symbol}: {len(one.skipped)} sessions left out, first {first[0]}: {first[1]}")
+        if one.error:
+            remarks.append(f"{symbol}: the strategy raised {one.error.strip().splitlines()[-1]}")
+        if one.refusals:
+            remarks.append(f"{symbol}: {len(one.refusals)} orders cut or refused, first: {one.refusals[0].reason}")
+    if result.error:
+        remarks.append(f"the strategy raised {result.error.strip().splitlines()[-1]}")
+    for remark in remarks:
+        stdout.print(f"  {remark}", highlight=False, markup=False)
+
+
+def shown(value: Any) -> str:
+    """A figure as tables show it."""
+    if value is None:
+        return ""
+    return f"{value:,.2f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,189 @@
+"""`barray fetch`: a vendor's bars into the store that sessions read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from barray.cli.console import FAILED, print_json, print_table, reporting, stderr, stdout
+from barray.market.errors import ConfigError, shorten
+from barray.market.interval import Interval
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from barray.coordinator.config.model import SessionConfig
+    from barray.data_sources.fetching.gateway import FetchProgress
+    from barray.data_sources.fetching.plan import FetchPlan
+    from barray.data_sources.fetching.vendor_source import VendorSource
+    from barray.fetch import Fetched
+
+_SHOWN = 20
+
+
+@reporting
+def fetch(
+    symbols: Annotated[
+        list[str] | None, typer.Argument(help="Symbols, or @FILE with one a line; default: the config's.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All active US equities.")] = False,
+    interval: Annotated[str, typer.Option(help="Interval of the bars.")] = "1m",
+    start: Annotated[str, typer.Option(help="First date; default: the config's.")] = "",
+    end: Annotated[str, typer.Option(help="Last date; default: yesterday, or the config's.")] = "",
+    source: Annotated[str, typer.Option(help="alpaca or schwab, or the name of a source of the config.")] = "alpaca",
+    config: Annotated[
+        Path | None, typer.Option(help="A config that has the source, and what else is not said.")
+    ] = None,
+    store: Annotated[str, typer.Option(help="Folder of the store.")] = "",
+    feed: Annotated[str, typer.Option(help="Alpaca's feed: iex, sip, …")] = "",
+    adjustment: Annotated[str, typer.Option(help="Alpaca's: raw, split, dividend, all.")] = "",
+    token: Annotated[str, typer.Option(help="Schwab's token file.")] = "",
+    plan: Annotated[bool, typer.Option("--plan", help="Only say how many requests and minutes it takes.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Fetch bars into the store, from where sessions take them. Only what is missing; broken off, it goes on later.
+
+    Keys come from the environment (APCA_API_KEY_ID, APCA_API_SECRET_KEY; SCHWAB_API_KEY, SCHWAB_APP_SECRET) or the file
+    that the config names. Exit code 1 where any symbol's bars are not all there.
+    """
+    from barray.coordinator.config.file import read_config
+    from barray.fetch import Fetch
+
+    settings = read_config(config) if config else None
+    changes = {"store": store, "feed": feed, "adjustment": adjustment, "token": token}
+    vendor = _source(source, settings, {name: value for name, value in changes.items() if value})
+    first, last = _dates(start, end, settings)
+    work = Fetch(vendor, _symbols(symbols or [], every, settings), Interval.parse(interval), first, last)
+    planned = work.plan()
+    if plan:
+        _print_plan(planned, len(work.symbols), as_json=as_json)
+        return
+    with _progress(quiet=quiet) as progress:
+        done = work.run(progress)
+    _print_done(done, as_json=as_json)
+    if done.failures:
+        raise typer.Exit(FAILED)
+
+
+def _source(name: str, settings: SessionConfig | None, changes: dict[str, str]) -> VendorSource:
+    from barray.coordinator.config.file import parse_section
+    from barray.coordinator.config.sources import VENDORS
+
+    def absolute(path: str) -> str:
+        return str(Path(path).expanduser().resolve())
+
+    sources = settings.sources if settings else ()
+    sections = {section.name: section for section in sources if section.type != "parquet"}
+    if name in sections:
+        settled = sections[name].model_dump(exclude_unset=True)
+    elif sections and name not in VENDORS:
+        raise ConfigError(f"the config has no vendor source named {name!r}", mend=f"it has {', '.join(sections)}")
+    elif name in VENDORS:
+        settled = {"type": name}
+    else:
+        raise ConfigError(f"{name!r} is no source that can be fetched from", mend=f"take one of {', '.join(VENDORS)}")
+    section = parse_section(VENDORS[settled["type"]], {**settled, **changes}, "fetch")
+    opened: VendorSource = section.resolved(absolute).open()
+    return opened
+
+
+def _symbols(given: list[str], every: bool, settings: SessionConfig | None) -> list[str] | None:
+    if every and given:
+        raise ConfigError("--all and symbols are both given", mend="give one")
+    if every:
+        return None
+    found: list[str] = []
+    for entry in given:
+        if not entry.startswith("@"):
+            found += [part.strip() for part in entry.split(",") if part.strip()]
+            continue
+        try:
+            lines = Path(entry[1:]).read_text().splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise ConfigError(f"cannot read {entry[1:]}: {reason}", mend="give a file with a symbol a line") from None
+        found += [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    if not found and settings is not None:
+        return list(settings.symbols)
+    if not found:
+        raise ConfigError("there are no symbols", mend="name some, or @FILE, or --all, or a --config that has some")
+    return found
+
+
+def _dates(start: str, end: str, settings: SessionConfig | None) -> tuple[date, date]:
+    if not start and settings is None:
+        raise ConfigError("there is no --start", mend="give the first date, as 2024-07-01")
+    try:
+        first = date.fromisoformat(start) if start else settings.session.start  # type: ignore[union-attr]
+        if end:
+            last = date.fromisoformat(end)
+        else:
+            last = settings.session.end if settings and not start else date.today() - timedelta(days=1)
+    except ValueError as error:
+        raise ConfigError(f"{error}", mend="write dates as 2024-07-01") from None
+    return first, last
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Callable[[FetchProgress], None] | None]:
+    """Requests, bars, rate and time left; nothing where nobody looks."""
+    if quiet or not stderr.is_terminal:
+        yield None
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("fetching"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("requests, {task.fields[rows]:,} bars"),
+    )
+    with Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=stderr) as shown:
+        task = shown.add_task("fetching", total=None, rows=0)
+
+        def update(heard: FetchProgress) -> None:
+            total = max(heard.planned_requests, heard.requests)
+            shown.update(task, completed=heard.requests, total=total, rows=heard.rows)
+
+        yield update
+
+
+def _print_plan(plan: FetchPlan, symbols: int, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"symbols": symbols, "requests": plan.requests, "minutes": plan.minutes})
+    elif not plan.requests:
+        stdout.print(f"{symbols} symbols: nothing is missing", highlight=False)
+    else:
+        about = f"about {plan.requests:,} requests, {plan.minutes:.1f} minutes"
+        stdout.print(f"{symbols} symbols: {about}", highlight=False)
+
+
+def _print_done(done: Fetched, *, as_json: bool) -> None:
+    if as_json:
+        failures = {symbol: asdict(reason) for symbol, reason in done.failures.items()}
+        shown: dict[str, Any] = {**asdict(done), "failures": failures}
+        print_json(shown)
+        return
+    took = f"{done.requests:,} requests in {done.seconds:.1f} s"
+    stdout.print(f"{done.symbols} symbols, {done.bars:,} new bars, {took}; in {done.folder}", highlight=False)
+    if done.until:
+        stdout.print(f"  nothing from {done.until} on: too recent for this account", highlight=False)
+    if done.failures:
+        rows = [(shorten(symbol), str(reason)) for symbol, reason in sorted(done.failures.items())]
+        print_table(f"{len(rows)} symbols failed", ("symbol", "reason"), rows[:_SHOWN])
+        if len(rows) > _SHOWN:
+            stdout.print(f"  … and {len(rows) - _SHOWN} more; --json lists all", highlight=False)

@@ -1,0 +1,156 @@
+"""`barray sweep`, `lookahead` and `warmup`: what to make of a strategy's parameters, and of the strategy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from barray.cli.backtest import AsJson, ConfigPath, Quiet, shown
+from barray.cli.console import (
+    FAILED,
+    print_json,
+    print_table,
+    reporting,
+    session_progress,
+    stdout,
+    without_drop_warnings,
+)
+from barray.market.errors import shorten
+
+if TYPE_CHECKING:
+    from barray.run_sweep import SweepResult
+    from barray.trading.checks.causality import LookaheadReport
+    from barray.trading.checks.warmup import WarmupReport
+
+Symbols = Annotated[str, typer.Option("--symbols", help="Only these, with commas between; default: all.")]
+_TOP = 10
+
+
+@reporting
+def sweep(
+    config: ConfigPath,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the tables here instead.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew, whatever an earlier run has done.")] = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Try a config's parameter sets, write their table, and say which is best. A stopped sweep goes on where it was."""
+    from barray.coordinator.config.file import read_config
+    from barray.report.sweep_page import write_sweep
+    from barray.run_sweep import sweep as run
+
+    settings = read_config(config)
+    with without_drop_warnings(), session_progress(quiet=quiet) as progress:
+        result = run(settings, progress=progress, fresh=fresh)
+    files = write_sweep(result, out or Path(settings.report.directory))
+    if as_json:
+        print_json({**_sweep_json(result), "files": [str(path) for path in files]})
+    else:
+        _print_sweep(result)
+        for path in files:
+            stdout.print(f"  wrote {path}", highlight=False, markup=False)
+    if result.best is None:
+        raise typer.Exit(FAILED)
+
+
+@reporting
+def lookahead(
+    config: ConfigPath,
+    symbols: Symbols = "",
+    cuts: Annotated[int, typer.Option(min=1, help="Moments at which the future is changed.")] = 40,
+    as_json: AsJson = False,
+) -> None:
+    """Check that no decision of the strategy depends on the future. Exit code 1 where one does."""
+    from barray.analysis import lookahead as run
+
+    _report(run(config, symbols=_names(symbols), cuts=cuts), as_json=as_json)
+
+
+@reporting
+def warmup(config: ConfigPath, symbols: Symbols = "", as_json: AsJson = False) -> None:
+    """Check that more history would not change the strategy's decisions. Exit code 1 where it would."""
+    from barray.analysis import warmup as run
+
+    _report(run(config, symbols=_names(symbols)), as_json=as_json)
+
+
+def _names(symbols: str) -> list[str]:
+    return [name.strip() for name in symbols.split(",") if name.strip()]
+
+
+def _report(reports: list[LookaheadReport] | list[WarmupReport], *, as_json: bool) -> None:
+    if as_json:
+        print_json([{"symbol": one.symbol, "ok": one.ok, "sentences": list(one.sentences)} for one in reports])
+    else:
+        for one in reports:
+            mark = "[green]ok[/]    " if one.ok else "[red]not ok[/]"
+            for number, sentence in enumerate(one.sentences):
+                stdout.print(mark if number == 0 else "      ", end=" ")
+                stdout.print(sentence, highlight=False, markup=False)
+    if not all(one.ok for one in reports):
+        raise typer.Exit(FAILED)
+
+
+def _sweep_json(result: SweepResult) -> dict[str, Any]:
+    best = result.best
+    return {
+        "name": result.name,
+        "strategy": result.strategy,
+        "metric": result.metric,
+        "sets": len(result.rows),
+        "resumed": result.resumed,
+        "failed": sum(1 for row in result.rows if row.error),
+        "best": {"parameters": best.parameters, **best.figures(result.capital)} if best else None,
+        "walk_forward": [
+            {
+                "in_sample": [step.window.in_sample[0].isoformat(), step.window.in_sample[-1].isoformat()],
+                "out_of_sample": [step.window.out_of_sample[0].isoformat(), step.window.out_of_sample[-1].isoformat()],
+                "parameters": step.parameters,
+                "score": step.in_sample,
+                "pnl": float(step.out_of_sample_pnl.sum()),
+            }
+            for step in result.walked
+        ],
+        "dropped": {symbol: list(reasons) for symbol, reasons in result.dropped.items()},
+        "timings_s": dict(result.timings_s),
+    }
+
+
+def _print_sweep(result: SweepResult) -> None:
+    ranked = result.ranked
+    names = list(ranked[0].parameters) if ranked else []
+    columns = [
+        result.metric,
+        *(name for name in ("pnl", "sharpe", "max_drawdown_pct", "trades") if name != result.metric),
+    ]
+    rows = []
+    for row in ranked[:_TOP]:
+        figures = row.figures(result.capital)
+        rows.append((*(row.parameters[name] for name in names), *(shown(figures[name]) for name in columns)))
+    title = f"{result.strategy}: best of {len(result.rows)} sets by {result.metric}"
+    print_table(title, (*names, *(f"{name.replace('_', ' ')} #" for name in columns)), rows)
+    if result.walked:
+        steps = [
+            (
+                f"{step.window.out_of_sample[0]} to {step.window.out_of_sample[-1]}",
+                ", ".join(f"{name} {value}" for name, value in step.parameters.items()),
+                shown(step.in_sample),
+                shown(float(step.out_of_sample_pnl.sum())),
+            )
+            for step in result.walked
+        ]
+        print_table(
+            "Walk-forward", ("out of sample", "chosen before", f"{result.metric} in sample #", "pnl after #"), steps
+        )
+    if result.resumed:
+        stdout.print(f"  {result.resumed} sets were done by an earlier run", highlight=False)
+    for symbol, reasons in result.dropped.items():
+        stdout.print(f"  {shorten(symbol)}: dropped: {'; '.join(reasons)}", highlight=False, markup=False)
+    failed = [row for row in result.rows if row.error]
+    if failed:
+        last = (failed[0].error or "").strip().splitlines()[-1]
+        stdout.print(
+            f"  {len(failed)} sets failed, first {failed[0].parameters}: {last}", markup=False, highlight=False
+        )

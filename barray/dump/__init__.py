@@ -1,0 +1,1 @@
+"""A session's dump: its layout, written, read and checked."""

@@ -1,0 +1,1 @@
+"""Is a dump true? Checks of every part of it."""

@@ -1,0 +1,45 @@
+"""The files of a session: which formats there are and what they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from barray.coordinator.summary import SessionSummary
+from barray.market.errors import ConfigError
+from barray.market.symbol_data import SymbolSessionData
+
+FORMATS = ("json", "csv", "parquet")
+
+
+def write_exports(
+    directory: str | Path,
+    name: str,
+    formats: Sequence[str],
+    summary: SessionSummary,
+    snapshots: Callable[[], Iterable[SymbolSessionData]],
+) -> list[Path]:
+    """Write `{name}-{date}.json`, `.csv` and a folder `{name}-{date}-parquet` as `formats` ask; returns their paths.
+
+    `snapshots` is called once a format: symbols stream through, in order. ConfigError where nothing can be written.
+    """
+    from barray.dump.writers.csv import write_csv
+    from barray.dump.writers.json import write_json
+    from barray.dump.writers.parquet import write_parquet
+
+    if unknown := [entry for entry in formats if entry not in FORMATS]:
+        raise ConfigError(f"{unknown[0]!r} is no export format", mend=f"choose from {', '.join(FORMATS)}")
+    folder = Path(directory)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be made: {error.strerror}", mend="correct export.directory") from error
+    stem = f"{name}-{summary.session_date}"
+    written: list[Path] = []
+    if "json" in formats:
+        written.append(write_json(folder / f"{stem}.json", summary, snapshots()))
+    if "csv" in formats:
+        written.append(write_csv(folder / f"{stem}.csv", summary, snapshots()))
+    if "parquet" in formats:
+        written.append(write_parquet(folder / f"{stem}-parquet", summary, snapshots()))
+    return written

@@ -1,0 +1,1 @@
+"""A dump as JSON, CSV and Parquet."""

@@ -1,0 +1,217 @@
+"""A session as JSON: `{"schema", "session", "requirements", "step0", "dropped", "events", "symbols"}`.
+
+The keys are those of `dump_schema`. All stamps are UTC, `2024-07-01T13:30:00Z`; a bar's is its start. What has no value
+(an indicator before warm-up) is null.
+
+Which rows a dump holds, so that everything in it can be recomputed from it and nothing stands in it twice:
+- given bars (the base interval of the source, intervals of adhoc bars): history and session, all of them;
+- derived bars: the session's where intraday, all where daily or weekly;
+- indicator values: the session's where their interval is intraday, all where daily or weekly.
+
+The same session gives the same bytes: symbols sorted, keys in fixed order, no wall clock, no measured time, no path of
+the machine. One symbol is one line, so that a diff can be read and a reader needs the memory of one symbol only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import orjson
+
+from barray.coordinator.summary import SessionEvent, SessionSummary
+from barray.data_sources.atomic_file import replacing
+from barray.dump.schema import SCHEMA, bars_dumped, digest, quality_json, values_dumped
+from barray.market.bars import COLUMNS, Bar, Bars, IntArray, format_ns
+from barray.market.calendar import ExtendedHours
+from barray.market.series import IntervalBars
+from barray.market.symbol_data import AdhocConflict, Lineage, SymbolSessionData
+from barray.market.validation import Reason
+
+_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
+
+
+def write_json(path: str | Path, summary: SessionSummary, symbols: Iterable[SymbolSessionData]) -> Path:
+    """Write the session to `path`, one symbol after another, and give the path.
+
+    `symbols` come sorted by name, each standing at `summary.now_ns`; ValueError otherwise. ConfigError where `path`
+    cannot be written. After an error, what stood there before is untouched.
+    """
+    target = Path(path)
+    with replacing(target) as temporary, temporary.open("wb") as file:
+        file.write(b'{"schema":' + _dumps(SCHEMA) + b',\n"session":' + _dumps(_session(summary)))
+        file.write(b',\n"requirements":' + _dumps(_requirements(summary)))
+        step0 = sorted(summary.step0.items())
+        _block(file, b',\n"step0":{', (_entry(symbol, result.to_dict()) for symbol, result in step0), b"}")
+        dropped = {
+            symbol: [_reason(reason) for reason in reasons] for symbol, reasons in sorted(summary.dropped.items())
+        }
+        file.write(b',\n"dropped":' + _dumps(dropped))
+        _block(file, b',\n"events":[', (_dumps(_event(event)) for event in summary.events), b"]")
+        ordered = in_order(symbols, summary.now_ns)
+        _block(file, b',\n"symbols":{', (_entry(data.symbol, symbol_json(data)) for data in ordered), b"}}\n")
+    return target
+
+
+def in_order(symbols: Iterable[SymbolSessionData], now_ns: int) -> Iterator[SymbolSessionData]:
+    """The symbols as they come; ValueError where one is out of order, comes twice, or does not stand at `now_ns`."""
+    last: str | None = None
+    for data in symbols:
+        if last is not None and data.symbol <= last:
+            raise ValueError(f"symbol {data.symbol} comes after {last}")
+        if data.now_ns != now_ns:
+            raise ValueError(f"{data.symbol} stands at {format_ns(data.now_ns)}, the session at {format_ns(now_ns)}")
+        last = data.symbol
+        yield data
+
+
+def symbol_json(data: SymbolSessionData) -> dict[str, Any]:
+    """One symbol as `SymbolJson`, its columns still NumPy arrays."""
+    return {
+        "metadata": data.metadata_dict(),
+        "base_interval": str(data.base_interval) if data.base_interval else None,
+        "lineage": _lineage(data.lineage) if data.lineage else None,
+        "bars": {name: _series(series) for name, series in data.bars.items()},
+        "indicators": {key: _indicator(data, key) for key in data.indicators},
+        "quality": {name: quality_json(quality) for name, quality in data.quality.items()},
+        "history_quality": {name: quality_json(quality) for name, quality in data.history_quality.items()},
+        "adhoc": {
+            "bars": {name: [format_ns(start_ns) for start_ns in starts] for name, starts in data.adhoc_bars.items()},
+            "indicators": list(data.adhoc_indicators),
+            "conflicts": [_conflict(conflict) for conflict in data.conflicts],
+            "conflicts_digest": digest(Bars.of(c.adhoc for c in data.conflicts)) if data.conflicts else None,
+        },
+    }
+
+
+def _series(series: IntervalBars) -> dict[str, Any]:
+    shown = series.take(bars_dumped(series))
+    columns = {name: getattr(shown.bars, name) for name in COLUMNS}
+    entry = {"history": shown.history, "timestamp": _stamps(shown.bars.start_ns), **columns}
+    if series.derived_from is None:
+        return {**entry, "digest": digest(shown.bars)}
+    return {
+        **entry,
+        "end": _stamps(shown.end_ns),
+        "expected": shown.expected,
+        "actual": shown.actual,
+        "complete": shown.complete,
+        "derived_from": str(series.derived_from),
+    }
+
+
+def _indicator(data: SymbolSessionData, key: str) -> dict[str, Any]:
+    indicator = data.indicators[key]
+    series = data.bars[str(indicator.spec.interval)]
+    rows = values_dumped(series)
+    return {
+        "interval": str(indicator.spec.interval),
+        "convention": indicator.spec.convention,
+        "first_bar": rows.start - bars_dumped(series).start,
+        "values": indicator.take(rows).values,
+    }
+
+
+def _session(summary: SessionSummary) -> dict[str, Any]:
+    return {
+        "calendar": summary.calendar,
+        "timezone": summary.timezone,
+        "hours": summary.hours,
+        "extended_hours": _hours(summary.extended_hours) if summary.extended_hours else None,
+        "date": summary.session_date.isoformat(),
+        "open": format_ns(summary.open_ns),
+        "close": format_ns(summary.close_ns),
+        "now": format_ns(summary.now_ns),
+    }
+
+
+def _hours(hours: ExtendedHours) -> dict[str, str]:
+    times = {"open": hours.open, "close": hours.close, "half_day_close": hours.half_day_close}
+    return {name: time.isoformat("minutes") for name, time in times.items()}
+
+
+def _requirements(summary: SessionSummary) -> dict[str, Any]:
+    requirements = summary.requirements
+    return {
+        "intervals": [str(interval) for interval in requirements.intervals],
+        "indicators": [spec.key for spec in requirements.indicators],
+        "trailing_days": requirements.trailing_days,
+        "max_missing_days": requirements.max_missing_days,
+        "history_first": summary.history_first.isoformat(),
+    }
+
+
+def _reason(reason: Reason) -> dict[str, Any]:
+    return {"code": reason.code, "message": reason.message, "mend": reason.mend, "source": reason.source}
+
+
+def _event(event: SessionEvent) -> dict[str, Any]:
+    return {
+        "at": format_ns(event.at_ns),
+        "action": event.action,
+        "symbol": event.symbol,
+        "by": event.by,
+        "accepted": event.accepted,
+        "reason": event.reason,
+        "detail": event.detail,
+    }
+
+
+def _lineage(lineage: Lineage) -> dict[str, Any]:
+    return {
+        "source": lineage.source,
+        "interval": str(lineage.interval),
+        "first": None if lineage.first_ns is None else format_ns(lineage.first_ns),
+        "last": None if lineage.last_ns is None else format_ns(lineage.last_ns),
+        "bars": lineage.bars,
+    }
+
+
+def _conflict(conflict: AdhocConflict) -> dict[str, Any]:
+    return {
+        "interval": str(conflict.interval),
+        "timestamp": format_ns(conflict.adhoc.start_ns),
+        "adhoc": bar_json(conflict.adhoc),
+        "record": bar_json(conflict.record) if conflict.record else None,
+    }
+
+
+def bar_json(bar: Bar) -> dict[str, float]:
+    """The five values of a bar by name."""
+    return {name: getattr(bar, name) for name in COLUMNS}
+
+
+def _stamps(stamps_ns: IntArray) -> Any:
+    return stamps_ns.view("datetime64[ns]")
+
+
+def _entry(key: str, value: dict[str, Any]) -> bytes:
+    return _dumps(key) + b":" + _dumps(value)
+
+
+def _dumps(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value, option=_OPTIONS)
+    except orjson.JSONEncodeError:  # what a user typed may be no Unicode, or a number without end
+        return orjson.dumps(_writable(value), option=_OPTIONS)
+
+
+def _writable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_writable(str(key)): _writable(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_writable(entry) for entry in value]
+    if isinstance(value, bool | float | np.ndarray | None) or (isinstance(value, int) and abs(value) < 2**63):
+        return value
+    return str(value).encode("utf-8", "backslashreplace").decode()
+
+
+def _block(file: BinaryIO, opening: bytes, lines: Iterable[bytes], closing: bytes) -> None:
+    file.write(opening)
+    separator = b"\n"
+    for line in lines:
+        file.write(separator + line)
+        separator = b",\n"
+    file.write(b"\n" + closing)

@@ -1,0 +1,196 @@
+"""A session as three long Parquet tables, for whoever goes on in a data frame.
+
+- `bars.parquet`: symbol, interval, timestamp (start, ns UTC), open, high, low, close, volume, end, expected, actual,
+  complete, history (closed before the session opened), adhoc (added by hand);
+- `indicators.parquet`: symbol, key, output, timestamp (of the bar), value (null before warm-up);
+- `symbols.parquet`: a row a symbol with metadata, lineage, and quality by interval (of the session, of the history).
+
+Rows are ordered by symbol, interval (finest first) and time. Unlike JSON, all rows are written, of derived bars too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+
+from barray.coordinator.summary import SessionSummary
+from barray.data_sources.atomic_file import replacing
+from barray.dump.writers.json import in_order
+from barray.market.bars import COLUMNS, IntArray
+from barray.market.errors import ConfigError
+from barray.market.quality import Quality
+from barray.market.symbol_data import SymbolSessionData
+
+_STAMP = pa.timestamp("ns", "UTC")
+_QUALITY = pa.list_(
+    pa.struct(
+        {
+            "interval": pa.string(),
+            "share": pa.float64(),
+            "expected": pa.int64(),
+            "actual": pa.int64(),
+            "gaps": pa.list_(pa.struct({"start": _STAMP, "end": _STAMP, "missing": pa.int64()})),
+        }
+    )
+)
+BARS_SCHEMA = pa.schema(
+    {
+        "symbol": pa.string(),
+        "interval": pa.string(),
+        "timestamp": _STAMP,
+        **dict.fromkeys(COLUMNS, pa.float64()),
+        "end": _STAMP,
+        "expected": pa.int32(),
+        "actual": pa.int32(),
+        **dict.fromkeys(("complete", "history", "adhoc"), pa.bool_()),
+    }
+)
+INDICATORS_SCHEMA = pa.schema(
+    {"symbol": pa.string(), "key": pa.string(), "output": pa.string(), "timestamp": _STAMP, "value": pa.float64()}
+)
+SYMBOLS_SCHEMA = pa.schema(
+    {
+        "symbol": pa.string(),
+        "meets_session_config_requirements": pa.bool_(),
+        "added_by": pa.string(),
+        "auto_provisioned": pa.bool_(),
+        "added_at": _STAMP,
+        "added_mid_session": pa.bool_(),
+        "provisioned_reason": pa.string(),
+        "upgraded_from_adhoc": pa.bool_(),
+        "base_interval": pa.string(),
+        "lineage_source": pa.string(),
+        "lineage_interval": pa.string(),
+        "lineage_first": _STAMP,
+        "lineage_last": _STAMP,
+        "lineage_bars": pa.int64(),
+        "quality": _QUALITY,
+        "history_quality": _QUALITY,
+    }
+)
+_ROWS_A_GROUP = 262_144
+
+
+class _Writer:
+    """Gathers small tables into row groups of a useful size."""
+
+    def __init__(self, path: Path, schema: Any) -> None:
+        self._file = pa.parquet.ParquetWriter(path, schema, compression="zstd")
+        self._schema = schema
+        self._waiting: list[Any] = []
+        self._rows = 0
+
+    def write(self, table: Any) -> None:
+        self._waiting.append(table)
+        self._rows += table.num_rows
+        if self._rows >= _ROWS_A_GROUP:
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        self._file.close()
+
+    def _flush(self) -> None:
+        if self._rows:
+            self._file.write_table(pa.concat_tables(self._waiting).combine_chunks(), row_group_size=self._rows)
+        self._waiting, self._rows = [], 0
+
+
+def write_parquet(directory: str | Path, summary: SessionSummary, symbols: Iterable[SymbolSessionData]) -> Path:
+    """Write the three tables into `directory` (made if it is not there) and give it.
+
+    Same demands on `symbols`, same errors as `write_json`. Each file is replaced whole, all three at the end.
+    """
+    folder = Path(directory)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write to {folder}: {error.strerror}", mend="choose another directory", code="cannot_write"
+        ) from error
+    with ExitStack() as files:
+        bars, indicators, rows = (
+            _open(folder / name, schema, files)
+            for name, schema in (
+                ("bars.parquet", BARS_SCHEMA),
+                ("indicators.parquet", INDICATORS_SCHEMA),
+                ("symbols.parquet", SYMBOLS_SCHEMA),
+            )
+        )
+        for data in in_order(symbols, summary.now_ns):
+            for table in _bars(data):
+                bars.write(table)
+            for table in _indicators(data):
+                indicators.write(table)
+            rows.write(pa.Table.from_pylist([_symbol(data)], SYMBOLS_SCHEMA))
+    return folder
+
+
+def _open(path: Path, schema: Any, files: ExitStack) -> _Writer:
+    writer = _Writer(files.enter_context(replacing(path)), schema)
+    files.callback(writer.close)
+    return writer
+
+
+def _bars(data: SymbolSessionData) -> Iterator[Any]:
+    for name, series in data.bars.items():
+        rows = len(series)
+        columns = [
+            pa.repeat(data.symbol, rows),
+            pa.repeat(name, rows),
+            _stamps(series.bars.start_ns),
+            *(getattr(series.bars, column) for column in COLUMNS),
+            _stamps(series.end_ns),
+            series.expected,
+            series.actual,
+            series.complete,
+            np.arange(rows) < series.history,
+            np.isin(series.bars.start_ns, data.adhoc_bars.get(name, ())),
+        ]
+        yield pa.Table.from_arrays([pa.array(column) for column in columns], schema=BARS_SCHEMA)
+
+
+def _indicators(data: SymbolSessionData) -> Iterator[Any]:
+    ordered = sorted(data.indicators.items(), key=lambda entry: (entry[1].spec.interval.ns, entry[0]))
+    for key, indicator in ordered:
+        stamps = _stamps(data.bars[str(indicator.spec.interval)].bars.start_ns)
+        for output, values in indicator.values.items():
+            named = (pa.repeat(text, len(values)) for text in (data.symbol, key, output))
+            yield pa.Table.from_arrays([*named, stamps, pa.array(values, from_pandas=True)], schema=INDICATORS_SCHEMA)
+
+
+def _symbol(data: SymbolSessionData) -> dict[str, Any]:
+    lineage = data.lineage
+    return {
+        "symbol": data.symbol,
+        **data.metadata_dict(),
+        "added_at": data.added_at,
+        "base_interval": str(data.base_interval) if data.base_interval else None,
+        "lineage_source": lineage.source if lineage else None,
+        "lineage_interval": str(lineage.interval) if lineage else None,
+        "lineage_first": lineage.first_ns if lineage else None,
+        "lineage_last": lineage.last_ns if lineage else None,
+        "lineage_bars": lineage.bars if lineage else None,
+        "quality": [_quality(name, quality) for name, quality in data.quality.items()],
+        "history_quality": [_quality(name, quality) for name, quality in data.history_quality.items()],
+    }
+
+
+def _quality(name: str, quality: Quality) -> dict[str, Any]:
+    return {
+        "interval": name,
+        "share": quality.share,
+        "expected": quality.expected,
+        "actual": quality.actual,
+        "gaps": [{"start": gap.start_ns, "end": gap.end_ns, "missing": gap.missing} for gap in quality.gaps],
+    }
+
+
+def _stamps(stamps_ns: IntArray) -> Any:
+    return pa.array(stamps_ns).cast(_STAMP)

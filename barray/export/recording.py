@@ -1,0 +1,51 @@
+"""A live session kept as Parquet, so that the day can be run again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from barray.data_sources.atomic_file import replacing
+from barray.data_sources.parquet.arrow_arrays import arrow_numbers
+from barray.market.bars import COLUMNS
+from barray.market.calendar import Sessions
+from barray.market.series import IntervalBars
+from barray.market.symbol_data import SymbolSessionData
+
+
+def write_recording(folder: Path, snapshots: Iterable[SymbolSessionData], sessions: Sessions) -> list[Path]:
+    """Base bars of full symbols, history and session, as `{symbol}/{interval}/{date}.parquet`.
+
+    Returns the session's files. `sessions` are those the bars lie in. A day of history that is there already is left as
+    it is.
+    """
+    written: list[Path] = []
+    for data in snapshots:
+        if data.base_interval is None:
+            continue
+        series = data.bars[str(data.base_interval)]
+        place = folder / data.symbol / str(data.base_interval)
+        for row in range(len(sessions)):
+            path = place / f"{sessions.dates[row]}.parquet"
+            is_today = sessions.dates[row].item() == data.session_date
+            starts = series.bars.start_ns
+            held = (starts >= sessions.open_ns[row]) & (starts < sessions.close_ns[row])
+            if held.any() and (is_today or not path.exists()):
+                _write(path, series, held)
+                written += [path] if is_today else []
+    return written
+
+
+def _write(path: Path, series: IntervalBars, rows: NDArray[np.bool_]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    bars = series.bars.take(rows)
+    columns = {name: arrow_numbers(getattr(bars, name)) for name in COLUMNS}
+    stamps = arrow_numbers(bars.start_ns).cast(pa.timestamp("ns", "UTC"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        pq.write_table(pa.table({"timestamp": stamps, **columns}), temporary, compression="zstd")

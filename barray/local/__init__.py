@@ -1,0 +1,1 @@
+"""What a run needs of this machine: Ray, running sessions, gateways, caches, warm commands."""

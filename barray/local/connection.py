@@ -1,0 +1,48 @@
+"""What every run needs before it begins: the exchange calendar, and a Ray to run on."""
+
+from __future__ import annotations
+
+from barray.coordinator import runtime
+from barray.coordinator.config.model import SessionConfig
+from barray.data_sources.fetching.source_gateway import secrets_of
+from barray.data_sources.fetching.vendor_source import VendorSource
+from barray.local import warm_ray
+from barray.local.calendar_cache import cached_sessions
+from barray.market.calendar import TradingCalendar
+from barray.market.requirements import SymbolRequirements, calendar_for
+
+
+def load_calendar(config: SessionConfig, requirements: SymbolRequirements) -> TradingCalendar:
+    """The config's calendar, from far enough back for `requirements`; ConfigError where it has no such sessions."""
+    section = config.session
+    return calendar_for(
+        requirements,
+        section.calendar,
+        section.start,
+        section.end,
+        hours=section.hours,
+        extended=section.extended,
+        source=cached_sessions,
+    )
+
+
+def hand_over_secrets(config: SessionConfig, remote: runtime.Remote) -> None:
+    """Give the coordinator the credentials of the config's vendor sources, as this process finds them.
+
+    By a call, after everything else: what an actor is made with is kept by Ray.
+    """
+    vendors = {source.name: source for source in config.data_sources if isinstance(source, VendorSource)}
+    if vendors:
+        remote.call("connect", secrets_of(vendors))  # and wait: an async actor's calls may overtake one another
+
+
+def connect(config: SessionConfig) -> None:
+    """Join the Ray that the config names or `barray up` keeps, or start one here on loopback."""
+    warm = warm_ray.find()
+    address = config.ray.address or (warm.address if warm else None)
+    if address is None:
+        actors = config.actors
+        runtime.start_ray(config.ray.num_cpus, fork=actors.spawn == "fork", preload=actors.preload)
+    else:
+        runtime.join_ray(address)
+    runtime.prewarm()

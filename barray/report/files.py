@@ -1,0 +1,88 @@
+"""A backtest's files: the report with its charts, and the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from barray.actors.backtest_actor import load_stretch
+from barray.coordinator.config.model import SessionConfig
+from barray.coordinator.strategies import plan_of, requirements_with
+from barray.data_sources.manager import DataManager
+from barray.export.results import write_result
+from barray.local.connection import load_calendar
+from barray.market.errors import BarrayError
+from barray.market.interval import Interval
+from barray.market.series import derive
+from barray.market.session_range import stretch_of
+from barray.report.charts import Chart, default_symbols
+from barray.report.page import write_report
+from barray.trading.engine.commands import LoadStretch
+from barray.trading.results.numbers import ResultNumbers
+from barray.trading.results.result import BacktestResult
+
+_CANDLES = 1500
+"""Bars that a chart shows at most; coarser ones are drawn where there would be more."""
+_COARSER = ("1m", "2m", "5m", "15m", "30m", "1h", "1d", "1w")
+
+
+def write_backtest(
+    result: BacktestResult,
+    config: SessionConfig,
+    out: Path | None = None,
+    numbers: ResultNumbers | None = None,
+) -> list[Path]:
+    """Write what `config.report` asks for into `out` (default: its directory, and the config's name in it)."""
+    folder = out or Path(config.report.directory) / config.name
+    numbers = numbers or ResultNumbers.of(result)
+    written: list[Path] = []
+    formats = config.report.formats
+    tables = [name for name in formats if name != "html"]
+    if tables:
+        written += write_result(result, folder, tables, numbers)
+    if "html" in formats:
+        folder.mkdir(parents=True, exist_ok=True)
+        charts = charts_of(result, config)
+        written.insert(0, write_report(result, folder / "report.html", charts, numbers))
+    return written
+
+
+def charts_of(result: BacktestResult, config: SessionConfig) -> Mapping[str, Chart]:
+    """Candles and indicators of the best and worst symbols, read from their source again; none where they can't be."""
+    symbols = default_symbols(result, -(-config.report.charts // 2), config.report.charts // 2)
+    if not symbols:
+        return {}
+    plan = plan_of(config)
+    requirements = requirements_with(config, [plan.strategy()])
+    calendar = load_calendar(config, requirements)
+    stretch = stretch_of(requirements, calendar, calendar.between(config.session.start, config.session.end))
+    manager = DataManager(config.data_sources)
+    charts: dict[str, Chart] = {}
+    for symbol in symbols:
+        lineage = result.symbols[symbol].lineage
+        if lineage is None:
+            continue
+        command = LoadStretch(symbol, stretch, manager.source(lineage.source), lineage.interval, {})
+        try:
+            data = load_stretch(command).prepare(plan)
+        except BarrayError:  # it was readable a moment ago; a report without this chart is still a report
+            continue
+        interval = _interval(data.interval, len(data.bars))
+        bars = derive(data.base, interval, stretch.sessions, int(stretch.rows[0]))
+        first = int(bars.session.searchsorted(int(stretch.rows[0])))
+        lines = {
+            name: values[first:] for name, values in data.indicators.items() if data.specs[name].interval == interval
+        }
+        charts[symbol] = Chart(str(interval), bars.bars.take(slice(first, None)), lines)
+    return charts
+
+
+def _interval(main: Interval, bars: int) -> Interval:
+    """The strategy's interval, or the first coarser one with few enough bars."""
+    if bars <= _CANDLES:
+        return main
+    for text in _COARSER:
+        interval = Interval.parse(text)
+        if main.derives(interval) and bars * main.ns / interval.ns <= _CANDLES:
+            return interval
+    return Interval.parse("1w")

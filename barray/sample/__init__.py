@@ -1,0 +1,1 @@
+"""A sample universe to try everything on."""

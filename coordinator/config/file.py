@@ -1,0 +1,167 @@
+"""Reads a configuration from YAML and explains what is wrong with it."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from barray.coordinator.config.model import SessionConfig
+from barray.coordinator.config.sources import SOURCES
+from barray.market.errors import ConfigError, shorten
+
+S = TypeVar("S", bound=BaseModel)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's idea of a scalar: ON, NO and TRUE are tickers, 10:30 is no number in base 60, keys stand once.
+
+    Dates stay text as well: the section that wants one says what is wrong with it.
+    """
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] in ("null", "merge")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _tag, _pattern, _first in (
+    ("bool", r"true|false", "tf"),
+    ("int", r"[-+]?(0|[1-9][0-9]*)", "-+0123456789"),
+    ("float", r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan", "-+.0123456789"),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})\\Z"), list(_first))
+
+
+def _mapping_once(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    nodes = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+    keys = [loader.construct_object(key, deep=True) for key in nodes]
+    for index, key in enumerate(keys):
+        if key in keys[:index]:
+            place = nodes[index].start_mark
+            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", place)
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:map", _mapping_once)
+
+
+def read_config(path: str | Path) -> SessionConfig:
+    """The configuration in a YAML file; relative paths in it are taken from its folder.
+
+    Raises ConfigError naming the file, each key at fault, its value and what would be right.
+    """
+    path = Path(path)
+    try:
+        data = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  # _Loader is a SafeLoader
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}", mend="check the path of the config") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text", mend="save it as UTF-8") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ConfigError(f"{path}{where}: {getattr(error, 'problem', None) or error}", mend="mend the YAML") from error
+    return parse_config(data, str(path)).resolved(path.parent)
+
+
+def as_config(config: str | Path | Mapping[str, Any] | SessionConfig) -> SessionConfig:
+    """A configuration from whatever names it: a path, a mapping (relative paths from here), or itself."""
+    if isinstance(config, SessionConfig):
+        return config
+    if isinstance(config, Mapping):
+        return parse_config(config).resolved(Path.cwd())
+    return read_config(config)
+
+
+def parse_config(data: Any, where: str = "config") -> SessionConfig:
+    """The configuration in a mapping; `where` names it in errors. Paths stay as they are."""
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"{where}: holds no keys", mend="start from examples/session.yaml")
+    try:
+        return SessionConfig.model_validate(data)
+    except ValidationError as error:
+        problems = [dict(problem) for problem in error.errors()]
+        own = [problem for problem in problems if not _is_echo(problem, problems, data)]
+        raise _all_wrong(own, SessionConfig, where) from error
+
+
+def parse_section(model: type[S], data: Mapping[str, Any], where: str) -> S:
+    """One section by itself; `where` names it in errors."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise _all_wrong([dict(problem) for problem in error.errors()], model, where) from error
+
+
+def _all_wrong(problems: Sequence[dict[str, Any]], model: type[BaseModel], where: str) -> ConfigError:
+    lines = [_explain(problem, model) for problem in problems]
+    listed = lines[0] if len(lines) == 1 else "".join(f"\n  {line}" for line in lines)
+    return ConfigError(f"{where}: {listed}")
+
+
+def _is_echo(problem: dict[str, Any], problems: list[dict[str, Any]], data: Mapping[str, Any]) -> bool:
+    """Whether a problem only follows from another: a list without its bad entries, the end that start stands for."""
+    location = problem["loc"]
+    if problem["type"] == "too_short":
+        return any(other["loc"][: len(location)] == location for other in problems if other is not problem)
+    return bool(location == ("session", "end") and problem["type"] != "missing" and "end" not in data["session"])
+
+
+def _explain(problem: dict[str, Any], model: type[BaseModel]) -> str:
+    location: tuple[int | str, ...] = problem["loc"]
+    shown_parts = (part for row, part in enumerate(location) if not _is_tag(location, row))
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in shown_parts).lstrip(".") or "config"
+    if problem["type"] == "union_tag_invalid":
+        wrong = problem["ctx"]["tag"]
+        close = difflib.get_close_matches(wrong, SOURCES, 1)
+        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(SOURCES)}"
+        return f"{key}.type: {shorten(repr(wrong), 60)}: is no type of source; {hint}"
+    if problem["type"] == "extra_forbidden":
+        known = list(_model_at(model, location[:-1]).model_fields)
+        close = difflib.get_close_matches(str(location[-1]), known, 1)
+        hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
+        return f"{key}: unknown key; {hint}"
+    if problem["type"] == "missing":
+        return f"{key}: is missing, and there is no default; write it as examples/session.yaml does"
+    if problem["type"] in ("model_type", "model_attributes_type"):
+        known = list(_model_at(model, location).model_fields)
+        return f"{key}: {shorten(repr(problem['input']), 60)}: is no section; its keys are {', '.join(known)}"
+    if problem["type"] == "too_short":
+        return f"{key}: is empty; give at least one"
+    message = str(problem["msg"])
+    if message.startswith("Value error, "):
+        message = message.removeprefix("Value error, ")
+    else:
+        message = f"{message[:1].lower()}{message[1:]}".replace("a valid tuple", "a list")
+    value = problem["input"]
+    shown = "" if isinstance(value, Mapping | BaseModel) else f" {shorten(repr(value), 60)}:"
+    return f"{key}:{shown} {message}"
+
+
+def _is_tag(location: tuple[int | str, ...], row: int) -> bool:
+    """Whether pydantic put the source's type there; nobody has written it in that place."""
+    return row == 2 and location[0] == "sources" and location[row] in SOURCES
+
+
+def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:
+    for row, part in enumerate(location):
+        if _is_tag(location, row):
+            model = SOURCES[str(part)]
+        if isinstance(part, int) or part not in model.model_fields:
+            continue
+        model = _models_in(model.model_fields[part].annotation)
+    return model
+
+
+def _models_in(annotation: Any) -> type[BaseModel]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in get_args(annotation):
+        if inner is not type(None) and inner is not ...:
+            return _models_in(inner)
+    raise TypeError(f"no section in {annotation}")

@@ -1,0 +1,415 @@
+"""The session's configuration: what may stand in it, with what defaults. Reading it from YAML: `config_file`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from barray.coordinator.config.fields import (
+    DateField,
+    IndicatorField,
+    IntervalField,
+    Section,
+    SymbolField,
+    TimeField,
+    parsed,
+    stamp_text,
+)
+from barray.coordinator.config.sources import AlpacaSection, SourceSection
+from barray.data_sources.fetching.store import EXCHANGE
+from barray.data_sources.protocol import DataSource
+from barray.market.adhoc import parse_bar
+from barray.market.calendar import ExtendedHours
+from barray.market.clock import Clock, PracticeClock, WallClock
+from barray.market.interval import NS_PER_SECOND, Interval
+from barray.market.requirements import SymbolRequirements
+from barray.trading.orders.broker import Account
+from barray.trading.orders.costs import Commission, Market, Slippage
+
+ACTORS_PER_CPU = 50
+"""What a core bears: an idle worker wakes 100 times a second, and past this a node drowns in that (bench/README.md)."""
+
+
+class ExtendedHoursSection(Section):
+    """Hours of an extended session, exchange time."""
+
+    open: TimeField
+    close: TimeField
+    half_day_close: TimeField
+
+
+class SessionSection(Section):
+    """Which sessions: those of `calendar` from `start` to `end`, both included.
+
+    `mode: live`: the session of today (of `start`, where live.practice says what time it is), as its bars come.
+    """
+
+    mode: Literal["replay", "live"] = "replay"
+    calendar: str = "XNYS"
+    start: DateField
+    end: DateField
+    hours: Literal["regular", "extended"] = "regular"
+    extended_hours: ExtendedHoursSection | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_day(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("mode") == "live" and "start" not in data:
+            data = {**data, "start": datetime.fromtimestamp(WallClock().now_ns() / NS_PER_SECOND, EXCHANGE).date()}
+        if isinstance(data, dict) and "start" in data and "end" not in data:
+            return {**data, "end": data["start"]}
+        return data
+
+    @model_validator(mode="after")
+    def _in_order(self) -> SessionSection:
+        if self.end < self.start:
+            raise ValueError(f"end {self.end} is before start {self.start}: exchange them")
+        return self
+
+    @property
+    def extended(self) -> ExtendedHours | None:
+        """The extended hours given, if any."""
+        hours = self.extended_hours
+        return ExtendedHours(hours.open, hours.close, hours.half_day_close) if hours else None
+
+
+class HistorySection(Section):
+    """Sessions loaded before the session date; indicators may need more, and then get more."""
+
+    trailing_days: int = Field(0, ge=0, le=5000)
+    max_missing_days: int = Field(0, ge=0)
+
+
+class ValidationSection(Section):
+    """Step 0. `per_symbol: false` lets any failure end the session; `deadline_s` is each symbol's, wall clock."""
+
+    per_symbol: bool = True
+    deadline_s: float = Field(30.0, gt=0, le=86_400)
+
+
+class ActorsSection(Section):
+    """The symbols' processes. `reuse` keeps a config symbol's process from day to day, its state cleared.
+
+    `spawn`: `fork` takes workers from a process that has imported everything (Linux, Ray that we start), `stock` leaves
+    that to Ray; `preload` names further modules for that process to import. `symbols_per_actor`: how many symbols share
+    a process; `auto` gives each its own up to what the nodes' cores bear, and packs beyond. `num_cpus`: what a process
+    claims of Ray's CPUs. `call_timeout_s`: after it a call counts as hung; the process is
+    killed and brought back, at most `max_restarts` times a session.
+    """
+
+    lifecycle: Literal["kill", "reuse"] = "kill"
+    spawn: Literal["fork", "stock"] = "fork"
+    preload: tuple[str, ...] = ()
+    symbols_per_actor: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
+    num_cpus: float = Field(0.001, ge=0, le=1)
+    call_timeout_s: float = Field(120.0, gt=0, le=86_400)
+    max_restarts: int = Field(3, ge=0)
+
+
+class RunSection(Section):
+    """How time moves. `window` cuts the session into steps (default: only where something is scheduled); `pause_s`
+    waits after each, wall clock, so that a person can attach and watch.
+    """
+
+    window: IntervalField | None = None
+    pause_s: float = Field(0.0, ge=0, le=86_400)
+
+
+class PracticeSection(Section):
+    """A live session over a day of the past: it is `start` (with an offset, or Z) at the real time `origin` (seconds
+    since 1970; default: when the config is read), and time goes `speed` times as fast.
+    """
+
+    start: Annotated[datetime, BeforeValidator(stamp_text)]
+    speed: float = Field(1.0, gt=0, le=10_000)
+    origin: float = Field(default_factory=lambda: WallClock().now_ns() / NS_PER_SECOND)
+
+    @model_validator(mode="after")
+    def _zoned(self) -> PracticeSection:
+        if self.start.tzinfo is None:
+            raise ValueError("start has no time zone: write it as 2024-07-02T13:25:00Z")
+        return self
+
+    @property
+    def clock(self) -> PracticeClock:
+        """What tells the time."""
+        start_ns, origin_ns = int(self.start.timestamp()) * NS_PER_SECOND, int(self.origin * 1e6) * 1_000
+        return PracticeClock(start_ns, origin_ns, self.speed)
+
+
+class LiveSection(Section):
+    """A live session; seconds are real ones.
+
+    `grace_s`: how long a minute's bars are waited for after its end; those that come later are taken in late.
+    `stale_s`: after so long without any bar the vendor's history is asked instead, until bars come again. `close_s`:
+    how long after the close corrections are taken. `record`: a folder for the session's bars and its history as
+    Parquet, so that it can be replayed.
+    """
+
+    grace_s: float = Field(3.0, ge=0, le=60)
+    stale_s: float = Field(90.0, gt=0, le=86_400)
+    close_s: float = Field(40.0, ge=0, le=3_600)
+    record: str | None = None
+    practice: PracticeSection | None = None
+
+    @property
+    def clock(self) -> Clock:
+        """What tells the time."""
+        return self.practice.clock if self.practice else WallClock()
+
+
+class ScheduledBar(Section):
+    """A bar to add. Its start is `time` of the session date (exchange time), or a full `timestamp`."""
+
+    symbol: SymbolField
+    interval: IntervalField
+    time: TimeField | None = None
+    timestamp: Annotated[str | None, BeforeValidator(stamp_text)] = None
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+    @model_validator(mode="after")
+    def _stamped(self) -> ScheduledBar:
+        if (self.time is None) == (self.timestamp is None):
+            raise ValueError("give either time (exchange time on the session date) or timestamp")
+        if self.timestamp is not None:
+            parsed(parse_bar)(self.model_dump(include={"timestamp", "open", "high", "low", "close", "volume"}))
+        return self
+
+
+class ScheduledIndicator(Section):
+    """An indicator to add."""
+
+    symbol: SymbolField
+    indicator: IndicatorField
+
+
+class ScheduledAction(Section):
+    """Something to do once the session clock reaches `at` (exchange time), each day or on `day` only."""
+
+    at: TimeField
+    day: DateField | None = None
+    by: Literal["strategy", "scanner"] | None = None
+    add_symbol: SymbolField | None = None
+    add_bar: ScheduledBar | None = None
+    add_indicator: ScheduledIndicator | None = None
+    remove_symbol: SymbolField | None = None
+
+    @model_validator(mode="after")
+    def _one_action(self) -> ScheduledAction:
+        actions = (self.add_symbol, self.add_bar, self.add_indicator, self.remove_symbol)
+        if sum(action is not None for action in actions) != 1:
+            raise ValueError("give exactly one of add_symbol, add_bar, add_indicator, remove_symbol")
+        return self
+
+
+class ExportSection(Section):
+    """What is written at the end of each session, below `directory`; `{date}` in it is not needed."""
+
+    directory: str = "out"
+    formats: tuple[Literal["json", "csv", "parquet"], ...] = ("json",)
+
+
+class StrategySection(Section):
+    """The strategy of a backtest: a file (`path`) or an installed module, and which class of it, if it has several.
+
+    `form`: `signals` or `on_bar` where it has both. `window`: how often `on_window` is called, and a shared account's
+    orders meet; default: after every base bar.
+    """
+
+    path: str | None = None
+    module: str | None = None
+    name: str | None = Field(None, alias="class")
+    parameters: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    form: Literal["on_bar", "signals", "on_window"] | None = None
+    window: IntervalField | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> StrategySection:
+        if (self.path is None) == (self.module is None):
+            raise ValueError("give either path (a Python file) or module")
+        return self
+
+
+class AccountSection(Section):
+    """Money. `capital` is each symbol's own, or everybody's where `shared`; see barray.trading.orders.broker.Account.
+
+    `carry`: the account lives across sessions; without it every session starts with the capital and ends flat.
+    `reserve`: share of its price that a shared account sets aside beyond it for every order; see barray.trading.orders.accounts.
+    """
+
+    capital: float = Field(100_000.0, gt=0, allow_inf_nan=False)
+    shared: bool = False
+    margin: float = Field(1.0, gt=0, le=1)
+    short: bool = True
+    flat_at_close: bool = False
+    carry: bool = True
+    reserve: float = Field(0.02, ge=0, le=1)
+
+    @property
+    def account(self) -> Account:
+        """As the broker wants it."""
+        return Account(self.capital, self.margin, self.short, self.flat_at_close or not self.carry, self.carry)
+
+
+class CommissionSection(Section):
+    """See barray.trading.orders.costs.Commission."""
+
+    per_share: float = Field(0.0, ge=0)
+    per_trade: float = Field(0.0, ge=0)
+    bps: float = Field(0.0, ge=0)
+    minimum: float = Field(0.0, ge=0)
+
+
+class SlippageSection(Section):
+    """See barray.trading.orders.costs.Slippage."""
+
+    per_share: float = Field(0.0, ge=0)
+    bps: float = Field(0.0, ge=0)
+    impact: float = Field(0.0, ge=0)
+
+
+class CostsSection(Section):
+    """What trading costs and how orders are rounded and limited; see barray.trading.orders.costs.Market."""
+
+    commission: CommissionSection = CommissionSection()
+    slippage: SlippageSection = SlippageSection()
+    lot_size: float = Field(1.0, ge=0)
+    tick_size: float = Field(0.0, ge=0)
+    volume_share: float | None = Field(None, gt=0, le=1)
+
+    @property
+    def market(self) -> Market:
+        """As the broker wants it."""
+        commission = Commission(**self.commission.model_dump())
+        slippage = Slippage(**self.slippage.model_dump())
+        return Market(commission, slippage, self.lot_size, self.tick_size, self.volume_share)
+
+
+class ReportSection(Section):
+    """What a backtest or a sweep writes, below `directory`."""
+
+    directory: str = "backtests"
+    formats: tuple[Literal["html", "parquet", "csv", "json"], ...] = ("html", "parquet", "json")
+    charts: int = Field(6, ge=0, le=50)
+
+
+class WalkForwardSection(Section):
+    """Choose on `in_sample` sessions, then trade the next `out_of_sample` with what was chosen, and so on."""
+
+    in_sample: int = Field(ge=1)
+    out_of_sample: int = Field(ge=1)
+    anchored: bool = False
+
+
+class SweepSection(Section):
+    """Parameter sets to try: lists of values or `{low, high, step}` by parameter. `where` leaves out sets, such as
+    `fast < slow`. `sets`: how many `random` or `optuna` try. `metric`: what makes one set better than another.
+    """
+
+    parameters: dict[str, Any] = Field(min_length=1)
+    method: Literal["grid", "random", "optuna"] = "grid"
+    sets: int = Field(100, ge=1, le=1_000_000)
+    seed: int = 0
+    where: str | None = None
+    metric: Literal["pnl", "sharpe", "sortino", "profit_factor", "expectancy", "calmar"] = "sharpe"
+    walk_forward: WalkForwardSection | None = None
+
+
+class RaySection(Section):
+    """Where to run. `address`: None starts Ray here, on loopback; `auto` or `host:port` joins a running cluster."""
+
+    address: str | None = None
+    num_cpus: int | None = Field(None, ge=1)
+
+
+class SessionConfig(Section):
+    """A whole configuration. See examples/session.yaml."""
+
+    name: str = Field("session", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")
+    session: SessionSection
+    symbols: tuple[SymbolField, ...] = Field(min_length=1)
+    intervals: tuple[IntervalField, ...] = ()
+    indicators: tuple[IndicatorField, ...] = ()
+    history: HistorySection = HistorySection()
+    sources: tuple[SourceSection, ...] = Field(min_length=1)
+    validation: ValidationSection = ValidationSection()
+    actors: ActorsSection = ActorsSection()
+    run: RunSection = RunSection()
+    live: LiveSection = LiveSection()
+    schedule: tuple[ScheduledAction, ...] = ()
+    export: ExportSection = ExportSection()
+    ray: RaySection = RaySection()
+    strategy: StrategySection | None = None
+    account: AccountSection = AccountSection()
+    costs: CostsSection = CostsSection()
+    report: ReportSection = ReportSection()
+    sweep: SweepSection | None = None
+
+    @model_validator(mode="after")
+    def _distinct_sources(self) -> SessionConfig:
+        names = [source.name for source in self.sources]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"two sources are named {twice[0]!r}: give each a name of its own")
+        return self
+
+    @model_validator(mode="after")
+    def _streamed(self) -> SessionConfig:
+        if self.is_live and not any(isinstance(source, AlpacaSection) for source in self.sources):
+            raise ValueError("a live session needs a source of type alpaca: add one under sources")
+        return self
+
+    @property
+    def is_live(self) -> bool:
+        """Whether bars come as minutes close."""
+        return self.session.mode == "live"
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> SessionConfig:
+        if not self.intervals and self.strategy is None:
+            raise ValueError("there are no intervals: give at least one that every symbol must have, such as [1m, 5m]")
+        return self
+
+    @property
+    def requirements(self) -> SymbolRequirements:
+        """What every full symbol must have."""
+        return SymbolRequirements(
+            tuple(sorted(set(self.intervals))),
+            tuple(dict.fromkeys(self.indicators)),
+            max(self.history.trailing_days, int(self.is_live)),  # a symbol without any history is none
+            self.history.max_missing_days,
+        )
+
+    @property
+    def data_sources(self) -> tuple[DataSource, ...]:
+        """The sources in order of priority; of a live session the first that has a stream, and its minutes alone."""
+        if not self.is_live:
+            return tuple(source.open() for source in self.sources)
+        streamed = next(source for source in self.sources if isinstance(source, AlpacaSection)).open()
+        clock = self.live.practice.clock if self.live.practice else None
+        return (replace(streamed, clock=clock, only=Interval(1, "m")),)
+
+    def resolved(self, folder: Path) -> SessionConfig:
+        """The same with relative local paths taken from `folder`."""
+
+        def absolute(path: str) -> str:
+            return path if "://" in path else str((folder / Path(path).expanduser()).resolve())
+
+        sources = tuple(source.resolved(absolute) for source in self.sources)
+        export = self.export.model_copy(update={"directory": absolute(self.export.directory)})
+        report = self.report.model_copy(update={"directory": absolute(self.report.directory)})
+        live = self.live
+        if live.record is not None:
+            live = live.model_copy(update={"record": absolute(live.record)})
+        strategy = self.strategy
+        if strategy is not None and strategy.path is not None:
+            strategy = strategy.model_copy(update={"path": absolute(strategy.path)})
+        changed = {"sources": sources, "export": export, "report": report, "strategy": strategy, "live": live}
+        return self.model_copy(update=changed)

@@ -1,0 +1,1 @@
+"""Alpaca's bars, historical and live."""

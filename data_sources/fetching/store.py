@@ -1,0 +1,299 @@
+"""Bars fetched from a vendor, kept in Parquet files, with a record of which ranges are known.
+
+    ROOT/alpaca-iex-raw/AAPL/1m/2024-07.parquet      rows sorted, one a stamp
+    ROOT/alpaca-iex-raw/AAPL/1m/manifest.json        what was fetched when
+
+Missing minutes are normal, so what is known can't be read off the rows: the manifest says it. A range is recorded after
+its rows are on the disk; a crash between the two costs a fetch, never a bar. Any Parquet reader can read the files.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, astuple, dataclass, field, replace
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from barray.data_sources.atomic_file import replacing
+from barray.data_sources.fetching.ranges import Range, subtracted
+from barray.data_sources.fetching.vendor import Series
+from barray.data_sources.parquet.arrow_arrays import arrow_numbers
+from barray.data_sources.parquet.file import BarFile, Columns
+from barray.data_sources.parquet.layout import Layout
+from barray.market.bars import COLUMNS, Bars, check_order, check_values, format_ns, parse_ns
+from barray.market.errors import ConfigError, DataError
+from barray.market.interval import NS_PER_SECOND, Interval
+from barray.market.symbols import symbol_problem
+
+STORE_LAYOUT = Layout("{symbol}/{interval}/{month}.parquet")
+_VERSION = 1
+_STAMPS = ("start", "end", "fetched_at")
+_DAY_NS = 86_400 * NS_PER_SECOND
+_MANIFEST = "manifest.json"
+_LOCK = ".lock"
+_STAMP = pa.timestamp("ns", tz="UTC")
+EXCHANGE = ZoneInfo("America/New_York")
+"""Whose months the files are named by: a session's late hours belong to its own day."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A range `[start_ns, end_ns)` that is known, and when it was fetched; UTC nanoseconds."""
+
+    start_ns: int
+    end_ns: int
+    fetched_ns: int
+
+
+@dataclass(frozen=True)
+class BarStore:
+    """The bars of one series below `root`, a local folder. Processes and threads may share it: writes take turns.
+
+    Every method raises ConfigError where the folder can't be used, and DataError where what it holds can't be right.
+    """
+
+    root: Path
+    series: Series
+
+    @property
+    def folder(self) -> Path:
+        """Where the series lies: a tree of Parquet files in `STORE_LAYOUT`."""
+        return self.root / self.series.folder
+
+    def fetched(self, symbol: str, interval: Interval) -> tuple[Fetched, ...]:
+        """What is known of a symbol's bars, oldest first; ranges neither overlap nor, of one day's fetching, touch."""
+        place = self._place(symbol, interval)
+        return _Manifest.read(place / _MANIFEST, symbol, interval).checked(place).fetched
+
+    def missing(self, symbol: str, interval: Interval, start_ns: int, end_ns: int) -> list[Range]:
+        """What of `[start_ns, end_ns)` is not known yet, in order. A file that was removed or cut is not known."""
+        known = ((entry.start_ns, entry.end_ns) for entry in self.fetched(symbol, interval))
+        return subtracted((start_ns, end_ns), known)
+
+    def write(self, symbol: str, interval: Interval, start_ns: int, end_ns: int, bars: Bars, fetched_ns: int) -> None:
+        """See SeriesStore."""
+        self._check(symbol, interval, start_ns, bars)
+        last_ns = max(end_ns, int(bars.start_ns[-1]) + 1) if len(bars) else end_ns
+        place = self._place(symbol, interval)
+        with self._turn(place):
+            manifest = _Manifest.read(place / _MANIFEST, symbol, interval).checked(place)
+            sizes = dict(manifest.sizes)
+            for month in _months(start_ns, last_ns):
+                path = place / f"{month}.parquet"
+                first, last = _span(month)
+                old = self._month(path, symbol, interval) if month in sizes else Bars.empty()
+                kept = old.take((old.start_ns < start_ns) | (old.start_ns >= last_ns))
+                new = bars.take((bars.start_ns >= first) & (bars.start_ns < last))
+                if not len(new) and len(kept) == len(old):
+                    continue
+                whole = Bars.concat([kept, new])
+                if len(whole):
+                    sizes[month] = _write(path, whole)
+                else:
+                    path.unlink()
+                    del sizes[month]
+            manifest.adding(Fetched(start_ns, end_ns, fetched_ns), sizes).write(place / _MANIFEST, self.series)
+
+    def holds(self, symbol: str, interval: Interval) -> bool:
+        """Whether there are any of its bars."""
+        place = self._place(symbol, interval)
+        return bool(_Manifest.read(place / _MANIFEST, symbol, interval).checked(place).sizes)
+
+    def forget(self, symbol: str, interval: Interval, start_ns: int, end_ns: int) -> None:
+        """See SeriesStore."""
+        place = self._place(symbol, interval)
+        with self._turn(place):
+            manifest = _Manifest.read(place / _MANIFEST, symbol, interval).checked(place)
+            left = manifest.without((start_ns, end_ns))
+            if left != manifest:
+                left.write(place / _MANIFEST, self.series)
+
+    def read(self, symbol: str, interval: Interval, start_ns: int, end_ns: int) -> Bars:
+        """The bars that start in `[start_ns, end_ns)`, oldest first; known or not."""
+        place = self._place(symbol, interval)
+        paths = [place / f"{month}.parquet" for month in _months(start_ns, end_ns)]
+        bars = Bars.concat([self._month(path, symbol, interval) for path in paths if path.exists()])
+        return bars.take((bars.start_ns >= start_ns) & (bars.start_ns < end_ns))
+
+    def _place(self, symbol: str, interval: Interval) -> Path:
+        if problem := symbol_problem(symbol):
+            raise ConfigError(problem, symbol=symbol, source=self.series.vendor)
+        return self.folder / symbol / str(interval)
+
+    def _month(self, path: Path, symbol: str, interval: Interval) -> Bars:
+        shown = str(path)
+        try:
+            file = BarFile(fs.LocalFileSystem(), shown, shown, self.series.vendor, Columns())
+            return file.read(None, *file.stamp_range())
+        except DataError as error:
+            mend = f"remove {path}: it will be fetched again"
+            raise DataError(
+                error.reason,
+                symbol=symbol,
+                interval=str(interval),
+                source=self.series.vendor,
+                mend=mend,
+                code=error.code,
+            ) from error
+
+    def _check(self, symbol: str, interval: Interval, start_ns: int, bars: Bars) -> None:
+        names = {"symbol": symbol, "interval": str(interval), "source": self.series.vendor}
+        check_order(bars.start_ns, **names)
+        check_values(bars, **names)
+        if len(bars) and bars.start_ns[0] < start_ns:
+            raise DataError(
+                f"the first bar, at {format_ns(bars.start_ns[0])}, is before the range from {format_ns(start_ns)}",
+                **names,
+            )
+
+    @contextmanager
+    def _turn(self, place: Path) -> Iterator[None]:
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            lock = os.open(place / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot write below {place}: {error.strerror}",
+                source=self.series.vendor,
+                mend="give the source a store that can be written to",
+                code="cannot_write",
+            ) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+
+@dataclass(frozen=True)
+class _Manifest:
+    """What is known of one symbol's bars. `sizes`: bytes of each month's file as it was written."""
+
+    symbol: str
+    interval: Interval
+    fetched: tuple[Fetched, ...] = ()
+    sizes: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path, symbol: str, interval: Interval) -> _Manifest:
+        """What is in the file; nothing is known where it isn't there. DataError where it isn't one."""
+        try:
+            held = orjson.loads(path.read_bytes())
+            fetched = tuple(Fetched(*(parse_ns(entry[name]) for name in _STAMPS)) for entry in held["fetched"])
+            sizes = {str(month): int(size) for month, size in held["files"].items()}
+            if held["version"] != _VERSION:
+                raise ValueError(f"its version is {held['version']!r}")
+        except (FileNotFoundError, NotADirectoryError):
+            return cls(symbol, interval)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot read {path}: {error.strerror}", mend="give the source a store of your own", code="cannot_read"
+            ) from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(
+                f"{path} is no manifest: {error}",
+                symbol=symbol,
+                interval=str(interval),
+                mend=f"remove {path.parent}: its bars will be fetched again",
+                code="bad_manifest",
+            ) from error
+        return cls(symbol, interval, fetched, sizes)
+
+    def checked(self, place: Path) -> _Manifest:
+        """Without the months whose file isn't the one that was written: nothing of them is known any more."""
+        whole = {month: size for month, size in self.sizes.items() if _size(place / f"{month}.parquet") == size}
+        lost = [_span(month) for month in self.sizes.keys() - whole.keys()]
+        return replace(self.without(*lost), sizes=whole)
+
+    def without(self, *lost: Range) -> _Manifest:
+        """With nothing known of these ranges."""
+        fetched = tuple(
+            Fetched(start, end, entry.fetched_ns)
+            for entry in self.fetched
+            for start, end in subtracted((entry.start_ns, entry.end_ns), lost)
+        )
+        return replace(self, fetched=fetched)
+
+    def adding(self, new: Fetched, sizes: Mapping[str, int]) -> _Manifest:
+        """With one more range, which wins over older ones. Ranges of one day's fetching that touch become one."""
+        entries = list(self.without((new.start_ns, new.end_ns)).fetched)
+        if new.end_ns > new.start_ns:
+            entries.append(new)
+        joined: list[Fetched] = []
+        for entry in sorted(entries, key=lambda entry: entry.start_ns):
+            last = joined[-1] if joined else None
+            if last and last.end_ns == entry.start_ns and last.fetched_ns // _DAY_NS == entry.fetched_ns // _DAY_NS:
+                joined[-1] = Fetched(last.start_ns, entry.end_ns, max(last.fetched_ns, entry.fetched_ns))
+            else:
+                joined.append(entry)
+        return replace(self, fetched=tuple(joined), sizes=sizes)
+
+    def write(self, path: Path, series: Series) -> None:
+        """Put it in the place of the old one."""
+        held = {
+            "version": _VERSION,
+            "symbol": self.symbol,
+            "interval": str(self.interval),
+            **asdict(series),
+            "fetched": [
+                {name: format_ns(stamp) for name, stamp in zip(_STAMPS, astuple(entry), strict=True)}
+                for entry in self.fetched
+            ],
+            "files": dict(sorted(self.sizes.items())),
+        }
+        with replacing(path) as temporary:
+            temporary.write_bytes(orjson.dumps(held, option=orjson.OPT_INDENT_2))
+
+
+def _write(path: Path, bars: Bars) -> int:
+    """Write a file of these bars, sorted; returns its size. It is on the disk when this returns."""
+    order = np.argsort(bars.start_ns, kind="stable")
+    stamps = arrow_numbers(bars.start_ns[order]).cast(_STAMP)
+    columns = {name: arrow_numbers(getattr(bars, name)[order]) for name in COLUMNS}
+    with replacing(path) as temporary:
+        pq.write_table(pa.table({"timestamp": stamps, **columns}), temporary, compression="zstd")
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+            return os.fstat(file.fileno()).st_size
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
+
+
+def _months(start_ns: int, end_ns: int) -> list[str]:
+    """The months that `[start_ns, end_ns)` lies in, in order."""
+    if end_ns <= start_ns:
+        return []
+    month = datetime.fromtimestamp(start_ns // NS_PER_SECOND, EXCHANGE).strftime("%Y-%m")
+    found = [month]
+    while _span(month)[1] < end_ns:
+        month = _next(month)
+        found.append(month)
+    return found
+
+
+def _next(month: str) -> str:
+    year, number = map(int, month.split("-"))
+    return f"{year + number // 12:04d}-{number % 12 + 1:02d}"
+
+
+@cache
+def _span(month: str) -> Range:
+    """First instant of a month and of the next, UTC ns."""
+    start, end = (datetime.fromisoformat(f"{name}-01").replace(tzinfo=EXCHANGE) for name in (month, _next(month)))
+    return int(start.timestamp()) * NS_PER_SECOND, int(end.timestamp()) * NS_PER_SECOND

@@ -1,0 +1,177 @@
+"""Asks the sources in order of priority, each only for the symbols that those before it could not serve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+
+from barray.data_sources.protocol import DataSource
+from barray.market.calendar import Sessions
+from barray.market.clock import monotonic_s
+from barray.market.errors import BarrayError
+from barray.market.interval import Interval, best_base
+from barray.market.requirements import SessionContext, SymbolRequirements
+from barray.market.session_range import Stretch, StretchValidation
+from barray.market.symbols import symbol_problem
+from barray.market.validation import Reason, SourceAnswers, SymbolValidationResult, failures, validate_symbol
+
+
+@dataclass(frozen=True)
+class DataManager:
+    """The sources of a session, the first having priority.
+
+    `problems`: by source and symbol, why the one need not be asked about the other.
+    """
+
+    sources: tuple[DataSource, ...]
+    problems: Mapping[str, Mapping[str, Reason]] = field(default_factory=dict)
+
+    def source(self, name: str) -> DataSource:
+        """The source of that name; KeyError if there is none."""
+        return {source.name: source for source in self.sources}[name]
+
+    def validate(
+        self, symbols: Sequence[str], requirements: SymbolRequirements, context: SessionContext
+    ) -> dict[str, SymbolValidationResult]:
+        """Step 0 for these symbols, in the order given. No source's failure, nor any symbol's, raises."""
+        asked: dict[str, list[SourceAnswers]] = {symbol: [] for symbol in symbols}
+        remaining = [symbol for symbol in asked if symbol_problem(symbol) is None]
+        for source in self.sources:
+            if not remaining:
+                break
+            for symbol, answers in self._ask(source, remaining, requirements, context).items():
+                asked[symbol].append(answers)
+            remaining = [s for s in remaining if failures(s, requirements, context, asked[s][-1])]
+        return {symbol: validate_symbol(symbol, requirements, context, asked[symbol]) for symbol in asked}
+
+    def validate_stretch(
+        self, symbols: Sequence[str], requirements: SymbolRequirements, stretch: Stretch
+    ) -> dict[str, StretchValidation]:
+        """Step 0 for all sessions of a stretch at once: the first source that can serve any of them serves the symbol.
+
+        Each session is judged by its own history and date; files are not opened for that, the load will.
+        """
+        found: dict[str, StretchValidation] = {}
+        remaining = [symbol for symbol in symbols if symbol_problem(symbol) is None]
+        first = stretch.context(int(stretch.rows[0]))
+        asked: dict[str, list[SourceAnswers]] = {symbol: [] for symbol in symbols}
+        skipped: dict[str, dict[date, tuple[Reason, ...]]] = {}
+        for source in self.sources:
+            answers = self._ask(source, remaining, requirements, first, stretch.loaded) if remaining else {}
+            for symbol, answer in answers.items():
+                refused, typical = _by_session(symbol, requirements, stretch, answer)
+                skipped.setdefault(symbol, refused)
+                asked[symbol].append(typical)
+                if len(refused) < len(stretch.rows):
+                    result = validate_symbol(symbol, requirements, first, asked[symbol])
+                    found[symbol] = StretchValidation(result, refused)
+            remaining = [symbol for symbol in remaining if symbol not in found]
+        for symbol in asked.keys() - found.keys():
+            refused = skipped.get(symbol, {})
+            result = validate_symbol(symbol, requirements, first, asked[symbol])
+            found[symbol] = StretchValidation(result, refused)
+        return {symbol: found[symbol] for symbol in symbols}
+
+    def _ask(
+        self,
+        source: DataSource,
+        symbols: Sequence[str],
+        requirements: SymbolRequirements,
+        context: SessionContext,
+        stretch: Sessions | None = None,
+    ) -> dict[str, SourceAnswers]:
+        known = self.problems.get(source.name, {})
+        answers = {symbol: SourceAnswers(source.name, known[symbol]) for symbol in symbols if symbol in known}
+        others = [symbol for symbol in symbols if symbol not in known]
+        return answers | (ask(source, others, requirements, context, stretch) if others else {})
+
+
+def _labels(sessions: Sessions) -> list[date]:
+    return [stamp.item() for stamp in sessions.dates]
+
+
+def _by_session(
+    symbol: str, requirements: SymbolRequirements, stretch: Stretch, answers: SourceAnswers
+) -> tuple[dict[date, tuple[Reason, ...]], SourceAnswers]:
+    """Sessions that this source can't serve, with the reasons; and its answers as to one that it can, or the first."""
+    missing = set(answers.coverage.missing) if answers.coverage else set()
+    refused: dict[date, tuple[Reason, ...]] = {}
+    typical: SourceAnswers | None = None
+    found = False
+    for row in stretch.rows.tolist():
+        context = stretch.context(row)
+        coverage = answers.coverage
+        if coverage is not None:
+            coverage = replace(coverage, missing=tuple(day for day in context.history_dates if day in missing))
+        day = context.session_date
+        problem = None
+        if answers.has_symbol and (coverage is None or coverage.first is None or day in missing):
+            problem = Reason("no_session_data", f"has no data for {day}", "add it", answers.source)
+        one = replace(answers, coverage=coverage, session_problem=problem)
+        if reasons := failures(symbol, requirements, context, one):
+            refused[day] = tuple(reasons)
+            typical = typical or one
+        elif not found:
+            found, typical = True, replace(one, coverage=replace(coverage, missing=()) if coverage else None)
+    return refused, typical or answers
+
+
+def ask(
+    source: DataSource,
+    symbols: Sequence[str],
+    requirements: SymbolRequirements,
+    context: SessionContext,
+    stretch: Sessions | None = None,
+) -> dict[str, SourceAnswers]:
+    """The four questions to one source about many symbols; whatever it raises becomes the answers' problem.
+
+    `stretch`: ask which of these sessions it has, instead of the context's history and its session date. An error that
+    names one of the symbols costs the answers about that one, any other those about all.
+    """
+    started_s = monotonic_s()
+    answers: dict[str, SourceAnswers] = {}
+    pending = list(symbols)
+    while pending:
+        asked = {symbol: SourceAnswers(source.name) for symbol in pending}
+        try:
+            _ask(source, asked, requirements, context, stretch)
+        except BarrayError as error:
+            problem = Reason(str(error.code), error.reason, error.mend or "", source.name)
+            failed = [error.symbol] if error.symbol in asked else pending
+            asked = {symbol: SourceAnswers(source.name, problem) for symbol in failed}
+        except Exception as error:  # a source is other people's code: its bug costs its answers, not the session
+            problem = Reason("source_error", f"raised {type(error).__name__}: {error}", "mend the source", source.name)
+            asked = {symbol: SourceAnswers(source.name, problem) for symbol in pending}
+        answers |= asked
+        pending = [symbol for symbol in pending if symbol not in answers]
+    share_s = (monotonic_s() - started_s) / max(len(symbols), 1)
+    return {symbol: replace(found, elapsed_s=share_s) for symbol, found in answers.items()}
+
+
+def _ask(
+    source: DataSource,
+    answers: dict[str, SourceAnswers],
+    requirements: SymbolRequirements,
+    context: SessionContext,
+    stretch: Sessions | None,
+) -> None:
+    loaded = context.loaded if stretch is None else stretch
+    session = context.sessions.take(slice(context.row, context.row + 1))
+    days = context.history_dates if stretch is None else _labels(stretch)
+    present = source.has_symbols(list(answers), loaded)
+    found = [symbol for symbol in answers if present[symbol]]
+    intervals = source.available_intervals(found, loaded) if found else {}
+    by_base: dict[Interval, list[str]] = {}
+    for symbol in found:
+        answers[symbol] = replace(answers[symbol], has_symbol=True, intervals=intervals[symbol])
+        # without a fitting base the other questions are still worth asking, of the finest bars there are
+        base = best_base(requirements.all_intervals, intervals[symbol]) or min(intervals[symbol], default=None)
+        if base is not None:
+            by_base.setdefault(base, []).append(symbol)
+    for base, group in by_base.items():
+        coverage = source.historical_coverage(group, base, days)
+        asks_session = stretch is None and not context.live
+        problems = source.session_problems(group, base, session) if asks_session else dict.fromkeys(group)
+        for symbol in group:
+            answers[symbol] = replace(answers[symbol], coverage=coverage[symbol], session_problem=problems[symbol])

@@ -1,0 +1,1 @@
+"""Bars in Parquet files, laid out as a template says."""

@@ -1,0 +1,104 @@
+"""Many sessions in a row, each with its own history: what a backtest runs over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+
+import numpy as np
+
+from barray.market.bars import IntArray
+from barray.market.calendar import Sessions, TradingCalendar
+from barray.market.errors import ConfigError
+from barray.market.interval import Interval
+from barray.market.requirements import SessionContext, SymbolRequirements
+from barray.market.validation import Reason, SymbolValidationResult
+
+
+@dataclass(frozen=True, eq=False)
+class Stretch:
+    """The sessions to run, among those loaded with them.
+
+    `sessions` spans whole weeks around everything. `rows` int64 (n,): positions in it of the sessions to run,
+    ascending. `history`: for each of them, the position of the first session loaded before it.
+    """
+
+    calendar: str
+    hours: str
+    timezone: str
+    sessions: Sessions
+    rows: IntArray
+    history: dict[int, int]
+
+    @property
+    def dates(self) -> list[date]:
+        """Labels of the sessions to run."""
+        return [stamp.item() for stamp in self.sessions.dates[self.rows]]
+
+    @property
+    def first_row(self) -> int:
+        """Position of the first session whose bars are loaded."""
+        return min(self.history.values())
+
+    @property
+    def loaded(self) -> Sessions:
+        """The sessions whose bars are read."""
+        return self.sessions.take(slice(self.first_row, int(self.rows[-1]) + 1))
+
+    def split(self, parts: int) -> list[Stretch]:
+        """The same in consecutive parts of about one length, each with the history of its own sessions."""
+        return [
+            replace(self, rows=rows, history={row: self.history[row] for row in rows.tolist()})
+            for rows in np.array_split(self.rows, min(parts, len(self.rows)))
+        ]
+
+    def context(self, row: int) -> SessionContext:
+        """One of the sessions, with its own history."""
+        day: date = self.sessions.dates[row].item()
+        return SessionContext(self.calendar, self.hours, day, self.sessions, row, self.history[row])
+
+    def grid(self, interval: Interval) -> tuple[IntArray, IntArray]:
+        """Ends of all bars that the calendar expects in the sessions to run (UTC ns), and which of them each is in."""
+        ends, numbers = [], []
+        for number, row in enumerate(self.rows.tolist()):
+            _, closes = self.sessions.expected_starts(row, interval, int(self.sessions.close_ns[row]))
+            ends.append(closes)
+            numbers.append(np.full(len(closes), number))
+        return np.concatenate(ends), np.concatenate(numbers)
+
+
+def stretch_of(requirements: SymbolRequirements, calendar: TradingCalendar, days: Sequence[date]) -> Stretch:
+    """The sessions on `days` (labels, ascending), with the history that each needs."""
+    sessions = calendar.sessions
+    rows = [calendar.session(day) for day in days]
+    if not rows:
+        raise ConfigError("there is no session to run", mend="give a range of dates that holds one", code="no_session")
+    back: dict[int, int] = {}
+    for row in rows:
+        needed = requirements.history_sessions(sessions, row)
+        if needed is None:
+            label = sessions.dates[row].item()
+            raise ConfigError(f"{calendar.name}: not enough sessions before {label} for the history that is asked for")
+        back[row] = row - needed
+    first = int(np.searchsorted(sessions.week, sessions.week[min(back.values())], side="left"))
+    last = int(np.searchsorted(sessions.week, sessions.week[rows[-1]], side="right"))
+    return Stretch(
+        calendar.name,
+        calendar.hours,
+        calendar.timezone,
+        sessions.take(slice(first, last)),
+        np.array(rows, np.int64) - first,
+        {row - first: start - first for row, start in back.items()},
+    )
+
+
+@dataclass(frozen=True)
+class StretchValidation:
+    """Step 0 over a stretch: the result of the symbol as a whole, and the sessions that it can't run, with reasons.
+
+    `result.can_proceed` says whether any session is left.
+    """
+
+    result: SymbolValidationResult
+    skipped: dict[date, tuple[Reason, ...]] = field(default_factory=dict)

@@ -1,0 +1,176 @@
+"""What a strategy decided, when, in a form that two runs can be compared in."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import isnan
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from barray.market.bars import FloatArray, IntArray
+from barray.trading.engine.event_run import EventRun
+from barray.trading.orders.broker import Account, Broker, Order
+from barray.trading.orders.costs import Market
+from barray.trading.strategy.base import Strategy
+from barray.trading.strategy.data import SymbolData
+from barray.trading.strategy.signals import Signals
+
+_FLAGS = ("entries", "exits", "short_entries", "short_exits")
+_PRICES = ("size", "stop_loss", "take_profit")
+_ORDER, _FILL = 0.0, 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Decisions:
+    """Decisions in order of time. `ns` int64 (n,): when each was made, UTC ns. `values` float64 (n, k): what it was.
+
+    Of `signals`: one for each bar with any; entries, exits, short_entries, short_exits, size, stop_loss, take_profit.
+    Of `on_bar`: orders and fills; which of the two, quantity, limit, stop, stop_loss, take_profit, day order.
+    `error`: the traceback where the strategy raised, at `error_ns` (None: before the first bar, or in `signals`).
+    """
+
+    form: str
+    ns: IntArray
+    values: FloatArray
+    error: str | None = None
+    error_ns: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.ns)
+
+    def between(self, first_ns: int, last_ns: int) -> Decisions:
+        """Those made from `first_ns` to `last_ns`, both included."""
+        kept = slice(*np.searchsorted(self.ns, (first_ns, last_ns + 1)).tolist())
+        return Decisions(self.form, self.ns[kept], self.values[kept], self.error, self.error_ns)
+
+    def at(self, ns: int) -> str:
+        """Those made at one time, for people."""
+        rows = self.values[slice(*np.searchsorted(self.ns, (ns, ns + 1)).tolist())]
+        return ", ".join(self._text(row) for row in rows.tolist()) or "nothing"
+
+    def _text(self, row: list[float]) -> str:
+        if self.form == "signals":
+            flags = " and ".join(name for name, on in zip(_FLAGS, row, strict=False) if on)
+            return flags + _named(_PRICES, row[len(_FLAGS) :])
+        if row[0] == _FILL:
+            return f"a fill of {row[1]:g} at {row[2]:g}"
+        return f"an order for {row[1]:g}" + _named(("limit", "stop", "stop_loss", "take_profit"), row[2:])
+
+
+def changed_ns(one: Decisions, other: Decisions) -> IntArray:
+    """The times at which two runs decided differently, int64 (n,) ascending. Rounding is no difference."""
+    if _same(one.ns, one.values, other.ns, other.values):
+        return np.empty(0, np.int64)
+    changed = []
+    for ns in np.union1d(one.ns, other.ns).tolist():
+        a, b = one.between(ns, ns), other.between(ns, ns)
+        if not _same(a.ns, a.values, b.ns, b.values):
+            changed.append(ns)
+    return np.array(changed, np.int64)
+
+
+def decide(
+    strategy: Strategy, data: SymbolData, market: Market, account: Account, *, form: str, timezone: str = "UTC"
+) -> Decisions:
+    """Let a fresh strategy decide over all sessions that are traded; each gets its own where nothing carries over."""
+    if not account.carry and len(data.traded) > 1:
+        kind, values = type(strategy), strategy.values()
+        alone = [replace(data, traded=data.traded[i : i + 1]) for i in range(len(data.traded))]
+        return _joined([decide(kind(**values), one, market, account, form=form, timezone=timezone) for one in alone])
+    if form == "signals":
+        return _of_signals(strategy, data)
+    return _of_events(strategy, data, market, account, timezone)
+
+
+def _of_signals(strategy: Strategy, data: SymbolData) -> Decisions:
+    try:
+        signals = strategy.signals(data)
+        if not isinstance(signals, Signals):
+            raise TypeError(f"signals returned {type(signals).__name__}, not Signals")
+        n = len(data.bars)
+        columns = np.zeros((n, len(_FLAGS) + len(_PRICES)))
+        for at, name in enumerate((*_FLAGS, *_PRICES)):
+            given = getattr(signals, name)
+            columns[:, at] = (0.0 if name in _FLAGS else np.nan) if given is None else given
+    except Exception:  # the user's code
+        empty = np.empty((0, len(_FLAGS) + len(_PRICES)))
+        return Decisions("signals", np.empty(0, np.int64), empty, traceback.format_exc(limit=-6))
+    marked = columns[:, : len(_FLAGS)].any(axis=1) & data.live
+    columns[columns[:, 0] + columns[:, 2] == 0, len(_FLAGS) :] = np.nan  # only entries have a size and guards
+    return Decisions("signals", data.bars.end_ns[marked], columns[marked])
+
+
+def _joined(parts: list[Decisions]) -> Decisions:
+    """Sessions that each began anew, as one; the first error is told."""
+    failed = next((part for part in parts if part.error is not None), parts[0])
+    ns, values = np.concatenate([part.ns for part in parts]), np.concatenate([part.values for part in parts])
+    return Decisions(failed.form, ns, values, failed.error, failed.error_ns)
+
+
+class _Recorder(Broker):
+    """A broker that keeps what was ordered, and when."""
+
+    clock: Callable[[], int]
+    stamp: int | None = None
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.ordered: list[tuple[int, list[float]]] = []
+
+    def place(self, quantity: float, **terms: Any) -> Order:
+        order = super().place(quantity, **terms)
+        prices = [_number(terms.get(name)) for name in ("limit", "stop", "stop_loss", "take_profit")]
+        stamp = self.clock() if self.stamp is None else self.stamp
+        self.ordered.append((stamp, [_ORDER, float(quantity), *prices, float(terms.get("tif") == "day")]))
+        return order
+
+    def stamped(self, method: Callable[..., None], stamp_of: Callable[..., int]) -> Callable[..., None]:
+        """`method`, with its orders stamped by `stamp_of` its arguments."""
+
+        def call(*arguments: Any) -> None:
+            self.stamp = stamp_of(*arguments)
+            try:
+                method(*arguments)
+            finally:
+                self.stamp = None
+
+        return call
+
+
+def _of_events(strategy: Strategy, data: SymbolData, market: Market, account: Account, timezone: str) -> Decisions:
+    broker = _Recorder(data.base.bars, market, account)
+    run = EventRun(strategy, data, broker, timezone)
+    context, base = run.context, data.base
+    broker.clock = lambda: context.now_ns
+    stamps: dict[str, Callable[..., int]] = {
+        "on_start": lambda _: context.now_ns + 1,  # after what the bar that closes at the very open brought (24/7)
+        "on_session": lambda _: context.now_ns + 1,
+        "on_fill": lambda _, fill: int(base.end_ns[fill.row]),  # now is still the bar before
+    }
+    for name, stamp_of in stamps.items():
+        setattr(strategy, name, broker.stamped(getattr(strategy, name), stamp_of))
+    run.run()
+    nan = float("nan")
+    filled = [
+        (int(base.end_ns[f.row]), [_FILL, float(f.quantity), float(f.price), nan, nan, nan, 0.0]) for f in broker.fills
+    ]
+    made = sorted(filled + broker.ordered, key=lambda entry: (entry[0], -entry[1][0]))  # in a bar fills come first
+    ns = np.array([stamp for stamp, _ in made], np.int64)
+    values = np.array([row for _, row in made], np.float64).reshape(len(made), 7)
+    return Decisions("on_bar", ns, values, run.error, run.error_ns)
+
+
+def _same(ns: NDArray[Any], values: FloatArray, other_ns: NDArray[Any], other: FloatArray) -> bool:
+    return np.array_equal(ns, other_ns) and np.allclose(values, other, rtol=1e-9, atol=1e-12, equal_nan=True)
+
+
+def _number(price: float | None) -> float:
+    return float("nan") if price is None else float(price)
+
+
+def _named(names: tuple[str, ...], values: list[float]) -> str:
+    return "".join(f", {name} {value:g}" for name, value in zip(names, values, strict=False) if not isnan(value))

@@ -1,0 +1,1 @@
+"""Running a strategy: bar by bar, as arrays, in windows."""

@@ -1,0 +1,155 @@
+"""The array form carried out, without a call a bar."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from barray.market.bars import FloatArray, IntArray
+from barray.trading.orders.broker import Account, Broker
+from barray.trading.orders.costs import Market, lots_array
+from barray.trading.orders.fills import Fills
+from barray.trading.strategy.base import Strategy
+from barray.trading.strategy.data import SymbolData
+from barray.trading.strategy.signals import Signals
+
+
+@dataclass(frozen=True, eq=False)
+class Executed:
+    """What came of a run: the fills, and the broker where one was needed."""
+
+    fills: Fills
+    broker: Broker | None = None
+
+
+def execute(signals: Signals, data: SymbolData, market: Market, account: Account) -> Executed:
+    """Carry signals out. All at once where nothing but full fills can come of them, else bar by bar with a broker."""
+    signals.check(len(data.bars))
+    fills = _at_once(signals, data, market, account)
+    if fills is not None:
+        return Executed(fills)
+    broker = Broker(data.base.bars, market, account)
+    one_by_one(signals, data, broker)
+    return Executed(Fills.of(broker.fills), broker)
+
+
+def signals_of(strategy: Strategy, data: SymbolData) -> Signals:
+    """The array form's decisions; TypeError or ConfigError where they are none."""
+    signals = strategy.signals(data)
+    if not isinstance(signals, Signals):
+        raise TypeError(f"signals returned {type(signals).__name__}, not Signals")
+    signals.check(len(data.bars))
+    return signals
+
+
+def _at_once(signals: Signals, data: SymbolData, market: Market, account: Account) -> Fills | None:
+    """Fills of long-only or long-short signals as arrays; None where an order could be cut, refused or guarded."""
+    if market.volume_share is not None or account.flat_at_close or account.margin != 1.0:
+        return None
+    if signals.stop_loss is not None or signals.take_profit is not None or signals.short_entries is not None:
+        return None
+    marked = np.flatnonzero(signals.entries | signals.exits)
+    marked = marked[data.live[marked]]
+    enters = signals.entries[marked] & ~signals.exits[marked]
+    changes = enters.copy()
+    changes[1:] ^= enters[:-1]
+    bars = marked[changes]
+    rows = _next_rows(data, bars)
+    if rows is None:
+        return None
+    placed = len(rows)
+    bought = bars[0:placed:2]
+    size = signals.size[bought] if isinstance(signals.size, np.ndarray) else np.full(len(bought), float(signals.size))
+    size = lots_array(size, market.lot_size)
+    if len(size) and not size.min() > 0:
+        return None
+    quantity = np.empty(placed)
+    quantity[0::2] = size
+    quantity[1::2] = -size[: placed // 2]
+    base = data.base.bars
+    reference = base.open[rows]
+    price = market.slipped(quantity, reference, base.low[rows], base.high[rows], base.volume[rows])
+    commission = market.commission.of(quantity, price)
+    cash = account.capital - np.cumsum(quantity * price + commission)
+    if placed and cash[0::2].min() < 0:
+        return None
+    if data.base.interval != data.interval and len(np.unique(rows)) < placed:
+        return None
+    return Fills(
+        rows,
+        base.start_ns[rows],
+        quantity,
+        price,
+        commission,
+        np.abs(price - reference) * np.abs(quantity),
+        np.arange(1, placed + 1),
+        np.zeros(placed, np.bool_),
+    )
+
+
+def _next_rows(data: SymbolData, bars: IntArray) -> IntArray | None:
+    """Base rows at which orders placed at the close of these main bars fill; one decision too late is left out."""
+    rows = data.decision_row[bars] + 1
+    if len(rows) and rows[-1] >= len(data.base):
+        rows = rows[:-1]
+    if len(rows) and int(data.traded[-1] - data.traded[0]) + 1 == len(data.traded):
+        late = int(data.base.session[rows[-1]]) > int(data.traded[-1])
+        return rows[:-1] if late else rows
+    return None if not np.isin(data.base.session[rows], data.traded).all() else rows
+
+
+def one_by_one(signals: Signals, data: SymbolData, broker: Broker) -> None:
+    """Carry signals out with a broker, looking only at bars where there is something to do."""
+    none = np.zeros(len(data.bars), np.bool_)
+    shorts, covers = (a if a is not None else none for a in (signals.short_entries, signals.short_exits))
+    marked = signals.entries | signals.exits | shorts | covers
+    decision = data.decision_row
+    for session in data.traded.tolist():
+        row, stop = data.base_rows(session)
+        if row == stop:
+            continue
+        main_first, main_stop = data.main_rows(session)
+        for bar in (main_first + np.flatnonzero(marked[main_first:main_stop])).tolist():
+            row = _run(broker, row, int(decision[bar]) + 1)
+            if row < stop or not broker.account.flat_at_close:
+                decide(signals, bar, broker)
+        _run(broker, row, stop)
+        broker.close_session(stop - 1)
+
+
+def _run(broker: Broker, row: int, stop: int) -> int:
+    while row < stop and broker.working:
+        broker.match(row)
+        row += 1
+    return max(row, stop)
+
+
+def decide(signals: Signals, bar: int, broker: Broker) -> None:
+    """Cancel and place what the signals say at the close of a main bar."""
+    columns = (signals.entries, signals.short_entries, signals.exits, signals.short_exits)
+    long, short, exit, cover = (column is not None and bool(column[bar]) for column in columns)
+    entry = (long and not exit) - (short and not cover)
+    position = broker.position
+    orders = broker.orders
+    side = position or (orders[0].quantity if orders else 0.0)
+    if (exit and side > 0) or (cover and side < 0):
+        broker.cancel_all("replaced by an exit")
+    elif position or orders:
+        return
+    if not entry:
+        if position:
+            broker.place(-position)
+        return
+    size = float(signals.size[bar]) if isinstance(signals.size, np.ndarray) else float(signals.size)
+    broker.place(
+        entry * size - position,
+        stop_loss=_price(signals.stop_loss, bar),
+        take_profit=_price(signals.take_profit, bar),
+    )
+
+
+def _price(prices: FloatArray | None, bar: int) -> float | None:
+    if prices is None or np.isnan(prices[bar]):
+        return None
+    return float(prices[bar])

@@ -1,0 +1,140 @@
+"""What the process that holds a symbol's data can be told in a backtest, and what it answers. All frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from barray.market.bars import IntArray
+from barray.market.commands import BarReader
+from barray.market.indicators import IndicatorSpec
+from barray.market.interval import Interval
+from barray.market.session_range import Stretch
+from barray.trading.orders.accounts import Admission, OrderRequest, Ticket, WorkingOrder
+from barray.trading.orders.broker import Account
+from barray.trading.orders.costs import Market
+from barray.trading.orders.fills import Fill
+from barray.trading.results.result import SymbolResult
+from barray.trading.strategy.base import Strategy
+from barray.trading.strategy.source import StrategySource
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A strategy with its parameters, and how to run it. `form`: on_bar, signals or on_window.
+
+    `shared`: one account for all symbols; `reserve`: see barray.trading.orders.accounts.
+    """
+
+    source: StrategySource
+    parameters: Mapping[str, Any]
+    form: str
+    market: Market
+    account: Account
+    shared: bool = False
+    reserve: float = 0.02
+
+    @property
+    def in_windows(self) -> bool:
+        """Whether symbols have to wait for each other."""
+        return self.shared or self.form == "on_window"
+
+    def strategy(self) -> Strategy:
+        """A fresh object of the strategy."""
+        return self.source.load()(**self.parameters)
+
+
+@dataclass(frozen=True)
+class LoadStretch:
+    """Read a symbol's bars of a stretch of sessions. `skipped`: sessions that Step 0 refused, with the reason."""
+
+    symbol: str
+    stretch: Stretch
+    reader: BarReader
+    base_interval: Interval
+    skipped: Mapping[date, str]
+
+
+@dataclass(frozen=True)
+class RunStretch:
+    """Load a stretch, run a strategy over it, and let go of the bars. Leaves nothing behind."""
+
+    load: LoadStretch
+    plan: Plan
+    grid_ns: IntArray
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """Load a stretch and stand before its first session, to go through it in steps. Does nothing where that is done."""
+
+    load: LoadStretch
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The run stands at its beginning. `columns`: names of the indicators in `Stepped.values`."""
+
+    columns: tuple[str, ...]
+    base_interval: Interval
+
+
+@dataclass(frozen=True)
+class Step:
+    """Do what is said, then go on to `to_ns`. Does nothing where the run is there already.
+
+    `cancel`: first all orders are cancelled, then `tickets` placed, then `admissions` carried out. `funds`: cash and
+    equity of a shared account, for strategies to look at. `indicators`: more of them, by name, for this session.
+    """
+
+    to_ns: int
+    cancel: bool = False
+    tickets: tuple[Ticket, ...] = ()
+    admissions: tuple[Admission, ...] = ()
+    funds: tuple[float, float] | None = None
+    indicators: Mapping[str, IndicatorSpec] = field(default_factory=dict)
+
+    @property
+    def only_moves(self) -> bool:
+        """Whether it says nothing but where to go: two such steps are one."""
+        return self == Step(self.to_ns)
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """The symbol at `now_ns`, and what the step brought.
+
+    `price`: the last close, NaN before there is one. `volume`: of the session so far. `values`: latest values of the
+    strategy's indicators, NaN until warm; `adhoc`: those of indicators added, by name. `requests`: orders that wait to
+    be admitted. `placed`: number of the order placed last. `failed`: the strategy raised.
+    """
+
+    now_ns: int
+    price: float
+    volume: float
+    values: tuple[float, ...]
+    position: float
+    placed: int
+    fills: tuple[Fill, ...] = ()
+    requests: tuple[OrderRequest, ...] = ()
+    working: tuple[WorkingOrder, ...] = ()
+    adhoc: Mapping[str, float] = field(default_factory=dict)
+    failed: bool = False
+
+
+@dataclass(frozen=True)
+class CloseRun:
+    """Say what came of a run, as far as it went. `hold_capital`: what buying and holding would have had to spend."""
+
+    grid_ns: IntArray
+    hold_capital: float
+
+
+@dataclass(frozen=True)
+class StretchRun:
+    """What came of a run."""
+
+    result: SymbolResult

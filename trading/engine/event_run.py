@@ -1,0 +1,182 @@
+"""The event form: one symbol's bars one after another, each met by its orders before the strategy sees it."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from barray.trading.engine.array_run import execute, signals_of
+from barray.trading.orders.broker import Account, Broker, Refusal
+from barray.trading.orders.costs import Market
+from barray.trading.orders.fills import Fills
+from barray.trading.strategy.base import Strategy
+from barray.trading.strategy.context import Context
+from barray.trading.strategy.data import SymbolData
+from barray.trading.strategy.series import Cursor
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What came of a strategy on one symbol. `error`: its traceback, where it raised; it stopped at `error_ns`."""
+
+    fills: Fills
+    refusals: tuple[Refusal, ...] = ()
+    error: str | None = None
+    error_ns: int | None = None
+
+
+class EventRun:
+    """A strategy stepping through one symbol, session by session; can stop between any two bars and go on."""
+
+    def __init__(self, strategy: Strategy, data: SymbolData, broker: Broker, timezone: str = "UTC") -> None:
+        self.strategy = strategy
+        self.data = data
+        self.broker = broker
+        self.context = Context(data, broker, timezone)
+        self.error: str | None = None
+        self.error_ns: int | None = None
+        self._reports_fills = type(strategy).on_fill is not Strategy.on_fill
+        self._told = 0
+        self._others = self.context.others()
+        self._row = self._last = self._bar = self._stop = 0
+        self._closed = False
+
+    def run(self) -> None:
+        """All sessions that are traded."""
+        traded = self.data.traded.tolist()
+        if not traded:
+            return
+        try:
+            self.start(traded[0])
+            for session in traded:
+                self.session(session)
+        except Exception:  # the user's code: its error is the symbol's end, not the run's
+            self.stop()
+
+    def start(self, session: int) -> None:
+        """What comes before the first session."""
+        self.context.begin(session)
+        self.strategy.on_start(self.context)
+
+    def session(self, session: int) -> None:
+        """One session from open to close."""
+        if self.enter(session):
+            if self.data.base.interval == self.data.interval and not self._others:
+                self._hurry()
+            self.advance()
+            self.leave()
+
+    def enter(self, session: int) -> bool:
+        """Stand at a session's open; False where it has no bars."""
+        self._row, self._last = self.data.base_rows(session)
+        self._bar, self._stop = self.data.main_rows(session)
+        if self._row == self._last:
+            return False
+        self._closed = False
+        self.context.begin(session)
+        self.strategy.on_session(self.context)
+        return True
+
+    def _hurry(self) -> None:
+        """`advance` to before the session's last bar, where only base bars are looked at."""
+        broker, context = self.broker, self.context
+        cursor, on_bar, working = context.cursor, self.strategy.on_bar, broker.working
+        for end in range(self._bar + 1, self._stop):
+            if working:
+                broker.match(end - 1)
+                self._tell()
+            cursor.end = end
+            on_bar(context)
+        self._row = self._bar = self._stop - 1
+
+    def advance(self, to_ns: int | None = None) -> None:
+        """Let everything of the session happen that closes by `to_ns`; by default all."""
+        data, cursor = self.data, self.context.cursor
+        stop, last = self._stop, self._last
+        if to_ns is not None:
+            stop, last = min(stop, data.bars.closed_by(to_ns)), min(last, data.base.closed_by(to_ns))
+        for decision in data.decision_row[self._bar : stop].tolist():
+            self._match(decision + 1)
+            if self._row >= self._last:
+                self._close()
+            cursor.end = self._bar = self._bar + 1
+            self._see(self._others, self._bar - 1)
+            self.strategy.on_bar(self.context)
+        self._match(last)
+
+    def leave(self) -> None:
+        """What the session's end does to orders and position."""
+        if not self._closed:  # the main interval's bar closes in a later session
+            self._match(self._last)
+            self._close()
+        if self.broker.account.flat_at_close:
+            self.broker.cancel_all("the session closed", "expired")
+
+    def _match(self, stop: int) -> None:
+        broker = self.broker
+        for row in range(self._row, stop):
+            if not broker.working:
+                break
+            broker.match(row)
+            self._tell()
+        self._row = max(self._row, stop)
+
+    def _close(self) -> None:
+        self._closed = True
+        self.broker.close_session(self._last - 1)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Let the context, and the strategy if it asked, know of new fills."""
+        self.context.position = self.broker.position
+        if not self._reports_fills:
+            return
+        while self._told < len(self.broker.fills):
+            fill = self.broker.fills[self._told]
+            self._told += 1
+            self.strategy.on_fill(self.context, fill)
+
+    @staticmethod
+    def _see(others: list[tuple[Cursor, list[int]]], bar: int) -> None:
+        for cursor, visible in others:
+            cursor.end = visible[bar]
+
+    def stop(self) -> None:
+        """Remember the error being handled; nothing is called any more."""
+        self.error = traceback.format_exc(limit=-6)
+        self.error_ns = self.context.now_ns
+        self.broker.cancel_all("the strategy raised an error")
+
+
+def run_symbol(
+    strategy: Strategy, data: SymbolData, market: Market, account: Account, *, form: str, timezone: str = "UTC"
+) -> Outcome:
+    """Run a strategy over all sessions of a symbol, by `form` `on_bar` or `signals`. Its errors are in the outcome.
+
+    Where the account does not carry over, every session has a strategy object and an account of its own.
+    """
+    if not account.carry and len(data.traded) > 1:
+        sessions = [replace(data, traded=data.traded[i : i + 1]) for i in range(len(data.traded))]
+        kind, values = type(strategy), strategy.values()
+        return joined(
+            [run_symbol(kind(**values), one, market, account, form=form, timezone=timezone) for one in sessions]
+        )
+    if form == "signals":
+        try:
+            executed = execute(signals_of(strategy, data), data, market, account)
+        except Exception:  # the user's code: its error is the symbol's end, not the run's
+            return Outcome(Fills.of([]), error=traceback.format_exc(limit=-6))
+        return Outcome(executed.fills, tuple(executed.broker.refusals) if executed.broker else ())
+    broker = Broker(data.base.bars, market, account)
+    run = EventRun(strategy, data, broker, timezone)
+    run.run()
+    return Outcome(Fills.of(broker.fills), tuple(broker.refusals), run.error, run.error_ns)
+
+
+def joined(outcomes: Sequence[Outcome]) -> Outcome:
+    """Sessions that each began anew, as one; the first error is told."""
+    failed = next((outcome for outcome in outcomes if outcome.error), None)
+    refusals = tuple(refusal for outcome in outcomes for refusal in outcome.refusals)
+    fills = Fills.concat([outcome.fills for outcome in outcomes])
+    return Outcome(fills, refusals, failed.error if failed else None, failed.error_ns if failed else None)

@@ -1,0 +1,260 @@
+"""The middle of a windowed run: where all symbols' orders meet, and the strategy that sees all symbols decides.
+
+Pure. Whoever owns the symbols' processes lets time pass: `steps` → tell each symbol → `settle` its reports → `decide`.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from math import isnan
+
+from barray.market.bars import Bars
+from barray.market.errors import BarrayError, ConfigError
+from barray.market.indicators import IndicatorSpec, parse_indicator
+from barray.trading.engine.commands import Opened, Plan, Step, Stepped
+from barray.trading.orders.accounts import (
+    Accounts,
+    Admission,
+    OrderRequest,
+    SeparateAccounts,
+    SharedAccount,
+    Ticket,
+    WorkingOrder,
+)
+from barray.trading.orders.broker import Broker, TimeInForce
+from barray.trading.strategy.base import Strategy
+from barray.trading.strategy.view import Added, Moment, WindowView
+
+
+@dataclass
+class _Outbox:
+    """What a symbol is told with the next step."""
+
+    cancel: bool = False
+    tickets: list[Ticket] = field(default_factory=list)
+    admissions: list[Admission] = field(default_factory=list)
+    indicators: dict[str, IndicatorSpec] = field(default_factory=dict)
+
+
+class Desk:
+    """Owns the account and the cross-symbol strategy. `reports`: the last of every symbol. `error`: its traceback.
+
+    `add`: gets a symbol for the rest of the session and has it `join`, or says why not.
+    """
+
+    def __init__(self, plan: Plan, add: Callable[[str], Added]) -> None:
+        self._plan = plan
+        self._add = add
+        self._opened: dict[str, Opened] = {}
+        self._guests: set[str] = set()
+        self._outbox: dict[str, _Outbox] = {}
+        self._later: dict[str, float] = {}
+        self._numbers: dict[str, int] = {}
+        self._scratch = Broker(Bars.of([]), plan.market, plan.account)
+        self._moment: Moment | None = None
+        self.reports: dict[str, Stepped] = {}
+        self.error: str | None = None
+        self._new_life()
+
+    def _new_life(self) -> None:
+        plan = self._plan
+        self.accounts: Accounts = (
+            SharedAccount(plan.account, plan.market, plan.reserve) if plan.shared else SeparateAccounts(plan.account)
+        )
+        self._strategy: Strategy | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the strategy's indicators."""
+        return next(iter(self._opened.values())).columns if self._opened else ()
+
+    def join(self, symbol: str, opened: Opened, *, guest: bool = False) -> None:
+        """A symbol takes part; a guest until the session's end."""
+        self._opened[symbol] = opened
+        if guest:
+            self._guests.add(symbol)
+
+    def leave(self, symbol: str) -> None:
+        """A symbol is gone."""
+        self._guests.discard(symbol)
+        for held in (self._opened, self._outbox, self._later, self._numbers, self.reports):
+            held.pop(symbol, None)
+        self.accounts.forget(symbol)
+
+    @property
+    def symbols(self) -> list[str]:
+        """Those that take part, sorted."""
+        return sorted(self._opened)
+
+    @property
+    def guests(self) -> list[str]:
+        """Those among them that leave at the session's end."""
+        return sorted(self._guests)
+
+    def steps(self, to_ns: int) -> dict[str, Step]:
+        """What to tell every symbol, to go on to `to_ns`."""
+        looks = self._plan.shared and self._plan.form != "on_window"
+        funds = (self.accounts.cash, self.accounts.equity) if looks else None
+        plain = Step(to_ns, funds=funds)
+        outbox, self._outbox = self._outbox, {}
+        return {symbol: _step(to_ns, outbox[symbol], funds) if symbol in outbox else plain for symbol in self.symbols}
+
+    def steps_of(self, symbol: str, to_ns: int) -> Step:
+        """The same for one symbol that has just come, the others staying where they are."""
+        return _step(to_ns, self._outbox.pop(symbol, _Outbox()), None)
+
+    def settle(self, reports: Mapping[str, Stepped]) -> None:
+        """Take in what the step brought."""
+        for symbol in sorted(reports):
+            report = reports[symbol]
+            self.reports[symbol] = report
+            self._numbers[symbol] = report.placed
+            self.accounts.settle(symbol, report.price, report.fills, report.working)
+
+    def decide(self, moment: Moment) -> None:
+        """It is a window's end, or a session's open: let the strategy decide, and admit what was ordered."""
+        self._moment = moment
+        if moment.opening and not self._plan.account.carry:
+            self._new_life()
+        if self._plan.form == "on_window":
+            self._ask(moment)
+            requests = [_request(symbol, moment, t) for symbol, box in self._outbox.items() for t in box.tickets]
+        else:
+            requests = [request for report in self.reports.values() for request in report.requests]
+        for symbol, admissions in self.accounts.admit(requests).items():
+            self._box(symbol).admissions.extend(admissions)
+        if moment.closing:
+            self._end_orders(self.symbols if self._plan.account.flat_at_close else self.guests)
+
+    def _end_orders(self, symbols: Iterable[str]) -> None:
+        """Nothing of the session's that is still to go out may work in the next."""
+        for symbol in symbols:
+            self._outbox.pop(symbol, None)
+            self._later.pop(symbol, None)
+            self.accounts.release(symbol)
+
+    def _ask(self, moment: Moment) -> None:
+        if self.error is not None:
+            return
+        try:
+            view = WindowView(self, moment)
+            if self._strategy is None:
+                self._strategy = self._plan.strategy()
+                self._strategy.on_start(view)  # type: ignore[arg-type]  # documented in Strategy
+            if moment.opening:
+                self._strategy.on_session(view)  # type: ignore[arg-type]
+                return
+            later, self._later = self._later, {}
+            for symbol, quantity in sorted(later.items()):
+                if symbol in self.reports:
+                    self.place(symbol, quantity - self.reports[symbol].position)
+            self._strategy.on_window(view)
+        except Exception:  # the user's code: no more calls, positions stay
+            self.error = traceback.format_exc(limit=-6)
+            self._outbox = {}
+            for symbol in self.symbols:
+                self.cancel(symbol)
+
+    def _box(self, symbol: str) -> _Outbox:
+        return self._outbox.setdefault(symbol, _Outbox())
+
+    def _known(self, symbol: str) -> Stepped:
+        report = self.reports.get(symbol)
+        if report is None:
+            raise ConfigError("there is no such symbol", symbol=symbol, mend="trade view.symbols, or add_symbol first")
+        return report
+
+    def place(
+        self,
+        symbol: str,
+        quantity: float,
+        *,
+        limit: float | None = None,
+        stop: float | None = None,
+        tif: TimeInForce = "gtc",
+        stop_loss: float | None = None,
+        take_profit: float | None = None,
+        tag: str = "",
+    ) -> Ticket | None:
+        """An order to go out with the next step; None where it is less than a lot."""
+        self._known(symbol)
+        made = self._scratch.place(
+            quantity, limit=limit, stop=stop, tif=tif, stop_loss=stop_loss, take_profit=take_profit, tag=tag
+        )
+        self._scratch.working.clear()
+        if not made.quantity:
+            return None
+        self._numbers[symbol] += 1
+        ticket = Ticket(self._numbers[symbol], made.quantity, limit, stop, tif, stop_loss, take_profit, tag)
+        self._box(symbol).tickets.append(ticket)
+        return ticket
+
+    def cancel(self, symbol: str) -> None:
+        """Cancel all orders of a symbol, those to go out too."""
+        report = self._known(symbol)
+        box = self._box(symbol)
+        box.cancel = box.cancel or bool(report.working)
+        box.tickets.clear()
+        self._numbers[symbol] = report.placed
+        self._later.pop(symbol, None)
+        self.accounts.release(symbol)
+
+    def working(self, symbol: str) -> tuple[WorkingOrder, ...]:
+        """Orders of a symbol that work."""
+        report = self._known(symbol)
+        return () if symbol in self._outbox and self._outbox[symbol].cancel else report.working
+
+    def shares_for(self, symbol: str, fraction: float) -> float:
+        """What a fraction of equity buys at the last close, in whole lots."""
+        price = self._known(symbol).price
+        if isnan(price):
+            raise ConfigError("there is no price yet", symbol=symbol, mend="leave it out until view.close is a number")
+        return self._plan.market.lots(fraction * self.accounts.equity_for(symbol) / price) if price else 0.0
+
+    def rebalance(self, targets: Mapping[str, float]) -> None:
+        """Order what is missing to these positions; see WindowView.rebalance."""
+        missing = {symbol: target - self._known(symbol).position for symbol, target in sorted(targets.items())}
+        for symbol in missing:
+            self.cancel(symbol)
+        lots = self._plan.market.lots
+        sales = [symbol for symbol, m in missing.items() if lots(m) and m * self.reports[symbol].position < 0]
+        for symbol, quantity in missing.items():
+            if symbol in sales or not sales:
+                self.place(symbol, quantity)
+            elif lots(quantity):
+                self._later[symbol] = targets[symbol]
+
+    def add_symbol(self, symbol: str) -> Added:
+        """Get a symbol for the rest of the session."""
+        if symbol in self._opened:
+            return Added(True, "it is there already")
+        if self._moment is None or self._moment.closing:
+            return Added(False, "the session has closed")
+        return self._add(symbol)
+
+    def add_indicator(self, symbol: str, indicator: str) -> Added:
+        """Have one more indicator computed, for the rest of the session."""
+        opened = self._opened.get(symbol)
+        if opened is None:
+            return Added(False, f"there is no symbol {symbol}")
+        if self._moment is None or self._moment.closing:
+            return Added(False, "the session has closed")
+        try:
+            spec = parse_indicator(indicator)
+        except BarrayError as error:
+            return Added(False, str(error))
+        if not opened.base_interval.derives(spec.interval):
+            return Added(False, f"{spec.interval} does not derive from {opened.base_interval}")
+        self._box(symbol).indicators[indicator] = spec
+        return Added(True)
+
+
+def _step(to_ns: int, box: _Outbox, funds: tuple[float, float] | None) -> Step:
+    return Step(to_ns, box.cancel, tuple(box.tickets), tuple(box.admissions), funds, box.indicators)
+
+
+def _request(symbol: str, moment: Moment, ticket: Ticket) -> OrderRequest:
+    price = ticket.limit if ticket.limit is not None else ticket.stop
+    return OrderRequest(symbol, ticket.number, moment.now_ns, ticket.quantity, price)

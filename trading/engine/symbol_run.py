@@ -1,0 +1,198 @@
+"""One symbol's backtest: its bars laid on a stretch of sessions, and a strategy run over them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import date
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from barray.market.bars import Bars, FloatArray, IntArray
+from barray.market.errors import NoDataError
+from barray.market.interval import Interval
+from barray.market.series import IntervalBars, lay_on_sessions
+from barray.market.session_range import Stretch
+from barray.market.symbol_data import Lineage
+from barray.trading.engine.commands import Plan
+from barray.trading.engine.event_run import Outcome, run_symbol
+from barray.trading.orders.broker import Account
+from barray.trading.orders.fills import Fills
+from barray.trading.results.equity import equity_on_grid, session_closes, session_pnl
+from barray.trading.results.result import SymbolResult, Trades
+from barray.trading.results.trades import round_trips
+from barray.trading.strategy.data import SymbolData, prepare
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedStretch:
+    """A symbol's bars of a stretch. `skipped`: sessions it can't run, with the reason. `traded`: rows of the others."""
+
+    symbol: str
+    source: str
+    stretch: Stretch
+    base: IntervalBars
+    traded: IntArray
+    skipped: Mapping[str, str]
+
+    def prepare(self, plan: Plan) -> SymbolData:
+        """Everything that a strategy needs of it."""
+        needs = plan.strategy().needs()
+        return prepare(self.symbol, self.base, needs, self.stretch.sessions, self.traded, self.stretch.history)
+
+
+def lay_stretch(
+    symbol: str, bars: Bars, interval: Interval, stretch: Stretch, source: str, skipped: Mapping[date, str]
+) -> LoadedStretch:
+    """Lay bars on the stretch; DataError where they can't be right, NoDataError where no session has any."""
+    first = int(stretch.rows[0])
+    base = lay_on_sessions(bars, interval, stretch.sessions, first, symbol=symbol, source=source)
+    low = int(np.searchsorted(base.session, stretch.first_row))
+    base = base.take(slice(low, int(np.searchsorted(base.session, int(stretch.rows[-1]) + 1))))
+    present = np.isin(stretch.rows, base.session)
+    reasons = {day.isoformat(): skipped[day] for day in stretch.dates if day in skipped}
+    for day, there in zip(stretch.dates, present.tolist(), strict=True):
+        if not there:
+            reasons.setdefault(day.isoformat(), f"no bars in the {stretch.hours} hours of {day}")
+    wanted = np.array([day.isoformat() not in reasons for day in stretch.dates], np.bool_)
+    traded = stretch.rows[wanted]
+    if not len(traded):
+        raise NoDataError(
+            f"no session of {len(stretch.rows)} can be run",
+            symbol=symbol,
+            interval=str(interval),
+            source=source,
+            mend="check the dates, and the stamps in the source",
+            code="no_session_data",
+        )
+    return LoadedStretch(symbol, source, stretch, base, traded, dict(sorted(reasons.items())))
+
+
+def run_stretch(loaded: LoadedStretch, plan: Plan, grid_ns: IntArray) -> SymbolResult:
+    """Run a strategy over all its sessions and say what came of it. `grid_ns`: see SymbolResult.equity."""
+    began = perf_counter()
+    data = loaded.prepare(plan)
+    strategy, timezone = plan.strategy(), loaded.stretch.timezone
+    outcome = run_symbol(strategy, data, plan.market, plan.account, form=plan.form, timezone=timezone)
+    return summarise(loaded, plan.account, outcome, grid_ns, perf_counter() - began)
+
+
+def join_results(parts: Sequence[SymbolResult], grid_session: IntArray) -> SymbolResult:
+    """One symbol's sessions, each of which began anew, as a whole; `parts` in order of time, see `summarise`.
+
+    `grid_session`: which session of the run each stamp of the parts' grids, one after another, lies in. Each session's
+    profit is added to the next one's capital here, and here only, so that it does not matter how they were split.
+    """
+    pnl = np.concatenate([part.session_pnl for part in parts])
+    before = np.concatenate(([0.0], np.cumsum(pnl)))
+    closes = np.concatenate([part.session_close for part in parts])
+    known = np.maximum.accumulate(np.where(np.isnan(closes), 0, np.arange(len(closes))))
+    return replace(
+        _together(parts),
+        equity=np.concatenate([part.equity for part in parts]) + before[grid_session],
+        exposure=np.concatenate([part.exposure for part in parts]),
+        session_close=closes[known],
+        session_pnl=pnl,
+    )
+
+
+def add_results(parts: Sequence[SymbolResult]) -> SymbolResult:
+    """One symbol that came and went, on one grid: each part has the equity of its own stay, and the capital else."""
+    capital = parts[0].capital
+    return replace(
+        _together(parts),
+        equity=capital + np.sum([part.equity - capital for part in parts], axis=0),
+        exposure=np.sum([part.exposure for part in parts], axis=0),
+        session_pnl=np.sum([part.session_pnl for part in parts], axis=0),
+    )
+
+
+def _together(parts: Sequence[SymbolResult]) -> SymbolResult:
+    """The last part, with all that is a list in any. Rows of fills count in no common series, and are -1."""
+    first, last, capital = parts[0], parts[-1], parts[0].capital
+    fills = Fills.concat([part.fills for part in parts])
+    columns = {c.name: np.concatenate([getattr(part.trades, c.name) for part in parts]) for c in fields(Trades)}
+    failed = next((part for part in parts if part.error), None)
+    return replace(
+        last,
+        fills=replace(fills, row=np.full(len(fills), -1)),
+        trades=Trades(**columns),
+        cash=float(capital + sum(part.cash - capital for part in parts)),
+        first_price=first.first_price,
+        bars=sum(part.bars for part in parts),
+        refusals=tuple(refusal for part in parts for refusal in part.refusals),
+        skipped={day: reason for part in parts for day, reason in part.skipped.items()},
+        error=failed.error if failed else None,
+        error_ns=failed.error_ns if failed else None,
+        lineage=_joined_lineage(parts),
+        engine_s=sum(part.engine_s for part in parts),
+    )
+
+
+def _joined_lineage(parts: Sequence[SymbolResult]) -> Lineage | None:
+    """Of all parts; bars that one only read as history are not counted."""
+    first, last = parts[0].lineage, parts[-1].lineage
+    return replace(last, first_ns=first.first_ns, bars=sum(part.bars for part in parts)) if first and last else None
+
+
+def summarise(
+    loaded: LoadedStretch,
+    account: Account,
+    outcome: Outcome,
+    grid_ns: IntArray,
+    engine_s: float,
+    hold_capital: float | None = None,
+) -> SymbolResult:
+    """Trades, equity and the rest, from what was filled. `hold_capital`: of buy and hold, by default the capital.
+
+    Where the account does not carry over, equity begins with the capital in every session: `join_results` adds up.
+    """
+    base, stretch, fills, capital = loaded.base, loaded.stretch, outcome.fills, account.capital
+    closes_ns = stretch.sessions.close_ns[stretch.rows]
+    number = np.minimum(np.searchsorted(closes_ns, grid_ns), len(closes_ns) - 1)
+    if account.carry:
+        equity, exposure = equity_on_grid(fills, base, capital, grid_ns)
+        by_session = session_pnl(equity, number, len(closes_ns), capital)
+    else:
+        equity, exposure, by_session = _anew(loaded, capital, fills, grid_ns, number)
+    first = int(np.searchsorted(base.session, int(loaded.traded[0])))
+    last = len(base) - 1
+    stamps = base.bars.start_ns
+    return SymbolResult(
+        symbol=loaded.symbol,
+        capital=capital,
+        fills=fills,
+        trades=round_trips(fills, base.bars, last),
+        equity=equity,
+        exposure=exposure,
+        session_close=session_closes(base, first, closes_ns),
+        session_pnl=by_session,
+        cash=capital - float((fills.quantity * fills.price + fills.commission).sum()),
+        position=float(fills.quantity.sum()),
+        hold_capital=capital if hold_capital is None else hold_capital,
+        first_price=float(base.bars.open[first]),
+        last_price=float(base.bars.close[last]),
+        bars=len(base) - first,
+        refusals=outcome.refusals,
+        skipped=loaded.skipped,
+        error=outcome.error,
+        error_ns=outcome.error_ns,
+        lineage=Lineage(loaded.source, base.interval, int(stamps[0]), int(stamps[-1]), len(stamps)),
+        engine_s=engine_s,
+    )
+
+
+def _anew(
+    loaded: LoadedStretch, capital: float, fills: Fills, grid_ns: IntArray, number: NDArray[np.int64]
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Equity, exposure and profit by session, each session from the capital."""
+    sessions = loaded.base.session[fills.row]
+    equity, exposure, by_session = [], [], []
+    for position, row in enumerate(loaded.stretch.rows.tolist()):
+        own, held = equity_on_grid(fills.take(sessions == row), loaded.base, capital, grid_ns[number == position])
+        equity.append(own)
+        exposure.append(held)
+        by_session.append(own[-1] - capital if len(own) else 0.0)
+    return np.concatenate(equity), np.concatenate(exposure), np.array(by_session)

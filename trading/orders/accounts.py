@@ -1,0 +1,279 @@
+"""Whose money orders are paid with: one account for all symbols, or each symbol's own.
+
+With a shared account the orders of all symbols meet at every window's end, in order of (time decided, symbol, number);
+one decided inside a window works from its end on, from the first base bar that starts then or later.
+
+- What an order may open of a position it reserves money for: `margin × quantity × price × (1 + reserve)` and the
+  commission, `price` being its limit or stop price, else the symbol's last close. Held positions count against the
+  money at their last closes: what is free is `equity - margin × |positions| - reserved`; with margin 1 and no shorts
+  that is the cash not reserved.
+- What free money doesn't cover is cut to whole lots, or refused, and reported.
+- What closes a position needs no money: as much as is held, less what orders already admitted will close of it.
+  Beyond that it is not cut here either as long as it could close what is held or ordered, but opens nothing either;
+  nor does an order that was to close what a stop_loss or take_profit then closes before it.
+- At the fill the broker cuts the order to its reservation, in the parts that open. What an order spends leaves the
+  reservation with the cash; what is left when it ends is released at that window's end.
+- Cash from sales counts from the end of the window that they fill in.
+
+So nothing is decided by prices that come later, and as every fill stays within its reservation, and these within the
+cash, cash never falls below zero with margin 1. Exceptions are what nobody can reserve for: a short position that loses
+more than stands against it, and a sale whose commission is more than its proceeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import copysign, fsum, isnan
+from typing import Protocol
+
+from barray.trading.orders.broker import Account, TimeInForce
+from barray.trading.orders.costs import Market
+from barray.trading.orders.fills import Fill
+
+_SLACK = 1e-9
+"""Share of the cash that is never reserved: more than all roundings of a run."""
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """An order from outside the symbol's process; it becomes the symbol's order `number`. The rest as Broker.place."""
+
+    number: int
+    quantity: float
+    limit: float | None = None
+    stop: float | None = None
+    tif: TimeInForce = "gtc"
+    stop_loss: float | None = None
+    take_profit: float | None = None
+    tag: str = ""
+
+
+@dataclass(frozen=True)
+class OrderRequest:
+    """An order that waits for its window's end. `price`: its limit, else its stop, None for a market order."""
+
+    symbol: str
+    number: int
+    decided_ns: int
+    quantity: float
+    price: float | None = None
+
+
+@dataclass(frozen=True)
+class Admission:
+    """The answer: `quantity` may work, 0 for nothing, of which it may open as much as `budget` pays for (None: as its
+    own account bears). `reason`: why not all of it.
+    """
+
+    number: int
+    quantity: float
+    budget: float | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class WorkingOrder:
+    """An order that works. `quantity`, `budget`: what is left of them. `guards`: it is a stop_loss or take_profit."""
+
+    number: int
+    quantity: float
+    limit: float | None = None
+    stop: float | None = None
+    budget: float | None = None
+    guards: bool = False
+
+
+class Accounts(Protocol):
+    """What the run's middle asks of the money."""
+
+    def settle(self, symbol: str, price: float, fills: Sequence[Fill], working: Sequence[WorkingOrder]) -> None:
+        """Take in what a window did to a symbol. `price`: its last close, NaN before it has one."""
+        ...
+
+    def release(self, symbol: str) -> None:
+        """All orders of a symbol are cancelled."""
+        ...
+
+    def forget(self, symbol: str) -> None:
+        """A symbol is gone, its position closed."""
+        ...
+
+    def admit(self, requests: Iterable[OrderRequest]) -> dict[str, list[Admission]]:
+        """Judge orders; the answers by symbol."""
+        ...
+
+    @property
+    def cash(self) -> float:
+        """Cash."""
+        ...
+
+    @property
+    def equity(self) -> float:
+        """Cash and positions at their last closes."""
+        ...
+
+    def equity_for(self, symbol: str) -> float:
+        """What a fraction of equity is a fraction of, for this symbol."""
+        ...
+
+
+class SharedAccount:
+    """One account for all symbols; see the module. `positions`, `prices`: by symbol, shares and last closes."""
+
+    def __init__(self, account: Account, market: Market, reserve: float = 0.02) -> None:
+        self._account = account
+        self._market = market
+        self._reserve = reserve
+        self._working: dict[str, dict[int, WorkingOrder]] = {}
+        self._cash = account.capital
+        self.positions: dict[str, float] = {}
+        self.prices: dict[str, float] = {}
+
+    @property
+    def cash(self) -> float:
+        """Cash, reserved or not."""
+        return self._cash
+
+    @property
+    def reserved(self) -> float:
+        """What is set aside for the orders that work."""
+        return fsum(order.budget or 0.0 for orders in self._working.values() for order in orders.values())
+
+    @property
+    def equity(self) -> float:
+        """Cash and positions at their last closes."""
+        return self.cash + fsum(self._values())
+
+    @property
+    def free(self) -> float:
+        """What new orders may reserve."""
+        values, margin = self._values(), self._account.margin
+        long = fsum(value for value in values if value > 0)
+        short = -fsum(value for value in values if value < 0)
+        free = self.cash + (1.0 - margin) * long - (1.0 + margin) * short - self.reserved
+        return free - _SLACK * abs(self.cash)
+
+    def equity_for(self, symbol: str) -> float:
+        """The account's equity."""
+        return self.equity
+
+    def settle(self, symbol: str, price: float, fills: Sequence[Fill], working: Sequence[WorkingOrder]) -> None:
+        """Take in what a window did to a symbol. `price`: its last close, NaN before it has one."""
+        for fill in fills:
+            self._cash -= fill.quantity * fill.price + fill.commission
+            self.positions[symbol] = self._market.lots(self.positions.get(symbol, 0.0) + fill.quantity)
+        self._working[symbol] = {order.number: order for order in working}
+        if not isnan(price):
+            self.prices[symbol] = price
+
+    def release(self, symbol: str) -> None:
+        """All orders of a symbol are cancelled: what was reserved for them is free."""
+        self._working.pop(symbol, None)
+
+    def forget(self, symbol: str) -> None:
+        """A symbol is gone, its position closed."""
+        for held in (self._working, self.positions, self.prices):
+            held.pop(symbol, None)
+
+    def admit(self, requests: Iterable[OrderRequest]) -> dict[str, list[Admission]]:
+        """Judge orders in order of (time decided, symbol, number) and reserve what they need; the answers by symbol."""
+        answers: dict[str, list[Admission]] = {}
+        for request in sorted(requests, key=lambda r: (r.decided_ns, r.symbol, r.number)):
+            admission = self._admit(request)
+            answers.setdefault(request.symbol, []).append(admission)
+            if admission.quantity:
+                order = WorkingOrder(request.number, admission.quantity, budget=admission.budget)
+                self._working.setdefault(request.symbol, {})[request.number] = order
+        return answers
+
+    def _values(self) -> list[float]:
+        return [position * self.prices[symbol] for symbol, position in self.positions.items() if position]
+
+    def _admit(self, request: OrderRequest) -> Admission:
+        wanted = abs(request.quantity)
+        closes, at_most = self._closes(request)
+        opens = wanted - closes
+        if not opens or (request.quantity < 0 and not self._account.short):  # short selling is the broker's to refuse
+            return Admission(request.number, request.quantity, 0.0)
+        price = request.price or self.prices.get(request.symbol, 0.0)
+        if not price:
+            return Admission(request.number, 0.0, None, "there is no price yet to reserve money at")
+        free = max(self.free, 0.0)
+        paid = self._affordable(opens, price, wanted, free)
+        budget = self._need(paid, price, wanted) if paid else 0.0
+        allowed = min(wanted, max(closes + paid, at_most))
+        if allowed == wanted:
+            return Admission(request.number, request.quantity, budget)
+        reason = f"{free:,.2f} of cash is free, which suffices for {allowed:g} at {price:g}, not for {wanted:g}"
+        return Admission(request.number, copysign(allowed, request.quantity), budget, reason)
+
+    def _closes(self, request: OrderRequest) -> tuple[float, float]:
+        """How much of it closes what is held and no other order closes, and how much it could at most, absolute."""
+        side = copysign(1.0, -request.quantity)
+        held = side * self.positions.get(request.symbol, 0.0)
+        working = [order for order in self._working.get(request.symbol, {}).values() if not order.guards]
+        closing = fsum(max(-side * order.quantity, 0.0) for order in working)
+        coming = fsum(max(side * order.quantity, 0.0) for order in working)
+        lots, wanted = self._market.lots, abs(request.quantity)
+        return min(wanted, lots(max(held - closing, 0.0))), min(wanted, lots(max(held + coming, 0.0)))
+
+    def _need(self, opens: float, price: float, quantity: float) -> float:
+        worst = price * (1.0 + self._reserve)
+        return self._account.margin * opens * worst + self._market.commission.of(quantity, worst)
+
+    def _affordable(self, opens: float, price: float, quantity: float, free: float) -> float:
+        if self._need(opens, price, quantity) <= free:
+            return opens
+        commission = self._need(0.0, price, quantity)
+        most = self._market.lots(max(free - commission, 0.0) / (self._account.margin * price * (1.0 + self._reserve)))
+        while most > 0 and self._need(most, price, quantity) > free:
+            most = max(self._market.lots(most - (self._market.lot_size or _SLACK * most)), 0.0)
+        return min(most, opens)
+
+
+class SeparateAccounts:
+    """Each symbol trades with its own capital, and its broker judges its orders; here is only what they sum up to."""
+
+    def __init__(self, account: Account) -> None:
+        self._capital = account.capital
+        self._cash: dict[str, float] = {}
+        self._positions: dict[str, float] = {}
+        self._prices: dict[str, float] = {}
+
+    @property
+    def cash(self) -> float:
+        """Cash of all symbols."""
+        return fsum(self._cash.values())
+
+    @property
+    def equity(self) -> float:
+        """Equity of all symbols."""
+        return fsum(map(self.equity_for, self._cash))
+
+    def equity_for(self, symbol: str) -> float:
+        """The symbol's own equity."""
+        position = self._positions.get(symbol, 0.0)
+        return self._cash.get(symbol, self._capital) + (position * self._prices[symbol] if position else 0.0)
+
+    def settle(self, symbol: str, price: float, fills: Sequence[Fill], working: Sequence[WorkingOrder]) -> None:
+        """Take in what a window did to a symbol."""
+        cash = self._cash.setdefault(symbol, self._capital)
+        self._cash[symbol] = cash - fsum(fill.quantity * fill.price + fill.commission for fill in fills)
+        self._positions[symbol] = self._positions.get(symbol, 0.0) + fsum(fill.quantity for fill in fills)
+        self._prices[symbol] = price
+
+    def release(self, symbol: str) -> None:
+        """Nothing is reserved here."""
+
+    def forget(self, symbol: str) -> None:
+        """The symbol is gone, and its account with it."""
+        for held in (self._cash, self._positions, self._prices):
+            held.pop(symbol, None)
+
+    def admit(self, requests: Iterable[OrderRequest]) -> dict[str, list[Admission]]:
+        """All are admitted."""
+        answers: dict[str, list[Admission]] = {}
+        for request in requests:
+            answers.setdefault(request.symbol, []).append(Admission(request.number, request.quantity, None))
+        return answers

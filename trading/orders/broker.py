@@ -1,0 +1,347 @@
+"""Orders, and how they meet one symbol's bars: the rules of every fill.
+
+A bar tells its open, high, low and close, not the way between; where that leaves a choice, the worse outcome is taken.
+
+- An order acts from the bar after the one whose close it was placed at.
+- Market: at the open.
+- Limit: at the open where that is better than the limit, else at the limit where the bar reaches it; touching it is
+  enough.
+- Stop: at the open where the bar opens beyond the stop (a gap), else at the stop where the bar reaches it. What volume
+  then leaves unfilled is a market order from the next bar on.
+- Stop-limit: once the stop is reached, a limit order. In the bar that reaches it after the open it fills at the stop
+  where that satisfies the limit, else from the next bar on.
+- In one bar: first what fills at the open, then stops, then limits; in each of these older orders first.
+- `stop_loss` and `take_profit` become orders, good till cancelled, for what their entry's fill opened; a later fill of
+  the same entry adds to them. What one of them fills the other loses. After a fill at the open both act in the same
+  bar; after one within the bar the stop alone does, for the bar may have gone there last, and at the entry's own
+  price where that is worse than the stop. Once the stop is reached or the target begins to fill, what is left of the
+  entry is cancelled. They never open a position: they go when the position does, and fill no more than is held.
+- Only market and stop orders slip; no fill leaves the bar's range. All fills of a bar share `volume_share` of its
+  volume; what is left of an order stays working.
+- Day orders expire at the close of the first session that they could have acted in; placed at a session's last close
+  that is the next session.
+- Where money does not suffice, the order is cut to what it does suffice for; the rest is cancelled, with the reason.
+  Money suffices where equity at the bar's price (before slippage), after slippage and commission, is at least `margin`
+  × the position's value. What closes a position, or makes it smaller, is never refused. An order with a `budget` may
+  open no more of a position than that pays for (see barray.trading.orders.accounts), whatever the equity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import copysign, inf, isfinite
+from typing import Literal
+
+from barray.market.bars import Bars, floats
+from barray.market.errors import ConfigError
+from barray.trading.orders.costs import Market, Slippage
+from barray.trading.orders.fills import Fill
+
+TimeInForce = Literal["gtc", "day"]
+_OPEN, _STOP, _LIMIT = 0, 1, 2
+_DUST = 1e-12
+
+
+@dataclass(eq=False, slots=True)
+class Order:
+    """An order. `quantity` (signed): what is left of it. `status`: working, filled, cancelled, expired or rejected.
+    `budget`: money set aside for what it opens of a position, less what was spent of it.
+    """
+
+    number: int
+    quantity: float
+    limit: float | None = None
+    stop: float | None = None
+    tif: TimeInForce = "gtc"
+    stop_loss: float | None = None
+    take_profit: float | None = None
+    tag: str = ""
+    status: str = "working"
+    reason: str = ""
+    filled: float = 0.0
+    parent: Order | None = None
+    triggered: bool = False
+    budget: float | None = None
+
+    @property
+    def kind(self) -> str:
+        """Market, limit, stop or stop_limit."""
+        if self.stop is None:
+            return "market" if self.limit is None else "limit"
+        return "stop" if self.limit is None else "stop_limit"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An order, or a part of one, that was not executed: when (start of the base bar, UTC ns) and why."""
+
+    bar_ns: int
+    quantity: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Account:
+    """What a symbol trades with. `capital`: cash at the start. `margin`: equity needed per unit of exposure, 1 is cash
+    only, 0.5 lets exposure reach twice the equity. `short`: whether positions may be negative. `flat_at_close`: at each
+    session's last bar its close closes the position, with slippage but whatever the volume, and all orders are
+    cancelled, those placed at that close too. `carry`: without it every session
+    starts anew, with the capital and a fresh strategy object, and ends flat.
+    """
+
+    capital: float = 100_000.0
+    margin: float = 1.0
+    short: bool = True
+    flat_at_close: bool = False
+    carry: bool = True
+
+
+class Broker:
+    """Holds one symbol's orders, position and cash, and carries orders out bar by bar."""
+
+    def __init__(self, bars: Bars, market: Market, account: Account) -> None:
+        self._start_ns: Sequence[int] = bars.start_ns.data
+        columns = (bars.open, bars.high, bars.low, bars.close, bars.volume)
+        self._open, self._high, self._low, self._close, self._volume = map(floats, columns)
+        self._slips = market.slippage != Slippage()
+        self.market = market
+        self.account = account
+        self.cash = account.capital
+        self.position = 0.0
+        self.working: list[Order] = []
+        self._incoming = self.working
+        self.fills: list[Fill] = []
+        self.refusals: list[Refusal] = []
+        self._placed = 0
+
+    def place(
+        self,
+        quantity: float,
+        *,
+        limit: float | None = None,
+        stop: float | None = None,
+        tif: TimeInForce = "gtc",
+        stop_loss: float | None = None,
+        take_profit: float | None = None,
+        tag: str = "",
+        budget: float | None = None,
+    ) -> Order:
+        """A new order, working from the next bar on; ConfigError where it makes no sense."""
+        if not limit is stop is stop_loss is take_profit is None:
+            _check_prices(limit=limit, stop=stop, stop_loss=stop_loss, take_profit=take_profit)
+        if not isfinite(quantity):
+            raise ConfigError(f"an order's quantity is {quantity}", mend="give a number of shares")
+        if tif not in ("gtc", "day"):
+            raise ConfigError(f"tif is {tif!r}", mend="choose gtc or day")
+        whole = self.market.lots(float(quantity))
+        self._placed += 1
+        order = Order(self._placed, whole, limit, stop, tif, stop_loss, take_profit, tag, budget=budget)
+        if whole == 0:
+            order.status, order.reason = "rejected", f"{quantity:g} is less than a lot of {self.market.lot_size:g}"
+        else:
+            self._incoming.append(order)
+        return order
+
+    @property
+    def orders(self) -> list[Order]:
+        """Orders that have not ended, oldest first."""
+        return list(self.working)
+
+    def cancel(self, order: Order, reason: str = "", status: str = "cancelled") -> None:
+        """Take a working order out; its fills stay."""
+        if order.status == "working":
+            order.status, order.reason = status, reason
+            self.working.remove(order)
+
+    def cancel_all(self, reason: str = "", status: str = "cancelled", *, tif: TimeInForce | None = None) -> None:
+        """Take out all orders, or the working ones of one time in force."""
+        for order in self.orders if tif is None else list(self.working):
+            if tif is None or order.tif == tif:
+                self.cancel(order, reason, status)
+
+    @property
+    def account_cash(self) -> float:
+        """Cash of the account that is traded with."""
+        return self.cash
+
+    def account_equity(self, price: float) -> float:
+        """What that account is worth with the symbol at `price`."""
+        return self.cash + (self.position * price if self.position else 0.0)
+
+    def match(self, row: int) -> None:
+        """Let base bar `row` meet the working orders."""
+        hits = {}
+        for order in self.working:
+            hit = self._hit(order, row)
+            if hit is not None:
+                hits[order] = (hit[0], order.number, hit[1], order.quantity)
+        if hits:
+            self._carry_out(hits, row)
+
+    def close_session(self, row: int) -> None:
+        """The session of base bar `row` has closed with it: day orders expire; with flat at close, everything ends."""
+        if not self.account.flat_at_close:
+            self.cancel_all("the session closed", "expired", tif="day")
+            return
+        self.cancel_all("the session closed", "expired")
+        if self.position:
+            self._fill(Order(0, -self.position), -self.position, self._close[row], row, at_close=True)
+
+    def _carry_out(self, hits: dict[Order, tuple[int, int, float, float]], row: int) -> None:
+        """Execute what the bar hit, by phase and number; each hit: phase, number, reference price, at most so much."""
+        share = self.market.volume_share
+        room = inf if share is None else self.market.lots(share * self._volume[row])
+        while hits:
+            order = min(hits, key=lambda hit: hits[hit][:2]) if len(hits) > 1 else next(iter(hits))
+            phase, _, reference, most = hits.pop(order)
+            if order.status != "working":
+                continue
+            before = self.position
+            filled = self._execute(order, reference, row, min(room, abs(most))) if room > 0 else 0.0
+            room = self.market.lots(room - abs(filled)) if room < inf else inf
+            if order.parent is not None:
+                if filled or order.triggered:
+                    self.cancel(order.parent, "its stop_loss or take_profit was reached")
+            elif order.stop_loss is not None or order.take_profit is not None:
+                opened = self._opened(before)
+                for child in self._protect(order, opened) if opened else ():
+                    hit = self._hit(child, row) if phase == _OPEN or child.stop is not None else None
+                    if hit is not None:
+                        price = hit[1] if phase == _OPEN else self._beyond(child, reference)
+                        hits[child] = (hit[0] if phase == _OPEN else phase, child.number, price, child.quantity)
+
+    def _hit(self, order: Order, row: int) -> tuple[int, float] | None:
+        """When in the bar the order fills, and at what reference price; None where it doesn't."""
+        open_, high, low, limit, stop = self._open[row], self._high[row], self._low[row], order.limit, order.stop
+        buying = order.quantity > 0
+        if stop is not None and not order.triggered:
+            at_open = open_ >= stop if buying else open_ <= stop
+            if not at_open and not (high >= stop if buying else low <= stop):
+                return None
+            order.triggered = True
+            if limit is None:
+                return (_OPEN, open_) if at_open else (_STOP, stop)
+            if not at_open:
+                return (_STOP, stop) if (stop <= limit if buying else stop >= limit) else None
+        if limit is None:
+            return _OPEN, open_
+        if open_ <= limit if buying else open_ >= limit:
+            return _OPEN, open_
+        return (_LIMIT, limit) if (low <= limit if buying else high >= limit) else None
+
+    def _beyond(self, child: Order, entry: float) -> float:
+        """Price of a stop that its own entry, within the bar, may already lie beyond."""
+        stop = float(child.stop or entry)
+        return min(stop, entry) if child.quantity < 0 else max(stop, entry)
+
+    def _opened(self, before: float) -> float:
+        """What the last fill added to a position, or opened on the other side: signed, 0 where it only closed."""
+        after = self.position
+        if after * before <= 0:
+            return after
+        return self.market.lots(after - before) if abs(after) > abs(before) else 0.0
+
+    def _protect(self, parent: Order, opened: float) -> list[Order]:
+        """The orders that guard what an entry just opened."""
+        children = []
+        for limit, stop in ((None, parent.stop_loss), (parent.take_profit, None)):
+            if limit is None and stop is None:
+                continue
+            known = [o for o in self.working if o.parent is parent and (o.stop is None) == (stop is None)]
+            if known:
+                child = known[0]
+                child.quantity = self.market.lots(child.quantity - opened)
+            else:
+                self._placed += 1
+                child = Order(self._placed, -opened, limit, stop, tag=parent.tag, parent=parent)
+                self.working.append(child)
+            children.append(child)
+        return children
+
+    def _execute(self, order: Order, reference: float, row: int, most: float) -> float:
+        """Fill as much as volume and money allow, at most `most`; the signed quantity filled."""
+        quantity = max(-most, min(most, order.quantity))
+        if order.parent is not None:  # protection never opens a position
+            quantity = max(quantity, -self.position) if quantity < 0 else min(quantity, -self.position)
+        affordable, why = self._affordable(order, quantity, reference, row)
+        if affordable:
+            self._fill(order, affordable, reference, row)
+            self._settle(order, affordable)
+        if why:
+            self.refusals.append(Refusal(self._start_ns[row], order.quantity, why))
+            self.cancel(order, why, "rejected" if not order.filled else "cancelled")
+        return affordable
+
+    def _settle(self, order: Order, filled: float) -> None:
+        """After a fill: its counterpart shrinks with it, and protection goes that has nothing left to protect."""
+        for other in [o for o in self.working if o.parent is not None]:
+            if other is not order and order.parent is not None and other.parent is order.parent:
+                other.quantity = self.market.lots(other.quantity - filled)
+                if not other.quantity:
+                    self.cancel(other, "its counterpart filled")
+            if other.quantity * self.position >= 0:
+                self.cancel(other, "there is no position left to protect")
+
+    def _affordable(self, order: Order, quantity: float, reference: float, row: int) -> tuple[float, str]:
+        """As much of `quantity` as the account bears, and why not all of it."""
+        before = self.position
+        after = before + quantity
+        if abs(after) <= abs(before) and after * before >= 0:
+            return quantity, ""
+        if after < 0 and not self.account.short:
+            return -before, "short selling is off"
+        if self._bears(order, quantity, reference, row):
+            return quantity, ""
+        closing = -before if before * quantity < 0 else 0.0
+        opening = quantity - closing
+        lot = self.market.lot_size or abs(opening) / 2**40
+        low, high = 0, round(abs(opening) / lot)
+        while high - low > 1:  # low lots are borne, high are not
+            middle = (low + high) // 2
+            borne = self._bears(order, closing + copysign(middle * lot, opening), reference, row)
+            low, high = (middle, high) if borne else (low, middle)
+        cut = self.market.lots(closing + copysign(low * lot, opening))
+        return cut, f"money suffices for {abs(cut):g} of {abs(quantity):g} at {reference:g}"
+
+    def _bears(self, order: Order, quantity: float, reference: float, row: int) -> bool:
+        """Whether money suffices for filling all of `quantity`."""
+        price = self._price(order, quantity, reference, row)
+        commission = self.market.commission.of(quantity, price)
+        if order.budget is not None:
+            return self.account.margin * max(price, reference) * self._opening(quantity) + commission <= order.budget
+        worth = self.cash + self.position * reference
+        costs = commission + abs(quantity) * abs(price - reference)
+        return worth - costs >= self.account.margin * abs(self.position + quantity) * reference - _DUST * abs(worth)
+
+    def _opening(self, quantity: float) -> float:
+        """How much of `quantity` makes a position larger, or opens one on the other side."""
+        return abs(quantity) - (min(abs(quantity), abs(self.position)) if self.position * quantity < 0 else 0.0)
+
+    def _price(self, order: Order, quantity: float, reference: float, row: int) -> float:
+        if order.limit is not None or not self._slips:
+            return reference
+        return self.market.slipped(quantity, reference, self._low[row], self._high[row], self._volume[row])
+
+    def _fill(self, order: Order, quantity: float, reference: float, row: int, *, at_close: bool = False) -> None:
+        price = self._price(order, quantity, reference, row)
+        commission = self.market.commission.of(quantity, price)
+        slippage = abs(price - reference) * abs(quantity)
+        if order.budget is not None and (opening := self._opening(quantity)):
+            order.budget = max(order.budget - self.account.margin * price * opening - commission, 0.0)
+        self.cash -= quantity * price + commission
+        self.position = self.market.lots(self.position + quantity)
+        bar_ns = self._start_ns[row]
+        self.fills.append(Fill(row, bar_ns, quantity, price, commission, slippage, order.number, at_close))
+        order.filled += quantity
+        order.quantity = self.market.lots(order.quantity - quantity)
+        if order.quantity == 0 and order.status == "working":
+            order.status = "filled"
+            if order.number:
+                self.working.remove(order)
+
+
+def _check_prices(**prices: float | None) -> None:
+    for name, price in prices.items():
+        if price is not None and not (isfinite(price) and price > 0):
+            raise ConfigError(f"{name} is {price}", mend="give a price above 0")

@@ -1,0 +1,1 @@
+"""What a backtest gives back: trades, equity, figures."""

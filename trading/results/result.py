@@ -1,0 +1,148 @@
+"""What a backtest of one symbol, and of all, gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from barray.market.bars import FloatArray, IntArray
+from barray.market.symbol_data import Lineage
+from barray.trading.orders.broker import Refusal
+from barray.trading.orders.fills import Fills
+
+
+@dataclass(frozen=True, eq=False)
+class Trades:
+    """Round trips of one symbol, by entry time, as columns of one length. Fills are matched first in, first out.
+
+    `entry_ns`, `exit_ns` int64: start of the bar of the fill, UTC ns; `exit_ns` is -1 while open, and `exit_price` then
+    the last close. `quantity`: positive long, negative short. `pnl`: after commissions. `mae`, `mfe`: worst and best
+    open profit on the way, in currency before commissions, by the bars' lows and highs; mae ≤ 0 ≤ mfe.
+    `bars`: base bars from entry to exit.
+    """
+
+    entry_ns: IntArray
+    entry_price: FloatArray
+    exit_ns: IntArray
+    exit_price: FloatArray
+    quantity: FloatArray
+    pnl: FloatArray
+    commission: FloatArray
+    mae: FloatArray
+    mfe: FloatArray
+    bars: IntArray
+
+    def __len__(self) -> int:
+        return len(self.entry_ns)
+
+    @property
+    def is_open(self) -> NDArray[np.bool_]:
+        """Which are still open, bool (n,)."""
+        return self.exit_ns < 0
+
+    @property
+    def return_pct(self) -> FloatArray:
+        """Profit in per cent of the entry's value, float64 (n,)."""
+        value = np.abs(self.quantity) * self.entry_price
+        with np.errstate(invalid="ignore", divide="ignore"):
+            percent: FloatArray = 100.0 * self.pnl / value
+        return percent
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One dict a trade, in JSON types."""
+        names = [column.name for column in fields(self)]
+        columns = [getattr(self, name).tolist() for name in names]
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+@dataclass(frozen=True, eq=False)
+class SymbolResult:
+    """One symbol's backtest.
+
+    `equity`: cash and position at market value on the run's grid, float64 (n_grid,): the ends of all base bars that the
+    calendar expects in the sessions of the run (`BacktestResult.grid_ns`), each value the last known one. `exposure`:
+    |position| × close on the same grid. `session_close`: last close known at each session's end, NaN before
+    the first, float64 (n_sessions,). `hold_capital`: what buying and holding would spend, an equal part where it is
+    shared. `session_pnl` float64 (n_sessions,): change of equity by session.
+    `error`: the traceback where the strategy raised; the symbol then stopped at `error_ns`. `skipped`: sessions that
+    Step 0 refused, with the reason, by ISO date. `bars`: base bars run through. `first_price`: open of the first of
+    them; `last_price`: close of the last.
+    """
+
+    symbol: str
+    capital: float
+    fills: Fills
+    trades: Trades
+    equity: FloatArray
+    exposure: FloatArray
+    session_close: FloatArray
+    session_pnl: FloatArray
+    cash: float
+    position: float
+    hold_capital: float
+    first_price: float
+    last_price: float
+    bars: int
+    refusals: tuple[Refusal, ...] = ()
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    error: str | None = None
+    error_ns: int | None = None
+    lineage: Lineage | None = None
+    engine_s: float = 0.0
+
+    @property
+    def hold_equity(self) -> FloatArray:
+        """What buying for `hold_capital` at the first open is worth at each session's end, float64 (n_sessions,).
+
+        Fractional shares, no costs; that capital until the first close.
+        """
+        if not self.first_price > 0:
+            return np.full(len(self.session_close), self.hold_capital)
+        held: FloatArray = self.hold_capital / self.first_price * self.session_close
+        return np.where(np.isnan(held), self.hold_capital, held)
+
+    @property
+    def pnl(self) -> float:
+        """Profit over the whole run, after costs, open positions at the last close."""
+        return float(self.equity[-1] - self.capital) if len(self.equity) else 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class BacktestResult:
+    """A whole backtest.
+
+    `grid_ns` int64 (n_grid,): UTC ns, ends of the base bars that the calendar expects, over all sessions;
+    `grid_session` int32 (n_grid,): which of `dates` each lies in. `dates`: ISO dates of the sessions. `symbols`:
+    results by symbol, sorted. `dropped`: symbols that ran no session at all, with the reasons. `equity` float64
+    (n_grid,): of the account, or of all symbols' accounts together. `strategy`: the class's name; `source`: file or
+    module it came from. `shared`: one account for all symbols, whose own equity then starts at 0 and is their profit.
+    """
+
+    name: str
+    strategy: str
+    source: str
+    form: str
+    parameters: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    calendar: str
+    timezone: str
+    base_interval: str
+    dates: tuple[str, ...]
+    grid_ns: IntArray
+    grid_session: NDArray[np.int32]
+    symbols: Mapping[str, SymbolResult]
+    dropped: Mapping[str, tuple[str, ...]]
+    capital: float
+    equity: FloatArray
+    shared: bool = False
+    error: str | None = None
+    timings_s: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def pnl(self) -> float:
+        """Profit of all symbols."""
+        return float(self.equity[-1] - self.capital) if len(self.equity) else 0.0

@@ -1,0 +1,1 @@
+"""What a strategy is, and what it is given to look at."""

@@ -1,0 +1,140 @@
+"""What a strategy is: declared parameters, what it needs, and the forms it may be written in."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from barray.market.errors import ConfigError
+from barray.market.indicators import IndicatorSpec, parse_indicator
+from barray.market.interval import Interval
+from barray.trading.strategy.needs import Needs
+from barray.trading.strategy.parameter import Declared, Parameter, type_of
+
+if TYPE_CHECKING:
+    from barray.trading.orders.fills import Fill
+    from barray.trading.strategy.context import Context
+    from barray.trading.strategy.data import SymbolData
+    from barray.trading.strategy.signals import Signals
+    from barray.trading.strategy.view import WindowView
+
+
+class Strategy:
+    """Base of all strategies. Subclasses annotate their parameters, with defaults, and write at least one form.
+
+        class SmaCross(Strategy):
+            fast: int = parameter(10, low=2)
+            slow: int = 30
+
+            def indicators(self):
+                return {"fast": f"SMA({self.fast})", "slow": f"SMA({self.slow})"}
+
+            def on_bar(self, ctx):
+                ...
+
+    One object runs one symbol from the first session to the last (`on_window`: one object for all symbols). `interval`
+    is the one whose bars `on_bar` and `signals` see; `intervals` names more that they look at. Orders always fill on
+    the bars of the base interval, the finest loaded.
+
+    Forms: `on_bar(ctx)` is called once for every bar that closes; `signals(data)` gives the same decisions as arrays,
+    without a call per bar; `on_window(view)` sees all symbols at a cadence. A strategy that has both `on_bar` and
+    `signals` is run by the form that the config names, `signals` by default.
+    """
+
+    interval: ClassVar[str] = "1m"
+    intervals: ClassVar[Sequence[str]] = ()
+
+    def __init__(self, **parameters: Any) -> None:
+        declared = self.parameters()
+        if unknown := sorted(parameters.keys() - declared.keys()):
+            listed = ", ".join(declared) or "none"
+            raise ConfigError(f"{type(self).__name__} has no parameter {unknown[0]!r}", mend=f"it has: {listed}")
+        for name, one in declared.items():
+            setattr(self, name, one.parse(parameters.get(name, one.default)))
+
+    @classmethod
+    def parameters(cls) -> dict[str, Parameter]:
+        """The declared parameters by name, base classes' first. A plain value in a subclass is a new default."""
+        found: dict[str, Parameter] = {}
+        for kind in reversed(cls.__mro__):
+            if kind is object or kind is Strategy:
+                continue
+            annotated = inspect.get_annotations(kind)
+            for name, value in vars(kind).items():
+                if name not in annotated and name not in found:
+                    if isinstance(value, Declared):
+                        raise ConfigError(
+                            f"{cls.__name__}.{name} has no type", mend=f"write {name}: int = parameter(…)"
+                        )
+                    continue
+                type_ = type_of(annotated[name]) if name in annotated else found[name].type
+                if type_ is ClassVar or name.startswith("_"):
+                    continue
+                if type_ is None:
+                    raise ConfigError(
+                        f"{cls.__name__}.{name} is annotated {annotated[name]}", mend="declare int, float, bool or str"
+                    )
+                if name not in annotated and not isinstance(value, Declared):
+                    found[name] = replace(found[name], default=value)
+                    continue
+                declared = value if isinstance(value, Declared) else Declared(value, None, None, None)
+                found[name] = Parameter(name, type_, declared.default, declared.low, declared.high, declared.choices)
+        return found
+
+    def values(self) -> dict[str, Any]:
+        """The parameters' values of this object."""
+        return {name: getattr(self, name) for name in self.parameters()}
+
+    def indicators(self) -> Mapping[str, str]:
+        """Indicators it needs, by a name of its own: `{"rsi": "RSI(14)"}`, or `"RSI(14)@5m"` on another interval."""
+        return {}
+
+    def on_start(self, ctx: Context) -> None:
+        """Called once, at the open of the first session; history is there to be seen."""
+
+    def on_session(self, ctx: Context) -> None:
+        """Called at the open of every session that has bars; orders placed here fill from its first bar on."""
+
+    def on_bar(self, ctx: Context) -> None:
+        """Event form: called when a bar of `interval` has closed."""
+        raise NotImplementedError
+
+    def on_fill(self, ctx: Context, fill: Fill) -> None:
+        """Called after one of the symbol's orders was filled, before that bar is seen and `on_bar` is called for it.
+        Orders placed here fill from the next base bar on.
+        """
+
+    def signals(self, data: SymbolData) -> Signals:
+        """Array form: the decisions of all bars at once."""
+        raise NotImplementedError
+
+    def on_window(self, view: WindowView) -> None:
+        """Cross-symbol form: called at every window's end. `on_start` and `on_session` are given the view too."""
+        raise NotImplementedError
+
+    @classmethod
+    def forms(cls) -> tuple[str, ...]:
+        """Which forms the class has, of on_bar, signals, on_window."""
+        return tuple(n for n in ("on_bar", "signals", "on_window") if getattr(cls, n) is not getattr(Strategy, n))
+
+    def needs(self) -> Needs:
+        """Intervals and indicators as Step 0 requires them; ConfigError where one can't be read."""
+        main = Interval.parse(self.interval)
+        named: dict[str, IndicatorSpec] = {}
+        for name, text in self.indicators().items():
+            if not isinstance(name, str) or not name.isidentifier():
+                raise ConfigError(f"{type(self).__name__}: an indicator is named {name!r}", mend="use a Python name")
+            named[name] = parse_indicator(f"{text}@{main}" if isinstance(text, str) and "@" not in text else text)
+        further = (self.intervals,) if isinstance(self.intervals, str) else self.intervals
+        return Needs(main, tuple(sorted({main, *map(Interval.parse, further)})), named)
+
+
+def strategies_in(namespace: Mapping[str, Any], module: str) -> dict[str, type[Strategy]]:
+    """Strategy classes that a module defines itself, by name."""
+    return {
+        name: value
+        for name, value in namespace.items()
+        if inspect.isclass(value) and issubclass(value, Strategy) and value.__module__ == module and value.forms()
+    }

@@ -1,0 +1,178 @@
+"""What `on_bar` is given: one symbol as of now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from functools import cached_property
+from zoneinfo import ZoneInfo
+
+from barray.market.errors import ConfigError
+from barray.market.interval import Interval
+from barray.trading.orders.broker import Broker, Order, TimeInForce
+from barray.trading.strategy.data import SymbolData
+from barray.trading.strategy.series import BarSeries, Cursor, Series
+
+
+class Context:
+    """One symbol as of the close of the bar that `on_bar` is called for. Nothing in it knows of later bars.
+
+    `position`: shares held, negative short. `bar`: number of main bars that have closed, history included.
+    `indicators`: Series by the strategy's names, NaN until warm.
+    """
+
+    def __init__(self, data: SymbolData, broker: Broker, timezone: str) -> None:
+        self.symbol = data.symbol
+        self.position = 0.0
+        self._data = data
+        self._broker = broker
+        self._timezone = timezone
+        self._row = int(data.traded[0]) if len(data.traded) else 0
+        self._cursors = {interval: Cursor() for interval in data.series}
+        self._bars = {str(i): BarSeries(series.bars, self._cursors[i]) for i, series in data.series.items()}
+        main = self._bars[str(data.interval)]
+        self.cursor = self._cursors[data.interval]
+        self.open, self.high, self.low, self.close, self.volume = (
+            main.column(name) for name in ("open", "high", "low", "close", "volume")
+        )
+        self.indicators: Mapping[str, Series] = {
+            name: Series(values, self._cursors[data.specs[name].interval]) for name, values in data.indicators.items()
+        }
+
+    def begin(self, session: int) -> None:
+        """It is the open of that session; all bars that have closed by then are seen."""
+        self._row = session
+        open_ns = int(self._data.sessions.open_ns[session])
+        for interval, cursor in self._cursors.items():
+            cursor.end = self._data.series[interval].closed_by(open_ns)
+
+    def others(self) -> list[tuple[Cursor, list[int]]]:
+        """Cursors of the further intervals, and how many of their bars have closed at each main bar's close."""
+        main = self._data.interval
+        return [(c, self._data.visible(i).tolist()) for i, c in self._cursors.items() if i != main]
+
+    @property
+    def bar(self) -> int:
+        """How many main bars have closed, history included."""
+        return self.cursor.end
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        ends: list[int] = self._data.bars.end_ns.tolist()
+        return ends
+
+    def bars(self, interval: str) -> BarSeries:
+        """The bars of another interval that the strategy declared."""
+        found = self._bars.get(str(Interval.parse(interval)))
+        if found is None:
+            listed = ", ".join(self._bars)
+            raise ConfigError(f"bars of {interval} are not loaded ({listed})", mend="name it in intervals")
+        return found
+
+    @property
+    def now_ns(self) -> int:
+        """The time, UTC ns: when the newest bar closed; in on_start and on_session the session's open."""
+        open_ns = int(self._data.sessions.open_ns[self._row])
+        return max(self._ends[self.cursor.end - 1], open_ns) if self.cursor.end else open_ns
+
+    @property
+    def now(self) -> datetime:
+        """The time, in the exchange's zone."""
+        return datetime.fromtimestamp(self.now_ns // 1_000_000_000, UTC).astimezone(ZoneInfo(self._timezone))
+
+    @property
+    def session_date(self) -> date:
+        """Label of the session."""
+        label: date = self._data.sessions.dates[self._row].item()
+        return label
+
+    @property
+    def minute(self) -> int:
+        """Whole minutes since the session's open."""
+        return (self.now_ns - int(self._data.sessions.open_ns[self._row])) // 60_000_000_000
+
+    @property
+    def minutes_to_close(self) -> int:
+        """Whole minutes until the session closes."""
+        return (int(self._data.sessions.close_ns[self._row]) - self.now_ns) // 60_000_000_000
+
+    @property
+    def orders(self) -> list[Order]:
+        """Working orders, oldest first."""
+        return self._broker.orders
+
+    @property
+    def cash(self) -> float:
+        """Cash of the account; of one that all symbols share, as of the last window's end."""
+        return self._broker.account_cash
+
+    @property
+    def equity(self) -> float:
+        """Cash and position at the newest close; of an account that all symbols share, as of the last window's end."""
+        return self._broker.account_equity(self.close[-1] if self._broker.position else 0.0)
+
+    def order(
+        self,
+        quantity: float,
+        *,
+        limit: float | None = None,
+        stop: float | None = None,
+        tif: TimeInForce = "gtc",
+        stop_loss: float | None = None,
+        take_profit: float | None = None,
+        tag: str = "",
+    ) -> Order:
+        """Order `quantity` shares, negative to sell; see barray.trading.orders.broker for when and where it fills."""
+        return self._broker.place(
+            quantity, limit=limit, stop=stop, tif=tif, stop_loss=stop_loss, take_profit=take_profit, tag=tag
+        )
+
+    def buy(
+        self,
+        quantity: float,
+        *,
+        limit: float | None = None,
+        stop: float | None = None,
+        tif: TimeInForce = "gtc",
+        stop_loss: float | None = None,
+        take_profit: float | None = None,
+        tag: str = "",
+    ) -> Order:
+        """Buy; see `order`."""
+        return self._broker.place(
+            abs(quantity), limit=limit, stop=stop, tif=tif, stop_loss=stop_loss, take_profit=take_profit, tag=tag
+        )
+
+    def sell(
+        self,
+        quantity: float,
+        *,
+        limit: float | None = None,
+        stop: float | None = None,
+        tif: TimeInForce = "gtc",
+        stop_loss: float | None = None,
+        take_profit: float | None = None,
+        tag: str = "",
+    ) -> Order:
+        """Sell, or sell short; see `order`."""
+        return self._broker.place(
+            -abs(quantity), limit=limit, stop=stop, tif=tif, stop_loss=stop_loss, take_profit=take_profit, tag=tag
+        )
+
+    def order_target(self, quantity: float) -> Order | None:
+        """Cancel what is working and order what is missing to hold `quantity`; None where nothing is."""
+        self._broker.cancel_all("replaced by a new target")
+        missing = quantity - self._broker.position
+        return self._broker.place(missing) if self._broker.market.lots(missing) else None
+
+    def close_position(self) -> Order | None:
+        """Cancel what is working and order the position's opposite; None where there is none."""
+        return self.order_target(0.0)
+
+    def cancel(self, order: Order) -> None:
+        """Cancel a working order; nothing happens where it isn't working any more."""
+        self._broker.cancel(order, "cancelled by the strategy")
+
+    def cancel_all(self) -> None:
+        """Cancel all working orders."""
+        self._broker.cancel_all("cancelled by the strategy")

@@ -1,0 +1,210 @@
+"""One symbol's bars and indicators for a whole stretch of sessions, as a strategy sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from barray.market.bars import FloatArray, IntArray
+from barray.market.calendar import Sessions
+from barray.market.indicators import SESSION_VWAP, IndicatorSpec, compute
+from barray.market.interval import Interval
+from barray.market.series import IntervalBars, derive
+from barray.trading.strategy.computed import Computed
+from barray.trading.strategy.needs import Needs
+
+_WINDOWED = frozenset(
+    {
+        "SMA",
+        "WMA",
+        "TRIMA",
+        "MAX",
+        "MIN",
+        "SUM",
+        "MIDPOINT",
+        "MIDPRICE",
+        "MOM",
+        "ROC",
+        "ROCP",
+        "ROCR",
+        "ROCR100",
+        "STDDEV",
+        "VAR",
+        "CCI",
+        "WILLR",
+        "AROON",
+        "AROONOSC",
+        "BOP",
+        "TRANGE",
+        "LINEARREG",
+        "LINEARREG_ANGLE",
+        "LINEARREG_INTERCEPT",
+        "LINEARREG_SLOPE",
+        "TSF",
+        "CORREL",
+        "BETA",
+        "AVGPRICE",
+        "MEDPRICE",
+        "TYPPRICE",
+        "WCLPRICE",
+        "MFI",
+        "ULTOSC",
+    }
+)
+"""TA-Lib functions whose values depend on the last `lookback` bars alone, wherever the series began."""
+
+
+@dataclass(frozen=True, eq=False)
+class SymbolData:
+    """History and all sessions of a stretch in one series; `signals` gets it whole, `on_bar` as far as now.
+
+    `base`: bars of the finest interval, on which orders fill. `bars`: those of the strategy's main interval (float64
+    (n,) each: `open`, `high`, … below are its columns). `series`: every interval loaded. `indicators`: by the
+    strategy's names, float64, aligned with the bars of their own interval; further outputs of one are named
+    `macd.macdsignal`.
+    `sessions`: the sessions that `base.session` and `bars.session` count in. `traded`: rows of `sessions` in which the
+    strategy trades, ascending; bars before and between them are history only.
+    """
+
+    symbol: str
+    base: IntervalBars
+    interval: Interval
+    series: Mapping[Interval, IntervalBars]
+    indicators: Mapping[str, FloatArray]
+    specs: Mapping[str, IndicatorSpec]
+    sessions: Sessions
+    traded: IntArray
+
+    @property
+    def bars(self) -> IntervalBars:
+        """Bars of the main interval."""
+        return self.series[self.interval]
+
+    @property
+    def open(self) -> FloatArray:
+        """Opens of the main interval, float64 (n,)."""
+        return self.bars.bars.open
+
+    @property
+    def high(self) -> FloatArray:
+        """Highs."""
+        return self.bars.bars.high
+
+    @property
+    def low(self) -> FloatArray:
+        """Lows."""
+        return self.bars.bars.low
+
+    @property
+    def close(self) -> FloatArray:
+        """Closes."""
+        return self.bars.bars.close
+
+    @property
+    def volume(self) -> FloatArray:
+        """Volumes."""
+        return self.bars.bars.volume
+
+    @cached_property
+    def session(self) -> NDArray[np.int32]:
+        """Which session each bar of the main interval closes in: int32 (n,), positions in `sessions`."""
+        if self.interval.unit != "w":
+            return self.bars.session
+        return np.searchsorted(self.sessions.close_ns, self.bars.end_ns).astype(np.int32)
+
+    @cached_property
+    def minute(self) -> IntArray:
+        """Whole minutes from the session's open to each main bar's *end*, when it may be acted on: int64 (n,)."""
+        minutes: IntArray = (self.bars.end_ns - self.sessions.open_ns[self.session]) // 60_000_000_000
+        return minutes
+
+    @cached_property
+    def live(self) -> NDArray[np.bool_]:
+        """Whether each main bar closes in a session that is traded, bool (n,)."""
+        traded = np.zeros(len(self.sessions), np.bool_)
+        traded[self.traded] = True
+        return traded[self.session]
+
+    @cached_property
+    def decision_row(self) -> IntArray:
+        """Row of the last base bar that has closed when each main bar closes, int64 (n,); orders fill from the next."""
+        if self.base.interval == self.interval:
+            return np.arange(len(self.base))
+        return np.searchsorted(self.base.end_ns, self.bars.end_ns, side="right") - 1
+
+    def visible(self, interval: Interval) -> IntArray:
+        """How many bars of `interval` have closed when each main bar closes, int64 (n,)."""
+        return np.searchsorted(self.series[interval].end_ns, self.bars.end_ns, side="right")
+
+    def base_rows(self, session: int) -> tuple[int, int]:
+        """First row and end of a session's base bars."""
+        return _span(self.base.session, session)
+
+    def main_rows(self, session: int) -> tuple[int, int]:
+        """First row and end of the main bars that close in a session."""
+        return _span(self.session, session)
+
+
+def prepare(
+    symbol: str,
+    base: IntervalBars,
+    needs: Needs,
+    sessions: Sessions,
+    traded: IntArray,
+    history: Mapping[int, int],
+    computed: Computed | None = None,
+) -> SymbolData:
+    """Derive and compute all that a strategy needs.
+
+    `base` was laid on `sessions`. `history`: for each traded session the row of the first one loaded before it. Every
+    session's indicators are those of that session run alone, over its own history: where a value depends on where its
+    series began (RSI, EMA …) it is computed session by session. So results do not depend on where a stretch begins.
+    `computed`: what was made for the same bars and sessions before, to use and to add to.
+    """
+    first = int(traded[0]) if len(traded) else len(sessions)
+    computed = computed or Computed()
+    series = {base.interval: base}
+    for interval in {*needs.intervals, *(spec.interval for spec in needs.indicators.values())}:
+        if interval not in series:
+            make = partial(derive, base, interval, sessions, min(first, len(sessions) - 1))
+            series[interval] = computed.series(interval, make)
+    indicators: dict[str, FloatArray] = {}
+    specs: dict[str, IndicatorSpec] = {}
+    for name, spec in needs.indicators.items():
+        columns = computed.values(spec, partial(indicator_values, spec, series[spec.interval], traded, history))
+        for number, (output, values) in enumerate(columns.items()):
+            if number == 0:
+                indicators[name], specs[name] = values, spec
+            if len(columns) > 1:
+                indicators[f"{name}.{output}"], specs[f"{name}.{output}"] = values, spec
+    return SymbolData(symbol, base, needs.interval, series, indicators, specs, sessions, traded)
+
+
+def _span(sessions: NDArray[np.int32], session: int) -> tuple[int, int]:
+    bounds = np.array((session, session + 1), np.int32)  # of the column's own type, or it would be copied
+    first, stop = sessions.searchsorted(bounds).tolist()
+    return first, stop
+
+
+def indicator_values(
+    spec: IndicatorSpec, series: IntervalBars, traded: IntArray, history: Mapping[int, int]
+) -> dict[str, FloatArray]:
+    """Values by output, aligned with `series`, as `prepare` promises them for the sessions `traded`."""
+    if spec.name == SESSION_VWAP or spec.name in _WINDOWED:
+        return dict(compute(spec, series).values)
+    values = {name: np.full(len(series), np.nan) for name in spec.outputs}
+    done = 0
+    for session in traded.tolist():
+        start, stop = np.searchsorted(series.session, (history[session], session + 1))
+        computed = compute(spec, series.take(slice(int(start), int(stop)))).values
+        fresh = max(done, int(start))
+        for name, column in computed.items():
+            values[name][fresh:stop] = column[fresh - start :]
+        done = int(stop)
+    for column in values.values():
+        column.flags.writeable = False
+    return values

@@ -1,0 +1,79 @@
+"""Where a strategy's class comes from, in a form that travels to every node."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import linecache
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from barray.market.errors import ConfigError
+from barray.trading.strategy.base import Strategy, strategies_in
+
+
+@dataclass(frozen=True)
+class StrategySource:
+    """A strategy's code: the text of a file, or a module that is installed wherever it runs.
+
+    `where`: the file's path or the module's name. `text`: the file's content, None for a module. `name`: of the class,
+    None where the code defines just one.
+    """
+
+    where: str
+    text: str | None = None
+    name: str | None = None
+
+    def load(self) -> type[Strategy]:
+        """The class; ConfigError where the code can't be run, or has no such class."""
+        return _load(self)
+
+
+@functools.lru_cache(maxsize=64)
+def _load(source: StrategySource) -> type[Strategy]:
+    module = _module(source)
+    found = strategies_in(vars(module), module.__name__)
+    listed = ", ".join(found) or "none"
+    if source.name is None:
+        if len(found) != 1:
+            raise ConfigError(
+                f"{source.where} defines {len(found)} strategies ({listed})", mend="name one under strategy.class"
+            )
+        return next(iter(found.values()))
+    chosen = found.get(source.name) or getattr(module, source.name, None)
+    if not (isinstance(chosen, type) and issubclass(chosen, Strategy) and chosen.forms()):
+        raise ConfigError(f"{source.where} has no strategy {source.name!r}", mend=f"it defines: {listed}")
+    return chosen
+
+
+def _module(source: StrategySource) -> ModuleType:
+    try:
+        if source.text is None:
+            return import_module(source.where)
+        name = "barray_strategy_" + hashlib.sha256(source.text.encode()).hexdigest()[:16]
+        module = ModuleType(name)
+        module.__file__ = source.where
+        sys.modules[name] = module  # annotations are looked up there
+        linecache.cache[source.where] = (len(source.text), None, source.text.splitlines(keepends=True), source.where)
+        exec(compile(source.text, source.where, "exec"), vars(module))  # noqa: S102  # the user's own strategy
+        return module
+    except Exception as error:
+        line = _line_of(error, source.where)
+        raise ConfigError(
+            f"strategy {source.where}{line}: {type(error).__name__}: {error}", mend="mend the strategy's code"
+        ) from error
+
+
+def _line_of(error: Any, where: str) -> str:
+    if isinstance(error, SyntaxError) and error.filename == where:
+        return f" line {error.lineno}"
+    trace = error.__traceback__
+    lines = []
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == where:
+            lines.append(trace.tb_lineno)
+        trace = trace.tb_next
+    return f" line {lines[-1]}" if lines else ""

@@ -1,0 +1,1 @@
+"""Many parameter sets: which, what came of them, which to choose."""

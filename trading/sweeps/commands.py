@@ -1,0 +1,28 @@
+"""What the process that holds a symbol's bars can be told in a sweep, and what it answers. All frozen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from barray.trading.engine.commands import LoadStretch, Plan
+from barray.trading.sweeps.evaluate import SetTable
+from barray.trading.sweeps.parameter_sets import ParameterSet
+
+
+@dataclass(frozen=True)
+class EvaluateSets:
+    """Run many parameter sets over a stretch, which is loaded if it isn't yet, and kept for the next.
+
+    `plan.parameters` are those that the sets leave alone.
+    """
+
+    load: LoadStretch
+    plan: Plan
+    sets: tuple[ParameterSet, ...]
+
+
+@dataclass(frozen=True)
+class SetsEvaluated:
+    """What the sets achieved on the symbol."""
+
+    table: SetTable

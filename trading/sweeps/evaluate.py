@@ -1,0 +1,183 @@
+"""Many parameter sets on one symbol's bars: what a sweep's table needs of each, and no more."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from barray.market.bars import FloatArray, IntArray
+from barray.market.calendar import Sessions
+from barray.market.indicators import IndicatorSpec
+from barray.market.interval import Interval
+from barray.market.series import IntervalBars
+from barray.trading.engine.event_run import run_symbol
+from barray.trading.orders.broker import Account
+from barray.trading.orders.costs import Market
+from barray.trading.orders.fills import Fills
+from barray.trading.results.trades import match_alternating, match_fifo
+from barray.trading.strategy.base import Strategy
+from barray.trading.strategy.computed import Computed
+from barray.trading.strategy.data import prepare
+from barray.trading.sweeps.parameter_sets import ParameterSet
+
+_DUST = 1e-9
+_COLUMNS = ("pnl", "gross_profit", "gross_loss", "commission", "slippage", "max_drawdown")
+_NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, eq=False)
+class SetTable:
+    """What parameter sets achieved on one symbol, one row a set; float64 (n_sets,) but where another type is named.
+
+    `pnl`: after costs, an open position at the last close. Trades are those of `barray.trading.results.trades`, open ones included, so
+    that `gross_profit` - `gross_loss` is `pnl`; neither is negative. `n_trades`, `n_open`, `wins` int64: trades, those
+    still open, those with a profit. `commission`, `slippage`: of all fills. `session_pnl` float64 (n_sets, n_sessions):
+    change of equity from close to close; `max_drawdown`: deepest fall of equity below its highest session close (or the
+    capital), in currency, never negative. `errors`: why a set has no figures (NaN, and 0 trades), or None.
+    """
+
+    symbol: str
+    sets: tuple[ParameterSet, ...]
+    n_trades: IntArray
+    n_open: IntArray
+    wins: IntArray
+    pnl: FloatArray
+    gross_profit: FloatArray
+    gross_loss: FloatArray
+    commission: FloatArray
+    slippage: FloatArray
+    max_drawdown: FloatArray
+    session_pnl: FloatArray
+    errors: tuple[str | None, ...]
+
+    def __len__(self) -> int:
+        return len(self.sets)
+
+    @classmethod
+    def concat(cls, parts: Sequence[SetTable]) -> SetTable:
+        """Tables of one symbol as one, one after another."""
+        sets = tuple(one for part in parts for one in part.sets)
+        errors = tuple(error for part in parts for error in part.errors)
+        arrays = [c.name for c in fields(cls) if c.name not in ("symbol", "sets", "errors")]
+        columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in arrays}
+        return cls(symbol=parts[0].symbol, sets=sets, errors=errors, **columns)
+
+
+def needs_of_all(
+    strategy: type[Strategy], sets: Sequence[ParameterSet], fixed: Mapping[str, Any] = _NO_PARAMETERS
+) -> tuple[tuple[Interval, ...], tuple[IndicatorSpec, ...]]:
+    """Intervals and indicators that the sets need together, as Step 0 requires them; those in error need none."""
+    intervals: set[Interval] = set()
+    specs: dict[IndicatorSpec, None] = {}
+    for one in sets:
+        try:
+            needs = strategy(**{**fixed, **one}).needs()
+        except Exception:  # noqa: S112  # evaluate_sets reports it
+            continue
+        intervals.update(needs.intervals)
+        specs.update(dict.fromkeys(needs.indicators.values()))
+    return tuple(sorted(intervals)), tuple(specs)
+
+
+def evaluate_sets(
+    strategy: type[Strategy],
+    sets: Sequence[ParameterSet],
+    base: IntervalBars,
+    sessions: Sessions,
+    traded: IntArray,
+    history: Mapping[int, int],
+    market: Market,
+    account: Account,
+    *,
+    form: str,
+    symbol: str = "",
+    timezone: str = "UTC",
+    fixed: Mapping[str, Any] = _NO_PARAMETERS,
+    columns: IntArray | None = None,
+    computed: Computed | None = None,
+) -> SetTable:
+    """Run every set on one symbol, each on its own as `run_symbol` would, sharing derived bars and indicator values.
+
+    `base`, `sessions`, `traded`, `history`: as for `prepare`. `fixed`: parameters that the sets leave alone. `columns`:
+    rows of `sessions` that `session_pnl` has columns for, by default those traded. A set that is in error, or whose
+    code raises, has no figures; the others go on.
+    """
+    closes = _Closes.of(base, traded if columns is None else columns, account.capital)
+    computed = computed or Computed()
+    n = len(sets)
+    counts = np.zeros((n, 3), np.int64)
+    sums = np.full((n, len(_COLUMNS)), np.nan)
+    session_pnl = np.full((n, len(closes.rows)), np.nan)
+    errors: list[str | None] = []
+    for number, one in enumerate(sets):
+        try:
+            made = strategy(**{**fixed, **one})
+            data = prepare(symbol, base, made.needs(), sessions, traded, history, computed)
+        except Exception:  # the user's code or an impossible set: its own error, not the sweep's
+            errors.append(traceback.format_exc(limit=-6))
+            continue
+        outcome = run_symbol(made, data, market, account, form=form, timezone=timezone)
+        errors.append(outcome.error)
+        if outcome.error is None:
+            session_pnl[number] = by_session = closes.session_pnl(outcome.fills)
+            counts[number], sums[number] = _sums(outcome.fills, closes, by_session)
+    n_trades, n_open, wins = counts.T.copy()
+    figures = dict(zip(_COLUMNS, sums.T.copy(), strict=True))
+    return SetTable(
+        symbol, tuple(sets), n_trades, n_open, wins, session_pnl=session_pnl, errors=tuple(errors), **figures
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Closes:
+    """The last base row up to each session's end, -1 for none, and the close there (0 where none)."""
+
+    rows: IntArray
+    price: FloatArray
+    capital: float
+
+    @classmethod
+    def of(cls, base: IntervalBars, sessions: IntArray, capital: float) -> _Closes:
+        rows = np.searchsorted(base.session, sessions, side="right") - 1
+        price = np.where(rows >= 0, base.bars.close[rows], 0.0) if len(base) else np.zeros(len(rows))
+        return cls(rows, price, capital)
+
+    def session_pnl(self, fills: Fills) -> FloatArray:
+        n = len(fills)
+        paid, position = np.zeros(n + 1), np.zeros(n + 1)
+        np.cumsum(fills.quantity * fills.price + fills.commission, out=paid[1:])
+        np.cumsum(fills.quantity, out=position[1:])
+        held = np.abs(position)
+        position[held <= _DUST * held.max()] = 0.0
+        known = np.searchsorted(fills.row, self.rows, side="right")
+        profit = position[known] * self.price - paid[known]
+        profit[1:] -= profit[:-1].copy()
+        return profit
+
+
+def _sums(fills: Fills, closes: _Closes, by_session: FloatArray) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Figures of one set: n_trades, n_open and wins, and those of _COLUMNS."""
+    equity = np.cumsum(by_session)
+    pnl = float(equity[-1]) if len(equity) else 0.0
+    deepest = float((np.maximum.accumulate(np.maximum(equity, 0.0)) - equity).max(initial=0.0))
+    lots = match_alternating(fills.quantity)
+    entry, exit_, quantity = lots if lots is not None else match_fifo(fills.quantity)
+    is_open = exit_ < 0
+    last = closes.price[-1] if len(closes.price) else 0.0
+    exit_price = np.where(is_open, last, fills.price[exit_]) if len(exit_) else quantity
+    per_share = fills.commission / np.abs(fills.quantity)
+    shares = np.abs(quantity)
+    commission = per_share[entry] * shares
+    if len(exit_):
+        commission += np.where(is_open, 0.0, per_share[exit_] * shares)
+    profit = quantity * (exit_price - fills.price[entry]) - commission
+    won = profit > 0
+    gained = float(profit[won].sum())
+    counts = (len(entry), int(is_open.sum()), int(won.sum()))
+    costs = float(fills.commission.sum()), float(fills.slippage.sum())
+    return counts, (pnl, gained, gained - float(profit.sum()), *costs, deepest)

@@ -1,0 +1,141 @@
+"""A sweep's results: one row a parameter set, over all symbols together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import numpy as np
+
+from barray.market.bars import FloatArray
+from barray.trading.results.metrics import session_statistics
+from barray.trading.sweeps.evaluate import SetTable
+from barray.trading.sweeps.parameter_sets import ParameterSet, set_key
+from barray.trading.sweeps.walk_forward import Window
+
+METRICS = ("pnl", "sharpe", "sortino", "profit_factor", "expectancy", "calmar")
+
+
+@dataclass(frozen=True, eq=False)
+class SetRow:
+    """One parameter set over all symbols. `session_pnl` float64 (n_sessions,); `error`: why it has no figures.
+
+    `symbol_pnl`: profit by symbol. Counts and sums are over all symbols; ratios are of the sums.
+    """
+
+    parameters: ParameterSet
+    trades: int
+    wins: int
+    pnl: float
+    gross_profit: float
+    gross_loss: float
+    commission: float
+    slippage: float
+    session_pnl: FloatArray
+    symbol_pnl: Mapping[str, float] = field(default_factory=dict)
+    error: str | None = None
+
+    @property
+    def key(self) -> str:
+        """What names the set, whatever the order of its parameters."""
+        return set_key(self.parameters)
+
+    def figures(self, capital: float, sessions: Sequence[int] | None = None) -> dict[str, Any]:
+        """Everything of it that a table shows; None where undefined. `sessions`: positions of those that count."""
+        pnl = self.session_pnl if sessions is None else self.session_pnl[list(sessions)]
+        by_session = session_statistics(pnl, capital)
+        whole = {
+            "trades": self.trades,
+            "win_rate_pct": 100.0 * self.wins / self.trades if self.trades else None,
+            "profit_factor": self.gross_profit / self.gross_loss if self.gross_loss > 0 else None,
+            "expectancy": (self.gross_profit - self.gross_loss) / self.trades if self.trades else None,
+            "commission": self.commission,
+            "slippage": self.slippage,
+        }
+        return {"pnl": float(pnl.sum()), **by_session, **(whole if sessions is None else {})}
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON types, with which `from_json` makes the same row again."""
+        values = dict(self.__dict__)
+        values["session_pnl"] = self.session_pnl.tolist()
+        values["symbol_pnl"] = dict(self.symbol_pnl)
+        return values
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> SetRow:
+        """A row from `as_json`; KeyError or TypeError where it is none."""
+        return cls(**{**values, "session_pnl": np.array(values["session_pnl"], np.float64)})
+
+
+def rows_of(tables: Iterable[SetTable], sessions: int) -> list[SetRow]:
+    """Rows of the sets that all these tables (one a symbol) evaluated, in their order; sorted by symbol inside.
+
+    A set that is in error on any symbol is in error, with the first symbol's traceback.
+    """
+    ordered = sorted(tables, key=lambda table: table.symbol)
+    rows = []
+    for number, parameters in enumerate(ordered[0].sets if ordered else ()):
+        failed = next((f"{t.symbol}: {t.errors[number]}" for t in ordered if t.errors[number]), None)
+        if failed is not None:
+            nan = float("nan")
+            rows.append(SetRow(parameters, 0, 0, nan, nan, nan, nan, nan, np.full(sessions, np.nan), error=failed))
+            continue
+
+        def total(name: str, row: int = number) -> float:
+            return float(sum(getattr(table, name)[row] for table in ordered))
+
+        rows.append(
+            SetRow(
+                parameters,
+                trades=int(total("n_trades")),
+                wins=int(total("wins")),
+                pnl=total("pnl"),
+                gross_profit=total("gross_profit"),
+                gross_loss=total("gross_loss"),
+                commission=total("commission"),
+                slippage=total("slippage"),
+                session_pnl=np.sum([table.session_pnl[number] for table in ordered], axis=0),
+                symbol_pnl={table.symbol: float(table.pnl[number]) for table in ordered},
+            )
+        )
+    return rows
+
+
+def score(figures: Mapping[str, Any], metric: str) -> float:
+    """A row's metric, -inf where it is undefined: more is better."""
+    value = figures.get(metric)
+    return float("-inf") if value is None or np.isnan(value) else float(value)
+
+
+@dataclass(frozen=True, eq=False)
+class WalkForwardStep:
+    """One window: the set that was best in sample, its score there, and what it made out of sample."""
+
+    window: Window
+    parameters: ParameterSet
+    in_sample: float
+    out_of_sample_pnl: FloatArray
+
+
+def walk(
+    rows: Sequence[SetRow], windows: Sequence[Window], dates: Sequence[date], capital: float, metric: str
+) -> list[WalkForwardStep]:
+    """For every window the best set of its in-sample sessions, and that set's profits of the sessions after.
+
+    Ties go to the set that comes first. Positions that a set carries into its out-of-sample sessions stay as they are:
+    the set ran all the time. Metrics that need single trades (profit_factor, expectancy) are not known by session:
+    `sharpe` then stands in.
+    """
+    position = {day: number for number, day in enumerate(dates)}
+    by_session = metric if metric in ("pnl", "sharpe", "sortino", "calmar") else "sharpe"
+    good = [row for row in rows if row.error is None]
+    steps = []
+    for window in windows if good else ():
+        inside = [position[day] for day in window.in_sample]
+        scores = [score(row.figures(capital, inside), by_session) for row in good]
+        best = good[int(np.argmax(scores))]
+        outside = best.session_pnl[[position[day] for day in window.out_of_sample]]
+        steps.append(WalkForwardStep(window, best.parameters, max(scores), outside))
+    return steps
