@@ -10,8 +10,8 @@ from barray.market.bars import Bars
 from barray.market.commands import Failed
 from barray.market.errors import ActorFailed, BarrayError, DataError, NoDataError
 from barray.market.series import lay_on_sessions
-from barray.trading.engine.commands import CloseRun, LoadStretch, Opened, OpenRun, RunStretch, Step, StretchRun
-from barray.trading.engine.symbol_run import LoadedStretch, lay_stretch, run_stretch
+from barray.trading.engine.commands import CloseRun, LoadRange, Opened, OpenRun, RangeRun, RunRange, Step
+from barray.trading.engine.symbol_run import LoadedRange, lay_range, run_range
 from barray.trading.engine.window_run import WindowRun
 from barray.trading.strategy.computed import Computed
 from barray.trading.sweeps.commands import EvaluateSets, SetsEvaluated
@@ -19,10 +19,10 @@ from barray.trading.sweeps.evaluate import SetTable, evaluate_sets
 
 
 class BacktestActor:
-    """Runs strategies over stretches of bars. A plain class; `barray.actors.options` makes a Ray actor of it."""
+    """Runs strategies over ranges of bars. A plain class; `barray.actors.options` makes a Ray actor of it."""
 
     def __init__(self) -> None:
-        self._held: dict[str, tuple[LoadedStretch, Computed]] = {}
+        self._held: dict[str, tuple[LoadedRange, Computed]] = {}
         self._runs: dict[str, WindowRun] = {}
 
     def execute(self, batch: Sequence[tuple[str, Any]]) -> tuple[Any, ...]:
@@ -38,8 +38,8 @@ class BacktestActor:
     def _execute(self, symbol: str, command: Any) -> Any:
         try:
             match command:
-                case RunStretch():
-                    return StretchRun(run_stretch(load_stretch(command.load), command.plan, command.grid_ns))
+                case RunRange():
+                    return RangeRun(run_range(load_range(command.load), command.plan, command.grid_ns))
                 case EvaluateSets():
                     return SetsEvaluated(self._evaluate(symbol, command))
                 case OpenRun():
@@ -47,7 +47,7 @@ class BacktestActor:
                 case Step():
                     return self._runs[symbol].step(command)
                 case CloseRun():
-                    return StretchRun(self._runs[symbol].close(command))
+                    return RangeRun(self._runs[symbol].close(command))
             raise TypeError(f"{type(command).__name__} is no command of a backtest")
         except BarrayError as error:
             return Failed(error)
@@ -56,33 +56,33 @@ class BacktestActor:
 
     def _open(self, symbol: str, command: OpenRun) -> Opened:
         if symbol not in self._runs:
-            self._runs[symbol] = WindowRun(load_stretch(command.load), command.plan)
+            self._runs[symbol] = WindowRun(load_range(command.load), command.plan)
         return Opened(self._runs[symbol].columns, command.load.base_interval)
 
     def _evaluate(self, symbol: str, command: EvaluateSets) -> SetTable:
         if symbol not in self._held:
-            self._held[symbol] = load_stretch(command.load), Computed()
+            self._held[symbol] = load_range(command.load), Computed()
         loaded, computed = self._held[symbol]
-        plan, stretch = command.plan, loaded.stretch
+        plan, session_range = command.plan, loaded.session_range
         return evaluate_sets(
             plan.source.load(),
             command.sets,
             loaded.base,
-            stretch.sessions,
+            session_range.sessions,
             loaded.traded,
-            stretch.history,
+            session_range.history,
             plan.market,
             plan.account,
             form=plan.form,
             symbol=loaded.symbol,
-            timezone=stretch.timezone,
+            timezone=session_range.timezone,
             fixed=plan.parameters,
-            columns=stretch.rows,
+            columns=session_range.rows,
             computed=computed,
         )
 
 
-def load_stretch(command: LoadStretch) -> LoadedStretch:
+def load_range(command: LoadRange) -> LoadedRange:
     """Read a symbol's bars; where some session's can't be right, that session and those that need it are left out.
 
     NoDataError where no session is left, SourceUnavailable.
@@ -93,19 +93,19 @@ def load_stretch(command: LoadStretch) -> LoadedStretch:
         return _read_by_session(command)
 
 
-def _read(command: LoadStretch) -> LoadedStretch:
+def _read(command: LoadRange) -> LoadedRange:
     interval, reader = command.base_interval, command.reader
-    bars = reader.read_bars(command.symbol, interval, command.stretch.loaded)
-    return lay_stretch(command.symbol, bars, interval, command.stretch, reader.name, command.skipped)
+    bars = reader.read_bars(command.symbol, interval, command.session_range.loaded)
+    return lay_range(command.symbol, bars, interval, command.session_range, reader.name, command.skipped)
 
 
-def _read_by_session(command: LoadStretch) -> LoadedStretch:
+def _read_by_session(command: LoadRange) -> LoadedRange:
     """Where the whole can't be read, session by session: those at fault are left out, and those that need them."""
-    symbol, stretch, interval = command.symbol, command.stretch, command.base_interval
+    symbol, session_range, interval = command.symbol, command.session_range, command.base_interval
     bad: dict[int, str] = {}
     parts: list[Bars] = []
-    for row in range(stretch.first_row, int(stretch.rows[-1]) + 1):
-        session = stretch.sessions.take(slice(row, row + 1))
+    for row in range(session_range.first_row, int(session_range.rows[-1]) + 1):
+        session = session_range.sessions.take(slice(row, row + 1))
         try:
             bars = command.reader.read_bars(symbol, interval, session)
             parts.append(lay_on_sessions(bars, interval, session, 0, symbol=symbol, source=command.reader.name).bars)
@@ -114,9 +114,9 @@ def _read_by_session(command: LoadStretch) -> LoadedStretch:
         except DataError as error:
             bad[row] = str(error)
     skipped = dict(command.skipped)
-    for day, row in zip(stretch.dates, stretch.rows.tolist(), strict=True):
-        wrong = [bad[past] for past in range(stretch.history[row], row + 1) if past in bad]
+    for day, row in zip(session_range.dates, session_range.rows.tolist(), strict=True):
+        wrong = [bad[past] for past in range(session_range.history[row], row + 1) if past in bad]
         if wrong:
             skipped.setdefault(day, wrong[-1])
     bars = Bars.concat(parts)
-    return lay_stretch(symbol, bars, interval, stretch, command.reader.name, skipped)
+    return lay_range(symbol, bars, interval, session_range, command.reader.name, skipped)

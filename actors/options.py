@@ -16,7 +16,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from barray.actors.backtest_actor import BacktestActor
 from barray.actors.symbol_actor import SymbolActor
 from barray.actors.validation import validate_chunk
-from barray.data_sources.fetching.source_gateway import SourceGateway
+from barray.data_sources.fetching.gateway import Gateway
 
 COORDINATOR = "coordinator"
 _NAMESPACE = "barray-"
@@ -41,7 +41,7 @@ def new_symbol_actor(num_cpus: float, node: str) -> ActorHandle[SymbolActor]:
 
 
 def new_backtest_actor(num_cpus: float, node: str) -> ActorHandle[BacktestActor]:
-    """The same, to hold a stretch of sessions and run strategies over it."""
+    """The same, to hold a range of sessions and run strategies over it."""
     handle: ActorHandle[BacktestActor] = _new_actor(_remote(BacktestActor), num_cpus, node)
     return handle
 
@@ -71,14 +71,14 @@ def submit_validation(*arguments: Any) -> ray.ObjectRef[Any]:
     return reference
 
 
-def gateway_actor(credential: str) -> ActorHandle[SourceGateway]:
+def gateway_actor(credential: str) -> ActorHandle[Gateway]:
     """The gateway of a credential on this Ray, started on this node where there is none; the starter's end is its end.
 
     It is one a credential, whatever sessions run: the rate limit is the credential's.
     """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    handle: ActorHandle[SourceGateway] = (
-        _remote(SourceGateway)
+    handle: ActorHandle[Gateway] = (
+        _remote(Gateway)
         .options(
             name=f"gateway-{credential}",
             namespace=f"{_NAMESPACE}gateways",

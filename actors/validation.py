@@ -11,11 +11,11 @@ from typing import Any, NoReturn, TypeVar
 from barray.data_sources.manager import DataManager
 from barray.market.clock import monotonic_s
 from barray.market.requirements import SessionContext, SymbolRequirements
-from barray.market.session_range import Stretch
+from barray.market.session_range import SessionRange
 from barray.market.validation import Reason, SymbolValidationResult
 
 Results = dict[str, Any]
-"""By symbol: SymbolValidationResult; over a stretch StretchValidation, but for what came too late."""
+"""By symbol: SymbolValidationResult; over a range RangeValidation, but for what came too late."""
 T = TypeVar("T")
 
 
@@ -23,7 +23,7 @@ def validate_chunk(
     symbols: Sequence[str],
     manager: DataManager,
     requirements: SymbolRequirements,
-    context: SessionContext | Stretch,
+    context: SessionContext | SessionRange,
     deadline_s: float,
 ) -> Results:
     """Validate all at once and, where that takes longer than one symbol may, each by itself, side by side.
@@ -32,8 +32,8 @@ def validate_chunk(
     """
 
     def validate(chosen: Sequence[str]) -> Results:
-        if isinstance(context, Stretch):
-            return dict(manager.validate_stretch(chosen, requirements, context))
+        if isinstance(context, SessionRange):
+            return dict(manager.validate_range(chosen, requirements, context))
         return dict(manager.validate(chosen, requirements, context))
 
     together = _within(deadline_s, [lambda: validate(symbols)])[0]

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from barray.market.symbol_data import SymbolMetadata, SymbolSessionData
     from barray.market.validation import SymbolValidationResult
     from barray.run_backtest import backtest
-    from barray.run_sweep import SweepResult, sweep
+    from barray.run_sweep import sweep
     from barray.sample.universe import write_sample_data
     from barray.session import AttachedSession, Session, attach, run
     from barray.trading.results.result import BacktestResult, SymbolResult
@@ -49,11 +49,12 @@ if TYPE_CHECKING:
     from barray.trading.strategy.parameter import parameter
     from barray.trading.strategy.signals import Signals
     from barray.trading.strategy.view import WindowView
+    from barray.trading.sweeps.result import SweepResult
 
 _HOME = {
     "barray.analysis": ("lookahead", "warmup"),
     "barray.run_backtest": ("backtest",),
-    "barray.run_sweep": ("SweepResult", "sweep"),
+    "barray.run_sweep": ("sweep",),
     "barray.sample.universe": ("write_sample_data",),
     "barray.session": ("AttachedSession", "Session", "attach", "run"),
     "barray.dump.validate": ("validate_session_dump",),
@@ -78,6 +79,7 @@ _HOME = {
     "barray.market.validation": ("SymbolValidationResult",),
     "barray.trading.strategy.context": ("Context",),
     "barray.trading.strategy.data": ("SymbolData",),
+    "barray.trading.sweeps.result": ("SweepResult",),
     "barray.trading.results.result": ("BacktestResult", "SymbolResult"),
     "barray.trading.strategy.signals": ("Signals",),
     "barray.trading.strategy.base": ("Strategy", "parameter"),

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from barray.local.warm_commands.client import run_warm
-
-INTERRUPTED = 130
+from barray.cli.here import INTERRUPTED, run_here
+from barray.warm_commands.client import run_warm
 
 
 def main() -> None:
@@ -18,17 +17,6 @@ def main() -> None:
     if status is None:
         run_here()
     sys.exit(status)
-
-
-def run_here() -> None:
-    """Run the command of `sys.argv` in this process, and end it."""
-    try:
-        from barray.cli.app import main as run
-
-        run()
-    except KeyboardInterrupt:  # during the import; a command handles its own
-        print("error: interrupted", file=sys.stderr)
-        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from barray.coordinator.config.model import SessionConfig
 from barray.data_sources.failover import validate_with_fetches
 from barray.data_sources.manager import DataManager
 from barray.local.connection import load_calendar
-from barray.local.gateways import LocalGateways
+from barray.local.gateways import LocalGatewayPool
 from barray.market.commands import Load
 from barray.market.errors import BarrayError
 from barray.market.requirements import SessionContext, session_context
@@ -32,7 +32,7 @@ def check_config(config: SessionConfig, *, deep: bool = False) -> dict[date, dic
     manager = DataManager(config.data_sources)  # one for all days: each directory is listed once
     days = calendar.between(section.start, section.end)
     until_ns = session_context(requirements, calendar, days[-1]).close_ns
-    gateways = LocalGateways()
+    gateways = LocalGatewayPool()
 
     def check_day(day: date) -> dict[str, SymbolValidationResult]:
         context = replace(session_context(requirements, calendar, day), live=config.is_live)
@@ -44,7 +44,7 @@ def check_config(config: SessionConfig, *, deep: bool = False) -> dict[date, dic
                 results |= validate_chunk(chunk, over, requirements, context, config.validation.deadline_s)
             return results
 
-        fetch = gateways.fetcher(requirements, context.loaded, until_ns)
+        fetch = gateways.fetch_for(requirements, context.loaded, until_ns)
         results = asyncio.run(
             validate_with_fetches(symbols, manager, validate, lambda result: result.can_proceed, fetch)
         )
@@ -76,7 +76,7 @@ def _loaded(
         bars = source.read_bars(result.symbol, result.base_interval, context.loaded)
         SymbolSession(result.symbol).apply(load, bars)
     except BarrayError as error:
-        reason = Reason(str(error.code), error.reason, error.mend or "", error.source)
+        reason = Reason(str(error.code), error.reason, error.remedy or "", error.source)
         return replace(
             result, can_proceed=False, meets_config_requirements=False, reason=str(reason), reasons=(reason,)
         )

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
-from barray.data_sources.fetching.gateway import FetchProgress, Gateway
+from barray.data_sources.fetching.fetcher import Fetcher, FetchProgress
 from barray.data_sources.fetching.plan import FetchPlan
 from barray.data_sources.fetching.store import EXCHANGE
 from barray.data_sources.fetching.vendor_source import VendorSource
-from barray.local.gateways import LocalGateways
+from barray.local.gateways import LocalGatewayPool
 from barray.market.clock import monotonic_s
 from barray.market.errors import ConfigError
 from barray.market.interval import NS_PER_SECOND, Interval
@@ -43,32 +43,32 @@ class Fetch:
         self, source: VendorSource, symbols: Sequence[str] | None, interval: Interval, first: date, last: date
     ) -> None:
         if last < first:
-            raise ConfigError(f"the range ends on {last}, before it begins on {first}", mend="exchange them")
+            raise ConfigError(f"the range ends on {last}, before it begins on {first}", remedy="exchange them")
         if interval not in source.account.native:
             known = ", ".join(map(str, sorted(source.account.native)))
             raise ConfigError(
                 f"it does not serve {interval}",
                 source=source.name,
-                mend=f"fetch one of {known}; others are derived from these",
+                remedy=f"fetch one of {known}; others are derived from these",
             )
-        gateway = LocalGateways().gateway(source)
+        gateway = LocalGatewayPool().gateway(source)
         if isinstance(gateway, Reason):
-            raise ConfigError(gateway.message, source=source.name, mend=gateway.mend, code=gateway.code)
-        self._gateway: Gateway = gateway.gateway(source)
+            raise ConfigError(gateway.message, source=source.name, remedy=gateway.remedy, code=gateway.code)
+        self._fetcher: Fetcher = gateway.fetcher(source)
         self._source, self._interval = source, interval
         self._start_ns, self._end_ns = midnight_ns(first), midnight_ns(last + timedelta(days=1))
-        self.symbols = self._gateway.active_symbols() if symbols is None else sorted(set(symbols))
+        self.symbols = self._fetcher.active_symbols() if symbols is None else sorted(set(symbols))
         if not self.symbols:
-            raise ConfigError("there are no symbols to fetch", mend="name some, or fetch all")
+            raise ConfigError("there are no symbols to fetch", remedy="name some, or fetch all")
 
     def plan(self) -> FetchPlan:
         """What is missing, in how many requests and minutes; asks nobody."""
-        return self._gateway.plan(self.symbols, self._interval, self._start_ns, self._end_ns)
+        return self._fetcher.plan(self.symbols, self._interval, self._start_ns, self._end_ns)
 
     def run(self, progress: Callable[[FetchProgress], None] | None = None) -> Fetched:
         """Fetch what is missing. Broken off, it goes on from there the next time."""
         begun_s = monotonic_s()
-        found = self._gateway.ensure(self.symbols, self._interval, self._start_ns, self._end_ns, progress)
+        found = self._fetcher.ensure(self.symbols, self._interval, self._start_ns, self._end_ns, progress)
         until = datetime.fromtimestamp(found.capped_ns // NS_PER_SECOND, EXCHANGE) if found.capped_ns else None
         return Fetched(
             len(self.symbols),

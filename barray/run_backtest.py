@@ -16,10 +16,10 @@ from barray.coordinator import runtime
 from barray.coordinator.config.file import as_config
 from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.strategies import plan_of, requirements_with
-from barray.local.connection import connect, hand_over_secrets, load_calendar
+from barray.local.connection import ensure_ray, hand_over_credentials, load_calendar
 from barray.market.bars import FloatArray
 from barray.market.interval import Interval
-from barray.market.session_range import Stretch, stretch_of
+from barray.market.session_range import SessionRange, session_range_of
 from barray.trading.engine.commands import Plan
 from barray.trading.results.result import BacktestResult, SymbolResult
 
@@ -57,24 +57,24 @@ def backtested(
     requirements = requirements_with(settings, [plan.strategy()])
     calendar = load_calendar(settings, requirements)
     days = calendar.between(settings.session.start, settings.session.end)
-    stretch = stretch_of(requirements, calendar, days)
+    session_range = session_range_of(requirements, calendar, days)
     timings = {"plan_s": perf_counter() - began}
     from barray.coordinator.backtest import BacktestCoordinator
     from barray.coordinator.windowed_backtest import WindowedBacktestCoordinator
 
     kind = WindowedBacktestCoordinator if plan.in_windows else BacktestCoordinator
-    with RemoteRun(settings, kind, stretch, requirements, plan, progress=progress) as run:
+    with RemoteRun(settings, kind, session_range, requirements, plan, progress=progress) as run:
         timings["connect_s"] = perf_counter() - began - timings["plan_s"]
         prepared = run.call("begin", meanwhile=meanwhile)
         timings["provision_s"] = perf_counter() - began - sum(timings.values())
         run.call("start", prepared.grid_interval)
         results: dict[str, SymbolResult] = {}
-        while (taken := run.call("take")) is not None:
-            results.update({result.symbol: result for result in taken})
+        while (done := run.call("next_results")) is not None:
+            results.update({result.symbol: result for result in done})
         dropped, error = run.call("dropped"), run.call("error")
         timings["run_s"] = perf_counter() - began - sum(timings.values())
         run.close_beside()
-        yield _assemble(settings, plan, stretch, prepared.grid_interval, results, dropped, error, timings)
+        yield _assemble(settings, plan, session_range, prepared.grid_interval, results, dropped, error, timings)
 
 
 class RemoteRun:
@@ -93,9 +93,9 @@ class RemoteRun:
         try:
             if not runtime.is_connected():
                 self._connected = True
-                connect(self._config)
+                ensure_ray(self._config)
             self._remote = runtime.new_coordinator(self._config.name, self._kind, self._config, *self._arguments)
-            hand_over_secrets(self._config, self._remote)
+            hand_over_credentials(self._config, self._remote)
         except BaseException:
             self._close()
             raise
@@ -144,14 +144,14 @@ class RemoteRun:
 def _assemble(
     config: SessionConfig,
     plan: Plan,
-    stretch: Stretch,
+    session_range: SessionRange,
     interval: Interval,
     results: Mapping[str, SymbolResult],
     dropped: Mapping[str, tuple[str, ...]],
     error: str | None,
     timings: Mapping[str, float],
 ) -> BacktestResult:
-    grid_ns, grid_session = stretch.grid(interval)
+    grid_ns, grid_session = session_range.grid(interval)
     ordered = {symbol: results[symbol] for symbol in sorted(results)}
     capital = config.account.capital
     total: FloatArray = np.full(len(grid_ns), capital if plan.shared else 0.0)
@@ -165,10 +165,10 @@ def _assemble(
         form=plan.form,
         parameters=plan.parameters,
         settings=settings,
-        calendar=stretch.calendar,
-        timezone=stretch.timezone,
+        calendar=session_range.calendar,
+        timezone=session_range.timezone,
         base_interval=str(interval),
-        dates=tuple(day.isoformat() for day in stretch.dates),
+        dates=tuple(day.isoformat() for day in session_range.dates),
         grid_ns=grid_ns,
         grid_session=grid_session.astype(np.int32),
         symbols=ordered,

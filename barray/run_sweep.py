@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -14,7 +13,7 @@ from barray.coordinator.config.model import SessionConfig, SweepSection
 from barray.coordinator.strategies import plan_of, requirements_of
 from barray.local.connection import load_calendar
 from barray.market.errors import ConfigError
-from barray.market.session_range import stretch_of
+from barray.market.session_range import session_range_of
 from barray.run_backtest import RemoteRun
 from barray.sweep_journal import Journal
 from barray.trading.engine.commands import Plan
@@ -30,44 +29,13 @@ from barray.trading.sweeps.parameter_sets import (
     random_sets,
     set_key,
 )
-from barray.trading.sweeps.table import SetRow, WalkForwardStep, rows_of, score, walk
+from barray.trading.sweeps.result import SweepResult
+from barray.trading.sweeps.table import SetRow, rows_of, score, walk
 from barray.trading.sweeps.walk_forward import walk_forward
 
 Progress = Callable[[Mapping[str, Any]], None]
 _ROUND, _OPTUNA_ROUND = 128, 16
 """Sets evaluated before what came of them is written down; optuna learns from it that often."""
-
-
-@dataclass(frozen=True, eq=False)
-class SweepResult:
-    """All sets tried, in the order they were asked for. `capital`: of all symbols together. `metric`: what was sought.
-
-    `walked`: one step a walk-forward window, if the config asks for it. `resumed`: how many sets an earlier, stopped
-    run of the same sweep had done. `journal`: the file that lets this one be resumed.
-    """
-
-    name: str
-    strategy: str
-    metric: str
-    capital: float
-    dates: tuple[str, ...]
-    rows: tuple[SetRow, ...]
-    dropped: Mapping[str, tuple[str, ...]]
-    journal: Path
-    walked: tuple[WalkForwardStep, ...] = ()
-    resumed: int = 0
-    timings_s: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def ranked(self) -> list[SetRow]:
-        """Rows without errors, best first; ties in the order they were tried."""
-        good = [row for row in self.rows if row.error is None]
-        return sorted(good, key=lambda row: -score(row.figures(self.capital), self.metric))
-
-    @property
-    def best(self) -> SetRow | None:
-        """The best set; None where all are in error."""
-        return next(iter(self.ranked), None)
 
 
 def sweep(
@@ -82,22 +50,22 @@ def sweep(
     settings = as_config(config)
     section = settings.sweep
     if section is None:
-        raise ConfigError("the config has no sweep", mend="add sweep: {parameters: {…}}; see examples/sweep.yaml")
+        raise ConfigError("the config has no sweep", remedy="add sweep: {parameters: {…}}; see examples/sweep.yaml")
     if settings.account.shared:
-        raise ConfigError("a sweep has no shared account", mend="leave account.shared out")
+        raise ConfigError("a sweep has no shared account", remedy="leave account.shared out")
     plan = plan_of(settings)
     kind = plan.source.load()
     given = settings.strategy.parameters if settings.strategy else {}
     fixed = {name: value for name, value in given.items() if name not in section.parameters}
     plan = Plan(plan.source, fixed, plan.form, plan.market, plan.account)
     if plan.form == "on_window":
-        raise ConfigError("a sweep runs on_bar or signals", mend="set strategy.form")
+        raise ConfigError("a sweep runs on_bar or signals", remedy="set strategy.form")
     space = parse_space(kind, section.parameters, section.where)
     intervals, indicators = needs_of_all(kind, _listed(kind, section, space), fixed)
     requirements = requirements_of(settings, intervals, indicators)
     calendar = load_calendar(settings, requirements)
     days = calendar.between(settings.session.start, settings.session.end)
-    stretch = stretch_of(requirements, calendar, days)
+    session_range = session_range_of(requirements, calendar, days)
     walking = section.walk_forward
     windows = walk_forward(days, walking.in_sample, walking.out_of_sample, anchored=walking.anchored) if walking else []
     journal = Journal(Path(settings.report.directory), settings.name, _fingerprint(settings, plan), fresh=fresh)
@@ -109,7 +77,7 @@ def sweep(
 
     dropped: dict[str, tuple[str, ...]] = {}
     symbols = 0
-    with RemoteRun(settings, SweepCoordinator, stretch, requirements, plan, progress=progress) as run:
+    with RemoteRun(settings, SweepCoordinator, session_range, requirements, plan, progress=progress) as run:
         prepared = run.call("begin")
         timings["provision_s"] = perf_counter() - began - timings["plan_s"]
         symbols = len(prepared.symbols)

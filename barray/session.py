@@ -17,7 +17,7 @@ from barray.coordinator.config.model import ACTORS_PER_CPU, SessionConfig
 from barray.coordinator.summary import AddResult, SessionSummary
 from barray.dump.files import write_exports
 from barray.export.recording import write_recording
-from barray.local.connection import connect, hand_over_secrets, load_calendar
+from barray.local.connection import ensure_ray, hand_over_credentials, load_calendar
 from barray.local.sessions import announce, find_session
 from barray.market.bars import Bar
 from barray.market.calendar import TradingCalendar
@@ -159,10 +159,10 @@ class Session(AttachedSession):
         """Connect to Ray and start the coordinator; `with` does it."""
         if not runtime.is_connected():
             self._started_ray = True
-            connect(self.config)
+            ensure_ray(self.config)
         self._remote = runtime.new_coordinator(self.name, self._kind, self.config, self.calendar)
         self._open = True
-        hand_over_secrets(self.config, self._remote)
+        hand_over_credentials(self.config, self._remote)
         self._note = announce(self.name, runtime.ray_address())
         return self
 
@@ -234,7 +234,7 @@ class Session(AttachedSession):
         """
         chosen = folder or self.config.live.record
         if chosen is None:
-            raise ConfigError("there is no folder to record into", mend="give one, or set live.record in the config")
+            raise ConfigError("there is no folder to record into", remedy="give one, or set live.record in the config")
         return write_recording(Path(chosen), self.snapshots(), self.calendar.sessions)
 
     def teardown(self) -> date | None:
@@ -258,7 +258,7 @@ class Session(AttachedSession):
 
     def _call(self, method: str, *arguments: Any, **options: Any) -> Any:
         if not self._open:
-            raise BarrayError("the session is not open", mend='use it in a "with" block, or call open()')
+            raise BarrayError("the session is not open", remedy='use it in a "with" block, or call open()')
         if self._progress is None:
             return super()._call(method, *arguments, **options)
         reference = self._remote.submit(method, *arguments, **options)
@@ -273,13 +273,13 @@ class Session(AttachedSession):
         if isinstance(moment, datetime):
             if moment.tzinfo is None:
                 raise ConfigError(
-                    f"{moment} has no time zone", mend='give an aware datetime, or exchange time as "10:30"'
+                    f"{moment} has no time zone", remedy='give an aware datetime, or exchange time as "10:30"'
                 )
             return round(moment.timestamp()) * 1_000_000_000
         try:
             wall = time.fromisoformat(moment) if isinstance(moment, str) else moment
         except ValueError:
-            raise ConfigError(f"{moment!r} is no time of day", mend='write exchange time as "10:30"') from None
+            raise ConfigError(f"{moment!r} is no time of day", remedy='write exchange time as "10:30"') from None
         return self.calendar.at(self.summary().session_date, wall)
 
 

@@ -23,7 +23,7 @@ class Journal:
                 self.path.unlink(missing_ok=True)
             self.rows = _read(self.path)
         except OSError as error:
-            raise ConfigError(f"{self.path}: {error.strerror}", mend="choose another report.directory") from error
+            raise ConfigError(f"{self.path}: {error.strerror}", remedy="choose another report.directory") from error
         self.resumed = frozenset(row.key for row in self.rows)
 
     def add(self, rows: Sequence[SetRow]) -> None:

@@ -88,13 +88,13 @@ def ours(url: str, folder: Path, symbols: Sequence[str]) -> dict[str, float]:
     import alpaca.data.historical.stock  # noqa: F401  # is imported by both before the clock starts
 
     from barray.data_sources.alpaca.vendor import AlpacaAccount
-    from barray.data_sources.fetching.gateway import Gateway
+    from barray.data_sources.fetching.fetcher import Fetcher
     from barray.data_sources.fetching.store import BarStore
     from tests.vendors.alpaca_server import KEYS
 
     imports_mb, begun = _peak_mb(), perf_counter()
     account = AlpacaAccount(per_minute=1_000_000, url=url)
-    gateway = Gateway(account.vendor(KEYS), BarStore(folder, account.series))
+    gateway = Fetcher(account.vendor(KEYS), BarStore(folder, account.dataset))
     result = gateway.ensure(symbols, *_asked())
     seconds = perf_counter() - begun
     if result.failures:

@@ -11,7 +11,7 @@ from time import perf_counter
 
 from barray.coordinator import runtime
 from barray.coordinator.config.file import parse_config
-from barray.coordinator.gateways import Gateways
+from barray.coordinator.gateway_pool import GatewayPool
 from barray.coordinator.step0 import validate_all
 from barray.data_sources.manager import DataManager
 from barray.market.requirements import calendar_for, session_context
@@ -43,7 +43,7 @@ def main() -> None:
         runtime.start_ray(num_cpus=2)
         try:
             begun = perf_counter()
-            manager, fetch = DataManager(config.data_sources), Gateways().fetcher(requirements, context.loaded)
+            manager, fetch = DataManager(config.data_sources), GatewayPool().fetch_for(requirements, context.loaded)
             results = asyncio.run(validate_all(symbols, manager, requirements, context, 30.0, in_flight=4, fetch=fetch))
             seconds = perf_counter() - begun
         finally:

@@ -11,16 +11,16 @@ from typing import Any
 from barray.actors.options import cluster_cpus, new_backtest_actor
 from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.fleet import Fleet
-from barray.coordinator.gateways import Gateways
-from barray.coordinator.step0 import all_failed, require_enough, validate_stretch
+from barray.coordinator.gateway_pool import GatewayPool
+from barray.coordinator.step0 import all_failed, require_enough, validate_range
 from barray.data_sources.manager import DataManager
 from barray.market.commands import Failed
 from barray.market.errors import BarrayError, NoDataError, shorten
 from barray.market.interval import Interval
 from barray.market.requirements import SymbolRequirements
-from barray.market.session_range import Stretch, StretchValidation
+from barray.market.session_range import RangeValidation, SessionRange
 from barray.market.validation import Reason
-from barray.trading.engine.commands import LoadStretch, Plan, RunStretch, StretchRun
+from barray.trading.engine.commands import LoadRange, Plan, RangeRun, RunRange
 from barray.trading.engine.symbol_run import join_results
 from barray.trading.results.result import SymbolResult
 
@@ -43,26 +43,33 @@ class Job:
     """What one process does in one go: a symbol over some sessions."""
 
     symbol: str
-    stretch: Stretch
+    session_range: SessionRange
 
 
 class BacktestCoordinator:
-    """Runs one strategy over a stretch of sessions, every symbol by itself. begin → take … until None → teardown."""
+    """Runs one strategy over a range of sessions, every symbol by itself.
+
+    begin → start → next_results … until None → teardown.
+    """
 
     def __init__(
-        self, config: SessionConfig, stretch: Stretch, requirements: SymbolRequirements, plan: Plan | None = None
+        self,
+        config: SessionConfig,
+        session_range: SessionRange,
+        requirements: SymbolRequirements,
+        plan: Plan | None = None,
     ) -> None:
         self._config = config
-        self._stretch = stretch
+        self._session_range = session_range
         self._requirements = requirements
         self._plan = plan
-        sessions = len(stretch.rows)
+        sessions = len(session_range.rows)
         patient = config.actors.model_copy(update={"call_timeout_s": config.actors.call_timeout_s * max(sessions, 1)})
         self._fleet = Fleet(patient, new_backtest_actor)
         self._manager = DataManager(config.data_sources)
-        self._gateways = Gateways()
+        self._gateways = GatewayPool()
         self._dropped: dict[str, tuple[Reason, ...]] = {}
-        self._validated: dict[str, StretchValidation] = {}
+        self._validated: dict[str, RangeValidation] = {}
         self._jobs: dict[str, Job] = {}
         self._reports: dict[str, dict[str, Any]] = {}
         self._done: asyncio.Queue[SymbolResult | None] = asyncio.Queue()
@@ -70,23 +77,23 @@ class BacktestCoordinator:
         self._phase = "clean"
         self._progress = (0, 0)
 
-    def connect(self, secrets: Mapping[str, Any]) -> None:
-        """Take the credentials of the config's vendor sources; see Gateways."""
-        self._gateways.connect(secrets)
+    def set_credentials(self, secrets: Mapping[str, Any]) -> None:
+        """Take the credentials of the config's vendor sources; see GatewayPool."""
+        self._gateways.set_credentials(secrets)
 
     async def begin(self) -> Prepared:
         """Step 0 over all sessions, and a process for every symbol that passed; ValidationFailed where none did."""
         self._phase = "validating"
         symbols = list(dict.fromkeys(self._config.symbols))
         self._progress = (0, len(symbols))
-        validated = await validate_stretch(
+        validated = await validate_range(
             symbols,
             self._manager,
             self._requirements,
-            self._stretch,
+            self._session_range,
             self._config.validation.deadline_s,
             in_flight=2 * cluster_cpus(),
-            fetch=self._gateways.fetcher(self._requirements, self._stretch.loaded),
+            fetch=self._gateways.fetch_for(self._requirements, self._session_range.loaded),
         )
         results = {symbol: found.result for symbol, found in validated.items()}
         for symbol, result in results.items():
@@ -105,11 +112,11 @@ class BacktestCoordinator:
         parts = 1
         if self._plan is not None and not self._plan.account.carry:
             parts = -(-cluster_cpus() // len(symbols))
-        stretches = self._stretch.split(parts)
+        session_ranges = self._session_range.split(parts)
         return {
-            symbol if len(stretches) == 1 else f"{symbol}\n{number}": Job(symbol, stretch)
+            symbol if len(session_ranges) == 1 else f"{symbol}\n{number}": Job(symbol, session_range)
             for symbol in symbols
-            for number, stretch in enumerate(stretches)
+            for number, session_range in enumerate(session_ranges)
         }
 
     def _symbols_per_actor(self, count: int) -> int:
@@ -122,13 +129,13 @@ class BacktestCoordinator:
         logger.warning("%s: dropped: %s", shorten(symbol), "; ".join(map(str, reasons)))
 
     def start(self, grid_interval: Interval) -> None:
-        """Let all symbols run; their results are handed out by `take`."""
+        """Let all symbols run; their results are handed out by `next_results`."""
         self._phase = "running"
         self._progress = (0, len(self._jobs))
-        self._grid_session = self._stretch.grid(grid_interval)[1]
+        self._grid_session = self._session_range.grid(grid_interval)[1]
         self._running = asyncio.ensure_future(self._run_all(grid_interval))
 
-    async def take(self) -> list[SymbolResult] | None:
+    async def next_results(self) -> list[SymbolResult] | None:
         """Results that are done, at least one, in whatever order; None once all are handed out."""
         first = await self._done.get()
         taken = [first]
@@ -158,10 +165,10 @@ class BacktestCoordinator:
                 name: self._command(self._jobs[name], grid_interval) for name in group[start : start + _PER_CALL]
             }
             for name, report in (await self._fleet.execute(commands)).items():
-                self._settle(name, report)
+                self._collect(name, report)
             self._progress = (self._progress[0] + len(commands), self._progress[1])
 
-    def _settle(self, name: str, report: Any) -> None:
+    def _collect(self, name: str, report: Any) -> None:
         """Hand a symbol's result out once all its jobs are done; drop it where none of them could run."""
         symbol = self._jobs[name].symbol
         reports = self._reports.setdefault(symbol, {})
@@ -169,8 +176,8 @@ class BacktestCoordinator:
         names = [other for other, job in self._jobs.items() if job.symbol == symbol]
         if len(reports) < len(names):
             return
-        parts = [run.result for other in names if isinstance(run := reports[other], StretchRun)]
-        failed = [run for other in names if not isinstance(run := reports[other], StretchRun)]
+        parts = [run.result for other in names if isinstance(run := reports[other], RangeRun)]
+        failed = [run for other in names if not isinstance(run := reports[other], RangeRun)]
         lost = [run for run in failed if not isinstance(getattr(run, "error", None), NoDataError)]
         if parts and not lost:
             self._done.put_nowait(self._whole(parts))
@@ -183,19 +190,19 @@ class BacktestCoordinator:
             return parts[0]
         return join_results(parts, self._grid_session)
 
-    def _command(self, job: Job, grid_interval: Interval) -> RunStretch:
+    def _command(self, job: Job, grid_interval: Interval) -> RunRange:
         if self._plan is None:
             raise BarrayError("this coordinator was given no plan")
-        return RunStretch(self._load(job), self._plan, job.stretch.grid(grid_interval)[0])
+        return RunRange(self._load(job), self._plan, job.session_range.grid(grid_interval)[0])
 
-    def _load(self, job: Job) -> LoadStretch:
+    def _load(self, job: Job) -> LoadRange:
         found = self._validated[job.symbol]
         result = found.result
         if result.base_interval is None or result.data_source is None:
             raise ValueError(f"{job.symbol} has not passed Step 0")
         skipped = {day: "; ".join(map(str, reasons)) for day, reasons in found.skipped.items()}
         reader = self._manager.source(result.data_source)
-        return LoadStretch(job.symbol, job.stretch, reader, result.base_interval, skipped)
+        return LoadRange(job.symbol, job.session_range, reader, result.base_interval, skipped)
 
     def dropped(self) -> dict[str, tuple[str, ...]]:
         """Symbols that ran no session at all, with the reasons."""
@@ -228,5 +235,5 @@ class BacktestCoordinator:
 def reason_of(error: Exception) -> Reason:
     """Why a symbol is dropped, from what went wrong with it."""
     if isinstance(error, BarrayError):
-        return Reason(str(error.code), error.reason, error.mend or "", error.source)
+        return Reason(str(error.code), error.reason, error.remedy or "", error.source)
     return Reason("error", f"{type(error).__name__}: {error}")

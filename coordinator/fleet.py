@@ -16,7 +16,7 @@ from barray.actors.symbol_actor import SymbolActor
 from barray.coordinator.config.model import ActorsSection
 from barray.market.commands import Advance, Command, Failed, Rejected, Report, TakeSnapshot
 from barray.market.errors import ActorFailed
-from barray.trading.engine.commands import CloseRun, RunStretch, Step
+from barray.trading.engine.commands import CloseRun, RunRange, Step
 from barray.trading.sweeps.commands import EvaluateSets
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class _Log:
             self.now = command
         elif isinstance(command, Step) and command.only_moves and isinstance(last := self.commands[-1], Step):
             self.commands[-1] = replace(last, to_ns=command.to_ns)
-        elif not isinstance(command, TakeSnapshot | RunStretch | EvaluateSets | CloseRun):
+        elif not isinstance(command, TakeSnapshot | RunRange | EvaluateSets | CloseRun):
             self.commands.append(command)
 
     def replay(self) -> list[Any]:
@@ -133,7 +133,7 @@ class Fleet:
                 self._logs[symbol].record(command)
         return {symbol: reports[symbol] for symbol in sorted(commands)}
 
-    def take_lost(self) -> dict[str, ActorFailed]:
+    def pop_lost(self) -> dict[str, ActorFailed]:
         """Symbols whose process was lost for good since this was last asked, told something just now or not."""
         lost, self._lost = self._lost, {}
         return dict(sorted(lost.items()))
@@ -220,8 +220,8 @@ class Fleet:
         if len(slot.symbols) > 1 and self._settings.max_restarts > 0:
             return await self._bring_back_apart(slot, batch, cause)
         reason = f"its process was lost {slot.restarts + 1} times, at last by {type(cause).__name__}"
-        mend = "look into Ray's logs for memory or crashes, or raise actors.max_restarts"
-        errors = {symbol: ActorFailed(reason, symbol=symbol, mend=mend) for symbol in slot.symbols}
+        remedy = "look into Ray's logs for memory or crashes, or raise actors.max_restarts"
+        errors = {symbol: ActorFailed(reason, symbol=symbol, remedy=remedy) for symbol in slot.symbols}
         self._lost.update(errors)
         return [Failed(errors[symbol]) for symbol, _ in batch]
 

@@ -13,7 +13,7 @@ from barray.coordinator.lifecycle import Phase
 from barray.coordinator.schedule import windows
 from barray.coordinator.session_coordinator import Day, SessionCoordinator
 from barray.coordinator.summary import AddResult
-from barray.data_sources.alpaca.live_feed import Heard
+from barray.data_sources.fetching.stream import Heard
 from barray.data_sources.fetching.vendor_source import VendorSource, Wanted
 from barray.market.bars import Bars, format_ns
 from barray.market.commands import AppendBars, Appended, Rejected
@@ -43,13 +43,13 @@ class LiveCounts:
 class LiveCoordinator(SessionCoordinator):
     """Used as SessionCoordinator is; `advance_to` takes as long as it takes.
 
-    Listening → each minute's end: wait for the minute's bars, append, advance, do what is due. Up to `_sound_ns` the
+    Listening → each minute's end: wait for the minute's bars, append, advance, do what is due. Up to `_complete_ns` the
     bars are whole; where the stream was cut or fell silent after it, they are fetched from history, side by side.
     """
 
     _listener = ""
     _heard = Heard()
-    _sound_ns = 0
+    _complete_ns = 0
     _connections = 0  # how many there had been when the bars were whole
     _seen = 0
     _seen_ns = 0  # when this connection was first seen
@@ -66,7 +66,7 @@ class LiveCoordinator(SessionCoordinator):
         if now_ns >= context.close_ns:
             raise ConfigError(
                 f"the session of {context.session_date} closed at {format_ns(context.close_ns)}",
-                mend="take session.mode: replay, or run it on the next session's date",
+                remedy="take session.mode: replay, or run it on the next session's date",
                 code="session_over",
             )
         passed = max(0, now_ns - context.open_ns) // _MINUTE.ns
@@ -101,7 +101,7 @@ class LiveCoordinator(SessionCoordinator):
         self._listener, self._counts = self._config.name, LiveCounts()
         self._pending: dict[str, list[Bars]] = {}
         self._newest: dict[str, int] = {}
-        self._sound_ns = day.clock.now_ns()
+        self._complete_ns = day.clock.now_ns()
         await self._listen_to(day.full)
 
     async def _listen_to(self, symbols: Collection[str]) -> None:
@@ -123,7 +123,7 @@ class LiveCoordinator(SessionCoordinator):
         result = await super()._add_symbol(day, symbol, added_by)
         if result.accepted and self._listener:
             await self._listen_to([symbol])  # again: the gateway may have been lost meanwhile, and what it listened to
-            self._sound_ns = min(self._sound_ns, day.clock.now_ns())
+            self._complete_ns = min(self._complete_ns, day.clock.now_ns())
             self._connections, self._seen = 0, 0  # what closed since it was loaded: from history
         return result
 
@@ -193,9 +193,9 @@ class LiveCoordinator(SessionCoordinator):
             self._note_stream("bars come again", accepted=True)
         flows = heard.connected and not self._stale
         if flows and heard.connections == self._connections:
-            self._sound_ns = max(self._sound_ns, end_ns)
+            self._complete_ns = max(self._complete_ns, end_ns)
         elif self._filling is None:
-            self._filling = asyncio.ensure_future(self._fill(day, self._sound_ns, heard.connections if flows else 0))
+            self._filling = asyncio.ensure_future(self._fill(day, self._complete_ns, heard.connections if flows else 0))
 
     def _note_stream(self, reason: str, *, accepted: bool) -> None:
         logger.warning("stream: %s", reason)
@@ -220,7 +220,7 @@ class LiveCoordinator(SessionCoordinator):
             for symbol, reason in list(failures.items())[:1]:
                 logger.warning("%d symbols: a gap was not filled: %s: %s", len(failures), symbol, reason)
             if not failures and connections == self._seen and end_ns >= self._seen_ns + _MINUTE.ns:
-                self._sound_ns, self._connections = end_ns, connections
+                self._complete_ns, self._connections = end_ns, connections
                 self._counts.gaps += connections > 1
             return not failures
         finally:
@@ -270,7 +270,7 @@ def _read(
         try:
             bars = source.store.read(symbol, wanted.interval, wanted.start_ns, wanted.end_ns)
         except BarrayError as error:
-            failures[symbol] = Reason(error.code, error.reason, error.mend or "", source.name)
+            failures[symbol] = Reason(error.code, error.reason, error.remedy or "", source.name)
         else:
             found |= {symbol: bars} if len(bars) else {}
     return found

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 _ENVIRONMENT = {
-    # Events of tasks, which `barray.actors.options` turns off for each of ours. Without them leaving Ray takes 0.25 s less.
+    # Events of tasks, which `actors.options` turns off for each of ours. Without them leaving Ray takes 0.25 s less.
     "RAY_task_events_report_interval_ms": "0",
 }
 """Read by Ray's library when it is loaded."""
@@ -80,7 +80,8 @@ def _prefer_loopback() -> None:
 def start_ray(num_cpus: int | None = None, *, fork: bool = True, preload: Sequence[str] = ()) -> None:
     """Start Ray in this process, for this process: every listener on loopback, no dashboard, token authentication.
 
-    `fork`: its workers are forked from a process that has imported our packages and `preload`; see barray.actors.forkserver.
+    `fork`: its workers are forked from a process that has imported our packages and `preload`; see
+    barray.actors.forkserver.
     """
     _prefer_loopback()
     import ray
@@ -171,7 +172,7 @@ def join_ray(address: str) -> None:
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise SourceUnavailable(
-            f"no Ray at {address}: {reason}", mend="start a session first, or give the address of the cluster"
+            f"no Ray at {address}: {reason}", remedy="start a session first, or give the address of the cluster"
         ) from error
 
 
@@ -182,7 +183,7 @@ def _require_listener(host: str, port: str, address: str) -> None:
             pass
     except (OSError, ValueError) as error:
         raise SourceUnavailable(
-            f"no Ray at {address}: {error}", mend="start a session first, or give the address of the cluster"
+            f"no Ray at {address}: {error}", remedy="start a session first, or give the address of the cluster"
         ) from error
 
 
@@ -242,7 +243,7 @@ class Remote:
         except (ActorDiedError, ActorUnavailableError) as error:
             raise BarrayError(
                 "the coordinator is gone",
-                mend="the session has ended, or its process was killed",
+                remedy="the session has ended, or its process was killed",
                 code="coordinator_lost",
             ) from error
         except RayTaskError as error:
@@ -267,7 +268,7 @@ def new_coordinator(name: str, kind: type | None, *arguments: Any) -> Remote:
 
     if name in options.running_sessions():
         raise ConfigError(
-            f"a session named {name!r} is running", mend="give this one another name, or attach to that one"
+            f"a session named {name!r} is running", remedy="give this one another name, or attach to that one"
         )
     return Remote(options.new_coordinator(kind or SessionCoordinator, name, *arguments))
 
@@ -289,5 +290,5 @@ def find_coordinator(name: str | None) -> tuple[str, Remote]:
     if name is None or name not in running:
         listed = ", ".join(running) or "none"
         wanted = f"no session {name!r} is running" if name else f"{len(running)} sessions are running"
-        raise ConfigError(wanted, mend=f"running: {listed}")
+        raise ConfigError(wanted, remedy=f"running: {listed}")
     return name, Remote(options.find_coordinator(name))

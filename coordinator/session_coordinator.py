@@ -12,7 +12,7 @@ from typing import Any
 from barray.actors.options import cluster_cpus
 from barray.coordinator.config.model import ACTORS_PER_CPU, SessionConfig
 from barray.coordinator.fleet import Fleet
-from barray.coordinator.gateways import Gateways
+from barray.coordinator.gateway_pool import GatewayPool
 from barray.coordinator.lifecycle import Phase, move
 from barray.coordinator.schedule import DueAction, due_actions, windows
 from barray.coordinator.step0 import all_failed, require_enough, validate_all
@@ -75,7 +75,7 @@ class SessionCoordinator:
         self._calendar = calendar
         self._requirements = config.requirements
         self._fleet = Fleet(config.actors)
-        self._gateways = Gateways()
+        self._gateways = GatewayPool()
         self._phase = Phase.CLEAN
         self._day: Day | None = None
         self._next_date: date | None = calendar.between(config.session.start, config.session.end)[0]
@@ -83,9 +83,9 @@ class SessionCoordinator:
         self._pending_symbols: set[str] = set()
         self._progress: tuple[int, int] = (0, 0)
 
-    def connect(self, secrets: Mapping[str, Any]) -> None:
-        """Take the credentials of the config's vendor sources; see Gateways."""
-        self._gateways.connect(secrets)
+    def set_credentials(self, secrets: Mapping[str, Any]) -> None:
+        """Take the credentials of the config's vendor sources; see GatewayPool."""
+        self._gateways.set_credentials(secrets)
 
     async def begin(self, day: date | None = None) -> SessionSummary:
         """Validate, plan, provision and load the config's symbols for `day` (default: the next); stand at its open.
@@ -95,7 +95,7 @@ class SessionCoordinator:
         self._enter(Phase.VALIDATING)
         session_date = day or self._next_date
         if session_date is None:
-            raise ConfigError("there is no next session in the calendar", mend="begin a given date")
+            raise ConfigError("there is no next session in the calendar", remedy="begin a given date")
         context = self._context(session_date)
         schedule = due_actions(self._config.schedule, self._calendar, context)
         manager = DataManager(self._config.data_sources)
@@ -116,7 +116,9 @@ class SessionCoordinator:
         day = self._running()
         target = day.context.close_ns if to_ns is None else to_ns
         if target > day.context.close_ns:
-            raise ConfigError(f"{format_ns(target)} is after the session's close", mend="run to the close, or earlier")
+            raise ConfigError(
+                f"{format_ns(target)} is after the session's close", remedy="run to the close, or earlier"
+            )
         await self._run_due(day)
         moments = {action.at_ns for action in day.schedule}
         for window_end in windows(day.clock.now_ns(), target, day.context, self._config.run.window, moments):
@@ -168,12 +170,12 @@ class SessionCoordinator:
 
     def _running(self) -> Day:
         if self._phase is not Phase.RUNNING or self._day is None:
-            raise IllegalTransition(f"no session is running (it is {self._phase.value})", mend="begin one first")
+            raise IllegalTransition(f"no session is running (it is {self._phase.value})", remedy="begin one first")
         return self._day
 
     def _open_day(self) -> Day:
         if self._day is None:
-            raise IllegalTransition("no session has begun", mend="begin one first")
+            raise IllegalTransition("no session has begun", remedy="begin one first")
         return self._day
 
     async def _load_session_data(self) -> None:
@@ -223,7 +225,7 @@ class SessionCoordinator:
             day.context,
             self._config.validation.deadline_s,
             in_flight=2 * cluster_cpus(),
-            fetch=self._gateways.fetcher(self._requirements, day.context.loaded, self._until_ns()),
+            fetch=self._gateways.fetch_for(self._requirements, day.context.loaded, self._until_ns()),
             progress=progress,
         )
 
@@ -265,7 +267,7 @@ class SessionCoordinator:
     async def _tell(self, day: Day, commands: Mapping[str, Command]) -> dict[str, Report]:
         """Have commands carried out, and drop every symbol whose process was lost for good over it."""
         reports = await self._fleet.execute(commands)
-        for symbol, error in self._fleet.take_lost().items():
+        for symbol, error in self._fleet.pop_lost().items():
             self._drop(day, symbol, error)
         return reports
 
@@ -313,7 +315,9 @@ class SessionCoordinator:
     async def add_symbol_detailed(self, symbol: str, added_by: str = "strategy") -> AddResult:
         """`add_symbol`, saying why."""
         if added_by not in ("strategy", "scanner"):
-            raise ConfigError(f"added_by is {added_by!r}", mend="a session's symbols are added by strategy or scanner")
+            raise ConfigError(
+                f"added_by is {added_by!r}", remedy="a session's symbols are added by strategy or scanner"
+            )
         day = self._running()
         async with self._symbol_operation_lock:
             self._running()
@@ -449,7 +453,9 @@ class SessionCoordinator:
             for symbol in wanted:
                 if symbol not in self._fleet:
                     raise NoDataError(
-                        "is not in the session", symbol=symbol, mend=f"there are: {', '.join(self._fleet.symbols[:20])}"
+                        "is not in the session",
+                        symbol=symbol,
+                        remedy=f"there are: {', '.join(self._fleet.symbols[:20])}",
                     )
             reports = await self._tell(self._open_day(), dict.fromkeys(wanted, TakeSnapshot())) if wanted else {}
         taken = []
@@ -503,7 +509,7 @@ class SessionCoordinator:
 
 def _reason(error: Exception) -> Reason:
     if isinstance(error, BarrayError):
-        return Reason(str(error.code), error.reason, error.mend or "", error.source)
+        return Reason(str(error.code), error.reason, error.remedy or "", error.source)
     return Reason("error", f"{type(error).__name__}: {error}")
 
 

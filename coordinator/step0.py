@@ -12,7 +12,7 @@ from barray.data_sources.failover import Fetch, validate_with_fetches
 from barray.data_sources.manager import DataManager
 from barray.market.errors import ValidationFailed, shorten
 from barray.market.requirements import SessionContext, SymbolRequirements
-from barray.market.session_range import Stretch, StretchValidation
+from barray.market.session_range import RangeValidation, SessionRange
 from barray.market.validation import Reason, SymbolValidationResult
 
 _CHUNK = 64
@@ -42,21 +42,21 @@ async def validate_all(
     return await validate_with_fetches(symbols, manager, validate, lambda result: result.can_proceed, fetch)
 
 
-async def validate_stretch(
+async def validate_range(
     symbols: Sequence[str],
     manager: DataManager,
     requirements: SymbolRequirements,
-    stretch: Stretch,
+    session_range: SessionRange,
     deadline_s: float,
     *,
     in_flight: int,
     fetch: Fetch,
-) -> dict[str, StretchValidation]:
-    """The same over all sessions of a stretch."""
+) -> dict[str, RangeValidation]:
+    """The same over all sessions of a range."""
 
-    async def validate(some: Sequence[str], over: DataManager) -> dict[str, StretchValidation]:
-        found = await _fan_out(some, over, requirements, stretch, deadline_s, in_flight, lambda done: None)
-        return {s: r if isinstance(r, StretchValidation) else StretchValidation(r) for s, r in found.items()}
+    async def validate(some: Sequence[str], over: DataManager) -> dict[str, RangeValidation]:
+        found = await _fan_out(some, over, requirements, session_range, deadline_s, in_flight, lambda done: None)
+        return {s: r if isinstance(r, RangeValidation) else RangeValidation(r) for s, r in found.items()}
 
     return await validate_with_fetches(symbols, manager, validate, lambda found: found.result.can_proceed, fetch)
 
@@ -65,7 +65,7 @@ async def _fan_out(
     symbols: Sequence[str],
     manager: DataManager,
     requirements: SymbolRequirements,
-    context: SessionContext | Stretch,
+    context: SessionContext | SessionRange,
     deadline_s: float,
     in_flight: int,
     progress: Callable[[int], None],

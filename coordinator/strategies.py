@@ -18,7 +18,7 @@ from barray.trading.strategy.source import StrategySource
 def strategy_source(section: StrategySection | None) -> StrategySource:
     """The strategy's code, read from its file; ConfigError where there is none."""
     if section is None:
-        raise ConfigError("the config names no strategy", mend="add strategy: {path: my_strategy.py}")
+        raise ConfigError("the config names no strategy", remedy="add strategy: {path: my_strategy.py}")
     if section.module is not None:
         return StrategySource(section.module, None, section.name)
     path = Path(str(section.path))
@@ -26,7 +26,7 @@ def strategy_source(section: StrategySection | None) -> StrategySource:
         return StrategySource(str(path), path.read_text(encoding="utf-8"), section.name)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise ConfigError(f"strategy {path}: {reason}", mend="check strategy.path") from error
+        raise ConfigError(f"strategy {path}: {reason}", remedy="check strategy.path") from error
 
 
 def choose_form(kind: type[Strategy], wanted: str | None) -> str:
@@ -35,14 +35,14 @@ def choose_form(kind: type[Strategy], wanted: str | None) -> str:
     if wanted is None:
         return next(form for form in ("on_window", "signals", "on_bar") if form in forms)
     if wanted not in forms:
-        raise ConfigError(f"{kind.__name__} has no {wanted}", mend=f"strategy.form can be {' or '.join(forms)}")
+        raise ConfigError(f"{kind.__name__} has no {wanted}", remedy=f"strategy.form can be {' or '.join(forms)}")
     return wanted
 
 
 def plan_of(config: SessionConfig) -> Plan:
     """The config's strategy as it will run; ConfigError where anything about it is wrong."""
     if config.is_live:
-        raise ConfigError("strategies run over sessions of the past", mend="take session.mode: replay")
+        raise ConfigError("strategies run over sessions of the past", remedy="take session.mode: replay")
     section = config.strategy
     source = strategy_source(section)
     kind = source.load()

@@ -42,7 +42,7 @@ class SweepCoordinator(BacktestCoordinator):
                 chunk = tuple(sets[start : start + _SETS_PER_CALL])
                 report = (await self._fleet.execute({name: EvaluateSets(self._load(job), self._plan, chunk)}))[name]
                 if not isinstance(report, SetsEvaluated):
-                    self._settle(name, report)
+                    self._collect(name, report)
                     break
                 parts.append(report.table)
             else:
@@ -51,4 +51,4 @@ class SweepCoordinator(BacktestCoordinator):
 
     def _split(self, symbols: Sequence[str]) -> dict[str, Job]:
         """One process holds all sessions of a symbol: it is the sets that are many."""
-        return {symbol: Job(symbol, self._stretch) for symbol in symbols}
+        return {symbol: Job(symbol, self._session_range) for symbol in symbols}

@@ -13,28 +13,29 @@ import numpy as np
 
 from barray.actors.options import cluster_cpus
 from barray.coordinator.backtest import BacktestCoordinator, Job, reason_of
-from barray.coordinator.step0 import all_failed, validate_stretch
+from barray.coordinator.step0 import all_failed, validate_range
 from barray.market.commands import Failed
 from barray.market.errors import BarrayError
 from barray.market.interval import Interval
-from barray.trading.engine.commands import CloseRun, Opened, OpenRun, Plan, Stepped, StretchRun
-from barray.trading.engine.portfolio import Desk
+from barray.trading.engine.commands import CloseRun, Opened, OpenRun, Plan, RangeRun, Stepped
+from barray.trading.engine.portfolio import PortfolioEngine
 from barray.trading.engine.symbol_run import add_results
 from barray.trading.results.result import SymbolResult
 from barray.trading.strategy.view import Added, Moment
 
 
 class WindowedBacktestCoordinator(BacktestCoordinator):
-    """Runs one strategy over a stretch of sessions, all symbols window by window. Used as BacktestCoordinator is.
+    """Runs one strategy over a range of sessions, all symbols window by window. Used as BacktestCoordinator is.
 
-    The symbols' processes hold bars and orders, `Desk` the account and a cross-symbol strategy; this moves time.
+    The symbols' processes hold bars and orders, `PortfolioEngine` the account and a cross-symbol strategy;
+    this moves time.
     """
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         if self._plan is None:
             raise BarrayError("this coordinator was given no plan")
-        self._desk = Desk(self._plan, self._add_from_strategy)
+        self._portfolio = PortfolioEngine(self._plan, self._add_from_strategy)
         self._moment: Moment | None = None
         self._row = 0
         self._traded: set[str] = set()
@@ -44,7 +45,7 @@ class WindowedBacktestCoordinator(BacktestCoordinator):
 
     def _split(self, symbols: Sequence[str]) -> dict[str, Job]:
         """Every symbol waits for the others at each window's end: nothing can run ahead."""
-        return {symbol: Job(symbol, self._stretch) for symbol in symbols}
+        return {symbol: Job(symbol, self._session_range) for symbol in symbols}
 
     async def _run_all(self, grid_interval: Interval) -> None:
         try:
@@ -56,22 +57,22 @@ class WindowedBacktestCoordinator(BacktestCoordinator):
 
     async def _run_windows(self, grid_interval: Interval, strategy: ThreadPoolExecutor) -> None:
         self._loop = asyncio.get_running_loop()
-        _, self._grid_session = self._stretch.grid(grid_interval)
+        _, self._grid_session = self._session_range.grid(grid_interval)
         moments = list(self._moments(grid_interval))
         self._progress = (0, len(moments))
         await self._open()
         for row, moment in moments:
             self._row, self._moment = row, moment
             await self._step(moment.now_ns)
-            await self._loop.run_in_executor(strategy, self._desk.decide, moment)
-            self._error = self._error or self._desk.error
+            await self._loop.run_in_executor(strategy, self._portfolio.end_window, moment)
+            self._error = self._error or self._portfolio.error
             if moment.closing:
                 await self._dismiss_guests(grid_interval)
             self._progress = (self._progress[0] + 1, len(moments))
             if self._error is not None:
                 break
         await self._dismiss_guests(grid_interval)
-        results = await self._close(self._desk.symbols, grid_interval, self._hold_capital())
+        results = await self._close(self._portfolio.symbols, grid_interval, self._hold_capital())
         if not results and not self._guest_parts:
             raise all_failed(self._dropped, len(self._dropped), per_symbol=True)
         for result in results.values():
@@ -81,31 +82,31 @@ class WindowedBacktestCoordinator(BacktestCoordinator):
 
     def _moments(self, grid_interval: Interval) -> Iterator[tuple[int, Moment]]:
         """Every session's open and the ends of its windows, with the session's row."""
-        stretch, section = self._stretch, self._config.strategy
+        session_range, section = self._session_range, self._config.strategy
         window = section.window if section is not None and section.window is not None else grid_interval
-        for row, day in zip(stretch.rows.tolist(), stretch.dates, strict=True):
-            open_ns, close_ns = int(stretch.sessions.open_ns[row]), int(stretch.sessions.close_ns[row])
-            _, ends = stretch.sessions.expected_starts(row, window, close_ns)
-            yield row, Moment(open_ns, day, open_ns, close_ns, stretch.timezone, opening=True)
+        for row, day in zip(session_range.rows.tolist(), session_range.dates, strict=True):
+            open_ns, close_ns = int(session_range.sessions.open_ns[row]), int(session_range.sessions.close_ns[row])
+            _, ends = session_range.sessions.expected_starts(row, window, close_ns)
+            yield row, Moment(open_ns, day, open_ns, close_ns, session_range.timezone, opening=True)
             for end_ns in ends.tolist():
-                yield row, Moment(end_ns, day, open_ns, close_ns, stretch.timezone)
+                yield row, Moment(end_ns, day, open_ns, close_ns, session_range.timezone)
 
     async def _open(self) -> None:
         plan = self._the_plan
         reports = await self._fleet.execute({name: OpenRun(self._load(job), plan) for name, job in self._jobs.items()})
         for symbol in self._working_ones(reports, Opened):
-            self._desk.join(symbol, reports[symbol])
-        if not self._desk.symbols:
+            self._portfolio.join(symbol, reports[symbol])
+        if not self._portfolio.symbols:
             raise all_failed(self._dropped, len(self._dropped), per_symbol=True)
 
     async def _step(self, to_ns: int) -> None:
         """Let all symbols go on, each process with all of its symbols in one call."""
-        reports = await self._fleet.execute(self._desk.steps(to_ns))
-        for symbol, error in self._fleet.take_lost().items():
+        reports = await self._fleet.execute(self._portfolio.steps(to_ns))
+        for symbol, error in self._fleet.pop_lost().items():
             reports.setdefault(symbol, Failed(error))
         went = {symbol: reports[symbol] for symbol in self._working_ones(reports, Stepped)}
         self._traded.update(symbol for symbol, report in went.items() if report.fills)
-        self._desk.settle(went)
+        self._portfolio.apply(went)
 
     def _working_ones(self, reports: Mapping[str, Any], wanted: type) -> list[str]:
         """Symbols that answered as they should; the others are dropped."""
@@ -119,7 +120,7 @@ class WindowedBacktestCoordinator(BacktestCoordinator):
         return [symbol for symbol, report in reports.items() if isinstance(report, wanted)]
 
     def _remove(self, symbol: str) -> None:
-        self._desk.leave(symbol)
+        self._portfolio.leave(symbol)
         self._fleet.remove([symbol])
         self._jobs.pop(symbol, None)
 
@@ -137,9 +138,9 @@ class WindowedBacktestCoordinator(BacktestCoordinator):
     async def _close(
         self, symbols: Sequence[str], grid_interval: Interval, hold_capital: float
     ) -> dict[str, SymbolResult]:
-        grid_ns, _ = self._stretch.grid(grid_interval)
+        grid_ns, _ = self._session_range.grid(grid_interval)
         reports = await self._fleet.execute({symbol: CloseRun(grid_ns, hold_capital) for symbol in symbols})
-        return {symbol: reports[symbol].result for symbol in self._working_ones(reports, StretchRun)}
+        return {symbol: reports[symbol].result for symbol in self._working_ones(reports, RangeRun)}
 
     def _add_from_strategy(self, symbol: str) -> Added:
         """For the strategy, which runs in a thread of its own."""
@@ -153,17 +154,19 @@ class WindowedBacktestCoordinator(BacktestCoordinator):
         if moment is None:
             return Added(False, "the run has not begun")
         today = replace(
-            self._stretch, rows=np.array([self._row]), history={self._row: self._stretch.history[self._row]}
+            self._session_range, rows=np.array([self._row]), history={self._row: self._session_range.history[self._row]}
         )
         deadline_s = self._config.validation.deadline_s
-        validated = await validate_stretch(
+        validated = await validate_range(
             [symbol],
             self._manager,
             self._requirements,
             today,
             deadline_s,
             in_flight=cluster_cpus(),
-            fetch=self._gateways.fetcher(self._requirements, today.loaded, int(self._stretch.loaded.close_ns[-1])),
+            fetch=self._gateways.fetch_for(
+                self._requirements, today.loaded, int(self._session_range.loaded.close_ns[-1])
+            ),
         )
         if not validated[symbol].result.can_proceed:
             return Added(False, validated[symbol].result.reason)
@@ -174,19 +177,19 @@ class WindowedBacktestCoordinator(BacktestCoordinator):
         if not isinstance(opened, Opened):
             self._fleet.remove([symbol])
             return Added(False, str(opened.error if isinstance(opened, Failed) else opened))
-        self._desk.join(symbol, opened, guest=True)
-        step = self._desk.steps_of(symbol, moment.now_ns)
+        self._portfolio.join(symbol, opened, guest=True)
+        step = self._portfolio.steps_of(symbol, moment.now_ns)
         report = (await self._fleet.execute({symbol: step}))[symbol]
         if not isinstance(report, Stepped):
             self._remove(symbol)
             return Added(False, str(report.error if isinstance(report, Failed) else report))
-        self._desk.settle({symbol: report})
+        self._portfolio.apply({symbol: report})
         self._dropped.pop(symbol, None)
         return Added(True)
 
     async def _dismiss_guests(self, grid_interval: Interval) -> None:
-        for symbol, result in (await self._close(self._desk.guests, grid_interval, 0.0)).items():
-            rows = self._stretch.rows
+        for symbol, result in (await self._close(self._portfolio.guests, grid_interval, 0.0)).items():
+            rows = self._session_range.rows
             pnl = np.where(rows == self._row, result.session_pnl.sum(), 0.0)
             closes = np.where(rows == self._row, result.last_price, np.nan)  # none of the others was its own
             part = replace(result, session_pnl=pnl, session_close=closes)

@@ -23,7 +23,7 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise ConfigError(
             f"cannot write {path}: {error.strerror or error}",
-            mend="choose a file in a directory that exists and can be written to",
+            remedy="choose a file in a directory that exists and can be written to",
             code="cannot_write",
         ) from error
     finally:

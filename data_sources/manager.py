@@ -12,7 +12,7 @@ from barray.market.clock import monotonic_s
 from barray.market.errors import BarrayError
 from barray.market.interval import Interval, best_base
 from barray.market.requirements import SessionContext, SymbolRequirements
-from barray.market.session_range import Stretch, StretchValidation
+from barray.market.session_range import RangeValidation, SessionRange
 from barray.market.symbols import symbol_problem
 from barray.market.validation import Reason, SourceAnswers, SymbolValidationResult, failures, validate_symbol
 
@@ -45,32 +45,32 @@ class DataManager:
             remaining = [s for s in remaining if failures(s, requirements, context, asked[s][-1])]
         return {symbol: validate_symbol(symbol, requirements, context, asked[symbol]) for symbol in asked}
 
-    def validate_stretch(
-        self, symbols: Sequence[str], requirements: SymbolRequirements, stretch: Stretch
-    ) -> dict[str, StretchValidation]:
-        """Step 0 for all sessions of a stretch at once: the first source that can serve any of them serves the symbol.
+    def validate_range(
+        self, symbols: Sequence[str], requirements: SymbolRequirements, session_range: SessionRange
+    ) -> dict[str, RangeValidation]:
+        """Step 0 for all sessions of a range at once: the first source that can serve any of them serves the symbol.
 
         Each session is judged by its own history and date; files are not opened for that, the load will.
         """
-        found: dict[str, StretchValidation] = {}
+        found: dict[str, RangeValidation] = {}
         remaining = [symbol for symbol in symbols if symbol_problem(symbol) is None]
-        first = stretch.context(int(stretch.rows[0]))
+        first = session_range.context(int(session_range.rows[0]))
         asked: dict[str, list[SourceAnswers]] = {symbol: [] for symbol in symbols}
         skipped: dict[str, dict[date, tuple[Reason, ...]]] = {}
         for source in self.sources:
-            answers = self._ask(source, remaining, requirements, first, stretch.loaded) if remaining else {}
+            answers = self._ask(source, remaining, requirements, first, session_range.loaded) if remaining else {}
             for symbol, answer in answers.items():
-                refused, typical = _by_session(symbol, requirements, stretch, answer)
+                refused, typical = _by_session(symbol, requirements, session_range, answer)
                 skipped.setdefault(symbol, refused)
                 asked[symbol].append(typical)
-                if len(refused) < len(stretch.rows):
+                if len(refused) < len(session_range.rows):
                     result = validate_symbol(symbol, requirements, first, asked[symbol])
-                    found[symbol] = StretchValidation(result, refused)
+                    found[symbol] = RangeValidation(result, refused)
             remaining = [symbol for symbol in remaining if symbol not in found]
         for symbol in asked.keys() - found.keys():
             refused = skipped.get(symbol, {})
             result = validate_symbol(symbol, requirements, first, asked[symbol])
-            found[symbol] = StretchValidation(result, refused)
+            found[symbol] = RangeValidation(result, refused)
         return {symbol: found[symbol] for symbol in symbols}
 
     def _ask(
@@ -79,12 +79,12 @@ class DataManager:
         symbols: Sequence[str],
         requirements: SymbolRequirements,
         context: SessionContext,
-        stretch: Sessions | None = None,
+        session_range: Sessions | None = None,
     ) -> dict[str, SourceAnswers]:
         known = self.problems.get(source.name, {})
         answers = {symbol: SourceAnswers(source.name, known[symbol]) for symbol in symbols if symbol in known}
         others = [symbol for symbol in symbols if symbol not in known]
-        return answers | (ask(source, others, requirements, context, stretch) if others else {})
+        return answers | (ask(source, others, requirements, context, session_range) if others else {})
 
 
 def _labels(sessions: Sessions) -> list[date]:
@@ -92,15 +92,15 @@ def _labels(sessions: Sessions) -> list[date]:
 
 
 def _by_session(
-    symbol: str, requirements: SymbolRequirements, stretch: Stretch, answers: SourceAnswers
+    symbol: str, requirements: SymbolRequirements, session_range: SessionRange, answers: SourceAnswers
 ) -> tuple[dict[date, tuple[Reason, ...]], SourceAnswers]:
     """Sessions that this source can't serve, with the reasons; and its answers as to one that it can, or the first."""
     missing = set(answers.coverage.missing) if answers.coverage else set()
     refused: dict[date, tuple[Reason, ...]] = {}
     typical: SourceAnswers | None = None
     found = False
-    for row in stretch.rows.tolist():
-        context = stretch.context(row)
+    for row in session_range.rows.tolist():
+        context = session_range.context(row)
         coverage = answers.coverage
         if coverage is not None:
             coverage = replace(coverage, missing=tuple(day for day in context.history_dates if day in missing))
@@ -122,12 +122,12 @@ def ask(
     symbols: Sequence[str],
     requirements: SymbolRequirements,
     context: SessionContext,
-    stretch: Sessions | None = None,
+    session_range: Sessions | None = None,
 ) -> dict[str, SourceAnswers]:
     """The four questions to one source about many symbols; whatever it raises becomes the answers' problem.
 
-    `stretch`: ask which of these sessions it has, instead of the context's history and its session date. An error that
-    names one of the symbols costs the answers about that one, any other those about all.
+    `session_range`: ask which of these sessions it has, instead of the context's history and its session date. An
+    error that names one of the symbols costs the answers about that one, any other those about all.
     """
     started_s = monotonic_s()
     answers: dict[str, SourceAnswers] = {}
@@ -135,9 +135,9 @@ def ask(
     while pending:
         asked = {symbol: SourceAnswers(source.name) for symbol in pending}
         try:
-            _ask(source, asked, requirements, context, stretch)
+            _ask(source, asked, requirements, context, session_range)
         except BarrayError as error:
-            problem = Reason(str(error.code), error.reason, error.mend or "", source.name)
+            problem = Reason(str(error.code), error.reason, error.remedy or "", source.name)
             failed = [error.symbol] if error.symbol in asked else pending
             asked = {symbol: SourceAnswers(source.name, problem) for symbol in failed}
         except Exception as error:  # a source is other people's code: its bug costs its answers, not the session
@@ -154,11 +154,11 @@ def _ask(
     answers: dict[str, SourceAnswers],
     requirements: SymbolRequirements,
     context: SessionContext,
-    stretch: Sessions | None,
+    session_range: Sessions | None,
 ) -> None:
-    loaded = context.loaded if stretch is None else stretch
+    loaded = context.loaded if session_range is None else session_range
     session = context.sessions.take(slice(context.row, context.row + 1))
-    days = context.history_dates if stretch is None else _labels(stretch)
+    days = context.history_dates if session_range is None else _labels(session_range)
     present = source.has_symbols(list(answers), loaded)
     found = [symbol for symbol in answers if present[symbol]]
     intervals = source.available_intervals(found, loaded) if found else {}
@@ -171,7 +171,7 @@ def _ask(
             by_base.setdefault(base, []).append(symbol)
     for base, group in by_base.items():
         coverage = source.historical_coverage(group, base, days)
-        asks_session = stretch is None and not context.live
+        asks_session = session_range is None and not context.live
         problems = source.session_problems(group, base, session) if asks_session else dict.fromkeys(group)
         for symbol in group:
             answers[symbol] = replace(answers[symbol], coverage=coverage[symbol], session_problem=problems[symbol])

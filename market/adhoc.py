@@ -29,7 +29,7 @@ def parse_bar(bar: Bar | Mapping[str, Any]) -> Bar:
     if isinstance(bar, Bar):
         return bar
     if not isinstance(bar, Mapping):
-        raise ConfigError(f"{bar!r} is not a bar", mend=f"give timestamp, {', '.join(COLUMNS)}")
+        raise ConfigError(f"{bar!r} is not a bar", remedy=f"give timestamp, {', '.join(COLUMNS)}")
     entries = dict(bar)
     values = []
     for name in COLUMNS:
@@ -39,16 +39,20 @@ def parse_bar(bar: Bar | Mapping[str, Any]) -> Bar:
                 raise TypeError
             values.append(float(value))
         except KeyError:
-            raise ConfigError(f"the bar has no {name}", mend=f"give timestamp, {', '.join(COLUMNS)}") from None
+            raise ConfigError(f"the bar has no {name}", remedy=f"give timestamp, {', '.join(COLUMNS)}") from None
         except (TypeError, ValueError, OverflowError):
-            raise ConfigError(f"the bar's {name} is {bar[name]!r}", mend="give a number") from None
+            raise ConfigError(f"the bar's {name} is {bar[name]!r}", remedy="give a number") from None
     start_ns = _parse_stamp(entries.pop("timestamp", None)) if "timestamp" in entries else entries.pop("start_ns", None)
     if not isinstance(start_ns, int | np.integer) or isinstance(start_ns, bool):
-        raise ConfigError("the bar has no timestamp", mend="give its start, such as 2024-07-01T13:30:00Z")
+        raise ConfigError("the bar has no timestamp", remedy="give its start, such as 2024-07-01T13:30:00Z")
     if not _FIRST_NS <= start_ns <= _LAST_NS:
-        raise ConfigError("the bar's start lies outside the years 1678 to 2261", mend="give UTC nanoseconds since 1970")
+        raise ConfigError(
+            "the bar's start lies outside the years 1678 to 2261", remedy="give UTC nanoseconds since 1970"
+        )
     if entries:
-        raise ConfigError(f"a bar has no {sorted(entries)[0]!r}", mend=f"its keys are timestamp, {', '.join(COLUMNS)}")
+        raise ConfigError(
+            f"a bar has no {sorted(entries)[0]!r}", remedy=f"its keys are timestamp, {', '.join(COLUMNS)}"
+        )
     return Bar(int(start_ns), *values)
 
 
@@ -57,11 +61,11 @@ def _parse_stamp(stamp: Any) -> int:
         try:
             stamp = datetime.fromisoformat(stamp)
         except ValueError:
-            raise ConfigError(f"{stamp!r} is not a time", mend="write it as 2024-07-01T13:30:00Z") from None
+            raise ConfigError(f"{stamp!r} is not a time", remedy="write it as 2024-07-01T13:30:00Z") from None
     if not isinstance(stamp, datetime):
-        raise ConfigError(f"{stamp!r} is not a time", mend="give a datetime, or text such as 2024-07-01T13:30:00Z")
+        raise ConfigError(f"{stamp!r} is not a time", remedy="give a datetime, or text such as 2024-07-01T13:30:00Z")
     if stamp.tzinfo is None:
-        raise ConfigError(f"{stamp.isoformat()} has no time zone", mend="add one, such as Z for UTC")
+        raise ConfigError(f"{stamp.isoformat()} has no time zone", remedy="add one, such as Z for UTC")
     return (stamp - _EPOCH) // timedelta(microseconds=1) * 1_000
 
 

@@ -120,7 +120,7 @@ def check_values(bars: Bars, *, symbol: str, interval: str, source: str) -> None
         symbol=symbol,
         interval=interval,
         source=source,
-        mend="mend or remove these rows in the source",
+        remedy="mend or remove these rows in the source",
         code="bad_values",
     )
 
@@ -155,6 +155,6 @@ def check_order(start_ns: IntArray, *, symbol: str, interval: str, source: str) 
         symbol=symbol,
         interval=interval,
         source=source,
-        mend="keep one bar a stamp" if duplicate else "sort the rows by time",
+        remedy="keep one bar a stamp" if duplicate else "sort the rows by time",
         code="duplicate_stamps" if duplicate else "unsorted_stamps",
     )

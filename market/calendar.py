@@ -111,7 +111,7 @@ class TradingCalendar:
         around = [str(self.sessions.dates[i]) for i in (after - 1, after) if 0 <= i < len(self.sessions)]
         raise ConfigError(
             f"{self.name} has no session on {day} ({day:%A})",
-            mend=f"the nearest are {' and '.join(around)}" if around else "choose a date inside the calendar",
+            remedy=f"the nearest are {' and '.join(around)}" if around else "choose a date inside the calendar",
             code="no_session",
         )
 
@@ -160,7 +160,7 @@ def exchange_sessions(name: str, first: date, last: date) -> RegularSessions:
     if name not in exchange_calendars.get_calendar_names(include_aliases=True):
         raise ConfigError(
             f"{name!r} is not an exchange calendar",
-            mend="use a name such as XNYS, XLON, XTKS, 24/7",
+            remedy="use a name such as XNYS, XLON, XTKS, 24/7",
             code="bad_calendar",
         )
     try:
@@ -207,12 +207,12 @@ def load_calendar(
     if hours == "regular":
         return TradingCalendar(regular.name, regular.timezone, hours, regular.sessions)
     if hours != "extended":
-        raise ConfigError(f"hours is {hours!r}", mend="choose regular or extended")
+        raise ConfigError(f"hours is {hours!r}", remedy="choose regular or extended")
     wanted = extended or _KNOWN_EXTENDED.get(regular.name)
     if wanted is None:
         raise ConfigError(
             f"the extended hours of {regular.name} are not known",
-            mend="give session.extended_hours: open, close, half_day_close",
+            remedy="give session.extended_hours: open, close, half_day_close",
         )
     return TradingCalendar(regular.name, regular.timezone, hours, _extend(regular, wanted))
 

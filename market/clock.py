@@ -33,7 +33,7 @@ class SimulatedClock:
         if to_ns < self._now_ns:
             raise IllegalTransition(
                 f"the session clock stands at {format_ns(self._now_ns)} and cannot go back to {format_ns(to_ns)}",
-                mend="start the session again to see an earlier time",
+                remedy="start the session again to see an earlier time",
             )
         self._now_ns = to_ns
 

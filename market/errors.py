@@ -15,7 +15,7 @@ class BarrayError(Exception):
         symbol: str | None = None,
         interval: str | None = None,
         source: str | None = None,
-        mend: str | None = None,
+        remedy: str | None = None,
         code: str | None = None,
     ) -> None:
         super().__init__(reason)
@@ -23,7 +23,7 @@ class BarrayError(Exception):
         self.symbol = symbol
         self.interval = interval
         self.source = source
-        self.mend = mend
+        self.remedy = remedy
         self.code = code or self.default_code
 
     default_code = "error"
@@ -33,7 +33,7 @@ class BarrayError(Exception):
         if self.source:
             subject = f"{subject} [{self.source}]".strip()
         text = f"{subject}: {self.reason}" if subject else self.reason
-        return f"{text}; {self.mend}" if self.mend else text
+        return f"{text}; {self.remedy}" if self.remedy else text
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.reason, self.__dict__)

@@ -246,8 +246,8 @@ def _listed(entries: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}={value}" for key, value in entries.items()) or "none"
 
 
-def _bad(reason: str, mend: str) -> ConfigError:
-    return ConfigError(reason, mend=mend, code="bad_indicator")
+def _bad(reason: str, remedy: str) -> ConfigError:
+    return ConfigError(reason, remedy=remedy, code="bad_indicator")
 
 
 def compute(spec: IndicatorSpec, series: IntervalBars) -> IndicatorData:

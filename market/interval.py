@@ -40,7 +40,7 @@ class Interval:
         if match is None:
             raise ConfigError(
                 f"{text!r} is not an interval",
-                mend="write a whole number above 0 and a unit of s, m, h, d, w, such as 1m, 15m, 1h, 1d",
+                remedy="write a whole number above 0 and a unit of s, m, h, d, w, such as 1m, 15m, 1h, 1d",
                 code="bad_interval",
             )
         count, unit = int(match[1]), match[2]
@@ -50,13 +50,13 @@ class Interval:
         if unit in "dw" and count != 1:
             raise ConfigError(
                 f"{text!r}: buckets of several days or weeks have no fixed anchor",
-                mend="use 1d or 1w",
+                remedy="use 1d or 1w",
                 code="bad_interval",
             )
         if unit in "smh" and count * _UNIT_NS[unit] >= _UNIT_NS["d"]:
             raise ConfigError(
                 f"{text!r}: an intraday interval is shorter than 24 hours",
-                mend="use 1d for a bar a session",
+                remedy="use 1d for a bar a session",
                 code="bad_interval",
             )
         return cls(count, unit)

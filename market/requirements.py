@@ -136,7 +136,7 @@ def calendar_for(
         margin *= 3
     raise ConfigError(
         f"the history that trailing_days and indicators need before {first} goes back beyond any calendar",
-        mend="ask for less history or shorter indicators",
+        remedy="ask for less history or shorter indicators",
     )
 
 

@@ -98,7 +98,7 @@ def lay_on_sessions(
             symbol=symbol,
             interval=str(interval),
             source=source,
-            mend="stamp bars with their start, or load a finer interval and let this one be derived",
+            remedy="stamp bars with their start, or load a finer interval and let this one be derived",
             code="off_grid",
         )
     if interval.unit == "w":

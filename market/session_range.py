@@ -17,7 +17,7 @@ from barray.market.validation import Reason, SymbolValidationResult
 
 
 @dataclass(frozen=True, eq=False)
-class Stretch:
+class SessionRange:
     """The sessions to run, among those loaded with them.
 
     `sessions` spans whole weeks around everything. `rows` int64 (n,): positions in it of the sessions to run,
@@ -46,7 +46,7 @@ class Stretch:
         """The sessions whose bars are read."""
         return self.sessions.take(slice(self.first_row, int(self.rows[-1]) + 1))
 
-    def split(self, parts: int) -> list[Stretch]:
+    def split(self, parts: int) -> list[SessionRange]:
         """The same in consecutive parts of about one length, each with the history of its own sessions."""
         return [
             replace(self, rows=rows, history={row: self.history[row] for row in rows.tolist()})
@@ -68,12 +68,14 @@ class Stretch:
         return np.concatenate(ends), np.concatenate(numbers)
 
 
-def stretch_of(requirements: SymbolRequirements, calendar: TradingCalendar, days: Sequence[date]) -> Stretch:
+def session_range_of(requirements: SymbolRequirements, calendar: TradingCalendar, days: Sequence[date]) -> SessionRange:
     """The sessions on `days` (labels, ascending), with the history that each needs."""
     sessions = calendar.sessions
     rows = [calendar.session(day) for day in days]
     if not rows:
-        raise ConfigError("there is no session to run", mend="give a range of dates that holds one", code="no_session")
+        raise ConfigError(
+            "there is no session to run", remedy="give a range of dates that holds one", code="no_session"
+        )
     back: dict[int, int] = {}
     for row in rows:
         needed = requirements.history_sessions(sessions, row)
@@ -83,7 +85,7 @@ def stretch_of(requirements: SymbolRequirements, calendar: TradingCalendar, days
         back[row] = row - needed
     first = int(np.searchsorted(sessions.week, sessions.week[min(back.values())], side="left"))
     last = int(np.searchsorted(sessions.week, sessions.week[rows[-1]], side="right"))
-    return Stretch(
+    return SessionRange(
         calendar.name,
         calendar.hours,
         calendar.timezone,
@@ -94,8 +96,8 @@ def stretch_of(requirements: SymbolRequirements, calendar: TradingCalendar, days
 
 
 @dataclass(frozen=True)
-class StretchValidation:
-    """Step 0 over a stretch: the result of the symbol as a whole, and the sessions that it can't run, with reasons.
+class RangeValidation:
+    """Step 0 over a range: the result of the symbol as a whole, and the sessions that it can't run, with reasons.
 
     `result.can_proceed` says whether any session is left.
     """

@@ -149,7 +149,7 @@ class SymbolSession:
                 symbol=self.symbol,
                 interval=str(interval),
                 source=source,
-                mend="check the stamps in the source",
+                remedy="check the stamps in the source",
                 code="no_session_data",
             )
         record = _Record(source, base, command.intervals, command.indicators)

@@ -19,12 +19,12 @@ class Reason:
 
     code: str
     message: str
-    mend: str = ""
+    remedy: str = ""
     source: str | None = None
 
     def __str__(self) -> str:
         where = f"[{self.source}] " if self.source else ""
-        return f"{where}{self.message}" + (f"; {self.mend}" if self.mend else "")
+        return f"{where}{self.message}" + (f"; {self.remedy}" if self.remedy else "")
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class SymbolValidationResult:
             "meets_config_requirements": self.meets_config_requirements,
             "sources_asked": list(self.sources_asked),
             "reasons": [
-                {"code": r.code, "message": r.message, "mend": r.mend, "source": r.source} for r in self.reasons
+                {"code": r.code, "message": r.message, "mend": r.remedy, "source": r.source} for r in self.reasons
             ],
         }
 
@@ -160,8 +160,8 @@ def check_historical_data_availability(
     else:
         listed = ", ".join(map(str, missing[:5])) + (" …" if len(missing) > 5 else "")
         message = f"lacks {len(missing)} of the {len(days)} trailing sessions ({listed})"
-    mend = "add the data, ask for fewer history.trailing_days, or allow history.max_missing_days"
-    return [Reason("no_history", message, mend, answers.source)]
+    remedy = "add the data, ask for fewer history.trailing_days, or allow history.max_missing_days"
+    return [Reason("no_history", message, remedy, answers.source)]
 
 
 def check_session_data(answers: SourceAnswers) -> list[Reason]:

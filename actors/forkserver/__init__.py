@@ -57,7 +57,7 @@ _RAYLET_OPTIONS = {
     "--maximum_startup_concurrency": "100",
 }
 _PACKAGE = Path(__file__).resolve().parent
-_PROJECT = _PACKAGE.parents[1]
+_PROJECT = Path(__file__).absolute().parents[3]  # where `import barray` finds it: not resolved, there may be links
 _logger = logging.getLogger("barray.forkserver")
 
 

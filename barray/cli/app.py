@@ -69,7 +69,7 @@ def sample_data(
     names = int(symbols) if symbols.isdecimal() else [part.strip() for part in symbols.split(",") if part.strip()]
     pairs = [entry.partition("=") for entry in broken or []]
     if len({bool(equals) for _, equals, _ in pairs}) > 1:
-        raise ConfigError("--broken mixes SYMBOL=FAULT and FAULT", mend="use one form")
+        raise ConfigError("--broken mixes SYMBOL=FAULT and FAULT", remedy="use one form")
     chosen = {symbol: fault for symbol, equals, fault in pairs if equals} or [entry for entry, _, _ in pairs]
     written = write_sample_data(
         directory,
@@ -221,7 +221,7 @@ def _date(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise ConfigError(f"{text!r} is not a date", mend="write it as 2024-07-01") from None
+        raise ConfigError(f"{text!r} is not a date", remedy="write it as 2024-07-01") from None
 
 
 def main() -> None:

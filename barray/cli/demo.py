@@ -121,7 +121,7 @@ def _run_backtest(folder: Path) -> Path:
 def _prepare(folder: Path) -> None:
     """Make the folder empty, but only if it is a demo's."""
     if folder.exists() and any(folder.iterdir()) and not (folder / _MARK).exists():
-        raise ConfigError(f"{folder} holds other things than a demo", mend="choose another folder with --out")
+        raise ConfigError(f"{folder} holds other things than a demo", remedy="choose another folder with --out")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / _MARK).touch()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from barray.coordinator.config.model import SessionConfig
-    from barray.data_sources.fetching.gateway import FetchProgress
+    from barray.data_sources.fetching.fetcher import FetchProgress
     from barray.data_sources.fetching.plan import FetchPlan
     from barray.data_sources.fetching.vendor_source import VendorSource
     from barray.fetch import Fetched
@@ -84,11 +84,11 @@ def _source(name: str, settings: SessionConfig | None, changes: dict[str, str]) 
     if name in sections:
         settled = sections[name].model_dump(exclude_unset=True)
     elif sections and name not in VENDORS:
-        raise ConfigError(f"the config has no vendor source named {name!r}", mend=f"it has {', '.join(sections)}")
+        raise ConfigError(f"the config has no vendor source named {name!r}", remedy=f"it has {', '.join(sections)}")
     elif name in VENDORS:
         settled = {"type": name}
     else:
-        raise ConfigError(f"{name!r} is no source that can be fetched from", mend=f"take one of {', '.join(VENDORS)}")
+        raise ConfigError(f"{name!r} is no source that can be fetched from", remedy=f"take one of {', '.join(VENDORS)}")
     section = parse_section(VENDORS[settled["type"]], {**settled, **changes}, "fetch")
     opened: VendorSource = section.resolved(absolute).open()
     return opened
@@ -96,7 +96,7 @@ def _source(name: str, settings: SessionConfig | None, changes: dict[str, str]) 
 
 def _symbols(given: list[str], every: bool, settings: SessionConfig | None) -> list[str] | None:
     if every and given:
-        raise ConfigError("--all and symbols are both given", mend="give one")
+        raise ConfigError("--all and symbols are both given", remedy="give one")
     if every:
         return None
     found: list[str] = []
@@ -108,18 +108,18 @@ def _symbols(given: list[str], every: bool, settings: SessionConfig | None) -> l
             lines = Path(entry[1:]).read_text().splitlines()
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not text"
-            raise ConfigError(f"cannot read {entry[1:]}: {reason}", mend="give a file with a symbol a line") from None
+            raise ConfigError(f"cannot read {entry[1:]}: {reason}", remedy="give a file with a symbol a line") from None
         found += [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     if not found and settings is not None:
         return list(settings.symbols)
     if not found:
-        raise ConfigError("there are no symbols", mend="name some, or @FILE, or --all, or a --config that has some")
+        raise ConfigError("there are no symbols", remedy="name some, or @FILE, or --all, or a --config that has some")
     return found
 
 
 def _dates(start: str, end: str, settings: SessionConfig | None) -> tuple[date, date]:
     if not start and settings is None:
-        raise ConfigError("there is no --start", mend="give the first date, as 2024-07-01")
+        raise ConfigError("there is no --start", remedy="give the first date, as 2024-07-01")
     try:
         first = date.fromisoformat(start) if start else settings.session.start  # type: ignore[union-attr]
         if end:
@@ -127,7 +127,7 @@ def _dates(start: str, end: str, settings: SessionConfig | None) -> tuple[date, 
         else:
             last = settings.session.end if settings and not start else date.today() - timedelta(days=1)
     except ValueError as error:
-        raise ConfigError(f"{error}", mend="write dates as 2024-07-01") from None
+        raise ConfigError(f"{error}", remedy="write dates as 2024-07-01") from None
     return first, last
 
 

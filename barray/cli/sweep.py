@@ -20,9 +20,9 @@ from barray.cli.console import (
 from barray.market.errors import shorten
 
 if TYPE_CHECKING:
-    from barray.run_sweep import SweepResult
     from barray.trading.checks.causality import LookaheadReport
     from barray.trading.checks.warmup import WarmupReport
+    from barray.trading.sweeps.result import SweepResult
 
 Symbols = Annotated[str, typer.Option("--symbols", help="Only these, with commas between; default: all.")]
 _TOP = 10

@@ -28,12 +28,12 @@ def write_exports(
     from barray.dump.writers.parquet import write_parquet
 
     if unknown := [entry for entry in formats if entry not in FORMATS]:
-        raise ConfigError(f"{unknown[0]!r} is no export format", mend=f"choose from {', '.join(FORMATS)}")
+        raise ConfigError(f"{unknown[0]!r} is no export format", remedy=f"choose from {', '.join(FORMATS)}")
     folder = Path(directory)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"{folder} cannot be made: {error.strerror}", mend="correct export.directory") from error
+        raise ConfigError(f"{folder} cannot be made: {error.strerror}", remedy="correct export.directory") from error
     stem = f"{name}-{summary.session_date}"
     written: list[Path] = []
     if "json" in formats:

@@ -57,7 +57,7 @@ class ReasonJson(TypedDict):
 
     code: str
     message: str
-    mend: str
+    remedy: str
     source: str | None
 
 

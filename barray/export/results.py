@@ -52,7 +52,7 @@ def write_result(
     nothing can be written.
     """
     if unknown := [entry for entry in formats if entry not in FORMATS]:
-        raise ConfigError(f"{unknown[0]!r} is no export format", mend=f"choose from {', '.join(FORMATS)}")
+        raise ConfigError(f"{unknown[0]!r} is no export format", remedy=f"choose from {', '.join(FORMATS)}")
     folder = _made(Path(directory))
     written: list[Path] = []
 
@@ -257,6 +257,6 @@ def _made(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(
-            f"cannot write to {folder}: {error.strerror}", mend="choose another directory", code="cannot_write"
+            f"cannot write to {folder}: {error.strerror}", remedy="choose another directory", code="cannot_write"
         ) from error
     return folder

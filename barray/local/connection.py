@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from barray.coordinator import runtime
 from barray.coordinator.config.model import SessionConfig
-from barray.data_sources.fetching.source_gateway import secrets_of
+from barray.data_sources.fetching.gateway import secrets_of
 from barray.data_sources.fetching.vendor_source import VendorSource
 from barray.local import warm_ray
 from barray.local.calendar_cache import cached_sessions
@@ -26,17 +26,17 @@ def load_calendar(config: SessionConfig, requirements: SymbolRequirements) -> Tr
     )
 
 
-def hand_over_secrets(config: SessionConfig, remote: runtime.Remote) -> None:
+def hand_over_credentials(config: SessionConfig, remote: runtime.Remote) -> None:
     """Give the coordinator the credentials of the config's vendor sources, as this process finds them.
 
     By a call, after everything else: what an actor is made with is kept by Ray.
     """
     vendors = {source.name: source for source in config.data_sources if isinstance(source, VendorSource)}
     if vendors:
-        remote.call("connect", secrets_of(vendors))  # and wait: an async actor's calls may overtake one another
+        remote.call("set_credentials", secrets_of(vendors))  # and wait: an async actor's calls may overtake one another
 
 
-def connect(config: SessionConfig) -> None:
+def ensure_ray(config: SessionConfig) -> None:
     """Join the Ray that the config names or `barray up` keeps, or start one here on loopback."""
     warm = warm_ray.find()
     address = config.ray.address or (warm.address if warm else None)

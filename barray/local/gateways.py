@@ -8,22 +8,25 @@ from threading import Lock
 from typing import Any
 
 from barray.data_sources.failover import Fetch
-from barray.data_sources.fetching.source_gateway import SourceGateway, secrets_of
+from barray.data_sources.fetching.gateway import Gateway, secrets_of
 from barray.data_sources.fetching.vendor_source import VendorSource, Wanted
 from barray.market.calendar import Sessions
 from barray.market.requirements import SymbolRequirements
 from barray.market.validation import Reason
 
 
-class LocalGateways:
-    """As barray.coordinator.gateways.Gateways, with credentials from this process's environment. Threads may share it."""
+class LocalGatewayPool:
+    """As barray.coordinator.gateway_pool.GatewayPool, with credentials from this process's environment.
+
+    Threads may share it.
+    """
 
     def __init__(self) -> None:
         self._secrets: dict[str, Any] = {}
-        self._gateways: dict[str, SourceGateway] = {}
+        self._gateways: dict[str, Gateway] = {}
         self._lock = Lock()
 
-    def fetcher(self, requirements: SymbolRequirements, sessions: Sessions, until_ns: int = 0) -> Fetch:
+    def fetch_for(self, requirements: SymbolRequirements, sessions: Sessions, until_ns: int = 0) -> Fetch:
         """What has a source fetch all that these sessions need, and ahead of time what comes up to `until_ns`."""
 
         async def fetch(source: VendorSource, symbols: Sequence[str]) -> Mapping[str, Reason]:
@@ -38,13 +41,13 @@ class LocalGateways:
     def ensure(
         self, source: VendorSource, symbols: Sequence[str], wanted: Wanted, needed_ns: int
     ) -> Mapping[str, Reason]:
-        """See SourceGateway."""
+        """See Gateway."""
         gateway = self.gateway(source)
         if isinstance(gateway, Reason):
             return dict.fromkeys(symbols, gateway)
         return gateway.ensure(source, symbols, wanted, needed_ns)
 
-    def gateway(self, source: VendorSource) -> SourceGateway | Reason:
+    def gateway(self, source: VendorSource) -> Gateway | Reason:
         """The gateway of a source's credential; the Reason where there is none."""
         with self._lock:
             if source.name not in self._secrets:
@@ -53,6 +56,6 @@ class LocalGateways:
             if isinstance(secret, Reason):
                 return secret
             if secret.id not in self._gateways:
-                self._gateways[secret.id] = SourceGateway()
-                self._gateways[secret.id].connect(secret)
+                self._gateways[secret.id] = Gateway()
+                self._gateways[secret.id].set_credentials(secret)
             return self._gateways[secret.id]

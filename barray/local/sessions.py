@@ -52,7 +52,7 @@ def find_session(name: str | None) -> RunningSession:
         return sessions[0]
     listed = ", ".join(session.name for session in running_sessions()) or "none"
     wanted = f"no session {name!r} runs" if name else f"{len(sessions) or 'no'} sessions run"
-    raise ConfigError(f"{wanted} on this machine", mend=f"running: {listed}; or give the cluster's address")
+    raise ConfigError(f"{wanted} on this machine", remedy=f"running: {listed}; or give the cluster's address")
 
 
 def is_alive(pid: int) -> bool:

@@ -16,5 +16,5 @@ def notes_folder() -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     status = folder.lstat()
     if status.st_uid != os.getuid() or status.st_mode & 0o077 or not folder.is_dir() or folder.is_symlink():
-        raise ConfigError(f"{folder} is not this user's alone", mend="remove it")
+        raise ConfigError(f"{folder} is not this user's alone", remedy="remove it")
     return folder

@@ -60,7 +60,7 @@ def up(num_cpus: int | None = None) -> tuple[LocalRay, bool]:
         time.sleep(0.05)
     _stop(holder.pid)
     said = log.read_text(errors="replace").strip().splitlines()[-1:]
-    raise BarrayError(f"the local Ray did not start: {' '.join(said)}", mend=f"see {log}")
+    raise BarrayError(f"the local Ray did not start: {' '.join(said)}", remedy=f"see {log}")
 
 
 def down() -> bool:
@@ -102,7 +102,7 @@ def _hold(num_cpus: int | None) -> None:
         with replacing(_note()) as temporary:
             temporary.write_text(json.dumps(asdict(LocalRay(runtime.ray_address(), os.getpid()))))
         if hasattr(os, "pidfd_open"):
-            command = _python("barray.local.warm_commands.server")
+            command = _python("barray.warm_commands.server")
             server = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
         runtime.keep_next_job_warm()
     finally:

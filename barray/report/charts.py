@@ -61,13 +61,13 @@ def local_seconds(stamps_ns: IntArray, timezone: str) -> IntArray:
 
 
 def thin(values: FloatArray, most: int = MAX_POINTS) -> NDArray[np.intp]:
-    """Rows to draw, ascending: all if they are few, else the lowest and highest of equal stretches, and both ends."""
+    """Rows to draw, ascending: all if they are few, else the lowest and highest of equal ranges, and both ends."""
     count = len(values)
     if count <= most:
         return np.arange(count)
     edges = np.linspace(0, count, (most - 2) // 2 + 1).astype(np.intp)[:-1]
-    stretch = np.repeat(np.arange(len(edges)), np.diff(np.append(edges, count)))
-    order = np.lexsort((np.nan_to_num(values), stretch))
+    session_range = np.repeat(np.arange(len(edges)), np.diff(np.append(edges, count)))
+    order = np.lexsort((np.nan_to_num(values), session_range))
     last = np.append(edges[1:], count) - 1
     return np.unique(np.concatenate(([0], order[edges], order[last], [count - 1])))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from barray.actors.backtest_actor import load_stretch
+from barray.actors.backtest_actor import load_range
 from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.strategies import plan_of, requirements_with
 from barray.data_sources.manager import DataManager
@@ -14,10 +14,10 @@ from barray.local.connection import load_calendar
 from barray.market.errors import BarrayError
 from barray.market.interval import Interval
 from barray.market.series import derive
-from barray.market.session_range import stretch_of
+from barray.market.session_range import session_range_of
 from barray.report.charts import Chart, default_symbols
 from barray.report.page import write_report
-from barray.trading.engine.commands import LoadStretch
+from barray.trading.engine.commands import LoadRange
 from barray.trading.results.numbers import ResultNumbers
 from barray.trading.results.result import BacktestResult
 
@@ -55,21 +55,21 @@ def charts_of(result: BacktestResult, config: SessionConfig) -> Mapping[str, Cha
     plan = plan_of(config)
     requirements = requirements_with(config, [plan.strategy()])
     calendar = load_calendar(config, requirements)
-    stretch = stretch_of(requirements, calendar, calendar.between(config.session.start, config.session.end))
+    session_range = session_range_of(requirements, calendar, calendar.between(config.session.start, config.session.end))
     manager = DataManager(config.data_sources)
     charts: dict[str, Chart] = {}
     for symbol in symbols:
         lineage = result.symbols[symbol].lineage
         if lineage is None:
             continue
-        command = LoadStretch(symbol, stretch, manager.source(lineage.source), lineage.interval, {})
+        command = LoadRange(symbol, session_range, manager.source(lineage.source), lineage.interval, {})
         try:
-            data = load_stretch(command).prepare(plan)
+            data = load_range(command).prepare(plan)
         except BarrayError:  # it was readable a moment ago; a report without this chart is still a report
             continue
         interval = _interval(data.interval, len(data.bars))
-        bars = derive(data.base, interval, stretch.sessions, int(stretch.rows[0]))
-        first = int(bars.session.searchsorted(int(stretch.rows[0])))
+        bars = derive(data.base, interval, session_range.sessions, int(session_range.rows[0]))
+        first = int(bars.session.searchsorted(int(session_range.rows[0])))
         lines = {
             name: values[first:] for name, values in data.indicators.items() if data.specs[name].interval == interval
         }

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from barray.data_sources.atomic_file import replacing
-from barray.run_sweep import SweepResult
+from barray.trading.sweeps.result import SweepResult
 from barray.trading.sweeps.table import SetRow, score
 
 

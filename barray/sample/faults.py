@@ -43,13 +43,13 @@ def name_faults(broken: Mapping[str, str] | Sequence[str], *, shared_files: bool
     for symbol, fault in faults.items():
         if fault not in FAULTS:
             raise ConfigError(
-                f"{shorten(fault)!r} is not a fault", symbol=symbol, mend=f"choose from {', '.join(FAULTS)}"
+                f"{shorten(fault)!r} is not a fault", symbol=symbol, remedy=f"choose from {', '.join(FAULTS)}"
             )
         if shared_files and fault not in _DAYS and fault not in _ROWS:
             raise ConfigError(
                 f"{fault} spoils a whole file, and here a file holds many symbols",
                 symbol=symbol,
-                mend=f"use a layout with {{symbol}}, or one of {', '.join(map(str, [*_DAYS, *_ROWS]))}",
+                remedy=f"use a layout with {{symbol}}, or one of {', '.join(map(str, [*_DAYS, *_ROWS]))}",
             )
     return faults
 
@@ -69,7 +69,7 @@ def spoil_table(fault: str, table: pa.Table, symbol: str) -> pa.Table:
     if fault in _ROWS:
         if table.num_rows < 2:
             raise ConfigError(
-                f"{fault} needs two bars a file", symbol=symbol, mend="use a finer interval or larger files"
+                f"{fault} needs two bars a file", symbol=symbol, remedy="use a finer interval or larger files"
             )
         return _ROWS[fault](table)
     match fault:

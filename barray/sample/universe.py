@@ -68,7 +68,7 @@ class SampleData:
 def sample_symbols(count: int) -> tuple[str, ...]:
     """The first `count` symbols of the sample universe: well-known tickers, then SYM0001, SYM0002 …"""
     if not 1 <= count <= MAX_SYMBOLS:
-        raise ConfigError(f"{count} sample symbols", mend=f"ask for 1 to {MAX_SYMBOLS:,}")
+        raise ConfigError(f"{count} sample symbols", remedy=f"ask for 1 to {MAX_SYMBOLS:,}")
     return (*KNOWN_SYMBOLS[:count], *(f"SYM{number:04d}" for number in range(1, count - len(KNOWN_SYMBOLS) + 1)))
 
 
@@ -91,11 +91,11 @@ def write_sample_data(
 
     A symbol's bars of a day depend on seed, symbol, day, calendar, hours and interval alone, not on what else there is.
     Intervals of whole minutes are derived from the minutes, so they agree with the 1m files of the same seed. `layout`
-    is a template (see barray.data_sources.parquet.layout); without {symbol} a file holds many symbols, sorted by `symbol` and time.
-    `broken` maps symbols to faults or lists faults (see `name_faults`). `missing_share`: share of the regular hours'
-    minutes (bars, if shorter) without a trade, 0 to below 1; by default next to none in liquid symbols, up to 4 % in
-    others. `progress` is told how many of how many symbol-days are done. Files of an earlier call for the same symbols
-    and days are replaced. ConfigError for what cannot be meant or written.
+    is a template (see barray.data_sources.parquet.layout); without {symbol} a file holds many symbols, sorted by
+    `symbol` and time. `broken` maps symbols to faults or lists faults (see `name_faults`). `missing_share`: share
+    of the regular hours' minutes (bars, if shorter) without a trade, 0 to below 1; by default next to none in liquid
+    symbols, up to 4 % in others. `progress` is told how many of how many symbol-days are done. Files of an earlier
+    call for the same symbols and days are replaced. ConfigError for what cannot be meant or written.
     """
     template, bar = Layout(layout), Interval.parse(interval)
     faults = name_faults(broken, shared_files=not template.has_symbol)
@@ -115,16 +115,18 @@ def write_sample_data(
 
 def _check(names: Sequence[str], bar: Interval, start: date, end: date, missing_share: float | None) -> None:
     if not names:
-        raise ConfigError("no symbols to write", mend="give symbols, or how many")
+        raise ConfigError("no symbols to write", remedy="give symbols, or how many")
     for name in names:
         if problem := symbol_problem(name):
-            raise ConfigError(problem, symbol=str(name), mend="give symbols such as AAPL or BRK.B", code="bad_symbol")
+            raise ConfigError(problem, symbol=str(name), remedy="give symbols such as AAPL or BRK.B", code="bad_symbol")
     if start > end:
-        raise ConfigError(f"the dates are reversed: {start} to {end}", mend=f"write {end} to {start}", code="bad_dates")
+        raise ConfigError(
+            f"the dates are reversed: {start} to {end}", remedy=f"write {end} to {start}", code="bad_dates"
+        )
     if bar.unit == "w":
-        raise ConfigError("weekly bars are not written: a range of days cuts weeks", mend="write 1d and derive 1w")
+        raise ConfigError("weekly bars are not written: a range of days cuts weeks", remedy="write 1d and derive 1w")
     if missing_share is not None and not 0 <= missing_share < 1:
-        raise ConfigError(f"missing_share is {missing_share}", mend="give a share from 0 to below 1, such as 0.01")
+        raise ConfigError(f"missing_share is {missing_share}", remedy="give a share from 0 to below 1, such as 0.01")
 
 
 def _random(seed: int, *parts: object) -> np.random.Generator:

@@ -59,13 +59,15 @@ def read_config(path: str | Path) -> SessionConfig:
     try:
         data = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  # _Loader is a SafeLoader
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}", mend="check the path of the config") from error
+        raise ConfigError(f"{path}: {error.strerror}", remedy="check the path of the config") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not UTF-8 text", mend="save it as UTF-8") from error
+        raise ConfigError(f"{path}: is not UTF-8 text", remedy="save it as UTF-8") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigError(f"{path}{where}: {getattr(error, 'problem', None) or error}", mend="mend the YAML") from error
+        raise ConfigError(
+            f"{path}{where}: {getattr(error, 'problem', None) or error}", remedy="mend the YAML"
+        ) from error
     return parse_config(data, str(path)).resolved(path.parent)
 
 
@@ -81,7 +83,7 @@ def as_config(config: str | Path | Mapping[str, Any] | SessionConfig) -> Session
 def parse_config(data: Any, where: str = "config") -> SessionConfig:
     """The configuration in a mapping; `where` names it in errors. Paths stay as they are."""
     if not isinstance(data, Mapping):
-        raise ConfigError(f"{where}: holds no keys", mend="start from examples/session.yaml")
+        raise ConfigError(f"{where}: holds no keys", remedy="start from examples/session.yaml")
     try:
         return SessionConfig.model_validate(data)
     except ValidationError as error:

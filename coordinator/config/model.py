@@ -242,7 +242,8 @@ class AccountSection(Section):
     """Money. `capital` is each symbol's own, or everybody's where `shared`; see barray.trading.orders.broker.Account.
 
     `carry`: the account lives across sessions; without it every session starts with the capital and ends flat.
-    `reserve`: share of its price that a shared account sets aside beyond it for every order; see barray.trading.orders.accounts.
+    `reserve`: share of its price that a shared account sets aside beyond it for every order; see
+    barray.trading.orders.accounts.
     """
 
     capital: float = Field(100_000.0, gt=0, allow_inf_nan=False)

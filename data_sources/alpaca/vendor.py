@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from barray.data_sources.alpaca.live_feed import LiveFeed
+from barray.data_sources.alpaca.stream import AlpacaStream
 from barray.data_sources.fetching.credentials import KeyPair, key_pair
 from barray.data_sources.fetching.vendor import (
     AccessDenied,
+    Dataset,
     Limits,
     Page,
     PageRequest,
     RateLimit,
     RequestRefused,
-    Series,
     TooRecent,
     VendorFailed,
     VendorThrottled,
@@ -63,9 +63,9 @@ class AlpacaAccount:
     stream_url: str | None = None
 
     @property
-    def series(self) -> Series:
+    def dataset(self) -> Dataset:
         """See VendorAccount."""
-        return Series("alpaca", self.feed, self.adjustment)
+        return Dataset("alpaca", self.feed, self.adjustment)
 
     @property
     def native(self) -> Mapping[Interval, timedelta | None]:
@@ -83,11 +83,11 @@ class AlpacaAccount:
             secret, self.feed, self.adjustment, url=self.url, trading_url=self.trading_url, limits=limits
         )
 
-    def live(self, secret: KeyPair) -> LiveFeed:
+    def live(self, secret: KeyPair) -> AlpacaStream:
         """See VendorAccount. Of `iex` or `sip`, unadjusted, as all live bars are."""
         if self.feed not in ("iex", "sip"):
-            raise ConfigError(f"{self.feed} has no stream", source="alpaca", mend="take the feed iex or sip")
-        return LiveFeed(secret, self.feed, url=self.stream_url)
+            raise ConfigError(f"{self.feed} has no stream", source="alpaca", remedy="take the feed iex or sip")
+        return AlpacaStream(secret, self.feed, url=self.stream_url)
 
 
 class AlpacaVendor:
@@ -110,9 +110,9 @@ class AlpacaVendor:
         self._made: Any = None
 
     @property
-    def series(self) -> Series:
+    def dataset(self) -> Dataset:
         """See Vendor."""
-        return Series("alpaca", self._feed, self._adjustment)
+        return Dataset("alpaca", self._feed, self._adjustment)
 
     @property
     def native(self) -> Mapping[Interval, timedelta | None]:
@@ -217,8 +217,8 @@ class AlpacaVendor:
             return self._error(RequestRefused, said, "check the symbol")
         return self._error(VendorFailed, said)
 
-    def _error(self, kind: type[E], reason: str, mend: str | None = None) -> E:
-        return kind(self._keys.hidden(reason), source="alpaca", mend=mend)
+    def _error(self, kind: type[E], reason: str, remedy: str | None = None) -> E:
+        return kind(self._keys.hidden(reason), source="alpaca", remedy=remedy)
 
 
 class _Answer(threading.local):

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from threading import Lock
 
+from barray.data_sources.fetching.dataset_store import DatasetStore
 from barray.data_sources.fetching.page_walk import PageWalk, Part
 from barray.data_sources.fetching.plan import Chain
 from barray.data_sources.fetching.rate_limiter import RateLimiter, Sleep, backoff_s
-from barray.data_sources.fetching.series_store import SeriesStore
 from barray.data_sources.fetching.vendor import (
     AccessDenied,
     Page,
@@ -35,7 +35,7 @@ class FetchRun:
     def __init__(
         self,
         vendor: Vendor,
-        store: SeriesStore,
+        store: DatasetStore,
         limiter: RateLimiter,
         clock: Clock,
         sleep: Sleep,
@@ -45,7 +45,7 @@ class FetchRun:
         seed: int | None = None,
     ) -> None:
         self.vendor = vendor
-        self.source = vendor.series.folder
+        self.source = vendor.dataset.folder
         self.deadline_ns = int(deadline_s * 1e9)
         self.requests = 0
         self.rows = 0
@@ -120,7 +120,7 @@ class FetchRun:
                 if end_ns > part.start_ns or len(part.bars):
                     self._store.write(part.symbol, chain.interval, part.start_ns, end_ns, part.bars, asked_ns)
             except DataError as error:  # what lies there already is damaged
-                self.fail([part.symbol], Reason(error.code, error.reason, error.mend or "", self.source))
+                self.fail([part.symbol], Reason(error.code, error.reason, error.remedy or "", self.source))
                 continue
             rows += len(part.bars)
         with self._lock:
@@ -216,8 +216,8 @@ class ChainFetch:
         self._open += walk.rest()
         if self._run.served_ns < (self._failing_since_ns or 0):
             message = f"has served nothing for {self._run.deadline_ns / 1e9:g} s: {error.reason}"
-            mend = error.mend or "check the connection, and whether the vendor has trouble; then try again"
-            self._run.stop(replace(reason, message=message, mend=mend))
+            remedy = error.remedy or "check the connection, and whether the vendor has trouble; then try again"
+            self._run.stop(replace(reason, message=message, remedy=remedy))
             return
         failed = self._open.pop()
         self._run.fail(failed.symbols, reason)
@@ -241,7 +241,7 @@ class ChainFetch:
             self._run.fail(chain.symbols, reason)
 
     def _reason(self, error: BarrayError) -> Reason:
-        return Reason(error.code, error.reason, error.mend or "", self._run.source)
+        return Reason(error.code, error.reason, error.remedy or "", self._run.source)
 
 
 def _halves(chain: Chain) -> list[Chain]:

@@ -47,7 +47,7 @@ def key_pair(
     if missing := [name for name, value in found.items() if not value]:
         raise ConfigError(
             f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set",
-            mend="set them in the environment" + (f", or in {file} with mode 0600" if file else ""),
+            remedy="set them in the environment" + (f", or in {file} with mode 0600" if file else ""),
             code="no_credentials",
         )
     return KeyPair(found[key_name], found[secret_name])
@@ -57,11 +57,11 @@ def _read(file: Path) -> dict[str, str]:
     try:
         if file.stat().st_mode & _OTHERS:
             raise ConfigError(
-                f"{file} can be read by others than its owner", mend=f"chmod 600 {file}", code="open_credentials"
+                f"{file} can be read by others than its owner", remedy=f"chmod 600 {file}", code="open_credentials"
             )
         lines = file.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise ConfigError(f"cannot read {file}: {reason}", mend="correct the path", code="no_credentials") from None
+        raise ConfigError(f"cannot read {file}: {reason}", remedy="correct the path", code="no_credentials") from None
     pairs = (line.removeprefix("export ").partition("=") for line in lines if "=" in line and line[:1] != "#")
     return {name.strip(): value.strip().strip("'\"") for name, _, value in pairs}

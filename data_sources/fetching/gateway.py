@@ -1,165 +1,146 @@
-"""The gateway: bars of many symbols over a range are in the store afterwards, at the fewest requests."""
+"""The gateway of one credential: fetches for every source that is read with it."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from threading import Condition
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from threading import Lock
+from typing import Any
 
-from barray.data_sources.fetching.chain_fetch import ChainFetch, FetchRun
-from barray.data_sources.fetching.plan import IN_FLIGHT, Expected, FetchPlan, expected_bars, plan_fetch
-from barray.data_sources.fetching.rate_limiter import RateLimiter, Sleep
-from barray.data_sources.fetching.series_store import SeriesStore
+from barray.data_sources.fetching.fetcher import Fetcher, FetchProgress
+from barray.data_sources.fetching.rate_limiter import RateLimiter
+from barray.data_sources.fetching.stream import BarStream, Heard
 from barray.data_sources.fetching.vendor import Vendor
-from barray.market.clock import Clock, WallClock
-from barray.market.errors import DataError
-from barray.market.interval import Interval
-from barray.market.symbols import symbol_problem
+from barray.data_sources.fetching.vendor_source import VendorSource, Wanted
+from barray.market.clock import monotonic_s
+from barray.market.errors import BarrayError
 from barray.market.validation import Reason
 
-
-@dataclass(frozen=True)
-class FetchResult:
-    """`failures`: why a symbol's range is not whole, by symbol; what came of it before is kept.
-
-    `capped_ns`: where the vendor ended the range as too recent for this account, if it did. `stopped`: why the vendor
-    was asked no more, for any symbol, if that came to pass.
-    """
-
-    failures: Mapping[str, Reason]
-    requests: int
-    rows: int
-    capped_ns: int | None = None
-    stopped: Reason | None = None
-
-
-@dataclass(frozen=True)
-class FetchProgress:
-    """How far it is; `planned_requests` is an estimate."""
-
-    requests: int
-    planned_requests: int
-    rows: int
+Failures = dict[str, Reason]
+REST_S = 300.0
+"""How long a vendor that is down, or lets nobody in, is left alone: the next session need not wait for it again."""
 
 
 class Gateway:
-    """One vendor's, for all threads of a process; nobody else spends its rate limit.
+    """An actor of its own in a session, an object where there is no Ray. Its methods may be called side by side.
 
-    `deadline_s`: how long nothing but failures may come before the vendor counts as unreachable. `limiter`: where the
-    credential, whose limit it is, serves other series too.
+    It alone spends the credential's rate limit, and it alone holds the secret, which comes by a call: what an actor is
+    made with is kept by Ray.
     """
 
-    def __init__(
-        self,
-        vendor: Vendor,
-        store: SeriesStore,
-        *,
-        clock: Clock | None = None,
-        sleep: Sleep = time.sleep,
-        deadline_s: float = 180.0,
-        in_flight: int = IN_FLIGHT,
-        expected: Expected = expected_bars,
-        seed: int | None = None,
-        limiter: RateLimiter | None = None,
-    ) -> None:
-        self._vendor = vendor
-        self._store = store
-        self._clock = clock or WallClock()
-        self._sleep = sleep
-        self._deadline_s = deadline_s
-        self._in_flight = in_flight
-        self._expected = expected
-        self._seed = seed
-        self._limiter = limiter or RateLimiter(vendor.limits.per_minute, clock=self._clock, sleep=sleep, seed=seed)
-        self._busy: set[tuple[str, Interval]] = set()
-        self._released = Condition()
+    def __init__(self) -> None:
+        self._secret: Any = None
+        self._lock = Lock()
+        self._limiter: RateLimiter | None = None
+        self._fetchers: dict[tuple[object, ...], Fetcher] = {}
+        self._running: dict[object, FetchProgress] = {}
+        self._feeds: dict[str, BarStream] = {}
+        self._down: dict[tuple[object, ...], tuple[float, Reason]] = {}
 
-    def plan(self, symbols: Iterable[str], interval: Interval, start_ns: int, end_ns: int) -> FetchPlan:
-        """What `ensure` would do, as things stand."""
-        good = [symbol for symbol in symbols if symbol_problem(symbol) is None]
-        return self._plan(good, interval, start_ns, end_ns)[0]
+    def set_credentials(self, secret: Any) -> None:
+        """Take the credential; without one nothing can be fetched."""
+        with self._lock:
+            self._secret = self._secret or secret
 
-    def _plan(
-        self, symbols: Iterable[str], interval: Interval, start_ns: int, end_ns: int
-    ) -> tuple[FetchPlan, dict[str, Reason]]:
-        """With what is wrong with symbols' parts of the store."""
-        missing: dict[str, list[tuple[int, int]]] = {}
-        damaged: dict[str, Reason] = {}
-        for symbol in sorted(set(symbols)):
-            try:
-                missing[symbol] = self._store.missing(symbol, interval, start_ns, end_ns)
-            except DataError as error:
-                damaged[symbol] = Reason(error.code, error.reason, error.mend or "", self._vendor.series.folder)
-        limits = self._vendor.limits
-        plan = plan_fetch(missing, interval, limits, in_flight=self._in_flight, expected=self._expected)
-        return plan, damaged
+    def ensure(self, source: VendorSource, symbols: Sequence[str], wanted: Wanted, needed_ns: int) -> Failures:
+        """Fetch what the source's store lacks of `wanted`. Why a symbol's bars up to `needed_ns` are not all there.
 
-    def active_symbols(self) -> Sequence[str]:
-        """All symbols that are traded at the vendor now, sorted. Raises as Vendor.fetch."""
-        self._limiter.acquire()
-        try:
-            return self._vendor.active_symbols()
-        finally:
-            self._limiter.answered(None)
-
-    def ensure(
-        self,
-        symbols: Iterable[str],
-        interval: Interval,
-        start_ns: int,
-        end_ns: int,
-        progress: Callable[[FetchProgress], None] | None = None,
-    ) -> FetchResult:
-        """Fetch what the store lacks of `[start_ns, end_ns)`. A symbol's trouble is in the result; the store's raises.
-
-        Whoever wants a series that another thread is fetching waits for it. `progress` is called from several threads,
-        one at a time.
+        No trouble raises: what concerns the whole source is every symbol's reason.
         """
-        source = self._vendor.series.folder
-        wanted = sorted(set(symbols))
-        bad = {symbol: problem for symbol in wanted if (problem := symbol_problem(symbol))}
-        good = [symbol for symbol in wanted if symbol not in bad]
-        failures = {
-            symbol: Reason("bad_symbol", problem, "correct or remove it", source) for symbol, problem in bad.items()
-        }
-        with self._claim({(symbol, interval) for symbol in good}):
-            plan, damaged = self._plan(good, interval, start_ns, end_ns)
-
-            def report(run: FetchRun) -> None:
-                if progress is not None:
-                    progress(FetchProgress(run.requests, plan.requests, run.rows))
-
-            run = FetchRun(
-                self._vendor,
-                self._store,
-                self._limiter,
-                self._clock,
-                self._sleep,
-                deadline_s=self._deadline_s,
-                report=report,
-                seed=self._seed,
-            )
-            with ThreadPoolExecutor(self._in_flight, thread_name_prefix=f"fetch-{source}") as pool:
-                try:
-                    for done in [pool.submit(ChainFetch(run, chain).run) for chain in plan.chains]:
-                        done.result()
-                except BaseException:
-                    run.stop(Reason("interrupted", "the fetch was broken off", "fetch again", source))
-                    raise
-        return FetchResult({**failures, **damaged, **run.failures}, run.requests, run.rows, run.capped_ns, run.stopped)
-
-    @contextmanager
-    def _claim(self, keys: set[tuple[str, Interval]]) -> Iterator[None]:
-        """All of `keys` at once, so that no two wait for each other."""
-        with self._released:
-            self._released.wait_for(lambda: self._busy.isdisjoint(keys))
-            self._busy |= keys
+        call = object()
         try:
-            yield
+            fetcher = self.fetcher(source)
+            if down := self._down_since(source):
+                failures: Mapping[str, Reason] = dict.fromkeys(symbols, down)
+            else:
+                result = fetcher.ensure(
+                    symbols, wanted.interval, wanted.start_ns, wanted.end_ns, partial(self._running.__setitem__, call)
+                )
+                failures = result.failures
+                if result.stopped is not None:
+                    self._down[_key(source)] = (monotonic_s() + REST_S, result.stopped)
+        except BarrayError as error:
+            reason = Reason(str(error.code), error.reason, error.remedy or "", source.name)
+            return dict.fromkeys(symbols, reason)
         finally:
-            with self._released:
-                self._busy -= keys
-                self._released.notify_all()
+            self._running.pop(call, None)
+        return {
+            symbol: replace(reason, source=source.name)
+            for symbol, reason in failures.items()
+            if reason.code == "bad_symbol" or self._lacks(source, symbol, wanted, needed_ns)
+        }
+
+    def _down_since(self, source: VendorSource) -> Reason | None:
+        until_s, reason = self._down.get(_key(source), (0.0, None))
+        return reason if monotonic_s() < until_s else None
+
+    def listen(self, listener: str, source: VendorSource, symbols: Sequence[str]) -> None:
+        """Have bars of these symbols collected for `listener`, as minutes close, beside those listened to before.
+
+        ConfigError where the source has no stream.
+        """
+        with self._lock:
+            if listener not in self._feeds:
+                self._feeds[listener] = source.account.live(self._secret)
+            feed = self._feeds[listener]
+        feed.subscribe(symbols)
+
+    def hear(self, listener: str) -> Heard | None:
+        """What came for `listener` since it was last asked for; None where nobody listens for it."""
+        feed = self._feeds.get(listener)
+        return feed.drain() if feed else None
+
+    def hang_up(self, listener: str) -> None:
+        """Listen no more."""
+        with self._lock:
+            feed = self._feeds.pop(listener, None)
+        if feed is not None:
+            feed.close()
+
+    def progress(self) -> FetchProgress | None:
+        """How far all that is being fetched is, together; None where nothing is."""
+        running = list(self._running.values())
+        if not running:
+            return None
+        return FetchProgress(
+            sum(part.requests for part in running),
+            sum(part.planned_requests for part in running),
+            sum(part.rows for part in running),
+        )
+
+    def fetcher(self, source: VendorSource) -> Fetcher:
+        """The one for a source's series and store."""
+        with self._lock:
+            if self._secret is None:
+                raise BarrayError("the gateway was given no credential", code="no_credentials")
+            key = _key(source)
+            if key not in self._fetchers:
+                vendor: Vendor = source.account.vendor(self._secret)
+                self._limiter = self._limiter or RateLimiter(vendor.limits.per_minute)
+                self._fetchers[key] = Fetcher(
+                    vendor, source.store, clock=source.clock, deadline_s=source.give_up_s, limiter=self._limiter
+                )
+            return self._fetchers[key]
+
+    @staticmethod
+    def _lacks(source: VendorSource, symbol: str, wanted: Wanted, needed_ns: int) -> bool:
+        try:
+            return bool(source.store.missing(symbol, wanted.interval, wanted.start_ns, needed_ns))
+        except BarrayError:
+            return True
+
+
+def _key(source: VendorSource) -> tuple[object, ...]:
+    return source.account, source.root, source.give_up_s, source.clock
+
+
+def secrets_of(sources: Mapping[str, VendorSource]) -> dict[str, Any]:
+    """The credential of each source, or the Reason why there is none."""
+    found: dict[str, Any] = {}
+    for name, source in sources.items():
+        try:
+            found[name] = source.account.secret()
+        except BarrayError as error:
+            found[name] = Reason(str(error.code), error.reason, error.remedy or "", name)
+    return found

@@ -113,6 +113,6 @@ class PageWalk:
             symbol=symbol,
             interval=str(self.chain.interval),
             source=self._source,
-            mend="fetch again later; tell the vendor if it stays so",
+            remedy="fetch again later; tell the vendor if it stays so",
             code="bad_page",
         )

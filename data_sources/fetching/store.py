@@ -27,7 +27,7 @@ from pyarrow import fs
 
 from barray.data_sources.atomic_file import replacing
 from barray.data_sources.fetching.ranges import Range, subtracted
-from barray.data_sources.fetching.vendor import Series
+from barray.data_sources.fetching.vendor import Dataset
 from barray.data_sources.parquet.arrow_arrays import arrow_numbers
 from barray.data_sources.parquet.file import BarFile, Columns
 from barray.data_sources.parquet.layout import Layout
@@ -64,12 +64,12 @@ class BarStore:
     """
 
     root: Path
-    series: Series
+    dataset: Dataset
 
     @property
     def folder(self) -> Path:
         """Where the series lies: a tree of Parquet files in `STORE_LAYOUT`."""
-        return self.root / self.series.folder
+        return self.root / self.dataset.folder
 
     def fetched(self, symbol: str, interval: Interval) -> tuple[Fetched, ...]:
         """What is known of a symbol's bars, oldest first; ranges neither overlap nor, of one day's fetching, touch."""
@@ -82,7 +82,7 @@ class BarStore:
         return subtracted((start_ns, end_ns), known)
 
     def write(self, symbol: str, interval: Interval, start_ns: int, end_ns: int, bars: Bars, fetched_ns: int) -> None:
-        """See SeriesStore."""
+        """See DatasetStore."""
         self._check(symbol, interval, start_ns, bars)
         last_ns = max(end_ns, int(bars.start_ns[-1]) + 1) if len(bars) else end_ns
         place = self._place(symbol, interval)
@@ -103,7 +103,7 @@ class BarStore:
                 else:
                     path.unlink()
                     del sizes[month]
-            manifest.adding(Fetched(start_ns, end_ns, fetched_ns), sizes).write(place / _MANIFEST, self.series)
+            manifest.adding(Fetched(start_ns, end_ns, fetched_ns), sizes).write(place / _MANIFEST, self.dataset)
 
     def holds(self, symbol: str, interval: Interval) -> bool:
         """Whether there are any of its bars."""
@@ -111,13 +111,13 @@ class BarStore:
         return bool(_Manifest.read(place / _MANIFEST, symbol, interval).checked(place).sizes)
 
     def forget(self, symbol: str, interval: Interval, start_ns: int, end_ns: int) -> None:
-        """See SeriesStore."""
+        """See DatasetStore."""
         place = self._place(symbol, interval)
         with self._turn(place):
             manifest = _Manifest.read(place / _MANIFEST, symbol, interval).checked(place)
             left = manifest.without((start_ns, end_ns))
             if left != manifest:
-                left.write(place / _MANIFEST, self.series)
+                left.write(place / _MANIFEST, self.dataset)
 
     def read(self, symbol: str, interval: Interval, start_ns: int, end_ns: int) -> Bars:
         """The bars that start in `[start_ns, end_ns)`, oldest first; known or not."""
@@ -128,27 +128,27 @@ class BarStore:
 
     def _place(self, symbol: str, interval: Interval) -> Path:
         if problem := symbol_problem(symbol):
-            raise ConfigError(problem, symbol=symbol, source=self.series.vendor)
+            raise ConfigError(problem, symbol=symbol, source=self.dataset.vendor)
         return self.folder / symbol / str(interval)
 
     def _month(self, path: Path, symbol: str, interval: Interval) -> Bars:
         shown = str(path)
         try:
-            file = BarFile(fs.LocalFileSystem(), shown, shown, self.series.vendor, Columns())
+            file = BarFile(fs.LocalFileSystem(), shown, shown, self.dataset.vendor, Columns())
             return file.read(None, *file.stamp_range())
         except DataError as error:
-            mend = f"remove {path}: it will be fetched again"
+            remedy = f"remove {path}: it will be fetched again"
             raise DataError(
                 error.reason,
                 symbol=symbol,
                 interval=str(interval),
-                source=self.series.vendor,
-                mend=mend,
+                source=self.dataset.vendor,
+                remedy=remedy,
                 code=error.code,
             ) from error
 
     def _check(self, symbol: str, interval: Interval, start_ns: int, bars: Bars) -> None:
-        names = {"symbol": symbol, "interval": str(interval), "source": self.series.vendor}
+        names = {"symbol": symbol, "interval": str(interval), "source": self.dataset.vendor}
         check_order(bars.start_ns, **names)
         check_values(bars, **names)
         if len(bars) and bars.start_ns[0] < start_ns:
@@ -165,8 +165,8 @@ class BarStore:
         except OSError as error:
             raise ConfigError(
                 f"cannot write below {place}: {error.strerror}",
-                source=self.series.vendor,
-                mend="give the source a store that can be written to",
+                source=self.dataset.vendor,
+                remedy="give the source a store that can be written to",
                 code="cannot_write",
             ) from error
         try:
@@ -198,14 +198,16 @@ class _Manifest:
             return cls(symbol, interval)
         except OSError as error:
             raise ConfigError(
-                f"cannot read {path}: {error.strerror}", mend="give the source a store of your own", code="cannot_read"
+                f"cannot read {path}: {error.strerror}",
+                remedy="give the source a store of your own",
+                code="cannot_read",
             ) from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(
                 f"{path} is no manifest: {error}",
                 symbol=symbol,
                 interval=str(interval),
-                mend=f"remove {path.parent}: its bars will be fetched again",
+                remedy=f"remove {path.parent}: its bars will be fetched again",
                 code="bad_manifest",
             ) from error
         return cls(symbol, interval, fetched, sizes)
@@ -239,13 +241,13 @@ class _Manifest:
                 joined.append(entry)
         return replace(self, fetched=tuple(joined), sizes=sizes)
 
-    def write(self, path: Path, series: Series) -> None:
+    def write(self, path: Path, dataset: Dataset) -> None:
         """Put it in the place of the old one."""
         held = {
             "version": _VERSION,
             "symbol": self.symbol,
             "interval": str(self.interval),
-            **asdict(series),
+            **asdict(dataset),
             "fetched": [
                 {name: format_ns(stamp) for name, stamp in zip(_STAMPS, astuple(entry), strict=True)}
                 for entry in self.fetched

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Protocol
 
-from barray.data_sources.alpaca.live_feed import LiveFeed
+from barray.data_sources.fetching.stream import BarStream
 from barray.market.bars import Bars
 from barray.market.errors import BarrayError, SourceUnavailable
 from barray.market.interval import Interval
 
 
 @dataclass(frozen=True)
-class Series:
+class Dataset:
     """What bars are besides symbol and interval. Bars of two series are never put together.
 
     `feed`: which venues they come from (`iex`, `sip`; empty where the vendor has one). `adjustment`: `raw`, `split`,
@@ -94,7 +94,7 @@ class TooRecent(RequestRefused):
 
 
 class AccessDenied(SourceUnavailable):
-    """Key or token are not accepted, for anything. Retrying is no use; `mend` says what to do."""
+    """Key or token are not accepted, for anything. Retrying is no use; `remedy` says what to do."""
 
     default_code = "access_denied"
 
@@ -103,7 +103,7 @@ class Vendor(Protocol):
     """Talks to one vendor with one credential; threads may share it. It holds the secret: it stays in the gateway."""
 
     @property
-    def series(self) -> Series:
+    def dataset(self) -> Dataset:
         """What its bars are."""
         ...
 
@@ -133,7 +133,7 @@ class VendorAccount(Protocol):
     """How to reach a vendor: settings alone, which may travel and stand in a config. The secret does not."""
 
     @property
-    def series(self) -> Series:
+    def dataset(self) -> Dataset:
         """What its bars are."""
         ...
 
@@ -153,7 +153,7 @@ class VendorAccount(Protocol):
         """The vendor, to be asked with that credential."""
         ...
 
-    def live(self, secret: Any) -> LiveFeed:
+    def live(self, secret: Any) -> BarStream:
         """Its stream of bars; ConfigError where it has none."""
         ...
 

@@ -52,7 +52,7 @@ class VendorSource:
     @property
     def store(self) -> BarStore:
         """Where its bars are kept."""
-        return BarStore(Path(self.root), self.account.series)
+        return BarStore(Path(self.root), self.account.dataset)
 
     def native(self, since_ns: int) -> tuple[Interval, ...]:
         """The intervals that the vendor serves back to `since_ns`, finest first."""

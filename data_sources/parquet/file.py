@@ -65,20 +65,20 @@ def translated(path: str, source: str) -> Iterator[None]:
         yield
     except PermissionError as error:
         raise SourceUnavailable(
-            f"no permission to read {path}", source=source, mend="allow this user to read it", code="no_permission"
+            f"no permission to read {path}", source=source, remedy="allow this user to read it", code="no_permission"
         ) from error
     except FileNotFoundError as error:
-        raise NoDataError(f"{path} does not exist", source=source, mend="add the file") from error
+        raise NoDataError(f"{path} does not exist", source=source, remedy="add the file") from error
     except (OSError, pa.ArrowException, ValueError, OverflowError) as error:  # a corrupt footer can raise any of these
         reason = str(error).strip().partition("\n")[0][:200]
         if isinstance(error, OSError) and (error.errno or any(mark in reason for mark in _REMOTE)):
             raise SourceUnavailable(
-                f"{path} cannot be read: {reason}", source=source, mend="see whether its storage can be reached"
+                f"{path} cannot be read: {reason}", source=source, remedy="see whether its storage can be reached"
             ) from error
         raise DataError(
             f"{path} is no readable Parquet file: {reason}",
             source=source,
-            mend="write it again",
+            remedy="write it again",
             code="unreadable_file",
         ) from error
 
@@ -95,7 +95,7 @@ class BarFile:
             self._check_columns()
         if self._file.metadata.num_rows == 0:
             raise NoDataError(
-                f"{shown} has no rows", source=source, mend="write its bars, or remove it", code="empty_file"
+                f"{shown} has no rows", source=source, remedy="write its bars, or remove it", code="empty_file"
             )
 
     def _check_columns(self) -> None:
@@ -127,8 +127,8 @@ class BarFile:
         if self.has_symbols and not _is_text(kind := schema.field(columns.symbol).type):
             raise self._bad(f"{columns.symbol} is {kind}, not text", "wrong_types", "store the symbols as strings")
 
-    def _bad(self, reason: str, code: str, mend: str) -> DataError:
-        return DataError(f"{self._shown} {reason}", source=self._source, mend=mend, code=code)
+    def _bad(self, reason: str, code: str, remedy: str) -> DataError:
+        return DataError(f"{self._shown} {reason}", source=self._source, remedy=remedy, code=code)
 
     @property
     def has_symbols(self) -> bool:

@@ -47,7 +47,8 @@ class Layout:
         if problem:
             raise ConfigError(
                 f"layout {self.template!r} {problem}",
-                mend="use {symbol}, {interval} and one of {date}, {month}, {year}: {symbol}/{interval}/{date}.parquet",
+                remedy="use {symbol}, {interval} and one of {date}, {month}, {year}: "
+                "{symbol}/{interval}/{date}.parquet",
             )
 
     @cached_property

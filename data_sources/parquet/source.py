@@ -52,7 +52,7 @@ class ParquetSource:
             raise ConfigError(
                 f"layout {self.layout.template!r} names no interval",
                 source=self.name,
-                mend="give the source's interval",
+                remedy="give the source's interval",
             )
         for ours in self.interval_names.values():
             Interval.parse(ours)
@@ -109,7 +109,7 @@ class ParquetSource:
                 filesystem, base = fs.FileSystem.from_uri(self.root)
             except (pa.ArrowException, ValueError) as error:
                 raise SourceUnavailable(
-                    f"{self.root} is no usable URI: {error}", source=self.name, mend="correct the source's root"
+                    f"{self.root} is no usable URI: {error}", source=self.name, remedy="correct the source's root"
                 ) from error
         else:
             filesystem, base = fs.LocalFileSystem(), os.path.abspath(self.root)
@@ -119,7 +119,7 @@ class ParquetSource:
         if kind == fs.FileType.Directory or (kind == fs.FileType.NotFound and not is_local):
             return filesystem, base.rstrip("/")  # object stores have no directories to find
         what = "does not exist" if kind == fs.FileType.NotFound else "is a file, not a folder"
-        raise SourceUnavailable(f"{self.root} {what}", source=self.name, mend="correct the source's root")
+        raise SourceUnavailable(f"{self.root} {what}", source=self.name, remedy="correct the source's root")
 
     @cached_property
     def _catalog(self) -> Catalog:
@@ -170,7 +170,7 @@ class ParquetSource:
                 symbols = frozenset() if self.layout.has_symbol else file.symbols
                 look = _Look(file.stamp_range(), symbols)
             except BarrayError as error:
-                look = _Look(problem=Reason(str(error.code), error.reason, error.mend or "", self.name))
+                look = _Look(problem=Reason(str(error.code), error.reason, error.remedy or "", self.name))
             self._looks[entry.path] = look
         return self._looks[entry.path]
 
@@ -181,7 +181,7 @@ class ParquetSource:
     def _open(self, entry: FileEntry) -> BarFile:
         if entry.is_directory:
             raise DataError(
-                f"{entry.path} is a folder, not a file", source=self.name, mend="remove it", code="unreadable_file"
+                f"{entry.path} is a folder, not a file", source=self.name, remedy="remove it", code="unreadable_file"
             )
         filesystem, base = self._filesystem
         file = BarFile(filesystem, f"{base}/{entry.path}", entry.path, self.name, self.columns)
@@ -189,7 +189,7 @@ class ParquetSource:
             raise DataError(
                 f"{entry.path} has no column {self.columns.symbol}, which a file of many symbols needs",
                 source=self.name,
-                mend="name it under columns, or put {symbol} into the layout",
+                remedy="name it under columns, or put {symbol} into the layout",
                 code="wrong_columns",
             )
         return file
@@ -201,7 +201,7 @@ class ParquetSource:
             raise DataError(
                 f"{entry.path} holds bars of {others}",
                 source=self.name,
-                mend="put each symbol into its own file",
+                remedy="put each symbol into its own file",
                 code="other_symbol",
             )
         return file.read(symbol if not self.layout.has_symbol else None, first_ns, last_ns)

@@ -58,7 +58,7 @@ class SchwabAuth(httpx.Auth):
                 self._token = token
                 return token
         except ConfigError as error:
-            raise AccessDenied(error.reason, source="schwab", mend=error.mend) from None
+            raise AccessDenied(error.reason, source="schwab", remedy=error.remedy) from None
 
     def _is_good(self, token: Token, rejected: str | None) -> bool:
         return token.access != rejected and token.is_fresh(self._now_s() + _LEEWAY_S)
@@ -90,8 +90,8 @@ class SchwabAuth(httpx.Auth):
             return self._denied(said, CHECK_KEYS)
         return VendorFailed(said, source="schwab")
 
-    def _denied(self, reason: str, mend: str) -> AccessDenied:
-        return AccessDenied(reason, source="schwab", mend=mend)
+    def _denied(self, reason: str, remedy: str) -> AccessDenied:
+        return AccessDenied(reason, source="schwab", remedy=remedy)
 
     def _now_s(self) -> float:
         return self._clock.now_ns() / 1e9

@@ -37,6 +37,6 @@ def log_in(keys: KeyPair, token_file: Path, callback_url: str = CALLBACK_URL) ->
         raise AccessDenied(
             f"Schwab gave no token: {type(error).__name__}: {reason}",
             source="schwab",
-            mend="paste the whole address at once: it is good for half a minute; and check that the app has this "
+            remedy="paste the whole address at once: it is good for half a minute; and check that the app has this "
             f"callback URL: {callback_url}",
         ) from None

@@ -42,7 +42,7 @@ def check_asked(request: PageRequest, now_ns: int) -> None:
         raise RequestRefused(
             f"{format_ns(request.start_ns)} is too far back: Schwab has {request.interval} of {back.days} days",
             source="schwab",
-            mend=_MEND,
+            remedy=_MEND,
         )
 
 
@@ -61,7 +61,7 @@ def check_shown(request: PageRequest, bars: Bars, now_ns: int) -> None:
         raise RequestRefused(
             f"bars from {format_ns(request.start_ns)} on were asked for, and {found}: the others may lie too far back",
             source="schwab",
-            mend=_MEND,
+            remedy=_MEND,
         )
 
 

@@ -88,7 +88,7 @@ class TokenFile:
                 if os.fstat(file.fileno()).st_mode & _OTHERS:
                     raise ConfigError(
                         f"{self.path} can be read by others than its owner",
-                        mend=f"chmod 600 {shlex.quote(str(self.path))}",
+                        remedy=f"chmod 600 {shlex.quote(str(self.path))}",
                         code="open_credentials",
                     )
                 whole = orjson.loads(file.read())
@@ -119,7 +119,7 @@ class TokenFile:
         except OSError as error:
             raise ConfigError(
                 f"cannot write {path}: {error.strerror}",
-                mend="keep the token in a folder that can be written to: it is renewed every half hour",
+                remedy="keep the token in a folder that can be written to: it is renewed every half hour",
                 code="cannot_write",
             ) from None
         try:
@@ -129,7 +129,7 @@ class TokenFile:
             os.close(lock)
 
     def _error(self, reason: str) -> ConfigError:
-        return ConfigError(reason, mend=self.how_to_log_in, code="no_credentials")
+        return ConfigError(reason, remedy=self.how_to_log_in, code="no_credentials")
 
 
 def check_installed() -> None:
@@ -138,7 +138,7 @@ def check_installed() -> None:
         raise ConfigError(
             "schwab-py is not installed",
             source="schwab",
-            mend="pip install 'barray[schwab]'",
+            remedy="pip install 'barray[schwab]'",
             code="not_installed",
         )
 

@@ -16,11 +16,11 @@ from barray.data_sources.fetching.credentials import KeyPair, key_pair
 from barray.data_sources.fetching.redaction import Redaction
 from barray.data_sources.fetching.vendor import (
     AccessDenied,
+    Dataset,
     Limits,
     Page,
     PageRequest,
     RequestRefused,
-    Series,
     VendorFailed,
 )
 from barray.data_sources.schwab.candles import bars_of
@@ -48,7 +48,7 @@ _METHODS = {
 }
 _LOGGERS = ("schwab.client.base", "schwab.auth", "httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy")
 LIMITS = Limits(page_rows=None, symbols=1, per_minute=120)
-SERIES = Series("schwab", adjustment="split")
+DATASET = Dataset("schwab", adjustment="split")
 """Schwab's bars are adjusted for splits, not for dividends."""
 
 
@@ -78,9 +78,9 @@ class SchwabVendor:
         self._made: Any = None
 
     @property
-    def series(self) -> Series:
+    def dataset(self) -> Dataset:
         """See Vendor."""
-        return SERIES
+        return DATASET
 
     @property
     def native(self) -> Mapping[Interval, timedelta | None]:
@@ -154,8 +154,8 @@ class SchwabVendor:
             return self._error(RequestRefused, said, "check the symbol")
         return self._error(VendorFailed, said)
 
-    def _error(self, kind: type[E], reason: str, mend: str | None = None) -> E:
-        return kind(reason, source="schwab", mend=mend)
+    def _error(self, kind: type[E], reason: str, remedy: str | None = None) -> E:
+        return kind(reason, source="schwab", remedy=remedy)
 
 
 @dataclass(frozen=True)
@@ -170,9 +170,9 @@ class SchwabAccount:
     url: str | None = None
 
     @property
-    def series(self) -> Series:
+    def dataset(self) -> Dataset:
         """See VendorAccount."""
-        return SERIES
+        return DATASET
 
     @property
     def native(self) -> Mapping[Interval, timedelta | None]:
@@ -190,5 +190,5 @@ class SchwabAccount:
     def live(self, secret: KeyPair) -> NoReturn:
         """See VendorAccount."""
         raise ConfigError(
-            "Schwab's stream is not supported", source="schwab", mend="put an alpaca source first for live sessions"
+            "Schwab's stream is not supported", source="schwab", remedy="put an alpaca source first for live sessions"
         )

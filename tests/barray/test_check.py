@@ -79,7 +79,7 @@ def test_a_deep_check_finds_what_only_loading_shows(root: Path) -> None:
     broken = found[TUESDAY]["NAN"]
     assert broken.meets_config_requirements is False
     assert "close is nan" in broken.reason
-    assert broken.reasons[0].mend
+    assert broken.reasons[0].remedy
 
 
 def test_a_symbol_listed_twice_is_checked_once(root: Path) -> None:

@@ -14,8 +14,8 @@ import pytest
 
 from barray.local import warm_ray
 from barray.local.user_folder import notes_folder
-from barray.local.warm_commands.client import COLD, SOCKET
 from barray.local.warm_ray import LocalRay
+from barray.warm_commands.client import COLD, SOCKET
 from tests.sessions import config
 
 pytestmark = pytest.mark.ray

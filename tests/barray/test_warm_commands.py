@@ -19,8 +19,8 @@ import orjson
 import psutil
 import pytest
 
-from barray.local.warm_commands.client import SOCKET
-from barray.local.warm_commands.origin import difference, origin
+from barray.warm_commands.client import SOCKET
+from barray.warm_commands.origin import difference, origin
 from tests.sessions import config, wait_until
 
 pytestmark = [
@@ -78,7 +78,7 @@ def waits_for_a_pipe(process: psutil.Process) -> bool:
 
 def keep(folder: Path, **more: str) -> Kept:
     environment = {**os.environ, "XDG_RUNTIME_DIR": str(folder), "PYTHONPATH": str(folder), **more}
-    command = [sys.executable, "-P", "-m", "barray.local.warm_commands.server"]
+    command = [sys.executable, "-P", "-m", "barray.warm_commands.server"]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment)
     kept = Kept(folder, environment, process)

@@ -306,7 +306,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
             read_config(path)
         assert str(path) in str(caught.value)
         assert said in str(caught.value)
-        assert caught.value.mend
+        assert caught.value.remedy
 
 
 def test_a_mapping_can_be_parsed_without_a_file() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 import barray
 from barray.check import check_config
-from barray.cli.app import run_date
+from barray.cli.run import run_date
 from barray.coordinator.config.file import as_config
 from barray.coordinator.live_session import _read
 from barray.data_sources.fetching.vendor_source import VendorSource, Wanted

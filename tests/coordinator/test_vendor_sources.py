@@ -14,8 +14,8 @@ import pytest
 
 import barray
 from barray.coordinator.config.file import as_config
-from barray.coordinator.gateways import Gateways
-from barray.data_sources.fetching.source_gateway import secrets_of
+from barray.coordinator.gateway_pool import GatewayPool
+from barray.data_sources.fetching.gateway import secrets_of
 from barray.data_sources.fetching.vendor_source import VendorSource
 from barray.market.bars import Bars
 from barray.market.requirements import calendar_for
@@ -139,8 +139,8 @@ def test_a_gateway_outlives_what_it_refuses(server: SchwabServer, tmp_path: Path
     assert isinstance(source, VendorSource)
 
     async def refused() -> None:
-        gateways = Gateways()
-        gateways.connect(secrets_of({source.name: source}))
+        gateways = GatewayPool()
+        gateways.set_credentials(secrets_of({source.name: source}))
         for _ in range(2):
             reason = await gateways.listen("test", source, ["AAPL"])
             assert reason is not None

@@ -13,11 +13,11 @@ import numpy as np
 
 from barray.data_sources.fetching.ranges import subtracted
 from barray.data_sources.fetching.vendor import (
+    Dataset,
     Limits,
     Page,
     PageRequest,
     RequestRefused,
-    Series,
     VendorFailed,
     VendorThrottled,
 )
@@ -74,7 +74,7 @@ class FakeVendor:
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
         self._lock = Lock()
-        self.series = Series("fake")
+        self.dataset = Dataset("fake")
         self.limits = Limits(self.page_rows, self.symbols, self.per_minute)
 
     def active_symbols(self) -> Sequence[str]:

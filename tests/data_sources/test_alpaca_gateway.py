@@ -17,7 +17,7 @@ import pytest
 import requests
 
 from barray.data_sources.alpaca.vendor import AlpacaVendor
-from barray.data_sources.fetching.gateway import FetchResult, Gateway
+from barray.data_sources.fetching.fetcher import Fetcher, FetchResult
 from barray.data_sources.fetching.store import BarStore
 from barray.data_sources.fetching.vendor import Limits
 from barray.market.bars import Bars
@@ -58,13 +58,13 @@ class Setting(Stored):
         server.clock = lambda: self.clock.now_ns() / 1e9
         server.exceeded = 0
         server.asked.clear()
-        self.store = BarStore(folder / "store", self.vendor().series)
+        self.store = BarStore(folder / "store", self.vendor().dataset)
 
     def vendor(self) -> AlpacaVendor:
         return AlpacaVendor(KEYS, url=self.server.url, trading_url=self.server.url, limits=self.limits)
 
     def run(self) -> FetchResult:
-        gateway = Gateway(self.vendor(), self.store, clock=self.clock, sleep=self.clock.sleep, seed=1)
+        gateway = Fetcher(self.vendor(), self.store, clock=self.clock, sleep=self.clock.sleep, seed=1)
         return gateway.ensure(self.truth, MINUTE, *self.span)
 
     def is_whole(self) -> bool:
@@ -135,7 +135,7 @@ def test_a_refused_key_stops_all_at_once_and_is_not_tried_again(
     result = setting.run()
     assert {reason.code for reason in result.failures.values()} == {"access_denied"}
     assert set(result.failures) == set(setting.truth)
-    assert all("APCA_API_KEY_ID" in reason.mend for reason in result.failures.values())
+    assert all("APCA_API_KEY_ID" in reason.remedy for reason in result.failures.values())
     assert result.requests <= 8
 
 
@@ -191,7 +191,7 @@ from pathlib import Path
 from tests.data_sources.test_alpaca_gateway import *
 url, folder, count = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 vendor = AlpacaVendor(KEYS, url=url, limits=Limits(100, 100, 1_000_000, timeout_s=5))
-print(Gateway(vendor, BarStore(folder, vendor.series)).ensure([f"S{n}" for n in range(count)], MINUTE, *SPAN).requests)
+print(Fetcher(vendor, BarStore(folder, vendor.dataset)).ensure([f"S{n}" for n in range(count)], MINUTE, *SPAN).requests)
 """
 
 
@@ -269,7 +269,7 @@ def test_the_server_answers_as_alpaca_describes_it(server: AlpacaServer, tmp_pat
     seen: list[requests.Response] = []
     vendor = setting.vendor()
     vendor._client._session.hooks["response"].append(lambda response, **_: seen.append(response))
-    gateway = Gateway(vendor, setting.store, clock=setting.clock, sleep=setting.clock.sleep)
+    gateway = Fetcher(vendor, setting.store, clock=setting.clock, sleep=setting.clock.sleep)
     gateway.ensure([*setting.truth, "bad-one"], MINUTE, *setting.span)
     assert {response.status_code for response in seen} == {200, 400}
     assert len(seen) > 10

@@ -143,7 +143,7 @@ QUESTIONS = ["symbols", "intervals", "history 1m", "session 1m"]
 
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_a_source_that_cannot_be_asked_costs_its_own_answers_only(question: str) -> None:
-    down = SourceUnavailable("is down", source="first", mend="wait")
+    down = SourceUnavailable("is down", source="first", remedy="wait")
     first = Vendor("first", {"A": MINUTES, "B": MINUTES}, raises={question: down})
     found = validate([first, Vendor("second", {"A": MINUTES})], "A", "B")
     assert found["A"].data_source == "second"
@@ -165,7 +165,7 @@ def test_a_bug_in_a_source_costs_its_own_answers_only(question: str, error: Exce
 
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_an_error_about_one_symbol_costs_that_symbol_only(question: str) -> None:
-    error = DataError("is spoilt", symbol="B", code="spoilt", mend="throw it away")
+    error = DataError("is spoilt", symbol="B", code="spoilt", remedy="throw it away")
     source = Vendor("one", dict.fromkeys("ABC", MINUTES), raises={question: error})
     found = validate([source], "A", "B", "C")
     assert [found[s].can_proceed for s in "ABC"] == [True, False, True]

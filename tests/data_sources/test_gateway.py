@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from barray.data_sources.fetching.gateway import Gateway
+from barray.data_sources.fetching.fetcher import Fetcher
 from barray.data_sources.fetching.vendor import (
     AccessDenied,
     Page,
@@ -34,13 +34,13 @@ from tests.data_sources.gateway_fakes import (
 )
 
 
-def gateway(vendor: FakeVendor, store: MemoryStore, clock: JumpClock | None = None) -> Gateway:
+def gateway(vendor: FakeVendor, store: MemoryStore, clock: JumpClock | None = None) -> Fetcher:
     clock = clock or JumpClock()
 
     def expected(symbol: str, interval: Interval, start_ns: int, end_ns: int) -> float:
         return len(vendor.truth.get(symbol, ()))
 
-    return Gateway(vendor, store, clock=clock, sleep=clock.sleep, expected=expected, seed=1)
+    return Fetcher(vendor, store, clock=clock, sleep=clock.sleep, expected=expected, seed=1)
 
 
 def universe(*counts: int) -> dict[str, Bars]:
@@ -87,7 +87,7 @@ def test_one_symbol_the_vendor_always_fails_at_does_not_take_the_others_along() 
 
 
 def test_a_key_that_is_not_accepted_costs_no_second_try() -> None:
-    vendor = FakeVendor(universe(5, 5), always=AccessDenied("no such key", mend="check the key", source=SOURCE))
+    vendor = FakeVendor(universe(5, 5), always=AccessDenied("no such key", remedy="check the key", source=SOURCE))
     result = gateway(vendor, MemoryStore()).ensure(vendor.truth, MINUTE, START_NS, END_NS)
     assert {reason.code for reason in result.failures.values()} == {"access_denied"}
     assert len(result.failures) == 2
@@ -186,7 +186,7 @@ def test_a_symbol_whose_bars_come_late_is_not_known_if_it_cannot_be_asked_for_ag
                     return Page(first, "more")
                 case 2:
                     return Page({"S000": truth["S000"].take(slice(2, 4))}, None)
-            raise AccessDenied("expired", mend="renew it", source=SOURCE)
+            raise AccessDenied("expired", remedy="renew it", source=SOURCE)
 
     store = MemoryStore()
     result = gateway(Disordered(truth), store).ensure(truth, MINUTE, START_NS, END_NS)

@@ -101,4 +101,4 @@ def test_a_template_that_cannot_be_meant_is_refused(template: str, problem: str)
         Layout(template)
     assert problem in caught.value.reason
     assert repr(template) in caught.value.reason
-    assert caught.value.mend
+    assert caught.value.remedy

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from barray.data_sources.alpaca.live_feed import Heard, LiveFeed
+from barray.data_sources.alpaca.stream import AlpacaStream
 from barray.data_sources.fetching.credentials import KeyPair
+from barray.data_sources.fetching.stream import Heard
 from barray.market.bars import Bar, Bars
 from tests.market.builders import MINUTE_NS, flat
 from tests.vendors.alpaca_server import KEYS, AlpacaServer
-from tests.vendors.alpaca_stream import AlpacaStream
+from tests.vendors.alpaca_stream import StreamServer
 from tests.vendors.serving import serving
 
 START = 1_719_840_600_000_000_000
@@ -26,13 +27,13 @@ def server() -> Iterator[AlpacaServer]:
 
 
 @pytest.fixture
-def stream(server: AlpacaServer) -> AlpacaStream:
+def stream(server: AlpacaServer) -> StreamServer:
     return server.stream
 
 
 @pytest.fixture
-def feed(server: AlpacaServer) -> Iterator[LiveFeed]:
-    made = LiveFeed(KEYS, "iex", url=server.url.replace("http", "ws") + "/v2/iex")
+def feed(server: AlpacaServer) -> Iterator[AlpacaStream]:
+    made = AlpacaStream(KEYS, "iex", url=server.url.replace("http", "ws") + "/v2/iex")
     yield made
     made.close()
 
@@ -44,12 +45,12 @@ def until(ready: Callable[[], bool], seconds: float = 15.0) -> None:
         time.sleep(0.01)
 
 
-def heard(feed: LiveFeed, count: int) -> Heard:
+def heard(feed: AlpacaStream, count: int) -> Heard:
     """All that came, once there are so many bars."""
     parts: list[Heard] = []
 
     def enough() -> bool:
-        parts.append(feed.take())
+        parts.append(feed.drain())
         return sum(len(bars) for part in parts for bars in part.bars.values()) >= count
 
     until(enough)
@@ -62,7 +63,7 @@ def minute(count: int, price: float = 10.0) -> Bar:
     return flat(START + count * MINUTE_NS, price)
 
 
-def test_bars_come_in_the_order_they_were_sent_with_corrections(feed: LiveFeed, stream: AlpacaStream) -> None:
+def test_bars_come_in_the_order_they_were_sent_with_corrections(feed: AlpacaStream, stream: StreamServer) -> None:
     feed.subscribe(["AAPL", "MSFT"])
     until(lambda: stream.subscribed() == {"AAPL", "MSFT"})
     stream.publish("AAPL", minute(0))
@@ -76,12 +77,12 @@ def test_bars_come_in_the_order_they_were_sent_with_corrections(feed: LiveFeed, 
     assert set(found.bars) == {"AAPL", "MSFT"}
     assert (found.connected, found.connections) == (True, 1)
     assert found.silent_s < 5
-    assert not feed.take().bars
+    assert not feed.drain().bars
 
 
-def test_symbols_are_added_while_it_runs(feed: LiveFeed, stream: AlpacaStream) -> None:
+def test_symbols_are_added_while_it_runs(feed: AlpacaStream, stream: StreamServer) -> None:
     feed.subscribe(["AAPL"])
-    until(lambda: feed.take().connected)
+    until(lambda: feed.drain().connected)
     feed.subscribe(["AAPL", "MSFT"])
     until(lambda: stream.subscribed() == {"AAPL", "MSFT"})
     stream.publish("MSFT", minute(0))
@@ -89,28 +90,28 @@ def test_symbols_are_added_while_it_runs(feed: LiveFeed, stream: AlpacaStream) -
 
 
 @pytest.mark.long
-def test_a_cut_is_noticed_and_everything_subscribed_to_again(feed: LiveFeed, stream: AlpacaStream) -> None:
+def test_a_cut_is_noticed_and_everything_subscribed_to_again(feed: AlpacaStream, stream: StreamServer) -> None:
     feed.subscribe(["AAPL", "MSFT"])
     until(lambda: stream.subscribed() == {"AAPL", "MSFT"})
     stream.cut()
-    until(lambda: not feed.take().connected)
-    until(lambda: feed.take().connections == 2 and stream.subscribed() == {"AAPL", "MSFT"})
+    until(lambda: not feed.drain().connected)
+    until(lambda: feed.drain().connections == 2 and stream.subscribed() == {"AAPL", "MSFT"})
     stream.publish("MSFT", minute(3))
     assert heard(feed, 1).connections == 2
 
 
 @pytest.mark.long
-def test_silence_is_told_in_seconds(feed: LiveFeed, stream: AlpacaStream) -> None:
+def test_silence_is_told_in_seconds(feed: AlpacaStream, stream: StreamServer) -> None:
     feed.subscribe(["AAPL"])
     until(lambda: stream.subscribed() == {"AAPL"})
     stream.mute = True
     stream.publish("AAPL", minute(0))
-    before = feed.take().silent_s
+    before = feed.drain().silent_s
     time.sleep(0.3)
-    assert feed.take().silent_s >= before + 0.3
+    assert feed.drain().silent_s >= before + 0.3
 
 
-def test_a_bar_that_cannot_be_is_refused_and_the_others_come(feed: LiveFeed, stream: AlpacaStream) -> None:
+def test_a_bar_that_cannot_be_is_refused_and_the_others_come(feed: AlpacaStream, stream: StreamServer) -> None:
     feed.subscribe(["AAPL"])
     until(lambda: stream.subscribed() == {"AAPL"})
     stream.publish("AAPL", Bar(START, 10, 9, 8, 10, 1))
@@ -122,7 +123,7 @@ def test_a_bar_that_cannot_be_is_refused_and_the_others_come(feed: LiveFeed, str
 
     def enough() -> bool:
         nonlocal count
-        part = feed.take()
+        part = feed.drain()
         refused.extend(part.refused)
         count += sum(map(len, part.bars.values()))
         return count == 1
@@ -137,25 +138,25 @@ def test_a_refused_key_is_a_problem_told_once_and_not_tried_for_ever(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     wrong = KeyPair("canary-wrong-key", "canary-wrong-secret")
-    feed = LiveFeed(wrong, "iex", url=server.url.replace("http", "ws") + "/v2/iex")
+    feed = AlpacaStream(wrong, "iex", url=server.url.replace("http", "ws") + "/v2/iex")
     feed.subscribe(["AAPL"])
-    until(lambda: bool(feed.take().problem))
+    until(lambda: bool(feed.drain().problem))
     until(lambda: feed._thread is not None and not feed._thread.is_alive())
     assert server.stream.connections == 1
-    problem = feed.take().problem
+    problem = feed.drain().problem
     assert problem == "auth failed ***"
     feed.close()
     shown = "".join(capfd.readouterr())
-    assert "canary" not in caplog.text + shown + repr(feed.take())
+    assert "canary" not in caplog.text + shown + repr(feed.drain())
 
 
-def test_too_many_symbols_are_a_problem(feed: LiveFeed, stream: AlpacaStream) -> None:
+def test_too_many_symbols_are_a_problem(feed: AlpacaStream, stream: StreamServer) -> None:
     stream.limit = 2
     feed.subscribe(["A", "B", "C"])
-    until(lambda: feed.take().problem == "symbol limit exceeded (405)")
+    until(lambda: feed.drain().problem == "symbol limit exceeded (405)")
 
 
-def test_closed_it_leaves_no_thread(feed: LiveFeed, stream: AlpacaStream) -> None:
+def test_closed_it_leaves_no_thread(feed: AlpacaStream, stream: StreamServer) -> None:
     feed.subscribe(["AAPL"])
     until(lambda: stream.subscribed() == {"AAPL"})
     feed.close()
@@ -166,7 +167,7 @@ def test_closed_it_leaves_no_thread(feed: LiveFeed, stream: AlpacaStream) -> Non
 
 @pytest.mark.parametrize("wait_s", [0.0, 0.001, 0.01, 0.05])
 def test_closed_while_it_begins_it_leaves_no_thread_and_no_connection(
-    feed: LiveFeed, stream: AlpacaStream, wait_s: float
+    feed: AlpacaStream, stream: StreamServer, wait_s: float
 ) -> None:
     feed.subscribe(["AAPL"])
     time.sleep(wait_s)

@@ -197,5 +197,5 @@ def test_no_damage_to_a_file_raises_anything_but_our_errors(tmp_path: Path, code
         except DataError as error:
             refused.append(error)
     assert {error.code for error in refused} <= {"unreadable_file", "wrong_columns", "wrong_types"}
-    assert all("bad.parquet" in error.reason and error.mend for error in refused)
+    assert all("bad.parquet" in error.reason and error.remedy for error in refused)
     assert len(refused) > 75  # the others hit bytes that mean nothing, or a price

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 
-from barray.data_sources.fetching.gateway import FetchResult, Gateway
+from barray.data_sources.fetching.fetcher import Fetcher, FetchResult
 from barray.data_sources.fetching.store import BarStore
 from barray.data_sources.fetching.vendor import Limits, PageRequest
 from barray.data_sources.schwab.vendor import SchwabVendor
@@ -54,11 +54,11 @@ class Setting(Stored):
         server.token_faults, server.echoes, server.unknown = [], False, frozenset()
         self.clock = JumpClock(span[1] + 60 * MIN_NS)
         self.token = token_file(folder, server.new_access(), now_ns=self.clock.now_ns())
-        self.store = BarStore(folder / "store", SchwabVendor(KEYS, self.token).series)
+        self.store = BarStore(folder / "store", SchwabVendor(KEYS, self.token).dataset)
 
     def run(self) -> FetchResult:
         vendor = SchwabVendor(KEYS, self.token, url=self.server.url, limits=LIMITS, clock=self.clock)
-        gateway = Gateway(vendor, self.store, clock=self.clock, sleep=self.clock.sleep, seed=1)
+        gateway = Fetcher(vendor, self.store, clock=self.clock, sleep=self.clock.sleep, seed=1)
         return gateway.ensure(self.truth, self.interval, *self.span)
 
     def is_whole(self) -> bool:
@@ -127,7 +127,7 @@ def test_a_login_that_is_over_stops_all_at_once(server: SchwabServer, tmp_path: 
     result = setting.run()
     assert set(result.failures) == set(setting.truth)
     assert {reason.code for reason in result.failures.values()} == {"access_denied"}
-    assert all("barray login schwab" in reason.mend for reason in result.failures.values())
+    assert all("barray login schwab" in reason.remedy for reason in result.failures.values())
 
 
 def test_an_unknown_symbol_fails_alone(server: SchwabServer, tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_a_login_that_is_over_says_what_to_run(server: SchwabServer, tmp_path: P
     for _ in range(2):
         with pytest.raises(AccessDenied, match="HTTP 400: unsupported_token_type") as caught:
             vendor.fetch(REQUEST)
-    assert f"barray login schwab --token '{path}'" in str(caught.value.mend)
+    assert f"barray login schwab --token '{path}'" in str(caught.value.remedy)
     assert "canary" not in str(caught.value)
     assert not server.asked
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from barray.data_sources.fetching.vendor import (
+    Dataset,
     Limits,
     PageRequest,
     RequestRefused,
-    Series,
     VendorFailed,
     VendorThrottled,
 )
@@ -206,7 +206,7 @@ def test_a_server_that_is_gone_may_be_asked_again(tmp_path: Path, clock: JumpClo
 def test_schwab_lists_no_symbols(vendor: SchwabVendor) -> None:
     with pytest.raises(RequestRefused, match="name the symbols"):
         vendor.active_symbols()
-    assert vendor.series == Series("schwab", "", "split")
+    assert vendor.dataset == Dataset("schwab", "", "split")
 
 
 def test_without_schwab_py_it_is_said_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

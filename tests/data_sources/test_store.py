@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from barray.data_sources.fetching.ranges import merged, subtracted
 from barray.data_sources.fetching.store import STORE_LAYOUT, BarStore, Fetched
-from barray.data_sources.fetching.vendor import Series
+from barray.data_sources.fetching.vendor import Dataset
 from barray.data_sources.parquet.source import ParquetSource
 from barray.market.bars import Bar, Bars, parse_ns
 from barray.market.errors import BarrayError, ConfigError, DataError
 from tests.data_sources.files import MINUTE
 from tests.market.builders import MINUTE_NS, context_for, require
 
-IEX = Series("alpaca", "iex", "raw")
+IEX = Dataset("alpaca", "iex", "raw")
 NOW = parse_ns("2024-08-02T00:00:00Z")
 OPEN = parse_ns("2024-07-31T13:30:00Z")
 DAY = 86_400 * 1_000_000_000
@@ -131,7 +131,7 @@ def test_a_file_cut_is_replaced_by_what_is_fetched_again(store: BarStore) -> Non
 
 def test_series_are_never_put_together(tmp_path: Path) -> None:
     write(BarStore(tmp_path, IEX), 0, 10, bars(1))
-    for other in (Series("alpaca", "sip", "raw"), Series("alpaca", "iex", "split"), Series("schwab")):
+    for other in (Dataset("alpaca", "sip", "raw"), Dataset("alpaca", "iex", "split"), Dataset("schwab")):
         assert missing(BarStore(tmp_path, other), 0, 10) == [(0, 10)]
 
 

@@ -13,13 +13,13 @@ from barray.market.calendar import load_calendar
 from barray.market.errors import ConfigError
 from barray.market.interval import Interval
 from barray.market.requirements import SymbolRequirements
-from barray.market.session_range import Stretch, stretch_of
+from barray.market.session_range import SessionRange, session_range_of
 
 CALENDAR = load_calendar("XNYS", date(2024, 6, 10), date(2024, 7, 12))
 
 
-def stretch(requirements: SymbolRequirements, first: date, last: date) -> Stretch:
-    return stretch_of(requirements, CALENDAR, CALENDAR.between(first, last))
+def session_range(requirements: SymbolRequirements, first: date, last: date) -> SessionRange:
+    return session_range_of(requirements, CALENDAR, CALENDAR.between(first, last))
 
 
 def requirements(trailing_days: int = 0, max_missing_days: int = 0) -> SymbolRequirements:
@@ -35,8 +35,8 @@ def test_every_session_is_judged_as_if_it_were_alone(universe: Path, tmp_path: P
             (tmp_path / "AAPL/1m" / file.name).symlink_to(file)
     manager = DataManager((ParquetSource(str(tmp_path)),))
     wanted = requirements(trailing_days)
-    days = stretch(wanted, date(2024, 6, 24), date(2024, 7, 3))
-    found = manager.validate_stretch(["AAPL", "TSLA", "NOPE", "../x"], wanted, days)
+    days = session_range(wanted, date(2024, 6, 24), date(2024, 7, 3))
+    found = manager.validate_range(["AAPL", "TSLA", "NOPE", "../x"], wanted, days)
     for symbol, validation in found.items():
         for row, day in zip(days.rows.tolist(), days.dates, strict=True):
             alone = manager.validate([symbol], wanted, days.context(row))[symbol]
@@ -53,7 +53,7 @@ def test_the_first_source_that_serves_any_session_serves_the_symbol(universe: Pa
     (tmp_path / "TSLA/1m/2024-07-03.parquet").symlink_to(universe / "TSLA/1m/2024-07-03.parquet")
     manager = DataManager((ParquetSource(str(tmp_path), "some"), ParquetSource(str(universe), "all")))
     wanted = requirements()
-    found = manager.validate_stretch(["TSLA", "SPY"], wanted, stretch(wanted, date(2024, 7, 1), date(2024, 7, 3)))
+    found = manager.validate_range(["TSLA", "SPY"], wanted, session_range(wanted, date(2024, 7, 1), date(2024, 7, 3)))
     assert found["TSLA"].result.data_source == "some"
     assert sorted(found["TSLA"].skipped) == [date(2024, 7, 1), date(2024, 7, 2)]
     assert found["SPY"].result.data_source == "all"
@@ -63,14 +63,14 @@ def test_the_first_source_that_serves_any_session_serves_the_symbol(universe: Pa
 def test_a_symbol_with_nothing_says_what_the_first_session_lacks(universe: Path) -> None:
     manager = DataManager((ParquetSource(str(universe)),))
     wanted = requirements(trailing_days=2)
-    found = manager.validate_stretch(["GME"], wanted, stretch(wanted, date(2024, 7, 1), date(2024, 7, 2)))["GME"]
+    found = manager.validate_range(["GME"], wanted, session_range(wanted, date(2024, 7, 1), date(2024, 7, 2)))["GME"]
     assert not found.result.can_proceed
     assert "lacks 2 of the 2 trailing sessions" in found.result.reason
     assert len(found.skipped) == 2
 
 
 def test_a_stretch_knows_its_history_its_grid_and_its_parts() -> None:
-    days = stretch(requirements(trailing_days=2), date(2024, 7, 2), date(2024, 7, 5))  # the 4th is a holiday
+    days = session_range(requirements(trailing_days=2), date(2024, 7, 2), date(2024, 7, 5))  # the 4th is a holiday
     assert [day.isoformat() for day in days.dates] == ["2024-07-02", "2024-07-03", "2024-07-05"]
     assert days.loaded.dates[0].item() == date(2024, 6, 28)
     ends, numbers = days.grid(Interval.parse("1m"))
@@ -84,6 +84,6 @@ def test_a_stretch_knows_its_history_its_grid_and_its_parts() -> None:
 
 def test_a_stretch_of_no_session_or_too_little_calendar_is_refused() -> None:
     with pytest.raises(ConfigError, match="no session to run"):
-        stretch_of(requirements(), CALENDAR, [])
+        session_range_of(requirements(), CALENDAR, [])
     with pytest.raises(ConfigError, match="not enough sessions before 2024-06-11"):
-        stretch_of(requirements(trailing_days=5), CALENDAR, [date(2024, 6, 11)])
+        session_range_of(requirements(trailing_days=5), CALENDAR, [date(2024, 6, 11)])

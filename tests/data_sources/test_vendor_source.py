@@ -16,8 +16,8 @@ import pytest
 
 from barray.data_sources.failover import validate_with_fetches
 from barray.data_sources.fetching.credentials import KeyPair
-from barray.data_sources.fetching.source_gateway import SourceGateway, secrets_of
-from barray.data_sources.fetching.vendor import AccessDenied, Limits, Page, PageRequest, Series, VendorFailed
+from barray.data_sources.fetching.gateway import Gateway, secrets_of
+from barray.data_sources.fetching.vendor import AccessDenied, Dataset, Limits, Page, PageRequest, VendorFailed
 from barray.data_sources.fetching.vendor_source import VendorSource, Wanted
 from barray.data_sources.manager import DataManager
 from barray.data_sources.parquet.source import local_source
@@ -38,7 +38,7 @@ REQUIRED = require("1m", "5m", trailing_days=2)
 class Answering:
     """A vendor with whole minutes of some symbols; `down`: what every request raises."""
 
-    series: Series
+    dataset: Dataset
     truth: Mapping[str, Bars]
     down: Exception | None = None
     native: Mapping[Interval, timedelta | None] = field(default_factory=lambda: dict.fromkeys(intervals("1m", "1d")))
@@ -69,8 +69,8 @@ class FakeAccount:
     file: Path | None = None
 
     @property
-    def series(self) -> Series:
-        return Series(self.vendor_name)
+    def dataset(self) -> Dataset:
+        return Dataset(self.vendor_name)
 
     @property
     def native(self) -> dict[Interval, timedelta | None]:
@@ -78,7 +78,7 @@ class FakeAccount:
 
     def secret(self) -> KeyPair:
         if self.file is None:
-            raise ConfigError("KEY is not set", mend="set it", code="no_credentials")
+            raise ConfigError("KEY is not set", remedy="set it", code="no_credentials")
         return KeyPair("key", self.file.read_text())
 
     def vendor(self, secret: KeyPair) -> Any:
@@ -99,17 +99,17 @@ def minutes(*days: date, seed: int = 1) -> Bars:
 
 
 def vendor(name: str, truth: Mapping[str, Bars], **changes: Any) -> Answering:
-    VENDORS[name] = Answering(Series(name), truth, **changes)
+    VENDORS[name] = Answering(Dataset(name), truth, **changes)
     return VENDORS[name]
 
 
-def connected() -> SourceGateway:
-    gateway = SourceGateway()
-    gateway.connect(KeyPair("key", "secret"))
+def connected() -> Gateway:
+    gateway = Gateway()
+    gateway.set_credentials(KeyPair("key", "secret"))
     return gateway
 
 
-def ensure(gateway: SourceGateway, of: VendorSource, *symbols: str, until_ns: int = 0) -> dict[str, Reason]:
+def ensure(gateway: Gateway, of: VendorSource, *symbols: str, until_ns: int = 0) -> dict[str, Reason]:
     context = context_for(REQUIRED, WEDNESDAY)
     wanted = of.wanted(REQUIRED, context.loaded, until_ns)
     assert isinstance(wanted, Wanted)
@@ -117,7 +117,7 @@ def ensure(gateway: SourceGateway, of: VendorSource, *symbols: str, until_ns: in
 
 
 def validate(
-    manager: DataManager, *symbols: str, gateway: SourceGateway | None = None, required: SymbolRequirements = REQUIRED
+    manager: DataManager, *symbols: str, gateway: Gateway | None = None, required: SymbolRequirements = REQUIRED
 ) -> tuple[dict[str, SymbolValidationResult], list[tuple[str, tuple[str, ...]]]]:
     """Results, and which source was to fetch which symbols."""
     context, gateway, fetched = context_for(required, WEDNESDAY), gateway or connected(), []
@@ -203,7 +203,7 @@ def test_nothing_is_fetched_where_files_serve_all(tmp_path: Path) -> None:
 
 def test_a_file_source_after_a_vendor_serves_what_that_could_not(tmp_path: Path) -> None:
     write_days(tmp_path / "tree", "FILE", FRIDAY, MONDAY, TUESDAY, WEDNESDAY)
-    vendor("fake", {}, down=AccessDenied("401", source="fake", mend="check the keys"))
+    vendor("fake", {}, down=AccessDenied("401", source="fake", remedy="check the keys"))
     results, _ = validate(DataManager((source(tmp_path), local_source(tmp_path / "tree"))), "FILE", "NONE")
     assert results["FILE"].data_source == "parquet"
     assert [reason.code for reason in results["FILE"].reasons] == ["access_denied"]
@@ -243,9 +243,7 @@ def test_trouble_with_what_is_fetched_ahead_of_time_costs_nothing_now(tmp_path: 
 
 
 def test_a_gateway_without_a_credential_says_so_of_every_symbol(tmp_path: Path) -> None:
-    assert {reason.code for reason in ensure(SourceGateway(), source(tmp_path), "A", "B").values()} == {
-        "no_credentials"
-    }
+    assert {reason.code for reason in ensure(Gateway(), source(tmp_path), "A", "B").values()} == {"no_credentials"}
 
 
 def test_a_store_that_cannot_be_written_to_costs_the_source_alone(tmp_path: Path) -> None:
@@ -268,7 +266,7 @@ def test_a_damaged_manifest_costs_its_symbol_alone(tmp_path: Path) -> None:
     assert results["MSFT"].can_proceed
     failures = ensure(connected(), of, "AAPL", "MSFT", "NEW")
     assert {symbol: reason.code for symbol, reason in failures.items()} == {"AAPL": "bad_manifest"}
-    assert f"remove {of.store.folder / 'AAPL' / '1m'}" in failures["AAPL"].mend
+    assert f"remove {of.store.folder / 'AAPL' / '1m'}" in failures["AAPL"].remedy
 
 
 def test_a_damaged_file_costs_its_symbol_alone_and_is_named(tmp_path: Path) -> None:
@@ -282,7 +280,7 @@ def test_a_damaged_file_costs_its_symbol_alone_and_is_named(tmp_path: Path) -> N
     wanted = Wanted(Interval.parse("1m"), later - 10**12, later)
     failures = connected().ensure(of, ["AAPL", "MSFT"], wanted, later)
     assert {symbol: reason.code for symbol, reason in failures.items()} == {"AAPL": "unreadable_file"}
-    assert f"remove {file}" in failures["AAPL"].mend
+    assert f"remove {file}" in failures["AAPL"].remedy
 
 
 def test_a_missing_credential_is_a_reason_and_a_source_holds_none(tmp_path: Path) -> None:

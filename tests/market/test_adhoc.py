@@ -72,7 +72,7 @@ def test_what_cannot_be_read_as_a_bar_names_the_key_at_fault(bar: object, reason
     with pytest.raises(ConfigError) as caught:
         parse_bar(bar)  # type: ignore[arg-type]
     assert reason in caught.value.reason
-    assert caught.value.mend
+    assert caught.value.remedy
     ok, told = validate_adhoc_bar("SPY", "1m", bar, CONTEXT, TEN)  # type: ignore[arg-type]
     assert not ok
     assert reason in told

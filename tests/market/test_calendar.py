@@ -62,7 +62,7 @@ def test_a_day_without_a_session_is_refused_with_its_neighbours(holiday: date, b
     assert calendar.sessions.index(holiday) is None
     with pytest.raises(ConfigError, match=f"XNYS has no session on {holiday}") as caught:
         calendar.session(holiday)
-    assert caught.value.mend == f"the nearest are {before} and {after}"
+    assert caught.value.remedy == f"the nearest are {before} and {after}"
 
 
 @pytest.mark.long

@@ -100,12 +100,12 @@ def test_an_indicator_is_read_and_its_key_reads_back(config: object, key: str) -
     ],
 )
 def test_what_cannot_be_an_indicator_is_refused_with_what_would_be_right(
-    config: object, reason: str, mend: str
+    config: object, reason: str, remedy: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_indicator(config)  # type: ignore[arg-type]
     assert reason in caught.value.reason or reason in str(caught.value)
-    assert mend in (caught.value.mend or "")
+    assert remedy in (caught.value.remedy or "")
 
 
 def test_a_simple_mean_of_closes_by_hand() -> None:

@@ -63,7 +63,7 @@ def test_what_is_no_interval_is_refused_with_its_text(text: str) -> None:
         Interval.parse(text)
     assert repr(text) in str(caught.value)
     assert caught.value.code == "bad_interval"
-    assert caught.value.mend
+    assert caught.value.remedy
 
 
 @pytest.mark.parametrize("thing", [None, 5, 5.0, ["5m"]])

@@ -43,7 +43,7 @@ def test_check_1_fails_where_the_source_has_not() -> None:
     (reason,) = check_data_source_for_symbol("SPY", replace(GOOD, has_symbol=False))
     assert (reason.code, reason.source) == ("no_data_source", "parquet")
     assert "SPY" in reason.message
-    assert reason.mend
+    assert reason.remedy
 
 
 def test_check_1_hands_on_why_the_source_could_not_be_asked() -> None:
@@ -105,7 +105,7 @@ def test_check_3_asks_for_the_trailing_days(coverage: Coverage | None, allowed: 
     wanted = replace(WANTED, max_missing_days=allowed)
     reasons = check_historical_data_availability(replace(GOOD, coverage=coverage), wanted, [MONDAY, TUESDAY])
     assert [reason.message for reason in reasons] == ([] if message is None else [message])
-    assert all(reason.code == "no_history" and "history.trailing_days" in reason.mend for reason in reasons)
+    assert all(reason.code == "no_history" and "history.trailing_days" in reason.remedy for reason in reasons)
 
 
 def test_check_3_shortens_a_long_list_of_missing_days() -> None:

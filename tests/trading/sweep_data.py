@@ -19,7 +19,7 @@ _FIRST_DAY = np.datetime64("2024-06-03")  # a Monday
 
 
 @dataclass(frozen=True, eq=False)
-class Stretch:
+class SessionRange:
     base: IntervalBars
     sessions: Sessions
     traded: IntArray
@@ -41,7 +41,9 @@ def weekdays(n: int, minutes: int = 60) -> Sessions:
     return Sessions(days, open_ns, close_ns, close_ns, close_ns)
 
 
-def stretch(seed: int = 0, *, n: int = 8, back: int = 2, minutes: int = 60, missing: float = 0.05) -> Stretch:
+def session_range(
+    seed: int = 0, *, n: int = 8, back: int = 2, minutes: int = 60, missing: float = 0.05
+) -> SessionRange:
     """`n` sessions of random 1m bars in cents, some of them missing, the first `back` for history only."""
     sessions = weekdays(n, minutes)
     rng = np.random.default_rng(seed)
@@ -55,4 +57,4 @@ def stretch(seed: int = 0, *, n: int = 8, back: int = 2, minutes: int = 60, miss
     bars = Bars(stamps, open_, high, low, close, volume)
     base = lay_on_sessions(bars, Interval.parse("1m"), sessions, back, symbol="AAA", source="made up")
     traded = np.arange(back, n)
-    return Stretch(base, sessions, traded, {int(row): int(row) - back for row in traded})
+    return SessionRange(base, sessions, traded, {int(row): int(row) - back for row in traded})

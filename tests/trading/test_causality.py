@@ -18,12 +18,12 @@ from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.context import Context
 from barray.trading.strategy.data import SymbolData
 from barray.trading.strategy.signals import Signals
-from tests.trading.sweep_data import Stretch, stretch
+from tests.trading.sweep_data import SessionRange, session_range
 
 COSTLY = Market(Commission(per_share=0.01), Slippage(bps=1.0), volume_share=0.2)
 
 
-def check(kind: type[Strategy], form: str, made: Stretch, account: Account, **more: Any) -> LookaheadReport:
+def check(kind: type[Strategy], form: str, made: SessionRange, account: Account, **more: Any) -> LookaheadReport:
     terms: dict[str, Any] = {"market": COSTLY, "account": account, "form": form, "symbol": "AAA", **more}
     return lookahead(kind, **made.arguments, **terms)
 
@@ -131,7 +131,7 @@ ACCOUNTS = [Account(), Account(capital=900.0, flat_at_close=True), Account(flat_
 @pytest.mark.parametrize("account", ACCOUNTS, ids=["kept", "flat", "anew"])
 @pytest.mark.parametrize("kind", [Crossing, HigherIntervals, Orders, Opening, Coarse])
 def test_honest_strategies_raise_no_alarm(kind: type[Strategy], account: Account, seed: int) -> None:
-    made = stretch(seed, n=5, minutes=60)
+    made = session_range(seed, n=5, minutes=60)
     for form in kind.forms():
         report = check(kind, form, made, account, cuts=16, seed=seed)
         assert report.ok, report.sentences
@@ -240,7 +240,7 @@ BUGS = [
 def test_planted_lookahead_is_found_with_the_input_it_comes_through(
     kind: type[Strategy], form: str, culprit: str, seed: int
 ) -> None:
-    report = check(kind, form, stretch(seed, n=6), Account(flat_at_close=seed == 2), seed=seed)
+    report = check(kind, form, session_range(seed, n=6), Account(flat_at_close=seed == 2), seed=seed)
     assert not report.ok
     assert {name for found in report.differences for name in found.culprits} == {culprit}
     first = report.differences[0]
@@ -261,7 +261,7 @@ class LastBar(Strategy):
 
 
 def test_a_decision_by_whether_bars_follow_is_found_by_the_cut() -> None:
-    report = check(LastBar, "signals", stretch(3), Account())
+    report = check(LastBar, "signals", session_range(3), Account())
     assert {found.future for found in report.differences} == {"cut off"}
     assert "whether another bar" in report.sentences[-1]
 
@@ -288,14 +288,14 @@ class Idle(Strategy):
     [(Whims, "signals", "differently on the same data"), (Raising, "on_bar", "no idea"), (Idle, "signals", "nothing")],
 )
 def test_what_cannot_be_judged_says_so(kind: type[Strategy], form: str, words: str) -> None:
-    report = check(kind, form, stretch(), Account())
+    report = check(kind, form, session_range(), Account())
     assert report.ok == (kind is Idle)
     assert words in report.sentences[0]
 
 
 def test_only_forms_of_one_symbol_can_be_checked() -> None:
     with pytest.raises(ConfigError, match="on_window"):
-        check(Idle, "on_window", stretch(), Account())
+        check(Idle, "on_window", session_range(), Account())
 
 
 class Slow(Strategy):
@@ -313,9 +313,9 @@ class Slow(Strategy):
             ctx.order_target(5 if ctx.close[-1] > ctx.indicators["slow"][-1] else 0)
 
 
-def _short(sessions: int, n: int = 24) -> Stretch:
+def _short(sessions: int, n: int = 24) -> SessionRange:
     """Sessions 20 to 23, each with `sessions` of history, of which 20 are loaded."""
-    made = stretch(5, n=n, back=20)
+    made = session_range(5, n=n, back=20)
     return replace(made, history={int(row): int(row) - sessions for row in made.traded})
 
 

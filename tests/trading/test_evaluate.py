@@ -21,7 +21,7 @@ from barray.trading.strategy.parameter import parameter
 from barray.trading.strategy.signals import Signals
 from barray.trading.sweeps.evaluate import evaluate_sets, needs_of_all
 from barray.trading.sweeps.parameter_sets import grid
-from tests.trading.sweep_data import stretch
+from tests.trading.sweep_data import session_range
 
 
 class Cross(Strategy):
@@ -59,7 +59,7 @@ SETS = grid(Cross, {"fast": [2, 3, 5], "slow": [8, 13], "both": [False, True]})
     [(Market(), Account()), (COSTLY, Account(capital=2_000.0)), (COSTLY, Account(flat_at_close=True))],
 )
 def test_figures_are_those_of_runs_one_by_one(form: str, market: Market, account: Account) -> None:
-    made = stretch(4)
+    made = session_range(4)
     table = evaluate_sets(Cross, SETS, **made.arguments, market=market, account=account, form=form)
     assert table.errors == (None,) * len(SETS)
     assert table.n_trades.sum() > 50
@@ -94,7 +94,7 @@ def _equity_at_closes(fills: Any, base: Any, traded: Any, capital: float) -> np.
 
 
 def test_profit_is_what_was_gained_less_what_was_lost_and_the_sum_of_the_sessions() -> None:
-    table = evaluate_sets(Cross, SETS, **stretch(9).arguments, market=COSTLY, account=Account(), form="signals")
+    table = evaluate_sets(Cross, SETS, **session_range(9).arguments, market=COSTLY, account=Account(), form="signals")
     assert table.gross_profit - table.gross_loss == pytest.approx(table.pnl)
     assert table.session_pnl.sum(axis=1) == pytest.approx(table.pnl)
 
@@ -109,7 +109,7 @@ def test_each_indicator_and_derived_interval_is_computed_once(monkeypatch: pytes
         barray.trading.strategy.data, "derive", lambda base, to, *a: derived.append(str(to)) or derive(base, to, *a)
     )
     sets = grid(Cross, {"fast": [2, 3], "slow": [8, 13], "coarse": ["5m"], "both": [False, True]})
-    evaluate_sets(Cross, sets, **stretch().arguments, market=Market(), account=Account(), form="signals")
+    evaluate_sets(Cross, sets, **session_range().arguments, market=Market(), account=Account(), form="signals")
     assert derived == ["5m"]
     assert computed.count("SMA(2)@1m") == computed.count("SMA(3)@1m") == 1
     assert computed.count("EMA(8)@1m") == computed.count("EMA(13)@1m") == 6  # once for each session
@@ -117,7 +117,7 @@ def test_each_indicator_and_derived_interval_is_computed_once(monkeypatch: pytes
 
 @pytest.mark.long
 def test_values_not_used_for_longest_make_room() -> None:
-    made = stretch()
+    made = session_range()
     arguments = {**made.arguments, "market": Market(), "account": Account(), "form": "signals"}
     whole = evaluate_sets(Cross, SETS, **arguments)
     tight = evaluate_sets(Cross, SETS, **arguments, computed=Computed(most_bytes=3 * made.base.bars.close.nbytes))
@@ -135,7 +135,7 @@ class Faulty(Cross):
 
 def test_a_set_in_error_has_no_figures_and_the_rest_go_on() -> None:
     sets = [{"fast": n, "slow": s} for n, s in ((2, 8), (3, 8), (4, 8), (1, 8), (5, 0), (5, 8), (5, 13))]
-    table = evaluate_sets(Faulty, sets, **stretch().arguments, market=Market(), account=Account(), form="signals")
+    table = evaluate_sets(Faulty, sets, **session_range().arguments, market=Market(), account=Account(), form="signals")
     words = [None, "three is bad luck", "not Signals", "give at least 2", "EMA(0)", None, None]
     for error, word in zip(table.errors, words, strict=True):
         assert (error is None) == (word is None)
@@ -154,7 +154,7 @@ def test_a_strategy_without_trades_and_one_on_no_bars() -> None:
             no = np.zeros(len(data.close), np.bool_)
             return Signals(no, no)
 
-    made = stretch()
+    made = session_range()
     sets = grid(Idle, {"n": [1, 2]})
     arguments = {"market": Market(), "account": Account(), "form": "signals"}
     table = evaluate_sets(Idle, sets, **made.arguments, **arguments, columns=np.arange(8))

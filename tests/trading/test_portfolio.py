@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from barray.market.interval import Interval
-from barray.trading.orders.accounts import Admission, OrderRequest, SeparateAccounts, SharedAccount, WorkingOrder
+from barray.trading.orders.accounts import Approval, OrderRequest, SeparateAccounts, SharedAccount, WorkingOrder
 from barray.trading.orders.broker import Account
 from barray.trading.orders.costs import Commission, Market, Slippage
 from barray.trading.orders.fills import Fill
@@ -24,7 +24,7 @@ def account(
 ) -> SharedAccount:
     made = SharedAccount(Account(capital, **rules), market or Market(), reserve)
     for symbol in "ABC":
-        made.settle(symbol, 100.0, [], [])
+        made.update(symbol, 100.0, [], [])
     return made
 
 
@@ -38,45 +38,45 @@ def fill(quantity: float, price: float, commission: float = 0.0, order: int = 1)
 
 def test_a_purchase_reserves_its_price_the_reserve_and_the_commission() -> None:
     made = account(market=Market(Commission(per_share=0.5, bps=10)))
-    answer = made.admit([ask("A", 10)])["A"][0]
+    answer = made.approve([ask("A", 10)])["A"][0]
     need = 10 * 102 + 10 * 0.5 + 10 * 102 * 0.001
-    assert answer == Admission(1, 10, pytest.approx(need))
+    assert answer == Approval(1, 10, pytest.approx(need))
     assert made.reserved == pytest.approx(need)
     assert made.cash == 10_000
     assert made.free == pytest.approx(10_000 - need, abs=1e-4)
 
 
 def test_a_limit_or_stop_is_what_is_reserved_for() -> None:
-    assert account().admit([ask("A", 10, price=90.0)])["A"][0].budget == pytest.approx(10 * 90 * 1.02)
+    assert account().approve([ask("A", 10, price=90.0)])["A"][0].budget == pytest.approx(10 * 90 * 1.02)
 
 
 def test_cash_is_given_by_time_then_symbol_then_number_and_cut_to_whole_lots() -> None:
     made = account(10_000, market=Market(lot_size=10))
     orders = [ask("C", 10, at=1), ask("B", 50, 2), ask("B", 20, 1), ask("A", 30)]
-    answers = made.admit(orders)
-    assert answers["A"] == [Admission(1, 30, pytest.approx(3_060))]
-    assert answers["B"][0] == Admission(1, 20, pytest.approx(2_040))
+    answers = made.approve(orders)
+    assert answers["A"] == [Approval(1, 30, pytest.approx(3_060))]
+    assert answers["B"][0] == Approval(1, 20, pytest.approx(2_040))
     assert (answers["B"][1].quantity, answers["B"][1].budget) == (40, pytest.approx(4_080))
     assert "4,900.00 of cash is free, which suffices for 40 at 100, not for 50" in answers["B"][1].reason
     assert (answers["C"][0].quantity, answers["C"][0].budget) == (0, 0)
     again = account(10_000, market=Market(lot_size=10))
-    assert again.admit(reversed(orders)) == answers
+    assert again.approve(reversed(orders)) == answers
 
 
 def test_a_symbol_without_a_price_is_refused() -> None:
     made = account()
-    made.settle("D", nan, [], [])
-    assert made.admit([ask("D", 1)])["D"][0].reason == "there is no price yet to reserve money at"
+    made.update("D", nan, [], [])
+    assert made.approve([ask("D", 1)])["D"][0].reason == "there is no price yet to reserve money at"
 
 
 def test_a_fill_spends_its_reservation_and_what_is_left_is_released_at_the_windows_end() -> None:
     made = account()
-    made.admit([ask("A", 10), ask("B", 20)])
-    made.settle("A", 103.0, [fill(10, 101.0, 1.0)], [])
+    made.approve([ask("A", 10), ask("B", 20)])
+    made.update("A", 103.0, [fill(10, 101.0, 1.0)], [])
     assert made.cash == 10_000 - 1_011
     assert made.reserved == pytest.approx(2_040)
     assert made.equity == 10_000 - 1_011 + 1_030
-    made.settle("B", 99.0, [fill(5, 100.0)], [WorkingOrder(1, 15, budget=1_540.0)])
+    made.update("B", 99.0, [fill(5, 100.0)], [WorkingOrder(1, 15, budget=1_540.0)])
     assert made.cash == 10_000 - 1_011 - 500
     assert made.reserved == 1_540
     made.release("B")
@@ -85,19 +85,19 @@ def test_a_fill_spends_its_reservation_and_what_is_left_is_released_at_the_windo
 
 def test_what_closes_needs_no_money_and_what_opens_beyond_it_does() -> None:
     made = account(1_000)
-    made.settle("A", 100.0, [fill(10, 100.0)], [])
+    made.update("A", 100.0, [fill(10, 100.0)], [])
     assert made.free == pytest.approx(0)
-    assert made.admit([ask("A", -10)])["A"] == [Admission(1, -10, 0.0)]
+    assert made.approve([ask("A", -10)])["A"] == [Approval(1, -10, 0.0)]
     made.release("A")
-    cut = made.admit([ask("A", -25)])["A"][0]
+    cut = made.approve([ask("A", -25)])["A"][0]
     assert (cut.quantity, cut.budget) == (-10, 0)
     assert "suffices for 10 at 100, not for 25" in cut.reason
 
 
 def test_orders_that_are_to_close_a_position_count_for_each_other_but_stops_and_targets_do_not() -> None:
     made = account(3_000)
-    made.settle("A", 100.0, [fill(10, 100.0)], [WorkingOrder(2, -10, stop=90.0, guards=True)])
-    first, second = made.admit([ask("A", -10, 3), ask("A", -10, 4)])["A"]
+    made.update("A", 100.0, [fill(10, 100.0)], [WorkingOrder(2, -10, stop=90.0, guards=True)])
+    first, second = made.approve([ask("A", -10, 3), ask("A", -10, 4)])["A"]
     assert first.budget == 0
     assert second.budget == pytest.approx(1_020)
     assert not second.reason
@@ -105,24 +105,24 @@ def test_orders_that_are_to_close_a_position_count_for_each_other_but_stops_and_
 
 def test_an_order_that_could_close_what_is_bought_beside_it_is_not_cut() -> None:
     made = account(1_020.001)
-    entry, guard = made.admit([ask("A", 10, 1), ask("A", -10, 2, price=95.0)])["A"]
+    entry, guard = made.approve([ask("A", 10, 1), ask("A", -10, 2, price=95.0)])["A"]
     assert (entry.quantity, guard.quantity, guard.budget, guard.reason) == (10, -10, 0, "")
 
 
 def test_a_short_position_needs_as_much_again_as_it_brings() -> None:
     made = account(10_000)
-    assert made.admit([ask("A", -98)])["A"] == [Admission(1, -98, pytest.approx(9_996))]
-    made.settle("A", 100.0, [fill(-98, 100.0)], [])
+    assert made.approve([ask("A", -98)])["A"] == [Approval(1, -98, pytest.approx(9_996))]
+    made.update("A", 100.0, [fill(-98, 100.0)], [])
     assert made.cash == 19_800
     assert made.equity == 10_000
     assert made.free == pytest.approx(200, abs=1e-3)
-    assert account(10_000, short=False).admit([ask("A", -98)])["A"] == [Admission(1, -98, 0.0)]  # the broker refuses
+    assert account(10_000, short=False).approve([ask("A", -98)])["A"] == [Approval(1, -98, 0.0)]  # the broker refuses
 
 
 def test_a_margin_of_a_half_bears_twice_the_equity() -> None:
     made = account(10_000, margin=0.5, reserve=0.0)
-    assert made.admit([ask("A", 250)])["A"][0].quantity == 199  # of 200, one is in the slack
-    made.settle("A", 100.0, [fill(199, 100.0)], [])
+    assert made.approve([ask("A", 250)])["A"][0].quantity == 199  # of 200, one is in the slack
+    made.update("A", 100.0, [fill(199, 100.0)], [])
     assert made.cash == -9_900
     assert made.free == pytest.approx(50, abs=1e-3)
 
@@ -130,9 +130,9 @@ def test_a_margin_of_a_half_bears_twice_the_equity() -> None:
 def test_separate_accounts_admit_all_and_are_summed() -> None:
     made = SeparateAccounts(Account(1_000.0))
     for symbol in "AB":
-        made.settle(symbol, 10.0, [], [])
-    assert made.admit([ask("A", 1e6)])["A"] == [Admission(1, 1e6, None)]
-    made.settle("A", 12.0, [fill(10, 11.0, 1.0)], [])
+        made.update(symbol, 10.0, [], [])
+    assert made.approve([ask("A", 1e6)])["A"] == [Approval(1, 1e6, None)]
+    made.update("A", 12.0, [fill(10, 11.0, 1.0)], [])
     assert (made.cash, made.equity, made.equity_for("A"), made.equity_for("B")) == (1_889, 2_009, 1_009, 1_000)
 
 
@@ -197,13 +197,13 @@ markets = st.sampled_from(  # none whose commission can be more than a sale brin
 def test_cash_is_never_below_zero_nor_below_what_is_reserved(
     seed: int, market: Market, window: str, reserve: float, flat: bool
 ) -> None:
-    stretch = sessions_of(2, 25)
+    session_range = sessions_of(2, 25)
     random = np.random.default_rng(seed)
     loaded = {}
     for name in "ABC":
         close = np.round(50 * np.exp(np.cumsum(random.normal(0, 0.02, 50))), 2)
         open_ = np.round(np.concatenate(([50.0], close[:-1])) * np.exp(random.normal(0, 0.02, 50)), 2)
-        loaded[name] = lay(stretch, name, close.tolist(), open=open_.tolist())
+        loaded[name] = lay(session_range, name, close.tolist(), open=open_.tolist())
     made = plan(
         WILD,
         "on_bar",

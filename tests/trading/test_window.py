@@ -19,8 +19,8 @@ def run(
     body = "class Made(Strategy):\n    def on_window(self, view):\n" + "".join(
         f"        {line}\n" for line in text.split("\n")
     )
-    stretch = sessions_of(sessions, 10)
-    loaded = {name: lay(stretch, name, values) for name, values in (closes or FLAT).items()}
+    session_range = sessions_of(sessions, 10)
+    loaded = {name: lay(session_range, name, values) for name, values in (closes or FLAT).items()}
     floor = Floor(plan(body, "on_window", **{"capital": 10_000.0, **account}), loaded, Interval.parse(window))  # type: ignore[arg-type]
     return floor, floor.run()
 
@@ -51,11 +51,11 @@ class Look(Strategy):
         view.volume[0] = view.close[0] = -1  # its own, nobody else's
 """
     rising, falling = [100.0 + k for k in range(10)] * 2, [200.0 - k for k in range(10)] * 2
-    stretch = sessions_of(2, 10)
-    loaded = {"B": lay(stretch, "B", falling), "A": lay(stretch, "A", rising)}
+    session_range = sessions_of(2, 10)
+    loaded = {"B": lay(session_range, "B", falling), "A": lay(session_range, "A", rising)}
     floor = Floor(plan(text, "on_window", capital=10_000.0), loaded)
     floor.run()
-    assert floor.desk.error is None
+    assert floor.portfolio.error is None
 
 
 def test_targets_replace_what_works() -> None:
@@ -68,7 +68,7 @@ def test_targets_replace_what_works() -> None:
         "    assert view.orders('A') == ()\n"
         "if view.minute == 5: assert view.order_target('A', 3) is None and view.orders('A') == ()"
     )
-    assert floor.desk.error is None
+    assert floor.portfolio.error is None
     assert fills_of(results["A"]) == [(1, 7.0, 100.0), (3, -4.0, 100.0)]
     assert floor.states[-1][1] == 0
 
@@ -79,7 +79,7 @@ def test_rebalancing_sells_first_and_buys_with_what_that_brought() -> None:
         "if view.minute == 5: view.rebalance({'B': 0.2, 'C': 0.8})",
         capital=10_000.1,
     )
-    assert floor.desk.error is None
+    assert floor.portfolio.error is None
     assert fills_of(results["A"]) == [(2, 50.0, 100.0), (5, -50.0, 100.0)]
     assert fills_of(results["B"]) == [(2, 50.0, 100.0), (5, -30.0, 100.0)]
     assert fills_of(results["C"]) == [(6, 80.0, 100.0)]
@@ -92,7 +92,7 @@ def test_what_is_ordered_at_the_close_works_in_the_next_session_unless_all_ends_
 ) -> None:
     body = "if view.minutes_to_close == 0 and str(view.session_date) == '2024-06-03': view.order('A', 5)"
     floor, results = run(body, {"A": [100.0] * 20}, sessions=2, flat_at_close=flat)
-    assert floor.desk.error is None
+    assert floor.portfolio.error is None
     assert fills_of(results["A"]) == kept
 
 
@@ -102,7 +102,7 @@ def test_without_carry_every_session_has_a_strategy_and_an_account_of_its_own() 
         "if view.minute == 1: assert view.cash == 10_000.0 and view.order('A', 10)\n"
     )
     floor, results = run(body, {"A": [100.0 + k for k in range(20)]}, sessions=2, carry=False, flat_at_close=True)
-    assert floor.desk.error is None
+    assert floor.portfolio.error is None
     assert fills_of(results["A"]) == [(1, 10.0, 100.0), (9, -10.0, 109.0), (11, 10.0, 110.0), (19, -10.0, 119.0)]
     assert results["A"].equity[-1] == 180.0
 
@@ -121,8 +121,8 @@ def test_a_mistake_ends_the_calls_with_a_traceback_and_nothing_else(body: str, s
     floor, results = run(
         f"if view.minute == 1: view.order('A', 4), view.order('A', 4, limit=1.0)\nif view.minute == 5: {body}"
     )
-    assert said in str(floor.desk.error)
-    assert "made_up.py" in str(floor.desk.error)
+    assert said in str(floor.portfolio.error)
+    assert "made_up.py" in str(floor.portfolio.error)
     assert results["A"].position == 4
     assert floor.states[-1][1] == 0
 
@@ -138,7 +138,7 @@ class Own(Strategy):
     loaded = {name: lay(sessions_of(1, 10), name, FLAT[name]) for name in "AB"}
     floor = Floor(plan(text, "on_window", shared=False, capital=10_000.0), loaded)
     results = floor.run()
-    assert floor.desk.error is None
+    assert floor.portfolio.error is None
     assert all(fills_of(result) == [(1, 100.0, 100.0)] for result in results.values())
     assert all(result.equity[0] == 10_000.0 for result in results.values())
 
@@ -156,7 +156,7 @@ def test_an_indicator_added_is_there_from_the_next_window_to_the_sessions_end() 
     )
     closes = {"A": [100.0 + k for k in range(20)], "B": [1.0] * 20}
     floor, _ = run(body, closes, sessions=2)
-    assert floor.desk.error is None
+    assert floor.portfolio.error is None
 
 
 def test_a_guest_is_traded_until_the_sessions_end_and_is_sold_there() -> None:
@@ -171,12 +171,12 @@ class Invites(Strategy):
             assert view.positions == {} and not view.add_symbol("Z")
             view.order("G", 3)
 """
-    stretch = sessions_of(1, 10)
-    guest = lay(stretch, "G", [50.0 + k for k in range(10)])
+    session_range = sessions_of(1, 10)
+    guest = lay(session_range, "G", [50.0 + k for k in range(10)])
     made = plan(text, "on_window", capital=1_000.0, flat_at_close=True)
-    floor = Floor(made, {"A": lay(stretch, "A", FLAT["A"])}, guests={"G": guest})
+    floor = Floor(made, {"A": lay(session_range, "A", FLAT["A"])}, guests={"G": guest})
     floor.run()
-    assert floor.desk.error is None
-    assert floor.desk.symbols == ["A"]
+    assert floor.portfolio.error is None
+    assert floor.portfolio.symbols == ["A"]
     assert floor.states[-1] == (1_018.0, 0.0, 1_018.0)
-    assert np.isnan(floor.desk.reports.get("G", np.nan))  # type: ignore[call-overload]
+    assert np.isnan(floor.portfolio.reports.get("G", np.nan))  # type: ignore[call-overload]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from barray.market.interval import Interval
 from barray.trading.engine.commands import CloseRun, Step
 from barray.trading.engine.event_run import run_symbol
-from barray.trading.engine.symbol_run import LoadedStretch
+from barray.trading.engine.symbol_run import LoadedRange
 from barray.trading.engine.window_run import WindowRun
 from barray.trading.orders.broker import Account
 from barray.trading.orders.costs import Commission, Market
@@ -62,7 +62,7 @@ def walk(seed: int, n: int) -> list[float]:
 
 
 def alone(
-    loaded: LoadedStretch, text: str, form: str, market: Market, account: Account, **parameters: int
+    loaded: LoadedRange, text: str, form: str, market: Market, account: Account, **parameters: int
 ) -> list[tuple[int, float, float]]:
     """Fills of the same strategy run in one go, with money enough of its own."""
     whole = plan(text, form, parameters=parameters)
@@ -73,8 +73,8 @@ def alone(
 
 
 def test_an_order_works_from_its_windows_end_on() -> None:
-    stretch = sessions_of(1, 20)
-    loaded = lay(stretch, "A", [100.0 + i for i in range(20)])
+    session_range = sessions_of(1, 20)
+    loaded = lay(session_range, "A", [100.0 + i for i in range(20)])
     for window, row in (("1m", 2), ("5m", 5), ("7m", 7), ("15m", 15)):
         floor = Floor(plan(BUY_ONCE, "on_bar"), {"A": loaded}, Interval.parse(window))
         assert fills_of(floor.run()["A"])[0] == (row, 10.0, 100.0 + row - 1), window
@@ -96,9 +96,9 @@ def test_an_order_works_from_its_windows_end_on() -> None:
 def test_with_windows_of_a_bar_and_money_enough_fills_are_those_of_a_run_in_one_go(
     seed: int, account: dict[str, bool], costs: bool
 ) -> None:
-    stretch = sessions_of(3, 25, back=1)
+    session_range = sessions_of(3, 25, back=1)
     market = Market(Commission(per_share=0.01), volume_share=0.01) if costs else Market()
-    loaded = {name: lay(stretch, name, walk(seed + number, 100)) for number, name in enumerate("AB")}
+    loaded = {name: lay(session_range, name, walk(seed + number, 100)) for number, name in enumerate("AB")}
     ample = plan(RANDOM, "on_bar", capital=1e9, market=market, reserve=0.2, parameters={"seed": seed}, **account)
     floor = Floor(ample, loaded)
     results = floor.run()
@@ -114,8 +114,8 @@ def test_with_windows_of_a_bar_and_money_enough_fills_are_those_of_a_run_in_one_
 
 
 def test_the_array_form_trades_with_a_shared_account_as_it_does_alone() -> None:
-    stretch = sessions_of(2, 40, back=1)
-    loaded = lay(stretch, "A", walk(3, 120))
+    session_range = sessions_of(2, 40, back=1)
+    loaded = lay(session_range, "A", walk(3, 120))
     results = Floor(plan(CROSS, "signals", capital=1e6), {"A": loaded}).run()
     made = fills_of(results["A"])
     assert len(made) > 4
@@ -123,14 +123,14 @@ def test_the_array_form_trades_with_a_shared_account_as_it_does_alone() -> None:
 
 
 def test_replay_of_the_steps_gives_the_same_state_and_moves_without_orders_may_be_one() -> None:
-    stretch = sessions_of(2, 30, back=1)
-    loaded = {name: lay(stretch, name, walk(number, 90)) for number, name in enumerate("AB")}
+    session_range = sessions_of(2, 30, back=1)
+    loaded = {name: lay(session_range, name, walk(number, 90)) for number, name in enumerate("AB")}
     floor = Floor(plan(RANDOM, "on_bar", capital=20_000.0), loaded, Interval.parse("3m"))
     result = floor.run()["A"]
     again = WindowRun(loaded["A"], floor.plan)
     reports = [again.step(step) for step in floor.steps["A"]]
     assert again.step(floor.steps["A"][-1]) == reports[-1]
-    same(again.close(CloseRun(stretch.grid(MINUTE)[0], 0.0)), result)
+    same(again.close(CloseRun(session_range.grid(MINUTE)[0], 0.0)), result)
 
 
 def test_steps_that_only_move_can_be_joined_to_the_one_before() -> None:
@@ -139,21 +139,21 @@ class Buy(Strategy):
     def on_window(self, view):
         if view.minute in (3, 20): view.order('A', 5, tif='day', stop_loss=1.0)
 """
-    stretch = sessions_of(2, 30)
-    loaded = lay(stretch, "A", walk(1, 60))
+    session_range = sessions_of(2, 30)
+    loaded = lay(session_range, "A", walk(1, 60))
     floor = Floor(plan(text, "on_window"), {"A": loaded})
     result = floor.run()["A"]
     joined: list[Step] = []
     for step in floor.steps["A"]:
         if step.only_moves and joined:
-            joined[-1] = Step(step.to_ns, joined[-1].cancel, joined[-1].tickets, joined[-1].admissions)
+            joined[-1] = Step(step.to_ns, joined[-1].cancel, joined[-1].new_orders, joined[-1].approvals)
         else:
             joined.append(step)
     assert len(joined) < 10 < len(floor.steps["A"])
     again = WindowRun(loaded, floor.plan)
     for step in joined:
         again.step(step)
-    same(again.close(CloseRun(stretch.grid(MINUTE)[0], 0.0)), result)
+    same(again.close(CloseRun(session_range.grid(MINUTE)[0], 0.0)), result)
 
 
 def same(one: SymbolResult, other: SymbolResult) -> None:
@@ -165,8 +165,8 @@ def same(one: SymbolResult, other: SymbolResult) -> None:
 
 def test_a_strategy_that_raises_stops_its_symbol_alone_and_the_position_stays() -> None:
     text = BUY_ONCE + "        if ctx.minute == 5 and ctx.symbol == 'A': raise RuntimeError('no more')\n"
-    stretch = sessions_of(1, 20)
-    loaded = {name: lay(stretch, name, [100.0 + i for i in range(20)]) for name in "AB"}
+    session_range = sessions_of(1, 20)
+    loaded = {name: lay(session_range, name, [100.0 + i for i in range(20)]) for name in "AB"}
     floor = Floor(plan(text, "on_bar", flat_at_close=True), loaded)
     results = floor.run()
     assert "no more" in str(results["A"].error)
@@ -184,10 +184,10 @@ class Look(Strategy):
         if ctx.minute == 5: assert (ctx.cash, ctx.equity) == (9_000.0, 10_030.0), (ctx.cash, ctx.equity)
         if ctx.minute == 1: assert ctx.cash == ctx.equity == 10_000.0 and not ctx.position
 """
-    stretch = sessions_of(1, 8)
+    session_range = sessions_of(1, 8)
     floor = Floor(
         plan(text, "on_bar", capital=10_000.0),
-        {"A": lay(stretch, "A", [100.0, 101, 102, 103, 104, 105, 106, 107], open=[100.0] * 8)},
+        {"A": lay(session_range, "A", [100.0, 101, 102, 103, 104, 105, 106, 107], open=[100.0] * 8)},
     )
     assert floor.run()["A"].error is None
 

@@ -1,4 +1,4 @@
-"""A windowed run in one process: a desk, a WindowRun a symbol, and the loop that the coordinator makes of them."""
+"""A windowed run in one process: a portfolio, a WindowRun a symbol, and the loop that the coordinator makes of them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 
 from barray.market.bars import Bars
 from barray.market.interval import Interval
-from barray.market.session_range import Stretch
+from barray.market.session_range import SessionRange
 from barray.trading.engine.commands import CloseRun, Opened, Plan, Step, Stepped
-from barray.trading.engine.portfolio import Desk
-from barray.trading.engine.symbol_run import LoadedStretch, join_results, lay_stretch
+from barray.trading.engine.portfolio import PortfolioEngine
+from barray.trading.engine.symbol_run import LoadedRange, join_results, lay_range
 from barray.trading.engine.window_run import WindowRun
 from barray.trading.orders.broker import Account
 from barray.trading.orders.costs import Market
@@ -26,17 +26,20 @@ MINUTE = Interval.parse("1m")
 HEAD = "import os, math\nimport numpy as np\nfrom barray import Signals, Strategy, parameter\n"
 
 
-def sessions_of(n: int, minutes: int, back: int = 0) -> Stretch:
+def sessions_of(n: int, minutes: int, back: int = 0) -> SessionRange:
     """`n` sessions to run, each with the one before it as history, after `back` that are history alone."""
     rows = np.arange(back, back + n)
     history = {int(row): max(int(row) - 1, 0) for row in rows}
-    return Stretch("XNYS", "regular", "UTC", weekdays(back + n, minutes), rows, history)
+    return SessionRange("XNYS", "regular", "UTC", weekdays(back + n, minutes), rows, history)
 
 
-def lay(stretch: Stretch, symbol: str, closes: list[float], **columns: list[float]) -> LoadedStretch:
+def lay(session_range: SessionRange, symbol: str, closes: list[float], **columns: list[float]) -> LoadedRange:
     """Bars of one minute by their closes, from the first session on; each opens at the close before it."""
     starts = np.concatenate(
-        [np.arange(o, c, MINUTE.ns) for o, c in zip(stretch.sessions.open_ns, stretch.sessions.close_ns, strict=True)]
+        [
+            np.arange(o, c, MINUTE.ns)
+            for o, c in zip(session_range.sessions.open_ns, session_range.sessions.close_ns, strict=True)
+        ]
     )
     close = np.array(closes, np.float64)
     open_ = np.array(columns.get("open", [closes[0], *closes[:-1]]), np.float64)
@@ -44,7 +47,7 @@ def lay(stretch: Stretch, symbol: str, closes: list[float], **columns: list[floa
     low = np.array(columns.get("low", np.minimum(open_, close)), np.float64)
     volume = np.array(columns.get("volume", np.full(len(close), 1000.0)), np.float64)
     bars = Bars(starts[: len(close)], open_, high, low, close, volume)
-    return lay_stretch(symbol, bars, MINUTE, stretch, "memory", {})
+    return lay_range(symbol, bars, MINUTE, session_range, "memory", {})
 
 
 def plan(
@@ -67,25 +70,25 @@ class Floor:
     """The loop. `steps`: what every symbol was told; `states`: cash, reserved and equity at every window's end."""
 
     plan: Plan
-    loaded: Mapping[str, LoadedStretch]
+    loaded: Mapping[str, LoadedRange]
     window: Interval = MINUTE
-    guests: Mapping[str, LoadedStretch] = field(default_factory=dict)
+    guests: Mapping[str, LoadedRange] = field(default_factory=dict)
     steps: dict[str, list[Step]] = field(default_factory=dict)
     states: list[tuple[float, float, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.desk = Desk(self.plan, self._add)
+        self.portfolio = PortfolioEngine(self.plan, self._add)
         self.runs = {symbol: WindowRun(loaded, self.plan) for symbol, loaded in self.loaded.items()}
         for symbol, run in self.runs.items():
-            self.desk.join(symbol, Opened(run.columns, MINUTE))
+            self.portfolio.join(symbol, Opened(run.columns, MINUTE))
         self.now_ns = 0
 
     def _add(self, symbol: str) -> Added:
         if symbol not in self.guests:
             return Added(False, "nobody has it")
         self.runs[symbol] = WindowRun(self.guests[symbol], self.plan)
-        self.desk.join(symbol, Opened(self.runs[symbol].columns, MINUTE), guest=True)
-        self.desk.settle({symbol: self._tell(symbol, self.desk.steps_of(symbol, self.now_ns))})
+        self.portfolio.join(symbol, Opened(self.runs[symbol].columns, MINUTE), guest=True)
+        self.portfolio.apply({symbol: self._tell(symbol, self.portfolio.steps_of(symbol, self.now_ns))})
         return Added(True)
 
     def _tell(self, symbol: str, step: Step) -> Stepped:
@@ -93,29 +96,29 @@ class Floor:
         return self.runs[symbol].step(step)
 
     def moments(self) -> Iterator[Moment]:
-        stretch = next(iter(self.loaded.values())).stretch
-        for row, day in zip(stretch.rows.tolist(), stretch.dates, strict=True):
-            open_ns, close_ns = int(stretch.sessions.open_ns[row]), int(stretch.sessions.close_ns[row])
+        session_range = next(iter(self.loaded.values())).session_range
+        for row, day in zip(session_range.rows.tolist(), session_range.dates, strict=True):
+            open_ns, close_ns = int(session_range.sessions.open_ns[row]), int(session_range.sessions.close_ns[row])
             yield Moment(open_ns, day, open_ns, close_ns, "UTC", opening=True)
-            for end_ns in stretch.sessions.expected_starts(row, self.window, close_ns)[1].tolist():
+            for end_ns in session_range.sessions.expected_starts(row, self.window, close_ns)[1].tolist():
                 yield Moment(end_ns, day, open_ns, close_ns, "UTC")
 
     def run(self) -> dict[str, SymbolResult]:
         """All windows, and what came of every symbol."""
         for moment in self.moments():
             self.now_ns = moment.now_ns
-            self.desk.settle(
-                {symbol: self._tell(symbol, step) for symbol, step in self.desk.steps(moment.now_ns).items()}
+            self.portfolio.apply(
+                {symbol: self._tell(symbol, step) for symbol, step in self.portfolio.steps(moment.now_ns).items()}
             )
-            self.desk.decide(moment)
-            accounts = self.desk.accounts
+            self.portfolio.end_window(moment)
+            accounts = self.portfolio.accounts
             self.states.append((accounts.cash, getattr(accounts, "reserved", 0.0), accounts.equity))
             if moment.closing:
-                for guest in self.desk.guests:
-                    self.desk.leave(guest)
-        stretch = next(iter(self.loaded.values())).stretch
-        grid_ns, grid_session = stretch.grid(MINUTE)
-        results = {symbol: self.runs[symbol].close(CloseRun(grid_ns, 0.0)) for symbol in self.desk.symbols}
+                for guest in self.portfolio.guests:
+                    self.portfolio.leave(guest)
+        session_range = next(iter(self.loaded.values())).session_range
+        grid_ns, grid_session = session_range.grid(MINUTE)
+        results = {symbol: self.runs[symbol].close(CloseRun(grid_ns, 0.0)) for symbol in self.portfolio.symbols}
         if self.plan.account.carry:
             return results
         return {

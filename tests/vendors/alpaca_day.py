@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from barray.market.bars import Bar, Bars
 from barray.market.clock import PracticeClock
 from barray.market.interval import NS_PER_SECOND
-from tests.vendors.alpaca_stream import AlpacaStream
+from tests.vendors.alpaca_stream import StreamServer
 
 MINUTE_NS = 60 * NS_PER_SECOND
 Mishap = Callable[[str, int], str | None]
@@ -28,7 +28,7 @@ class Day:
     `cuts`: minutes, by their start, at whose end all connections are cut before anything is sent.
     """
 
-    stream: AlpacaStream
+    stream: StreamServer
     bars: Mapping[str, Bars]
     clock: PracticeClock
     mishap: Mishap = _none

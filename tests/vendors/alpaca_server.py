@@ -16,7 +16,7 @@ from aiohttp import web
 from barray.data_sources.fetching.credentials import KeyPair
 from barray.market.bars import Bars
 from barray.market.interval import NS_PER_SECOND
-from tests.vendors.alpaca_stream import AlpacaStream
+from tests.vendors.alpaca_stream import StreamServer
 from tests.vendors.encoded_bars import EncodedBars, PageOfBars, page_of
 
 KEYS = KeyPair("canary-key-4b2", "canary-secret-9f8")
@@ -66,7 +66,7 @@ class AlpacaServer:
     asked: list[dict[str, str]] = field(default_factory=list)
     exceeded: int = 0
     url: str = ""
-    stream: AlpacaStream = field(default_factory=lambda: AlpacaStream(KEYS))
+    stream: StreamServer = field(default_factory=lambda: StreamServer(KEYS))
     _bars: dict[str, dict[str, EncodedBars]] = field(default_factory=dict)
     _windows: Counter[int] = field(default_factory=Counter)
 

@@ -17,7 +17,7 @@ from barray.market.interval import NS_PER_SECOND
 
 
 @dataclass
-class AlpacaStream:
+class StreamServer:
     """Everybody connected hears what they subscribed to. Its methods may be called from any thread.
 
     `mute`: bars are not sent, the connection stays. `limit`: most symbols a connection may subscribe to.

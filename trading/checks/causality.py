@@ -12,7 +12,7 @@ from barray.market.bars import Bars, IntArray, format_ns
 from barray.market.calendar import Sessions
 from barray.market.errors import ConfigError
 from barray.market.series import IntervalBars
-from barray.trading.checks.decisions import Decisions, changed_ns, decide
+from barray.trading.checks.decisions import Decisions, changed_ns, decisions_of
 from barray.trading.orders.broker import Account
 from barray.trading.orders.costs import Market
 from barray.trading.strategy.base import Strategy
@@ -100,14 +100,14 @@ def lookahead(
     Times are closes of bars: those at which something was decided, others, and those of higher intervals.
     """
     if form not in ("on_bar", "signals"):
-        raise ConfigError(f"form is {form!r}", mend="the lookahead check runs on_bar and signals")
+        raise ConfigError(f"form is {form!r}", remedy="the lookahead check runs on_bar and signals")
     rng = np.random.default_rng(seed)
 
     def prepared(bars: IntervalBars, rows: IntArray = traded) -> SymbolData:
         return prepare(symbol, bars, make().needs(), sessions, rows, history)
 
     def decided(data: SymbolData) -> Decisions:
-        return decide(make(), data, market, account, form=form, timezone=timezone)
+        return decisions_of(make(), data, market, account, form=form, timezone=timezone)
 
     data = prepared(base)
     true = decided(data)

@@ -73,14 +73,16 @@ def changed_ns(one: Decisions, other: Decisions) -> IntArray:
     return np.array(changed, np.int64)
 
 
-def decide(
+def decisions_of(
     strategy: Strategy, data: SymbolData, market: Market, account: Account, *, form: str, timezone: str = "UTC"
 ) -> Decisions:
     """Let a fresh strategy decide over all sessions that are traded; each gets its own where nothing carries over."""
     if not account.carry and len(data.traded) > 1:
         kind, values = type(strategy), strategy.values()
         alone = [replace(data, traded=data.traded[i : i + 1]) for i in range(len(data.traded))]
-        return _joined([decide(kind(**values), one, market, account, form=form, timezone=timezone) for one in alone])
+        return _joined(
+            [decisions_of(kind(**values), one, market, account, form=form, timezone=timezone) for one in alone]
+        )
     if form == "signals":
         return _of_signals(strategy, data)
     return _of_events(strategy, data, market, account, timezone)

@@ -11,7 +11,7 @@ from barray.market.bars import FloatArray, IntArray, format_ns
 from barray.market.calendar import Sessions
 from barray.market.errors import ConfigError
 from barray.market.series import IntervalBars
-from barray.trading.checks.decisions import Decisions, changed_ns, decide
+from barray.trading.checks.decisions import Decisions, changed_ns, decisions_of
 from barray.trading.orders.broker import Account
 from barray.trading.orders.costs import Market
 from barray.trading.strategy.base import Strategy
@@ -117,7 +117,7 @@ def warmup(
     `base` must reach back far enough: as many sessions before the first as `more` asks for; what lacks is left out.
     """
     if form not in ("on_bar", "signals"):
-        raise ConfigError(f"form is {form!r}", mend="the warm-up check runs on_bar and signals")
+        raise ConfigError(f"form is {form!r}", remedy="the warm-up check runs on_bar and signals")
     first = int(base.session[0]) if len(base) else 0
     given = max(row - start for row, start in history.items())
 
@@ -126,7 +126,7 @@ def warmup(
         begin = int(np.searchsorted(base.session, min(longer.values())))
         bars = base.take(slice(begin, len(base)))
         data = prepare(symbol, bars, make().needs(), sessions, traded, longer)
-        return data, decide(make(), data, market, account, form=form, timezone=timezone)
+        return data, decisions_of(make(), data, market, account, form=form, timezone=timezone)
 
     data, decided = run(1)
     if decided.error is not None:

@@ -113,7 +113,7 @@ def one_by_one(signals: Signals, data: SymbolData, broker: Broker) -> None:
         for bar in (main_first + np.flatnonzero(marked[main_first:main_stop])).tolist():
             row = _run(broker, row, int(decision[bar]) + 1)
             if row < stop or not broker.account.flat_at_close:
-                decide(signals, bar, broker)
+                place_orders(signals, bar, broker)
         _run(broker, row, stop)
         broker.close_session(stop - 1)
 
@@ -125,7 +125,7 @@ def _run(broker: Broker, row: int, stop: int) -> int:
     return max(row, stop)
 
 
-def decide(signals: Signals, bar: int, broker: Broker) -> None:
+def place_orders(signals: Signals, bar: int, broker: Broker) -> None:
     """Cancel and place what the signals say at the close of a main bar."""
     columns = (signals.entries, signals.short_entries, signals.exits, signals.short_exits)
     long, short, exit, cover = (column is not None and bool(column[bar]) for column in columns)

@@ -11,8 +11,8 @@ from barray.market.bars import IntArray
 from barray.market.commands import BarReader
 from barray.market.indicators import IndicatorSpec
 from barray.market.interval import Interval
-from barray.market.session_range import Stretch
-from barray.trading.orders.accounts import Admission, OrderRequest, Ticket, WorkingOrder
+from barray.market.session_range import SessionRange
+from barray.trading.orders.accounts import Approval, NewOrder, OrderRequest, WorkingOrder
 from barray.trading.orders.broker import Account
 from barray.trading.orders.costs import Market
 from barray.trading.orders.fills import Fill
@@ -47,30 +47,30 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class LoadStretch:
-    """Read a symbol's bars of a stretch of sessions. `skipped`: sessions that Step 0 refused, with the reason."""
+class LoadRange:
+    """Read a symbol's bars of a range of sessions. `skipped`: sessions that Step 0 refused, with the reason."""
 
     symbol: str
-    stretch: Stretch
+    session_range: SessionRange
     reader: BarReader
     base_interval: Interval
     skipped: Mapping[date, str]
 
 
 @dataclass(frozen=True)
-class RunStretch:
-    """Load a stretch, run a strategy over it, and let go of the bars. Leaves nothing behind."""
+class RunRange:
+    """Load a range, run a strategy over it, and let go of the bars. Leaves nothing behind."""
 
-    load: LoadStretch
+    load: LoadRange
     plan: Plan
     grid_ns: IntArray
 
 
 @dataclass(frozen=True)
 class OpenRun:
-    """Load a stretch and stand before its first session, to go through it in steps. Does nothing where that is done."""
+    """Load a range and stand before its first session, to go through it in steps. Does nothing where that is done."""
 
-    load: LoadStretch
+    load: LoadRange
     plan: Plan
 
 
@@ -86,14 +86,14 @@ class Opened:
 class Step:
     """Do what is said, then go on to `to_ns`. Does nothing where the run is there already.
 
-    `cancel`: first all orders are cancelled, then `tickets` placed, then `admissions` carried out. `funds`: cash and
+    `cancel`: first all orders are cancelled, then `new_orders` placed, then `approvals` carried out. `funds`: cash and
     equity of a shared account, for strategies to look at. `indicators`: more of them, by name, for this session.
     """
 
     to_ns: int
     cancel: bool = False
-    tickets: tuple[Ticket, ...] = ()
-    admissions: tuple[Admission, ...] = ()
+    new_orders: tuple[NewOrder, ...] = ()
+    approvals: tuple[Approval, ...] = ()
     funds: tuple[float, float] | None = None
     indicators: Mapping[str, IndicatorSpec] = field(default_factory=dict)
 
@@ -109,7 +109,7 @@ class Stepped:
 
     `price`: the last close, NaN before there is one. `volume`: of the session so far. `values`: latest values of the
     strategy's indicators, NaN until warm; `adhoc`: those of indicators added, by name. `requests`: orders that wait to
-    be admitted. `placed`: number of the order placed last. `failed`: the strategy raised.
+    be approved. `placed`: number of the order placed last. `failed`: the strategy raised.
     """
 
     now_ns: int
@@ -134,7 +134,7 @@ class CloseRun:
 
 
 @dataclass(frozen=True)
-class StretchRun:
+class RangeRun:
     """What came of a run."""
 
     result: SymbolResult

@@ -1,6 +1,7 @@
 """The middle of a windowed run: where all symbols' orders meet, and the strategy that sees all symbols decides.
 
-Pure. Whoever owns the symbols' processes lets time pass: `steps` → tell each symbol → `settle` its reports → `decide`.
+Pure. Whoever owns the symbols' processes lets time pass: `steps` → tell each symbol → `apply` its reports →
+`end_window`.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from barray.market.indicators import IndicatorSpec, parse_indicator
 from barray.trading.engine.commands import Opened, Plan, Step, Stepped
 from barray.trading.orders.accounts import (
     Accounts,
-    Admission,
+    Approval,
+    NewOrder,
     OrderRequest,
     SeparateAccounts,
     SharedAccount,
-    Ticket,
     WorkingOrder,
 )
 from barray.trading.orders.broker import Broker, TimeInForce
@@ -33,12 +34,12 @@ class _Outbox:
     """What a symbol is told with the next step."""
 
     cancel: bool = False
-    tickets: list[Ticket] = field(default_factory=list)
-    admissions: list[Admission] = field(default_factory=list)
+    new_orders: list[NewOrder] = field(default_factory=list)
+    approvals: list[Approval] = field(default_factory=list)
     indicators: dict[str, IndicatorSpec] = field(default_factory=dict)
 
 
-class Desk:
+class PortfolioEngine:
     """Owns the account and the cross-symbol strategy. `reports`: the last of every symbol. `error`: its traceback.
 
     `add`: gets a symbol for the rest of the session and has it `join`, or says why not.
@@ -105,26 +106,26 @@ class Desk:
         """The same for one symbol that has just come, the others staying where they are."""
         return _step(to_ns, self._outbox.pop(symbol, _Outbox()), None)
 
-    def settle(self, reports: Mapping[str, Stepped]) -> None:
+    def apply(self, reports: Mapping[str, Stepped]) -> None:
         """Take in what the step brought."""
         for symbol in sorted(reports):
             report = reports[symbol]
             self.reports[symbol] = report
             self._numbers[symbol] = report.placed
-            self.accounts.settle(symbol, report.price, report.fills, report.working)
+            self.accounts.update(symbol, report.price, report.fills, report.working)
 
-    def decide(self, moment: Moment) -> None:
-        """It is a window's end, or a session's open: let the strategy decide, and admit what was ordered."""
+    def end_window(self, moment: Moment) -> None:
+        """It is a window's end, or a session's open: let the strategy decide, and approve what was ordered."""
         self._moment = moment
         if moment.opening and not self._plan.account.carry:
             self._new_life()
         if self._plan.form == "on_window":
             self._ask(moment)
-            requests = [_request(symbol, moment, t) for symbol, box in self._outbox.items() for t in box.tickets]
+            requests = [_request(symbol, moment, t) for symbol, box in self._outbox.items() for t in box.new_orders]
         else:
             requests = [request for report in self.reports.values() for request in report.requests]
-        for symbol, admissions in self.accounts.admit(requests).items():
-            self._box(symbol).admissions.extend(admissions)
+        for symbol, approvals in self.accounts.approve(requests).items():
+            self._box(symbol).approvals.extend(approvals)
         if moment.closing:
             self._end_orders(self.symbols if self._plan.account.flat_at_close else self.guests)
 
@@ -163,7 +164,9 @@ class Desk:
     def _known(self, symbol: str) -> Stepped:
         report = self.reports.get(symbol)
         if report is None:
-            raise ConfigError("there is no such symbol", symbol=symbol, mend="trade view.symbols, or add_symbol first")
+            raise ConfigError(
+                "there is no such symbol", symbol=symbol, remedy="trade view.symbols, or add_symbol first"
+            )
         return report
 
     def place(
@@ -177,7 +180,7 @@ class Desk:
         stop_loss: float | None = None,
         take_profit: float | None = None,
         tag: str = "",
-    ) -> Ticket | None:
+    ) -> NewOrder | None:
         """An order to go out with the next step; None where it is less than a lot."""
         self._known(symbol)
         made = self._scratch.place(
@@ -187,16 +190,16 @@ class Desk:
         if not made.quantity:
             return None
         self._numbers[symbol] += 1
-        ticket = Ticket(self._numbers[symbol], made.quantity, limit, stop, tif, stop_loss, take_profit, tag)
-        self._box(symbol).tickets.append(ticket)
-        return ticket
+        new_order = NewOrder(self._numbers[symbol], made.quantity, limit, stop, tif, stop_loss, take_profit, tag)
+        self._box(symbol).new_orders.append(new_order)
+        return new_order
 
     def cancel(self, symbol: str) -> None:
         """Cancel all orders of a symbol, those to go out too."""
         report = self._known(symbol)
         box = self._box(symbol)
         box.cancel = box.cancel or bool(report.working)
-        box.tickets.clear()
+        box.new_orders.clear()
         self._numbers[symbol] = report.placed
         self._later.pop(symbol, None)
         self.accounts.release(symbol)
@@ -210,7 +213,9 @@ class Desk:
         """What a fraction of equity buys at the last close, in whole lots."""
         price = self._known(symbol).price
         if isnan(price):
-            raise ConfigError("there is no price yet", symbol=symbol, mend="leave it out until view.close is a number")
+            raise ConfigError(
+                "there is no price yet", symbol=symbol, remedy="leave it out until view.close is a number"
+            )
         return self._plan.market.lots(fraction * self.accounts.equity_for(symbol) / price) if price else 0.0
 
     def rebalance(self, targets: Mapping[str, float]) -> None:
@@ -252,9 +257,9 @@ class Desk:
 
 
 def _step(to_ns: int, box: _Outbox, funds: tuple[float, float] | None) -> Step:
-    return Step(to_ns, box.cancel, tuple(box.tickets), tuple(box.admissions), funds, box.indicators)
+    return Step(to_ns, box.cancel, tuple(box.new_orders), tuple(box.approvals), funds, box.indicators)
 
 
-def _request(symbol: str, moment: Moment, ticket: Ticket) -> OrderRequest:
-    price = ticket.limit if ticket.limit is not None else ticket.stop
-    return OrderRequest(symbol, ticket.number, moment.now_ns, ticket.quantity, price)
+def _request(symbol: str, moment: Moment, new_order: NewOrder) -> OrderRequest:
+    price = new_order.limit if new_order.limit is not None else new_order.stop
+    return OrderRequest(symbol, new_order.number, moment.now_ns, new_order.quantity, price)

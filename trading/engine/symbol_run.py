@@ -1,4 +1,4 @@
-"""One symbol's backtest: its bars laid on a stretch of sessions, and a strategy run over them."""
+"""One symbol's backtest: its bars laid on a range of sessions, and a strategy run over them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from barray.market.bars import Bars, FloatArray, IntArray
 from barray.market.errors import NoDataError
 from barray.market.interval import Interval
 from barray.market.series import IntervalBars, lay_on_sessions
-from barray.market.session_range import Stretch
+from barray.market.session_range import SessionRange
 from barray.market.symbol_data import Lineage
 from barray.trading.engine.commands import Plan
 from barray.trading.engine.event_run import Outcome, run_symbol
@@ -27,12 +27,12 @@ from barray.trading.strategy.data import SymbolData, prepare
 
 
 @dataclass(frozen=True, eq=False)
-class LoadedStretch:
-    """A symbol's bars of a stretch. `skipped`: sessions it can't run, with the reason. `traded`: rows of the others."""
+class LoadedRange:
+    """A symbol's bars of a range. `skipped`: sessions it can't run, with the reason. `traded`: rows of the others."""
 
     symbol: str
     source: str
-    stretch: Stretch
+    session_range: SessionRange
     base: IntervalBars
     traded: IntArray
     skipped: Mapping[str, str]
@@ -40,41 +40,43 @@ class LoadedStretch:
     def prepare(self, plan: Plan) -> SymbolData:
         """Everything that a strategy needs of it."""
         needs = plan.strategy().needs()
-        return prepare(self.symbol, self.base, needs, self.stretch.sessions, self.traded, self.stretch.history)
+        return prepare(
+            self.symbol, self.base, needs, self.session_range.sessions, self.traded, self.session_range.history
+        )
 
 
-def lay_stretch(
-    symbol: str, bars: Bars, interval: Interval, stretch: Stretch, source: str, skipped: Mapping[date, str]
-) -> LoadedStretch:
-    """Lay bars on the stretch; DataError where they can't be right, NoDataError where no session has any."""
-    first = int(stretch.rows[0])
-    base = lay_on_sessions(bars, interval, stretch.sessions, first, symbol=symbol, source=source)
-    low = int(np.searchsorted(base.session, stretch.first_row))
-    base = base.take(slice(low, int(np.searchsorted(base.session, int(stretch.rows[-1]) + 1))))
-    present = np.isin(stretch.rows, base.session)
-    reasons = {day.isoformat(): skipped[day] for day in stretch.dates if day in skipped}
-    for day, there in zip(stretch.dates, present.tolist(), strict=True):
+def lay_range(
+    symbol: str, bars: Bars, interval: Interval, session_range: SessionRange, source: str, skipped: Mapping[date, str]
+) -> LoadedRange:
+    """Lay bars on the range; DataError where they can't be right, NoDataError where no session has any."""
+    first = int(session_range.rows[0])
+    base = lay_on_sessions(bars, interval, session_range.sessions, first, symbol=symbol, source=source)
+    low = int(np.searchsorted(base.session, session_range.first_row))
+    base = base.take(slice(low, int(np.searchsorted(base.session, int(session_range.rows[-1]) + 1))))
+    present = np.isin(session_range.rows, base.session)
+    reasons = {day.isoformat(): skipped[day] for day in session_range.dates if day in skipped}
+    for day, there in zip(session_range.dates, present.tolist(), strict=True):
         if not there:
-            reasons.setdefault(day.isoformat(), f"no bars in the {stretch.hours} hours of {day}")
-    wanted = np.array([day.isoformat() not in reasons for day in stretch.dates], np.bool_)
-    traded = stretch.rows[wanted]
+            reasons.setdefault(day.isoformat(), f"no bars in the {session_range.hours} hours of {day}")
+    wanted = np.array([day.isoformat() not in reasons for day in session_range.dates], np.bool_)
+    traded = session_range.rows[wanted]
     if not len(traded):
         raise NoDataError(
-            f"no session of {len(stretch.rows)} can be run",
+            f"no session of {len(session_range.rows)} can be run",
             symbol=symbol,
             interval=str(interval),
             source=source,
-            mend="check the dates, and the stamps in the source",
+            remedy="check the dates, and the stamps in the source",
             code="no_session_data",
         )
-    return LoadedStretch(symbol, source, stretch, base, traded, dict(sorted(reasons.items())))
+    return LoadedRange(symbol, source, session_range, base, traded, dict(sorted(reasons.items())))
 
 
-def run_stretch(loaded: LoadedStretch, plan: Plan, grid_ns: IntArray) -> SymbolResult:
+def run_range(loaded: LoadedRange, plan: Plan, grid_ns: IntArray) -> SymbolResult:
     """Run a strategy over all its sessions and say what came of it. `grid_ns`: see SymbolResult.equity."""
     began = perf_counter()
     data = loaded.prepare(plan)
-    strategy, timezone = plan.strategy(), loaded.stretch.timezone
+    strategy, timezone = plan.strategy(), loaded.session_range.timezone
     outcome = run_symbol(strategy, data, plan.market, plan.account, form=plan.form, timezone=timezone)
     return summarise(loaded, plan.account, outcome, grid_ns, perf_counter() - began)
 
@@ -138,7 +140,7 @@ def _joined_lineage(parts: Sequence[SymbolResult]) -> Lineage | None:
 
 
 def summarise(
-    loaded: LoadedStretch,
+    loaded: LoadedRange,
     account: Account,
     outcome: Outcome,
     grid_ns: IntArray,
@@ -149,8 +151,8 @@ def summarise(
 
     Where the account does not carry over, equity begins with the capital in every session: `join_results` adds up.
     """
-    base, stretch, fills, capital = loaded.base, loaded.stretch, outcome.fills, account.capital
-    closes_ns = stretch.sessions.close_ns[stretch.rows]
+    base, session_range, fills, capital = loaded.base, loaded.session_range, outcome.fills, account.capital
+    closes_ns = session_range.sessions.close_ns[session_range.rows]
     number = np.minimum(np.searchsorted(closes_ns, grid_ns), len(closes_ns) - 1)
     if account.carry:
         equity, exposure = equity_on_grid(fills, base, capital, grid_ns)
@@ -185,12 +187,12 @@ def summarise(
 
 
 def _anew(
-    loaded: LoadedStretch, capital: float, fills: Fills, grid_ns: IntArray, number: NDArray[np.int64]
+    loaded: LoadedRange, capital: float, fills: Fills, grid_ns: IntArray, number: NDArray[np.int64]
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Equity, exposure and profit by session, each session from the capital."""
     sessions = loaded.base.session[fills.row]
     equity, exposure, by_session = [], [], []
-    for position, row in enumerate(loaded.stretch.rows.tolist()):
+    for position, row in enumerate(loaded.session_range.rows.tolist()):
         own, held = equity_on_grid(fills.take(sessions == row), loaded.base, capital, grid_ns[number == position])
         equity.append(own)
         exposure.append(held)

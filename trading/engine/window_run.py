@@ -1,4 +1,4 @@
-"""One symbol going through its stretch in steps: what the process that holds its bars does of a windowed run."""
+"""One symbol going through its range in steps: what the process that holds its bars does of a windowed run."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 from barray.market.bars import Bars, FloatArray
 from barray.market.indicators import IndicatorSpec
 from barray.market.series import IntervalBars, derive
-from barray.trading.engine.array_run import decide, signals_of
+from barray.trading.engine.array_run import place_orders, signals_of
 from barray.trading.engine.commands import CloseRun, Plan, Step, Stepped
 from barray.trading.engine.event_run import EventRun, Outcome, joined
-from barray.trading.engine.symbol_run import LoadedStretch, summarise
-from barray.trading.orders.accounts import Admission, OrderRequest, Ticket, WorkingOrder
+from barray.trading.engine.symbol_run import LoadedRange, summarise
+from barray.trading.orders.accounts import Approval, NewOrder, OrderRequest, WorkingOrder
 from barray.trading.orders.broker import Account, Broker, Order, Refusal
 from barray.trading.orders.costs import Market
 from barray.trading.orders.fills import Fills
@@ -29,7 +29,7 @@ from barray.trading.strategy.signals import Signals
 class WindowRun:
     """A run that stops at every window's end. Its state is a function of the steps it was told."""
 
-    def __init__(self, loaded: LoadedStretch, plan: Plan) -> None:
+    def __init__(self, loaded: LoadedRange, plan: Plan) -> None:
         self._loaded = loaded
         self._plan = plan
         self._data = loaded.prepare(plan)
@@ -50,7 +50,7 @@ class WindowRun:
     def _new_life(self) -> None:
         """A strategy object and an account that know of nothing before."""
         self._broker = WindowBroker(self._data.base.bars, self._plan.market, self._account, shared=self._plan.shared)
-        self._run = EventRun(self._strategy(), self._data, self._broker, self._loaded.stretch.timezone)
+        self._run = EventRun(self._strategy(), self._data, self._broker, self._loaded.session_range.timezone)
         self._started = False
         self._fills = 0
 
@@ -94,10 +94,10 @@ class WindowRun:
             broker.funds = step.funds
         if step.cancel:
             broker.cancel_all("cancelled by the strategy")
-        for ticket in step.tickets:
-            broker.take(ticket)
-        for admission in step.admissions:
-            broker.admit(admission, self._day.bar_ns)
+        for new_order in step.new_orders:
+            broker.place_new(new_order)
+        for approval in step.approvals:
+            broker.approve(approval, self._day.bar_ns)
         for name, spec in step.indicators.items():
             self._day.add(name, spec)
 
@@ -158,7 +158,7 @@ class WindowRun:
 
 
 class WindowBroker(Broker):
-    """A broker whose orders wait until they are admitted. `funds`: cash and equity of the account that is shared."""
+    """A broker whose orders wait until they are approved. `funds`: cash and equity of the account that is shared."""
 
     def __init__(self, bars: Bars, market: Market, account: Account, *, shared: bool) -> None:
         super().__init__(bars, market, account)
@@ -203,41 +203,41 @@ class WindowBroker(Broker):
         """The orders that wait."""
         return tuple(_request(symbol, order, self._decided[order.number]) for order in self._incoming)
 
-    def take(self, ticket: Ticket) -> None:
+    def place_new(self, new_order: NewOrder) -> None:
         """Place an order that was decided elsewhere."""
         order = self.place(
-            ticket.quantity,
-            limit=ticket.limit,
-            stop=ticket.stop,
-            tif=ticket.tif,
-            stop_loss=ticket.stop_loss,
-            take_profit=ticket.take_profit,
-            tag=ticket.tag,
+            new_order.quantity,
+            limit=new_order.limit,
+            stop=new_order.stop,
+            tif=new_order.tif,
+            stop_loss=new_order.stop_loss,
+            take_profit=new_order.take_profit,
+            tag=new_order.tag,
         )
-        if order.number != ticket.number:
-            raise RuntimeError(f"order {ticket.number} became {order.number}")
+        if order.number != new_order.number:
+            raise RuntimeError(f"order {new_order.number} became {order.number}")
 
-    def admit(self, admission: Admission, bar_ns: int) -> None:
-        """Let an order that waits work, or what was admitted of it. `bar_ns`: the bar at whose close that is so."""
-        order = next((order for order in self._incoming if order.number == admission.number), None)
+    def approve(self, approval: Approval, bar_ns: int) -> None:
+        """Let an order that waits work, or what was approved of it. `bar_ns`: the bar at whose close that is so."""
+        order = next((order for order in self._incoming if order.number == approval.number), None)
         if order is None:
             return
         self._incoming.remove(order)
         self._decided.pop(order.number, None)
-        if admission.reason:
-            cut = copysign(abs(order.quantity) - abs(admission.quantity), order.quantity)
-            self.refusals.append(Refusal(bar_ns, cut, admission.reason))
-        if not admission.quantity:
-            order.status, order.reason = "rejected", admission.reason
+        if approval.reason:
+            cut = copysign(abs(order.quantity) - abs(approval.quantity), order.quantity)
+            self.refusals.append(Refusal(bar_ns, cut, approval.reason))
+        if not approval.quantity:
+            order.status, order.reason = "rejected", approval.reason
             return
-        order.quantity, order.budget = admission.quantity, admission.budget
+        order.quantity, order.budget = approval.quantity, approval.budget
         self.working.append(order)
 
 
 class _Today:
     """What is to be seen of the symbol's bars by now: last close, volume, and indicators added for the session."""
 
-    def __init__(self, loaded: LoadedStretch, data: SymbolData) -> None:
+    def __init__(self, loaded: LoadedRange, data: SymbolData) -> None:
         self._loaded = loaded
         self._data = data
         self._row = -1
@@ -262,9 +262,9 @@ class _Today:
 
     def add(self, name: str, spec: IndicatorSpec) -> None:
         """One more indicator, over this session and its history."""
-        data, stretch = self._data, self._loaded.stretch
+        data, session_range = self._data, self._loaded.session_range
         series = data.series.get(spec.interval) or derive(data.base, spec.interval, data.sessions, self._row)
-        columns = indicator_values(spec, series, np.array([self._row]), stretch.history)
+        columns = indicator_values(spec, series, np.array([self._row]), session_range.history)
         for number, (output, values) in enumerate(columns.items()):
             self._added[name if number == 0 else f"{name}.{output}"] = series, values
 
@@ -305,7 +305,7 @@ class _Following(Strategy):
     def on_bar(self, ctx: Context) -> None:
         """What they are for this bar."""
         if self._signals is not None:
-            decide(self._signals, ctx.bar - 1, self._broker)
+            place_orders(self._signals, ctx.bar - 1, self._broker)
 
 
 def _request(symbol: str, order: Order, decided_ns: int) -> OrderRequest:

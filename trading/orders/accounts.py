@@ -8,7 +8,7 @@ one decided inside a window works from its end on, from the first base bar that 
   money at their last closes: what is free is `equity - margin × |positions| - reserved`; with margin 1 and no shorts
   that is the cash not reserved.
 - What free money doesn't cover is cut to whole lots, or refused, and reported.
-- What closes a position needs no money: as much as is held, less what orders already admitted will close of it.
+- What closes a position needs no money: as much as is held, less what orders already approved will close of it.
   Beyond that it is not cut here either as long as it could close what is held or ordered, but opens nothing either;
   nor does an order that was to close what a stop_loss or take_profit then closes before it.
 - At the fill the broker cuts the order to its reservation, in the parts that open. What an order spends leaves the
@@ -36,7 +36,7 @@ _SLACK = 1e-9
 
 
 @dataclass(frozen=True)
-class Ticket:
+class NewOrder:
     """An order from outside the symbol's process; it becomes the symbol's order `number`. The rest as Broker.place."""
 
     number: int
@@ -61,7 +61,7 @@ class OrderRequest:
 
 
 @dataclass(frozen=True)
-class Admission:
+class Approval:
     """The answer: `quantity` may work, 0 for nothing, of which it may open as much as `budget` pays for (None: as its
     own account bears). `reason`: why not all of it.
     """
@@ -87,7 +87,7 @@ class WorkingOrder:
 class Accounts(Protocol):
     """What the run's middle asks of the money."""
 
-    def settle(self, symbol: str, price: float, fills: Sequence[Fill], working: Sequence[WorkingOrder]) -> None:
+    def update(self, symbol: str, price: float, fills: Sequence[Fill], working: Sequence[WorkingOrder]) -> None:
         """Take in what a window did to a symbol. `price`: its last close, NaN before it has one."""
         ...
 
@@ -99,7 +99,7 @@ class Accounts(Protocol):
         """A symbol is gone, its position closed."""
         ...
 
-    def admit(self, requests: Iterable[OrderRequest]) -> dict[str, list[Admission]]:
+    def approve(self, requests: Iterable[OrderRequest]) -> dict[str, list[Approval]]:
         """Judge orders; the answers by symbol."""
         ...
 
@@ -158,7 +158,7 @@ class SharedAccount:
         """The account's equity."""
         return self.equity
 
-    def settle(self, symbol: str, price: float, fills: Sequence[Fill], working: Sequence[WorkingOrder]) -> None:
+    def update(self, symbol: str, price: float, fills: Sequence[Fill], working: Sequence[WorkingOrder]) -> None:
         """Take in what a window did to a symbol. `price`: its last close, NaN before it has one."""
         for fill in fills:
             self._cash -= fill.quantity * fill.price + fill.commission
@@ -176,37 +176,37 @@ class SharedAccount:
         for held in (self._working, self.positions, self.prices):
             held.pop(symbol, None)
 
-    def admit(self, requests: Iterable[OrderRequest]) -> dict[str, list[Admission]]:
+    def approve(self, requests: Iterable[OrderRequest]) -> dict[str, list[Approval]]:
         """Judge orders in order of (time decided, symbol, number) and reserve what they need; the answers by symbol."""
-        answers: dict[str, list[Admission]] = {}
+        answers: dict[str, list[Approval]] = {}
         for request in sorted(requests, key=lambda r: (r.decided_ns, r.symbol, r.number)):
-            admission = self._admit(request)
-            answers.setdefault(request.symbol, []).append(admission)
-            if admission.quantity:
-                order = WorkingOrder(request.number, admission.quantity, budget=admission.budget)
+            approval = self._approve(request)
+            answers.setdefault(request.symbol, []).append(approval)
+            if approval.quantity:
+                order = WorkingOrder(request.number, approval.quantity, budget=approval.budget)
                 self._working.setdefault(request.symbol, {})[request.number] = order
         return answers
 
     def _values(self) -> list[float]:
         return [position * self.prices[symbol] for symbol, position in self.positions.items() if position]
 
-    def _admit(self, request: OrderRequest) -> Admission:
+    def _approve(self, request: OrderRequest) -> Approval:
         wanted = abs(request.quantity)
         closes, at_most = self._closes(request)
         opens = wanted - closes
         if not opens or (request.quantity < 0 and not self._account.short):  # short selling is the broker's to refuse
-            return Admission(request.number, request.quantity, 0.0)
+            return Approval(request.number, request.quantity, 0.0)
         price = request.price or self.prices.get(request.symbol, 0.0)
         if not price:
-            return Admission(request.number, 0.0, None, "there is no price yet to reserve money at")
+            return Approval(request.number, 0.0, None, "there is no price yet to reserve money at")
         free = max(self.free, 0.0)
         paid = self._affordable(opens, price, wanted, free)
         budget = self._need(paid, price, wanted) if paid else 0.0
         allowed = min(wanted, max(closes + paid, at_most))
         if allowed == wanted:
-            return Admission(request.number, request.quantity, budget)
+            return Approval(request.number, request.quantity, budget)
         reason = f"{free:,.2f} of cash is free, which suffices for {allowed:g} at {price:g}, not for {wanted:g}"
-        return Admission(request.number, copysign(allowed, request.quantity), budget, reason)
+        return Approval(request.number, copysign(allowed, request.quantity), budget, reason)
 
     def _closes(self, request: OrderRequest) -> tuple[float, float]:
         """How much of it closes what is held and no other order closes, and how much it could at most, absolute."""
@@ -256,7 +256,7 @@ class SeparateAccounts:
         position = self._positions.get(symbol, 0.0)
         return self._cash.get(symbol, self._capital) + (position * self._prices[symbol] if position else 0.0)
 
-    def settle(self, symbol: str, price: float, fills: Sequence[Fill], working: Sequence[WorkingOrder]) -> None:
+    def update(self, symbol: str, price: float, fills: Sequence[Fill], working: Sequence[WorkingOrder]) -> None:
         """Take in what a window did to a symbol."""
         cash = self._cash.setdefault(symbol, self._capital)
         self._cash[symbol] = cash - fsum(fill.quantity * fill.price + fill.commission for fill in fills)
@@ -271,9 +271,9 @@ class SeparateAccounts:
         for held in (self._cash, self._positions, self._prices):
             held.pop(symbol, None)
 
-    def admit(self, requests: Iterable[OrderRequest]) -> dict[str, list[Admission]]:
-        """All are admitted."""
-        answers: dict[str, list[Admission]] = {}
+    def approve(self, requests: Iterable[OrderRequest]) -> dict[str, list[Approval]]:
+        """All are approved."""
+        answers: dict[str, list[Approval]] = {}
         for request in requests:
-            answers.setdefault(request.symbol, []).append(Admission(request.number, request.quantity, None))
+            answers.setdefault(request.symbol, []).append(Approval(request.number, request.quantity, None))
         return answers

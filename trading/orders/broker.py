@@ -131,9 +131,9 @@ class Broker:
         if not limit is stop is stop_loss is take_profit is None:
             _check_prices(limit=limit, stop=stop, stop_loss=stop_loss, take_profit=take_profit)
         if not isfinite(quantity):
-            raise ConfigError(f"an order's quantity is {quantity}", mend="give a number of shares")
+            raise ConfigError(f"an order's quantity is {quantity}", remedy="give a number of shares")
         if tif not in ("gtc", "day"):
-            raise ConfigError(f"tif is {tif!r}", mend="choose gtc or day")
+            raise ConfigError(f"tif is {tif!r}", remedy="choose gtc or day")
         whole = self.market.lots(float(quantity))
         self._placed += 1
         order = Order(self._placed, whole, limit, stop, tif, stop_loss, take_profit, tag, budget=budget)
@@ -267,13 +267,13 @@ class Broker:
         affordable, why = self._affordable(order, quantity, reference, row)
         if affordable:
             self._fill(order, affordable, reference, row)
-            self._settle(order, affordable)
+            self._after_fill(order, affordable)
         if why:
             self.refusals.append(Refusal(self._start_ns[row], order.quantity, why))
             self.cancel(order, why, "rejected" if not order.filled else "cancelled")
         return affordable
 
-    def _settle(self, order: Order, filled: float) -> None:
+    def _after_fill(self, order: Order, filled: float) -> None:
         """After a fill: its counterpart shrinks with it, and protection goes that has nothing left to protect."""
         for other in [o for o in self.working if o.parent is not None]:
             if other is not order and order.parent is not None and other.parent is order.parent:
@@ -344,4 +344,4 @@ class Broker:
 def _check_prices(**prices: float | None) -> None:
     for name, price in prices.items():
         if price is not None and not (isfinite(price) and price > 0):
-            raise ConfigError(f"{name} is {price}", mend="give a price above 0")
+            raise ConfigError(f"{name} is {price}", remedy="give a price above 0")

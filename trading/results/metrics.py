@@ -87,7 +87,7 @@ def statistics(
     *,
     fills: Fills | Sequence[Fills] | None = None,
 ) -> Statistics:
-    """Figures of a run, or of a stretch of its sessions.
+    """Figures of a run, or of a range of its sessions.
 
     `equity`, `exposure` float64 (n_grid,), `grid_session` int32 (n_grid,) ascending: which session each stamp lies in.
     `capital`: equity before the first stamp; with 0 (a symbol's share in an account of many) percentages of it are

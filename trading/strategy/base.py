@@ -50,7 +50,7 @@ class Strategy:
         declared = self.parameters()
         if unknown := sorted(parameters.keys() - declared.keys()):
             listed = ", ".join(declared) or "none"
-            raise ConfigError(f"{type(self).__name__} has no parameter {unknown[0]!r}", mend=f"it has: {listed}")
+            raise ConfigError(f"{type(self).__name__} has no parameter {unknown[0]!r}", remedy=f"it has: {listed}")
         for name, one in declared.items():
             setattr(self, name, one.parse(parameters.get(name, one.default)))
 
@@ -66,7 +66,7 @@ class Strategy:
                 if name not in annotated and name not in found:
                     if isinstance(value, Declared):
                         raise ConfigError(
-                            f"{cls.__name__}.{name} has no type", mend=f"write {name}: int = parameter(…)"
+                            f"{cls.__name__}.{name} has no type", remedy=f"write {name}: int = parameter(…)"
                         )
                     continue
                 type_ = type_of(annotated[name]) if name in annotated else found[name].type
@@ -74,7 +74,8 @@ class Strategy:
                     continue
                 if type_ is None:
                     raise ConfigError(
-                        f"{cls.__name__}.{name} is annotated {annotated[name]}", mend="declare int, float, bool or str"
+                        f"{cls.__name__}.{name} is annotated {annotated[name]}",
+                        remedy="declare int, float, bool or str",
                     )
                 if name not in annotated and not isinstance(value, Declared):
                     found[name] = replace(found[name], default=value)
@@ -125,7 +126,7 @@ class Strategy:
         named: dict[str, IndicatorSpec] = {}
         for name, text in self.indicators().items():
             if not isinstance(name, str) or not name.isidentifier():
-                raise ConfigError(f"{type(self).__name__}: an indicator is named {name!r}", mend="use a Python name")
+                raise ConfigError(f"{type(self).__name__}: an indicator is named {name!r}", remedy="use a Python name")
             named[name] = parse_indicator(f"{text}@{main}" if isinstance(text, str) and "@" not in text else text)
         further = (self.intervals,) if isinstance(self.intervals, str) else self.intervals
         return Needs(main, tuple(sorted({main, *map(Interval.parse, further)})), named)

@@ -14,7 +14,7 @@ IndicatorValues = Mapping[str, FloatArray]
 
 
 class Computed:
-    """Series and indicator values of one symbol's bars on one stretch of sessions, shared by all that run on it.
+    """Series and indicator values of one symbol's bars on one range of sessions, shared by all that run on it.
 
     Derived series stay; of indicator values at most `most_bytes`, those not used for longest go first.
     """

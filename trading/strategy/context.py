@@ -66,7 +66,7 @@ class Context:
         found = self._bars.get(str(Interval.parse(interval)))
         if found is None:
             listed = ", ".join(self._bars)
-            raise ConfigError(f"bars of {interval} are not loaded ({listed})", mend="name it in intervals")
+            raise ConfigError(f"bars of {interval} are not loaded ({listed})", remedy="name it in intervals")
         return found
 
     @property

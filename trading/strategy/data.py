@@ -1,4 +1,4 @@
-"""One symbol's bars and indicators for a whole stretch of sessions, as a strategy sees them."""
+"""One symbol's bars and indicators for a whole range of sessions, as a strategy sees them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _WINDOWED = frozenset(
 
 @dataclass(frozen=True, eq=False)
 class SymbolData:
-    """History and all sessions of a stretch in one series; `signals` gets it whole, `on_bar` as far as now.
+    """History and all sessions of a range in one series; `signals` gets it whole, `on_bar` as far as now.
 
     `base`: bars of the finest interval, on which orders fill. `bars`: those of the strategy's main interval (float64
     (n,) each: `open`, `high`, … below are its columns). `series`: every interval loaded. `indicators`: by the
@@ -162,7 +162,7 @@ def prepare(
 
     `base` was laid on `sessions`. `history`: for each traded session the row of the first one loaded before it. Every
     session's indicators are those of that session run alone, over its own history: where a value depends on where its
-    series began (RSI, EMA …) it is computed session by session. So results do not depend on where a stretch begins.
+    series began (RSI, EMA …) it is computed session by session. So results do not depend on where a range begins.
     `computed`: what was made for the same bars and sessions before, to use and to add to.
     """
     first = int(traded[0]) if len(traded) else len(sessions)

@@ -35,13 +35,15 @@ class Parameter:
         if self.type is int and isinstance(plain, float) and plain.is_integer():
             converted = int(plain)
         if type(converted) is not self.type or (isinstance(converted, float) and not math.isfinite(converted)):
-            raise ConfigError(f"parameter {self.name} is {value!r}", mend=f"give a value of type {self.type.__name__}")
+            raise ConfigError(
+                f"parameter {self.name} is {value!r}", remedy=f"give a value of type {self.type.__name__}"
+            )
         if self.choices is not None and converted not in self.choices:
-            raise ConfigError(f"parameter {self.name} is {value!r}", mend=f"choose from {list(self.choices)}")
+            raise ConfigError(f"parameter {self.name} is {value!r}", remedy=f"choose from {list(self.choices)}")
         if self.low is not None and converted < self.low:
-            raise ConfigError(f"parameter {self.name} is {value!r}", mend=f"give at least {self.low}")
+            raise ConfigError(f"parameter {self.name} is {value!r}", remedy=f"give at least {self.low}")
         if self.high is not None and converted > self.high:
-            raise ConfigError(f"parameter {self.name} is {value!r}", mend=f"give at most {self.high}")
+            raise ConfigError(f"parameter {self.name} is {value!r}", remedy=f"give at most {self.high}")
         return converted
 
 

@@ -40,13 +40,13 @@ class Signals:
                 not isinstance(array, np.ndarray) or array.dtype != np.bool_ or array.shape != (bars,)
             ):
                 raise ConfigError(
-                    f"signals: {name} is no bool array of {bars} bars", mend="return one value a bar of data"
+                    f"signals: {name} is no bool array of {bars} bars", remedy="return one value a bar of data"
                 )
         for name in ("size", "stop_loss", "take_profit"):
             array = getattr(self, name)
             if isinstance(array, np.ndarray) and array.shape != (bars,):
                 raise ConfigError(
-                    f"signals: {name} has shape {array.shape}", mend=f"return one value for each of {bars} bars"
+                    f"signals: {name} has shape {array.shape}", remedy=f"return one value for each of {bars} bars"
                 )
         entering = self.entries if self.short_entries is None else self.entries | self.short_entries
         for name, low in (
@@ -60,4 +60,4 @@ class Signals:
             at = value[entering] if isinstance(value, np.ndarray) else np.array([value], np.float64)
             good = (at >= low) & (at < np.inf) | (np.isnan(at) if name != "size" else False)
             if not good.all():
-                raise ConfigError(f"signals: {name} is {at[~good][0]} at an entry", mend="give a number above 0")
+                raise ConfigError(f"signals: {name} is {at[~good][0]} at an entry", remedy="give a number above 0")

@@ -40,12 +40,12 @@ def _load(source: StrategySource) -> type[Strategy]:
     if source.name is None:
         if len(found) != 1:
             raise ConfigError(
-                f"{source.where} defines {len(found)} strategies ({listed})", mend="name one under strategy.class"
+                f"{source.where} defines {len(found)} strategies ({listed})", remedy="name one under strategy.class"
             )
         return next(iter(found.values()))
     chosen = found.get(source.name) or getattr(module, source.name, None)
     if not (isinstance(chosen, type) and issubclass(chosen, Strategy) and chosen.forms()):
-        raise ConfigError(f"{source.where} has no strategy {source.name!r}", mend=f"it defines: {listed}")
+        raise ConfigError(f"{source.where} has no strategy {source.name!r}", remedy=f"it defines: {listed}")
     return chosen
 
 
@@ -63,7 +63,7 @@ def _module(source: StrategySource) -> ModuleType:
     except Exception as error:
         line = _line_of(error, source.where)
         raise ConfigError(
-            f"strategy {source.where}{line}: {type(error).__name__}: {error}", mend="mend the strategy's code"
+            f"strategy {source.where}{line}: {type(error).__name__}: {error}", remedy="mend the strategy's code"
         ) from error
 
 

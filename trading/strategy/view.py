@@ -13,7 +13,7 @@ import numpy as np
 
 from barray.market.bars import FloatArray
 from barray.market.errors import ConfigError
-from barray.trading.orders.accounts import Accounts, Ticket, WorkingOrder
+from barray.trading.orders.accounts import Accounts, NewOrder, WorkingOrder
 from barray.trading.orders.broker import TimeInForce
 
 
@@ -90,7 +90,7 @@ class Viewed(Protocol):
         stop_loss: float | None = None,
         take_profit: float | None = None,
         tag: str = "",
-    ) -> Ticket | None:
+    ) -> NewOrder | None:
         """An order to go out with the next step; None where it is less than a lot."""
         ...
 
@@ -121,11 +121,11 @@ class WindowView:
     `symbols`: sorted. Arrays are float64 (n,), in their order, with NaN where a symbol has no value yet.
     """
 
-    def __init__(self, desk: Viewed, moment: Moment) -> None:
-        self._desk = desk
+    def __init__(self, portfolio: Viewed, moment: Moment) -> None:
+        self._portfolio = portfolio
         self._moment = moment
-        self._reports = [desk.reports[symbol] for symbol in sorted(desk.reports)]
-        self.symbols: tuple[str, ...] = tuple(sorted(desk.reports))
+        self._reports = [portfolio.reports[symbol] for symbol in sorted(portfolio.reports)]
+        self.symbols: tuple[str, ...] = tuple(sorted(portfolio.reports))
 
     @property
     def now_ns(self) -> int:
@@ -171,26 +171,26 @@ class WindowView:
     def indicators(self) -> Mapping[str, FloatArray]:
         """Latest values by the strategy's names, and of indicators added by what they were added as."""
         columns = np.array([report.values for report in self._reports], np.float64).reshape(len(self._reports), -1)
-        found: dict[str, FloatArray] = dict(zip(self._desk.columns, columns.T, strict=False))
+        found: dict[str, FloatArray] = dict(zip(self._portfolio.columns, columns.T, strict=False))
         for name in sorted({name for report in self._reports for name in report.adhoc}):
             found[name] = np.array([report.adhoc.get(name, np.nan) for report in self._reports], np.float64)
         return found
 
     def index(self, symbol: str) -> int:
         """Position of a symbol in `symbols` and all arrays; ConfigError where there is none."""
-        if symbol not in self._desk.reports or symbol not in self.symbols:
-            raise ConfigError("there is no such symbol in the view", symbol=symbol, mend="use one of view.symbols")
+        if symbol not in self._portfolio.reports or symbol not in self.symbols:
+            raise ConfigError("there is no such symbol in the view", symbol=symbol, remedy="use one of view.symbols")
         return self.symbols.index(symbol)
 
     @property
     def cash(self) -> float:
         """Cash of the account, or of all symbols' accounts."""
-        return self._desk.accounts.cash
+        return self._portfolio.accounts.cash
 
     @property
     def equity(self) -> float:
         """Cash and positions at their last closes."""
-        return self._desk.accounts.equity
+        return self._portfolio.accounts.equity
 
     @property
     def positions(self) -> dict[str, float]:
@@ -199,7 +199,7 @@ class WindowView:
 
     def orders(self, symbol: str) -> tuple[WorkingOrder, ...]:
         """Orders that work, oldest first; those placed just now are not among them yet."""
-        return self._desk.working(symbol)
+        return self._portfolio.working(symbol)
 
     def order(
         self,
@@ -212,24 +212,24 @@ class WindowView:
         stop_loss: float | None = None,
         take_profit: float | None = None,
         tag: str = "",
-    ) -> Ticket | None:
-        """Order `quantity` shares, negative to sell; see barray.trading.orders.broker and barray.trading.orders.accounts for when and where it
-        fills. None where that is less than a lot.
+    ) -> NewOrder | None:
+        """Order `quantity` shares, negative to sell; for when and where it fills see barray.trading.orders.broker and
+        barray.trading.orders.accounts. None where that is less than a lot.
         """
-        return self._desk.place(
+        return self._portfolio.place(
             symbol, quantity, limit=limit, stop=stop, tif=tif, stop_loss=stop_loss, take_profit=take_profit, tag=tag
         )
 
-    def order_target(self, symbol: str, quantity: float) -> Ticket | None:
+    def order_target(self, symbol: str, quantity: float) -> NewOrder | None:
         """Cancel what works and order what is missing to hold `quantity`; None where nothing is."""
-        self._desk.cancel(symbol)
-        return self._desk.place(symbol, quantity - self._desk.reports[symbol].position)
+        self._portfolio.cancel(symbol)
+        return self._portfolio.place(symbol, quantity - self._portfolio.reports[symbol].position)
 
-    def order_target_pct(self, symbol: str, fraction: float) -> Ticket | None:
+    def order_target_pct(self, symbol: str, fraction: float) -> NewOrder | None:
         """The same for what `fraction` of the equity buys at the last close; a fraction of the symbol's own equity
         where accounts are not shared.
         """
-        return self.order_target(symbol, self._desk.shares_for(symbol, fraction))
+        return self.order_target(symbol, self._portfolio.shares_for(symbol, fraction))
 
     def rebalance(self, weights: Mapping[str, float]) -> None:
         """Hold these fractions of the equity, and nothing of other symbols.
@@ -237,21 +237,21 @@ class WindowView:
         All orders are cancelled. What makes positions smaller is ordered now; what makes others larger at the next
         window's end where something has to be sold first, else now too.
         """
-        targets = {symbol: self._desk.shares_for(symbol, weight) for symbol, weight in weights.items()}
-        self._desk.rebalance({**dict.fromkeys(self.symbols, 0.0), **targets})
+        targets = {symbol: self._portfolio.shares_for(symbol, weight) for symbol, weight in weights.items()}
+        self._portfolio.rebalance({**dict.fromkeys(self.symbols, 0.0), **targets})
 
     def cancel_all(self, symbol: str) -> None:
         """Cancel all orders of a symbol."""
-        self._desk.cancel(symbol)
+        self._portfolio.cancel(symbol)
 
     def add_symbol(self, symbol: str) -> Added:
         """Have a symbol for the rest of the session: validated and loaded as those of the config, in the view from the
         next window on. At the session's end its position is closed at its last bar's close and it is gone.
         """
-        return self._desk.add_symbol(symbol)
+        return self._portfolio.add_symbol(symbol)
 
     def add_adhoc_indicator(self, symbol: str, indicator: str) -> Added:
         """Have one more indicator of a symbol, such as `"RSI(14)@5m"`, for the rest of the session: in
         `view.indicators` under the name given here, from the next window on. It knows the history that is loaded.
         """
-        return self._desk.add_indicator(symbol, indicator)
+        return self._portfolio.add_indicator(symbol, indicator)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from barray.trading.engine.commands import LoadStretch, Plan
+from barray.trading.engine.commands import LoadRange, Plan
 from barray.trading.sweeps.evaluate import SetTable
 from barray.trading.sweeps.parameter_sets import ParameterSet
 
 
 @dataclass(frozen=True)
 class EvaluateSets:
-    """Run many parameter sets over a stretch, which is loaded if it isn't yet, and kept for the next.
+    """Run many parameter sets over a range, which is loaded if it isn't yet, and kept for the next.
 
     `plan.parameters` are those that the sets leave alone.
     """
 
-    load: LoadStretch
+    load: LoadRange
     plan: Plan
     sets: tuple[ParameterSet, ...]
 

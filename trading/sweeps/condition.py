@@ -22,20 +22,20 @@ def parse_condition(text: str, names: Set[str]) -> Callable[[Mapping[str, Any]],
     comparisons on `names`. A division by zero satisfies nothing.
     """
     if not isinstance(text, str) or len(text) > _LONGEST:
-        raise ConfigError("the condition is no text, or too long a one", mend=_MEND)
+        raise ConfigError("the condition is no text, or too long a one", remedy=_MEND)
     try:
         tree = ast.parse(text.strip(), mode="eval")
         code = compile(tree, "<condition>", "eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ConfigError(f"condition {text!r}: {error}", mend=_MEND) from None
+        raise ConfigError(f"condition {text!r}: {error}", remedy=_MEND) from None
     for node in ast.walk(tree):
         if not isinstance(node, _ALLOWED):
-            raise ConfigError(f"condition {text!r} has a {type(node).__name__}", mend=_MEND)
+            raise ConfigError(f"condition {text!r} has a {type(node).__name__}", remedy=_MEND)
         if isinstance(node, ast.Constant) and type(node.value) not in (int, float):
-            raise ConfigError(f"condition {text!r} has {node.value!r}, no number", mend=_MEND)
+            raise ConfigError(f"condition {text!r} has {node.value!r}, no number", remedy=_MEND)
         if isinstance(node, ast.Name) and node.id not in names:
             listed = ", ".join(sorted(names)) or "none"
-            raise ConfigError(f"condition {text!r} names {node.id!r}", mend=f"numbers to compare are: {listed}")
+            raise ConfigError(f"condition {text!r} names {node.id!r}", remedy=f"numbers to compare are: {listed}")
 
     def holds(values: Mapping[str, Any]) -> bool:
         try:

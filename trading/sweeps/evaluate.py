@@ -34,11 +34,12 @@ _NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({})
 class SetTable:
     """What parameter sets achieved on one symbol, one row a set; float64 (n_sets,) but where another type is named.
 
-    `pnl`: after costs, an open position at the last close. Trades are those of `barray.trading.results.trades`, open ones included, so
-    that `gross_profit` - `gross_loss` is `pnl`; neither is negative. `n_trades`, `n_open`, `wins` int64: trades, those
-    still open, those with a profit. `commission`, `slippage`: of all fills. `session_pnl` float64 (n_sets, n_sessions):
-    change of equity from close to close; `max_drawdown`: deepest fall of equity below its highest session close (or the
-    capital), in currency, never negative. `errors`: why a set has no figures (NaN, and 0 trades), or None.
+    `pnl`: after costs, an open position at the last close. Trades are those of
+    barray.trading.results.trades, open ones included, so that `gross_profit` - `gross_loss` is `pnl`; neither is
+    negative. `n_trades`, `n_open`, `wins` int64: trades, those still open, those with a profit. `commission`,
+    `slippage`: of all fills. `session_pnl` float64 (n_sets, n_sessions): change of equity from close to close;
+    `max_drawdown`: deepest fall of equity below its highest session close (or the capital), in currency, never
+    negative. `errors`: why a set has no figures (NaN, and 0 trades), or None.
     """
 
     symbol: str

@@ -23,7 +23,7 @@ class OptunaSampler:
         try:
             import optuna
         except ImportError:
-            raise ConfigError("optuna is not installed", mend="pip install 'barray[optuna]'") from None
+            raise ConfigError("optuna is not installed", remedy="pip install 'barray[optuna]'") from None
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         with warnings.catch_warnings():  # constant_liar is experimental: it spreads the sets of one batch
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

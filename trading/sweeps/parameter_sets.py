@@ -67,9 +67,9 @@ class Space:
     def all(self) -> list[ParameterSet]:
         """Every set that counts, sorted."""
         if unstepped := [axis.parameter.name for axis in self.axes if axis.values is None]:
-            raise ConfigError(f"parameter {unstepped[0]}: a grid needs a step", mend="give low, high and step")
+            raise ConfigError(f"parameter {unstepped[0]}: a grid needs a step", remedy="give low, high and step")
         if self.size > MOST_SETS:
-            raise ConfigError(f"the grid has {self.size:,} sets", mend="take larger steps, or sets at random")
+            raise ConfigError(f"the grid has {self.size:,} sets", remedy="take larger steps, or sets at random")
         names = [axis.parameter.name for axis in self.axes]
         combined = itertools.product(*(axis.values or () for axis in self.axes))
         sets = (dict(zip(names, values, strict=True)) for values in combined)
@@ -89,9 +89,9 @@ def parse_space(strategy: type[Strategy], spec: Mapping[str, Any], where: str | 
     """
     declared = strategy.parameters()
     if not isinstance(spec, Mapping) or not spec:
-        raise ConfigError("there are no parameters to vary", mend=f"name some of: {_listed(declared)}")
+        raise ConfigError("there are no parameters to vary", remedy=f"name some of: {_listed(declared)}")
     if unknown := [name for name in spec if name not in declared]:
-        raise ConfigError(f"{strategy.__name__} has no parameter {unknown[0]!r}", mend=f"it has: {_listed(declared)}")
+        raise ConfigError(f"{strategy.__name__} has no parameter {unknown[0]!r}", remedy=f"it has: {_listed(declared)}")
     axes = tuple(_axis(parameter, spec[name]) for name, parameter in declared.items() if name in spec)
     if where is None:
         return Space(axes, lambda values: True)
@@ -113,7 +113,7 @@ def random_sets(
     and those for a smaller `n` are among them.
     """
     if n < 1:
-        raise ConfigError(f"{n} parameter sets are asked for", mend="ask for at least 1")
+        raise ConfigError(f"{n} parameter sets are asked for", remedy="ask for at least 1")
     space = parse_space(strategy, spec, where)
     rng = random.Random(seed)
     if space.size <= MOST_SETS:
@@ -189,7 +189,7 @@ def _zero(value: Any) -> Any:
 
 def _some(sets: list[ParameterSet], where: str | None) -> list[ParameterSet]:
     if not sets:
-        raise ConfigError(f"no parameter set satisfies {where!r}", mend="widen the values or the condition")
+        raise ConfigError(f"no parameter set satisfies {where!r}", remedy="widen the values or the condition")
     return sets
 
 
@@ -197,5 +197,5 @@ def _listed(declared: Mapping[str, Parameter]) -> str:
     return ", ".join(declared) or "none"
 
 
-def _bad(parameter: Parameter, reason: str, mend: str) -> ConfigError:
-    return ConfigError(f"parameter {parameter.name} {reason}", mend=mend)
+def _bad(parameter: Parameter, reason: str, remedy: str) -> ConfigError:
+    return ConfigError(f"parameter {parameter.name} {reason}", remedy=remedy)

@@ -29,15 +29,15 @@ def walk_forward(
     """
     for name, value, least in (("in_sample", in_sample, 1), ("out_of_sample", out_of_sample, 1), ("purge", purge, 0)):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ConfigError(f"{name} is {value!r}", mend=f"give a number of sessions, at least {least}")
+            raise ConfigError(f"{name} is {value!r}", remedy=f"give a number of sessions, at least {least}")
     if any(after <= before for before, after in pairwise(dates)):
-        raise ConfigError("the session dates do not ascend", mend="give each session once, oldest first")
+        raise ConfigError("the session dates do not ascend", remedy="give each session once, oldest first")
     needed = in_sample + purge + out_of_sample
     if len(dates) < needed:
         raise ConfigError(
             f"walk-forward needs {needed} sessions ({in_sample} in sample, {purge} left out, {out_of_sample} out of"
             f" sample), and there are {len(dates)}",
-            mend="widen the range of dates, or ask for shorter windows",
+            remedy="widen the range of dates, or ask for shorter windows",
         )
     windows = []
     for first in range(in_sample + purge, len(dates), out_of_sample):

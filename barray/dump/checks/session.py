@@ -61,7 +61,7 @@ def check_session(header: HeaderJson, out: Findings) -> SessionFacts | None:
         context = session_context(requirements, calendar, day)
     except BarrayError as error:
         place = {"bad_calendar": "session.calendar", "no_session": "session.date"}.get(str(error.code), "session")
-        out.add(place, str(error.code), error.reason, error.mend or "a session of a known calendar")
+        out.add(place, str(error.code), error.reason, error.remedy or "a session of a known calendar")
         return None
     except (OverflowError, ValueError) as error:
         out.add("session", "bad_dates", str(error), "dates that a calendar covers")

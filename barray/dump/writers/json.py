@@ -144,7 +144,7 @@ def _requirements(summary: SessionSummary) -> dict[str, Any]:
 
 
 def _reason(reason: Reason) -> dict[str, Any]:
-    return {"code": reason.code, "message": reason.message, "mend": reason.mend, "source": reason.source}
+    return {"code": reason.code, "message": reason.message, "mend": reason.remedy, "source": reason.source}
 
 
 def _event(event: SessionEvent) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def write_parquet(directory: str | Path, summary: SessionSummary, symbols: Itera
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(
-            f"cannot write to {folder}: {error.strerror}", mend="choose another directory", code="cannot_write"
+            f"cannot write to {folder}: {error.strerror}", remedy="choose another directory", code="cannot_write"
         ) from error
     with ExitStack() as files:
         bars, indicators, rows = (

@@ -8,7 +8,7 @@ from barray.market.bars import Bars
 from barray.market.interval import Interval
 
 
-class SeriesStore(Protocol):
+class DatasetStore(Protocol):
     """Keeps bars, and which ranges of them are known. Several threads write at once, never the same series."""
 
     def missing(self, symbol: str, interval: Interval, start_ns: int, end_ns: int) -> list[tuple[int, int]]:

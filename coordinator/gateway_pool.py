@@ -10,9 +10,9 @@ from ray.exceptions import RayActorError
 
 from barray.actors.handles import gather
 from barray.actors.options import gateway_actor
-from barray.data_sources.alpaca.live_feed import Heard
 from barray.data_sources.failover import Fetch
-from barray.data_sources.fetching.gateway import FetchProgress
+from barray.data_sources.fetching.fetcher import FetchProgress
+from barray.data_sources.fetching.stream import Heard
 from barray.data_sources.fetching.vendor_source import VendorSource, Wanted
 from barray.market.calendar import Sessions
 from barray.market.errors import BarrayError
@@ -25,7 +25,7 @@ _TRIES = 3
 """A gateway dies with the session that started it, and another session may be using it: that one starts its own."""
 
 
-class Gateways:
+class GatewayPool:
     """Fetches for vendor sources. `connect` brings their credentials; without, their symbols fail for that reason."""
 
     def __init__(self) -> None:
@@ -33,11 +33,11 @@ class Gateways:
         self._actors: dict[str, Any] = {}  # held: an actor that nobody has a handle of is ended
         self.progress: FetchProgress | None = None
 
-    def connect(self, secrets: Mapping[str, Any]) -> None:
+    def set_credentials(self, secrets: Mapping[str, Any]) -> None:
         """Credentials by the name of their source, or the Reason why there is none."""
         self._secrets.update(secrets)
 
-    def fetcher(self, requirements: SymbolRequirements, sessions: Sessions, until_ns: int = 0) -> Fetch:
+    def fetch_for(self, requirements: SymbolRequirements, sessions: Sessions, until_ns: int = 0) -> Fetch:
         """What has a source fetch all that these sessions need, and ahead of time what comes up to `until_ns`."""
 
         async def fetch(source: VendorSource, symbols: Sequence[str]) -> Mapping[str, Reason]:
@@ -51,11 +51,11 @@ class Gateways:
     async def ensure(
         self, source: VendorSource, symbols: Sequence[str], wanted: Wanted, needed_ns: int
     ) -> Mapping[str, Reason]:
-        """See SourceGateway."""
+        """See Gateway."""
         return await self._fetch(source, symbols, wanted, needed_ns)
 
     async def listen(self, listener: str, source: VendorSource, symbols: Sequence[str]) -> Reason | None:
-        """See SourceGateway. Why it can't be listened to, if so."""
+        """See Gateway. Why it can't be listened to, if so."""
         answer = await self._call(source, "listen", listener, source, tuple(symbols))
         return None if answer is None else _reason(answer, source)
 
@@ -65,7 +65,7 @@ class Gateways:
         return answer if isinstance(answer, Heard) else None
 
     async def hang_up(self, listener: str, source: VendorSource) -> None:
-        """See SourceGateway."""
+        """See Gateway."""
         await self._call(source, "hang_up", listener)
 
     async def _call(self, source: VendorSource, method: str, *arguments: Any) -> Any:
@@ -88,7 +88,7 @@ class Gateways:
         """The gateway of a credential, which it has; or what went wrong."""
         if secret.id not in self._actors:
             gateway = gateway_actor(secret.id)
-            failure = (await gather([gateway.connect.remote(secret)], _CALL_S))[0]
+            failure = (await gather([gateway.set_credentials.remote(secret)], _CALL_S))[0]
             if failure is not None:
                 return failure
             self._actors[secret.id] = gateway
@@ -133,5 +133,5 @@ def _reason(answer: object, source: VendorSource) -> Reason:
     if isinstance(answer, Reason):
         return answer
     if isinstance(answer, BarrayError):
-        return Reason(str(answer.code), answer.reason, answer.mend or "", source.name)
+        return Reason(str(answer.code), answer.reason, answer.remedy or "", source.name)
     return Reason("gateway_lost", f"its gateway was lost: {type(answer).__name__}", "look into Ray's logs", source.name)

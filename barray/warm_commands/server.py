@@ -21,13 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from barray.__main__ import run_here
 from barray.actors.forkserver.launcher import SERVER_ENVIRONMENT
 from barray.actors.forkserver.server import draw_alike, thread_count
+from barray.cli.here import run_here
 from barray.coordinator import runtime
 from barray.local.user_folder import notes_folder
-from barray.local.warm_commands.client import COLD, GO, MAX_BYTES, SOCKET
-from barray.local.warm_commands.origin import Origin, difference, origin
+from barray.warm_commands.client import COLD, GO, MAX_BYTES, SOCKET
+from barray.warm_commands.origin import Origin, difference, origin
 
 _HOLDER = 0
 _MODULES = (

@@ -12,8 +12,8 @@ from types import FrameType
 from typing import Any
 
 from barray.local.user_folder import notes_folder
-from barray.local.warm_commands.origin import origin
 from barray.market.errors import ConfigError
+from barray.warm_commands.origin import origin
 
 COMMANDS = ("attach", "backtest", "check", "fetch", "lookahead", "run", "sweep", "validate-dump", "warmup")
 """Those that may be forked. The others start and end what the server belongs to, or ask for a password."""

@@ -7,10 +7,10 @@ import logging
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 from barray.data_sources.fetching.credentials import KeyPair
+from barray.data_sources.fetching.stream import Heard
 from barray.market.bars import Bar, Bars, value_problem
 from barray.market.clock import monotonic_s
 from barray.market.interval import NS_PER_SECOND
@@ -22,26 +22,8 @@ _CLOSED = "closed"
 _FATAL = (_CLOSED, "auth failed", "not authenticated", "insufficient subscription")
 
 
-@dataclass(frozen=True)
-class Heard:
-    """What came since this was last asked for.
-
-    `bars`: of one minute each, in the order they came, by symbol; a later bar of a stamp corrects an earlier one.
-    `connections`: how often the stream has been connected in all; each but the first follows a gap. `silent_s`: seconds
-    since the last bar or, before any, the first subscription. `refused`: bars that cannot be, as texts. `problem`: what
-    the server said that keeps bars from coming.
-    """
-
-    bars: Mapping[str, Bars] = field(default_factory=dict)
-    connected: bool = False
-    connections: int = 0
-    silent_s: float = 0.0
-    refused: tuple[str, ...] = ()
-    problem: str = ""
-
-
-class LiveFeed:
-    """Listens in a thread of its own until it is closed; reconnects by itself. Threads may share it.
+class AlpacaStream:
+    """See BarStream. Listens in a thread of its own until it is closed; reconnects by itself. Threads may share it.
 
     `url`: another address than Alpaca's, `ws://…`.
     """
@@ -77,7 +59,7 @@ class LiveFeed:
             else:
                 self._ask_beside(new)
 
-    def take(self) -> Heard:
+    def drain(self) -> Heard:
         """What came since the last time. A subscription that was lost on the way is made again."""
         with self._lock:
             connected = bool(self._stream is not None and self._stream._running)

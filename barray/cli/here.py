@@ -1,0 +1,18 @@
+"""Running a command in this process. Imports next to nothing before it does."""
+
+from __future__ import annotations
+
+import sys
+
+INTERRUPTED = 130
+
+
+def run_here() -> None:
+    """Run the command of `sys.argv` in this process, and end it."""
+    try:
+        from barray.cli.app import main as run
+
+        run()
+    except KeyboardInterrupt:  # during the import; a command handles its own
+        print("error: interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
