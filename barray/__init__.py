@@ -82,7 +82,8 @@ _HOME = {
     "barray.trading.sweeps.result": ("SweepResult",),
     "barray.trading.results.result": ("BacktestResult", "SymbolResult"),
     "barray.trading.strategy.signals": ("Signals",),
-    "barray.trading.strategy.base": ("Strategy", "parameter"),
+    "barray.trading.strategy.base": ("Strategy",),
+    "barray.trading.strategy.parameter": ("parameter",),
     "barray.trading.strategy.view": ("WindowView",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}

@@ -57,7 +57,7 @@ class ReasonJson(TypedDict):
 
     code: str
     message: str
-    remedy: str
+    mend: str
     source: str | None
 
 

@@ -24,7 +24,7 @@ PARTS = {
     "interval": "5m",
     "source": "parquet",
     "reason": "high below low",
-    "mend": "mend the file",
+    "remedy": "mend the file",
     "code": "bad_values",
 }
 
@@ -55,7 +55,7 @@ def test_every_kind_has_a_code_of_its_own_unless_one_is_given() -> None:
         ({}, "no"),
         ({"symbol": "SPY"}, "SPY: no"),
         ({"source": "alpaca"}, "[alpaca]: no"),
-        ({"mend": "do so"}, "no; do so"),
+        ({"remedy": "do so"}, "no; do so"),
         ({"symbol": "A" * 1_000}, "A" * 39 + "…: no"),
         ({"symbol": "A\nB"}, r"'A\nB': no"),
     ],

@@ -70,7 +70,7 @@ def test_an_indicator_is_read_and_its_key_reads_back(config: object, key: str) -
 
 
 @pytest.mark.parametrize(
-    ("config", "reason", "mend"),
+    ("config", "reason", "remedy"),
     [
         ("RSI(14)", "is not an indicator", "NAME(parameters)@interval"),
         ("RSJ(14)@5m", "'RSJ' is not an indicator", "did you mean RSI"),

@@ -124,7 +124,7 @@ def test_strategies_of_code_that_came_as_text(future: str) -> None:
     sys.modules[module.__name__] = module
     try:
         code = (
-            "from typing import TYPE_CHECKING, ClassVar\nfrom barray.trading.strategy.base import Strategy, parameter\n"
+            "from typing import TYPE_CHECKING, ClassVar\nfrom barray import Strategy, parameter\n"
             "class A(Strategy):\n    fast: int = parameter(3, low=1)\n    seen: ClassVar[int] = 0\n"
             "    def on_bar(self, ctx): pass\n"
             "class Formless(Strategy):\n    pass\n"

@@ -15,8 +15,8 @@ from barray.trading.orders.costs import Commission, Market, Slippage
 from barray.trading.strategy.context import Context
 from barray.trading.strategy.data import SymbolData
 from tests.examples import at_most
+from tests.trading.engine.test_array_run import ACCOUNTS, MARKETS, random_columns
 from tests.trading.runs import Recorder, data_for, short_sessions
-from tests.trading.test_signals import ACCOUNTS, MARKETS, random_columns
 
 many = settings(deadline=None, max_examples=at_most(150))
 

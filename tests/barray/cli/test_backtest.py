@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from barray.cli.app import app
 
-EXAMPLES = Path(__file__).parents[2] / "examples/strategies"
+EXAMPLES = Path(__file__).parents[3] / "examples/strategies"
 CONFIG = """\
 name: cli
 session: {start: 2024-07-01, end: 2024-07-03}

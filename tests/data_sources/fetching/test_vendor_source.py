@@ -299,7 +299,7 @@ def test_sources_of_one_credential_share_its_rate_limit(tmp_path: Path) -> None:
     vendor("one", {})
     vendor("two", {})
     gateway = connected()
-    first, second = (gateway.gateway(source(tmp_path, name)) for name in ("one", "two"))
+    first, second = (gateway.fetcher(source(tmp_path, name)) for name in ("one", "two"))
     assert first is not second
     assert first._limiter is second._limiter
-    assert gateway.gateway(source(tmp_path, "one")) is first
+    assert gateway.fetcher(source(tmp_path, "one")) is first

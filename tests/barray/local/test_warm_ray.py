@@ -19,7 +19,7 @@ from barray.warm_commands.client import COLD, SOCKET
 from tests.sessions import config
 
 pytestmark = pytest.mark.ray
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 DRIVER = "import sys; from coordinator import runtime; runtime.join_ray(sys.argv[1]); runtime.leave_ray()"
 
 

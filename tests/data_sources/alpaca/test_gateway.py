@@ -188,7 +188,7 @@ def test_five_hundred_symbols_stay_within_the_rate_limit_at_the_fewest_requests(
 CHILD = """
 import sys, time
 from pathlib import Path
-from tests.data_sources.test_alpaca_gateway import *
+from tests.data_sources.alpaca.test_gateway import *
 url, folder, count = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 vendor = AlpacaVendor(KEYS, url=url, limits=Limits(100, 100, 1_000_000, timeout_s=5))
 print(Fetcher(vendor, BarStore(folder, vendor.dataset)).ensure([f"S{n}" for n in range(count)], MINUTE, *SPAN).requests)
