@@ -20,7 +20,7 @@ from tests.sessions import config
 
 pytestmark = pytest.mark.ray
 EXAMPLES = Path(__file__).parents[3] / "examples"
-DRIVER = "import sys; from coordinator import runtime; runtime.join_ray(sys.argv[1]); runtime.leave_ray()"
+DRIVER = "import sys; from barray.coordinator import runtime; runtime.join_ray(sys.argv[1]); runtime.leave_ray()"
 
 
 def wait_until(condition: Callable[[], object], timeout_s: float = 60) -> None:
