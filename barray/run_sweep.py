@@ -44,7 +44,8 @@ def sweep(
     """Evaluate a config's parameter sets on all its symbols and sessions; see examples/sweep.yaml.
 
     What is done is kept in a journal below `report.directory`: the same sweep, stopped and started again, goes on where
-    it was. `fresh` begins anew. Symbols trade with their own capital each.
+    it was. `fresh` begins anew. Symbols trade with their own capital each. ConfigError where the config holds no
+    sweep, or one that can't be run.
     """
     began = perf_counter()
     settings = as_config(config)

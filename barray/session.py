@@ -230,7 +230,7 @@ class Session(AttachedSession):
     def record(self, folder: str | Path | None = None) -> list[Path]:
         """Write the bars of full symbols, history and session, as Parquet, so that the day can be run again from there.
 
-        `folder`: default `live.record` of the config. Returns the session's files.
+        `folder`: default `live.record` of the config; ConfigError without either. Returns the session's files.
         """
         chosen = folder or self.config.live.record
         if chosen is None:

@@ -13,7 +13,10 @@ from barray.trading.sweeps.table import SetRow
 
 
 class Journal:
-    """A JSON line for every set done. Lines are whole or the last one is ignored; nothing is ever rewritten."""
+    """A JSON line for every set done. Lines are whole or the last one is ignored; nothing is ever rewritten.
+
+    ConfigError where its directory cannot be written.
+    """
 
     def __init__(self, directory: Path, name: str, fingerprint: str, *, fresh: bool = False) -> None:
         self.path = directory / f"{name}-{fingerprint}.sweep.jsonl"

@@ -223,7 +223,7 @@ class Remote:
     actor: Any
 
     def call(self, method: str, *arguments: Any, timeout_s: float | None = None, **options: Any) -> Any:
-        """Call a method and wait; TimeoutError after `timeout_s`, ActorFailed's kin if the coordinator is gone."""
+        """Call a method and wait for its result; errors as for `wait`."""
         return self.wait(self.submit(method, *arguments, **options), timeout_s)
 
     def submit(self, method: str, *arguments: Any, **options: Any) -> ObjectRef[Any]:
@@ -232,7 +232,10 @@ class Remote:
         return reference
 
     def wait(self, reference: ObjectRef[Any], timeout_s: float | None = None) -> Any:
-        """The result of a call."""
+        """The result of a call, or the error that it raised there.
+
+        TimeoutError after `timeout_s`, BarrayError (`coordinator_lost`) if the coordinator is gone.
+        """
         import ray
         from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError, RayTaskError
 

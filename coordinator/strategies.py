@@ -30,7 +30,7 @@ def strategy_source(section: StrategySection | None) -> StrategySource:
 
 
 def choose_form(kind: type[Strategy], wanted: str | None) -> str:
-    """The form to run: the one wanted, else on_window, signals, on_bar, whichever comes first that it has."""
+    """The form to run: the one wanted (ConfigError if it lacks it), else the first of on_window, signals, on_bar."""
     forms = kind.forms()
     if wanted is None:
         return next(form for form in ("on_window", "signals", "on_bar") if form in forms)

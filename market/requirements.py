@@ -124,7 +124,10 @@ def calendar_for(
     extended: ExtendedHours | None = None,
     source: SessionSource = exchange_sessions,
 ) -> TradingCalendar:
-    """The calendar from far enough before `first` for its session's history, to the next session after `last`."""
+    """The calendar from far enough before `first` for its session's history, to the next session after `last`.
+
+    ConfigError where no calendar goes back so far, or `first` to `last` holds no session.
+    """
     margin = timedelta(days=14 + 2 * requirements.trailing_days)
     while margin < timedelta(days=366 * 40):
         calendar = load_calendar(name, first - margin, last + _BEYOND, hours=hours, extended=extended, source=source)

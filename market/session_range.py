@@ -69,7 +69,10 @@ class SessionRange:
 
 
 def session_range_of(requirements: SymbolRequirements, calendar: TradingCalendar, days: Sequence[date]) -> SessionRange:
-    """The sessions on `days` (labels, ascending), with the history that each needs."""
+    """The sessions on `days` (labels, ascending), with the history that each needs.
+
+    ConfigError where there are none, or the calendar has too few before them.
+    """
     sessions = calendar.sessions
     rows = [calendar.session(day) for day in days]
     if not rows:

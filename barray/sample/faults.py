@@ -65,7 +65,10 @@ def fault_day(fault: str, days: Sequence[date]) -> date:
 
 
 def spoil_table(fault: str, table: pa.Table, symbol: str) -> pa.Table:
-    """The rows with the fault in them; unchanged where it is one of the file itself."""
+    """The rows with the fault in them; unchanged where it is one of the file itself.
+
+    ConfigError where the fault needs more rows than there are.
+    """
     if fault in _ROWS:
         if table.num_rows < 2:
             raise ConfigError(

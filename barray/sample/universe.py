@@ -66,7 +66,10 @@ class SampleData:
 
 
 def sample_symbols(count: int) -> tuple[str, ...]:
-    """The first `count` symbols of the sample universe: well-known tickers, then SYM0001, SYM0002 …"""
+    """The first `count` symbols of the sample universe: well-known tickers, then SYM0001, SYM0002 …
+
+    ConfigError for none or more than there are.
+    """
     if not 1 <= count <= MAX_SYMBOLS:
         raise ConfigError(f"{count} sample symbols", remedy=f"ask for 1 to {MAX_SYMBOLS:,}")
     return (*KNOWN_SYMBOLS[:count], *(f"SYM{number:04d}" for number in range(1, count - len(KNOWN_SYMBOLS) + 1)))

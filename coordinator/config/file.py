@@ -81,7 +81,10 @@ def as_config(config: str | Path | Mapping[str, Any] | SessionConfig) -> Session
 
 
 def parse_config(data: Any, where: str = "config") -> SessionConfig:
-    """The configuration in a mapping; `where` names it in errors. Paths stay as they are."""
+    """The configuration in a mapping; `where` names it in a ConfigError, which lists all that is wrong.
+
+    Paths stay as they are.
+    """
     if not isinstance(data, Mapping):
         raise ConfigError(f"{where}: holds no keys", remedy="start from examples/session.yaml")
     try:

@@ -84,7 +84,7 @@ class AlpacaAccount:
         )
 
     def live(self, secret: KeyPair) -> AlpacaStream:
-        """See VendorAccount. Of `iex` or `sip`, unadjusted, as all live bars are."""
+        """See VendorAccount. Of `iex` or `sip`, else ConfigError; unadjusted, as all live bars are."""
         if self.feed not in ("iex", "sip"):
             raise ConfigError(f"{self.feed} has no stream", source="alpaca", remedy="take the feed iex or sip")
         return AlpacaStream(secret, self.feed, url=self.stream_url)

@@ -110,7 +110,10 @@ class Gateway:
         )
 
     def fetcher(self, source: VendorSource) -> Fetcher:
-        """The one for a source's series and store."""
+        """The fetcher of a source's dataset into its store, made at the first call.
+
+        BarrayError (`no_credentials`) before `set_credentials`.
+        """
         with self._lock:
             if self._secret is None:
                 raise BarrayError("the gateway was given no credential", code="no_credentials")

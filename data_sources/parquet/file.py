@@ -60,7 +60,10 @@ class Columns:
 
 @contextmanager
 def translated(path: str, source: str) -> Iterator[None]:
-    """Turn what pyarrow and the file system raise into our errors, naming the file."""
+    """Turn what pyarrow and the file system raise into our errors, naming the file.
+
+    SourceUnavailable without permission or reach, NoDataError where there is no file, DataError for what is no Parquet.
+    """
     try:
         yield
     except PermissionError as error:
@@ -84,7 +87,11 @@ def translated(path: str, source: str) -> Iterator[None]:
 
 
 class BarFile:
-    """An open file of bars; reading its footer checks that the columns are there and have a usable type."""
+    """An open file of bars; reading its footer checks that the columns are there and have a usable type.
+
+    DataError where they are not, NoDataError where the file has no rows or is not there, SourceUnavailable where it
+    cannot be read.
+    """
 
     def __init__(self, filesystem: fs.FileSystem, path: str, shown: str, source: str, columns: Columns) -> None:
         self._columns, self._shown, self._source = columns, shown, source

@@ -27,6 +27,7 @@ class Layout:
 
     Placeholders: `{symbol}`, `{interval}`, and at most one of `{date}` (2024-07-01), `{month}` (2024-07), `{year}`.
     Without `{symbol}` each file holds many symbols, in a symbol column; without a period it holds all dates.
+    ConfigError for any other template.
     """
 
     template: str

@@ -37,7 +37,7 @@ class ParquetSource:
     `layout` is a template (see Layout); `interval` names the bars' interval where the layout doesn't;
     `interval_names` maps the tree's own names (`1Min`) to ours. Nothing is listed or opened until a question needs
     it; each directory is then listed once for the life of the object, so a new session, which gets a new object, sees
-    new files.
+    new files. ConfigError where neither layout nor `interval` says which bars they are.
     """
 
     root: str
@@ -86,7 +86,7 @@ class ParquetSource:
         return self._session_problem(symbol, interval, session) is None
 
     def read_bars(self, symbol: str, interval: Interval, sessions: Sessions) -> Bars:
-        """See DataSource. A day without a file is left out; a file that can't be read raises."""
+        """See DataSource. A day without a file is left out; NoDataError if none has one, DataError for a bad file."""
         entries = self._files(symbol).get(interval, {})
         wanted = {self.layout.period_of(day): None for day in _days(sessions)}
         found = [entries[period] for period in wanted if period in entries]

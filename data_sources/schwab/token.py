@@ -82,7 +82,7 @@ class TokenFile:
         return f"log in at Schwab again: barray login schwab --token {shlex.quote(str(self.path))}"
 
     def read(self) -> Token:
-        """The token in it."""
+        """The token in it; ConfigError where there is none that only its owner can read."""
         try:
             with self.path.open("rb") as file:
                 if os.fstat(file.fileno()).st_mode & _OTHERS:
@@ -111,7 +111,7 @@ class TokenFile:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """One thread at a time, of all processes that use this file."""
+        """Let one thread of all processes that use this file in at a time; ConfigError if its folder isn't writable."""
         path = self.path.with_name(f".{self.path.name}.lock")
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -188,7 +188,7 @@ class SchwabAccount:
         return SchwabVendor(secret, self.token_file, url=self.url, limits=replace(LIMITS, per_minute=self.per_minute))
 
     def live(self, secret: KeyPair) -> NoReturn:
-        """See VendorAccount."""
+        """See VendorAccount; always a ConfigError."""
         raise ConfigError(
             "Schwab's stream is not supported", source="schwab", remedy="put an alpaca source first for live sessions"
         )

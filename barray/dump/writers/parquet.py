@@ -105,7 +105,8 @@ class _Writer:
 def write_parquet(directory: str | Path, summary: SessionSummary, symbols: Iterable[SymbolSessionData]) -> Path:
     """Write the three tables into `directory` (made if it is not there) and give it.
 
-    Same demands on `symbols`, same errors as `write_json`. Each file is replaced whole, all three at the end.
+    `symbols` come sorted by name, each standing at `summary.now_ns`; ValueError otherwise. ConfigError where
+    `directory` cannot be written. Each file is replaced whole, all three at the end.
     """
     folder = Path(directory)
     try:
