@@ -16,6 +16,8 @@ from tests import house
 NAME = re.compile(r"(?<![\w./-])barray(?:\.[A-Za-z]\w*)+")
 """What may be a module of ours, or a name in one: in code, in strings, in comments and in prose."""
 LOGGERS = ("barray.dropped", "barray.forkserver")
+QUOTED = re.compile(r"`[^`\n]+`")
+IN_BACKTICKS = re.compile(r"`([a-z_][a-z0-9_]{2,})`(?!\w)")
 BARE = re.compile(rf"\bfrom (?:{'|'.join(house.FLOORS)})[\w.]* import\b|\bimport (?:{'|'.join(house.FLOORS)})\b")
 THE_USERS_OWN = "tests/test_wheel.py"  # in which they are modules beside a user's program
 
@@ -55,6 +57,21 @@ def test_every_name_of_ours_that_is_written_anywhere_leads_somewhere() -> None:
         for path in house.project_files()
         for name in NAME.findall(path.read_text(errors="replace"))
         if name not in LOGGERS and not leads_somewhere(name)
+    }
+    assert lost == set()
+
+
+def test_what_stands_in_backticks_is_the_name_of_something() -> None:
+    """Of a module, a function, an option, a key, or a part of one: it is written somewhere outside of backticks too."""
+    texts = {path: path.read_text(errors="replace") for path in house.project_files()}
+    known = {word for path, text in texts.items() for word in (*re.findall(r"\w+", QUOTED.sub("", text)), path.stem)}
+    known |= {part for word in known for part in word.split("_")}
+    lost = {
+        (str(path.relative_to(house.ROOT)), name)
+        for path, text in texts.items()
+        if "docs" not in path.parts  # which speak of others' names too
+        for name in IN_BACKTICKS.findall(text)
+        if not known & {name, name.strip("_")}
     }
     assert lost == set()
 

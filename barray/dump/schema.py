@@ -1,4 +1,7 @@
-"""Layout of the JSON dump, in one place: `export_json` writes it, `validate_dump` enforces it, with no other keys."""
+"""Layout of the JSON dump, in one place: `barray.dump.writers.json` writes it, `barray.dump.checks` enforces it.
+
+There are no other keys.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Is a dump true? Everything in it that follows from something else in it is computed again and compared.
+"""Validates a dump: everything in it that follows from something else in it is computed again and compared.
 
 JSON: keys and types; the calendar, computed from its name; the truth table of the metadata, against Step 0 and the
 events; stamps and values of the bars given; and from those every derived bar, indicator value, quality and gap, to the
 last bit.
-CSV: see `dump_checks_csv`.
+CSV: see `barray.dump.checks.csv`.
 """
 
 from __future__ import annotations

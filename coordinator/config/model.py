@@ -1,4 +1,4 @@
-"""The session's configuration: what may stand in it, with what defaults. Reading it from YAML: `config_file`."""
+"""The session's configuration: what may stand in it, with what defaults. `barray.coordinator.config.file` reads it."""
 
 from __future__ import annotations
 

@@ -216,7 +216,7 @@ if end:
 
 
 class Node:
-    """A node whose raylet is this process; `server_pids` are the forkservers seen, ended with the test."""
+    """A node whose raylet is this process; the forkservers seen are ended with the test."""
 
     def __init__(self, root: Path, preload: tuple[str, ...] = ()) -> None:
         self.root = root

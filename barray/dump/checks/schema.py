@@ -1,4 +1,4 @@
-"""Are the keys and types of a dump those of `dump_schema`? And what its texts of times mean."""
+"""Checks that the keys and types of a dump are those of `barray.dump.schema`; reads its texts of times."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A session as JSON: `{"schema", "session", "requirements", "step0", "dropped", "events", "symbols"}`.
 
-The keys are those of `dump_schema`. All stamps are UTC, `2024-07-01T13:30:00Z`; a bar's is its start. What has no value
-(an indicator before warm-up) is null.
+The keys are those of `barray.dump.schema`. All stamps are UTC, `2024-07-01T13:30:00Z`; a bar's is its start. What has
+no value (an indicator before warm-up) is null.
 
 Which rows a dump holds, so that everything in it can be recomputed from it and nothing stands in it twice:
 - given bars (the base interval of the source, intervals of adhoc bars): history and session, all of them;
