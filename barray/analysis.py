@@ -1,4 +1,4 @@
-"""Is a strategy honest? Checks of the strategy itself, in this process, without Ray."""
+"""Checks whether a strategy is honest: of the strategy itself, in this process, without Ray."""
 
 from __future__ import annotations
 

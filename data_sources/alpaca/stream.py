@@ -90,7 +90,7 @@ class AlpacaStream:
         thread.join(_STOP_S)
 
     def _ask_beside(self, symbols: Iterable[str]) -> None:
-        """The client waits for its loop, which may be waiting for our lock."""
+        """Subscribe in a thread: the client waits for its loop, which may be waiting for our lock."""
         self._asked_s = monotonic_s()
         threading.Thread(target=self._ask_for, args=(sorted(symbols),), daemon=True).start()
 

@@ -236,7 +236,7 @@ def _rate(headers: Mapping[str, str]) -> RateLimit | None:
 
 
 def _code_and_message(body: str) -> tuple[int | None, str]:
-    """Of an error's body; some have none, and gateways on the way send pages of HTML."""
+    """Code and message of an error's body; some have none, and gateways on the way send pages of HTML."""
     try:
         held = json.loads(body)
         return held.get("code"), str(held.get("message", ""))

@@ -1,4 +1,4 @@
-"""One chain after another is brought into the store, through failures of every kind."""
+"""Fetches chains into the store, page after page, through failures of every kind."""
 
 from __future__ import annotations
 
@@ -62,21 +62,21 @@ class FetchRun:
         self._lock = Lock()
 
     def now_ns(self) -> int:
-        """The time of the gateway's clock."""
+        """The time of the fetcher's clock, UTC nanoseconds."""
         return self._clock.now_ns()
 
     def stop(self, reason: Reason) -> None:
-        """No chain goes on; what is open fails for this reason."""
+        """End the whole fetch: no chain goes on, and what is open fails for this reason."""
         self.stopped = self.stopped or reason
 
     def fail(self, symbols: Iterable[str], reason: Reason) -> None:
-        """These symbols stay incomplete."""
+        """Note why these symbols stay incomplete; the first reason counts."""
         with self._lock:
             for symbol in symbols:
                 self.failures.setdefault(symbol, reason)
 
     def cap(self, end_ns: int) -> None:
-        """The vendor serves nothing from `end_ns` on."""
+        """Note that the vendor serves nothing from `end_ns` on."""
         with self._lock:
             self.capped_ns = end_ns if self.capped_ns is None else min(end_ns, self.capped_ns)
 
@@ -87,7 +87,7 @@ class FetchRun:
         self._sleep(max(0.0, min(backoff_s(failures, chance), (until_ns - self.now_ns()) / 1e9)))
 
     def fetch(self, request: PageRequest) -> Page:
-        """One page, when the rate limit lets it; raises as the vendor does."""
+        """Fetch one page, once the rate limit lets it; raises as the vendor does."""
         with self._lock:
             self.requests += 1
         try:
@@ -111,7 +111,7 @@ class FetchRun:
         self._limiter.answered(None, served=False)
 
     def write(self, chain: Chain, parts: Iterable[Part], asked_ns: int) -> None:
-        """Into the store, covered as far as bars were settled when they were asked for."""
+        """Write these parts into the store, covered as far as bars were settled when they were asked for."""
         settled_ns = asked_ns - int(self.vendor.limits.settled.total_seconds() * 1e9) - chain.interval.ns
         rows = 0
         for part in parts:
@@ -128,7 +128,7 @@ class FetchRun:
             self._report(self)
 
     def forget(self, chain: Chain, symbols: Iterable[str]) -> None:
-        """What the chain has written of these may lack bars, should it never be fetched again."""
+        """Mark what the chain has written of these symbols as not known: it may lack bars."""
         for symbol in symbols:
             self._store.forget(symbol, chain.interval, chain.start_ns, chain.end_ns)
 
@@ -143,7 +143,7 @@ class ChainFetch:
         self._failures = 0  # in a row, of the same symbols
 
     def run(self) -> None:
-        """Until everything is in the store or has failed."""
+        """Fetch until everything is in the store or has failed."""
         run = self._run
         try:
             while self._open and run.stopped is None:
@@ -211,7 +211,7 @@ class ChainFetch:
         return True
 
     def _give_up(self, walk: PageWalk, error: BarrayError) -> None:
-        """Nobody was served since this chain began to fail: the vendor is down. Else it is about these symbols."""
+        """Stop the fetch if nobody was served since this chain began to fail; else fail the chain's first part."""
         reason = self._reason(error)
         self._open += walk.rest()
         if self._run.served_ns < (self._failing_since_ns or 0):

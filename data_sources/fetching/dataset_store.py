@@ -1,4 +1,4 @@
-"""What the gateway needs of a store of one vendor's series."""
+"""What a fetcher needs of the store of one dataset."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class DatasetStore(Protocol):
         ...
 
     def write(self, symbol: str, interval: Interval, start_ns: int, end_ns: int, bars: Bars, fetched_ns: int) -> None:
-        """`bars` are all there are from `start_ns` on: they replace the rows in the range, which is covered then.
+        """Put `bars`, all there are from `start_ns` on, in the place of the rows in the range, which is covered then.
 
         No bars: that there are none is remembered. Bars at `end_ns` or later may still change: they replace rows up to
         the last of them but are not covered, so that they are fetched again. `start_ns == end_ns` covers nothing.
@@ -24,5 +24,5 @@ class DatasetStore(Protocol):
         ...
 
     def forget(self, symbol: str, interval: Interval, start_ns: int, end_ns: int) -> None:
-        """What is known of `[start_ns, end_ns)` is in doubt: it is covered no more. Its rows stay until replaced."""
+        """Mark `[start_ns, end_ns)` as covered no more. Its rows stay until they are replaced."""
         ...

@@ -1,4 +1,4 @@
-"""The gateway: bars of many symbols over a range are in the store afterwards, at the fewest requests."""
+"""Fetches what a store lacks: bars of many symbols over a range, in as few requests as can be."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from barray.market.validation import Reason
 
 @dataclass(frozen=True)
 class FetchResult:
-    """`failures`: why a symbol's range is not whole, by symbol; what came of it before is kept.
+    """What a fetch did. `failures`: why a symbol's range is not whole; what came of it before is kept.
 
     `capped_ns`: where the vendor ended the range as too recent for this account, if it did. `stopped`: why the vendor
     was asked no more, for any symbol, if that came to pass.
@@ -38,7 +38,7 @@ class FetchResult:
 
 @dataclass(frozen=True)
 class FetchProgress:
-    """How far it is; `planned_requests` is an estimate."""
+    """How far a fetch is; `planned_requests` is an estimate."""
 
     requests: int
     planned_requests: int
@@ -46,7 +46,7 @@ class FetchProgress:
 
 
 class Fetcher:
-    """One vendor's, for all threads of a process; nobody else spends its rate limit.
+    """Fetches one vendor's dataset, for all threads of a process; nobody else spends its rate limit.
 
     `deadline_s`: how long nothing but failures may come before the vendor counts as unreachable. `limiter`: where the
     credential, whose limit it is, serves other series too.
@@ -85,7 +85,7 @@ class Fetcher:
     def _plan(
         self, symbols: Iterable[str], interval: Interval, start_ns: int, end_ns: int
     ) -> tuple[FetchPlan, dict[str, Reason]]:
-        """With what is wrong with symbols' parts of the store."""
+        """The plan, and what is wrong with symbols' parts of the store."""
         missing: dict[str, list[tuple[int, int]]] = {}
         damaged: dict[str, Reason] = {}
         for symbol in sorted(set(symbols)):
@@ -153,7 +153,7 @@ class Fetcher:
 
     @contextmanager
     def _claim(self, keys: set[tuple[str, Interval]]) -> Iterator[None]:
-        """All of `keys` at once, so that no two wait for each other."""
+        """Hold all of `keys`, taken at once, so that no two wait for each other."""
         with self._released:
             self._released.wait_for(lambda: self._busy.isdisjoint(keys))
             self._busy |= keys

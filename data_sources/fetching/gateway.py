@@ -1,4 +1,4 @@
-"""The gateway of one credential: fetches for every source that is read with it."""
+"""Fetches and listens for every source that is read with one credential."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ REST_S = 300.0
 
 
 class Gateway:
-    """An actor of its own in a session, an object where there is no Ray. Its methods may be called side by side.
+    """Fetches with one credential: an actor in a session, an object where there is no Ray.
+
+    Its methods may be called side by side.
 
     It alone spends the credential's rate limit, and it alone holds the secret, which comes by a call: what an actor is
     made with is kept by Ray.
@@ -44,7 +46,7 @@ class Gateway:
             self._secret = self._secret or secret
 
     def ensure(self, source: VendorSource, symbols: Sequence[str], wanted: Wanted, needed_ns: int) -> Failures:
-        """Fetch what the source's store lacks of `wanted`. Why a symbol's bars up to `needed_ns` are not all there.
+        """Fetch what the source's store lacks of `wanted`; returns why bars up to `needed_ns` are not all there.
 
         No trouble raises: what concerns the whole source is every symbol's reason.
         """

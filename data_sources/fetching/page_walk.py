@@ -50,7 +50,10 @@ class PageWalk:
         return PageRequest(chain.symbols, chain.interval, chain.start_ns, chain.end_ns, self.token)
 
     def take(self, page: Page) -> list[Part]:
-        """What the page settles. VendorFailed if it doesn't follow the others; then ask anew for `rest`."""
+        """Take the next page; returns the parts that it settles.
+
+        VendorFailed if it doesn't follow the others; then ask anew for `rest`.
+        """
         names = [symbol for symbol, bars in page.bars.items() if len(bars)]
         self._check(page, names)
         parts = []

@@ -1,4 +1,4 @@
-"""One vendor's rate limit, kept by all threads together: no request leaves before it may."""
+"""Keeps one vendor's rate limit, for all threads together: no request leaves before it may."""
 
 from __future__ import annotations
 

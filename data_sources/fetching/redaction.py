@@ -1,4 +1,4 @@
-"""Secrets that may stand in no text: replaced in errors, and in what the libraries that handle them log."""
+"""Hides secrets: in errors, and in what the libraries that handle them log."""
 
 from __future__ import annotations
 

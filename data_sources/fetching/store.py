@@ -58,7 +58,7 @@ class Fetched:
 
 @dataclass(frozen=True)
 class BarStore:
-    """The bars of one series below `root`, a local folder. Processes and threads may share it: writes take turns.
+    """The bars of one dataset below `root`, a local folder. Processes and threads may share it: writes take turns.
 
     Every method raises ConfigError where the folder can't be used, and DataError where what it holds can't be right.
     """
@@ -68,7 +68,7 @@ class BarStore:
 
     @property
     def folder(self) -> Path:
-        """Where the series lies: a tree of Parquet files in `STORE_LAYOUT`."""
+        """The dataset's folder: a tree of Parquet files in `STORE_LAYOUT`."""
         return self.root / self.dataset.folder
 
     def fetched(self, symbol: str, interval: Interval) -> tuple[Fetched, ...]:
@@ -187,7 +187,7 @@ class _Manifest:
 
     @classmethod
     def read(cls, path: Path, symbol: str, interval: Interval) -> _Manifest:
-        """What is in the file; nothing is known where it isn't there. DataError where it isn't one."""
+        """Read a manifest; an empty one where there is no file, DataError where it can't be read as one."""
         try:
             held = orjson.loads(path.read_bytes())
             fetched = tuple(Fetched(*(parse_ns(entry[name]) for name in _STAMPS)) for entry in held["fetched"])
@@ -213,13 +213,13 @@ class _Manifest:
         return cls(symbol, interval, fetched, sizes)
 
     def checked(self, place: Path) -> _Manifest:
-        """Without the months whose file isn't the one that was written: nothing of them is known any more."""
+        """The manifest without the months whose file isn't the one that was written: nothing of them is known now."""
         whole = {month: size for month, size in self.sizes.items() if _size(place / f"{month}.parquet") == size}
         lost = [_span(month) for month in self.sizes.keys() - whole.keys()]
         return replace(self.without(*lost), sizes=whole)
 
     def without(self, *lost: Range) -> _Manifest:
-        """With nothing known of these ranges."""
+        """The manifest with nothing known of these ranges."""
         fetched = tuple(
             Fetched(start, end, entry.fetched_ns)
             for entry in self.fetched
@@ -228,7 +228,10 @@ class _Manifest:
         return replace(self, fetched=fetched)
 
     def adding(self, new: Fetched, sizes: Mapping[str, int]) -> _Manifest:
-        """With one more range, which wins over older ones. Ranges of one day's fetching that touch become one."""
+        """The manifest with one more range, which wins over older ones.
+
+        Ranges of one day's fetching that touch become one.
+        """
         entries = list(self.without((new.start_ns, new.end_ns)).fetched)
         if new.end_ns > new.start_ns:
             entries.append(new)
@@ -242,7 +245,7 @@ class _Manifest:
         return replace(self, fetched=tuple(joined), sizes=sizes)
 
     def write(self, path: Path, dataset: Dataset) -> None:
-        """Put it in the place of the old one."""
+        """Write the manifest in the place of the old one."""
         held = {
             "version": _VERSION,
             "symbol": self.symbol,

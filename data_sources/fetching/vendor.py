@@ -15,7 +15,7 @@ from barray.market.interval import Interval
 
 @dataclass(frozen=True)
 class Dataset:
-    """What bars are besides symbol and interval. Bars of two series are never put together.
+    """Names a vendor's feed and adjustment: what bars are besides symbol and interval. Two are never put together.
 
     `feed`: which venues they come from (`iex`, `sip`; empty where the vendor has one). `adjustment`: `raw`, `split`,
     `dividend`, `all`.

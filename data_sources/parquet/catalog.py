@@ -1,4 +1,4 @@
-"""Which files are there: a walk down the layout that lists each directory once, and only those a question needs."""
+"""Finds files: walks down the layout, lists each directory once, and only those a question needs."""
 
 from __future__ import annotations
 

@@ -58,6 +58,6 @@ def _stamps(stamp_ms: Any, interval: Interval) -> IntArray:
 
 
 def _midnight_ns(day: int) -> int:
-    """New York's, of a day counted from 1970-01-01."""
+    """UTC nanoseconds of New York's midnight, of a day counted from 1970-01-01."""
     first = date(1970, 1, 1) + timedelta(days=day)
     return int(datetime(first.year, first.month, first.day, tzinfo=_EXCHANGE).timestamp()) * NS_PER_SECOND

@@ -76,7 +76,7 @@ def throttled(said: str, response: httpx.Response, now_s: float) -> VendorThrott
 
 
 def _retry_at_s(header: str, now_s: float) -> float | None:
-    """Of seconds to wait, or of a date; None of anything else."""
+    """When to come again, from a header of seconds to wait or of a date; None of anything else."""
     try:
         wait_s = float(header)
     except ValueError:
@@ -88,7 +88,7 @@ def _retry_at_s(header: str, now_s: float) -> float | None:
 
 
 def _message(body: bytes) -> str:
-    """Gateways on the way send pages of HTML: they say nothing."""
+    """What the body says, in one line; nothing of the pages of HTML that gateways on the way send."""
     try:
         held = orjson.loads(body)
     except ValueError:

@@ -1,4 +1,4 @@
-"""How far back Schwab's bars go. Its answers are silent about it: what is not there looks as if it had never been."""
+"""Refuses what lies too far back for Schwab. Its answers don't tell: bars it has no more look as if they never were."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _DAY = timedelta(days=1)
 _MINUTE = Interval(1, "m")
 _INTERVALS = tuple(map(Interval.parse, ("1m", "5m", "10m", "15m", "30m", "1d", "1w")))
 _QUIET_DAYS = 2  # from Monday to Friday: holidays
-_MEND = "begin later, take coarser bars, or another source"
+_REMEDY = "begin later, take coarser bars, or another source"
 
 
 def _seen(interval: Interval) -> timedelta | None:
-    """The most that was seen, as schwab-py says; None where no end is known."""
+    """The longest reach that was seen, as schwab-py says; None where no end is known."""
     return timedelta(days=48 if interval == _MINUTE else 270) if interval.is_intraday else None
 
 
 def _sure(interval: Interval) -> timedelta | None:
-    """What nobody has seen less than."""
+    """The shortest reach that was seen: bars so far back are there if there are any; None where no end is known."""
     return timedelta(days=30 if interval == _MINUTE else 180) if interval.is_intraday else None
 
 
@@ -36,18 +36,18 @@ NATIVE: Mapping[Interval, timedelta | None] = MappingProxyType(
 
 
 def check_asked(request: PageRequest, now_ns: int) -> None:
-    """RequestRefused if no answer can be believed, so far back does the range begin."""
+    """Raise RequestRefused where the range begins so far back that no answer can be believed."""
     back = _seen(request.interval)
     if back is not None and request.start_ns < now_ns - _ns(back):
         raise RequestRefused(
             f"{format_ns(request.start_ns)} is too far back: Schwab has {request.interval} of {back.days} days",
             source="schwab",
-            remedy=_MEND,
+            remedy=_REMEDY,
         )
 
 
 def check_shown(request: PageRequest, bars: Bars, now_ns: int) -> None:
-    """RequestRefused if the answer may have been cut: it begins late, in a range that begins very far back.
+    """Raise RequestRefused where the answer may have been cut: it begins late, in a range that begins very far back.
 
     An answer without bars is believed if its range comes near: then the symbol has none.
     """
@@ -61,7 +61,7 @@ def check_shown(request: PageRequest, bars: Bars, now_ns: int) -> None:
         raise RequestRefused(
             f"bars from {format_ns(request.start_ns)} on were asked for, and {found}: the others may lie too far back",
             source="schwab",
-            remedy=_MEND,
+            remedy=_REMEDY,
         )
 
 

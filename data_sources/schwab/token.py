@@ -31,7 +31,7 @@ _SECRETS = ("access_token", "refresh_token", "id_token")
 
 @dataclass(frozen=True)
 class Token:
-    """`held`: Schwab's answer, with `expires_at`. `login_s`: when its owner logged in; seconds since 1970."""
+    """A login's token. `held`: Schwab's answer, with `expires_at`. `login_s`: when that was, seconds since 1970."""
 
     held: Mapping[str, Any] = field(repr=False)
     login_s: float
@@ -44,12 +44,12 @@ class Token:
 
     @property
     def access(self) -> str:
-        """What every request shows; good for half an hour."""
+        """The access token, which every request shows; good for half an hour."""
         return str(self.held["access_token"])
 
     @property
     def refresh(self) -> str:
-        """What gets a new one; good for seven days from the login."""
+        """The refresh token, which gets a new one; good for seven days from the login."""
         return str(self.held["refresh_token"])
 
     @property
@@ -63,7 +63,7 @@ class Token:
         return not isinstance(expires, int | float) or now_s < expires
 
     def renewed(self, answer: Mapping[str, Any], now_s: float) -> Token:
-        """With what the server gave for the refresh token; ValueError, KeyError, TypeError if that is no token."""
+        """The token with what the server gave for the refresh token; ValueError, KeyError, TypeError if it is none."""
         held = {"refresh_token": self.refresh, **answer}
         if (lasts_s := answer.get("expires_in")) is not None:
             held["expires_at"] = int(now_s + float(lasts_s))
@@ -72,7 +72,7 @@ class Token:
 
 @dataclass(frozen=True)
 class TokenFile:
-    """All methods raise ConfigError, which shows nothing of what is in the file."""
+    """The file of a login's token. All methods raise ConfigError, which shows nothing of what is in the file."""
 
     path: Path
 
@@ -144,6 +144,6 @@ def check_installed() -> None:
 
 
 def schwab_py(module: str) -> Any:
-    """One of its modules, loaded without authlib's warning: of an httpx that schwab-py takes anyway."""
+    """A module of schwab-py, loaded without authlib's warning: of an httpx that schwab-py takes anyway."""
     with warnings.catch_warnings(record=True):
         return import_module(f"schwab.{module}")

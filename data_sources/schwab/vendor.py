@@ -109,7 +109,7 @@ class SchwabVendor:
         raise self._error(RequestRefused, "Schwab has no list of its symbols", "name the symbols you want")
 
     def _ask(self, symbol: str, request: PageRequest) -> Response:
-        """Its range is wide enough for stamps that aren't ours; Schwab may answer with more."""
+        """Ask for a range wide enough for stamps that aren't ours; Schwab may answer with more."""
         from httpx import HTTPError
 
         margin_ns = 0 if request.interval.is_intraday else request.interval.ns
