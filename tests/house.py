@@ -90,7 +90,8 @@ def project_files() -> list[Path]:
     """Everything that belongs to the project and is text, each file where it is and not behind a link."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    paths = [ROOT / name for name in done.stdout.splitlines()] or sorted(ROOT.rglob("*.py"))
+    paths = [ROOT / name for name in done.stdout.splitlines()]
+    paths = paths or [path for path in sorted(ROOT.rglob("*.py")) if ".venv" not in path.parts]  # an unpacked sdist
     return [path for path in paths if path.is_file() and not path.is_symlink()]
 
 
