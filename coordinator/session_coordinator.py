@@ -272,7 +272,7 @@ class SessionCoordinator:
         return reports
 
     def _drop(self, day: Day, symbol: str, error: Exception) -> None:
-        reason = _reason(error)
+        reason = Reason.of(error)
         day.dropped[symbol] = (reason,)
         day.full.discard(symbol)
         day.adhoc.discard(symbol)
@@ -505,12 +505,6 @@ class SessionCoordinator:
             "dropped": {s: [str(r) for r in reasons] for s, reasons in sorted(day.dropped.items())} if day else {},
             "processes": self._fleet.processes,
         }
-
-
-def _reason(error: Exception) -> Reason:
-    if isinstance(error, BarrayError):
-        return Reason(str(error.code), error.reason, error.remedy or "", error.source)
-    return Reason("error", f"{type(error).__name__}: {error}")
 
 
 def _json_bar(bar: Bar | Mapping[str, Any]) -> dict[str, Any]:
