@@ -9,7 +9,6 @@ from barray.report.markup import (
     count,
     digits,
     folded,
-    join,
     money,
     number,
     percent,
@@ -18,6 +17,7 @@ from barray.report.markup import (
     text,
     tone,
     toned,
+    top,
     when,
 )
 from barray.trading.results.numbers import ResultNumbers
@@ -46,8 +46,7 @@ def headline(result: BacktestResult, numbers: ResultNumbers) -> Html:
         else "No buy and hold to compare with"
     )
     return Html(
-        f'<header class="top"><p class="kicker">Backtest report</p><h1>{text(result.name)}</h1>'
-        f'<ul class="facts">{join(Html(f"<li>{text(fact)}</li>") for fact in facts if fact)}</ul></header>\n'
+        f"{top('Backtest report', result.name, facts)}"
         f'<div class="headline"><div class="hero"><p class="label">Total profit</p>'
         f'<p class="big {tone(total.pnl)}">{money(total.pnl, sign=True)}</p>'
         f"<p>{toned(percent(total.return_pct, sign=True), total.return_pct)} on {money(result.capital)}</p>"
