@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -18,8 +18,10 @@ from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.prepare import PreparedRun, prepare_run
 from barray.local.connection import ensure_ray, hand_over_credentials, load_calendar
 from barray.market.bars import FloatArray
-from barray.market.interval import Interval
 from barray.trading.results.result import BacktestResult, SymbolResult
+
+if TYPE_CHECKING:
+    from barray.coordinator.backtest import Prepared
 
 Progress = Callable[[Mapping[str, Any]], None]
 _POLL_S = 0.1
@@ -68,7 +70,7 @@ def backtested(
         dropped, error = remote.call("dropped"), remote.call("error")
         timings["run_s"] = perf_counter() - began - sum(timings.values())
         remote.close_beside()
-        yield _assemble(run, prepared.grid_interval, results, dropped, error, timings), run
+        yield _assemble(run, prepared, results, dropped, error, timings), run
 
 
 class RemoteRun:
@@ -137,14 +139,14 @@ class RemoteRun:
 
 def _assemble(
     run: PreparedRun,
-    interval: Interval,
+    prepared: Prepared,
     results: Mapping[str, SymbolResult],
     dropped: Mapping[str, tuple[str, ...]],
     error: str | None,
     timings: Mapping[str, float],
 ) -> BacktestResult:
     config, plan, session_range = run.config, run.plan, run.session_range
-    grid_ns, grid_session = session_range.grid(interval)
+    grid_ns, grid_session = session_range.grid(prepared.grid_interval)
     ordered = {symbol: results[symbol] for symbol in sorted(results)}
     capital = config.account.capital
     total: FloatArray = np.full(len(grid_ns), capital if plan.shared else 0.0)
@@ -160,7 +162,7 @@ def _assemble(
         settings=settings,
         calendar=session_range.calendar,
         timezone=session_range.timezone,
-        base_interval=str(interval),
+        base_interval=str(prepared.grid_interval),
         dates=tuple(day.isoformat() for day in session_range.dates),
         grid_ns=grid_ns,
         grid_session=grid_session.astype(np.int32),
@@ -170,5 +172,6 @@ def _assemble(
         equity=total,
         shared=plan.shared,
         error=error,
+        step0={symbol: prepared.step0[symbol] for symbol in sorted(prepared.step0)},
         timings_s=dict(timings),
     )

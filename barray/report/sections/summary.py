@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from barray.report.markup import (
+    NOTHING,
     Html,
     count,
     digits,
@@ -101,6 +102,8 @@ def validation(result: BacktestResult) -> Html:
     if result.dropped:
         rows = ((symbol, " · ".join(reasons)) for symbol, reasons in result.dropped.items())
         content.append(table(("Dropped symbol", "Reasons"), rows, left=2, kind="reasons"))
+    if result.step0:
+        content.append(_step0(result))
     if skipped:
         content.append(_skipped(skipped, len(result.dates)))
     content.extend(
@@ -110,6 +113,28 @@ def validation(result: BacktestResult) -> Html:
     if refused:
         content.append(_refusals(refused, result))
     return section("validation", "Validation", *content, note="Symbols, sessions and orders that were left out")
+
+
+def _step0(result: BacktestResult) -> Html:
+    """Every symbol asked for: whether it passed, by which source, and why those asked before it were passed over."""
+    found = result.step0.values()
+    passed = [one for one in found if one.can_proceed]
+    other = sum(1 for one in passed if one.reasons)
+    beside = f", {other:,} of them by another source than the first asked" if other else ""
+    rows = (
+        (
+            one.symbol,
+            "passed" if one.can_proceed else Html('<span class="loss">failed</span>'),
+            one.data_source or NOTHING,
+            one.base_interval or NOTHING,
+            ", ".join(one.sources_asked) or NOTHING,
+            " · ".join(map(str, one.reasons)),
+        )
+        for one in found
+    )
+    columns = ("Symbol", "Step 0", "Source", "Base", "Asked", "Failures")
+    listed = table(columns, rows, left=len(columns), kind="sortable reasons")
+    return folded(f"Step 0: {len(passed):,} of {count(len(found), 'symbol')} passed{beside}", listed)
 
 
 def _failure(what: str, trace: str) -> Html:
