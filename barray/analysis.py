@@ -11,20 +11,20 @@ from typing import Any
 from barray.actors.backtest_actor import load_range
 from barray.coordinator.config.file import as_config
 from barray.coordinator.config.model import SessionConfig
+from barray.coordinator.prepare import PreparedRun, prepare_run, session_range_for
 from barray.coordinator.step0 import all_failed
-from barray.coordinator.strategies import plan_of, requirements_with
 from barray.data_sources.failover import validate_with_fetches
 from barray.data_sources.manager import DataManager
 from barray.local.connection import load_calendar
 from barray.local.gateways import LocalGatewayPool
 from barray.market.errors import BarrayError, ConfigError
-from barray.market.session_range import RangeValidation, SessionRange, session_range_of
+from barray.market.session_range import RangeValidation, SessionRange
 from barray.market.validation import Reason
 from barray.trading.checks.causality import LookaheadReport
 from barray.trading.checks.causality import lookahead as _lookahead
 from barray.trading.checks.warmup import WarmupReport
 from barray.trading.checks.warmup import warmup as _warmup
-from barray.trading.engine.commands import LoadRange, Plan
+from barray.trading.engine.commands import LoadRange
 from barray.trading.engine.symbol_run import LoadedRange
 
 Config = str | Path | Mapping[str, Any] | SessionConfig
@@ -37,8 +37,8 @@ def lookahead(config: Config, *, symbols: Sequence[str] = (), cuts: int = 40) ->
 
     ConfigError as for a backtest, ValidationFailed where no symbol can be loaded.
     """
-    settings = as_config(config)
-    plan = _plan(settings)
+    run = _prepared(config)
+    plan = run.plan
     return [
         _lookahead(
             plan.strategy,
@@ -53,7 +53,7 @@ def lookahead(config: Config, *, symbols: Sequence[str] = (), cuts: int = 40) ->
             timezone=loaded.session_range.timezone,
             cuts=cuts,
         )
-        for loaded in _loaded(settings, plan, symbols, history=1)[0]
+        for loaded in _loaded(run, symbols, history=1)[0]
     ]
 
 
@@ -62,9 +62,9 @@ def warmup(config: Config, *, symbols: Sequence[str] = ()) -> list[WarmupReport]
 
     Errors as for `lookahead`.
     """
-    settings = as_config(config)
-    plan = _plan(settings)
-    found, history = _loaded(settings, plan, symbols, history=_LONGEST)
+    run = _prepared(config)
+    plan = run.plan
+    found, history = _loaded(run, symbols, history=_LONGEST)
     return [
         _warmup(
             plan.strategy,
@@ -82,31 +82,26 @@ def warmup(config: Config, *, symbols: Sequence[str] = ()) -> list[WarmupReport]
     ]
 
 
-def _plan(config: SessionConfig) -> Plan:
-    plan = plan_of(config)
-    if plan.form == "on_window":
+def _prepared(config: Config) -> PreparedRun:
+    run = prepare_run(as_config(config), load_calendar)
+    if run.plan.form == "on_window":
         raise ConfigError(
             "this check runs on_bar and signals", remedy="a strategy of on_window alone sees closed bars only"
         )
-    return plan
+    return run
 
 
-def _loaded(
-    config: SessionConfig, plan: Plan, symbols: Sequence[str], *, history: int
-) -> tuple[list[LoadedRange], dict[int, int]]:
-    """The symbols' bars over `history` times the history that the config asks for, and where that begins."""
+def _loaded(run: PreparedRun, symbols: Sequence[str], *, history: int) -> tuple[list[LoadedRange], dict[int, int]]:
+    """The symbols' bars over `history` times the history that the run asks for, and where that begins."""
+    config, requirements, asked = run.config, run.requirements, run.session_range
     chosen = list(symbols or dict.fromkeys(config.symbols))
     if unknown := [symbol for symbol in chosen if symbol not in config.symbols]:
         raise ConfigError(f"{unknown[0]} is not in the config", remedy="choose from its symbols")
-    requirements = requirements_with(config, [plan.strategy()])
-    calendar = load_calendar(config, requirements)
-    days = calendar.between(config.session.start, config.session.end)
-    asked = session_range_of(requirements, calendar, days)
     needs = [row - asked.history[row] for row in asked.rows.tolist()]
     session_range = asked
     if history > 1:
         more = replace(requirements, trailing_days=max(1, *needs) * history)
-        session_range = session_range_of(more, load_calendar(config, more), days)
+        session_range = session_range_for(config, more, load_calendar)
     manager = DataManager(config.data_sources)
 
     async def validate(some: Sequence[str], over: DataManager) -> dict[str, RangeValidation]:
@@ -128,7 +123,7 @@ def _loaded(
         try:
             loaded.append(load_range(command))
         except BarrayError as error:
-            dropped[symbol] = (Reason(str(error.code), error.reason, error.remedy or "", error.source),)
+            dropped[symbol] = (Reason.of(error),)
     if not loaded:
         raise all_failed(dropped, len(chosen), per_symbol=True)
     return loaded, dict(_shifted(session_range, needs))

@@ -10,13 +10,14 @@ from datetime import date
 
 from barray.actors.validation import validate_chunk
 from barray.coordinator.config.model import SessionConfig
+from barray.coordinator.prepare import prepare_sessions
 from barray.data_sources.failover import validate_with_fetches
 from barray.data_sources.manager import DataManager
 from barray.local.connection import load_calendar
 from barray.local.gateways import LocalGatewayPool
 from barray.market.commands import Load
 from barray.market.errors import BarrayError
-from barray.market.requirements import SessionContext, session_context
+from barray.market.requirements import SessionContext, SymbolRequirements
 from barray.market.symbol_session import SymbolSession
 from barray.market.validation import Reason, SymbolValidationResult
 
@@ -25,17 +26,20 @@ _THREADS = 4
 
 
 def check_config(config: SessionConfig, *, deep: bool = False) -> dict[date, dict[str, SymbolValidationResult]]:
-    """Results by session date and symbol, in the config's order. `deep` also loads every bar, as Step 3 would."""
-    section, requirements = config.session, config.requirements
-    calendar = load_calendar(config, requirements)
+    """Results by session date and symbol, in the config's order. `deep` also loads every bar, as Step 3 would.
+
+    Judged is what any run of the config needs: its own requirements, its strategy's and its sweep's. ConfigError where
+    these can't be meant, naming the strategy's file and line.
+    """
+    run = prepare_sessions(config, load_calendar)
+    requirements, session_range = run.requirements, run.session_range
     symbols = list(dict.fromkeys(config.symbols))
     manager = DataManager(config.data_sources)  # one for all days: each directory is listed once
-    days = calendar.between(section.start, section.end)
-    until_ns = session_context(requirements, calendar, days[-1]).close_ns
+    until_ns = int(session_range.loaded.close_ns[-1])
     gateways = LocalGatewayPool()
 
-    def check_day(day: date) -> dict[str, SymbolValidationResult]:
-        context = replace(session_context(requirements, calendar, day), live=config.is_live)
+    def check_day(row: int) -> dict[str, SymbolValidationResult]:
+        context = replace(session_range.context(row), live=config.is_live)
 
         async def validate(some: Sequence[str], over: DataManager) -> dict[str, SymbolValidationResult]:
             results: dict[str, SymbolValidationResult] = {}
@@ -48,20 +52,19 @@ def check_config(config: SessionConfig, *, deep: bool = False) -> dict[date, dic
         results = asyncio.run(
             validate_with_fetches(symbols, manager, validate, lambda result: result.can_proceed, fetch)
         )
-        return {s: _loaded(config, manager, context, r) for s, r in results.items()} if deep else results
+        return {s: _loaded(requirements, manager, context, r) for s, r in results.items()} if deep else results
 
     with ThreadPoolExecutor(_THREADS) as pool:  # mostly waiting for files
-        return dict(zip(days, pool.map(check_day, days), strict=True))
+        return dict(zip(session_range.dates, pool.map(check_day, session_range.rows.tolist()), strict=True))
 
 
 def _loaded(
-    config: SessionConfig, manager: DataManager, context: SessionContext, result: SymbolValidationResult
+    requirements: SymbolRequirements, manager: DataManager, context: SessionContext, result: SymbolValidationResult
 ) -> SymbolValidationResult:
     """The result, turned into a failure where loading the symbol's bars shows what the footers could not."""
     if not result.can_proceed or result.base_interval is None or result.data_source is None:
         return result
     source = manager.source(result.data_source)
-    requirements = config.requirements
     load = Load(
         context,
         source,
@@ -76,7 +79,7 @@ def _loaded(
         bars = source.read_bars(result.symbol, result.base_interval, context.loaded)
         SymbolSession(result.symbol).apply(load, bars)
     except BarrayError as error:
-        reason = Reason(str(error.code), error.reason, error.remedy or "", error.source)
+        reason = Reason.of(error)
         return replace(
             result, can_proceed=False, meets_config_requirements=False, reason=str(reason), reasons=(reason,)
         )

@@ -8,20 +8,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from barray.coordinator import runtime
 from barray.coordinator.config.file import as_config
 from barray.coordinator.config.model import SessionConfig
-from barray.coordinator.strategies import plan_of, requirements_with
+from barray.coordinator.prepare import PreparedRun, prepare_run
 from barray.local.connection import ensure_ray, hand_over_credentials, load_calendar
 from barray.market.bars import FloatArray
-from barray.market.interval import Interval
-from barray.market.session_range import SessionRange, session_range_of
-from barray.trading.engine.commands import Plan
 from barray.trading.results.result import BacktestResult, SymbolResult
+
+if TYPE_CHECKING:
+    from barray.coordinator.backtest import Prepared
 
 Progress = Callable[[Mapping[str, Any]], None]
 _POLL_S = 0.1
@@ -36,7 +36,7 @@ def backtest(
     Ray is joined or started as `Session` does it, and everything of it ends with the call, also after an error.
     ConfigError where the config or the strategy can't be meant, ValidationFailed where no symbol can run.
     """
-    with backtested(config, progress=progress) as result:
+    with backtested(config, progress=progress) as (result, _):
         return result
 
 
@@ -46,44 +46,40 @@ def backtested(
     *,
     progress: Progress | None = None,
     meanwhile: Callable[[], object] | None = None,
-) -> Iterator[BacktestResult]:
-    """The same for a block that goes on with the result: what is left of Ray ends side by side with it, and with it.
+) -> Iterator[tuple[BacktestResult, PreparedRun]]:
+    """The same for a block that goes on with the result, and what was run: what is left of Ray ends side by side with
+    it, and with it.
 
     `meanwhile` is called once, while the first processes start: time for what the block is going to need.
     """
     began = perf_counter()
-    settings = as_config(config)
-    plan = plan_of(settings)
-    requirements = requirements_with(settings, [plan.strategy()])
-    calendar = load_calendar(settings, requirements)
-    days = calendar.between(settings.session.start, settings.session.end)
-    session_range = session_range_of(requirements, calendar, days)
+    run = prepare_run(as_config(config), load_calendar)
     timings = {"plan_s": perf_counter() - began}
     from barray.coordinator.backtest import BacktestCoordinator
     from barray.coordinator.windowed_backtest import WindowedBacktestCoordinator
 
-    kind = WindowedBacktestCoordinator if plan.in_windows else BacktestCoordinator
-    with RemoteRun(settings, kind, session_range, requirements, plan, progress=progress) as run:
+    kind = WindowedBacktestCoordinator if run.plan.in_windows else BacktestCoordinator
+    with RemoteRun(run, kind, progress=progress) as remote:
         timings["connect_s"] = perf_counter() - began - timings["plan_s"]
-        prepared = run.call("begin", meanwhile=meanwhile)
+        prepared = remote.call("begin", meanwhile=meanwhile)
         timings["provision_s"] = perf_counter() - began - sum(timings.values())
-        run.call("start", prepared.grid_interval)
+        remote.call("start", prepared.grid_interval)
         results: dict[str, SymbolResult] = {}
-        while (done := run.call("next_results")) is not None:
+        while (done := remote.call("next_results")) is not None:
             results.update({result.symbol: result for result in done})
-        dropped, error = run.call("dropped"), run.call("error")
+        dropped, error = remote.call("dropped"), remote.call("error")
         timings["run_s"] = perf_counter() - began - sum(timings.values())
-        run.close_beside()
-        yield _assemble(settings, plan, session_range, prepared.grid_interval, results, dropped, error, timings)
+        remote.close_beside()
+        yield _assemble(run, prepared, results, dropped, error, timings), run
 
 
 class RemoteRun:
     """A coordinator of a given kind, from its start to everything's end. `progress` hears its status while it works."""
 
-    def __init__(self, config: SessionConfig, kind: type, *arguments: Any, progress: Progress | None = None) -> None:
-        self._config = config
+    def __init__(self, run: PreparedRun, kind: type, *, progress: Progress | None = None) -> None:
+        self._config = run.config
         self._kind = kind
-        self._arguments = arguments
+        self._arguments = (run.session_range, run.requirements, run.plan)
         self._progress = progress
         self._connected = False
         self._remote: runtime.Remote | None = None
@@ -142,16 +138,15 @@ class RemoteRun:
 
 
 def _assemble(
-    config: SessionConfig,
-    plan: Plan,
-    session_range: SessionRange,
-    interval: Interval,
+    run: PreparedRun,
+    prepared: Prepared,
     results: Mapping[str, SymbolResult],
     dropped: Mapping[str, tuple[str, ...]],
     error: str | None,
     timings: Mapping[str, float],
 ) -> BacktestResult:
-    grid_ns, grid_session = session_range.grid(interval)
+    config, plan, session_range = run.config, run.plan, run.session_range
+    grid_ns, grid_session = session_range.grid(prepared.grid_interval)
     ordered = {symbol: results[symbol] for symbol in sorted(results)}
     capital = config.account.capital
     total: FloatArray = np.full(len(grid_ns), capital if plan.shared else 0.0)
@@ -167,7 +162,7 @@ def _assemble(
         settings=settings,
         calendar=session_range.calendar,
         timezone=session_range.timezone,
-        base_interval=str(interval),
+        base_interval=str(prepared.grid_interval),
         dates=tuple(day.isoformat() for day in session_range.dates),
         grid_ns=grid_ns,
         grid_session=grid_session.astype(np.int32),
@@ -177,5 +172,6 @@ def _assemble(
         equity=total,
         shared=plan.shared,
         error=error,
+        step0={symbol: prepared.step0[symbol] for symbol in sorted(prepared.step0)},
         timings_s=dict(timings),
     )

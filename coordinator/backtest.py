@@ -19,7 +19,7 @@ from barray.market.errors import BarrayError, NoDataError, shorten
 from barray.market.interval import Interval
 from barray.market.requirements import SymbolRequirements
 from barray.market.session_range import RangeValidation, SessionRange
-from barray.market.validation import Reason
+from barray.market.validation import Reason, SymbolValidationResult
 from barray.trading.engine.commands import LoadRange, Plan, RangeRun, RunRange
 from barray.trading.engine.symbol_run import join_results
 from barray.trading.results.result import SymbolResult
@@ -31,9 +31,10 @@ _PER_CALL = 4
 
 @dataclass(frozen=True)
 class Prepared:
-    """What Step 0 left to run. `grid_interval`: the finest base interval of any symbol."""
+    """What Step 0 left to run, and what it found. `grid_interval`: the finest base interval of any symbol."""
 
     symbols: tuple[str, ...]
+    step0: dict[str, SymbolValidationResult]
     dropped: dict[str, tuple[Reason, ...]]
     grid_interval: Interval
 
@@ -105,7 +106,7 @@ class BacktestCoordinator:
         self._jobs = self._split(passed)
         await self._fleet.add(self._jobs, per_actor=self._symbols_per_actor(len(self._jobs)))
         bases = [base for symbol in passed if (base := results[symbol].base_interval)]
-        return Prepared(tuple(passed), dict(self._dropped), min(bases))
+        return Prepared(tuple(passed), results, dict(self._dropped), min(bases))
 
     def _split(self, symbols: Sequence[str]) -> dict[str, Job]:
         """A job a symbol; several where its sessions begin anew and the symbols alone don't keep the cores busy."""
@@ -183,7 +184,7 @@ class BacktestCoordinator:
             self._done.put_nowait(self._whole(parts))
         else:
             error = (lost or failed)[0]
-            self._drop(symbol, [reason_of(error.error if isinstance(error, Failed) else RuntimeError(repr(error)))])
+            self._drop(symbol, [Reason.of(error.error if isinstance(error, Failed) else RuntimeError(repr(error)))])
 
     def _whole(self, parts: list[SymbolResult]) -> SymbolResult:
         if self._plan is None or self._plan.account.carry:
@@ -230,10 +231,3 @@ class BacktestCoordinator:
             self._running.cancel()
         self._fleet.kill_all()
         self._phase = "clean"
-
-
-def reason_of(error: Exception) -> Reason:
-    """Why a symbol is dropped, from what went wrong with it."""
-    if isinstance(error, BarrayError):
-        return Reason(str(error.code), error.reason, error.remedy or "", error.source)
-    return Reason("error", f"{type(error).__name__}: {error}")

@@ -1,15 +1,11 @@
-"""Finding the strategy that a config names, and what it needs of every symbol."""
+"""Finding the strategy that a config names."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from barray.coordinator.config.model import SessionConfig, StrategySection
 from barray.market.errors import ConfigError
-from barray.market.indicators import IndicatorSpec
-from barray.market.interval import Interval
-from barray.market.requirements import SymbolRequirements
 from barray.trading.engine.commands import Plan
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.source import StrategySource
@@ -41,8 +37,6 @@ def choose_form(kind: type[Strategy], wanted: str | None) -> str:
 
 def plan_of(config: SessionConfig) -> Plan:
     """The config's strategy as it will run; ConfigError where anything about it is wrong."""
-    if config.is_live:
-        raise ConfigError("strategies run over sessions of the past", remedy="take session.mode: replay")
     section = config.strategy
     source = strategy_source(section)
     kind = source.load()
@@ -50,23 +44,3 @@ def plan_of(config: SessionConfig) -> Plan:
     form = choose_form(kind, section.form if section else None)
     account = config.account
     return Plan(source, parameters, form, config.costs.market, account.account, account.shared, account.reserve)
-
-
-def requirements_with(config: SessionConfig, strategies: Iterable[Strategy]) -> SymbolRequirements:
-    """What the config and these strategies need of every symbol, together."""
-    needs = [strategy.needs() for strategy in strategies]
-    intervals = [interval for one in needs for interval in one.intervals]
-    return requirements_of(config, intervals, [spec for one in needs for spec in one.indicators.values()])
-
-
-def requirements_of(
-    config: SessionConfig, intervals: Iterable[Interval], indicators: Iterable[IndicatorSpec]
-) -> SymbolRequirements:
-    """What the config needs of every symbol, and these intervals and indicators as well."""
-    own = config.requirements
-    return SymbolRequirements(
-        tuple(sorted({*own.intervals, *intervals})),
-        tuple(dict.fromkeys((*own.indicators, *indicators))),
-        own.trailing_days,
-        own.max_missing_days,
-    )

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from barray.market.errors import shorten
+from barray.market.errors import BarrayError, shorten
 from barray.market.interval import Interval, best_base, unserved
+from barray.market.reason_codes import ReasonCode
 from barray.market.requirements import SessionContext, SymbolRequirements
 from barray.market.symbols import symbol_problem
 
@@ -17,10 +18,17 @@ from barray.market.symbols import symbol_problem
 class Reason:
     """Why a check failed: a code for programs, a sentence for people, and what would mend it."""
 
-    code: str
+    code: ReasonCode
     message: str
     remedy: str = ""
     source: str | None = None
+
+    @classmethod
+    def of(cls, error: Exception, source: str = "") -> Reason:
+        """What `error` says; of an error that is not ours its kind and text. `source`: default, the error's own."""
+        if isinstance(error, BarrayError):
+            return cls(error.code, error.reason, error.remedy or "", source or error.source)
+        return cls("error", f"{type(error).__name__}: {error}", source=source or None)
 
     def __str__(self) -> str:
         where = f"[{self.source}] " if self.source else ""
@@ -58,7 +66,8 @@ class SymbolValidationResult:
     """Outcome of Step 0 for one symbol.
 
     `reasons`: everything found wrong, of every source asked, where the symbol can't proceed; else what made sources of
-    higher priority be passed over. `sources_asked` in priority order. `elapsed_s` is measured: it stays out of dumps.
+    higher priority be passed over. `sources_asked` in priority order, `asked_s` how long each took to answer, empty
+    where that is not known. `asked_s` and `elapsed_s`, of all together, are measured: they stay out of dumps.
     """
 
     symbol: str
@@ -74,6 +83,7 @@ class SymbolValidationResult:
     meets_config_requirements: bool = False
     reasons: tuple[Reason, ...] = ()
     sources_asked: tuple[str, ...] = ()
+    asked_s: tuple[float, ...] = ()
     elapsed_s: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
@@ -173,8 +183,6 @@ def validate_symbol(
     symbol: str, requirements: SymbolRequirements, context: SessionContext, asked: Sequence[SourceAnswers]
 ) -> SymbolValidationResult:
     """All five checks over the answers of the sources asked so far, by priority; the first that passes all is used."""
-    names = tuple(answers.source for answers in asked)
-    elapsed_s = sum(answers.elapsed_s for answers in asked)
     if problem := symbol_problem(symbol):
         reason = Reason("bad_symbol", problem, "correct the symbol in the config")
         return SymbolValidationResult(symbol, reason=str(reason), reasons=(reason,))
@@ -183,15 +191,13 @@ def validate_symbol(
     for answers in asked:
         reasons = failures(symbol, requirements, context, answers)
         if not reasons:
-            return _result(symbol, requirements, context, answers, tuple(found), names, elapsed_s, passed=True)
+            return _result(symbol, requirements, context, answers, tuple(found), asked, passed=True)
         found += reasons
         if best is None and answers.has_symbol:
             best = answers
     if not asked:
         found = [Reason("no_data_source", "no source is configured", "add one under sources")]
-    return _result(
-        symbol, requirements, context, best or SourceAnswers(""), tuple(found), names, elapsed_s, passed=False
-    )
+    return _result(symbol, requirements, context, best or SourceAnswers(""), tuple(found), asked, passed=False)
 
 
 def failures(
@@ -211,8 +217,7 @@ def _result(
     context: SessionContext,
     answers: SourceAnswers,
     reasons: tuple[Reason, ...],
-    asked: tuple[str, ...],
-    elapsed_s: float,
+    asked: Sequence[SourceAnswers],
     *,
     passed: bool,
 ) -> SymbolValidationResult:
@@ -232,6 +237,7 @@ def _result(
         has_session_data=answers.has_symbol and answers.session_problem is None,
         meets_config_requirements=passed,
         reasons=reasons,
-        sources_asked=asked,
-        elapsed_s=elapsed_s,
+        sources_asked=tuple(one.source for one in asked),
+        asked_s=tuple(one.elapsed_s for one in asked),
+        elapsed_s=sum(one.elapsed_s for one in asked),
     )

@@ -39,13 +39,13 @@ def backtest(config: ConfigPath, out: Out = None, quiet: Quiet = False, as_json:
     with (
         without_drop_warnings(),
         session_progress(quiet=quiet) as progress,
-        backtested(settings, progress=progress, meanwhile=_import_report) as result,
+        backtested(settings, progress=progress, meanwhile=_import_report) as (result, run),
     ):
         from barray.report.files import write_backtest
         from barray.trading.results.numbers import ResultNumbers
 
         numbers = ResultNumbers.of(result)
-        files = write_backtest(result, settings, out, numbers)
+        files = write_backtest(result, run, out, numbers)
     total = numbers.total.as_dict()
     by_symbol = {symbol: figures.as_dict() for symbol, figures in numbers.symbols.items()}
     if as_json:

@@ -15,7 +15,7 @@ from barray.coordinator.config.file import read_config
 from barray.dump.validate import validate_session_dump
 from barray.market.errors import ConfigError
 from barray.report.files import write_backtest
-from barray.run_backtest import backtest
+from barray.run_backtest import backtested
 from barray.sample.universe import write_sample_data
 from barray.session import Session
 from barray.trading.results.numbers import ResultNumbers
@@ -109,10 +109,9 @@ def _run_backtest(folder: Path) -> Path:
     (folder / "strategy.py").write_text(_STRATEGY, encoding="utf-8")
     config = folder / "backtest.yaml"
     config.write_text(_BACKTEST.format(folder=folder, first=FIRST, last=LAST), encoding="utf-8")
-    settings = read_config(config)
-    result = backtest(settings)
-    numbers = ResultNumbers.of(result)
-    files = write_backtest(result, settings, numbers=numbers)
+    with backtested(read_config(config)) as (result, run):
+        numbers = ResultNumbers.of(result)
+        files = write_backtest(result, run, numbers=numbers)
     by_symbol = {symbol: figures.as_dict() for symbol, figures in numbers.symbols.items()}
     print_backtest(result, numbers.total.as_dict(), by_symbol)
     return files[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from barray.coordinator.config.model import SessionConfig
     from barray.data_sources.fetching.fetcher import FetchProgress
     from barray.data_sources.fetching.plan import FetchPlan
-    from barray.data_sources.fetching.vendor_source import VendorSource
+    from barray.data_sources.fetching.vendor_source import VendorSource, Wanted
     from barray.fetch import Fetched
 
 _SHOWN = 20
@@ -33,9 +33,9 @@ def fetch(
         list[str] | None, typer.Argument(help="Symbols, or @FILE with one a line; default: the config's.")
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All active US equities.")] = False,
-    interval: Annotated[str, typer.Option(help="Interval of the bars.")] = "1m",
-    start: Annotated[str, typer.Option(help="First date; default: the config's.")] = "",
-    end: Annotated[str, typer.Option(help="Last date; default: yesterday, or the config's.")] = "",
+    interval: Annotated[str, typer.Option(help="Interval of the bars; default: what the config needs, or 1m.")] = "",
+    start: Annotated[str, typer.Option(help="First date; default: of the history that the config needs.")] = "",
+    end: Annotated[str, typer.Option(help="Last date; default: the config's, or with --start yesterday.")] = "",
     source: Annotated[str, typer.Option(help="alpaca or schwab, or the name of a source of the config.")] = "alpaca",
     config: Annotated[
         Path | None, typer.Option(help="A config that has the source, and what else is not said.")
@@ -50,6 +50,8 @@ def fetch(
 ) -> None:
     """Fetch bars into the store, from where sessions take them. Only what is missing; broken off, it goes on later.
 
+    With a config: all that its sessions, its strategy and its sweep need, with the history before them.
+
     Keys come from the environment (APCA_API_KEY_ID, APCA_API_SECRET_KEY; SCHWAB_API_KEY, SCHWAB_APP_SECRET) or the file
     that the config names. Exit code 1 where any symbol's bars are not all there.
     """
@@ -59,8 +61,8 @@ def fetch(
     settings = read_config(config) if config else None
     changes = {"store": store, "feed": feed, "adjustment": adjustment, "token": token}
     vendor = _source(source, settings, {name: value for name, value in changes.items() if value})
-    first, last = _dates(start, end, settings)
-    work = Fetch(vendor, _symbols(symbols or [], every, settings), Interval.parse(interval), first, last)
+    chosen = _symbols(symbols or [], every, settings)
+    work = Fetch(vendor, chosen, _wanted(vendor, interval, start, end, settings))
     planned = work.plan()
     if plan:
         _print_plan(planned, len(work.symbols), as_json=as_json)
@@ -117,18 +119,32 @@ def _symbols(given: list[str], every: bool, settings: SessionConfig | None) -> l
     return found
 
 
-def _dates(start: str, end: str, settings: SessionConfig | None) -> tuple[date, date]:
-    if not start and settings is None:
+def _wanted(source: VendorSource, interval: str, start: str, end: str, settings: SessionConfig | None) -> Wanted:
+    """What the options say, and where they don't, what the config needs."""
+    from barray.fetch import days_wanted, midnight_ns, wanted_by
+
+    first, last, yesterday = _date(start), _date(end), date.today() - timedelta(days=1)
+    given = Interval.parse(interval) if interval else None
+    if first is not None and (given or settings is None):
+        return days_wanted(given or Interval(1, "m"), first, last or yesterday)
+    if settings is None:
         raise ConfigError("there is no --start", remedy="give the first date, as 2024-07-01")
+    needed = wanted_by(settings, source, given)
+    if first is not None:
+        return days_wanted(needed.interval, first, last or yesterday)
+    if last is None:
+        return needed
+    end_ns = midnight_ns(last + timedelta(days=1))
+    if end_ns <= needed.start_ns:
+        raise ConfigError(f"--end {last} is before the history that the config needs", remedy="give a later one")
+    return replace(needed, end_ns=end_ns)
+
+
+def _date(text: str) -> date | None:
     try:
-        first = date.fromisoformat(start) if start else settings.session.start  # type: ignore[union-attr]
-        if end:
-            last = date.fromisoformat(end)
-        else:
-            last = settings.session.end if settings and not start else date.today() - timedelta(days=1)
+        return date.fromisoformat(text) if text else None
     except ValueError as error:
         raise ConfigError(f"{error}", remedy="write dates as 2024-07-01") from None
-    return first, last
 
 
 @contextmanager

@@ -6,15 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from barray.actors.backtest_actor import load_range
-from barray.coordinator.config.model import SessionConfig
-from barray.coordinator.strategies import plan_of, requirements_with
+from barray.coordinator.prepare import PreparedRun
 from barray.data_sources.manager import DataManager
 from barray.export.results import write_result
-from barray.local.connection import load_calendar
 from barray.market.errors import BarrayError
 from barray.market.interval import Interval
 from barray.market.series import derive
-from barray.market.session_range import session_range_of
 from barray.report.charts import Chart, default_symbols
 from barray.report.page import write_report
 from barray.trading.engine.commands import LoadRange
@@ -28,11 +25,15 @@ _COARSER = ("1m", "2m", "5m", "15m", "30m", "1h", "1d", "1w")
 
 def write_backtest(
     result: BacktestResult,
-    config: SessionConfig,
+    run: PreparedRun,
     out: Path | None = None,
     numbers: ResultNumbers | None = None,
 ) -> list[Path]:
-    """Write what `config.report` asks for into `out` (default: its directory, and the config's name in it)."""
+    """Write what the config's `report` asks for into `out` (default: its directory, and the config's name in it).
+
+    `run`: what was run to come to `result`. ConfigError where `out` can't be written.
+    """
+    config = run.config
     folder = out or Path(config.report.directory) / config.name
     numbers = numbers or ResultNumbers.of(result)
     written: list[Path] = []
@@ -42,20 +43,17 @@ def write_backtest(
         written += write_result(result, folder, tables, numbers)
     if "html" in formats:
         folder.mkdir(parents=True, exist_ok=True)
-        charts = charts_of(result, config)
+        charts = charts_of(result, run)
         written.insert(0, write_report(result, folder / "report.html", charts, numbers))
     return written
 
 
-def charts_of(result: BacktestResult, config: SessionConfig) -> Mapping[str, Chart]:
+def charts_of(result: BacktestResult, run: PreparedRun) -> Mapping[str, Chart]:
     """Candles and indicators of the best and worst symbols, read from their source again; none where they can't be."""
+    config, session_range = run.config, run.session_range
     symbols = default_symbols(result, -(-config.report.charts // 2), config.report.charts // 2)
     if not symbols:
         return {}
-    plan = plan_of(config)
-    requirements = requirements_with(config, [plan.strategy()])
-    calendar = load_calendar(config, requirements)
-    session_range = session_range_of(requirements, calendar, calendar.between(config.session.start, config.session.end))
     manager = DataManager(config.data_sources)
     charts: dict[str, Chart] = {}
     for symbol in symbols:
@@ -64,7 +62,7 @@ def charts_of(result: BacktestResult, config: SessionConfig) -> Mapping[str, Cha
             continue
         command = LoadRange(symbol, session_range, manager.source(lineage.source), lineage.interval, {})
         try:
-            data = load_range(command).prepare(plan)
+            data = load_range(command).prepare(run.plan)
         except BarrayError:  # it was readable a moment ago; a report without this chart is still a report
             continue
         interval = _interval(data.interval, len(data.bars))

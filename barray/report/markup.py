@@ -119,6 +119,15 @@ def section(anchor: str, title: str, *content: object, note: object = "") -> Htm
     return Html(f'<section id="{anchor}"><header><h2>{escape(title)}</h2>{beside}</header>{join(content)}</section>\n')
 
 
+def top(kind: str, name: object, facts: Iterable[object]) -> Html:
+    """The head of a page: what kind of report it is, of what, and facts in a row."""
+    listed = join(Html(f"<li>{text(fact)}</li>") for fact in facts if fact)
+    return Html(
+        f'<header class="top"><p class="kicker">{escape(kind)}</p><h1>{text(name)}</h1>'
+        f'<ul class="facts">{listed}</ul></header>\n'
+    )
+
+
 def folded(summary: object, content: object) -> Html:
     """Content that is opened on demand."""
     return Html(f"<details><summary>{text(summary)}</summary>{text(content)}</details>")

@@ -12,6 +12,7 @@ import pytest
 import barray
 from barray.coordinator.config.file import parse_config
 from barray.report.files import write_backtest
+from barray.run_backtest import backtested
 from barray.run_sweep import sweep
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_here")]
@@ -44,7 +45,8 @@ def tables(config: dict[str, Any], folder: Path) -> dict[str, bytes]:
     folder.mkdir()
     report = {"directory": str(folder), "formats": ["parquet", "csv", "json"], "charts": 0}
     parsed = parse_config({**config, "report": report})
-    files = write_backtest(barray.backtest(parsed), parsed)
+    with backtested(parsed) as (result, run):
+        files = write_backtest(result, run)
     return {path.name: path.read_bytes() for path in files if path.name != "summary.json"}
 
 
@@ -59,6 +61,18 @@ def test_form_packing_and_number_of_processes_change_no_byte(universe: Path, tmp
             actors={"symbols_per_actor": per_actor, "lifecycle": "reuse"},
         )
         assert tables(changed, tmp_path / str(number)) == first, (form, per_actor)
+
+
+def test_the_strategys_file_is_read_once_and_may_change_while_its_report_is_written(
+    universe: Path, tmp_path: Path
+) -> None:
+    section = strategy(tmp_path, (EXAMPLES / "sma_cross.py").read_text().replace('"SMA({self.', '"EMA({self.'))
+    report = {"directory": str(tmp_path), "formats": ["html"], "charts": 2}
+    with backtested(parse_config(settings(universe, strategy=section, report=report))) as (result, run):
+        Path(section["path"]).write_text("this is no Python")
+        (page,) = write_backtest(result, run)
+    charts = json.loads(page.read_text().partition('<script id="data" type="application/json">')[2].partition("<")[0])
+    assert len(charts["candles"]) == 2
 
 
 def test_sessions_that_begin_anew_give_the_same_on_one_process_and_on_several(universe: Path, tmp_path: Path) -> None:

@@ -122,3 +122,38 @@ def test_an_indicators_warm_up_asks_for_more_history(root: Path) -> None:
     assert codes(check_config(wanted)[TUESDAY]["AAPL"]) == []
     too_much = config(root, "AAPL", indicators=["SMA(3000)@1m"], session={"start": "2024-07-02"})
     assert codes(check_config(too_much)[TUESDAY]["AAPL"]) == ["no_history"]
+
+
+STRATEGY = """
+from barray import Strategy, parameter
+
+class Mean(Strategy):
+    bars: int = parameter(1000, low=1)
+
+    def indicators(self):
+        return {"mean": f"SMA({self.bars})"}
+
+    def on_bar(self, ctx):
+        pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sweep", "found"),
+    [
+        ({}, None, []),  # three sessions of 390 minutes: warm on Tuesday
+        ({"bars": 3000}, None, ["no_history"]),
+        ({}, {"parameters": {"bars": [10, 1100]}}, []),
+        ({}, {"parameters": {"bars": [10, 3000]}}, ["no_history"]),
+    ],
+)
+def test_the_needs_of_the_strategy_and_its_sweep_are_judged(
+    root: Path, tmp_path: Path, parameters: dict[str, int], sweep: dict[str, Any] | None, found: list[str]
+) -> None:
+    (tmp_path / "mean.py").write_text(STRATEGY)
+    section = {"path": str(tmp_path / "mean.py"), "parameters": parameters}
+    wanted = config(root, "AAPL", intervals=[], strategy=section, sweep=sweep, session={"start": "2024-07-02"})
+    for deep in (False, True):
+        result = check_config(wanted, deep=deep)[TUESDAY]["AAPL"]
+        assert codes(result) == found
+        assert str(result.base_interval) == "1m"

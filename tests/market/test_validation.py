@@ -166,6 +166,7 @@ def test_the_next_source_is_used_where_the_first_fails_a_check_and_the_result_sa
     assert result.sources_asked == ("parquet", "alpaca")
     assert result.reasons == (NO_SESSION,)
     assert result.reason == ""
+    assert result.asked_s == (0.25, 1.5)
     assert result.elapsed_s == 1.75
 
 
@@ -215,7 +216,7 @@ def test_a_symbol_is_text(thing: object) -> None:
 
 def test_the_report_holds_json_types_and_no_measured_time() -> None:
     report = validate_symbol("SPY", WANTED, CONTEXT, [replace(GOOD, session_problem=NO_SESSION)]).to_dict()
-    assert "elapsed_s" not in report
+    assert not {"asked_s", "elapsed_s"} & set(report)
     assert report == {
         "can_proceed": False,
         "reason": "[parquet] has no 1m bars on 2024-06-05; add the file",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from barray.market.bars import FloatArray, IntArray
 from barray.market.symbol_data import Lineage
+from barray.market.validation import SymbolValidationResult
 from barray.trading.orders.broker import Refusal
 from barray.trading.orders.fills import Fills
 
@@ -120,6 +121,7 @@ class BacktestResult:
     results by symbol, sorted. `dropped`: symbols that ran no session at all, with the reasons. `equity` float64
     (n_grid,): of the account, or of all symbols' accounts together. `strategy`: the class's name; `source`: file or
     module it came from. `shared`: one account for all symbols, whose own equity then starts at 0 and is their profit.
+    `step0`: what Step 0 found of every symbol asked for, as of a session that it can run, or of the first.
     """
 
     name: str
@@ -140,6 +142,7 @@ class BacktestResult:
     equity: FloatArray
     shared: bool = False
     error: str | None = None
+    step0: Mapping[str, SymbolValidationResult] = field(default_factory=dict)
     timings_s: Mapping[str, float] = field(default_factory=dict)
 
     @property

@@ -101,7 +101,17 @@ def timings(result: BacktestResult) -> Html:
         sum(part.engine_s for part in result.symbols.values()),
     )
     entries = {name: f"{number(taken, 3)} s" for name, taken in result.timings_s.items()}
+    entries |= {f"Step 0, answers of {name}": f"{number(taken, 3)} s" for name, taken in _answers_s(result).items()}
     entries["engine, all symbols"] = f"{number(engine_s, 3)} s"
     entries["bars run through"] = f"{bars:,}"
     entries["bars a second in the engine"] = f"{bars / engine_s:,.0f}" if engine_s > 0 else NOTHING
     return section("timings", "Timings", pairs(entries))
+
+
+def _answers_s(result: BacktestResult) -> dict[str, float]:
+    """How long each source took to answer for all symbols, by name, in the order they were asked."""
+    taken: dict[str, float] = {}
+    for found in result.step0.values():
+        for name, asked_s in zip(found.sources_asked, found.asked_s, strict=False):  # none where it is not known
+            taken[name] = taken.get(name, 0.0) + asked_s
+    return taken

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from barray.report.markup import (
+    NOTHING,
     Html,
     count,
     digits,
     folded,
-    join,
     money,
     number,
     percent,
@@ -18,6 +18,7 @@ from barray.report.markup import (
     text,
     tone,
     toned,
+    top,
     when,
 )
 from barray.trading.results.numbers import ResultNumbers
@@ -46,8 +47,7 @@ def headline(result: BacktestResult, numbers: ResultNumbers) -> Html:
         else "No buy and hold to compare with"
     )
     return Html(
-        f'<header class="top"><p class="kicker">Backtest report</p><h1>{text(result.name)}</h1>'
-        f'<ul class="facts">{join(Html(f"<li>{text(fact)}</li>") for fact in facts if fact)}</ul></header>\n'
+        f"{top('Backtest report', result.name, facts)}"
         f'<div class="headline"><div class="hero"><p class="label">Total profit</p>'
         f'<p class="big {tone(total.pnl)}">{money(total.pnl, sign=True)}</p>'
         f"<p>{toned(percent(total.return_pct, sign=True), total.return_pct)} on {money(result.capital)}</p>"
@@ -102,6 +102,8 @@ def validation(result: BacktestResult) -> Html:
     if result.dropped:
         rows = ((symbol, " · ".join(reasons)) for symbol, reasons in result.dropped.items())
         content.append(table(("Dropped symbol", "Reasons"), rows, left=2, kind="reasons"))
+    if result.step0:
+        content.append(_step0(result))
     if skipped:
         content.append(_skipped(skipped, len(result.dates)))
     content.extend(
@@ -111,6 +113,28 @@ def validation(result: BacktestResult) -> Html:
     if refused:
         content.append(_refusals(refused, result))
     return section("validation", "Validation", *content, note="Symbols, sessions and orders that were left out")
+
+
+def _step0(result: BacktestResult) -> Html:
+    """Every symbol asked for: whether it passed, by which source, and why those asked before it were passed over."""
+    found = result.step0.values()
+    passed = [one for one in found if one.can_proceed]
+    other = sum(1 for one in passed if one.reasons)
+    beside = f", {other:,} of them by another source than the first asked" if other else ""
+    rows = (
+        (
+            one.symbol,
+            "passed" if one.can_proceed else Html('<span class="loss">failed</span>'),
+            one.data_source or NOTHING,
+            one.base_interval or NOTHING,
+            ", ".join(one.sources_asked) or NOTHING,
+            " · ".join(map(str, one.reasons)),
+        )
+        for one in found
+    )
+    columns = ("Symbol", "Step 0", "Source", "Base", "Asked", "Failures")
+    listed = table(columns, rows, left=len(columns), kind="sortable reasons")
+    return folded(f"Step 0: {len(passed):,} of {count(len(found), 'symbol')} passed{beside}", listed)
 
 
 def _failure(what: str, trace: str) -> Html:

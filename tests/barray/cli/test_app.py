@@ -82,6 +82,24 @@ def test_a_config_that_cannot_be_meant_is_exit_code_2(config: Path, change: tupl
     assert "Traceback" not in result.output
 
 
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("class Mine(Strategy):\n    def on_bar(self ctx):\n        pass\n", "mine.py line 3: SyntaxError"),
+        ("class Mine(Strategy):\n    fast: int = paramter(3)\n", "mine.py line 3: NameError"),
+        ("raise RuntimeError('no')\n", "mine.py line 2: RuntimeError: no"),
+        ("", "mine.py defines 0 strategies"),
+    ],
+)
+def test_check_fails_a_strategy_that_cannot_run_with_file_and_line(config: Path, code: str, said: str) -> None:
+    (config.parent / "mine.py").write_text("from barray import Strategy\n" + code)
+    config.write_text(config.read_text() + "strategy: {path: mine.py}\n")
+    result = barray("check", config)
+    assert result.exit_code == 2, result.output
+    assert said in result.output
+    assert "Traceback" not in result.output
+
+
 @pytest.mark.long
 def test_bad_usage_is_exit_code_2(tmp_path: Path) -> None:
     assert barray("run").exit_code == 2

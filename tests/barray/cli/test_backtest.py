@@ -105,7 +105,10 @@ def test_backtest_and_sweep_write_their_files_and_say_what_came_of_it(universe: 
     assert "NOPE: dropped" in shown.output
     page = (tmp_path / "out/cli/report.html").read_text()
     assert "AAPL" in page
-    assert "NOPE" in page
+    assert "Step 0: 1 of 2 symbols passed" in page
+    assert '<td>NOPE</td><td><span class="loss">failed</span></td><td>–</td>' in page
+    assert "<td>AAPL</td><td>passed</td><td>parquet</td><td>1m</td><td>parquet</td><td></td>" in page
+    assert "Step 0, answers of parquet" in page
     assert (tmp_path / "out/cli/trades.csv").exists()
     machine = barray("backtest", config, "--quiet", "--json", "--out", tmp_path / "elsewhere")
     told = json.loads(machine.stdout)

@@ -24,6 +24,20 @@ from tests.vendors.serving import serving
 SESSIONS = calendar_for(require("1d"), "XNYS", date(2024, 6, 3), date(2024, 7, 31)).sessions
 TRUTH = walk(np.array([new_york_ns(day.item(), "00:00") for day in SESSIONS.dates], np.int64), 3)
 
+MEAN = """
+from barray import Strategy, parameter
+
+class Mean(Strategy):
+    interval = "1d"
+    days: int = parameter(3, low=1)
+
+    def indicators(self):
+        return {"mean": f"SMA({self.days + 1})"}
+
+    def on_bar(self, ctx):
+        pass
+"""
+
 
 @pytest.fixture(autouse=True)
 def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,6 +81,43 @@ def test_what_a_config_needs_is_fetched_once(config: Path, server: SchwabServer)
     again = fetch("--config", config, "--source", "schwab", "--interval", "1d")
     assert "0 new bars, 0 requests" in again.output
     assert len(server.asked) == 2
+
+
+@pytest.mark.long
+def test_all_that_a_configs_runs_need_is_fetched_ahead_of_time(config: Path, server: SchwabServer) -> None:
+    (config.parent / "mean.py").write_text(MEAN)
+    settings = json.loads(config.read_text())
+    section = {"path": str(config.parent / "mean.py")}
+    config.write_text(json.dumps({**settings, "strategy": section, "sweep": {"parameters": {"days": [2, 5]}}}))
+    result = fetch("--config", config, "--source", "schwab")
+    assert "2 symbols, 28 new bars, 2 requests" in result.output  # nine days, and five before them
+    checked = CliRunner().invoke(app, ["check", str(config), "--json"])
+    found = json.loads(checked.output)["sessions"]
+    assert {one["can_proceed"] for results in found.values() for one in results.values()} == {True}
+    assert found["2024-07-01"]["AAPL"]["historical_date_range"] == ["2024-06-24", "2024-06-28"]
+    assert len(server.asked) == 2  # the check has asked for no more
+
+
+def test_a_configs_interval_is_taken_with_other_dates_and_its_dates_with_another_end(
+    config: Path, server: SchwabServer
+) -> None:
+    since = json.loads(
+        fetch("AAPL", "--config", config, "--source", "schwab", "--start", "2024-07-10", "--json").output
+    )
+    assert since["bars"] == (SESSIONS.dates >= np.datetime64("2024-07-10")).sum()
+    until = json.loads(fetch("MSFT", "--config", config, "--source", "schwab", "--end", "2024-07-03", "--json").output)
+    assert until["bars"] == 3
+    none = fetch("MSFT", "--config", config, "--source", "schwab", "--end", "2024-06-03")
+    assert none.exit_code == 2
+    assert "before the history that the config needs" in none.output
+
+
+def test_what_the_vendor_cannot_serve_of_a_config_is_refused(config: Path, server: SchwabServer) -> None:
+    config.write_text(config.read_text().replace('["1d"]', '["1d", "5s"]'))
+    result = fetch("--config", config, "--source", "schwab")
+    assert result.exit_code == 2
+    assert "5s" in result.output
+    assert not server.asked
 
 
 @pytest.mark.long

@@ -14,6 +14,8 @@ import pytest
 
 from barray.market.bars import Bars
 from barray.market.errors import ConfigError
+from barray.market.interval import Interval
+from barray.market.validation import Reason, SymbolValidationResult
 from barray.report.charts import MAX_CANDLES, MAX_CHARTS, Chart, default_symbols, in_script, local_seconds, thin
 from barray.report.markup import Html, number, pairs, table, toned
 from barray.report.page import write_report
@@ -133,6 +135,35 @@ def test_errors_skipped_sessions_and_refusals_are_told(tmp_path: Path) -> None:
     assert "2024-07-02: half of it is missing" in page
     assert "1 order refused" in page
     assert "not enough cash" in page
+
+
+def test_the_whole_of_step_0_is_told_with_the_sources_that_failed_before_another_served(tmp_path: Path) -> None:
+    lacking = Reason("no_data_source", "has no data for S001", "add it", "files")
+    minute = Interval.parse("1m")
+    step0 = {
+        "S000": SymbolValidationResult(
+            "S000", True, data_source="files", base_interval=minute, sources_asked=("files",), asked_s=(0.25,)
+        ),
+        "S001": SymbolValidationResult(
+            "S001",
+            True,
+            data_source="alpaca",
+            base_interval=minute,
+            reasons=(lacking,),
+            sources_asked=("files", "alpaca"),
+            asked_s=(0.5, 2.0),
+        ),
+        HOSTILE: SymbolValidationResult(HOSTILE, reasons=(Reason("bad_symbol", HOSTILE),)),
+    }
+    page = page_of(replace(random_backtest(2, 2, 4), step0=step0), tmp_path)
+    assert "Step 0: 2 of 3 symbols passed, 1 of them by another source than the first asked" in page
+    cells = "".join(f"<td>{cell}</td>" for cell in ("S001", "passed", "alpaca", "1m", "files, alpaca"))
+    assert f"{cells}<td>[files] has no data for S001; add it</td>" in page
+    assert "<td>S000</td><td>passed</td><td>files</td><td>1m</td><td>files</td><td></td>" in page
+    assert page.count('<span class="loss">failed</span></td><td>–</td>') == 1
+    assert page.count("<script") == 2
+    assert "<dt>Step 0, answers of files</dt><dd>0.750 s</dd>" in page
+    assert "<dt>Step 0, answers of alpaca</dt><dd>2.000 s</dd>" in page
 
 
 def test_a_shared_account_shows_symbols_by_their_share_of_it(tmp_path: Path) -> None:

@@ -1,0 +1,160 @@
+"""From a configuration to what its runs take: the one way there, so that a check judges just what a run will need.
+
+What a backtest, a sweep and a check need of every symbol differs; how it is found, and laid out over the sessions, does
+not. The strategy's file is read here, once a run; the exchange calendar comes from whatever the caller passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from barray.coordinator.config.model import SessionConfig, SweepSection
+from barray.coordinator.strategies import plan_of
+from barray.market.calendar import TradingCalendar
+from barray.market.errors import ConfigError
+from barray.market.indicators import IndicatorSpec
+from barray.market.interval import Interval
+from barray.market.requirements import SymbolRequirements
+from barray.market.session_range import SessionRange, session_range_of
+from barray.trading.engine.commands import Plan
+from barray.trading.strategy.base import Strategy
+from barray.trading.sweeps.evaluate import needs_of_all
+from barray.trading.sweeps.parameter_sets import ParameterSet, Space, grid, parse_space, random_sets
+
+LoadCalendar = Callable[[SessionConfig, SymbolRequirements], TradingCalendar]
+"""Gives the config's calendar from far enough back for the requirements; ConfigError where it has no such sessions."""
+Needs = tuple[Iterable[Interval], Iterable[IndicatorSpec]]
+_MOST_ASKED = 10_000
+"""Sets of a grid whose needs are found one by one; of more, only the corners are asked."""
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedRun:
+    """A run laid out: what it needs of every symbol, on which sessions, each with its history.
+
+    `plan`: the strategy as it will run.
+    """
+
+    config: SessionConfig
+    plan: Plan
+    requirements: SymbolRequirements
+    session_range: SessionRange
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedSweep(PreparedRun):
+    """A sweep laid out. `plan` holds the parameters that stay as they are, `space` those that vary.
+
+    `sets`: those to try, in order; None where they are chosen on the way.
+    """
+
+    section: SweepSection
+    space: Space
+    sets: list[ParameterSet] | None
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedSessions:
+    """The config's sessions laid out, with all that any run of it needs: its own, the strategy's, and the sweep's."""
+
+    config: SessionConfig
+    requirements: SymbolRequirements
+    session_range: SessionRange
+
+
+def prepare_run(config: SessionConfig, load_calendar: LoadCalendar) -> PreparedRun:
+    """A backtest of the config's strategy.
+
+    ConfigError where the strategy can't be read or run, naming file and line, and where there are no such sessions.
+    """
+    plan = _past(config)
+    requirements = _requirements(config, _needs(plan))
+    return PreparedRun(config, plan, requirements, session_range_for(config, requirements, load_calendar))
+
+
+def prepare_sweep(config: SessionConfig, load_calendar: LoadCalendar) -> PreparedSweep:
+    """A sweep over the config's parameter sets; ConfigError as for a backtest, and where these can't be meant."""
+    if config.sweep is None:
+        raise ConfigError("the config has no sweep", remedy="add sweep: {parameters: {…}}; see examples/sweep.yaml")
+    plan, space, sets, needs = _swept(config, config.sweep, _past(config))
+    requirements = _requirements(config, needs)
+    session_range = session_range_for(config, requirements, load_calendar)
+    return PreparedSweep(config, plan, requirements, session_range, config.sweep, space, sets)
+
+
+def prepare_sessions(config: SessionConfig, load_calendar: LoadCalendar) -> PreparedSessions:
+    """Everything that a session, a backtest and a sweep of the config need together; ConfigError as for each."""
+    needs: list[Needs] = []
+    if config.strategy is not None:
+        plan = plan_of(config)
+        needs.append(_needs(plan))
+        if config.sweep is not None:
+            needs.append(_swept(config, config.sweep, plan)[-1])
+    requirements = _requirements(config, *needs)
+    return PreparedSessions(config, requirements, session_range_for(config, requirements, load_calendar))
+
+
+def session_range_for(
+    config: SessionConfig, requirements: SymbolRequirements, load_calendar: LoadCalendar
+) -> SessionRange:
+    """The config's sessions, each with the history that `requirements` ask for."""
+    calendar = load_calendar(config, requirements)
+    days: list[date] = calendar.between(config.session.start, config.session.end)
+    return session_range_of(requirements, calendar, days)
+
+
+def _past(config: SessionConfig) -> Plan:
+    if config.is_live:
+        raise ConfigError("strategies run over sessions of the past", remedy="take session.mode: replay")
+    return plan_of(config)
+
+
+def _needs(plan: Plan) -> Needs:
+    needs = plan.strategy().needs()
+    return needs.intervals, needs.indicators.values()
+
+
+def _swept(
+    config: SessionConfig, section: SweepSection, plan: Plan
+) -> tuple[Plan, Space, list[ParameterSet] | None, Needs]:
+    """The plan without the parameters that vary, the space of these, the sets to try of it, and what they need."""
+    if config.account.shared:
+        raise ConfigError("a sweep has no shared account", remedy="leave account.shared out")
+    if plan.form == "on_window":
+        raise ConfigError("a sweep runs on_bar or signals", remedy="set strategy.form")
+    kind = plan.source.load()
+    given = config.strategy.parameters if config.strategy else {}
+    fixed = {name: value for name, value in given.items() if name not in section.parameters}
+    space = parse_space(kind, section.parameters, section.where)
+    sets = _sets(kind, section)
+    needs = needs_of_all(kind, _asked(section, space, sets), fixed)
+    return Plan(plan.source, fixed, plan.form, plan.market, plan.account), space, sets, needs
+
+
+def _sets(kind: type[Strategy], section: SweepSection) -> list[ParameterSet] | None:
+    if section.method == "random":
+        return random_sets(kind, section.parameters, section.sets, section.seed, section.where)
+    return grid(kind, section.parameters, section.where) if section.method == "grid" else None
+
+
+def _asked(section: SweepSection, space: Space, sets: list[ParameterSet] | None) -> Sequence[ParameterSet]:
+    """Sets whose needs cover what the sweep may ask for: those it tries, or where these are too many, the corners."""
+    if section.method == "random" or space.size <= _MOST_ASKED:
+        return space.all() if sets is None else sets
+    ends = [[a.low, a.high] if a.values is None else [a.values[0], a.values[-1]] for a in space.axes]
+    low = {axis.parameter.name: end[0] for axis, end in zip(space.axes, ends, strict=True)}
+    high = {axis.parameter.name: end[1] for axis, end in zip(space.axes, ends, strict=True)}
+    return [low, high, *({**low, name: high[name]} for name in high), *({**high, name: low[name]} for name in low)]
+
+
+def _requirements(config: SessionConfig, *needs: Needs) -> SymbolRequirements:
+    """What the config needs of every symbol, and these as well."""
+    own = config.requirements
+    return SymbolRequirements(
+        tuple(sorted({*own.intervals, *(interval for intervals, _ in needs for interval in intervals)})),
+        tuple(dict.fromkeys((*own.indicators, *(spec for _, indicators in needs for spec in indicators)))),
+        own.trailing_days,
+        own.max_missing_days,
+    )
