@@ -15,6 +15,7 @@ from barray.market.bars import FloatArray, IntArray
 from barray.trading.engine.event_run import EventRun
 from barray.trading.orders.broker import Account, Broker, Order
 from barray.trading.orders.costs import Market
+from barray.trading.orders.terms import OrderTerms
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.data import SymbolData
 from barray.trading.strategy.signals import Signals
@@ -123,12 +124,11 @@ class _Recorder(Broker):
         super().__init__(*arguments)
         self.ordered: list[tuple[int, list[float]]] = []
 
-    def place(self, quantity: float, **terms: Any) -> Order:
-        order = super().place(quantity, **terms)
-        prices = [_number(terms.get(name)) for name in ("limit", "stop", "stop_loss", "take_profit")]
+    def place(self, terms: OrderTerms) -> Order:
+        prices = map(_number, (terms.limit, terms.stop, terms.stop_loss, terms.take_profit))
         stamp = self.clock() if self.stamp is None else self.stamp
-        self.ordered.append((stamp, [_ORDER, float(quantity), *prices, float(terms.get("tif") == "day")]))
-        return order
+        self.ordered.append((stamp, [_ORDER, float(terms.quantity), *prices, float(terms.tif == "day")]))
+        return super().place(terms)
 
     def stamped(self, method: Callable[..., None], stamp_of: Callable[..., int]) -> Callable[..., None]:
         """`method`, with its orders stamped by `stamp_of` its arguments."""

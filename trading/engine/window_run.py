@@ -205,15 +205,7 @@ class WindowBroker(Broker):
 
     def place_new(self, new_order: NewOrder) -> None:
         """Place an order that was decided elsewhere."""
-        order = self.place(
-            new_order.quantity,
-            limit=new_order.limit,
-            stop=new_order.stop,
-            tif=new_order.tif,
-            stop_loss=new_order.stop_loss,
-            take_profit=new_order.take_profit,
-            tag=new_order.tag,
-        )
+        order = self.place(new_order.terms)
         if order.number != new_order.number:
             raise RuntimeError(f"order {new_order.number} became {order.number}")
 
@@ -227,7 +219,7 @@ class WindowBroker(Broker):
         if approval.reason:
             cut = copysign(abs(order.quantity) - abs(approval.quantity), order.quantity)
             self.refusals.append(Refusal(bar_ns, cut, approval.reason))
-        if not approval.quantity:
+        if order.quantity and not approval.quantity:
             order.status, order.reason = "rejected", approval.reason
             return
         order.quantity, order.budget = approval.quantity, approval.budget
@@ -309,8 +301,7 @@ class _Following(Strategy):
 
 
 def _request(symbol: str, order: Order, decided_ns: int) -> OrderRequest:
-    price = order.limit if order.limit is not None else order.stop
-    return OrderRequest(symbol, order.number, decided_ns, order.quantity, price)
+    return OrderRequest(symbol, order.number, decided_ns, order.quantity, order.terms.price)
 
 
 def _working(order: Order) -> WorkingOrder:

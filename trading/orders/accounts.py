@@ -27,9 +27,10 @@ from dataclasses import dataclass
 from math import copysign, fsum, isnan
 from typing import Protocol
 
-from barray.trading.orders.broker import Account, TimeInForce
+from barray.trading.orders.broker import Account
 from barray.trading.orders.costs import Market
 from barray.trading.orders.fills import Fill
+from barray.trading.orders.terms import OrderTerms
 
 _SLACK = 1e-9
 """Share of the cash that is never reserved: more than all roundings of a run."""
@@ -37,16 +38,15 @@ _SLACK = 1e-9
 
 @dataclass(frozen=True)
 class NewOrder:
-    """An order from outside the symbol's process; it becomes the symbol's order `number`. The rest as Broker.place."""
+    """An order from outside the symbol's process; it becomes the symbol's order `number`."""
 
     number: int
-    quantity: float
-    limit: float | None = None
-    stop: float | None = None
-    tif: TimeInForce = "gtc"
-    stop_loss: float | None = None
-    take_profit: float | None = None
-    tag: str = ""
+    terms: OrderTerms
+
+    @property
+    def quantity(self) -> float:
+        """Shares asked for, negative to sell."""
+        return self.terms.quantity
 
 
 @dataclass(frozen=True)

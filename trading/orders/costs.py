@@ -76,6 +76,11 @@ class Market:
     tick_size: float = 0.0
     volume_share: float | None = None
 
+    @property
+    def least(self) -> float:
+        """The smallest quantity that is traded."""
+        return self.lot_size or _DUST
+
     def lots(self, quantity: float) -> float:
         """`quantity` rounded towards zero to whole lots; what is less than rounding dust is 0."""
         if not self.lot_size:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from functools import cached_property
+from typing import Unpack
 from zoneinfo import ZoneInfo
 
 from barray.market.errors import ConfigError
 from barray.market.interval import Interval
-from barray.trading.orders.broker import Broker, Order, TimeInForce
+from barray.trading.orders.broker import Broker, Order
+from barray.trading.orders.terms import OrderOptions, OrderTerms
 from barray.trading.strategy.data import SymbolData
 from barray.trading.strategy.series import BarSeries, Cursor, Series
 
@@ -111,59 +113,30 @@ class Context:
         """Cash and position at the newest close; of an account that all symbols share, as of the last window's end."""
         return self._broker.account_equity(self.close[-1] if self._broker.position else 0.0)
 
-    def order(
-        self,
-        quantity: float,
-        *,
-        limit: float | None = None,
-        stop: float | None = None,
-        tif: TimeInForce = "gtc",
-        stop_loss: float | None = None,
-        take_profit: float | None = None,
-        tag: str = "",
-    ) -> Order:
-        """Order `quantity` shares, negative to sell; see barray.trading.orders.broker for when and where it fills."""
-        return self._broker.place(
-            quantity, limit=limit, stop=stop, tif=tif, stop_loss=stop_loss, take_profit=take_profit, tag=tag
-        )
+    def order(self, quantity: float, **options: Unpack[OrderOptions]) -> Order:
+        """Order `quantity` shares, negative to sell; see barray.trading.orders.broker for when and where it fills.
 
-    def buy(
-        self,
-        quantity: float,
-        *,
-        limit: float | None = None,
-        stop: float | None = None,
-        tif: TimeInForce = "gtc",
-        stop_loss: float | None = None,
-        take_profit: float | None = None,
-        tag: str = "",
-    ) -> Order:
-        """Buy; see `order`."""
-        return self._broker.place(
-            abs(quantity), limit=limit, stop=stop, tif=tif, stop_loss=stop_loss, take_profit=take_profit, tag=tag
-        )
+        `options`: limit, stop, tif, stop_loss, take_profit, tag; see OrderTerms, and for what is a ConfigError.
+        """
+        return self._broker.place(OrderTerms(quantity, **options))
 
-    def sell(
-        self,
-        quantity: float,
-        *,
-        limit: float | None = None,
-        stop: float | None = None,
-        tif: TimeInForce = "gtc",
-        stop_loss: float | None = None,
-        take_profit: float | None = None,
-        tag: str = "",
-    ) -> Order:
-        """Sell, or sell short; see `order`."""
-        return self._broker.place(
-            -abs(quantity), limit=limit, stop=stop, tif=tif, stop_loss=stop_loss, take_profit=take_profit, tag=tag
-        )
+    def buy(self, quantity: float, **options: Unpack[OrderOptions]) -> Order:
+        """Buy; see `order`. ConfigError for a negative quantity too."""
+        if quantity < 0:
+            raise ConfigError(f"buy({quantity:g})", remedy=f"give a positive quantity; sell({-quantity:g}) sells")
+        return self._broker.place(OrderTerms(quantity, **options))
+
+    def sell(self, quantity: float, **options: Unpack[OrderOptions]) -> Order:
+        """Sell, or sell short; see `order`. ConfigError for a negative quantity too."""
+        if quantity < 0:
+            raise ConfigError(f"sell({quantity:g})", remedy=f"give a positive quantity; buy({-quantity:g}) buys")
+        return self._broker.place(OrderTerms(-quantity, **options))
 
     def order_target(self, quantity: float) -> Order | None:
         """Cancel what is working and order what is missing to hold `quantity`; None where nothing is."""
         self._broker.cancel_all("replaced by a new target")
         missing = quantity - self._broker.position
-        return self._broker.place(missing) if self._broker.market.lots(missing) else None
+        return self._broker.place(OrderTerms(missing)) if self._broker.market.lots(missing) else None
 
     def close_position(self) -> Order | None:
         """Cancel what is working and order the position's opposite; None where there is none."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, Unpack
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from barray.market.bars import FloatArray
 from barray.market.errors import ConfigError
 from barray.trading.orders.accounts import Accounts, NewOrder, WorkingOrder
-from barray.trading.orders.broker import TimeInForce
+from barray.trading.orders.terms import OrderOptions, OrderTerms
 
 
 @dataclass(frozen=True)
@@ -79,19 +79,12 @@ class Viewed(Protocol):
         """Orders of a symbol that work."""
         ...
 
-    def place(
-        self,
-        symbol: str,
-        quantity: float,
-        *,
-        limit: float | None = None,
-        stop: float | None = None,
-        tif: TimeInForce = "gtc",
-        stop_loss: float | None = None,
-        take_profit: float | None = None,
-        tag: str = "",
-    ) -> NewOrder | None:
-        """An order to go out with the next step; None where it is less than a lot."""
+    def place(self, symbol: str, terms: OrderTerms) -> NewOrder:
+        """An order to go out with the next step."""
+        ...
+
+    def place_missing(self, symbol: str, target: float) -> NewOrder | None:
+        """Order what is missing to hold `target`; None where that is less than a lot."""
         ...
 
     def cancel(self, symbol: str) -> None:
@@ -201,29 +194,19 @@ class WindowView:
         """Orders that work, oldest first; those placed just now are not among them yet."""
         return self._portfolio.working(symbol)
 
-    def order(
-        self,
-        symbol: str,
-        quantity: float,
-        *,
-        limit: float | None = None,
-        stop: float | None = None,
-        tif: TimeInForce = "gtc",
-        stop_loss: float | None = None,
-        take_profit: float | None = None,
-        tag: str = "",
-    ) -> NewOrder | None:
+    def order(self, symbol: str, quantity: float, **options: Unpack[OrderOptions]) -> NewOrder:
         """Order `quantity` shares, negative to sell; for when and where it fills see barray.trading.orders.broker and
-        barray.trading.orders.accounts. None where that is less than a lot.
+        barray.trading.orders.accounts.
+
+        `options`: limit, stop, tif, stop_loss, take_profit, tag; see OrderTerms, and for what is a ConfigError. So is a
+        symbol that is not there.
         """
-        return self._portfolio.place(
-            symbol, quantity, limit=limit, stop=stop, tif=tif, stop_loss=stop_loss, take_profit=take_profit, tag=tag
-        )
+        return self._portfolio.place(symbol, OrderTerms(quantity, **options))
 
     def order_target(self, symbol: str, quantity: float) -> NewOrder | None:
         """Cancel what works and order what is missing to hold `quantity`; None where nothing is."""
         self._portfolio.cancel(symbol)
-        return self._portfolio.place(symbol, quantity - self._portfolio.reports[symbol].position)
+        return self._portfolio.place_missing(symbol, quantity)
 
     def order_target_pct(self, symbol: str, fraction: float) -> NewOrder | None:
         """The same for what `fraction` of the equity buys at the last close; a fraction of the symbol's own equity
