@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from barray.data_sources.manager import DataManager
 from barray.local.connection import load_calendar
 from barray.local.gateways import LocalGatewayPool
 from barray.market.errors import BarrayError, ConfigError
-from barray.market.session_range import RangeValidation, SessionRange, session_range_of
+from barray.market.session_range import RangeValidation, session_range_of
 from barray.market.validation import Reason
 from barray.trading.checks.causality import LookaheadReport
 from barray.trading.checks.causality import lookahead as _lookahead
@@ -39,22 +39,7 @@ def lookahead(config: Config, *, symbols: Sequence[str] = (), cuts: int = 40) ->
     """
     settings = as_config(config)
     plan = _plan(settings)
-    return [
-        _lookahead(
-            plan.strategy,
-            loaded.base,
-            loaded.session_range.sessions,
-            loaded.traded,
-            loaded.session_range.history,
-            plan.market,
-            plan.account,
-            form=plan.form,
-            symbol=loaded.symbol,
-            timezone=loaded.session_range.timezone,
-            cuts=cuts,
-        )
-        for loaded in _loaded(settings, plan, symbols, history=1)[0]
-    ]
+    return [_lookahead(loaded, plan, cuts=cuts) for loaded in _loaded(settings, plan, symbols, history=1)]
 
 
 def warmup(config: Config, *, symbols: Sequence[str] = ()) -> list[WarmupReport]:
@@ -64,22 +49,7 @@ def warmup(config: Config, *, symbols: Sequence[str] = ()) -> list[WarmupReport]
     """
     settings = as_config(config)
     plan = _plan(settings)
-    found, history = _loaded(settings, plan, symbols, history=_LONGEST)
-    return [
-        _warmup(
-            plan.strategy,
-            loaded.base,
-            loaded.session_range.sessions,
-            loaded.traded,
-            history,
-            plan.market,
-            plan.account,
-            form=plan.form,
-            symbol=loaded.symbol,
-            timezone=loaded.session_range.timezone,
-        )
-        for loaded in found
-    ]
+    return [_warmup(loaded, plan) for loaded in _loaded(settings, plan, symbols, history=_LONGEST)]
 
 
 def _plan(config: SessionConfig) -> Plan:
@@ -91,10 +61,8 @@ def _plan(config: SessionConfig) -> Plan:
     return plan
 
 
-def _loaded(
-    config: SessionConfig, plan: Plan, symbols: Sequence[str], *, history: int
-) -> tuple[list[LoadedRange], dict[int, int]]:
-    """The symbols' bars over `history` times the history that the config asks for, and where that begins."""
+def _loaded(config: SessionConfig, plan: Plan, symbols: Sequence[str], *, history: int) -> list[LoadedRange]:
+    """The symbols' ranges as the config asks for them, with bars over `history` times their history."""
     chosen = list(symbols or dict.fromkeys(config.symbols))
     if unknown := [symbol for symbol in chosen if symbol not in config.symbols]:
         raise ConfigError(f"{unknown[0]} is not in the config", remedy="choose from its symbols")
@@ -107,6 +75,7 @@ def _loaded(
     if history > 1:
         more = replace(requirements, trailing_days=max(1, *needs) * history)
         session_range = session_range_of(more, load_calendar(config, more), days)
+    as_asked = {row: row - back for row, back in zip(session_range.rows.tolist(), needs, strict=True)}
     manager = DataManager(config.data_sources)
 
     async def validate(some: Sequence[str], over: DataManager) -> dict[str, RangeValidation]:
@@ -126,14 +95,10 @@ def _loaded(
         skipped = {day: "; ".join(map(str, reasons)) for day, reasons in found.skipped.items()}
         command = LoadRange(symbol, session_range, manager.source(result.data_source), result.base_interval, skipped)
         try:
-            loaded.append(load_range(command))
+            found_range = load_range(command)
+            loaded.append(replace(found_range, session_range=replace(session_range, history=as_asked)))
         except BarrayError as error:
             dropped[symbol] = (Reason(str(error.code), error.reason, error.remedy or "", error.source),)
     if not loaded:
         raise all_failed(dropped, len(chosen), per_symbol=True)
-    return loaded, dict(_shifted(session_range, needs))
-
-
-def _shifted(session_range: SessionRange, needs: Sequence[int]) -> Iterator[tuple[int, int]]:
-    for row, back in zip(session_range.rows.tolist(), needs, strict=True):
-        yield row, row - back
+    return loaded

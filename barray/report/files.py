@@ -64,7 +64,7 @@ def charts_of(result: BacktestResult, config: SessionConfig) -> Mapping[str, Cha
             continue
         command = LoadRange(symbol, session_range, manager.source(lineage.source), lineage.interval, {})
         try:
-            data = load_range(command).prepare(plan)
+            data = load_range(command).prepare(plan.strategy())
         except BarrayError:  # it was readable a moment ago; a report without this chart is still a report
             continue
         interval = _interval(data.interval, len(data.bars))

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from barray.market.bars import FloatArray, IntArray
+from barray.market.errors import ConfigError
+from barray.trading.engine.commands import Plan
 from barray.trading.engine.event_run import EventRun
-from barray.trading.orders.broker import Account, Broker, Order
-from barray.trading.orders.costs import Market
+from barray.trading.orders.broker import Broker, Order
 from barray.trading.orders.terms import OrderTerms
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.data import SymbolData
@@ -74,19 +75,23 @@ def changed_ns(one: Decisions, other: Decisions) -> IntArray:
     return np.array(changed, np.int64)
 
 
-def decisions_of(
-    strategy: Strategy, data: SymbolData, market: Market, account: Account, *, form: str, timezone: str = "UTC"
-) -> Decisions:
-    """Let a fresh strategy decide over all sessions that are traded; each gets its own where nothing carries over."""
-    if not account.carry and len(data.traded) > 1:
-        kind, values = type(strategy), strategy.values()
-        alone = [replace(data, traded=data.traded[i : i + 1]) for i in range(len(data.traded))]
-        return _joined(
-            [decisions_of(kind(**values), one, market, account, form=form, timezone=timezone) for one in alone]
-        )
-    if form == "signals":
-        return _of_signals(strategy, data)
-    return _of_events(strategy, data, market, account, timezone)
+def decisions_of(plan: Plan, data: SymbolData, timezone: str) -> Decisions:
+    """What fresh strategies of a plan decide over all sessions that are traded; each gets its own where nothing carries
+    over. ConfigError for a form that sees all symbols.
+    """
+    if plan.form not in ("on_bar", "signals"):
+        raise ConfigError(f"form is {plan.form!r}", remedy="this check runs on_bar and signals")
+    if plan.account.carry or len(data.traded) < 2:
+        return _decided(plan, data, timezone)
+    alone = [replace(data, traded=data.traded[i : i + 1]) for i in range(len(data.traded))]
+    return _joined([_decided(plan, one, timezone) for one in alone])
+
+
+def _decided(plan: Plan, data: SymbolData, timezone: str) -> Decisions:
+    if plan.form == "signals":
+        return _of_signals(plan.strategy(), data)
+    broker = _Recorder(data.base.bars, plan.market, plan.account)
+    return _of_events(EventRun(plan.strategy(), data, broker, timezone), broker)
 
 
 def _of_signals(strategy: Strategy, data: SymbolData) -> Decisions:
@@ -143,10 +148,8 @@ class _Recorder(Broker):
         return call
 
 
-def _of_events(strategy: Strategy, data: SymbolData, market: Market, account: Account, timezone: str) -> Decisions:
-    broker = _Recorder(data.base.bars, market, account)
-    run = EventRun(strategy, data, broker, timezone)
-    context, base = run.context, data.base
+def _of_events(run: EventRun, broker: _Recorder) -> Decisions:
+    context, base = run.context, run.data.base
     broker.clock = lambda: context.now_ns
     stamps: dict[str, Callable[..., int]] = {
         "on_start": lambda _: context.now_ns + 1,  # after what the bar that closes at the very open brought (24/7)
@@ -154,7 +157,7 @@ def _of_events(strategy: Strategy, data: SymbolData, market: Market, account: Ac
         "on_fill": lambda _, fill: int(base.end_ns[fill.row]),  # now is still the bar before
     }
     for name, stamp_of in stamps.items():
-        setattr(strategy, name, broker.stamped(getattr(strategy, name), stamp_of))
+        setattr(run.strategy, name, broker.stamped(getattr(run.strategy, name), stamp_of))
     run.run()
     nan = float("nan")
     filled = [

@@ -32,7 +32,7 @@ class WindowRun:
     def __init__(self, loaded: LoadedRange, plan: Plan) -> None:
         self._loaded = loaded
         self._plan = plan
-        self._data = loaded.prepare(plan)
+        self._data = loaded.prepare(plan.strategy())
         self._account = replace(plan.account, capital=0.0) if plan.shared else plan.account
         self._ahead = self._data.traded.tolist()
         self._session: int | None = None
