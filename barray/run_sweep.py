@@ -112,7 +112,7 @@ def sweep(
 
 
 def _listed(kind: type[Strategy], section: SweepSection, space: Space) -> Sequence[ParameterSet]:
-    """Sets whose needs cover what the sweep may ask for: all, or where they are endless, the corners."""
+    """Sets whose needs cover what the sweep may ask for: all, or the corners where they are more than 10,000."""
     if section.method == "random":
         return random_sets(kind, section.parameters, section.sets, section.seed, section.where)
     if space.size <= 10_000:

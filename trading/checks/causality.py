@@ -1,4 +1,4 @@
-"""Does a strategy look ahead? It decides again without the future, and with another one: its past must not change."""
+"""Whether a strategy looks ahead: it decides again without the future, and with another one, and its past must stay."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class _Past:
         base, traded = self.loaded.base, self.loaded.traded
         session = int(base.session[known - 1])
         shorter = replace(self.loaded, base=base.take(slice(0, known)), traded=traded[traded <= session])
-        # with flat_at_close the engine takes the last bar that there is for the session's last one
+        # with flat_at_close the engine holds the last bar that there is to be the session's last one
         until = int(base.end_ns[known - 2]) if self.plan.account.flat_at_close and known > 1 else cut_ns
         return self._changed(_decided(shorter, self.plan)[1], cut_ns, until, "cut off")
 
@@ -144,7 +144,7 @@ class _Past:
         return Difference(self.loaded.symbol, cut_ns, when, future, self.true.at(when), instead)
 
     def _culprits(self, other: SymbolData, cut_ns: int) -> tuple[str, ...]:
-        """The inputs of which one alone, taken from data with another future, changes a decision before the cut."""
+        """The inputs of which one alone, from data with another future, changes a decision before the cut."""
         timezone = self.loaded.session_range.timezone
         return tuple(
             name
@@ -154,7 +154,7 @@ class _Past:
 
 
 def _swapped(data: SymbolData, other: SymbolData) -> Iterator[tuple[str, SymbolData]]:
-    """The data with one input after the other taken from `other`, and that input's name."""
+    """The data with one input after the other from `other`, and that input's name."""
     for name, spec in data.specs.items():
         indicators = {**data.indicators, name: other.indicators[name]}
         yield f"{name} ({spec.key})", replace(data, indicators=indicators)

@@ -1,4 +1,4 @@
-"""Does a strategy have enough history? It decides again with more and with less of it."""
+"""Whether a strategy has enough history: it decides again with more and with less of it."""
 
 from __future__ import annotations
 

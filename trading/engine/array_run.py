@@ -25,7 +25,10 @@ class Executed:
 
 
 def execute(signals: Signals, data: SymbolData, market: Market, account: Account) -> Executed:
-    """Carry signals out. All at once where nothing but full fills can come of them, else bar by bar with a broker."""
+    """Carry signals out, all at once where nothing but full fills can come of them, else bar by bar with a broker.
+
+    ConfigError where they are not decisions of these bars.
+    """
     signals.check(len(data.bars))
     fills = _at_once(signals, data, market, account)
     if fills is not None:

@@ -11,9 +11,9 @@ from barray.trading.orders.broker import Account, Broker, Refusal
 from barray.trading.orders.costs import Market
 from barray.trading.orders.fills import Fills
 from barray.trading.strategy.base import Strategy
+from barray.trading.strategy.columns import Cursor
 from barray.trading.strategy.context import Context
 from barray.trading.strategy.data import SymbolData
-from barray.trading.strategy.series import Cursor
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class EventRun:
         self._closed = False
 
     def run(self) -> None:
-        """All sessions that are traded."""
+        """Go through all sessions that are traded."""
         traded = self.data.traded.tolist()
         if not traded:
             return
@@ -55,12 +55,12 @@ class EventRun:
             self.stop()
 
     def start(self, session: int) -> None:
-        """What comes before the first session."""
+        """Call `on_start`, before the first session."""
         self.context.begin(session)
         self.strategy.on_start(self.context)
 
     def session(self, session: int) -> None:
-        """One session from open to close."""
+        """Go through one session from open to close."""
         if self.enter(session):
             if self.data.base.interval == self.data.interval and not self._others:
                 self._hurry()
@@ -106,7 +106,7 @@ class EventRun:
         self._match(last)
 
     def leave(self) -> None:
-        """What the session's end does to orders and position."""
+        """End what the session's close ends of orders and position."""
         if not self._closed:  # the main interval's bar closes in a later session
             self._match(self._last)
             self._close()

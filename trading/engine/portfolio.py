@@ -70,13 +70,13 @@ class PortfolioEngine:
         return next(iter(self._opened.values())).columns if self._opened else ()
 
     def join(self, symbol: str, opened: Opened, *, guest: bool = False) -> None:
-        """A symbol takes part; a guest until the session's end."""
+        """Let a symbol be traded; a guest until the session's end."""
         self._opened[symbol] = opened
         if guest:
             self._guests.add(symbol)
 
     def leave(self, symbol: str) -> None:
-        """A symbol is gone."""
+        """Forget a symbol that is gone."""
         self._guests.discard(symbol)
         for held in (self._opened, self._outbox, self._later, self._numbers, self.reports):
             held.pop(symbol, None)
@@ -84,7 +84,7 @@ class PortfolioEngine:
 
     @property
     def symbols(self) -> list[str]:
-        """Those that take part, sorted."""
+        """Those that are traded, sorted."""
         return sorted(self._opened)
 
     @property
@@ -105,7 +105,7 @@ class PortfolioEngine:
         return _step(to_ns, self._outbox.pop(symbol, _Outbox()), None)
 
     def apply(self, reports: Mapping[str, Stepped]) -> None:
-        """Take in what the step brought."""
+        """Book what the step brought to each symbol."""
         for symbol in sorted(reports):
             report = reports[symbol]
             self.reports[symbol] = report
@@ -113,7 +113,7 @@ class PortfolioEngine:
             self.accounts.update(symbol, report.price, report.fills, report.working)
 
     def end_window(self, moment: Moment) -> None:
-        """It is a window's end, or a session's open: let the strategy decide, and approve what was ordered."""
+        """Let the strategy decide at a window's end or a session's open, and have what was ordered approved."""
         self._moment = moment
         if moment.opening and not self._plan.account.carry:
             self._new_life()
@@ -128,7 +128,7 @@ class PortfolioEngine:
             self._end_orders(self.symbols if self._plan.account.flat_at_close else self.guests)
 
     def _end_orders(self, symbols: Iterable[str]) -> None:
-        """Nothing of the session's that is still to go out may work in the next."""
+        """Drop what is still to go out: no order of this session may work in the next."""
         for symbol in symbols:
             self._outbox.pop(symbol, None)
             self._later.pop(symbol, None)
@@ -168,7 +168,7 @@ class PortfolioEngine:
         return report
 
     def place(self, symbol: str, terms: OrderTerms) -> NewOrder:
-        """An order to go out with the next step."""
+        """An order to go out with the next step; ConfigError where there is no such symbol."""
         self._known(symbol)
         self._numbers[symbol] += 1
         new_order = NewOrder(self._numbers[symbol], terms)
@@ -176,7 +176,7 @@ class PortfolioEngine:
         return new_order
 
     def place_missing(self, symbol: str, target: float) -> NewOrder | None:
-        """Order what is missing to hold `target`; None where that is less than a lot."""
+        """Order what is missing to hold `target`; None where that is less than a lot. ConfigError as for `place`."""
         missing = target - self._known(symbol).position
         return self.place(symbol, OrderTerms(missing)) if self._plan.market.lots(missing) else None
 
@@ -189,7 +189,7 @@ class PortfolioEngine:
                 yield OrderRequest(symbol, new_order.number, now_ns, lots(terms.quantity), terms.price)
 
     def cancel(self, symbol: str) -> None:
-        """Cancel all orders of a symbol, those to go out too."""
+        """Cancel all orders of a symbol, those to go out too; ConfigError where there is no such symbol."""
         report = self._known(symbol)
         box = self._box(symbol)
         box.cancel = box.cancel or bool(report.working)
@@ -199,12 +199,12 @@ class PortfolioEngine:
         self.accounts.release(symbol)
 
     def working(self, symbol: str) -> tuple[WorkingOrder, ...]:
-        """Orders of a symbol that work."""
+        """Orders of a symbol that work; ConfigError where there is no such symbol."""
         report = self._known(symbol)
         return () if symbol in self._outbox and self._outbox[symbol].cancel else report.working
 
     def shares_for(self, symbol: str, fraction: float) -> float:
-        """What a fraction of equity buys at the last close, in whole lots."""
+        """What a fraction of equity buys at the last close, in whole lots; ConfigError before there is one."""
         price = self._known(symbol).price
         if isnan(price):
             raise ConfigError(

@@ -76,7 +76,9 @@ def lay_range(
 
 
 def run_range(loaded: LoadedRange, plan: Plan, grid_ns: IntArray) -> SymbolResult:
-    """Run a strategy over all its sessions and say what came of it. `grid_ns`: see SymbolResult.equity."""
+    """Run a strategy over all its sessions and say what came of it; errors as in `run_loaded`. `grid_ns`: see
+    SymbolResult.equity.
+    """
     began = perf_counter()
     outcome = run_loaded(loaded, plan)
     return summarise(loaded, plan.account, outcome, grid_ns, perf_counter() - began)
@@ -120,7 +122,7 @@ def add_results(parts: Sequence[SymbolResult]) -> SymbolResult:
 
 
 def _together(parts: Sequence[SymbolResult]) -> SymbolResult:
-    """The last part, with all that is a list in any. Rows of fills count in no common series, and are -1."""
+    """The last part, with all that is a list in any. Rows of fills count in no bars that all have, and are -1."""
     first, last, capital = parts[0], parts[-1], parts[0].capital
     fills = Fills.concat([part.fills for part in parts])
     columns = {c.name: np.concatenate([getattr(part.trades, c.name) for part in parts]) for c in fields(Trades)}

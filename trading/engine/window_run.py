@@ -78,7 +78,7 @@ class WindowRun:
         return self._last
 
     def close(self, command: CloseRun) -> SymbolResult:
-        """What came of it."""
+        """End the run and say what came of it."""
         self._bury()
         outcome = joined(self._done)
         self._done.pop()
@@ -148,11 +148,11 @@ class WindowRun:
             day.volume,
             day.values(now_ns) if self._plan.form == "on_window" else (),
             broker.position,
+            day.added(now_ns),
             broker.placed,
             fills,
             broker.requests(self._loaded.symbol),
             tuple(_working(order) for order in broker.working),
-            day.added(now_ns),
             self._run.error is not None,
         )
 
@@ -187,7 +187,7 @@ class WindowBroker(Broker):
         return self.funds[1] if self.funds is not None else super().account_equity(price)
 
     def cancel(self, order: Order, reason: str = "", status: str = "cancelled") -> None:
-        """Take an order out, whether it works or waits."""
+        """End an order, whether it works or waits."""
         if order in self._incoming and order.status == "working":
             order.status, order.reason = status, reason
             self._incoming.remove(order)
@@ -195,7 +195,7 @@ class WindowBroker(Broker):
             super().cancel(order, reason, status)
 
     def stamp(self, now_ns: int) -> None:
-        """All orders that wait were decided by now."""
+        """Remember that the orders that wait were decided by `now_ns`."""
         for order in self._incoming:
             self._decided.setdefault(order.number, now_ns)
 
@@ -204,7 +204,7 @@ class WindowBroker(Broker):
         return tuple(_request(symbol, order, self._decided[order.number]) for order in self._incoming)
 
     def place_new(self, new_order: NewOrder) -> None:
-        """Place an order that was decided elsewhere."""
+        """Place an order that was decided elsewhere; RuntimeError where the two sides count differently."""
         order = self.place(new_order.terms)
         if order.number != new_order.number:
             raise RuntimeError(f"order {new_order.number} became {order.number}")
@@ -239,7 +239,7 @@ class _Today:
         self.bar_ns = int(data.base.bars.start_ns[0])
 
     def see(self, now_ns: int) -> None:
-        """It is `now_ns`."""
+        """Move on to `now_ns` (UTC ns)."""
         base = self._data.base
         row = max(int(np.searchsorted(self._data.sessions.open_ns, now_ns, side="right")) - 1, 0)
         if row != self._row:
@@ -253,7 +253,7 @@ class _Today:
             self.bar_ns = int(base.bars.start_ns[closed - 1])
 
     def add(self, name: str, spec: IndicatorSpec) -> None:
-        """One more indicator, over this session and its history."""
+        """Compute one more indicator, over this session and its history."""
         data, session_range = self._data, self._loaded.session_range
         series = data.series.get(spec.interval) or derive(data.base, spec.interval, data.sessions, self._row)
         columns = indicator_values(spec, series, np.array([self._row]), session_range.history)
@@ -277,7 +277,7 @@ class _Idle(Strategy):
     """Decides nothing: another process does."""
 
     def on_bar(self, ctx: Context) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class _Following(Strategy):
@@ -291,11 +291,11 @@ class _Following(Strategy):
         self._signals: Signals | None = None
 
     def on_start(self, ctx: Context) -> None:
-        """All decisions at once."""
+        """Have all decisions at once."""
         self._signals = signals_of(self._strategy, self._data)
 
     def on_bar(self, ctx: Context) -> None:
-        """What they are for this bar."""
+        """Place what they say for this bar."""
         if self._signals is not None:
             place_orders(self._signals, ctx.bar - 1, self._broker)
 

@@ -80,7 +80,7 @@ class Order:
 
     @property
     def stop_loss(self) -> float | None:
-        """Price below (of a short sale above) which what it opens is closed."""
+        """Price at which what it opens is closed with a loss."""
         return self.terms.stop_loss
 
     @property
@@ -157,13 +157,13 @@ class Broker:
         return list(self.working)
 
     def cancel(self, order: Order, reason: str = "", status: str = "cancelled") -> None:
-        """Take a working order out; its fills stay."""
+        """End a working order, by default as cancelled; its fills stay."""
         if order.status == "working":
             order.status, order.reason = status, reason
             self.working.remove(order)
 
     def cancel_all(self, reason: str = "", status: str = "cancelled", *, tif: TimeInForce | None = None) -> None:
-        """Take out all orders, or the working ones of one time in force."""
+        """End all orders, or the working ones of one time in force."""
         for order in self.orders if tif is None else list(self.working):
             if tif is None or order.tif == tif:
                 self.cancel(order, reason, status)
@@ -188,7 +188,7 @@ class Broker:
             self._carry_out(hits, row)
 
     def close_session(self, row: int) -> None:
-        """The session of base bar `row` has closed with it: day orders expire; with flat at close, everything ends."""
+        """End what the close after base bar `row` ends: day orders; with flat at close, position and all orders."""
         if not self.account.flat_at_close:
             self.cancel_all("the session closed", "expired", tif="day")
             return

@@ -12,15 +12,15 @@ from barray.market.errors import ConfigError
 from barray.market.interval import Interval
 from barray.trading.orders.broker import Broker, Order
 from barray.trading.orders.terms import OrderOptions, OrderTerms
+from barray.trading.strategy.columns import BarColumns, Column, Cursor
 from barray.trading.strategy.data import SymbolData
-from barray.trading.strategy.series import BarSeries, Cursor, Series
 
 
 class Context:
     """One symbol as of the close of the bar that `on_bar` is called for. Nothing in it knows of later bars.
 
     `position`: shares held, negative short. `bar`: number of main bars that have closed, history included.
-    `indicators`: Series by the strategy's names, NaN until warm.
+    `indicators`: columns by the strategy's names, NaN until warm.
     """
 
     def __init__(self, data: SymbolData, broker: Broker, timezone: str) -> None:
@@ -31,18 +31,18 @@ class Context:
         self._timezone = timezone
         self._row = int(data.traded[0]) if len(data.traded) else 0
         self._cursors = {interval: Cursor() for interval in data.series}
-        self._bars = {str(i): BarSeries(series.bars, self._cursors[i]) for i, series in data.series.items()}
+        self._bars = {str(i): BarColumns(series.bars, self._cursors[i]) for i, series in data.series.items()}
         main = self._bars[str(data.interval)]
         self.cursor = self._cursors[data.interval]
         self.open, self.high, self.low, self.close, self.volume = (
             main.column(name) for name in ("open", "high", "low", "close", "volume")
         )
-        self.indicators: Mapping[str, Series] = {
-            name: Series(values, self._cursors[data.specs[name].interval]) for name, values in data.indicators.items()
+        self.indicators: Mapping[str, Column] = {
+            name: Column(values, self._cursors[data.specs[name].interval]) for name, values in data.indicators.items()
         }
 
     def begin(self, session: int) -> None:
-        """It is the open of that session; all bars that have closed by then are seen."""
+        """Stand at the open of a session (row of `data.sessions`); all bars that have closed by then are seen."""
         self._row = session
         open_ns = int(self._data.sessions.open_ns[session])
         for interval, cursor in self._cursors.items():
@@ -63,8 +63,8 @@ class Context:
         ends: list[int] = self._data.bars.end_ns.tolist()
         return ends
 
-    def bars(self, interval: str) -> BarSeries:
-        """The bars of another interval that the strategy declared."""
+    def bars(self, interval: str) -> BarColumns:
+        """The bars of another interval, as far as they have closed; ConfigError where it was not declared."""
         found = self._bars.get(str(Interval.parse(interval)))
         if found is None:
             listed = ", ".join(self._bars)

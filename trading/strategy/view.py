@@ -45,19 +45,20 @@ class Added:
         return self.accepted
 
 
-class SymbolState(Protocol):
-    """What a view shows of one symbol; see barray.trading.engine.commands.Stepped."""
+@dataclass(frozen=True)
+class SymbolView:
+    """One symbol at `now_ns` (UTC ns), as a view shows it.
 
-    @property
-    def price(self) -> float: ...  # noqa: D102
-    @property
-    def volume(self) -> float: ...  # noqa: D102
-    @property
-    def position(self) -> float: ...  # noqa: D102
-    @property
-    def values(self) -> tuple[float, ...]: ...  # noqa: D102
-    @property
-    def adhoc(self) -> Mapping[str, float]: ...  # noqa: D102
+    `price`: the last close, NaN before there is one. `volume`: of the session so far. `values`: latest values of the
+    strategy's indicators, NaN until warm; `adhoc`: those of indicators added, by name.
+    """
+
+    now_ns: int
+    price: float
+    volume: float
+    values: tuple[float, ...]
+    position: float
+    adhoc: Mapping[str, float]
 
 
 class Viewed(Protocol):
@@ -66,13 +67,13 @@ class Viewed(Protocol):
     accounts: Accounts
 
     @property
-    def reports(self) -> Mapping[str, SymbolState]:
+    def reports(self) -> Mapping[str, SymbolView]:
         """The newest state of every symbol."""
         ...
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the strategy's indicators, in the order of `SymbolState.values`."""
+        """Names of the strategy's indicators, in the order of `SymbolView.values`."""
         ...
 
     def working(self, symbol: str) -> tuple[WorkingOrder, ...]:
@@ -170,7 +171,7 @@ class WindowView:
         return found
 
     def index(self, symbol: str) -> int:
-        """Position of a symbol in `symbols` and all arrays; ConfigError where there is none."""
+        """Where a symbol stands in `symbols` and all arrays; ConfigError where there is none."""
         if symbol not in self._portfolio.reports or symbol not in self.symbols:
             raise ConfigError("there is no such symbol in the view", symbol=symbol, remedy="use one of view.symbols")
         return self.symbols.index(symbol)
@@ -191,7 +192,7 @@ class WindowView:
         return {symbol: held for symbol, held in zip(self.symbols, self.position.tolist(), strict=True) if held}
 
     def orders(self, symbol: str) -> tuple[WorkingOrder, ...]:
-        """Orders that work, oldest first; those placed just now are not among them yet."""
+        """Orders that work, oldest first; those placed just now are not among them yet. ConfigError as for `index`."""
         return self._portfolio.working(symbol)
 
     def order(self, symbol: str, quantity: float, **options: Unpack[OrderOptions]) -> NewOrder:
@@ -204,13 +205,16 @@ class WindowView:
         return self._portfolio.place(symbol, OrderTerms(quantity, **options))
 
     def order_target(self, symbol: str, quantity: float) -> NewOrder | None:
-        """Cancel what works and order what is missing to hold `quantity`; None where nothing is."""
+        """Cancel what works and order what is missing to hold `quantity`; None where nothing is.
+
+        ConfigError where there is no such symbol.
+        """
         self._portfolio.cancel(symbol)
         return self._portfolio.place_missing(symbol, quantity)
 
     def order_target_pct(self, symbol: str, fraction: float) -> NewOrder | None:
         """The same for what `fraction` of the equity buys at the last close; a fraction of the symbol's own equity
-        where accounts are not shared.
+        where accounts are not shared. ConfigError where there is no such symbol, or no price yet.
         """
         return self.order_target(symbol, self._portfolio.shares_for(symbol, fraction))
 
@@ -218,13 +222,13 @@ class WindowView:
         """Hold these fractions of the equity, and nothing of other symbols.
 
         All orders are cancelled. What makes positions smaller is ordered now; what makes others larger at the next
-        window's end where something has to be sold first, else now too.
+        window's end where something has to be sold first, else now too. ConfigError as for `order_target_pct`.
         """
         targets = {symbol: self._portfolio.shares_for(symbol, weight) for symbol, weight in weights.items()}
         self._portfolio.rebalance({**dict.fromkeys(self.symbols, 0.0), **targets})
 
     def cancel_all(self, symbol: str) -> None:
-        """Cancel all orders of a symbol."""
+        """Cancel all orders of a symbol; ConfigError where there is no such symbol."""
         self._portfolio.cancel(symbol)
 
     def add_symbol(self, symbol: str) -> Added:
