@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import isnan
@@ -19,6 +18,7 @@ from barray.trading.orders.broker import Broker, Order
 from barray.trading.orders.terms import OrderTerms
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.data import SymbolData
+from barray.trading.strategy.failure import failure_text, file_of
 from barray.trading.strategy.signals import Signals
 
 _FLAGS = ("entries", "exits", "short_entries", "short_exits")
@@ -106,7 +106,7 @@ def _of_signals(strategy: Strategy, data: SymbolData) -> Decisions:
             columns[:, at] = (0.0 if name in _FLAGS else np.nan) if given is None else given
     except Exception:  # the user's code
         empty = np.empty((0, len(_FLAGS) + len(_PRICES)))
-        return Decisions("signals", np.empty(0, np.int64), empty, traceback.format_exc(limit=-6))
+        return Decisions("signals", np.empty(0, np.int64), empty, failure_text(file_of(strategy), data.symbol))
     marked = columns[:, : len(_FLAGS)].any(axis=1) & data.live
     columns[columns[:, 0] + columns[:, 2] == 0, len(_FLAGS) :] = np.nan  # only entries have a size and guards
     return Decisions("signals", data.bars.end_ns[marked], columns[marked])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -14,6 +13,7 @@ from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.columns import Cursor
 from barray.trading.strategy.context import Context
 from barray.trading.strategy.data import SymbolData
+from barray.trading.strategy.failure import failure_text, file_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +144,7 @@ class EventRun:
 
     def stop(self) -> None:
         """Remember the error being handled; nothing is called any more."""
-        self.error = traceback.format_exc(limit=-6)
+        self.error = failure_text(file_of(self.strategy), self.data.symbol, self.context.now)
         self.error_ns = self.context.now_ns
         self.broker.cancel_all("the strategy raised an error")
 
@@ -166,7 +166,7 @@ def run_symbol(
         try:
             executed = execute(signals_of(strategy, data), data, market, account)
         except Exception:  # the user's code: its error is the symbol's end, not the run's
-            return Outcome(Fills.of([]), error=traceback.format_exc(limit=-6))
+            return Outcome(Fills.of([]), error=failure_text(file_of(strategy), data.symbol))
         return Outcome(executed.fills, tuple(executed.broker.refusals) if executed.broker else ())
     broker = Broker(data.base.bars, market, account)
     run = EventRun(strategy, data, broker, timezone)

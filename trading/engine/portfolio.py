@@ -6,7 +6,6 @@ Pure. Whoever owns the symbols' processes lets time pass: `steps` → tell each 
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import isnan
@@ -25,6 +24,7 @@ from barray.trading.orders.accounts import (
 )
 from barray.trading.orders.terms import OrderTerms
 from barray.trading.strategy.base import Strategy
+from barray.trading.strategy.failure import failure_text, file_of
 from barray.trading.strategy.view import Added, Moment, WindowView
 
 
@@ -137,8 +137,8 @@ class PortfolioEngine:
     def _ask(self, moment: Moment) -> None:
         if self.error is not None:
             return
+        view = WindowView(self, moment)
         try:
-            view = WindowView(self, moment)
             if self._strategy is None:
                 self._strategy = self._plan.strategy()
                 self._strategy.on_start(view)  # type: ignore[arg-type]  # documented in Strategy
@@ -151,7 +151,7 @@ class PortfolioEngine:
                     self.place_missing(symbol, quantity)
             self._strategy.on_window(view)
         except Exception:  # the user's code: no more calls, positions stay
-            self.error = traceback.format_exc(limit=-6)
+            self.error = failure_text(file_of(self._strategy), view.now)
             self._outbox = {}
             for symbol in self.symbols:
                 self.cancel(symbol)
