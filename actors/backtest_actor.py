@@ -63,23 +63,7 @@ class BacktestActor:
         if symbol not in self._held:
             self._held[symbol] = load_range(command.load), Computed()
         loaded, computed = self._held[symbol]
-        plan, session_range = command.plan, loaded.session_range
-        return evaluate_sets(
-            plan.source.load(),
-            command.sets,
-            loaded.base,
-            session_range.sessions,
-            loaded.traded,
-            session_range.history,
-            plan.market,
-            plan.account,
-            form=plan.form,
-            symbol=loaded.symbol,
-            timezone=session_range.timezone,
-            fixed=plan.parameters,
-            columns=session_range.rows,
-            computed=computed,
-        )
+        return evaluate_sets(loaded, command.plan, command.sets, computed)
 
 
 def load_range(command: LoadRange) -> LoadedRange:

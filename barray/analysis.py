@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from barray.data_sources.manager import DataManager
 from barray.local.connection import load_calendar
 from barray.local.gateways import LocalGatewayPool
 from barray.market.errors import BarrayError, ConfigError
-from barray.market.session_range import RangeValidation, SessionRange
+from barray.market.session_range import RangeValidation
 from barray.market.validation import Reason
 from barray.trading.checks.causality import LookaheadReport
 from barray.trading.checks.causality import lookahead as _lookahead
@@ -38,23 +38,7 @@ def lookahead(config: Config, *, symbols: Sequence[str] = (), cuts: int = 40) ->
     ConfigError as for a backtest, ValidationFailed where no symbol can be loaded.
     """
     run = _prepared(config)
-    plan = run.plan
-    return [
-        _lookahead(
-            plan.strategy,
-            loaded.base,
-            loaded.session_range.sessions,
-            loaded.traded,
-            loaded.session_range.history,
-            plan.market,
-            plan.account,
-            form=plan.form,
-            symbol=loaded.symbol,
-            timezone=loaded.session_range.timezone,
-            cuts=cuts,
-        )
-        for loaded in _loaded(run, symbols, history=1)[0]
-    ]
+    return [_lookahead(loaded, run.plan, cuts=cuts) for loaded in _loaded(run, symbols, history=1)]
 
 
 def warmup(config: Config, *, symbols: Sequence[str] = ()) -> list[WarmupReport]:
@@ -63,23 +47,7 @@ def warmup(config: Config, *, symbols: Sequence[str] = ()) -> list[WarmupReport]
     Errors as for `lookahead`.
     """
     run = _prepared(config)
-    plan = run.plan
-    found, history = _loaded(run, symbols, history=_LONGEST)
-    return [
-        _warmup(
-            plan.strategy,
-            loaded.base,
-            loaded.session_range.sessions,
-            loaded.traded,
-            history,
-            plan.market,
-            plan.account,
-            form=plan.form,
-            symbol=loaded.symbol,
-            timezone=loaded.session_range.timezone,
-        )
-        for loaded in found
-    ]
+    return [_warmup(loaded, run.plan) for loaded in _loaded(run, symbols, history=_LONGEST)]
 
 
 def _prepared(config: Config) -> PreparedRun:
@@ -91,8 +59,8 @@ def _prepared(config: Config) -> PreparedRun:
     return run
 
 
-def _loaded(run: PreparedRun, symbols: Sequence[str], *, history: int) -> tuple[list[LoadedRange], dict[int, int]]:
-    """The symbols' bars over `history` times the history that the run asks for, and where that begins."""
+def _loaded(run: PreparedRun, symbols: Sequence[str], *, history: int) -> list[LoadedRange]:
+    """The symbols' ranges as the run asks for them, with bars over `history` times their history."""
     config, requirements, asked = run.config, run.requirements, run.session_range
     chosen = list(symbols or dict.fromkeys(config.symbols))
     if unknown := [symbol for symbol in chosen if symbol not in config.symbols]:
@@ -102,6 +70,7 @@ def _loaded(run: PreparedRun, symbols: Sequence[str], *, history: int) -> tuple[
     if history > 1:
         more = replace(requirements, trailing_days=max(1, *needs) * history)
         session_range = session_range_for(config, more, load_calendar)
+    as_asked = {row: row - back for row, back in zip(session_range.rows.tolist(), needs, strict=True)}
     manager = DataManager(config.data_sources)
 
     async def validate(some: Sequence[str], over: DataManager) -> dict[str, RangeValidation]:
@@ -121,14 +90,10 @@ def _loaded(run: PreparedRun, symbols: Sequence[str], *, history: int) -> tuple[
         skipped = {day: "; ".join(map(str, reasons)) for day, reasons in found.skipped.items()}
         command = LoadRange(symbol, session_range, manager.source(result.data_source), result.base_interval, skipped)
         try:
-            loaded.append(load_range(command))
+            found_range = load_range(command)
+            loaded.append(replace(found_range, session_range=replace(session_range, history=as_asked)))
         except BarrayError as error:
             dropped[symbol] = (Reason.of(error),)
     if not loaded:
         raise all_failed(dropped, len(chosen), per_symbol=True)
-    return loaded, dict(_shifted(session_range, needs))
-
-
-def _shifted(session_range: SessionRange, needs: Sequence[int]) -> Iterator[tuple[int, int]]:
-    for row, back in zip(session_range.rows.tolist(), needs, strict=True):
-        yield row, row - back
+    return loaded

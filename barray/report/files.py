@@ -62,7 +62,7 @@ def charts_of(result: BacktestResult, run: PreparedRun) -> Mapping[str, Chart]:
             continue
         command = LoadRange(symbol, session_range, manager.source(lineage.source), lineage.interval, {})
         try:
-            data = load_range(command).prepare(run.plan)
+            data = load_range(command).prepare(run.plan.strategy())
         except BarrayError:  # it was readable a moment ago; a report without this chart is still a report
             continue
         interval = _interval(data.interval, len(data.bars))

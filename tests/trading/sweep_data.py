@@ -1,36 +1,26 @@
-"""Random bars on made-up sessions, and what `prepare` wants of them."""
+"""Random bars on made-up sessions, loaded as a process would have them, and plans to run on them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from barray.market.bars import Bars, IntArray
+from barray.market.bars import Bars
 from barray.market.calendar import Sessions
 from barray.market.interval import Interval
-from barray.market.series import IntervalBars, lay_on_sessions
+from barray.market.series import lay_on_sessions
+from barray.market.session_range import SessionRange
+from barray.trading.engine.commands import Plan
+from barray.trading.engine.symbol_run import LoadedRange
+from barray.trading.orders.broker import Account
+from barray.trading.orders.costs import Market
 from barray.trading.strategy.base import Strategy
-from barray.trading.strategy.data import SymbolData, prepare
+from barray.trading.strategy.source import StrategySource
 
 _DAY_NS, _MINUTE_NS = 86_400 * 10**9, 60 * 10**9
 _FIRST_DAY = np.datetime64("2024-06-03")  # a Monday
-
-
-@dataclass(frozen=True, eq=False)
-class SessionRange:
-    base: IntervalBars
-    sessions: Sessions
-    traded: IntArray
-    history: dict[int, int]
-
-    def prepare(self, strategy: Strategy) -> SymbolData:
-        return prepare("AAA", self.base, strategy.needs(), self.sessions, self.traded, self.history)
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        return {"base": self.base, "sessions": self.sessions, "traded": self.traded, "history": self.history}
 
 
 def weekdays(n: int, minutes: int = 60) -> Sessions:
@@ -41,10 +31,12 @@ def weekdays(n: int, minutes: int = 60) -> Sessions:
     return Sessions(days, open_ns, close_ns, close_ns, close_ns)
 
 
-def session_range(
-    seed: int = 0, *, n: int = 8, back: int = 2, minutes: int = 60, missing: float = 0.05
-) -> SessionRange:
-    """`n` sessions of random 1m bars in cents, some of them missing, the first `back` for history only."""
+def loaded_range(
+    seed: int = 0, *, n: int = 8, back: int = 2, history: int | None = None, minutes: int = 60, missing: float = 0.05
+) -> LoadedRange:
+    """`n` sessions of random 1m bars in cents, some of them missing, the first `back` not to be run: they are there for
+    the `history` of the others, by default as many sessions.
+    """
     sessions = weekdays(n, minutes)
     rng = np.random.default_rng(seed)
     stamps = np.concatenate([o + np.arange(minutes) * _MINUTE_NS for o in sessions.open_ns])
@@ -56,5 +48,18 @@ def session_range(
     volume = rng.integers(100, 10_000, len(stamps)).astype(np.float64)
     bars = Bars(stamps, open_, high, low, close, volume)
     base = lay_on_sessions(bars, Interval.parse("1m"), sessions, back, symbol="AAA", source="made up")
-    traded = np.arange(back, n)
-    return SessionRange(base, sessions, traded, {int(row): int(row) - back for row in traded})
+    rows = np.arange(back, n)
+    starts = {int(row): int(row) - (back if history is None else history) for row in rows}
+    return LoadedRange("AAA", "made up", SessionRange("XNYS", "regular", "UTC", sessions, rows, starts), base, rows, {})
+
+
+def plan_of(
+    kind: type[Strategy],
+    form: str,
+    market: Market | None = None,
+    account: Account | None = None,
+    parameters: Mapping[str, Any] | None = None,
+) -> Plan:
+    """How to run a strategy that is defined at the top of a module."""
+    source = StrategySource(kind.__module__, None, kind.__name__)
+    return Plan(source, parameters or {}, form, market or Market(), account or Account())

@@ -1,1 +1,1 @@
-"""Is a strategy honest?"""
+"""Whether a strategy is honest: looks ahead, or has too little history."""

@@ -1,26 +1,28 @@
-"""Does a strategy look ahead? It decides again without the future, and with another one: its past must not change."""
+"""Whether a strategy looks ahead: it decides again without the future, and with another one, and its past must stay."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Literal
 
 import numpy as np
 
-from barray.market.bars import Bars, IntArray, format_ns
-from barray.market.calendar import Sessions
-from barray.market.errors import ConfigError
+from barray.market.bars import Bars, format_ns
 from barray.market.series import IntervalBars
 from barray.trading.checks.decisions import Decisions, changed_ns, decisions_of
-from barray.trading.orders.broker import Account
-from barray.trading.orders.costs import Market
-from barray.trading.strategy.base import Strategy
-from barray.trading.strategy.data import SymbolData, prepare
+from barray.trading.engine.commands import Plan
+from barray.trading.engine.symbol_run import LoadedRange
+from barray.trading.strategy.data import SymbolData
 
 Future = Literal["cut off", "raised", "lowered"]
 _FACTORS: Mapping[Future, float] = {"raised": 1.7, "lowered": 0.6}
 _MOST_DIFFERENCES = 20
+_WHIMSICAL = (
+    "the strategy decides differently on the same data; give what is random a fixed seed, and keep nothing between runs"
+    " in its class or module"
+)
 
 
 @dataclass(frozen=True)
@@ -79,68 +81,87 @@ class LookaheadReport:
         return (f"{self.symbol}: the strategy looks ahead ({tried})", *map(str, self.differences), *sorted(hints))
 
 
-def lookahead(
-    make: Callable[[], Strategy],
-    base: IntervalBars,
-    sessions: Sessions,
-    traded: IntArray,
-    history: Mapping[int, int],
-    market: Market,
-    account: Account,
-    *,
-    form: str,
-    symbol: str = "",
-    timezone: str = "UTC",
-    cuts: int = 40,
-    seed: int = 0,
-) -> LookaheadReport:
-    """Let fresh strategies of `make` decide with the future after each of `cuts` times cut off, raised and lowered
-    (shuffled too), and compare what they decided up to then. Everything is derived and computed anew from the bars.
+def lookahead(loaded: LoadedRange, plan: Plan, *, cuts: int = 40, seed: int = 0) -> LookaheadReport:
+    """Let fresh strategies decide with the future after each of `cuts` times raised and lowered (shuffled too) and cut
+    off, and compare what they decided up to then. Everything is derived and computed anew from the bars.
 
-    Times are closes of bars: those at which something was decided, others, and those of higher intervals.
+    Times are closes of bars: those at which something was decided, others, and those of higher intervals; which, and
+    the shuffles, follow from `seed`. ConfigError for a form that sees all symbols.
     """
-    if form not in ("on_bar", "signals"):
-        raise ConfigError(f"form is {form!r}", remedy="the lookahead check runs on_bar and signals")
     rng = np.random.default_rng(seed)
-
-    def prepared(bars: IntervalBars, rows: IntArray = traded) -> SymbolData:
-        return prepare(symbol, bars, make().needs(), sessions, rows, history)
-
-    def decided(data: SymbolData) -> Decisions:
-        return decisions_of(make(), data, market, account, form=form, timezone=timezone)
-
-    data = prepared(base)
-    true = decided(data)
+    data, true = _decided(loaded, plan)
     if true.error is not None:
-        return LookaheadReport(symbol, 0, len(true), error=f"the strategy raised an error:\n{true.error}")
-    if len(changed_ns(true, decided(prepared(base)))):
-        return LookaheadReport(
-            symbol,
-            0,
-            len(true),
-            error="the strategy decides differently on the same data; give what is random a fixed seed, and keep"
-            " nothing between runs in its class or module",
-        )
+        return LookaheadReport(loaded.symbol, 0, len(true), error=f"the strategy raised an error:\n{true.error}")
+    if len(changed_ns(true, _decided(loaded, plan)[1])):
+        return LookaheadReport(loaded.symbol, 0, len(true), error=_WHIMSICAL)
     chosen = _cut_times(data, true, cuts, rng)
-    found: list[Difference] = []
-    for cut_ns in chosen:
+    past = _Past(loaded, plan, data, true)
+    changed = (difference for cut_ns in chosen if (difference := past.difference(cut_ns, rng)) is not None)
+    return LookaheadReport(loaded.symbol, len(chosen), len(true), tuple(islice(changed, _MOST_DIFFERENCES)))
+
+
+def _decided(loaded: LoadedRange, plan: Plan) -> tuple[SymbolData, Decisions]:
+    data = loaded.prepare(plan.strategy())
+    return data, decisions_of(plan, data, loaded.session_range.timezone)
+
+
+@dataclass(frozen=True, eq=False)
+class _Past:
+    """What was decided with the true future, to be compared with what is decided with another."""
+
+    loaded: LoadedRange
+    plan: Plan
+    data: SymbolData
+    true: Decisions
+
+    def difference(self, cut_ns: int, rng: np.random.Generator) -> Difference | None:
+        """The first decision up to `cut_ns` that another future changes; None where none does."""
+        base = self.loaded.base
         known = base.closed_by(cut_ns)
-        session = int(base.session[known - 1])
-        shorter = decided(prepared(base.take(slice(0, known)), traded[traded <= session]))
-        # with flat_at_close the engine takes the last bar that there is for the session's last one
-        until = int(base.end_ns[known - 2]) if account.flat_at_close and known > 1 else cut_ns
-        difference = _first_difference(symbol, cut_ns, until, "cut off", true, shorter)
         for future, factor in _FACTORS.items():
-            other = prepared(_with_other_future(base, known, factor, rng))
-            changed = _first_difference(symbol, cut_ns, cut_ns, future, true, decided(other))
+            other = replace(self.loaded, base=_with_other_future(base, known, factor, rng))
+            data, decided = _decided(other, self.plan)
+            changed = self._changed(decided, cut_ns, cut_ns, future)
             if changed is not None:
-                difference = replace(changed, culprits=_culprits(data, other, decided, true, cut_ns))
-                break
-        if difference is not None:
-            found.append(difference)
-        if len(found) == _MOST_DIFFERENCES:
-            break
-    return LookaheadReport(symbol, len(chosen), len(true), tuple(found))
+                return replace(changed, culprits=self._culprits(data, cut_ns))
+        return self._changed_by_cut(cut_ns, known)
+
+    def _changed_by_cut(self, cut_ns: int, known: int) -> Difference | None:
+        base, traded = self.loaded.base, self.loaded.traded
+        session = int(base.session[known - 1])
+        shorter = replace(self.loaded, base=base.take(slice(0, known)), traded=traded[traded <= session])
+        # with flat_at_close the engine holds the last bar that there is to be the session's last one
+        until = int(base.end_ns[known - 2]) if self.plan.account.flat_at_close and known > 1 else cut_ns
+        return self._changed(_decided(shorter, self.plan)[1], cut_ns, until, "cut off")
+
+    def _changed(self, other: Decisions, cut_ns: int, until_ns: int, future: Future) -> Difference | None:
+        changed = changed_ns(self.true.between(0, until_ns), other.between(0, until_ns))
+        raised = other.error is not None and (other.error_ns is None or other.error_ns <= until_ns)
+        if not len(changed) and not raised:
+            return None
+        when = int(changed[0]) if len(changed) else until_ns
+        instead = f"an error: {str(other.error).strip().splitlines()[-1]}" if raised else other.at(when)
+        return Difference(self.loaded.symbol, cut_ns, when, future, self.true.at(when), instead)
+
+    def _culprits(self, other: SymbolData, cut_ns: int) -> tuple[str, ...]:
+        """The inputs of which one alone, from data with another future, changes a decision before the cut."""
+        timezone = self.loaded.session_range.timezone
+        return tuple(
+            name
+            for name, mixed in _swapped(self.data, other)
+            if self._changed(decisions_of(self.plan, mixed, timezone), cut_ns, cut_ns, "raised") is not None
+        )
+
+
+def _swapped(data: SymbolData, other: SymbolData) -> Iterator[tuple[str, SymbolData]]:
+    """The data with one input after the other from `other`, and that input's name."""
+    for name, spec in data.specs.items():
+        indicators = {**data.indicators, name: other.indicators[name]}
+        yield f"{name} ({spec.key})", replace(data, indicators=indicators)
+    for interval in data.series:
+        mixed = replace(data, series={**data.series, interval: other.series[interval]})
+        fills_on = interval == data.base.interval != data.interval
+        yield f"{interval} bars", replace(mixed, base=other.base) if fills_on else mixed
 
 
 def _cut_times(data: SymbolData, true: Decisions, cuts: int, rng: np.random.Generator) -> list[int]:
@@ -163,41 +184,6 @@ def _with_other_future(base: IntervalBars, known: int, factor: float, rng: np.ra
     bars = base.bars
     columns = (bars.open, bars.high, bars.low, bars.close, bars.volume)
     return replace(base, bars=Bars(bars.start_ns, *(column[order] * scale for column in columns)))
-
-
-def _first_difference(
-    symbol: str, cut_ns: int, until_ns: int, future: Future, true: Decisions, other: Decisions
-) -> Difference | None:
-    changed = changed_ns(true.between(0, until_ns), other.between(0, until_ns))
-    if other.error is not None and (other.error_ns is None or other.error_ns <= until_ns):
-        when = int(changed[0]) if len(changed) else until_ns
-        return Difference(
-            symbol, cut_ns, when, future, true.at(when), "an error: " + other.error.strip().split("\n")[-1]
-        )
-    if not len(changed):
-        return None
-    when = int(changed[0])
-    return Difference(symbol, cut_ns, when, future, true.at(when), other.at(when))
-
-
-def _culprits(
-    data: SymbolData, other: SymbolData, decided: Callable[[SymbolData], Decisions], true: Decisions, cut_ns: int
-) -> tuple[str, ...]:
-    """The inputs of which one alone, taken from data with another future, changes a decision before the cut."""
-    swapped: dict[str, SymbolData] = {}
-    for name, spec in data.specs.items():
-        mixed = {**data.indicators, name: other.indicators[name]}
-        swapped[f"{name} ({spec.key})"] = replace(data, indicators=mixed)
-    for interval in data.series:
-        swapped[f"{interval} bars"] = replace(data, series={**data.series, interval: other.series[interval]})
-    if data.base.interval != data.interval:
-        name = f"{data.base.interval} bars"
-        swapped[name] = replace(swapped[name], base=other.base)
-    return tuple(
-        name
-        for name, mixed in swapped.items()
-        if _first_difference("", cut_ns, cut_ns, "raised", true, decided(mixed)) is not None
-    )
 
 
 def _hint(culprit: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import isnan
@@ -12,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from barray.market.bars import FloatArray, IntArray
+from barray.market.errors import ConfigError
+from barray.trading.engine.commands import Plan
 from barray.trading.engine.event_run import EventRun
-from barray.trading.orders.broker import Account, Broker, Order
-from barray.trading.orders.costs import Market
+from barray.trading.orders.broker import Broker, Order
+from barray.trading.orders.terms import OrderTerms
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.data import SymbolData
+from barray.trading.strategy.failure import failure_text, file_of
 from barray.trading.strategy.signals import Signals
 
 _FLAGS = ("entries", "exits", "short_entries", "short_exits")
@@ -73,19 +75,23 @@ def changed_ns(one: Decisions, other: Decisions) -> IntArray:
     return np.array(changed, np.int64)
 
 
-def decisions_of(
-    strategy: Strategy, data: SymbolData, market: Market, account: Account, *, form: str, timezone: str = "UTC"
-) -> Decisions:
-    """Let a fresh strategy decide over all sessions that are traded; each gets its own where nothing carries over."""
-    if not account.carry and len(data.traded) > 1:
-        kind, values = type(strategy), strategy.values()
-        alone = [replace(data, traded=data.traded[i : i + 1]) for i in range(len(data.traded))]
-        return _joined(
-            [decisions_of(kind(**values), one, market, account, form=form, timezone=timezone) for one in alone]
-        )
-    if form == "signals":
-        return _of_signals(strategy, data)
-    return _of_events(strategy, data, market, account, timezone)
+def decisions_of(plan: Plan, data: SymbolData, timezone: str) -> Decisions:
+    """What fresh strategies of a plan decide over all sessions that are traded; each gets its own where nothing carries
+    over. ConfigError for a form that sees all symbols.
+    """
+    if plan.form not in ("on_bar", "signals"):
+        raise ConfigError(f"form is {plan.form!r}", remedy="this check runs on_bar and signals")
+    if plan.account.carry or len(data.traded) < 2:
+        return _decided(plan, data, timezone)
+    alone = [replace(data, traded=data.traded[i : i + 1]) for i in range(len(data.traded))]
+    return _joined([_decided(plan, one, timezone) for one in alone])
+
+
+def _decided(plan: Plan, data: SymbolData, timezone: str) -> Decisions:
+    if plan.form == "signals":
+        return _of_signals(plan.strategy(), data)
+    broker = _Recorder(data.base.bars, plan.market, plan.account)
+    return _of_events(EventRun(plan.strategy(), data, broker, timezone), broker)
 
 
 def _of_signals(strategy: Strategy, data: SymbolData) -> Decisions:
@@ -100,7 +106,7 @@ def _of_signals(strategy: Strategy, data: SymbolData) -> Decisions:
             columns[:, at] = (0.0 if name in _FLAGS else np.nan) if given is None else given
     except Exception:  # the user's code
         empty = np.empty((0, len(_FLAGS) + len(_PRICES)))
-        return Decisions("signals", np.empty(0, np.int64), empty, traceback.format_exc(limit=-6))
+        return Decisions("signals", np.empty(0, np.int64), empty, failure_text(file_of(strategy), data.symbol))
     marked = columns[:, : len(_FLAGS)].any(axis=1) & data.live
     columns[columns[:, 0] + columns[:, 2] == 0, len(_FLAGS) :] = np.nan  # only entries have a size and guards
     return Decisions("signals", data.bars.end_ns[marked], columns[marked])
@@ -123,12 +129,11 @@ class _Recorder(Broker):
         super().__init__(*arguments)
         self.ordered: list[tuple[int, list[float]]] = []
 
-    def place(self, quantity: float, **terms: Any) -> Order:
-        order = super().place(quantity, **terms)
-        prices = [_number(terms.get(name)) for name in ("limit", "stop", "stop_loss", "take_profit")]
+    def place(self, terms: OrderTerms) -> Order:
+        prices = map(_number, (terms.limit, terms.stop, terms.stop_loss, terms.take_profit))
         stamp = self.clock() if self.stamp is None else self.stamp
-        self.ordered.append((stamp, [_ORDER, float(quantity), *prices, float(terms.get("tif") == "day")]))
-        return order
+        self.ordered.append((stamp, [_ORDER, float(terms.quantity), *prices, float(terms.tif == "day")]))
+        return super().place(terms)
 
     def stamped(self, method: Callable[..., None], stamp_of: Callable[..., int]) -> Callable[..., None]:
         """`method`, with its orders stamped by `stamp_of` its arguments."""
@@ -143,10 +148,8 @@ class _Recorder(Broker):
         return call
 
 
-def _of_events(strategy: Strategy, data: SymbolData, market: Market, account: Account, timezone: str) -> Decisions:
-    broker = _Recorder(data.base.bars, market, account)
-    run = EventRun(strategy, data, broker, timezone)
-    context, base = run.context, data.base
+def _of_events(run: EventRun, broker: _Recorder) -> Decisions:
+    context, base = run.context, run.data.base
     broker.clock = lambda: context.now_ns
     stamps: dict[str, Callable[..., int]] = {
         "on_start": lambda _: context.now_ns + 1,  # after what the bar that closes at the very open brought (24/7)
@@ -154,7 +157,7 @@ def _of_events(strategy: Strategy, data: SymbolData, market: Market, account: Ac
         "on_fill": lambda _, fill: int(base.end_ns[fill.row]),  # now is still the bar before
     }
     for name, stamp_of in stamps.items():
-        setattr(strategy, name, broker.stamped(getattr(strategy, name), stamp_of))
+        setattr(run.strategy, name, broker.stamped(getattr(run.strategy, name), stamp_of))
     run.run()
     nan = float("nan")
     filled = [

@@ -1,21 +1,17 @@
-"""Does a strategy have enough history? It decides again with more and with less of it."""
+"""Whether a strategy has enough history: it decides again with more and with less of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from barray.market.bars import FloatArray, IntArray, format_ns
-from barray.market.calendar import Sessions
-from barray.market.errors import ConfigError
-from barray.market.series import IntervalBars
+from barray.market.bars import FloatArray, format_ns
 from barray.trading.checks.decisions import Decisions, changed_ns, decisions_of
-from barray.trading.orders.broker import Account
-from barray.trading.orders.costs import Market
-from barray.trading.strategy.base import Strategy
-from barray.trading.strategy.data import SymbolData, prepare
+from barray.trading.engine.commands import Plan
+from barray.trading.engine.symbol_run import LoadedRange
+from barray.trading.strategy.data import SymbolData
 
 TOLERANCE = 1e-3
 """Relative difference of an indicator's values from which on it counts as not converged."""
@@ -98,56 +94,51 @@ class WarmupReport:
 
 
 def warmup(
-    make: Callable[[], Strategy],
-    base: IntervalBars,
-    sessions: Sessions,
-    traded: IntArray,
-    history: Mapping[int, int],
-    market: Market,
-    account: Account,
-    *,
-    form: str,
-    symbol: str = "",
-    timezone: str = "UTC",
-    more: Sequence[float] = (2, 4),
-    less: Sequence[float] = (0.5,),
+    loaded: LoadedRange, plan: Plan, *, more: Sequence[float] = (2, 4), less: Sequence[float] = (0.5,)
 ) -> WarmupReport:
-    """Compare decisions over the `history` given with those over `more` and `less` times as many sessions.
+    """Compare decisions over the history that the range asks for with those over `more` and `less` times as much.
 
-    `base` must reach back far enough: as many sessions before the first as `more` asks for; what lacks is left out.
+    `loaded.base` must reach back far enough: as many sessions before the first as `more` asks for; what lacks is left
+    out. ConfigError for a form that sees all symbols.
     """
-    if form not in ("on_bar", "signals"):
-        raise ConfigError(f"form is {form!r}", remedy="the warm-up check runs on_bar and signals")
-    first = int(base.session[0]) if len(base) else 0
+    history = loaded.session_range.history
     given = max(row - start for row, start in history.items())
-
-    def run(factor: float) -> tuple[SymbolData, Decisions]:
-        longer = {row: max(row - _times(row - start, factor), first) for row, start in history.items()}
-        begin = int(np.searchsorted(base.session, min(longer.values())))
-        bars = base.take(slice(begin, len(base)))
-        data = prepare(symbol, bars, make().needs(), sessions, traded, longer)
-        return data, decisions_of(make(), data, market, account, form=form, timezone=timezone)
-
-    data, decided = run(1)
+    data, decided = _run(loaded, plan)
+    report = WarmupReport(loaded.symbol, given, len(decided))
     if decided.error is not None:
-        return WarmupReport(symbol, given, len(decided), error=f"the strategy raised an error:\n{decided.error}")
-    reach = min(row - first for row in history)
+        return replace(report, error=f"the strategy raised an error:\n{decided.error}")
+    reach = min(history) - _first_session(loaded)
     possible = sorted({min(_times(given, factor), reach) for factor in more} - set(range(given + 1)))
     if not possible:
-        return WarmupReport(
-            symbol,
-            given,
-            len(decided),
-            error=f"no session is loaded before the {given} of its history; load more to compare with",
-        )
-    effects, longest = [], data
-    for length in possible:
-        longest, other = run(length / max(given, 1))
-        effects.append(_effect(length, decided, other))
+        why = f"no session is loaded before the {given} of its history; load more to compare with"
+        return replace(report, error=why)
+    longer = [_run(loaded, plan, length / max(given, 1)) for length in possible]
     fewer = sorted({_times(given, factor) for factor in less} - {given}, reverse=True)
-    reduced = [_effect(length, decided, run(length / max(given, 1))[1]) for length in fewer]
-    converged = tuple(_convergence(name, data, longest) for name in data.indicators)
-    return WarmupReport(symbol, given, len(decided), tuple(effects), tuple(reduced), converged)
+    shorter = [_run(loaded, plan, length / max(given, 1)) for length in fewer]
+    return replace(
+        report,
+        more=tuple(_effect(length, decided, other) for length, (_, other) in zip(possible, longer, strict=True)),
+        less=tuple(_effect(length, decided, other) for length, (_, other) in zip(fewer, shorter, strict=True)),
+        indicators=tuple(_convergence(name, data, longer[-1][0]) for name in data.indicators),
+    )
+
+
+def _run(loaded: LoadedRange, plan: Plan, factor: float = 1) -> tuple[SymbolData, Decisions]:
+    """The data and decisions with so many times the history, as far as it is loaded."""
+    session_range, first = loaded.session_range, _first_session(loaded)
+    history = {row: max(row - _times(row - start, factor), first) for row, start in session_range.history.items()}
+    begin = int(np.searchsorted(loaded.base.session, min(history.values())))
+    changed = replace(
+        loaded,
+        base=loaded.base.take(slice(begin, len(loaded.base))),
+        session_range=replace(session_range, history=history),
+    )
+    data = changed.prepare(plan.strategy())
+    return data, decisions_of(plan, data, session_range.timezone)
+
+
+def _first_session(loaded: LoadedRange) -> int:
+    return int(loaded.base.session[0])
 
 
 def _times(sessions: int, factor: float) -> int:

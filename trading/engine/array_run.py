@@ -10,6 +10,7 @@ from barray.market.bars import FloatArray, IntArray
 from barray.trading.orders.broker import Account, Broker
 from barray.trading.orders.costs import Market, lots_array
 from barray.trading.orders.fills import Fills
+from barray.trading.orders.terms import OrderTerms
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.data import SymbolData
 from barray.trading.strategy.signals import Signals
@@ -24,7 +25,10 @@ class Executed:
 
 
 def execute(signals: Signals, data: SymbolData, market: Market, account: Account) -> Executed:
-    """Carry signals out. All at once where nothing but full fills can come of them, else bar by bar with a broker."""
+    """Carry signals out, all at once where nothing but full fills can come of them, else bar by bar with a broker.
+
+    ConfigError where they are not decisions of these bars.
+    """
     signals.check(len(data.bars))
     fills = _at_once(signals, data, market, account)
     if fills is not None:
@@ -139,14 +143,12 @@ def place_orders(signals: Signals, bar: int, broker: Broker) -> None:
         return
     if not entry:
         if position:
-            broker.place(-position)
+            broker.place(OrderTerms(-position))
         return
     size = float(signals.size[bar]) if isinstance(signals.size, np.ndarray) else float(signals.size)
-    broker.place(
-        entry * size - position,
-        stop_loss=_price(signals.stop_loss, bar),
-        take_profit=_price(signals.take_profit, bar),
-    )
+    if quantity := entry * size - position:
+        guards = _price(signals.stop_loss, bar), _price(signals.take_profit, bar)
+        broker.place(OrderTerms(quantity, stop_loss=guards[0], take_profit=guards[1]))
 
 
 def _price(prices: FloatArray | None, bar: int) -> float | None:

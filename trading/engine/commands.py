@@ -19,6 +19,7 @@ from barray.trading.orders.fills import Fill
 from barray.trading.results.result import SymbolResult
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.source import StrategySource
+from barray.trading.strategy.view import SymbolView
 
 
 @dataclass(frozen=True)
@@ -104,24 +105,17 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Stepped:
-    """The symbol at `now_ns`, and what the step brought.
+class Stepped(SymbolView):
+    """The symbol where the step led, and what the step brought.
 
-    `price`: the last close, NaN before there is one. `volume`: of the session so far. `values`: latest values of the
-    strategy's indicators, NaN until warm; `adhoc`: those of indicators added, by name. `requests`: orders that wait to
-    be approved. `placed`: number of the order placed last. `failed`: the strategy raised.
+    `requests`: orders that wait to be approved. `placed`: number of the order placed last. `failed`: the strategy
+    raised.
     """
 
-    now_ns: int
-    price: float
-    volume: float
-    values: tuple[float, ...]
-    position: float
     placed: int
     fills: tuple[Fill, ...] = ()
     requests: tuple[OrderRequest, ...] = ()
     working: tuple[WorkingOrder, ...] = ()
-    adhoc: Mapping[str, float] = field(default_factory=dict)
     failed: bool = False
 
 

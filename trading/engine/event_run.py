@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -11,9 +10,10 @@ from barray.trading.orders.broker import Account, Broker, Refusal
 from barray.trading.orders.costs import Market
 from barray.trading.orders.fills import Fills
 from barray.trading.strategy.base import Strategy
+from barray.trading.strategy.columns import Cursor
 from barray.trading.strategy.context import Context
 from barray.trading.strategy.data import SymbolData
-from barray.trading.strategy.series import Cursor
+from barray.trading.strategy.failure import failure_text, file_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class EventRun:
         self._closed = False
 
     def run(self) -> None:
-        """All sessions that are traded."""
+        """Go through all sessions that are traded."""
         traded = self.data.traded.tolist()
         if not traded:
             return
@@ -55,12 +55,12 @@ class EventRun:
             self.stop()
 
     def start(self, session: int) -> None:
-        """What comes before the first session."""
+        """Call `on_start`, before the first session."""
         self.context.begin(session)
         self.strategy.on_start(self.context)
 
     def session(self, session: int) -> None:
-        """One session from open to close."""
+        """Go through one session from open to close."""
         if self.enter(session):
             if self.data.base.interval == self.data.interval and not self._others:
                 self._hurry()
@@ -106,7 +106,7 @@ class EventRun:
         self._match(last)
 
     def leave(self) -> None:
-        """What the session's end does to orders and position."""
+        """End what the session's close ends of orders and position."""
         if not self._closed:  # the main interval's bar closes in a later session
             self._match(self._last)
             self._close()
@@ -144,7 +144,7 @@ class EventRun:
 
     def stop(self) -> None:
         """Remember the error being handled; nothing is called any more."""
-        self.error = traceback.format_exc(limit=-6)
+        self.error = failure_text(file_of(self.strategy), self.data.symbol, self.context.now)
         self.error_ns = self.context.now_ns
         self.broker.cancel_all("the strategy raised an error")
 
@@ -166,7 +166,7 @@ def run_symbol(
         try:
             executed = execute(signals_of(strategy, data), data, market, account)
         except Exception:  # the user's code: its error is the symbol's end, not the run's
-            return Outcome(Fills.of([]), error=traceback.format_exc(limit=-6))
+            return Outcome(Fills.of([]), error=failure_text(file_of(strategy), data.symbol))
         return Outcome(executed.fills, tuple(executed.broker.refusals) if executed.broker else ())
     broker = Broker(data.base.bars, market, account)
     run = EventRun(strategy, data, broker, timezone)

@@ -6,12 +6,10 @@ Pure. Whoever owns the symbols' processes lets time pass: `steps` → tell each 
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import isnan
 
-from barray.market.bars import Bars
 from barray.market.errors import BarrayError, ConfigError
 from barray.market.indicators import IndicatorSpec, parse_indicator
 from barray.trading.engine.commands import Opened, Plan, Step, Stepped
@@ -24,8 +22,9 @@ from barray.trading.orders.accounts import (
     SharedAccount,
     WorkingOrder,
 )
-from barray.trading.orders.broker import Broker, TimeInForce
+from barray.trading.orders.terms import OrderTerms
 from barray.trading.strategy.base import Strategy
+from barray.trading.strategy.failure import failure_text, file_of
 from barray.trading.strategy.view import Added, Moment, WindowView
 
 
@@ -53,7 +52,6 @@ class PortfolioEngine:
         self._outbox: dict[str, _Outbox] = {}
         self._later: dict[str, float] = {}
         self._numbers: dict[str, int] = {}
-        self._scratch = Broker(Bars.of([]), plan.market, plan.account)
         self._moment: Moment | None = None
         self.reports: dict[str, Stepped] = {}
         self.error: str | None = None
@@ -72,13 +70,13 @@ class PortfolioEngine:
         return next(iter(self._opened.values())).columns if self._opened else ()
 
     def join(self, symbol: str, opened: Opened, *, guest: bool = False) -> None:
-        """A symbol takes part; a guest until the session's end."""
+        """Let a symbol be traded; a guest until the session's end."""
         self._opened[symbol] = opened
         if guest:
             self._guests.add(symbol)
 
     def leave(self, symbol: str) -> None:
-        """A symbol is gone."""
+        """Forget a symbol that is gone."""
         self._guests.discard(symbol)
         for held in (self._opened, self._outbox, self._later, self._numbers, self.reports):
             held.pop(symbol, None)
@@ -86,7 +84,7 @@ class PortfolioEngine:
 
     @property
     def symbols(self) -> list[str]:
-        """Those that take part, sorted."""
+        """Those that are traded, sorted."""
         return sorted(self._opened)
 
     @property
@@ -107,7 +105,7 @@ class PortfolioEngine:
         return _step(to_ns, self._outbox.pop(symbol, _Outbox()), None)
 
     def apply(self, reports: Mapping[str, Stepped]) -> None:
-        """Take in what the step brought."""
+        """Book what the step brought to each symbol."""
         for symbol in sorted(reports):
             report = reports[symbol]
             self.reports[symbol] = report
@@ -115,13 +113,13 @@ class PortfolioEngine:
             self.accounts.update(symbol, report.price, report.fills, report.working)
 
     def end_window(self, moment: Moment) -> None:
-        """It is a window's end, or a session's open: let the strategy decide, and approve what was ordered."""
+        """Let the strategy decide at a window's end or a session's open, and have what was ordered approved."""
         self._moment = moment
         if moment.opening and not self._plan.account.carry:
             self._new_life()
         if self._plan.form == "on_window":
             self._ask(moment)
-            requests = [_request(symbol, moment, t) for symbol, box in self._outbox.items() for t in box.new_orders]
+            requests = list(self._requests(moment.now_ns))
         else:
             requests = [request for report in self.reports.values() for request in report.requests]
         for symbol, approvals in self.accounts.approve(requests).items():
@@ -130,7 +128,7 @@ class PortfolioEngine:
             self._end_orders(self.symbols if self._plan.account.flat_at_close else self.guests)
 
     def _end_orders(self, symbols: Iterable[str]) -> None:
-        """Nothing of the session's that is still to go out may work in the next."""
+        """Drop what is still to go out: no order of this session may work in the next."""
         for symbol in symbols:
             self._outbox.pop(symbol, None)
             self._later.pop(symbol, None)
@@ -139,8 +137,8 @@ class PortfolioEngine:
     def _ask(self, moment: Moment) -> None:
         if self.error is not None:
             return
+        view = WindowView(self, moment)
         try:
-            view = WindowView(self, moment)
             if self._strategy is None:
                 self._strategy = self._plan.strategy()
                 self._strategy.on_start(view)  # type: ignore[arg-type]  # documented in Strategy
@@ -150,10 +148,10 @@ class PortfolioEngine:
             later, self._later = self._later, {}
             for symbol, quantity in sorted(later.items()):
                 if symbol in self.reports:
-                    self.place(symbol, quantity - self.reports[symbol].position)
+                    self.place_missing(symbol, quantity)
             self._strategy.on_window(view)
         except Exception:  # the user's code: no more calls, positions stay
-            self.error = traceback.format_exc(limit=-6)
+            self.error = failure_text(file_of(self._strategy), view.now)
             self._outbox = {}
             for symbol in self.symbols:
                 self.cancel(symbol)
@@ -169,33 +167,29 @@ class PortfolioEngine:
             )
         return report
 
-    def place(
-        self,
-        symbol: str,
-        quantity: float,
-        *,
-        limit: float | None = None,
-        stop: float | None = None,
-        tif: TimeInForce = "gtc",
-        stop_loss: float | None = None,
-        take_profit: float | None = None,
-        tag: str = "",
-    ) -> NewOrder | None:
-        """An order to go out with the next step; None where it is less than a lot."""
+    def place(self, symbol: str, terms: OrderTerms) -> NewOrder:
+        """An order to go out with the next step; ConfigError where there is no such symbol."""
         self._known(symbol)
-        made = self._scratch.place(
-            quantity, limit=limit, stop=stop, tif=tif, stop_loss=stop_loss, take_profit=take_profit, tag=tag
-        )
-        self._scratch.working.clear()
-        if not made.quantity:
-            return None
         self._numbers[symbol] += 1
-        new_order = NewOrder(self._numbers[symbol], made.quantity, limit, stop, tif, stop_loss, take_profit, tag)
+        new_order = NewOrder(self._numbers[symbol], terms)
         self._box(symbol).new_orders.append(new_order)
         return new_order
 
+    def place_missing(self, symbol: str, target: float) -> NewOrder | None:
+        """Order what is missing to hold `target`; None where that is less than a lot. ConfigError as for `place`."""
+        missing = target - self._known(symbol).position
+        return self.place(symbol, OrderTerms(missing)) if self._plan.market.lots(missing) else None
+
+    def _requests(self, now_ns: int) -> Iterator[OrderRequest]:
+        """What is to go out, for the account to judge."""
+        lots = self._plan.market.lots
+        for symbol, box in self._outbox.items():
+            for new_order in box.new_orders:
+                terms = new_order.terms
+                yield OrderRequest(symbol, new_order.number, now_ns, lots(terms.quantity), terms.price)
+
     def cancel(self, symbol: str) -> None:
-        """Cancel all orders of a symbol, those to go out too."""
+        """Cancel all orders of a symbol, those to go out too; ConfigError where there is no such symbol."""
         report = self._known(symbol)
         box = self._box(symbol)
         box.cancel = box.cancel or bool(report.working)
@@ -205,12 +199,12 @@ class PortfolioEngine:
         self.accounts.release(symbol)
 
     def working(self, symbol: str) -> tuple[WorkingOrder, ...]:
-        """Orders of a symbol that work."""
+        """Orders of a symbol that work; ConfigError where there is no such symbol."""
         report = self._known(symbol)
         return () if symbol in self._outbox and self._outbox[symbol].cancel else report.working
 
     def shares_for(self, symbol: str, fraction: float) -> float:
-        """What a fraction of equity buys at the last close, in whole lots."""
+        """What a fraction of equity buys at the last close, in whole lots; ConfigError before there is one."""
         price = self._known(symbol).price
         if isnan(price):
             raise ConfigError(
@@ -227,7 +221,7 @@ class PortfolioEngine:
         sales = [symbol for symbol, m in missing.items() if lots(m) and m * self.reports[symbol].position < 0]
         for symbol, quantity in missing.items():
             if symbol in sales or not sales:
-                self.place(symbol, quantity)
+                self.place_missing(symbol, targets[symbol])
             elif lots(quantity):
                 self._later[symbol] = targets[symbol]
 
@@ -258,8 +252,3 @@ class PortfolioEngine:
 
 def _step(to_ns: int, box: _Outbox, funds: tuple[float, float] | None) -> Step:
     return Step(to_ns, box.cancel, tuple(box.new_orders), tuple(box.approvals), funds, box.indicators)
-
-
-def _request(symbol: str, moment: Moment, new_order: NewOrder) -> OrderRequest:
-    price = new_order.limit if new_order.limit is not None else new_order.stop
-    return OrderRequest(symbol, new_order.number, moment.now_ns, new_order.quantity, price)

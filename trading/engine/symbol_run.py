@@ -23,6 +23,8 @@ from barray.trading.orders.fills import Fills
 from barray.trading.results.equity import equity_on_grid, session_closes, session_pnl
 from barray.trading.results.result import SymbolResult, Trades
 from barray.trading.results.trades import round_trips
+from barray.trading.strategy.base import Strategy
+from barray.trading.strategy.computed import Computed
 from barray.trading.strategy.data import SymbolData, prepare
 
 
@@ -37,12 +39,13 @@ class LoadedRange:
     traded: IntArray
     skipped: Mapping[str, str]
 
-    def prepare(self, plan: Plan) -> SymbolData:
-        """Everything that a strategy needs of it."""
-        needs = plan.strategy().needs()
-        return prepare(
-            self.symbol, self.base, needs, self.session_range.sessions, self.traded, self.session_range.history
-        )
+    def prepare(self, strategy: Strategy, computed: Computed | None = None) -> SymbolData:
+        """Everything that a strategy needs of it; `computed`: see barray.trading.strategy.data.prepare.
+
+        ConfigError where an indicator or interval can't be read.
+        """
+        sessions, history = self.session_range.sessions, self.session_range.history
+        return prepare(self.symbol, self.base, strategy.needs(), sessions, self.traded, history, computed)
 
 
 def lay_range(
@@ -73,12 +76,19 @@ def lay_range(
 
 
 def run_range(loaded: LoadedRange, plan: Plan, grid_ns: IntArray) -> SymbolResult:
-    """Run a strategy over all its sessions and say what came of it. `grid_ns`: see SymbolResult.equity."""
+    """Run a strategy over all its sessions and say what came of it; errors as in `run_loaded`. `grid_ns`: see
+    SymbolResult.equity.
+    """
     began = perf_counter()
-    data = loaded.prepare(plan)
-    strategy, timezone = plan.strategy(), loaded.session_range.timezone
-    outcome = run_symbol(strategy, data, plan.market, plan.account, form=plan.form, timezone=timezone)
+    outcome = run_loaded(loaded, plan)
     return summarise(loaded, plan.account, outcome, grid_ns, perf_counter() - began)
+
+
+def run_loaded(loaded: LoadedRange, plan: Plan, computed: Computed | None = None) -> Outcome:
+    """Run a strategy over all its sessions. The strategy's errors are in the outcome; ConfigError for what it needs."""
+    strategy, timezone = plan.strategy(), loaded.session_range.timezone
+    data = loaded.prepare(strategy, computed)
+    return run_symbol(strategy, data, plan.market, plan.account, form=plan.form, timezone=timezone)
 
 
 def join_results(parts: Sequence[SymbolResult], grid_session: IntArray) -> SymbolResult:
@@ -112,7 +122,7 @@ def add_results(parts: Sequence[SymbolResult]) -> SymbolResult:
 
 
 def _together(parts: Sequence[SymbolResult]) -> SymbolResult:
-    """The last part, with all that is a list in any. Rows of fills count in no common series, and are -1."""
+    """The last part, with all that is a list in any. Rows of fills count in no bars that all have, and are -1."""
     first, last, capital = parts[0], parts[-1], parts[0].capital
     fills = Fills.concat([part.fills for part in parts])
     columns = {c.name: np.concatenate([getattr(part.trades, c.name) for part in parts]) for c in fields(Trades)}

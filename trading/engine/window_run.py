@@ -32,7 +32,7 @@ class WindowRun:
     def __init__(self, loaded: LoadedRange, plan: Plan) -> None:
         self._loaded = loaded
         self._plan = plan
-        self._data = loaded.prepare(plan)
+        self._data = loaded.prepare(plan.strategy())
         self._account = replace(plan.account, capital=0.0) if plan.shared else plan.account
         self._ahead = self._data.traded.tolist()
         self._session: int | None = None
@@ -78,7 +78,7 @@ class WindowRun:
         return self._last
 
     def close(self, command: CloseRun) -> SymbolResult:
-        """What came of it."""
+        """End the run and say what came of it."""
         self._bury()
         outcome = joined(self._done)
         self._done.pop()
@@ -148,11 +148,11 @@ class WindowRun:
             day.volume,
             day.values(now_ns) if self._plan.form == "on_window" else (),
             broker.position,
+            day.added(now_ns),
             broker.placed,
             fills,
             broker.requests(self._loaded.symbol),
             tuple(_working(order) for order in broker.working),
-            day.added(now_ns),
             self._run.error is not None,
         )
 
@@ -187,7 +187,7 @@ class WindowBroker(Broker):
         return self.funds[1] if self.funds is not None else super().account_equity(price)
 
     def cancel(self, order: Order, reason: str = "", status: str = "cancelled") -> None:
-        """Take an order out, whether it works or waits."""
+        """End an order, whether it works or waits."""
         if order in self._incoming and order.status == "working":
             order.status, order.reason = status, reason
             self._incoming.remove(order)
@@ -195,7 +195,7 @@ class WindowBroker(Broker):
             super().cancel(order, reason, status)
 
     def stamp(self, now_ns: int) -> None:
-        """All orders that wait were decided by now."""
+        """Remember that the orders that wait were decided by `now_ns`."""
         for order in self._incoming:
             self._decided.setdefault(order.number, now_ns)
 
@@ -204,16 +204,8 @@ class WindowBroker(Broker):
         return tuple(_request(symbol, order, self._decided[order.number]) for order in self._incoming)
 
     def place_new(self, new_order: NewOrder) -> None:
-        """Place an order that was decided elsewhere."""
-        order = self.place(
-            new_order.quantity,
-            limit=new_order.limit,
-            stop=new_order.stop,
-            tif=new_order.tif,
-            stop_loss=new_order.stop_loss,
-            take_profit=new_order.take_profit,
-            tag=new_order.tag,
-        )
+        """Place an order that was decided elsewhere; RuntimeError where the two sides count differently."""
+        order = self.place(new_order.terms)
         if order.number != new_order.number:
             raise RuntimeError(f"order {new_order.number} became {order.number}")
 
@@ -227,7 +219,7 @@ class WindowBroker(Broker):
         if approval.reason:
             cut = copysign(abs(order.quantity) - abs(approval.quantity), order.quantity)
             self.refusals.append(Refusal(bar_ns, cut, approval.reason))
-        if not approval.quantity:
+        if order.quantity and not approval.quantity:
             order.status, order.reason = "rejected", approval.reason
             return
         order.quantity, order.budget = approval.quantity, approval.budget
@@ -247,7 +239,7 @@ class _Today:
         self.bar_ns = int(data.base.bars.start_ns[0])
 
     def see(self, now_ns: int) -> None:
-        """It is `now_ns`."""
+        """Move on to `now_ns` (UTC ns)."""
         base = self._data.base
         row = max(int(np.searchsorted(self._data.sessions.open_ns, now_ns, side="right")) - 1, 0)
         if row != self._row:
@@ -261,7 +253,7 @@ class _Today:
             self.bar_ns = int(base.bars.start_ns[closed - 1])
 
     def add(self, name: str, spec: IndicatorSpec) -> None:
-        """One more indicator, over this session and its history."""
+        """Compute one more indicator, over this session and its history."""
         data, session_range = self._data, self._loaded.session_range
         series = data.series.get(spec.interval) or derive(data.base, spec.interval, data.sessions, self._row)
         columns = indicator_values(spec, series, np.array([self._row]), session_range.history)
@@ -285,7 +277,7 @@ class _Idle(Strategy):
     """Decides nothing: another process does."""
 
     def on_bar(self, ctx: Context) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class _Following(Strategy):
@@ -299,18 +291,17 @@ class _Following(Strategy):
         self._signals: Signals | None = None
 
     def on_start(self, ctx: Context) -> None:
-        """All decisions at once."""
+        """Have all decisions at once."""
         self._signals = signals_of(self._strategy, self._data)
 
     def on_bar(self, ctx: Context) -> None:
-        """What they are for this bar."""
+        """Place what they say for this bar."""
         if self._signals is not None:
             place_orders(self._signals, ctx.bar - 1, self._broker)
 
 
 def _request(symbol: str, order: Order, decided_ns: int) -> OrderRequest:
-    price = order.limit if order.limit is not None else order.stop
-    return OrderRequest(symbol, order.number, decided_ns, order.quantity, price)
+    return OrderRequest(symbol, order.number, decided_ns, order.quantity, order.terms.price)
 
 
 def _working(order: Order) -> WorkingOrder:

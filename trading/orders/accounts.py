@@ -27,9 +27,10 @@ from dataclasses import dataclass
 from math import copysign, fsum, isnan
 from typing import Protocol
 
-from barray.trading.orders.broker import Account, TimeInForce
+from barray.trading.orders.broker import Account
 from barray.trading.orders.costs import Market
 from barray.trading.orders.fills import Fill
+from barray.trading.orders.terms import OrderTerms
 
 _SLACK = 1e-9
 """Share of the cash that is never reserved: more than all roundings of a run."""
@@ -37,16 +38,15 @@ _SLACK = 1e-9
 
 @dataclass(frozen=True)
 class NewOrder:
-    """An order from outside the symbol's process; it becomes the symbol's order `number`. The rest as Broker.place."""
+    """An order from outside the symbol's process; it becomes the symbol's order `number`."""
 
     number: int
-    quantity: float
-    limit: float | None = None
-    stop: float | None = None
-    tif: TimeInForce = "gtc"
-    stop_loss: float | None = None
-    take_profit: float | None = None
-    tag: str = ""
+    terms: OrderTerms
+
+    @property
+    def quantity(self) -> float:
+        """Shares asked for, negative to sell."""
+        return self.terms.quantity
 
 
 @dataclass(frozen=True)
@@ -85,18 +85,18 @@ class WorkingOrder:
 
 
 class Accounts(Protocol):
-    """What the run's middle asks of the money."""
+    """Whose money it is, as PortfolioEngine asks of it: one account for all symbols, or one each."""
 
     def update(self, symbol: str, price: float, fills: Sequence[Fill], working: Sequence[WorkingOrder]) -> None:
-        """Take in what a window did to a symbol. `price`: its last close, NaN before it has one."""
+        """Book what a window did to a symbol. `price`: its last close, NaN before it has one."""
         ...
 
     def release(self, symbol: str) -> None:
-        """All orders of a symbol are cancelled."""
+        """Free what was reserved for a symbol, whose orders are all cancelled."""
         ...
 
     def forget(self, symbol: str) -> None:
-        """A symbol is gone, its position closed."""
+        """Forget a symbol that is gone, its position closed."""
         ...
 
     def approve(self, requests: Iterable[OrderRequest]) -> dict[str, list[Approval]]:
@@ -114,7 +114,7 @@ class Accounts(Protocol):
         ...
 
     def equity_for(self, symbol: str) -> float:
-        """What a fraction of equity is a fraction of, for this symbol."""
+        """The equity that a fraction for this symbol is a fraction of."""
         ...
 
 
@@ -159,7 +159,7 @@ class SharedAccount:
         return self.equity
 
     def update(self, symbol: str, price: float, fills: Sequence[Fill], working: Sequence[WorkingOrder]) -> None:
-        """Take in what a window did to a symbol. `price`: its last close, NaN before it has one."""
+        """Book what a window did to a symbol. `price`: its last close, NaN before it has one."""
         for fill in fills:
             self._cash -= fill.quantity * fill.price + fill.commission
             self.positions[symbol] = self._market.lots(self.positions.get(symbol, 0.0) + fill.quantity)
@@ -168,11 +168,11 @@ class SharedAccount:
             self.prices[symbol] = price
 
     def release(self, symbol: str) -> None:
-        """All orders of a symbol are cancelled: what was reserved for them is free."""
+        """Free what was reserved for a symbol, whose orders are all cancelled."""
         self._working.pop(symbol, None)
 
     def forget(self, symbol: str) -> None:
-        """A symbol is gone, its position closed."""
+        """Forget a symbol that is gone, its position closed."""
         for held in (self._working, self.positions, self.prices):
             held.pop(symbol, None)
 
@@ -257,22 +257,22 @@ class SeparateAccounts:
         return self._cash.get(symbol, self._capital) + (position * self._prices[symbol] if position else 0.0)
 
     def update(self, symbol: str, price: float, fills: Sequence[Fill], working: Sequence[WorkingOrder]) -> None:
-        """Take in what a window did to a symbol."""
+        """Book what a window did to a symbol."""
         cash = self._cash.setdefault(symbol, self._capital)
         self._cash[symbol] = cash - fsum(fill.quantity * fill.price + fill.commission for fill in fills)
         self._positions[symbol] = self._positions.get(symbol, 0.0) + fsum(fill.quantity for fill in fills)
         self._prices[symbol] = price
 
     def release(self, symbol: str) -> None:
-        """Nothing is reserved here."""
+        """Do nothing: nothing is reserved here."""
 
     def forget(self, symbol: str) -> None:
-        """The symbol is gone, and its account with it."""
+        """Forget a symbol that is gone, and its account with it."""
         for held in (self._cash, self._positions, self._prices):
             held.pop(symbol, None)
 
     def approve(self, requests: Iterable[OrderRequest]) -> dict[str, list[Approval]]:
-        """All are approved."""
+        """Approve all: each symbol's broker judges."""
         answers: dict[str, list[Approval]] = {}
         for request in requests:
             answers.setdefault(request.symbol, []).append(Approval(request.number, request.quantity, None))

@@ -13,9 +13,14 @@ A bar tells its open, high, low and close, not the way between; where that leave
 - In one bar: first what fills at the open, then stops, then limits; in each of these older orders first.
 - `stop_loss` and `take_profit` become orders, good till cancelled, for what their entry's fill opened; a later fill of
   the same entry adds to them. What one of them fills the other loses. After a fill at the open both act in the same
-  bar; after one within the bar the stop alone does, for the bar may have gone there last, and at the entry's own
-  price where that is worse than the stop. Once the stop is reached or the target begins to fill, what is left of the
-  entry is cancelled. They never open a position: they go when the position does, and fill no more than is held.
+  bar; after one within the bar the stop alone does, for the bar may have gone there last. Once the stop is reached or
+  the target begins to fill, what is left of the entry is cancelled. They never open a position: they go when the
+  position does, and fill no more than is held.
+- An entry opens only between its stop_loss and its take_profit, by its price before slippage. A limit or stop price
+  outside is an error when the order is made; a market price outside, by mistake or by a gap, refuses what the order
+  would open, for its protection would end it at once. What it closes it closes.
+- Prices of orders are above 0. Quantities are rounded towards zero to whole lots; less than a lot is refused by the
+  next bar that trades.
 - Only market and stop orders slip; no fill leaves the bar's range. All fills of a bar share `volume_share` of its
   volume; what is left of an order stays working.
 - Day orders expire at the close of the first session that they could have acted in; placed at a session's last close
@@ -30,39 +35,63 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import copysign, inf, isfinite
-from typing import Literal
+from math import copysign, inf
 
 from barray.market.bars import Bars, floats
-from barray.market.errors import ConfigError
 from barray.trading.orders.costs import Market, Slippage
 from barray.trading.orders.fills import Fill
+from barray.trading.orders.terms import OrderTerms, TimeInForce
 
-TimeInForce = Literal["gtc", "day"]
 _OPEN, _STOP, _LIMIT = 0, 1, 2
 _DUST = 1e-12
 
 
 @dataclass(eq=False, slots=True)
 class Order:
-    """An order. `quantity` (signed): what is left of it. `status`: working, filled, cancelled, expired or rejected.
-    `budget`: money set aside for what it opens of a position, less what was spent of it.
+    """An order on its way. `terms`: what was asked for; `quantity` (signed): whole lots that are left of it. `status`:
+    working, filled, cancelled, expired or rejected. `budget`: money set aside for what it opens of a position, less
+    what was spent of it.
     """
 
     number: int
+    terms: OrderTerms
     quantity: float
-    limit: float | None = None
-    stop: float | None = None
-    tif: TimeInForce = "gtc"
-    stop_loss: float | None = None
-    take_profit: float | None = None
-    tag: str = ""
     status: str = "working"
     reason: str = ""
     filled: float = 0.0
     parent: Order | None = None
     triggered: bool = False
     budget: float | None = None
+
+    @property
+    def limit(self) -> float | None:
+        """Limit price."""
+        return self.terms.limit
+
+    @property
+    def stop(self) -> float | None:
+        """Stop price."""
+        return self.terms.stop
+
+    @property
+    def tif(self) -> TimeInForce:
+        """Time in force: gtc or day."""
+        return self.terms.tif
+
+    @property
+    def stop_loss(self) -> float | None:
+        """Price at which what it opens is closed with a loss."""
+        return self.terms.stop_loss
+
+    @property
+    def take_profit(self) -> float | None:
+        """Price at which what it opens is closed with a profit."""
+        return self.terms.take_profit
+
+    @property
+    def tag(self) -> str:
+        """The strategy's own note."""
+        return self.terms.tag
 
     @property
     def kind(self) -> str:
@@ -115,32 +144,11 @@ class Broker:
         self.refusals: list[Refusal] = []
         self._placed = 0
 
-    def place(
-        self,
-        quantity: float,
-        *,
-        limit: float | None = None,
-        stop: float | None = None,
-        tif: TimeInForce = "gtc",
-        stop_loss: float | None = None,
-        take_profit: float | None = None,
-        tag: str = "",
-        budget: float | None = None,
-    ) -> Order:
-        """A new order, working from the next bar on; ConfigError where it makes no sense."""
-        if not limit is stop is stop_loss is take_profit is None:
-            _check_prices(limit=limit, stop=stop, stop_loss=stop_loss, take_profit=take_profit)
-        if not isfinite(quantity):
-            raise ConfigError(f"an order's quantity is {quantity}", remedy="give a number of shares")
-        if tif not in ("gtc", "day"):
-            raise ConfigError(f"tif is {tif!r}", remedy="choose gtc or day")
-        whole = self.market.lots(float(quantity))
+    def place(self, terms: OrderTerms) -> Order:
+        """A new order, working from the next bar on."""
         self._placed += 1
-        order = Order(self._placed, whole, limit, stop, tif, stop_loss, take_profit, tag, budget=budget)
-        if whole == 0:
-            order.status, order.reason = "rejected", f"{quantity:g} is less than a lot of {self.market.lot_size:g}"
-        else:
-            self._incoming.append(order)
+        order = Order(self._placed, terms, self.market.lots(float(terms.quantity)))
+        self._incoming.append(order)
         return order
 
     @property
@@ -149,13 +157,13 @@ class Broker:
         return list(self.working)
 
     def cancel(self, order: Order, reason: str = "", status: str = "cancelled") -> None:
-        """Take a working order out; its fills stay."""
+        """End a working order, by default as cancelled; its fills stay."""
         if order.status == "working":
             order.status, order.reason = status, reason
             self.working.remove(order)
 
     def cancel_all(self, reason: str = "", status: str = "cancelled", *, tif: TimeInForce | None = None) -> None:
-        """Take out all orders, or the working ones of one time in force."""
+        """End all orders, or the working ones of one time in force."""
         for order in self.orders if tif is None else list(self.working):
             if tif is None or order.tif == tif:
                 self.cancel(order, reason, status)
@@ -180,13 +188,14 @@ class Broker:
             self._carry_out(hits, row)
 
     def close_session(self, row: int) -> None:
-        """The session of base bar `row` has closed with it: day orders expire; with flat at close, everything ends."""
+        """End what the close after base bar `row` ends: day orders; with flat at close, position and all orders."""
         if not self.account.flat_at_close:
             self.cancel_all("the session closed", "expired", tif="day")
             return
         self.cancel_all("the session closed", "expired")
         if self.position:
-            self._fill(Order(0, -self.position), -self.position, self._close[row], row, at_close=True)
+            end = Order(0, OrderTerms(-self.position), -self.position)
+            self._fill(end, end.quantity, self._close[row], row, at_close=True)
 
     def _carry_out(self, hits: dict[Order, tuple[int, int, float, float]], row: int) -> None:
         """Execute what the bar hit, by phase and number; each hit: phase, number, reference price, at most so much."""
@@ -203,18 +212,20 @@ class Broker:
             if order.parent is not None:
                 if filled or order.triggered:
                     self.cancel(order.parent, "its stop_loss or take_profit was reached")
-            elif order.stop_loss is not None or order.take_profit is not None:
+            elif order.terms.stop_loss is not None or order.terms.take_profit is not None:
                 opened = self._opened(before)
                 for child in self._protect(order, opened) if opened else ():
                     hit = self._hit(child, row) if phase == _OPEN or child.stop is not None else None
                     if hit is not None:
-                        price = hit[1] if phase == _OPEN else self._beyond(child, reference)
-                        hits[child] = (hit[0] if phase == _OPEN else phase, child.number, price, child.quantity)
+                        when, price = hit if phase == _OPEN else (phase, float(child.stop or hit[1]))
+                        hits[child] = (when, child.number, price, child.quantity)
 
     def _hit(self, order: Order, row: int) -> tuple[int, float] | None:
         """When in the bar the order fills, and at what reference price; None where it doesn't."""
-        open_, high, low, limit, stop = self._open[row], self._high[row], self._low[row], order.limit, order.stop
-        buying = order.quantity > 0
+        open_, high, low = self._open[row], self._high[row], self._low[row]
+        limit, stop, buying = order.terms.limit, order.terms.stop, order.quantity > 0
+        if not order.quantity:  # less than a lot: refused whatever its prices
+            return _OPEN, open_
         if stop is not None and not order.triggered:
             at_open = open_ >= stop if buying else open_ <= stop
             if not at_open and not (high >= stop if buying else low <= stop):
@@ -229,11 +240,6 @@ class Broker:
         if open_ <= limit if buying else open_ >= limit:
             return _OPEN, open_
         return (_LIMIT, limit) if (low <= limit if buying else high >= limit) else None
-
-    def _beyond(self, child: Order, entry: float) -> float:
-        """Price of a stop that its own entry, within the bar, may already lie beyond."""
-        stop = float(child.stop or entry)
-        return min(stop, entry) if child.quantity < 0 else max(stop, entry)
 
     def _opened(self, before: float) -> float:
         """What the last fill added to a position, or opened on the other side: signed, 0 where it only closed."""
@@ -254,7 +260,7 @@ class Broker:
                 child.quantity = self.market.lots(child.quantity - opened)
             else:
                 self._placed += 1
-                child = Order(self._placed, -opened, limit, stop, tag=parent.tag, parent=parent)
+                child = Order(self._placed, OrderTerms(-opened, limit, stop, tag=parent.tag), -opened, parent=parent)
                 self.working.append(child)
             children.append(child)
         return children
@@ -269,7 +275,7 @@ class Broker:
             self._fill(order, affordable, reference, row)
             self._after_fill(order, affordable)
         if why:
-            self.refusals.append(Refusal(self._start_ns[row], order.quantity, why))
+            self.refusals.append(Refusal(self._start_ns[row], order.quantity or order.terms.quantity, why))
             self.cancel(order, why, "rejected" if not order.filled else "cancelled")
         return affordable
 
@@ -285,15 +291,19 @@ class Broker:
 
     def _affordable(self, order: Order, quantity: float, reference: float, row: int) -> tuple[float, str]:
         """As much of `quantity` as the account bears, and why not all of it."""
+        if not order.quantity:
+            return 0.0, f"{order.terms.quantity:g} is less than a lot of {self.market.least:g}"
         before = self.position
         after = before + quantity
         if abs(after) <= abs(before) and after * before >= 0:
             return quantity, ""
         if after < 0 and not self.account.short:
             return -before, "short selling is off"
+        closing = -before if before * quantity < 0 else 0.0
+        if why := order.terms.unguarded_at(reference):
+            return closing, why
         if self._bears(order, quantity, reference, row):
             return quantity, ""
-        closing = -before if before * quantity < 0 else 0.0
         opening = quantity - closing
         lot = self.market.lot_size or abs(opening) / 2**40
         low, high = 0, round(abs(opening) / lot)
@@ -334,14 +344,9 @@ class Broker:
         bar_ns = self._start_ns[row]
         self.fills.append(Fill(row, bar_ns, quantity, price, commission, slippage, order.number, at_close))
         order.filled += quantity
-        order.quantity = self.market.lots(order.quantity - quantity)
+        left = order.quantity - quantity
+        order.quantity = self.market.lots(left) if left else 0.0
         if order.quantity == 0 and order.status == "working":
             order.status = "filled"
             if order.number:
                 self.working.remove(order)
-
-
-def _check_prices(**prices: float | None) -> None:
-    for name, price in prices.items():
-        if price is not None and not (isfinite(price) and price > 0):
-            raise ConfigError(f"{name} is {price}", remedy="give a price above 0")

@@ -15,7 +15,7 @@ Number = TypeVar("Number", float, FloatArray)
 _DUST = 1e-9
 _NEARLY = 1.0 + 1e-12
 _ON_ARRAYS: tuple[Any, ...] = (np.minimum, np.maximum, np.ceil, np.rint)
-_ON_FLOATS: tuple[Any, ...] = (min, max, math.ceil, round)  # NumPy takes ten times as long over a single float
+_ON_FLOATS: tuple[Any, ...] = (min, max, math.ceil, round)  # NumPy is ten times as slow over a single float
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Market:
 
     `lot_size`: quantities are rounded down to a multiple of it, 0 leaves them alone. `tick_size`: prices of fills that
     slipped are rounded to it, against the order; 0 leaves them alone. `volume_share`: of a bar's volume that all orders
-    together may take; None for any, even in a bar without volume (indexes and some feeds have none). No fill leaves its
+    together may fill; None for any, even in a bar without volume (indexes and some feeds have none). No fill leaves its
     bar's range, whatever the slippage.
     """
 
@@ -75,6 +75,11 @@ class Market:
     lot_size: float = 1.0
     tick_size: float = 0.0
     volume_share: float | None = None
+
+    @property
+    def least(self) -> float:
+        """The smallest quantity that is traded."""
+        return self.lot_size or _DUST
 
     def lots(self, quantity: float) -> float:
         """`quantity` rounded towards zero to whole lots; what is less than rounding dust is 0."""

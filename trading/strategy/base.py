@@ -56,7 +56,10 @@ class Strategy:
 
     @classmethod
     def parameters(cls) -> dict[str, Parameter]:
-        """The declared parameters by name, base classes' first. A plain value in a subclass is a new default."""
+        """The declared parameters by name, base classes' first. A plain value in a subclass is a new default.
+
+        ConfigError where one has no type, or another than int, float, bool and str.
+        """
         found: dict[str, Parameter] = {}
         for kind in reversed(cls.__mro__):
             if kind is object or kind is Strategy:
@@ -93,7 +96,7 @@ class Strategy:
         return {}
 
     def on_start(self, ctx: Context) -> None:
-        """Called once, at the open of the first session; history is there to be seen."""
+        """Called once, at the open of the first session; the bars of its history are there to be seen."""
 
     def on_session(self, ctx: Context) -> None:
         """Called at the open of every session that has bars; orders placed here fill from its first bar on."""

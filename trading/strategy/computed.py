@@ -14,9 +14,9 @@ IndicatorValues = Mapping[str, FloatArray]
 
 
 class Computed:
-    """Series and indicator values of one symbol's bars on one range of sessions, shared by all that run on it.
+    """Derived bars and indicator values of one symbol on one range of sessions, shared by all that run on it.
 
-    Derived series stay; of indicator values at most `most_bytes`, those not used for longest go first.
+    Derived bars stay; of indicator values at most `most_bytes`, those not used for longest go first.
     """
 
     def __init__(self, most_bytes: int = 256 * 1024 * 1024) -> None:

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from functools import cached_property
+from typing import Unpack
 from zoneinfo import ZoneInfo
 
 from barray.market.errors import ConfigError
 from barray.market.interval import Interval
-from barray.trading.orders.broker import Broker, Order, TimeInForce
+from barray.trading.orders.broker import Broker, Order
+from barray.trading.orders.terms import OrderOptions, OrderTerms
+from barray.trading.strategy.columns import BarColumns, Column, Cursor
 from barray.trading.strategy.data import SymbolData
-from barray.trading.strategy.series import BarSeries, Cursor, Series
 
 
 class Context:
     """One symbol as of the close of the bar that `on_bar` is called for. Nothing in it knows of later bars.
 
     `position`: shares held, negative short. `bar`: number of main bars that have closed, history included.
-    `indicators`: Series by the strategy's names, NaN until warm.
+    `indicators`: columns by the strategy's names, NaN until warm.
     """
 
     def __init__(self, data: SymbolData, broker: Broker, timezone: str) -> None:
@@ -29,18 +31,18 @@ class Context:
         self._timezone = timezone
         self._row = int(data.traded[0]) if len(data.traded) else 0
         self._cursors = {interval: Cursor() for interval in data.series}
-        self._bars = {str(i): BarSeries(series.bars, self._cursors[i]) for i, series in data.series.items()}
+        self._bars = {str(i): BarColumns(series.bars, self._cursors[i]) for i, series in data.series.items()}
         main = self._bars[str(data.interval)]
         self.cursor = self._cursors[data.interval]
         self.open, self.high, self.low, self.close, self.volume = (
             main.column(name) for name in ("open", "high", "low", "close", "volume")
         )
-        self.indicators: Mapping[str, Series] = {
-            name: Series(values, self._cursors[data.specs[name].interval]) for name, values in data.indicators.items()
+        self.indicators: Mapping[str, Column] = {
+            name: Column(values, self._cursors[data.specs[name].interval]) for name, values in data.indicators.items()
         }
 
     def begin(self, session: int) -> None:
-        """It is the open of that session; all bars that have closed by then are seen."""
+        """Stand at the open of a session (row of `data.sessions`); all bars that have closed by then are seen."""
         self._row = session
         open_ns = int(self._data.sessions.open_ns[session])
         for interval, cursor in self._cursors.items():
@@ -61,8 +63,8 @@ class Context:
         ends: list[int] = self._data.bars.end_ns.tolist()
         return ends
 
-    def bars(self, interval: str) -> BarSeries:
-        """The bars of another interval that the strategy declared."""
+    def bars(self, interval: str) -> BarColumns:
+        """The bars of another interval, as far as they have closed; ConfigError where it was not declared."""
         found = self._bars.get(str(Interval.parse(interval)))
         if found is None:
             listed = ", ".join(self._bars)
@@ -111,59 +113,30 @@ class Context:
         """Cash and position at the newest close; of an account that all symbols share, as of the last window's end."""
         return self._broker.account_equity(self.close[-1] if self._broker.position else 0.0)
 
-    def order(
-        self,
-        quantity: float,
-        *,
-        limit: float | None = None,
-        stop: float | None = None,
-        tif: TimeInForce = "gtc",
-        stop_loss: float | None = None,
-        take_profit: float | None = None,
-        tag: str = "",
-    ) -> Order:
-        """Order `quantity` shares, negative to sell; see barray.trading.orders.broker for when and where it fills."""
-        return self._broker.place(
-            quantity, limit=limit, stop=stop, tif=tif, stop_loss=stop_loss, take_profit=take_profit, tag=tag
-        )
+    def order(self, quantity: float, **options: Unpack[OrderOptions]) -> Order:
+        """Order `quantity` shares, negative to sell; see barray.trading.orders.broker for when and where it fills.
 
-    def buy(
-        self,
-        quantity: float,
-        *,
-        limit: float | None = None,
-        stop: float | None = None,
-        tif: TimeInForce = "gtc",
-        stop_loss: float | None = None,
-        take_profit: float | None = None,
-        tag: str = "",
-    ) -> Order:
-        """Buy; see `order`."""
-        return self._broker.place(
-            abs(quantity), limit=limit, stop=stop, tif=tif, stop_loss=stop_loss, take_profit=take_profit, tag=tag
-        )
+        `options`: limit, stop, tif, stop_loss, take_profit, tag; see OrderTerms, and for what is a ConfigError.
+        """
+        return self._broker.place(OrderTerms(quantity, **options))
 
-    def sell(
-        self,
-        quantity: float,
-        *,
-        limit: float | None = None,
-        stop: float | None = None,
-        tif: TimeInForce = "gtc",
-        stop_loss: float | None = None,
-        take_profit: float | None = None,
-        tag: str = "",
-    ) -> Order:
-        """Sell, or sell short; see `order`."""
-        return self._broker.place(
-            -abs(quantity), limit=limit, stop=stop, tif=tif, stop_loss=stop_loss, take_profit=take_profit, tag=tag
-        )
+    def buy(self, quantity: float, **options: Unpack[OrderOptions]) -> Order:
+        """Buy; see `order`. ConfigError for a negative quantity too."""
+        if quantity < 0:
+            raise ConfigError(f"buy({quantity:g})", remedy=f"give a positive quantity; sell({-quantity:g}) sells")
+        return self._broker.place(OrderTerms(quantity, **options))
+
+    def sell(self, quantity: float, **options: Unpack[OrderOptions]) -> Order:
+        """Sell, or sell short; see `order`. ConfigError for a negative quantity too."""
+        if quantity < 0:
+            raise ConfigError(f"sell({quantity:g})", remedy=f"give a positive quantity; buy({-quantity:g}) buys")
+        return self._broker.place(OrderTerms(-quantity, **options))
 
     def order_target(self, quantity: float) -> Order | None:
         """Cancel what is working and order what is missing to hold `quantity`; None where nothing is."""
         self._broker.cancel_all("replaced by a new target")
         missing = quantity - self._broker.position
-        return self._broker.place(missing) if self._broker.market.lots(missing) else None
+        return self._broker.place(OrderTerms(missing)) if self._broker.market.lots(missing) else None
 
     def close_position(self) -> Order | None:
         """Cancel what is working and order the position's opposite; None where there is none."""

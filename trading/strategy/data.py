@@ -55,16 +55,16 @@ _WINDOWED = frozenset(
         "ULTOSC",
     }
 )
-"""TA-Lib functions whose values depend on the last `lookback` bars alone, wherever the series began."""
+"""TA-Lib functions whose values depend on the last `lookback` bars alone, wherever the bars begin."""
 
 
 @dataclass(frozen=True, eq=False)
 class SymbolData:
-    """History and all sessions of a range in one series; `signals` gets it whole, `on_bar` as far as now.
+    """All bars of a range of sessions and of their history; `signals` gets them whole, `on_bar` as far as now.
 
     `base`: bars of the finest interval, on which orders fill. `bars`: those of the strategy's main interval (float64
-    (n,) each: `open`, `high`, … below are its columns). `series`: every interval loaded. `indicators`: by the
-    strategy's names, float64, aligned with the bars of their own interval; further outputs of one are named
+    (n,) each: `open`, `high`, … below are its columns). `series`: the bars of every interval loaded. `indicators`: by
+    the strategy's names, float64, aligned with the bars of their own interval; further outputs of one are named
     `macd.macdsignal`.
     `sessions`: the sessions that `base.session` and `bars.session` count in. `traded`: rows of `sessions` in which the
     strategy trades, ascending; bars before and between them are history only.
@@ -162,7 +162,7 @@ def prepare(
 
     `base` was laid on `sessions`. `history`: for each traded session the row of the first one loaded before it. Every
     session's indicators are those of that session run alone, over its own history: where a value depends on where its
-    series began (RSI, EMA …) it is computed session by session. So results do not depend on where a range begins.
+    bars begin (RSI, EMA …) it is computed session by session. So results do not depend on where a range begins.
     `computed`: what was made for the same bars and sessions before, to use and to add to.
     """
     first = int(traded[0]) if len(traded) else len(sessions)

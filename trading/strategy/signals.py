@@ -17,11 +17,11 @@ BoolArray = NDArray[np.bool_]
 class Signals:
     """What to do at the close of each bar of the strategy's interval; all arrays (n,), n = len(data.bars).
 
-    `entries`: buy `size` shares where no position is held and no order works. `exits`: cancel what works of a long
-    entry and sell the long position. `short_entries`, `short_exits`: the same the other way round. An entry of a bar
-    that also has an exit of its side counts for nothing, as do a long and a short entry of one bar; an exit with the
-    other side's entry reverses a position in one order. `stop_loss`, `take_profit`: prices that guard the entries of
-    their bar, NaN for none. All others are market orders: they fill at the next base bar's open.
+    `entries`: buy `size` shares (0: none) where no position is held and no order works. `exits`: cancel what works of a
+    long entry and sell the long position. `short_entries`, `short_exits`: the same the other way round. An entry of a
+    bar that also has an exit of its side counts for nothing, as do a long and a short entry of one bar; an exit with
+    the other side's entry reverses a position in one order. `stop_loss`, `take_profit`: prices that guard the entries
+    of their bar, NaN for none. All others are market orders: they fill at the next base bar's open.
     """
 
     entries: BoolArray
@@ -33,7 +33,7 @@ class Signals:
     take_profit: FloatArray | None = None
 
     def check(self, bars: int) -> None:
-        """ConfigError where these are not the decisions of a series of `bars` bars."""
+        """Raise ConfigError where these are not the decisions of `bars` bars."""
         for name in ("entries", "exits", "short_entries", "short_exits"):
             array = getattr(self, name)
             if array is not None and (

@@ -13,6 +13,7 @@ from typing import Any
 
 from barray.market.errors import ConfigError
 from barray.trading.strategy.base import Strategy, strategies_in
+from barray.trading.strategy.mistakes import check_hooks, no_strategy
 
 
 @dataclass(frozen=True)
@@ -28,25 +29,33 @@ class StrategySource:
     name: str | None = None
 
     def load(self) -> type[Strategy]:
-        """The class; ConfigError where the code can't be run, or has no such class."""
+        """The class; ConfigError where the code can't be run, has no such class, or one with a misspelt method."""
         return _load(self)
 
 
 @functools.lru_cache(maxsize=64)
 def _load(source: StrategySource) -> type[Strategy]:
     module = _module(source)
+    chosen = _chosen(source, module)
+    check_hooks(chosen, source.where)
+    return chosen
+
+
+def _chosen(source: StrategySource, module: ModuleType) -> type[Strategy]:
     found = strategies_in(vars(module), module.__name__)
     listed = ", ".join(found) or "none"
-    if source.name is None:
-        if len(found) != 1:
-            raise ConfigError(
-                f"{source.where} defines {len(found)} strategies ({listed})", remedy="name one under strategy.class"
-            )
-        return next(iter(found.values()))
-    chosen = found.get(source.name) or getattr(module, source.name, None)
-    if not (isinstance(chosen, type) and issubclass(chosen, Strategy) and chosen.forms()):
+    named = getattr(module, source.name, None) if source.name is not None else None
+    if isinstance(named, type) and issubclass(named, Strategy) and named.forms():
+        return named
+    if not found and (source.name is None or named is not None):
+        raise no_strategy(source.where, vars(module), module.__name__)
+    if source.name is not None:
         raise ConfigError(f"{source.where} has no strategy {source.name!r}", remedy=f"it defines: {listed}")
-    return chosen
+    if len(found) != 1:
+        raise ConfigError(
+            f"{source.where} defines {len(found)} strategies ({listed})", remedy="name one under strategy.class"
+        )
+    return next(iter(found.values()))
 
 
 def _module(source: StrategySource) -> ModuleType:

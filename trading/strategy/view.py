@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, Unpack
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from barray.market.bars import FloatArray
 from barray.market.errors import ConfigError
 from barray.trading.orders.accounts import Accounts, NewOrder, WorkingOrder
-from barray.trading.orders.broker import TimeInForce
+from barray.trading.orders.terms import OrderOptions, OrderTerms
 
 
 @dataclass(frozen=True)
@@ -45,19 +45,20 @@ class Added:
         return self.accepted
 
 
-class SymbolState(Protocol):
-    """What a view shows of one symbol; see barray.trading.engine.commands.Stepped."""
+@dataclass(frozen=True)
+class SymbolView:
+    """One symbol at `now_ns` (UTC ns), as a view shows it.
 
-    @property
-    def price(self) -> float: ...  # noqa: D102
-    @property
-    def volume(self) -> float: ...  # noqa: D102
-    @property
-    def position(self) -> float: ...  # noqa: D102
-    @property
-    def values(self) -> tuple[float, ...]: ...  # noqa: D102
-    @property
-    def adhoc(self) -> Mapping[str, float]: ...  # noqa: D102
+    `price`: the last close, NaN before there is one. `volume`: of the session so far. `values`: latest values of the
+    strategy's indicators, NaN until warm; `adhoc`: those of indicators added, by name.
+    """
+
+    now_ns: int
+    price: float
+    volume: float
+    values: tuple[float, ...]
+    position: float
+    adhoc: Mapping[str, float]
 
 
 class Viewed(Protocol):
@@ -66,32 +67,25 @@ class Viewed(Protocol):
     accounts: Accounts
 
     @property
-    def reports(self) -> Mapping[str, SymbolState]:
+    def reports(self) -> Mapping[str, SymbolView]:
         """The newest state of every symbol."""
         ...
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the strategy's indicators, in the order of `SymbolState.values`."""
+        """Names of the strategy's indicators, in the order of `SymbolView.values`."""
         ...
 
     def working(self, symbol: str) -> tuple[WorkingOrder, ...]:
         """Orders of a symbol that work."""
         ...
 
-    def place(
-        self,
-        symbol: str,
-        quantity: float,
-        *,
-        limit: float | None = None,
-        stop: float | None = None,
-        tif: TimeInForce = "gtc",
-        stop_loss: float | None = None,
-        take_profit: float | None = None,
-        tag: str = "",
-    ) -> NewOrder | None:
-        """An order to go out with the next step; None where it is less than a lot."""
+    def place(self, symbol: str, terms: OrderTerms) -> NewOrder:
+        """An order to go out with the next step."""
+        ...
+
+    def place_missing(self, symbol: str, target: float) -> NewOrder | None:
+        """Order what is missing to hold `target`; None where that is less than a lot."""
         ...
 
     def cancel(self, symbol: str) -> None:
@@ -177,7 +171,7 @@ class WindowView:
         return found
 
     def index(self, symbol: str) -> int:
-        """Position of a symbol in `symbols` and all arrays; ConfigError where there is none."""
+        """Where a symbol stands in `symbols` and all arrays; ConfigError where there is none."""
         if symbol not in self._portfolio.reports or symbol not in self.symbols:
             raise ConfigError("there is no such symbol in the view", symbol=symbol, remedy="use one of view.symbols")
         return self.symbols.index(symbol)
@@ -198,36 +192,29 @@ class WindowView:
         return {symbol: held for symbol, held in zip(self.symbols, self.position.tolist(), strict=True) if held}
 
     def orders(self, symbol: str) -> tuple[WorkingOrder, ...]:
-        """Orders that work, oldest first; those placed just now are not among them yet."""
+        """Orders that work, oldest first; those placed just now are not among them yet. ConfigError as for `index`."""
         return self._portfolio.working(symbol)
 
-    def order(
-        self,
-        symbol: str,
-        quantity: float,
-        *,
-        limit: float | None = None,
-        stop: float | None = None,
-        tif: TimeInForce = "gtc",
-        stop_loss: float | None = None,
-        take_profit: float | None = None,
-        tag: str = "",
-    ) -> NewOrder | None:
+    def order(self, symbol: str, quantity: float, **options: Unpack[OrderOptions]) -> NewOrder:
         """Order `quantity` shares, negative to sell; for when and where it fills see barray.trading.orders.broker and
-        barray.trading.orders.accounts. None where that is less than a lot.
+        barray.trading.orders.accounts.
+
+        `options`: limit, stop, tif, stop_loss, take_profit, tag; see OrderTerms, and for what is a ConfigError. So is a
+        symbol that is not there.
         """
-        return self._portfolio.place(
-            symbol, quantity, limit=limit, stop=stop, tif=tif, stop_loss=stop_loss, take_profit=take_profit, tag=tag
-        )
+        return self._portfolio.place(symbol, OrderTerms(quantity, **options))
 
     def order_target(self, symbol: str, quantity: float) -> NewOrder | None:
-        """Cancel what works and order what is missing to hold `quantity`; None where nothing is."""
+        """Cancel what works and order what is missing to hold `quantity`; None where nothing is.
+
+        ConfigError where there is no such symbol.
+        """
         self._portfolio.cancel(symbol)
-        return self._portfolio.place(symbol, quantity - self._portfolio.reports[symbol].position)
+        return self._portfolio.place_missing(symbol, quantity)
 
     def order_target_pct(self, symbol: str, fraction: float) -> NewOrder | None:
         """The same for what `fraction` of the equity buys at the last close; a fraction of the symbol's own equity
-        where accounts are not shared.
+        where accounts are not shared. ConfigError where there is no such symbol, or no price yet.
         """
         return self.order_target(symbol, self._portfolio.shares_for(symbol, fraction))
 
@@ -235,13 +222,13 @@ class WindowView:
         """Hold these fractions of the equity, and nothing of other symbols.
 
         All orders are cancelled. What makes positions smaller is ordered now; what makes others larger at the next
-        window's end where something has to be sold first, else now too.
+        window's end where something has to be sold first, else now too. ConfigError as for `order_target_pct`.
         """
         targets = {symbol: self._portfolio.shares_for(symbol, weight) for symbol, weight in weights.items()}
         self._portfolio.rebalance({**dict.fromkeys(self.symbols, 0.0), **targets})
 
     def cancel_all(self, symbol: str) -> None:
-        """Cancel all orders of a symbol."""
+        """Cancel all orders of a symbol; ConfigError where there is no such symbol."""
         self._portfolio.cancel(symbol)
 
     def add_symbol(self, symbol: str) -> Added:

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from barray.market.bars import FloatArray, IntArray
-from barray.market.calendar import Sessions
 from barray.market.indicators import IndicatorSpec
 from barray.market.interval import Interval
 from barray.market.series import IntervalBars
-from barray.trading.engine.event_run import run_symbol
-from barray.trading.orders.broker import Account
-from barray.trading.orders.costs import Market
+from barray.trading.engine.commands import Plan
+from barray.trading.engine.event_run import Outcome
+from barray.trading.engine.symbol_run import LoadedRange, run_loaded
 from barray.trading.orders.fills import Fills
 from barray.trading.results.trades import match_alternating, match_fifo
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.computed import Computed
-from barray.trading.strategy.data import prepare
 from barray.trading.sweeps.parameter_sets import ParameterSet
 
 _DUST = 1e-9
@@ -86,43 +84,21 @@ def needs_of_all(
 
 
 def evaluate_sets(
-    strategy: type[Strategy],
-    sets: Sequence[ParameterSet],
-    base: IntervalBars,
-    sessions: Sessions,
-    traded: IntArray,
-    history: Mapping[int, int],
-    market: Market,
-    account: Account,
-    *,
-    form: str,
-    symbol: str = "",
-    timezone: str = "UTC",
-    fixed: Mapping[str, Any] = _NO_PARAMETERS,
-    columns: IntArray | None = None,
-    computed: Computed | None = None,
+    loaded: LoadedRange, plan: Plan, sets: Sequence[ParameterSet], computed: Computed | None = None
 ) -> SetTable:
-    """Run every set on one symbol, each on its own as `run_symbol` would, sharing derived bars and indicator values.
+    """Run every set on one symbol, each as a run of its own, sharing derived bars and indicator values in `computed`.
 
-    `base`, `sessions`, `traded`, `history`: as for `prepare`. `fixed`: parameters that the sets leave alone. `columns`:
-    rows of `sessions` that `session_pnl` has columns for, by default those traded. A set that is in error, or whose
-    code raises, has no figures; the others go on.
+    `plan.parameters` are those that the sets leave alone. `session_pnl` has a column for each session of the range,
+    skipped ones too. A set that is in error, or whose code raises, has no figures; the others go on.
     """
-    closes = _Closes.of(base, traded if columns is None else columns, account.capital)
+    closes = _Closes.of(loaded.base, loaded.session_range.rows, plan.account.capital)
     computed = computed or Computed()
-    n = len(sets)
-    counts = np.zeros((n, 3), np.int64)
-    sums = np.full((n, len(_COLUMNS)), np.nan)
-    session_pnl = np.full((n, len(closes.rows)), np.nan)
+    counts = np.zeros((len(sets), 3), np.int64)
+    sums = np.full((len(sets), len(_COLUMNS)), np.nan)
+    session_pnl = np.full((len(sets), len(closes.rows)), np.nan)
     errors: list[str | None] = []
     for number, one in enumerate(sets):
-        try:
-            made = strategy(**{**fixed, **one})
-            data = prepare(symbol, base, made.needs(), sessions, traded, history, computed)
-        except Exception:  # the user's code or an impossible set: its own error, not the sweep's
-            errors.append(traceback.format_exc(limit=-6))
-            continue
-        outcome = run_symbol(made, data, market, account, form=form, timezone=timezone)
+        outcome = _outcome(loaded, replace(plan, parameters={**plan.parameters, **one}), computed)
         errors.append(outcome.error)
         if outcome.error is None:
             session_pnl[number] = by_session = closes.session_pnl(outcome.fills)
@@ -130,8 +106,15 @@ def evaluate_sets(
     n_trades, n_open, wins = counts.T.copy()
     figures = dict(zip(_COLUMNS, sums.T.copy(), strict=True))
     return SetTable(
-        symbol, tuple(sets), n_trades, n_open, wins, session_pnl=session_pnl, errors=tuple(errors), **figures
+        loaded.symbol, tuple(sets), n_trades, n_open, wins, session_pnl=session_pnl, errors=tuple(errors), **figures
     )
+
+
+def _outcome(loaded: LoadedRange, plan: Plan, computed: Computed) -> Outcome:
+    try:
+        return run_loaded(loaded, plan, computed)
+    except Exception:  # the user's code or an impossible set: its own error, not the sweep's
+        return Outcome(Fills.of([]), error=traceback.format_exc(limit=-6))
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,8 @@ _TRIES = 10
 class OptunaSampler:
     """Asks for sets that promise a high value. Deterministic: the same seed and the same tells give the same sets.
 
-    A set is asked for once. `tell` also takes sets that were never asked for, such as those of a run that was stopped.
+    A set is asked for once. `tell` also accepts sets that were never asked for, such as those of a run that was
+    stopped. ConfigError where optuna is not installed.
     """
 
     def __init__(self, space: Space, seed: int = 0) -> None:

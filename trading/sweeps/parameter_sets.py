@@ -21,7 +21,7 @@ ParameterSet = dict[str, Any]
 
 MOST_SETS = 1_000_000
 MOST_DRAWS = 10_000
-"""At random for one more set, before there is taken to be none."""
+"""How often a set is drawn at random until there are held to be no more."""
 
 
 class Sampler(Protocol):
@@ -38,7 +38,7 @@ class Sampler(Protocol):
 
 @dataclass(frozen=True)
 class Axis:
-    """The values that one parameter may take: `values`, ascending, or any float from `low` to `high`."""
+    """The values that one parameter may have: `values`, ascending, or any float from `low` to `high`."""
 
     parameter: Parameter
     values: tuple[Any, ...] | None
@@ -46,7 +46,7 @@ class Axis:
     high: float = 0.0
 
     def draw(self, rng: random.Random) -> Any:
-        """A value, each as likely."""
+        """A value at random, each as likely."""
         if self.values is not None:
             return self.values[int(rng.random() * len(self.values))]
         return self.low + (self.high - self.low) * rng.random()
@@ -65,7 +65,7 @@ class Space:
         return math.prod(len(axis.values) if axis.values is not None else math.inf for axis in self.axes)
 
     def all(self) -> list[ParameterSet]:
-        """Every set that counts, sorted."""
+        """Every set that counts, sorted; ConfigError where an axis has no steps, or there are over a million."""
         if unstepped := [axis.parameter.name for axis in self.axes if axis.values is None]:
             raise ConfigError(f"parameter {unstepped[0]}: a grid needs a step", remedy="give low, high and step")
         if self.size > MOST_SETS:
@@ -102,7 +102,10 @@ def parse_space(strategy: type[Strategy], spec: Mapping[str, Any], where: str | 
 
 
 def grid(strategy: type[Strategy], spec: Mapping[str, Any], where: str | None = None) -> list[ParameterSet]:
-    """Every combination for which `where` holds, sorted by the parameters as declared; see parse_space for `spec`."""
+    """Every combination for which `where` holds, sorted by the parameters as declared; see parse_space for `spec`.
+
+    ConfigError where there is none, or there are over a million.
+    """
     return _some(parse_space(strategy, spec, where).all(), where)
 
 
@@ -110,7 +113,7 @@ def random_sets(
     strategy: type[Strategy], spec: Mapping[str, Any], n: int, seed: int = 0, where: str | None = None
 ) -> list[ParameterSet]:
     """`n` different sets, all where there are fewer; sorted like a grid. The same for the same arguments everywhere,
-    and those for a smaller `n` are among them.
+    and those for a smaller `n` are among them. ConfigError where `n` is below 1, or as for `grid`.
     """
     if n < 1:
         raise ConfigError(f"{n} parameter sets are asked for", remedy="ask for at least 1")
@@ -146,7 +149,7 @@ class Listed:
         return list(itertools.islice(self._left, n))
 
     def tell(self, parameters: ParameterSet, value: float) -> None:
-        """Nothing is learnt from it."""
+        """Do nothing: nothing is learnt from it."""
 
 
 def _axis(parameter: Parameter, given: Any) -> Axis:

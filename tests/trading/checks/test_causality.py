@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
 import numpy as np
 import pytest
 
 from barray.market.errors import ConfigError
 from barray.trading.checks.causality import LookaheadReport, lookahead
 from barray.trading.checks.warmup import warmup
+from barray.trading.engine.symbol_run import LoadedRange
 from barray.trading.orders.broker import Account
 from barray.trading.orders.costs import Commission, Market, Slippage
 from barray.trading.orders.fills import Fill
@@ -18,14 +16,13 @@ from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.context import Context
 from barray.trading.strategy.data import SymbolData
 from barray.trading.strategy.signals import Signals
-from tests.trading.sweep_data import SessionRange, session_range
+from tests.trading.sweep_data import loaded_range, plan_of
 
 COSTLY = Market(Commission(per_share=0.01), Slippage(bps=1.0), volume_share=0.2)
 
 
-def check(kind: type[Strategy], form: str, made: SessionRange, account: Account, **more: Any) -> LookaheadReport:
-    terms: dict[str, Any] = {"market": COSTLY, "account": account, "form": form, "symbol": "AAA", **more}
-    return lookahead(kind, **made.arguments, **terms)
+def check(kind: type[Strategy], form: str, loaded: LoadedRange, account: Account, **how: int) -> LookaheadReport:
+    return lookahead(loaded, plan_of(kind, form, COSTLY, account), **how)
 
 
 class Crossing(Strategy):
@@ -131,7 +128,7 @@ ACCOUNTS = [Account(), Account(capital=900.0, flat_at_close=True), Account(flat_
 @pytest.mark.parametrize("account", ACCOUNTS, ids=["kept", "flat", "anew"])
 @pytest.mark.parametrize("kind", [Crossing, HigherIntervals, Orders, Opening, Coarse])
 def test_honest_strategies_raise_no_alarm(kind: type[Strategy], account: Account, seed: int) -> None:
-    made = session_range(seed, n=5, minutes=60)
+    made = loaded_range(seed, n=5, minutes=60)
     for form in kind.forms():
         report = check(kind, form, made, account, cuts=16, seed=seed)
         assert report.ok, report.sentences
@@ -240,7 +237,7 @@ BUGS = [
 def test_planted_lookahead_is_found_with_the_input_it_comes_through(
     kind: type[Strategy], form: str, culprit: str, seed: int
 ) -> None:
-    report = check(kind, form, session_range(seed, n=6), Account(flat_at_close=seed == 2), seed=seed)
+    report = check(kind, form, loaded_range(seed, n=6), Account(flat_at_close=seed == 2), seed=seed)
     assert not report.ok
     assert {name for found in report.differences for name in found.culprits} == {culprit}
     first = report.differences[0]
@@ -261,7 +258,7 @@ class LastBar(Strategy):
 
 
 def test_a_decision_by_whether_bars_follow_is_found_by_the_cut() -> None:
-    report = check(LastBar, "signals", session_range(3), Account())
+    report = check(LastBar, "signals", loaded_range(3), Account())
     assert {found.future for found in report.differences} == {"cut off"}
     assert "whether another bar" in report.sentences[-1]
 
@@ -288,14 +285,14 @@ class Idle(Strategy):
     [(Whims, "signals", "differently on the same data"), (Raising, "on_bar", "no idea"), (Idle, "signals", "nothing")],
 )
 def test_what_cannot_be_judged_says_so(kind: type[Strategy], form: str, words: str) -> None:
-    report = check(kind, form, session_range(), Account())
+    report = check(kind, form, loaded_range(), Account())
     assert report.ok == (kind is Idle)
     assert words in report.sentences[0]
 
 
 def test_only_forms_of_one_symbol_can_be_checked() -> None:
     with pytest.raises(ConfigError, match="on_window"):
-        check(Idle, "on_window", session_range(), Account())
+        check(Idle, "on_window", loaded_range(), Account())
 
 
 class Slow(Strategy):
@@ -313,18 +310,14 @@ class Slow(Strategy):
             ctx.order_target(5 if ctx.close[-1] > ctx.indicators["slow"][-1] else 0)
 
 
-def _short(sessions: int, n: int = 24) -> SessionRange:
-    """Sessions 20 to 23, each with `sessions` of history, of which 20 are loaded."""
-    made = session_range(5, n=n, back=20)
-    return replace(made, history={int(row): int(row) - sessions for row in made.traded})
-
-
-TERMS: dict[str, Any] = {"market": Market(), "account": Account(), "symbol": "AAA"}
+def _short(history: int) -> LoadedRange:
+    """Sessions 20 to 23, each with `history` sessions of history, of which 20 are loaded."""
+    return loaded_range(5, n=24, back=20, history=history)
 
 
 @pytest.mark.parametrize("form", ["signals", "on_bar"])
 def test_too_little_history_is_found_with_the_indicator_it_concerns(form: str) -> None:
-    report = warmup(Slow, **_short(2).arguments, **TERMS, form=form)
+    report = warmup(_short(2), plan_of(Slow, form))
     assert not report.ok
     assert report.sessions == 2
     assert [effect.sessions for effect in report.more] == [4, 8]
@@ -338,7 +331,7 @@ def test_too_little_history_is_found_with_the_indicator_it_concerns(form: str) -
 
 @pytest.mark.parametrize("form", ["signals", "on_bar"])
 def test_enough_history_is_left_alone(form: str) -> None:
-    report = warmup(Slow, **_short(10).arguments, **TERMS, form=form)
+    report = warmup(_short(10), plan_of(Slow, form))
     assert report.ok, report.sentences
     assert [effect.sessions for effect in report.more] == [20]
     assert report.decisions > 10
@@ -346,13 +339,13 @@ def test_enough_history_is_left_alone(form: str) -> None:
 
 
 def test_an_indicator_without_a_value_at_the_open_is_named() -> None:
-    report = warmup(Slow, **_short(1).arguments, **TERMS, form="signals")
+    report = warmup(_short(1), plan_of(Slow, "signals"))
     assert [one.name for one in report.indicators if np.isinf(one.difference)] == ["slow"]
     assert any("no value yet" in line for line in report.sentences)
 
 
 def test_history_that_cannot_be_lengthened_is_no_proof() -> None:
-    report = warmup(Slow, **_short(20).arguments, **TERMS, form="signals")
+    report = warmup(_short(20), plan_of(Slow, "signals"))
     assert not report.ok
     assert "load more" in report.sentences[0]
-    assert "no idea" in warmup(Raising, **_short(2).arguments, **TERMS, form="on_bar").sentences[0]
+    assert "no idea" in warmup(_short(2), plan_of(Raising, "on_bar")).sentences[0]

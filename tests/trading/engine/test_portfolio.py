@@ -58,6 +58,25 @@ class Look(Strategy):
     assert floor.portfolio.error is None
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_less_than_a_lot_and_what_its_stop_would_end_at_once_are_refused(shared: bool) -> None:
+    text = """
+class Wrong(Strategy):
+    def on_window(self, view):
+        if view.minute == 2: view.order('A', 0.4), view.order('A', 5, stop_loss=101.0), view.order('A', 6)
+        if view.minute == 5: assert view.orders('A') == () and view.order_target('A', 6.4) is None
+"""
+    floor = Floor(plan(text, "on_window", shared=shared), {"A": lay(sessions_of(1, 10), "A", FLAT["A"])})
+    result = floor.run()["A"]
+    assert floor.portfolio.error is None
+    assert fills_of(result) == [(2, 6.0, 100.0)]
+    assert [(refusal.quantity, refusal.reason) for refusal in result.refusals] == [
+        (0.4, "0.4 is less than a lot of 1"),
+        (5.0, "stop_loss 101 is not below the entry at 100"),
+    ]
+    assert floor.states[-1][1] == 0
+
+
 def test_targets_replace_what_works() -> None:
     floor, results = run(
         "if view.minute == 1: view.order('A', 5, limit=50.0), view.order_target('A', 7)\n"

@@ -66,7 +66,7 @@ def alone(
 ) -> list[tuple[int, float, float]]:
     """Fills of the same strategy run in one go, with money enough of its own."""
     whole = plan(text, form, parameters=parameters)
-    outcome = run_symbol(whole.strategy(), loaded.prepare(whole), market, account, form=form)
+    outcome = run_symbol(whole.strategy(), loaded.prepare(whole.strategy()), market, account, form=form)
     return list(
         zip(outcome.fills.row.tolist(), outcome.fills.quantity.tolist(), outcome.fills.price.tolist(), strict=True)
     )

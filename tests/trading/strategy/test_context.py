@@ -280,6 +280,29 @@ def test_an_interval_that_was_not_declared_is_named() -> None:
     assert "name it in intervals" in outcome.error
 
 
+@pytest.mark.parametrize(("call", "instead"), [("buy(-5)", "sell(5) sells"), ("sell(-5)", "buy(5) buys")])
+def test_buying_and_selling_take_a_positive_quantity(call: str, instead: str) -> None:
+    outcome = run(strategy := Recorder(lambda ctx: eval(f"ctx.{call}")), data_for(strategy, BASE, SESSIONS))
+    assert f"ConfigError: {call}" in str(outcome.error)
+    assert instead in str(outcome.error)
+    assert len(outcome.fills) == 0
+
+
+def test_less_than_a_lot_is_refused_and_counted() -> None:
+    outcome = go(Recorder(lambda ctx: ctx.buy(0.4) if ctx.bar in (5, 8) else None))
+    assert len(outcome.fills) == 0
+    assert [refusal.bar_ns for refusal in outcome.refusals] == BASE.bars.start_ns[[5, 8]].tolist()
+    assert {refusal.reason for refusal in outcome.refusals} == {"0.4 is less than a lot of 1"}
+
+
+def test_a_stop_loss_above_the_price_buys_nothing_and_is_counted() -> None:
+    outcome = go(
+        Recorder(lambda ctx: None if ctx.position or ctx.orders else ctx.buy(1, stop_loss=ctx.close[-1] * 2)), [1]
+    )
+    assert len(outcome.fills) == 0
+    assert len(outcome.refusals) == 389  # every bar's but the last one's
+
+
 def test_targets_replace_what_works() -> None:
     orders: list[Any] = []
 

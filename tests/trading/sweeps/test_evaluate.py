@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from barray.trading.strategy.parameter import parameter
 from barray.trading.strategy.signals import Signals
 from barray.trading.sweeps.evaluate import evaluate_sets, needs_of_all
 from barray.trading.sweeps.parameter_sets import grid
-from tests.trading.sweep_data import session_range
+from tests.trading.sweep_data import loaded_range, plan_of
 
 
 class Cross(Strategy):
@@ -59,14 +60,14 @@ SETS = grid(Cross, {"fast": [2, 3, 5], "slow": [8, 13], "both": [False, True]})
     [(Market(), Account()), (COSTLY, Account(capital=2_000.0)), (COSTLY, Account(flat_at_close=True))],
 )
 def test_figures_are_those_of_runs_one_by_one(form: str, market: Market, account: Account) -> None:
-    made = session_range(4)
-    table = evaluate_sets(Cross, SETS, **made.arguments, market=market, account=account, form=form)
+    loaded = loaded_range(4)
+    table = evaluate_sets(loaded, plan_of(Cross, form, market, account), SETS)
     assert table.errors == (None,) * len(SETS)
     assert table.n_trades.sum() > 50
     for row, one in enumerate(table.sets):
         strategy = Cross(**one)
-        fills = run_symbol(strategy, made.prepare(strategy), market, account, form=form).fills
-        bars = made.base.bars
+        fills = run_symbol(strategy, loaded.prepare(strategy), market, account, form=form).fills
+        bars = loaded.base.bars
         trades = round_trips(fills, bars, len(bars) - 1)
         won, lost = trades.pnl[trades.pnl > 0], trades.pnl[trades.pnl <= 0]
         counted = (len(trades), int(trades.is_open.sum()), len(won))
@@ -76,7 +77,7 @@ def test_figures_are_those_of_runs_one_by_one(form: str, market: Market, account
         assert table.commission[row] == pytest.approx(fills.commission.sum())
         assert table.slippage[row] == pytest.approx(fills.slippage.sum())
         assert table.pnl[row] == pytest.approx(trades.pnl.sum())
-        equity = _equity_at_closes(fills, made.base, made.traded, account.capital)
+        equity = _equity_at_closes(fills, loaded.base, loaded.traded, account.capital)
         assert table.session_pnl[row] == pytest.approx(np.diff(equity, prepend=account.capital))
         peaks = np.maximum.accumulate(np.maximum(equity, account.capital))
         assert table.max_drawdown[row] == pytest.approx((peaks - equity).max())
@@ -94,7 +95,7 @@ def _equity_at_closes(fills: Any, base: Any, traded: Any, capital: float) -> np.
 
 
 def test_profit_is_what_was_gained_less_what_was_lost_and_the_sum_of_the_sessions() -> None:
-    table = evaluate_sets(Cross, SETS, **session_range(9).arguments, market=COSTLY, account=Account(), form="signals")
+    table = evaluate_sets(loaded_range(9), plan_of(Cross, "signals", COSTLY), SETS)
     assert table.gross_profit - table.gross_loss == pytest.approx(table.pnl)
     assert table.session_pnl.sum(axis=1) == pytest.approx(table.pnl)
 
@@ -109,7 +110,7 @@ def test_each_indicator_and_derived_interval_is_computed_once(monkeypatch: pytes
         barray.trading.strategy.data, "derive", lambda base, to, *a: derived.append(str(to)) or derive(base, to, *a)
     )
     sets = grid(Cross, {"fast": [2, 3], "slow": [8, 13], "coarse": ["5m"], "both": [False, True]})
-    evaluate_sets(Cross, sets, **session_range().arguments, market=Market(), account=Account(), form="signals")
+    evaluate_sets(loaded_range(), plan_of(Cross, "signals"), sets)
     assert derived == ["5m"]
     assert computed.count("SMA(2)@1m") == computed.count("SMA(3)@1m") == 1
     assert computed.count("EMA(8)@1m") == computed.count("EMA(13)@1m") == 6  # once for each session
@@ -117,10 +118,9 @@ def test_each_indicator_and_derived_interval_is_computed_once(monkeypatch: pytes
 
 @pytest.mark.long
 def test_values_not_used_for_longest_make_room() -> None:
-    made = session_range()
-    arguments = {**made.arguments, "market": Market(), "account": Account(), "form": "signals"}
-    whole = evaluate_sets(Cross, SETS, **arguments)
-    tight = evaluate_sets(Cross, SETS, **arguments, computed=Computed(most_bytes=3 * made.base.bars.close.nbytes))
+    loaded, plan = loaded_range(), plan_of(Cross, "signals")
+    whole = evaluate_sets(loaded, plan, SETS)
+    tight = evaluate_sets(loaded, plan, SETS, Computed(most_bytes=3 * loaded.base.bars.close.nbytes))
     np.testing.assert_array_equal(whole.session_pnl, tight.session_pnl)
 
 
@@ -135,7 +135,7 @@ class Faulty(Cross):
 
 def test_a_set_in_error_has_no_figures_and_the_rest_go_on() -> None:
     sets = [{"fast": n, "slow": s} for n, s in ((2, 8), (3, 8), (4, 8), (1, 8), (5, 0), (5, 8), (5, 13))]
-    table = evaluate_sets(Faulty, sets, **session_range().arguments, market=Market(), account=Account(), form="signals")
+    table = evaluate_sets(loaded_range(), plan_of(Faulty, "signals"), sets)
     words = [None, "three is bad luck", "not Signals", "give at least 2", "EMA(0)", None, None]
     for error, word in zip(table.errors, words, strict=True):
         assert (error is None) == (word is None)
@@ -146,22 +146,31 @@ def test_a_set_in_error_has_no_figures_and_the_rest_go_on() -> None:
     assert (table.n_trades[failed] == 0).all()
 
 
+class Idle(Strategy):
+    n: int = 1
+
+    def signals(self, data: SymbolData) -> Signals:
+        no = np.zeros(len(data.close), np.bool_)
+        return Signals(no, no)
+
+
 def test_a_strategy_without_trades_and_one_on_no_bars() -> None:
-    class Idle(Strategy):
-        n: int = 1
-
-        def signals(self, data: SymbolData) -> Signals:
-            no = np.zeros(len(data.close), np.bool_)
-            return Signals(no, no)
-
-    made = session_range()
-    sets = grid(Idle, {"n": [1, 2]})
-    arguments = {"market": Market(), "account": Account(), "form": "signals"}
-    table = evaluate_sets(Idle, sets, **made.arguments, **arguments, columns=np.arange(8))
-    assert table.session_pnl.tolist() == np.zeros((2, 8)).tolist()
+    loaded, plan, sets = loaded_range(), plan_of(Idle, "signals"), grid(Idle, {"n": [1, 2]})
+    table = evaluate_sets(loaded, plan, sets)
+    assert table.session_pnl.tolist() == np.zeros((2, 6)).tolist()
     assert table.max_drawdown.tolist() == table.pnl.tolist() == [0.0, 0.0]
-    empty = {**made.arguments, "base": made.base.take(slice(0, 0))}
-    assert evaluate_sets(Idle, sets, **empty, **arguments).pnl.tolist() == [0.0, 0.0]
+    empty = replace(loaded, base=loaded.base.take(slice(0, 0)))
+    assert evaluate_sets(empty, plan, sets).pnl.tolist() == [0.0, 0.0]
+
+
+def test_sessions_that_are_skipped_have_a_column_and_parameters_that_the_sets_leave_alone_hold() -> None:
+    loaded = loaded_range(4)
+    skipped = replace(loaded, traded=np.delete(loaded.traded, [1, 3]))
+    whole = evaluate_sets(skipped, plan_of(Cross, "signals", parameters={"slow": 13}), [{"fast": 2}])
+    assert whole.session_pnl.shape == (1, 6)
+    alone = evaluate_sets(skipped, plan_of(Cross, "signals"), [{"fast": 2, "slow": 13}, {"fast": 2}])
+    np.testing.assert_array_equal(whole.session_pnl[0], alone.session_pnl[0])
+    assert (whole.session_pnl[0] != alone.session_pnl[1]).any()
 
 
 def test_what_all_sets_need_together() -> None:

@@ -1,4 +1,4 @@
-"""Columns that end at now: what a strategy may look at."""
+"""What a strategy may look at: columns of bars and indicators that end at now."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from barray.market.bars import FloatArray, floats
 
 
 class Cursor:
-    """How many bars of an interval have closed; shared by all series of that interval."""
+    """How many bars of an interval have closed; shared by all columns of that interval."""
 
     __slots__ = ("end",)
 
@@ -18,7 +18,7 @@ class Cursor:
         self.end = 0
 
 
-class Series:
+class Column:
     """A column, oldest first, that ends at the newest closed bar: `s[-1]` is its value, a float; `s[-20:]` a read-only
     float64 array; `len(s)` and `np.asarray(s)` tell the same. What comes later is not there: IndexError.
     """
@@ -52,20 +52,20 @@ class Series:
         return values.copy() if copy else values
 
 
-class BarSeries:
-    """The columns of one interval's bars, each a Series; made when first looked at."""
+class BarColumns:
+    """The columns of one interval's bars, each a Column; made when first looked at."""
 
     __slots__ = ("_columns", "_cursor", "_made")
 
     def __init__(self, columns: Any, cursor: Cursor) -> None:
         self._columns = columns
         self._cursor = cursor
-        self._made: dict[str, Series] = {}
+        self._made: dict[str, Column] = {}
 
-    def column(self, name: str) -> Series:
+    def column(self, name: str) -> Column:
         """The column of that name: open, high, low, close, volume."""
         if name not in self._made:
-            self._made[name] = Series(getattr(self._columns, name), self._cursor)
+            self._made[name] = Column(getattr(self._columns, name), self._cursor)
         return self._made[name]
 
     open = property(lambda self: self.column("open"), doc="Opens.")

@@ -1,0 +1,26 @@
+"""How a strategy's own error is told: its traceback, and in one line where and when it came."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from datetime import datetime
+
+
+def failure_text(file: str | None, *where: str | datetime) -> str:
+    """The traceback of the error being handled, its last line followed by `where` and the line of `file` it came from.
+
+    `file`: that of the strategy; `where`: what tells the place, such as symbol and time.
+    """
+    error = sys.exception()
+    frames = traceback.extract_tb(error.__traceback__ if error is not None else None)
+    own = [frame for frame in frames if frame.filename == file]
+    line = [f"{own[-1].filename} line {own[-1].lineno}"] if own else []
+    times = [f"{one:%Y-%m-%d %H:%M %Z}" if isinstance(one, datetime) else one for one in where]
+    told = ", ".join([*filter(None, times), *line])
+    return f"{traceback.format_exc(limit=-6).rstrip()} ({told})\n" if told else traceback.format_exc(limit=-6)
+
+
+def file_of(strategy: object) -> str | None:
+    """The file that a strategy's class is defined in; None where its module has none."""
+    return getattr(sys.modules.get(type(strategy).__module__), "__file__", None)
