@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from barray.actors.options import cluster_cpus, new_backtest_actor
+from barray.actors.transport import RayTransport
 from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.fleet import Fleet
 from barray.coordinator.gateway_pool import GatewayPool
@@ -65,7 +66,7 @@ class BacktestCoordinator:
         self._plan = plan
         sessions = len(session_range.rows)
         patient = config.actors.model_copy(update={"call_timeout_s": config.actors.call_timeout_s * max(sessions, 1)})
-        self._fleet = Fleet(patient, new_backtest_actor)
+        self._fleet = Fleet(patient, RayTransport(new_backtest_actor))
         self._manager = DataManager(config.data_sources)
         self._gateways = GatewayPool()
         self._dropped: dict[str, tuple[Reason, ...]] = {}

@@ -10,6 +10,7 @@ from datetime import date
 from typing import Any
 
 from barray.actors.options import cluster_cpus
+from barray.actors.transport import RayTransport
 from barray.coordinator.config.model import ACTORS_PER_CPU, SessionConfig
 from barray.coordinator.fleet import Fleet
 from barray.coordinator.gateway_pool import GatewayPool
@@ -74,7 +75,7 @@ class SessionCoordinator:
         self._config = config
         self._calendar = calendar
         self._requirements = config.requirements
-        self._fleet = Fleet(config.actors)
+        self._fleet = Fleet(config.actors, RayTransport())
         self._gateways = GatewayPool()
         self._phase = Phase.CLEAN
         self._day: Day | None = None
