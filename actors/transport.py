@@ -8,7 +8,7 @@ from typing import Any
 from ray.actor import ActorHandle
 
 from barray.actors.handles import gather, kill
-from barray.actors.options import live_nodes, new_symbol_actor
+from barray.actors.options import live_nodes, new_symbol_actor, submit_validation
 
 
 class RayTransport:
@@ -40,3 +40,7 @@ class RayTransport:
     def kill(self, actor: Any) -> None:
         """End a process now."""
         kill(actor)
+
+    async def validate(self, work: tuple[Any, ...], timeout_s: float) -> Any:
+        """Step 0 for a chunk of symbols, as a task on any node."""
+        return (await gather([submit_validation(*work)], timeout_s))[0]

@@ -21,7 +21,7 @@ Batch = Sequence[tuple[str, Any]]
 
 
 class Transport(Protocol):
-    """Starts processes and reaches them. One that died, hangs or answers too late answers with an exception."""
+    """Starts processes and reaches them. What died, hangs or answers too late answers with an exception."""
 
     def start(self, num_cpus: float, node: str) -> Any:
         """Start a process on a node, claiming so many CPUs; what it is called by from then on.
@@ -49,6 +49,15 @@ class Transport(Protocol):
     def kill(self, process: Any) -> None:
         """End a process; nothing happens where it is dead already."""
         ...
+
+    async def validate(self, work: tuple[Any, ...], timeout_s: float) -> Any:
+        """Step 0 for a chunk of symbols, wherever there is room: see barray.actors.validation.validate_chunk."""
+        ...
+
+
+def cpus_of(transport: Transport) -> int:
+    """CPUs of all nodes together, at least 1."""
+    return max(1, int(sum(transport.nodes().values())))
 
 
 @dataclass(eq=False)
