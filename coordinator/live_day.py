@@ -257,6 +257,8 @@ class LiveDay:
             notes.append(NoteStream(f"no bars for {heard.silent_s:.0f} s {heard.problem}".rstrip(), flows=False))
         elif was_stale and not self._stale:
             notes.append(NoteStream("bars come again", flows=True))
+        if self._stale:
+            self._connections = 0  # when bars come again, what the silence swallowed has to be had first
         flows = heard.connected and not self._stale
         if flows and heard.connections == self._connections:
             self._complete_ns = max(self._complete_ns, end_ns)
