@@ -164,7 +164,7 @@ class LiveDay:
         self._counts = LiveCounts()
         self._heard = Heard()
         self._stale = False
-        self._complete_ns = now_ns
+        self._begun_ns = self._complete_ns = now_ns
         self._connections = 0  # how many there had been when the bars were whole
         self._seen, self._seen_ns = 0, 0  # how many there have been, and when the last was first seen
         self._pending: dict[str, list[Bars]] = {}
@@ -257,8 +257,9 @@ class LiveDay:
             notes.append(NoteStream(f"no bars for {heard.silent_s:.0f} s {heard.problem}".rstrip(), flows=False))
         elif was_stale and not self._stale:
             notes.append(NoteStream("bars come again", flows=True))
-        if self._stale:
-            self._connections = 0  # when bars come again, what the silence swallowed has to be had first
+        if self._stale:  # since the last bar nothing is sure, and when bars come again, that has to be had first
+            self._complete_ns = min(self._complete_ns, max(self._newest.values(), default=self._begun_ns))
+            self._connections = 0
         flows = heard.connected and not self._stale
         if flows and heard.connections == self._connections:
             self._complete_ns = max(self._complete_ns, end_ns)

@@ -191,8 +191,7 @@ class SessionState:
         day.dropped[symbol] = (reason,)
         self._forget(day, symbol)
         yield End((symbol,))
-        event = SessionEvent(day.clock.now_ns(), "drop", symbol, "coordinator", accepted=True, reason=str(reason))
-        day.events.append(event)
+        self._record("drop", symbol, "coordinator", True, str(reason))
         logger.warning("%s: dropped: %s", shorten(symbol), reason)
 
     @staticmethod
@@ -332,15 +331,18 @@ class SessionState:
 
     def note_stream(self, reason: str, *, flows: bool) -> None:
         """Bars have stopped coming, or come again."""
-        self._note("stream", "", "coordinator", AddResult(flows, reason))
+        logger.warning("stream: %s", reason)
+        self._record("stream", "", "coordinator", flows, reason)
 
     def _note(self, action: EventAction, symbol: str, by: str, result: AddResult, **detail: Any) -> AddResult:
-        day = self.open_day()
         if not result.accepted:
             logger.warning("%s: %s refused: %s", shorten(symbol), action, result.reason)
-        event = SessionEvent(day.clock.now_ns(), action, symbol, by, result.accepted, result.reason, detail)
-        day.events.append(event)
+        self._record(action, symbol, by, result.accepted, result.reason, **detail)
         return result
+
+    def _record(self, action: EventAction, symbol: str, by: str, accepted: bool, reason: str, **detail: Any) -> None:
+        day = self.open_day()
+        day.events.append(SessionEvent(day.clock.now_ns(), action, symbol, by, accepted, reason, detail))
 
     def tear_down(self, *, final: bool) -> Work[None]:
         """End every symbol and forget the session: no bars, no adhoc symbols, no pending work survive it."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from barray.actors.symbol_actor import SymbolActor
+from barray.actors.validation import validate_chunk
 
 
 class ProcessDied(Exception):
@@ -60,12 +62,14 @@ class Processes:
         self, batches: Sequence[tuple[Process, Sequence[tuple[str, Any]]]], timeout_s: float
     ) -> list[Any]:
         self.side_by_side.append(len(batches))
+        await asyncio.sleep(0)  # others go on meanwhile
         for process, batch in batches:
             process.told += batch
         return [process.call(lambda actor, batch=batch: actor.execute(batch)) for process, batch in batches]
 
     async def advance(self, processes: Sequence[Process], to_ns: int, timeout_s: float) -> list[Any]:
         self.side_by_side.append(len(processes))
+        await asyncio.sleep(0)
         return [process.call(lambda actor: actor.advance(to_ns)) for process in processes]
 
     def forget(self, process: Process, symbols: Sequence[str]) -> None:
@@ -73,3 +77,6 @@ class Processes:
 
     def kill(self, process: Process) -> None:
         process.alive = False
+
+    async def validate(self, work: tuple[Any, ...], timeout_s: float) -> Any:
+        return validate_chunk(*work)

@@ -257,7 +257,7 @@ def test_a_stream_that_falls_silent_is_noted_once_and_history_asked_instead_unti
     back = play.look(7, {"A": Bars.concat([bar(5), bar(6)])}, silent_s=0.1)
     assert back[1] == NoteStream("bars come again", flows=True)
     assert kinds(back) == [AdvanceTo, NoteStream, Fill, RunDue]
-    assert one(back, Fill).wanted.start_ns == minute(4 - 1)
+    assert one(back, Fill).wanted.start_ns == minute(3 - 1)
     play.filled()
     assert kinds(play.whole(7, silent_s=0.1)) == [AdvanceTo, RunDue]
 
@@ -267,7 +267,8 @@ def test_what_a_silence_swallowed_is_fetched_though_history_did_not_answer_meanw
     play.flowing(4)
     play.look(6, silent_s=100)
     play.filled(A=Reason("unreachable", "is down"))
-    assert one(play.whole(6, silent_s=1), Fill).wanted.start_ns == minute(4 - 1)
+    fill = one(play.whole(6, silent_s=1), Fill)
+    assert fill.wanted.start_ns == minute(3 - 1), "from the last bar on that came; nobody knew it was the last"
 
 
 def test_exactly_as_long_as_may_be_is_not_silent() -> None:
@@ -316,7 +317,7 @@ def test_a_fill_under_way_when_a_symbol_joins_does_not_count_for_it() -> None:
     play.full = frozenset("ABC")
     play.day.handle(Joined(minute(5)))
     play.filled()
-    assert one(play.look(7, silent_s=160), Fill).wanted.start_ns == minute(4 - 1)
+    assert one(play.look(7, silent_s=160), Fill).wanted.start_ns == minute(3 - 1)
 
 
 def test_a_run_that_ends_before_the_close_stops_there() -> None:
