@@ -52,7 +52,7 @@ class Driver(Protocol):
 
     def status(self) -> dict[str, Any]:
         """What there is to say beside the session's own status, in JSON types."""
-        ...
+        return {}
 
     async def close(self) -> None:
         """The session is over."""

@@ -7,30 +7,10 @@ import logging
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from barray.coordinator import live_day as on
 from barray.coordinator.config.model import SessionConfig
-from barray.coordinator.driver import Stage
-from barray.coordinator.live_day import (
-    LOOK_S,
-    MINUTE,
-    REST_S,
-    AdvanceTo,
-    Event,
-    Fill,
-    Filled,
-    Instruction,
-    Joined,
-    LiveDay,
-    Looked,
-    NoteStream,
-    RunAsked,
-    RunDue,
-    Stop,
-    Subscribe,
-    TakenIn,
-    Wait,
-    WaitUntil,
-    Warn,
-)
+from barray.coordinator.driver import Driver, Stage
+from barray.coordinator.live_day import LOOK_S, MINUTE, REST_S, LiveDay
 from barray.data_sources.fetching.vendor_source import VendorSource, Wanted
 from barray.market.bars import Bars, format_ns
 from barray.market.clock import PracticeClock
@@ -44,7 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class LiveDriver:
+class LiveDriver(Driver):
     """See Driver. A day begins with the first `advance_to`, and takes as long as it takes."""
 
     def __init__(self, stage: Stage, config: SessionConfig, gateways: GatewayPool) -> None:
@@ -83,44 +63,39 @@ class LiveDriver:
             await self._subscribe(day.full)
         await self._stage.run_due()
         ends = self._stage.state.window_ends(target, MINUTE)
-        await self._tell(self._day, RunAsked(ends, to_close=target == context.close_ns))
+        self._day.handle(on.RunAsked(ends, to_close=target == context.close_ns))
         while await self._look(self._day):
-            pass
+            await self._stage.run_due()
 
     async def _look(self, day: LiveDay) -> bool:
+        """Look at the stream and do what follows; whether the session has somewhere to go yet."""
         heard = await self._gateways.hear(self._listener, self._source)
         at_s = asyncio.get_running_loop().time()
         full = frozenset(self._stage.state.open_day().full)
-        return await self._tell(day, Looked(heard, self._clock.now_ns(), at_s, full))
-
-    async def _tell(self, day: LiveDay, event: Event) -> bool:
-        """Tell the day an event and do what follows from it; whether there is more to come."""
-        for instruction in day.handle(event):
+        instructions = day.handle(on.Looked(heard, self._clock.now_ns(), at_s, full))
+        for instruction in instructions:
             if not await self._do(day, instruction):
                 return False
-        return True
+        return bool(instructions)
 
-    async def _do(self, day: LiveDay, instruction: Instruction) -> bool:
+    async def _do(self, day: LiveDay, instruction: on.Instruction) -> bool:
+        """Carry it out; False where the session has ended meanwhile."""
         match instruction:
-            case Subscribe(symbols):
+            case on.Subscribe(symbols):
                 await self._subscribe(symbols)
-            case AdvanceTo(to_ns, bars):
+            case on.AdvanceTo(to_ns, bars):
                 reports = await self._stage.advance(to_ns, bars)
-                return reports is not None and await self._tell(day, TakenIn(reports))
-            case RunDue():
-                await self._stage.run_due()
-            case Fill():
+                if reports is None:
+                    return False
+                day.handle(on.TakenIn(reports))
+            case on.Fill():
                 self._filling = asyncio.ensure_future(self._fill(day, instruction))
-            case NoteStream(reason, flows):
+            case on.NoteStream(reason, flows):
                 self._stage.state.note_stream(reason, flows=flows)
-            case Warn(text):
-                logger.warning("%s", text)
-            case WaitUntil(to_ns):
+            case on.WaitUntil(to_ns):
                 await self._wait_until(to_ns)
-            case Wait(seconds):
+            case on.Wait(seconds):
                 await asyncio.sleep(seconds)
-            case Stop():
-                return False
         return True
 
     async def _wait_until(self, to_ns: int) -> None:
@@ -138,7 +113,7 @@ class LiveDriver:
             logger.warning("stream: %s", problem)
         self._problem = problem
 
-    async def _fill(self, day: LiveDay, fill: Fill) -> None:
+    async def _fill(self, day: LiveDay, fill: on.Fill) -> None:
         source, wanted = self._source, fill.wanted
         try:
             failures = {**await self._gateways.ensure(source, fill.symbols, wanted, wanted.end_ns)}
@@ -146,7 +121,7 @@ class LiveDriver:
             found = await asyncio.to_thread(read_stored, source, left, wanted, failures)
         except Exception as error:  # of any kind: it is told, and the next minute asks again
             found, failures = {}, dict.fromkeys(fill.symbols, Reason.of(error, source.name))
-        await self._tell(day, Filled(found, failures))
+        day.handle(on.Filled(found, failures))
 
     @property
     def _source(self) -> VendorSource:
@@ -164,7 +139,7 @@ class LiveDriver:
             return
         await self._subscribe([symbol])
         if loaded:
-            await self._tell(self._day, Joined(self._stage.state.running().clock.now_ns()))
+            self._day.handle(on.Joined(self._stage.state.running().clock.now_ns()))
 
     def status(self) -> dict[str, Any]:
         """`live` says how the stream fares."""

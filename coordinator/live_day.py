@@ -11,6 +11,7 @@ stream fares, and the counts. Times are session time (UTC ns), but for what is w
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -24,6 +25,7 @@ from barray.market.commands import Appended, Rejected, Report
 from barray.market.interval import Interval
 from barray.market.validation import Reason
 
+logger = logging.getLogger(__name__)
 MINUTE = Interval(1, "m")
 LOOK_S = 0.05
 """Real seconds between two looks at a stream that something is due from."""
@@ -93,11 +95,6 @@ class AdvanceTo:
 
 
 @dataclass(frozen=True)
-class RunDue:
-    """Do what is scheduled for up to now."""
-
-
-@dataclass(frozen=True)
 class Fill:
     """Fetch what the vendor's history has of these symbols. `connections`: under which of them it was asked for."""
 
@@ -115,13 +112,6 @@ class NoteStream:
 
 
 @dataclass(frozen=True)
-class Warn:
-    """Say it in the log."""
-
-    text: str
-
-
-@dataclass(frozen=True)
 class WaitUntil:
     """Nothing is due before then."""
 
@@ -135,12 +125,7 @@ class Wait:
     seconds: float
 
 
-@dataclass(frozen=True)
-class Stop:
-    """The session stands where it was to go."""
-
-
-Instruction = Subscribe | AdvanceTo | RunDue | Fill | NoteStream | Warn | WaitUntil | Wait | Stop
+Instruction = Subscribe | AdvanceTo | Fill | NoteStream | WaitUntil | Wait
 
 
 @dataclass
@@ -175,22 +160,23 @@ class LiveDay:
         self._closing = self._compared = False
 
     def handle(self, event: Event) -> list[Instruction]:
-        """What follows from an event, to be carried out in order."""
+        """What follows from an event, to be carried out in order. Nothing from a look: the session is where it was to
+        go. From anything else nothing ever follows at once.
+        """
         match event:
+            case Looked():
+                return [*self._hear(event), *self._go_on(event)]
             case RunAsked():
                 self._ends = deque(event.ends)
                 self._closing = event.to_close and not self._compared
-                return []
-            case Looked():
-                return [*self._hear(event), *self._go_on(event)]
             case TakenIn():
-                return self._count(event.reports)
+                self._count(event.reports)
             case Joined():
                 self._complete_ns = min(self._complete_ns, event.now_ns)
                 self._forget_connections()
-                return []
             case Filled():
-                return self._fill_in(event)
+                self._fill_in(event)
+        return []
 
     def _forget_connections(self) -> None:
         """Whatever flows now, what closed before it did has to be fetched, by a fill that is still to be asked for."""
@@ -212,11 +198,13 @@ class LiveDay:
             self._newest[symbol] = max(self._newest.get(symbol, 0), int(bars.start_ns.max()))
             self._counts.bars += len(bars)
         self._counts.refused += len(heard.refused)
-        return [Warn(f"a bar of the stream was refused: {text}") for text in heard.refused]
+        for text in heard.refused:
+            logger.warning("a bar of the stream was refused: %s", text)
+        return []
 
     def _go_on(self, event: Looked) -> list[Instruction]:
         if not self._ends:
-            return self._close(event) if self._closing else [Stop()]
+            return self._close(event) if self._closing else []
         end_ns = self._ends[0]
         if event.now_ns < end_ns:
             return [WaitUntil(end_ns)]
@@ -224,7 +212,7 @@ class LiveDay:
             return [Wait(LOOK_S)]
         self._ends.popleft()
         self._over_s = None
-        return [AdvanceTo(end_ns, self._take(event.full)), *self._judge(end_ns, event), RunDue()]
+        return [AdvanceTo(end_ns, self._take(event.full)), *self._judge(end_ns, event)]
 
     def _is_ready(self, end_ns: int, event: Looked) -> bool:
         """Whether the minute's bars are here, or nobody should wait for them any more."""
@@ -238,16 +226,14 @@ class LiveDay:
         pending, self._pending = self._pending, {}
         return {symbol: Bars.concat(parts) for symbol, parts in sorted(pending.items()) if symbol in full}
 
-    def _count(self, reports: Mapping[str, Report]) -> list[Instruction]:
-        warnings: list[Instruction] = []
+    def _count(self, reports: Mapping[str, Report]) -> None:
         for symbol, report in reports.items():
             if isinstance(report, Appended):
                 self._counts.late += report.late
                 self._counts.replaced += report.replaced
             elif isinstance(report, Rejected):
                 self._counts.refused += 1
-                warnings.append(Warn(f"{symbol}: bars of the stream were refused: {report.reason}"))
-        return warnings
+                logger.warning("%s: bars of the stream were refused: %s", symbol, report.reason)
 
     def _judge(self, end_ns: int, event: Looked) -> list[Instruction]:
         """Are the bars up to here whole? If not, have them fetched."""
@@ -274,7 +260,7 @@ class LiveDay:
         self._filling = Fill(tuple(sorted(event.full)), wanted, connections)
         return [self._filling]
 
-    def _fill_in(self, event: Filled) -> list[Instruction]:
+    def _fill_in(self, event: Filled) -> None:
         """The bars are whole now, if the stream has been there for a minute: what closed while it connected may have
         come to history a little later.
         """
@@ -283,12 +269,11 @@ class LiveDay:
             self._pending.setdefault(symbol, []).insert(0, bars)  # what the stream says comes later, and wins
             self._counts.filled += len(bars)
         if event.failures:
-            symbol, reason = next(iter(event.failures.items()))
-            return [Warn(f"{len(event.failures)} symbols: a gap was not filled: {symbol}: {reason}")]
-        if fill and fill.connections == self._seen and fill.wanted.end_ns >= self._seen_ns + MINUTE.ns:
+            first, count = next(iter(event.failures.items())), len(event.failures)
+            logger.warning("%d symbols: a gap was not filled: %s: %s", count, *first)
+        elif fill and fill.connections == self._seen and fill.wanted.end_ns >= self._seen_ns + MINUTE.ns:
             self._complete_ns, self._connections = fill.wanted.end_ns, fill.connections
             self._counts.gaps += fill.connections > 1
-        return []
 
     def _close(self, event: Looked) -> list[Instruction]:
         """Corrections still come, and what the stream has lost unnoticed is in history."""
@@ -302,7 +287,7 @@ class LiveDay:
             self._compared = True
             return [*self._fill(event, self._open_ns + MINUTE.ns, 0), Wait(LOOK_S)]
         self._closing, self._over_s = False, None
-        return [AdvanceTo(self._close_ns, self._take(event.full)), Stop()]
+        return [AdvanceTo(self._close_ns, self._take(event.full))]
 
     def status(self) -> dict[str, Any]:
         """How the stream fares, in JSON types."""

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from barray.coordinator.config.model import SessionConfig
-from barray.coordinator.driver import Stage
+from barray.coordinator.driver import Driver, Stage
 from barray.market.bars import format_ns
 from barray.market.calendar import TradingCalendar
 from barray.market.errors import ConfigError
 from barray.market.requirements import SessionContext
 
 
-class ReplayDriver:
+class ReplayDriver(Driver):
     """See Driver."""
 
     def __init__(self, stage: Stage, config: SessionConfig, calendar: TradingCalendar) -> None:
@@ -50,10 +49,6 @@ class ReplayDriver:
 
     async def listen(self, symbol: str, *, loaded: bool) -> None:
         """All its bars are there to be read."""
-
-    def status(self) -> dict[str, Any]:
-        """Nothing."""
-        return {}
 
     async def close(self) -> None:
         """Nothing is open."""

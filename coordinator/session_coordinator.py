@@ -10,24 +10,13 @@ from datetime import date
 from typing import Any
 
 from barray.actors.transport import RayTransport
+from barray.coordinator import messages as ask
 from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.driver import Driver
 from barray.coordinator.fleet import Fleet, Transport, cpus_of
 from barray.coordinator.gateway_pool import GatewayPool
 from barray.coordinator.lifecycle import Phase
 from barray.coordinator.live import LiveDriver
-from barray.coordinator.messages import (
-    AdvanceAll,
-    End,
-    EndAll,
-    Instruction,
-    Listen,
-    Provide,
-    Request,
-    Tell,
-    Told,
-    Validate,
-)
 from barray.coordinator.replay import ReplayDriver
 from barray.coordinator.session_state import SessionState, T, Work
 from barray.coordinator.step0 import validate_all
@@ -99,7 +88,7 @@ class SessionCoordinator:
         while self.state.phase is Phase.RUNNING and (request := self.state.due()) is not None:
             await self.change(request)
 
-    async def change(self, request: Request) -> AddResult:
+    async def change(self, request: ask.Request) -> AddResult:
         """Add or remove something at session time; what became of it, and why."""
         self.state.running()
         async with self._symbol_operation_lock:
@@ -133,21 +122,21 @@ class SessionCoordinator:
                     return answer
                 came_to = await self._do(instruction)
 
-    async def _do(self, instruction: Instruction) -> Any:
+    async def _do(self, instruction: ask.Instruction) -> Any:
         match instruction:
-            case Validate(symbols):
+            case ask.Validate(symbols):
                 return await self._validate(symbols)
-            case Provide(symbols, per_actor):
+            case ask.Provide(symbols, per_actor):
                 return await self._fleet.add(symbols, per_actor=per_actor)
-            case Tell(commands):
-                return Told(await self._fleet.execute(commands), self._fleet.pop_lost())
-            case AdvanceAll(to_ns):
+            case ask.Tell(commands):
+                return ask.Told(await self._fleet.execute(commands), self._fleet.pop_lost())
+            case ask.AdvanceAll(to_ns):
                 return await self._fleet.advance(to_ns)
-            case End(symbols):
+            case ask.End(symbols):
                 return self._fleet.remove(symbols)
-            case EndAll(keep):
+            case ask.EndAll(keep):
                 return self._fleet.kill_all() if keep is None else self._fleet.release(keep)
-            case Listen(symbol, loaded):
+            case ask.Listen(symbol, loaded):
                 return await self._driver.listen(symbol, loaded=loaded)
 
     async def _validate(self, symbols: Sequence[str]) -> dict[str, SymbolValidationResult]:

@@ -14,47 +14,19 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from typing import Any, TypeVar
 
+from barray.coordinator import messages as ask
 from barray.coordinator.config.model import ACTORS_PER_CPU, SessionConfig
 from barray.coordinator.lifecycle import Phase, move
-from barray.coordinator.messages import (
-    AddBar,
-    AddIndicator,
-    AddSymbol,
-    AdvanceAll,
-    End,
-    EndAll,
-    Instruction,
-    Listen,
-    Provide,
-    RemoveSymbol,
-    Request,
-    Tell,
-    Told,
-    Validate,
-)
 from barray.coordinator.schedule import DueAction, due_actions, windows
 from barray.coordinator.step0 import all_failed, require_enough
 from barray.coordinator.summary import AddResult, EventAction, SessionEvent, SessionSummary
 from barray.data_sources.manager import DataManager
+from barray.market import commands
 from barray.market.adhoc import parse_bar, validate_adhoc_bar, validate_adhoc_indicator
 from barray.market.bars import Bar, Bars, format_ns
 from barray.market.calendar import TradingCalendar
 from barray.market.clock import SimulatedClock
-from barray.market.commands import (
-    Accepted,
-    AddAdhocBar,
-    AddAdhocIndicator,
-    AppendBars,
-    Command,
-    Failed,
-    Load,
-    Loaded,
-    Provision,
-    Rejected,
-    Report,
-    SnapshotTaken,
-    TakeSnapshot,
-)
+from barray.market.commands import Command, Report
 from barray.market.errors import BarrayError, ConfigError, IllegalTransition, NoDataError, shorten
 from barray.market.indicators import parse_indicator
 from barray.market.interval import Interval
@@ -66,7 +38,7 @@ logger = logging.getLogger(__name__)
 PACKED_ACTORS_PER_CPU = 8
 """Processes a core where symbols share them: enough to keep the core busy, few enough to start in a second."""
 T = TypeVar("T")
-Work = Generator[Instruction, Any, T]
+Work = Generator[ask.Instruction, Any, T]
 
 
 @dataclass(eq=False)
@@ -139,7 +111,7 @@ class SessionState:
         loads = {symbol: self._plan(day, symbol, "config") for symbol in validated}
         self.enter(Phase.PROVISIONING)
         self.progress = (0, len(loads))
-        yield Provide(tuple(loads), symbols_per_actor(self._config.actors.symbols_per_actor, len(loads), cpus))
+        yield ask.Provide(tuple(loads), symbols_per_actor(self._config.actors.symbols_per_actor, len(loads), cpus))
         self.enter(Phase.LOADING)
         yield from self._load_symbols_full(loads)
         if not day.full or (day.dropped and not per_symbol):
@@ -149,7 +121,7 @@ class SessionState:
     def _validate_symbols_for_loading(self, symbols: tuple[str, ...]) -> Work[list[str]]:
         """Step 0 for many: those that may be loaded; others are dropped with a warning, ValidationFailed if all are."""
         day = self.open_day()
-        results: Mapping[str, SymbolValidationResult] = yield Validate(symbols)
+        results: Mapping[str, SymbolValidationResult] = yield ask.Validate(symbols)
         day.step0.update(results)
         for symbol, result in results.items():
             if not result.can_proceed:
@@ -157,31 +129,31 @@ class SessionState:
                 logger.warning("%s: dropped: %s", shorten(symbol), result.reason)
         return require_enough(results, per_symbol=self._config.validation.per_symbol)
 
-    def _plan(self, day: Day, symbol: str, added_by: str) -> Load:
+    def _plan(self, day: Day, symbol: str, added_by: str) -> commands.Load:
         """Step 1: what to load from where, and what to compute from it."""
         result, wanted = day.step0[symbol], self._requirements
         if result.base_interval is None or result.data_source is None:
             raise ValueError(f"{symbol} has not passed Step 0")
         reader, now_ns = day.manager.source(result.data_source), day.clock.now_ns()
         intervals, indicators = wanted.all_intervals, wanted.indicators
-        return Load(
+        return commands.Load(
             day.context, reader, result.base_interval, intervals, indicators, added_by, now_ns, day.context.live
         )
 
-    def _load_symbols_full(self, loads: Mapping[str, Load]) -> Work[None]:
+    def _load_symbols_full(self, loads: Mapping[str, commands.Load]) -> Work[None]:
         """Step 3: load symbols that have a process. Those that fail are dropped."""
         day = self.open_day()
         told = yield from self._tell(loads)
         for symbol, report in told.reports.items():
-            if isinstance(report, Loaded):
+            if isinstance(report, commands.Loaded):
                 day.full.add(symbol)
-            elif isinstance(report, Failed) and symbol not in told.lost:
+            elif isinstance(report, commands.Failed) and symbol not in told.lost:
                 yield from self._drop(symbol, report.error)
         self.progress = (len(day.full), len(loads))
 
-    def _tell(self, commands: Mapping[str, Command]) -> Work[Told]:
+    def _tell(self, given: Mapping[str, Command]) -> Work[ask.Told]:
         """Have commands carried out, and drop every symbol whose process was lost for good over it."""
-        told: Told = yield Tell(commands)
+        told: ask.Told = yield ask.Tell(given)
         for symbol, error in told.lost.items():
             yield from self._drop(symbol, error)
         return told
@@ -190,7 +162,7 @@ class SessionState:
         day, reason = self.open_day(), Reason.of(error)
         day.dropped[symbol] = (reason,)
         self._forget(day, symbol)
-        yield End((symbol,))
+        yield ask.End((symbol,))
         self._record("drop", symbol, "coordinator", True, str(reason))
         logger.warning("%s: dropped: %s", shorten(symbol), reason)
 
@@ -209,40 +181,40 @@ class SessionState:
         """Give full symbols bars of theirs that have come; what each made of them."""
         day = self.running()
         now_ns = day.clock.now_ns()
-        commands = {symbol: AppendBars(own, now_ns) for symbol, own in bars.items() if symbol in day.full}
-        return (yield from self._tell(commands)).reports if commands else {}
+        given = {symbol: commands.AppendBars(own, now_ns) for symbol, own in bars.items() if symbol in day.full}
+        return (yield from self._tell(given)).reports if given else {}
 
     def advance(self, to_ns: int) -> Work[None]:
         """Let all symbols and the session's clock go on; ValidationFailed where no symbol is left."""
         day = self.running()
-        failed: Mapping[str, Failed] = yield AdvanceAll(to_ns)
+        failed: Mapping[str, commands.Failed] = yield ask.AdvanceAll(to_ns)
         for symbol, report in sorted(failed.items()):
             yield from self._drop(symbol, report.error)
         day.clock.advance_to(to_ns)
         if not day.symbols:
             raise all_failed(day.dropped, len(day.step0), per_symbol=True)
 
-    def due(self) -> Request | None:
+    def due(self) -> ask.Request | None:
         """Take the next request of the schedule whose time has come."""
         day = self.running()
         if day.schedule and day.schedule[0].at_ns <= day.clock.now_ns():
             return day.schedule.pop(0).request
         return None
 
-    def change(self, request: Request) -> Work[AddResult]:
+    def change(self, request: ask.Request) -> Work[AddResult]:
         """Do what is asked at session time, or say why not. ConfigError where that can't be asked."""
         self.running()
         match request:
-            case AddSymbol():
+            case ask.AddSymbol():
                 return self._add_symbol(request)
-            case AddBar():
+            case ask.AddBar():
                 return self._add_adhoc_bar(request)
-            case AddIndicator():
+            case ask.AddIndicator():
                 return self._add_adhoc_indicator(request)
-            case RemoveSymbol():
+            case ask.RemoveSymbol():
                 return self._remove_symbol(request)
 
-    def _add_symbol(self, request: AddSymbol) -> Work[AddResult]:
+    def _add_symbol(self, request: ask.AddSymbol) -> Work[AddResult]:
         """True if it is full now (or was before). Where Step 0 or loading failed an adhoc symbol stays what it was."""
         if request.by not in ("strategy", "scanner"):
             raise ConfigError(
@@ -253,27 +225,27 @@ class SessionState:
             return AddResult(accepted=True, reason="already loaded", validation=day.step0[symbol])
         self._pending.add(symbol)
         try:
-            yield Listen(symbol)
+            yield ask.Listen(symbol)
             result = yield from self._validate_and_load(day, symbol, request.by)
             if result.accepted:
-                yield Listen(symbol, loaded=True)
+                yield ask.Listen(symbol, loaded=True)
         finally:
             self._pending.discard(symbol)
         return self._note("add_symbol", symbol, request.by, result)
 
     def _validate_and_load(self, day: Day, symbol: str, added_by: str) -> Work[AddResult]:
-        validation = day.step0[symbol] = (yield Validate((symbol,)))[symbol]
+        validation = day.step0[symbol] = (yield ask.Validate((symbol,)))[symbol]
         if not validation.can_proceed:
             logger.error("%s: validation failed: %s", shorten(symbol), validation.reason)
             if symbol not in day.adhoc:
                 day.dropped[symbol] = validation.reasons
             return AddResult(accepted=False, reason=validation.reason, validation=validation)
         load = self._plan(day, symbol, added_by)
-        yield Provide((symbol,))
+        yield ask.Provide((symbol,))
         told = yield from self._tell({symbol: load})
         report = told.reports[symbol]
-        if not isinstance(report, Loaded):
-            error = report.error if isinstance(report, Failed) else RuntimeError(repr(report))
+        if not isinstance(report, commands.Loaded):
+            error = report.error if isinstance(report, commands.Failed) else RuntimeError(repr(report))
             if symbol not in told.lost and symbol not in day.adhoc:
                 yield from self._drop(symbol, error)
             return AddResult(accepted=False, reason=str(error), validation=validation)
@@ -282,51 +254,51 @@ class SessionState:
         day.dropped.pop(symbol, None)
         return AddResult(accepted=True, validation=validation, conflicts=report.conflicts)
 
-    def _add_adhoc_bar(self, request: AddBar) -> Work[AddResult]:
+    def _add_adhoc_bar(self, request: ask.AddBar) -> Work[AddResult]:
         day, symbol, interval, bar = self.running(), request.symbol, request.interval, request.bar
         now_ns = day.clock.now_ns()
         ok, reason = validate_adhoc_bar(symbol, interval, bar, day.context, now_ns)
         result = AddResult(ok, reason)
         if ok:
-            command = AddAdhocBar(Interval.parse(interval), parse_bar(bar), request.by, now_ns)
+            command = commands.AddAdhocBar(Interval.parse(interval), parse_bar(bar), request.by, now_ns)
             result = yield from self._add_adhoc(symbol, command, "bar_addition")
         return self._note("add_bar", symbol, request.by, result, interval=str(interval), bar=_json_bar(bar))
 
-    def _add_adhoc_indicator(self, request: AddIndicator) -> Work[AddResult]:
+    def _add_adhoc_indicator(self, request: ask.AddIndicator) -> Work[AddResult]:
         day, symbol = self.running(), request.symbol
         ok, reason = validate_adhoc_indicator(symbol, request.indicator)
         result, shown = AddResult(ok, reason), str(request.indicator)
         if ok:
             spec = parse_indicator(request.indicator)
             shown = spec.key
-            command = AddAdhocIndicator(spec, request.by, day.clock.now_ns())
+            command = commands.AddAdhocIndicator(spec, request.by, day.clock.now_ns())
             result = yield from self._add_adhoc(symbol, command, "indicator_addition")
         return self._note("add_indicator", symbol, request.by, result, indicator=shown)
 
     def _add_adhoc(self, symbol: str, command: Command, why: str) -> Work[AddResult]:
         day = self.running()
-        commands, new = [command], symbol not in day.symbols
+        given, new = [command], symbol not in day.symbols
         if new:
             logger.info("%s: auto-provisioning (%s)", symbol, why)
-            yield Provide((symbol,))
+            yield ask.Provide((symbol,))
             day.adhoc.add(symbol)
-            commands.insert(0, Provision(day.context, why, day.clock.now_ns()))
+            given.insert(0, commands.Provision(day.context, why, day.clock.now_ns()))
         report: Report | None = None
-        while commands and not isinstance(report, Failed):
-            report = (yield from self._tell({symbol: commands.pop(0)})).reports[symbol]
-        if isinstance(report, Accepted):
+        while given and not isinstance(report, commands.Failed):
+            report = (yield from self._tell({symbol: given.pop(0)})).reports[symbol]
+        if isinstance(report, commands.Accepted):
             return AddResult(accepted=True)
         if new and symbol in day.adhoc:
             self._forget(day, symbol)
-            yield End((symbol,))
-        reason = report.reason if isinstance(report, Rejected) else str(getattr(report, "error", report))
+            yield ask.End((symbol,))
+        reason = report.reason if isinstance(report, commands.Rejected) else str(getattr(report, "error", report))
         return AddResult(accepted=False, reason=reason)
 
-    def _remove_symbol(self, request: RemoveSymbol) -> Work[AddResult]:
+    def _remove_symbol(self, request: ask.RemoveSymbol) -> Work[AddResult]:
         day, symbol = self.running(), request.symbol
         known = symbol in day.symbols
         self._forget(day, symbol)
-        yield End((symbol,))
+        yield ask.End((symbol,))
         return self._note("remove_symbol", symbol, request.by, AddResult(known, "" if known else "not in the session"))
 
     def note_stream(self, reason: str, *, flows: bool) -> None:
@@ -350,7 +322,7 @@ class SessionState:
             self.enter(Phase.TEARING_DOWN)
         reuse = self._config.actors.lifecycle == "reuse" and not final
         full = self.day.full if self.day else set()
-        yield EndAll(frozenset(full & set(self._config.symbols)) if reuse else None)
+        yield ask.EndAll(frozenset(full & set(self._config.symbols)) if reuse else None)
         self._pending.clear()
         self.progress = (0, 0)
         if self.day is not None:
@@ -370,7 +342,7 @@ class SessionState:
         if missing := [symbol for symbol in wanted if symbol not in day.symbols]:
             listed = ", ".join(day.symbols[:20])
             raise NoDataError("is not in the session", symbol=missing[0], remedy=f"there are: {listed}")
-        reports = (yield from self._tell(dict.fromkeys(wanted, TakeSnapshot()))).reports if wanted else {}
+        reports = (yield from self._tell(dict.fromkeys(wanted, commands.TakeSnapshot()))).reports if wanted else {}
         return [_taken(reports[symbol]) for symbol in wanted]
 
     def summary(self) -> SessionSummary:
@@ -422,9 +394,9 @@ def symbols_per_actor(wanted: int | str, count: int, cpus: int) -> int:
 
 
 def _taken(report: Report) -> SymbolSessionData:
-    if isinstance(report, SnapshotTaken):
+    if isinstance(report, commands.SnapshotTaken):
         return report.data
-    raise report.error if isinstance(report, Failed) else RuntimeError(repr(report))
+    raise report.error if isinstance(report, commands.Failed) else RuntimeError(repr(report))
 
 
 def _json_bar(bar: Bar | Mapping[str, Any]) -> dict[str, Any]:

@@ -17,13 +17,10 @@ from barray.coordinator.live_day import (
     Looked,
     NoteStream,
     RunAsked,
-    RunDue,
-    Stop,
     Subscribe,
     TakenIn,
     Wait,
     WaitUntil,
-    Warn,
 )
 from barray.data_sources.fetching.stream import Heard
 from barray.market.bars import Bars
@@ -94,7 +91,7 @@ class Play:
         assert again.wanted.end_ns == minute(3), "the stream had not been there for a minute"
         self.filled()
         for number in range(3, count):
-            assert kinds(self.whole(number)) == [AdvanceTo, RunDue]
+            assert kinds(self.whole(number)) == [AdvanceTo]
 
     def filled(self, bars: dict[str, Bars] | None = None, **failures: Reason) -> list[Instruction]:
         """History has answered."""
@@ -137,7 +134,7 @@ def test_a_bar_that_does_not_come_is_waited_for_as_long_as_grace_is() -> None:
 def test_a_session_that_is_behind_waits_for_nothing() -> None:
     play = Play()
     instructions = play.look(2)
-    assert kinds(instructions) == [AdvanceTo, Fill, RunDue]
+    assert kinds(instructions) == [AdvanceTo, Fill]
     assert instructions[0].to_ns == minute(1)
 
 
@@ -164,18 +161,16 @@ def test_late_bars_doubles_and_corrections_are_handed_on_in_the_order_they_came(
     assert given.close.tolist() == [100.0, 101.0, 102.0]
 
 
-def test_what_symbols_made_of_their_bars_is_counted_and_refusals_are_told() -> None:
+def test_what_symbols_made_of_their_bars_is_counted_and_refusals_are_told(caplog: pytest.LogCaptureFixture) -> None:
     play = Play()
-    told = play.day.handle(TakenIn({"A": Appended(1, 2, 3), "B": Rejected("off the grid")}))
-    assert told == [Warn("B: bars of the stream were refused: off the grid")]
+    assert play.day.handle(TakenIn({"A": Appended(1, 2, 3), "B": Rejected("off the grid")})) == []
     play.look(0.5, {"A": bar(0)}, refused=("C: no time",))
+    assert caplog.messages == [
+        "B: bars of the stream were refused: off the grid",
+        "a bar of the stream was refused: C: no time",
+    ]
     counts = play.day.status()
     assert (counts["late"], counts["replaced"], counts["refused"], counts["bars"]) == (2, 3, 2, 1)
-
-
-def test_a_bar_that_cannot_be_is_told_at_once() -> None:
-    told = Play().look(0.5, refused=("A: nan",))
-    assert told == [Warn("a bar of the stream was refused: A: nan"), WaitUntil(minute(1))]
 
 
 def test_what_closed_while_the_stream_connected_is_fetched_until_it_has_been_there_for_a_minute() -> None:
@@ -184,12 +179,12 @@ def test_what_closed_while_the_stream_connected_is_fetched_until_it_has_been_the
     fill = one(play.whole(2), Fill)
     assert (fill.wanted.start_ns, fill.wanted.end_ns) == (minute(1), minute(3))
     assert fill.symbols == ("A", "B")
-    assert kinds(play.whole(3)) == [AdvanceTo, RunDue], "one fill at a time"
+    assert kinds(play.whole(3)) == [AdvanceTo], "one fill at a time"
     play.filled({"A": bar(2)})
     again = one(play.whole(4), Fill)
     assert (again.wanted.start_ns, again.wanted.end_ns) == (minute(1), minute(5)), "it had been there for half a minute"
     play.filled()
-    assert kinds(play.whole(5)) == [AdvanceTo, RunDue]
+    assert kinds(play.whole(5)) == [AdvanceTo]
     assert play.day.status()["gaps"] == 0, "to connect is no gap"
 
 
@@ -209,7 +204,7 @@ def test_after_a_cut_everything_since_the_bars_were_whole_is_fetched_while_the_s
     cut = play.day.handle(Looked(Heard({}, False, 1, 1), minute(6.1), 366 + 10, play.full))
     assert kinds(cut) == [Wait]
     cut = play.day.handle(Looked(Heard({}, False, 1, 1), minute(6.2), 366 + 20, play.full))
-    assert kinds(cut) == [AdvanceTo, Fill, RunDue]
+    assert kinds(cut) == [AdvanceTo, Fill]
     assert cut[1].wanted.start_ns == minute(5 - 1), "one bar more, as it may have been corrected"
     play.filled()
     after = play.look(7, {"A": bar(6), "B": bar(6)}, connections=2)
@@ -219,7 +214,7 @@ def test_after_a_cut_everything_since_the_bars_were_whole_is_fetched_while_the_s
     assert again.wanted.end_ns == minute(8)
     play.filled()
     assert play.day.status()["gaps"] == 1
-    assert kinds(play.whole(8, connections=2)) == [AdvanceTo, RunDue]
+    assert kinds(play.whole(8, connections=2)) == [AdvanceTo]
 
 
 def test_a_second_cut_during_a_fill_is_not_taken_for_whole() -> None:
@@ -231,11 +226,12 @@ def test_a_second_cut_during_a_fill_is_not_taken_for_whole() -> None:
     assert one(play.whole(6, connections=3), Fill).wanted.start_ns == minute(4 - 1)
 
 
-def test_a_gap_that_could_not_be_filled_is_told_once_and_tried_again() -> None:
+def test_a_gap_that_could_not_be_filled_is_told_once_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
     play = Play()
     play.whole(0)
     down = Reason("unreachable", "is down")
-    assert play.filled(A=down, B=down) == [Warn("2 symbols: a gap was not filled: A: is down")]
+    play.filled(A=down, B=down)
+    assert caplog.messages == ["2 symbols: a gap was not filled: A: is down"]
     assert one(play.whole(1), Fill).wanted.end_ns == minute(2)
     play.filled(B=down)
     assert one(play.whole(2), Fill).wanted.start_ns == minute(-1)
@@ -247,19 +243,19 @@ def test_a_stream_that_falls_silent_is_noted_once_and_history_asked_instead_unti
     silent = play.look(5.1, silent_s=91.2)
     assert silent == [Wait(LOOK_S)]
     silent = play.look(5.2, silent_s=97.2, problem="(its server says)")
-    assert kinds(silent) == [AdvanceTo, NoteStream, Fill, RunDue]
+    assert kinds(silent) == [AdvanceTo, NoteStream, Fill]
     assert silent[1] == NoteStream("no bars for 97 s (its server says)", flows=False)
     assert silent[2].connections == 0, "what it fetches does not make the stream whole"
     assert play.day.status()["stale"]
     play.filled({"A": bar(4)})
-    assert kinds(play.look(7, silent_s=200)) == [AdvanceTo, Fill, RunDue], "noted already"
+    assert kinds(play.look(7, silent_s=200)) == [AdvanceTo, Fill], "noted already"
     play.filled()
     back = play.look(7, {"A": Bars.concat([bar(5), bar(6)])}, silent_s=0.1)
     assert back[1] == NoteStream("bars come again", flows=True)
-    assert kinds(back) == [AdvanceTo, NoteStream, Fill, RunDue]
+    assert kinds(back) == [AdvanceTo, NoteStream, Fill]
     assert one(back, Fill).wanted.start_ns == minute(3 - 1)
     play.filled()
-    assert kinds(play.whole(7, silent_s=0.1)) == [AdvanceTo, RunDue]
+    assert kinds(play.whole(7, silent_s=0.1)) == [AdvanceTo]
 
 
 def test_what_a_silence_swallowed_is_fetched_though_history_did_not_answer_meanwhile() -> None:
@@ -274,7 +270,7 @@ def test_what_a_silence_swallowed_is_fetched_though_history_did_not_answer_meanw
 def test_exactly_as_long_as_may_be_is_not_silent() -> None:
     play = Play(full="A")
     play.flowing(4)
-    assert kinds(play.whole(4, silent_s=90.0)) == [AdvanceTo, RunDue]
+    assert kinds(play.whole(4, silent_s=90.0)) == [AdvanceTo]
     assert not play.day.status()["stale"]
 
 
@@ -289,14 +285,14 @@ def test_a_gateway_that_is_gone_is_listened_to_anew_and_the_gap_fetched() -> Non
     play.filled()
     assert one(play.whole(5), Fill), "it has not been there for a minute"
     play.filled()
-    assert kinds(play.whole(6)) == [AdvanceTo, RunDue]
+    assert kinds(play.whole(6)) == [AdvanceTo]
 
 
 def test_what_a_new_gateway_cannot_know_is_fetched_though_its_first_connection_has_the_number_of_the_last() -> None:
     play = Play()
     play.flowing(4)
     play.gone(4.5)
-    assert kinds(play.whole(4)) == [AdvanceTo, Fill, RunDue]
+    assert kinds(play.whole(4)) == [AdvanceTo, Fill]
 
 
 def test_a_symbol_that_joins_has_its_bars_since_fetched() -> None:
@@ -324,7 +320,7 @@ def test_a_run_that_ends_before_the_close_stops_there() -> None:
     play = Play(ends=range(1, 3))
     play.whole(0)
     play.whole(1)
-    assert play.look(2.5) == [Stop()]
+    assert play.look(2.5) == []
     play.run_to(range(3, 5))
     assert play.look(2.6) == [WaitUntil(minute(3))]
 
@@ -340,11 +336,12 @@ def test_after_the_close_corrections_are_heard_then_the_whole_day_is_compared_wi
     assert wait == Wait(LOOK_S)
     assert play.look(10.9) == [Wait(LOOK_S)], "history has not answered"
     play.filled({"B": bar(3)})
-    last, stop = play.look(11)
-    assert (last.to_ns, stop) == (CLOSE, Stop())
+    [last] = play.look(11)
+    assert last.to_ns == CLOSE
+    assert play.look(11) == []
     assert {symbol: stamps(bars) for symbol, bars in last.bars.items()} == {"A": [9], "B": [3]}
     play.run_to(range(0))
-    assert play.look(12) == [Stop()], "once is enough"
+    assert play.look(12) == [], "once is enough"
 
 
 def test_a_fill_under_way_at_the_close_is_waited_for_before_the_last() -> None:
