@@ -217,8 +217,10 @@ def test_a_symbol_added_during_the_day_has_all_of_it(tmp_path: Path) -> None:
         await live.to(45)
         assert "SPY" in live.vendor.wanted
         assert await live.is_true("AAPL", "SPY", until=45)
+        asked = len(live.vendor.asked)
         assert not (await live.coordinator.change(AddSymbol("NOPE"))).accepted
         await live.to(50)
+        assert len(live.vendor.asked) == asked, "what did not join leaves no gap"
         assert await live.is_true("AAPL", "MSFT", "SPY", until=50)
 
     run(live, play)
@@ -274,6 +276,7 @@ def test_ended_from_elsewhere_a_run_stops_where_it_is(tmp_path: Path) -> None:
         await live.coordinator.end()
         reached = await running
         assert minute(5) <= reached < CLOSE
+        assert live.clock.now_ns() < CLOSE, "nobody waits for the rest"
         assert await live.is_true(until=(reached - OPEN) // MINUTE_NS)
         await live.coordinator.teardown()
         assert live.vendor.hung_up

@@ -308,12 +308,13 @@ def test_a_symbol_that_joins_has_its_bars_since_fetched() -> None:
 def test_a_fill_under_way_when_a_symbol_joins_does_not_count_for_it() -> None:
     play = Play()
     play.flowing(4)
-    stale = play.look(6, silent_s=100)
-    assert one(stale, Fill).symbols == ("A", "B")
+    cut = Heard({}, connected=False, connections=1)
+    assert one(play.day.handle(Looked(cut, minute(6), 360, play.full)), Fill).symbols == ("A", "B")
     play.full = frozenset("ABC")
     play.day.handle(Joined(minute(5)))
     play.filled()
-    assert one(play.look(7, silent_s=160), Fill).wanted.start_ns == minute(3 - 1)
+    again = one(play.day.handle(Looked(cut, minute(7), 420, play.full)), Fill)
+    assert (again.symbols, again.wanted.start_ns) == (("A", "B", "C"), minute(4 - 1))
 
 
 def test_a_run_that_ends_before_the_close_stops_there() -> None:
