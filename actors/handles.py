@@ -10,20 +10,6 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
-from barray.actors.symbol_actor import Batch, SymbolActor
-
-
-def submit(actor: ActorHandle[SymbolActor], batch: Batch) -> Awaitable[Any]:
-    """Send commands to a symbol actor; the result is one report each."""
-    reference: Awaitable[Any] = actor.execute.remote(tuple(batch))
-    return reference
-
-
-def submit_advance(actor: ActorHandle[SymbolActor], to_ns: int) -> Awaitable[Any]:
-    """Let all symbols of an actor advance; the result is a dict of those that failed."""
-    reference: Awaitable[Any] = actor.advance.remote(to_ns)
-    return reference
-
 
 async def gather(references: Sequence[Awaitable[Any]], timeout_s: float | None) -> list[Any]:
     """Results in order; where a call failed in Ray (dead process, lost object) or took too long, the exception instead.

@@ -14,6 +14,7 @@ from typing import Any, Self
 from barray.coordinator import runtime
 from barray.coordinator.config.file import as_config
 from barray.coordinator.config.model import ACTORS_PER_CPU, SessionConfig
+from barray.coordinator.messages import AddBar, AddIndicator, AddSymbol, RemoveSymbol
 from barray.coordinator.summary import AddResult, SessionSummary
 from barray.dump.files import write_exports
 from barray.export.recording import write_recording
@@ -42,43 +43,44 @@ class AttachedSession:
         self.name = name
 
     def add_symbol(self, symbol: str, added_by: str = "strategy") -> bool:
-        """Add a symbol with all the config requires, or upgrade an adhoc one. See SessionCoordinator.add_symbol."""
+        """Add a symbol with all the config requires, or upgrade an adhoc one. See AddSymbol."""
         return self.add_symbol_detailed(symbol, added_by).accepted
 
     def add_symbol_detailed(self, symbol: str, added_by: str = "strategy") -> AddResult:
         """`add_symbol`, saying why."""
-        result: AddResult = self._call("add_symbol_detailed", symbol, added_by)
+        result: AddResult = self._call("change", AddSymbol(symbol, added_by))
         return result
 
     def add_adhoc_bar(
         self, symbol: str, interval: str | Interval, bar: Bar | Mapping[str, Any], source: str = "scanner"
     ) -> bool:
-        """Add one closed bar; an unknown symbol is provisioned. See SessionCoordinator.add_adhoc_bar."""
+        """Add one closed bar; an unknown symbol is provisioned. See AddBar."""
         return self.add_adhoc_bar_detailed(symbol, interval, bar, source).accepted
 
     def add_adhoc_bar_detailed(
         self, symbol: str, interval: str | Interval, bar: Bar | Mapping[str, Any], source: str = "scanner"
     ) -> AddResult:
         """`add_adhoc_bar`, saying why."""
-        result: AddResult = self._call("add_adhoc_bar_detailed", symbol, interval, bar, source)
+        result: AddResult = self._call("change", AddBar(symbol, interval, bar, source))
         return result
 
     def add_adhoc_indicator(
         self, symbol: str, indicator_config: str | Mapping[str, Any] | IndicatorSpec, source: str = "scanner"
     ) -> bool:
-        """Add one indicator; an unknown symbol is provisioned. See SessionCoordinator.add_adhoc_indicator."""
+        """Add one indicator; an unknown symbol is provisioned. See AddIndicator."""
         return self.add_adhoc_indicator_detailed(symbol, indicator_config, source).accepted
 
     def add_adhoc_indicator_detailed(
         self, symbol: str, indicator_config: str | Mapping[str, Any] | IndicatorSpec, source: str = "scanner"
     ) -> AddResult:
         """`add_adhoc_indicator`, saying why."""
-        result: AddResult = self._call("add_adhoc_indicator_detailed", symbol, indicator_config, source)
+        result: AddResult = self._call("change", AddIndicator(symbol, indicator_config, source))
         return result
 
     def remove_symbol(self, symbol: str, by: str = "strategy") -> bool:
         """End one symbol; False if it isn't in the session."""
-        return bool(self._call("remove_symbol", symbol, by))
+        result: AddResult = self._call("change", RemoveSymbol(symbol, by))
+        return result.accepted
 
     def symbols(self) -> list[str]:
         """Symbols in the session, sorted."""
@@ -160,19 +162,11 @@ class Session(AttachedSession):
         if not runtime.is_connected():
             self._started_ray = True
             ensure_ray(self.config)
-        self._remote = runtime.new_coordinator(self.name, self._kind, self.config, self.calendar)
+        self._remote = runtime.new_coordinator(self.name, self._coordinator, self.config, self.calendar)
         self._open = True
         hand_over_credentials(self.config, self._remote)
         self._note = announce(self.name, runtime.ray_address())
         return self
-
-    @property
-    def _kind(self) -> type | None:
-        if self._coordinator is not None or not self.config.is_live:
-            return self._coordinator
-        from barray.coordinator.live_session import LiveCoordinator
-
-        return LiveCoordinator
 
     def __enter__(self) -> Self:
         try:

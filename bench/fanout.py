@@ -44,11 +44,11 @@ class MeasuringCoordinator(SessionCoordinator):
         """Seconds of each advance by one minute, and of each bare fan-out, taken in turn."""
         import asyncio
 
-        day = self._running()
+        day = self.state.running()
         ours, bare = [], []
         for _ in range(rounds):
             begun = perf_counter()
-            await self._advance(day, day.clock.now_ns() + 60_000_000_000)
+            await self.advance(day.clock.now_ns() + 60_000_000_000)
             between = perf_counter()
             await asyncio.gather(*(actor.nothing.remote() for actor in self._bare))
             ours.append(between - begun)

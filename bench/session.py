@@ -10,9 +10,11 @@ from datetime import date
 from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from barray.coordinator.lifecycle import Phase
 from barray.coordinator.session_coordinator import SessionCoordinator
+from barray.coordinator.session_state import SessionState
 from barray.sample.universe import sample_symbols, write_sample_data
 from barray.session import Session
 from bench.common import machine_facts, print_json_line
@@ -21,16 +23,25 @@ DAY = date(2024, 7, 2)
 _PHASES = {Phase.VALIDATING: "step0_s", Phase.PROVISIONING: "spawn_s", Phase.LOADING: "load_s"}
 
 
-class TimedCoordinator(SessionCoordinator):
+class TimedState(SessionState):
     """Notes when each phase begins."""
 
-    def _enter(self, phase: Phase) -> None:
-        super()._enter(phase)
-        self._entered: dict[Phase, float] = {**getattr(self, "_entered", {}), phase: perf_counter()}
+    def enter(self, phase: Phase) -> None:
+        """Go on to `phase`."""
+        super().enter(phase)
+        self.entered: dict[Phase, float] = {**getattr(self, "entered", {}), phase: perf_counter()}
+
+
+class TimedCoordinator(SessionCoordinator):
+    """Has a state that notes when each phase begins."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.state = self._timed = TimedState(*arguments)
 
     def phase_seconds(self) -> dict[str, float]:
         """How long validating, provisioning and loading took."""
-        moments = list(self._entered.items())
+        moments = list(self._timed.entered.items())
         return {_PHASES[phase]: later - begun for (phase, begun), (_, later) in pairwise(moments) if phase in _PHASES}
 
 

@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 from time import perf_counter
 
+from barray.actors.transport import RayTransport
 from barray.coordinator import runtime
 from barray.coordinator.config.file import parse_config
 from barray.coordinator.gateway_pool import GatewayPool
@@ -44,7 +45,8 @@ def main() -> None:
         try:
             begun = perf_counter()
             manager, fetch = DataManager(config.data_sources), GatewayPool().fetch_for(requirements, context.loaded)
-            results = asyncio.run(validate_all(symbols, manager, requirements, context, 30.0, in_flight=4, fetch=fetch))
+            work = validate_all(symbols, manager, requirements, context, 30.0, transport=RayTransport(), fetch=fetch)
+            results = asyncio.run(work)
             seconds = perf_counter() - begun
         finally:
             runtime.leave_ray()

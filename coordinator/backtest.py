@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from barray.actors.options import cluster_cpus, new_backtest_actor
+from barray.actors.options import new_backtest_actor
+from barray.actors.transport import RayTransport
 from barray.coordinator.config.model import SessionConfig
-from barray.coordinator.fleet import Fleet
+from barray.coordinator.fleet import Fleet, cpus_of
 from barray.coordinator.gateway_pool import GatewayPool
 from barray.coordinator.step0 import all_failed, require_enough, validate_range
 from barray.data_sources.manager import DataManager
@@ -66,7 +67,8 @@ class BacktestCoordinator:
         self._plan = plan
         sessions = len(session_range.rows)
         patient = config.actors.model_copy(update={"call_timeout_s": config.actors.call_timeout_s * max(sessions, 1)})
-        self._fleet = Fleet(patient, new_backtest_actor)
+        self._transport = RayTransport(new_backtest_actor)
+        self._fleet = Fleet(patient, self._transport)
         self._manager = DataManager(config.data_sources)
         self._gateways = GatewayPool()
         self._dropped: dict[str, tuple[Reason, ...]] = {}
@@ -93,7 +95,7 @@ class BacktestCoordinator:
             self._requirements,
             self._session_range,
             self._config.validation.deadline_s,
-            in_flight=2 * cluster_cpus(),
+            transport=self._transport,
             fetch=self._gateways.fetch_for(self._requirements, self._session_range.loaded),
         )
         results = {symbol: found.result for symbol, found in validated.items()}
@@ -112,7 +114,7 @@ class BacktestCoordinator:
         """A job a symbol; several where its sessions begin anew and the symbols alone don't keep the cores busy."""
         parts = 1
         if self._plan is not None and not self._plan.account.carry:
-            parts = -(-cluster_cpus() // len(symbols))
+            parts = -(-cpus_of(self._transport) // len(symbols))
         session_ranges = self._session_range.split(parts)
         return {
             symbol if len(session_ranges) == 1 else f"{symbol}\n{number}": Job(symbol, session_range)
@@ -123,7 +125,7 @@ class BacktestCoordinator:
     def _symbols_per_actor(self, count: int) -> int:
         """`auto` keeps the cores busy and no more: symbols do not wait for each other here."""
         wanted = self._config.actors.symbols_per_actor
-        return -(-count // (2 * cluster_cpus())) if wanted == "auto" else wanted
+        return -(-count // (2 * cpus_of(self._transport))) if wanted == "auto" else wanted
 
     def _drop(self, symbol: str, reasons: Sequence[Reason]) -> None:
         self._dropped[symbol] = tuple(reasons)

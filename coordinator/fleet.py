@@ -4,33 +4,67 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from ray.actor import ActorHandle
-
-from barray.actors.handles import gather, kill, submit, submit_advance
-from barray.actors.options import live_nodes, new_symbol_actor
-from barray.actors.symbol_actor import SymbolActor
 from barray.coordinator.config.model import ActorsSection
-from barray.market.commands import Advance, Command, Failed, Rejected, Report, TakeSnapshot
+from barray.market.commands import Advance, Failed, Logged, Rejected
 from barray.market.errors import ActorFailed
-from barray.trading.engine.commands import CloseRun, RunRange, Step
-from barray.trading.sweeps.commands import EvaluateSets
 
 logger = logging.getLogger(__name__)
 _START_S = 2.0
-"""What Ray may take to start one more process, the machine being busy with the others."""
+"""What may pass until one more process is up, the machine being busy with the others."""
 IN_FLIGHT = 256
-"""Calls under way at once. More would only queue up in Ray."""
+"""Calls under way at once. More would only queue up."""
+Batch = Sequence[tuple[str, Any]]
+
+
+class Transport(Protocol):
+    """Starts processes and reaches them. What died, hangs or answers too late answers with an exception."""
+
+    def start(self, num_cpus: float, node: str) -> Any:
+        """Start a process on a node, claiming so many CPUs; what it is called by from then on.
+
+        It dies with its starter, and nobody but the fleet brings it back.
+        """
+        ...
+
+    def nodes(self) -> Mapping[str, float]:
+        """CPUs of each node that can run symbols."""
+        ...
+
+    async def execute(self, batches: Sequence[tuple[Any, Batch]], timeout_s: float) -> list[Any]:
+        """Have processes carry out commands, side by side: each one's reports, or an exception."""
+        ...
+
+    async def advance(self, processes: Sequence[Any], to_ns: int, timeout_s: float) -> list[Any]:
+        """Have all symbols of processes advance: each one's dict of those that could not, or an exception."""
+        ...
+
+    def forget(self, process: Any, symbols: Sequence[str]) -> None:
+        """Have a process drop symbols with all it holds of them."""
+        ...
+
+    def kill(self, process: Any) -> None:
+        """End a process; nothing happens where it is dead already."""
+        ...
+
+    async def validate(self, work: tuple[Any, ...], timeout_s: float) -> Any:
+        """Step 0 for a chunk of symbols, wherever there is room: see barray.actors.validation.validate_chunk."""
+        ...
+
+
+def cpus_of(transport: Transport) -> int:
+    """CPUs of all nodes together, at least 1."""
+    return max(1, int(sum(transport.nodes().values())))
 
 
 @dataclass(eq=False)
 class _Slot:
     """One process, its node, and the symbols in it. `restarts`: how often it was brought back in this session."""
 
-    actor: ActorHandle[SymbolActor]
+    process: Any
     node: str
     symbols: list[str]
     restarts: int = 0
@@ -38,34 +72,27 @@ class _Slot:
 
 @dataclass
 class _Log:
-    """What a symbol was told that made it what it is; replayed, it gives the same state again."""
+    """What a symbol was told that made it what it is; told again, it gives the same state."""
 
-    commands: list[Any] = field(default_factory=list)
-    now: Advance | None = None
+    commands: list[Logged] = field(default_factory=list)
 
-    def record(self, command: Any) -> None:
-        if isinstance(command, Advance):
-            self.now = command
-        elif isinstance(command, Step) and command.only_moves and isinstance(last := self.commands[-1], Step):
-            self.commands[-1] = replace(last, to_ns=command.to_ns)
-        elif not isinstance(command, TakeSnapshot | RunRange | EvaluateSets | CloseRun):
+    def record(self, command: Logged) -> None:
+        joined = command.joined(self.commands[-1]) if self.commands else None
+        if joined is not None:
+            self.commands[-1] = joined
+        elif command.recorded:
             self.commands.append(command)
-
-    def replay(self) -> list[Any]:
-        return [*self.commands, self.now] if self.now else list(self.commands)
 
 
 class Fleet:
-    """Owns every symbol actor and every symbol's log. A symbol is in the fleet from `add` to `remove`.
+    """Owns every symbol's process and every symbol's log. A symbol is in the fleet from `add` to `remove`.
 
     Recovery is replay: a process that died or hangs is killed, started anew and told again what its symbols were told.
     """
 
-    def __init__(
-        self, settings: ActorsSection, new_actor: Callable[[float, str], ActorHandle[Any]] = new_symbol_actor
-    ) -> None:
+    def __init__(self, settings: ActorsSection, transport: Transport) -> None:
         self._settings = settings
-        self._new_actor = new_actor
+        self._transport = transport
         self._slots: dict[str, _Slot] = {}
         self._logs: dict[str, _Log] = {}
         self._idle: list[_Slot] = []
@@ -109,7 +136,8 @@ class Fleet:
         failed: dict[str, Failed] = {}
         for start in range(0, len(slots), IN_FLIGHT):
             part = slots[start : start + IN_FLIGHT]
-            answers = await gather([submit_advance(slot.actor, to_ns) for slot in part], self._settings.call_timeout_s)
+            processes = [slot.process for slot in part]
+            answers = await self._transport.advance(processes, to_ns, self._settings.call_timeout_s)
             for slot, answer in zip(part, answers, strict=True):
                 if isinstance(answer, Exception):
                     batch = [(symbol, Advance(to_ns)) for symbol in slot.symbols]
@@ -124,7 +152,7 @@ class Fleet:
 
     async def execute(self, commands: Mapping[str, Any]) -> dict[str, Any]:
         """Tell each symbol its command, all side by side; one report each, sorted by symbol. Nothing raises."""
-        by_slot: dict[_Slot, list[tuple[str, Command]]] = {}
+        by_slot: dict[_Slot, list[tuple[str, Any]]] = {}
         for symbol in sorted(commands):
             by_slot.setdefault(self._slots[symbol], []).append((symbol, commands[symbol]))
         reports = await self._send(by_slot)
@@ -148,15 +176,15 @@ class Fleet:
                 continue
             slot.symbols.remove(symbol)
             if slot.symbols:
-                slot.actor.forget.remote([symbol])
+                self._transport.forget(slot.process, [symbol])
             else:
-                kill(slot.actor)
+                self._transport.kill(slot.process)
 
     def release(self, keep: Collection[str]) -> None:
         """End all symbols. Processes whose symbols are all in `keep` stay, emptied, for the next session."""
         for slot in list(dict.fromkeys(self._slots.values())):
             if set(slot.symbols) <= set(keep):
-                slot.actor.forget.remote(list(slot.symbols))
+                self._transport.forget(slot.process, slot.symbols)
                 self._idle.append(slot)
                 for symbol in slot.symbols:
                     del self._slots[symbol], self._logs[symbol]
@@ -167,7 +195,7 @@ class Fleet:
         """End every process, idle ones too."""
         self.remove(list(self._slots))
         for slot in self._idle:
-            kill(slot.actor)
+            self._transport.kill(slot.process)
         self._idle.clear()
 
     def _places(self) -> Iterator[str]:
@@ -176,47 +204,44 @@ class Fleet:
         Ray's own SPREAD skips a node that looks busy, as every node does after a fanned-out Step 0, and then puts all
         on one.
         """
-        nodes = live_nodes()
+        nodes = self._transport.nodes()
         counts = Counter(slot.node for slot in (*dict.fromkeys(self._slots.values()), *self._idle))
         while True:
             node = min(nodes, key=lambda node: ((counts[node] + 1) / nodes[node], node))
             counts[node] += 1
             yield node
 
-    def _start(self, node: str) -> tuple[ActorHandle[Any], str]:
-        return self._new_actor(self._settings.num_cpus, node), node
+    def _start(self, node: str) -> tuple[Any, str]:
+        return self._transport.start(self._settings.num_cpus, node), node
 
-    async def _send(
-        self, batches: Mapping[_Slot, Sequence[tuple[str, Command]]], timeout_s: float | None = None
-    ) -> dict[str, Report]:
+    async def _send(self, batches: Mapping[_Slot, Batch], timeout_s: float | None = None) -> dict[str, Any]:
         timeout_s = timeout_s or self._settings.call_timeout_s
-        reports: dict[str, Report] = {}
+        reports: dict[str, Any] = {}
         pending = list(batches)
         while pending:
             now, pending = pending[:IN_FLIGHT], pending[IN_FLIGHT:]
-            answers = await gather([submit(slot.actor, batches[slot]) for slot in now], timeout_s)
+            answers = await self._transport.execute([(slot.process, batches[slot]) for slot in now], timeout_s)
             for slot, answer in zip(now, answers, strict=True):
                 if isinstance(answer, Exception):
                     answer = await self._bring_back(slot, batches[slot], answer)  # noqa: PLW2901
                 reports.update(zip((symbol for symbol, _ in batches[slot]), answer, strict=True))
         return reports
 
-    async def _bring_back(
-        self, slot: _Slot, batch: Sequence[tuple[str, Command]], cause: Exception
-    ) -> Sequence[Report]:
+    async def _bring_back(self, slot: _Slot, batch: Batch, cause: Exception) -> Sequence[Any]:
         """Start a slot's process again, replay its symbols' logs, and carry the interrupted batch out."""
         listed = ", ".join(slot.symbols)
         while slot.restarts < self._settings.max_restarts:
             slot.restarts += 1
             logger.warning("%s: process lost (%s); starting it again and replaying", listed, type(cause).__name__)
-            kill(slot.actor)
-            slot.actor, slot.node = self._start(next(self._places()))
-            replay = [(symbol, command) for symbol in slot.symbols for command in self._logs[symbol].replay()]
-            answer = (await gather([submit(slot.actor, [*replay, *batch])], self._settings.call_timeout_s))[0]
+            self._transport.kill(slot.process)
+            slot.process, slot.node = self._start(next(self._places()))
+            replay = [(symbol, command) for symbol in slot.symbols for command in self._logs[symbol].commands]
+            calls = [(slot.process, [*replay, *batch])]
+            answer = (await self._transport.execute(calls, self._settings.call_timeout_s))[0]
             if not isinstance(answer, Exception):
                 return list(answer[len(replay) :])
             cause = answer
-        kill(slot.actor)
+        self._transport.kill(slot.process)
         if len(slot.symbols) > 1 and self._settings.max_restarts > 0:
             return await self._bring_back_apart(slot, batch, cause)
         reason = f"its process was lost {slot.restarts + 1} times, at last by {type(cause).__name__}"
@@ -225,14 +250,12 @@ class Fleet:
         self._lost.update(errors)
         return [Failed(errors[symbol]) for symbol, _ in batch]
 
-    async def _bring_back_apart(
-        self, slot: _Slot, batch: Sequence[tuple[str, Command]], cause: Exception
-    ) -> Sequence[Report]:
+    async def _bring_back_apart(self, slot: _Slot, batch: Batch, cause: Exception) -> Sequence[Any]:
         """Bring the symbols of a process back in a process each, once: if one of them is the cause, it fails alone."""
-        reports: dict[str, Report] = {}
+        reports: dict[str, Any] = {}
         told = dict(batch)
         for symbol in slot.symbols:
-            alone = _Slot(slot.actor, slot.node, [symbol], restarts=self._settings.max_restarts - 1)
+            alone = _Slot(slot.process, slot.node, [symbol], restarts=self._settings.max_restarts - 1)
             self._slots[symbol] = alone
             own = [(symbol, told[symbol])] if symbol in told else []
             reports.update(zip([symbol] * len(own), await self._bring_back(alone, own, cause), strict=True))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from barray.coordinator.config.model import ScheduledAction
+from barray.coordinator.config.model import ScheduledAction, ScheduledBar
+from barray.coordinator.messages import AddBar, AddIndicator, AddSymbol, RemoveSymbol, Request
 from barray.market.adhoc import parse_bar
 from barray.market.bars import Bar
 from barray.market.calendar import TradingCalendar
@@ -18,8 +19,7 @@ class DueAction:
     """An action of the schedule on one session date: due once the clock reaches `at_ns` (UTC ns)."""
 
     at_ns: int
-    action: ScheduledAction
-    bar: Bar | None = None
+    request: Request
 
 
 def due_actions(
@@ -34,14 +34,21 @@ def due_actions(
     for action in schedule:
         at_ns = calendar.at(day, action.at)
         if action.day in (None, day) and at_ns <= context.close_ns:
-            due.append(DueAction(at_ns, action, _bar(action, calendar, context)))
+            due.append(DueAction(at_ns, _request(action, calendar, context)))
     return sorted(due, key=lambda entry: entry.at_ns)
 
 
-def _bar(action: ScheduledAction, calendar: TradingCalendar, context: SessionContext) -> Bar | None:
-    added = action.add_bar
-    if added is None:
-        return None
+def _request(action: ScheduledAction, calendar: TradingCalendar, context: SessionContext) -> Request:
+    if (added := action.add_bar) is not None:
+        return AddBar(added.symbol, added.interval, _bar(added, calendar, context), action.by or "scanner")
+    if (indicator := action.add_indicator) is not None:
+        return AddIndicator(indicator.symbol, indicator.indicator, action.by or "scanner")
+    if action.add_symbol is not None:
+        return AddSymbol(action.add_symbol, action.by or "strategy")
+    return RemoveSymbol(str(action.remove_symbol), action.by or "strategy")
+
+
+def _bar(added: ScheduledBar, calendar: TradingCalendar, context: SessionContext) -> Bar:
     values = added.model_dump(include={"open", "high", "low", "close", "volume"})
     if added.time is not None:
         return Bar(calendar.at(context.session_date, added.time), **values)

@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from barray.actors.handles import gather
-from barray.actors.options import submit_validation
+from barray.coordinator.fleet import Transport, cpus_of
 from barray.data_sources.failover import Fetch, validate_with_fetches
 from barray.data_sources.manager import DataManager
 from barray.market.errors import ValidationFailed, shorten
@@ -27,17 +26,17 @@ async def validate_all(
     context: SessionContext,
     deadline_s: float,
     *,
-    in_flight: int,
+    transport: Transport,
     fetch: Fetch,
     progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, SymbolValidationResult]:
-    """Results of all symbols, in their order. At most `in_flight` tasks run at once; `progress` hears how many are.
+    """Results of all symbols, in their order. `progress` hears how many there are.
 
     `fetch` is called for each vendor source, with the symbols that those before it could not serve.
     """
 
     async def validate(some: Sequence[str], over: DataManager) -> dict[str, SymbolValidationResult]:
-        return await _fan_out(some, over, requirements, context, deadline_s, in_flight, progress)
+        return await _fan_out(some, over, requirements, context, deadline_s, transport, progress)
 
     return await validate_with_fetches(symbols, manager, validate, lambda result: result.can_proceed, fetch)
 
@@ -49,13 +48,13 @@ async def validate_range(
     session_range: SessionRange,
     deadline_s: float,
     *,
-    in_flight: int,
+    transport: Transport,
     fetch: Fetch,
 ) -> dict[str, RangeValidation]:
     """The same over all sessions of a range."""
 
     async def validate(some: Sequence[str], over: DataManager) -> dict[str, RangeValidation]:
-        found = await _fan_out(some, over, requirements, session_range, deadline_s, in_flight, lambda done: None)
+        found = await _fan_out(some, over, requirements, session_range, deadline_s, transport, lambda done: None)
         return {s: r if isinstance(r, RangeValidation) else RangeValidation(r) for s, r in found.items()}
 
     return await validate_with_fetches(symbols, manager, validate, lambda found: found.result.can_proceed, fetch)
@@ -67,18 +66,19 @@ async def _fan_out(
     requirements: SymbolRequirements,
     context: SessionContext | SessionRange,
     deadline_s: float,
-    in_flight: int,
+    transport: Transport,
     progress: Callable[[int], None],
 ) -> dict[str, Any]:
-    size = max(1, min(_CHUNK, -(-len(symbols) // max(in_flight, 1))))
+    in_flight = 2 * cpus_of(transport)
+    size = max(1, min(_CHUNK, -(-len(symbols) // in_flight)))
     chunks = [list(symbols[i : i + size]) for i in range(0, len(symbols), size)]
     gate = asyncio.Semaphore(in_flight)
     results: dict[str, Any] = {}
 
     async def one(chunk: list[str]) -> None:
         async with gate:
-            call = submit_validation(chunk, manager, requirements, context, deadline_s)
-            answer = (await gather([call], _START_S + 2 * deadline_s))[0]
+            work = (chunk, manager, requirements, context, deadline_s)
+            answer = await transport.validate(work, _START_S + 2 * deadline_s)
         results.update(answer if isinstance(answer, dict) else _unanswered(chunk, answer))
         progress(len(results))
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from barray.actors.options import cluster_cpus
 from barray.coordinator.backtest import BacktestCoordinator, Job
 from barray.coordinator.step0 import all_failed, validate_range
 from barray.market.commands import Failed
@@ -164,7 +163,7 @@ class WindowedBacktestCoordinator(BacktestCoordinator):
             self._requirements,
             today,
             deadline_s,
-            in_flight=cluster_cpus(),
+            transport=self._transport,
             fetch=self._gateways.fetch_for(
                 self._requirements, today.loaded, int(self._session_range.loaded.close_ns[-1])
             ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from barray.market.bars import format_ns
@@ -38,28 +39,50 @@ class SimulatedClock:
         self._now_ns = to_ns
 
 
-@dataclass(frozen=True)
-class PracticeClock:
-    """The real time, moved and sped up: it was `start_ns` at the real `origin_ns`, and goes `speed` times as fast.
-
-    For live sessions over a day of the past.
-    """
-
-    start_ns: int
-    origin_ns: int
-    speed: float = 1.0
-
-    def now_ns(self) -> int:
-        """Practice time."""
-        return self.start_ns + int((time.time_ns() - self.origin_ns) * self.speed)
-
-
 class WallClock:
     """The real time."""
 
     def now_ns(self) -> int:
         """Real UTC time."""
         return time.time_ns()
+
+    def seconds_until(self, to_ns: int) -> float:
+        """Real seconds until then; negative if it is past."""
+        return (to_ns - self.now_ns()) / 1e9
+
+
+@dataclass(frozen=True)
+class PracticeClock:
+    """The real time, moved and sped up: it was `start_ns` at the real `origin_ns`, and goes `speed` times as fast.
+
+    For live sessions over a day of the past. `jumps`: a file by which it can jump ahead too, for all processes of a
+    machine that have it.
+    """
+
+    start_ns: int
+    origin_ns: int
+    speed: float = 1.0
+    jumps: str = ""
+
+    def now_ns(self) -> int:
+        """Practice time."""
+        return self.start_ns + int((time.time_ns() - self.origin_ns) * self.speed) + self._jumped_ns()
+
+    def seconds_until(self, to_ns: int) -> float:
+        """Real seconds until then, without jumps; negative if it is past."""
+        return (to_ns - self.now_ns()) / 1e9 / self.speed
+
+    def jump_to(self, to_ns: int) -> None:
+        """Be there at once. It never goes back."""
+        ahead_ns = to_ns - self.now_ns()
+        if ahead_ns > 0:
+            told = Path(f"{self.jumps}.new")
+            told.write_text(str(self._jumped_ns() + ahead_ns))
+            told.replace(self.jumps)  # at once, for all who look
+
+    def _jumped_ns(self) -> int:
+        path = Path(self.jumps)
+        return int(path.read_text()) if self.jumps and path.exists() else 0
 
 
 def monotonic_s() -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from barray.market.bars import Bar, Bars
 from barray.market.calendar import Sessions
@@ -30,8 +30,21 @@ class BarReader(Protocol):
         ...
 
 
+class Logged:
+    """A command, as the log sees it that brings a lost process back: told again in order, it gives the same state.
+
+    `recorded`: whether it changes anything, so that it has to be told again.
+    """
+
+    recorded: ClassVar[bool] = True
+
+    def joined(self, last: object) -> Logged | None:
+        """The one command that does what `last` and then this do; None where it takes both."""
+        return None
+
+
 @dataclass(frozen=True)
-class Provision:
+class Provision(Logged):
     """Begin as an adhoc symbol: minimal, nothing loaded. Does nothing where the symbol exists."""
 
     context: SessionContext
@@ -40,7 +53,7 @@ class Provision:
 
 
 @dataclass(frozen=True)
-class Load:
+class Load(Logged):
     """Become a full symbol: read history and session bars from `reader`, compute everything, stand at `at_ns`.
 
     On an adhoc symbol this is the upgrade; on a full one it does nothing. `live`: bars of the session come later, by
@@ -58,7 +71,7 @@ class Load:
 
 
 @dataclass(frozen=True, eq=False)
-class AppendBars:
+class AppendBars(Logged):
     """Take in base bars of the session, in any order: new ones, late ones, and others that replace what was there."""
 
     bars: Bars
@@ -66,14 +79,18 @@ class AppendBars:
 
 
 @dataclass(frozen=True)
-class Advance:
+class Advance(Logged):
     """Let everything that closes by `to_ns` become visible."""
 
     to_ns: int
 
+    def joined(self, last: object) -> Advance | None:
+        """See Logged."""
+        return self if isinstance(last, Advance) else None
+
 
 @dataclass(frozen=True)
-class AddAdhocBar:
+class AddAdhocBar(Logged):
     """Add a closed bar that nobody loaded; `source` names who adds it."""
 
     interval: Interval
@@ -83,7 +100,7 @@ class AddAdhocBar:
 
 
 @dataclass(frozen=True)
-class AddAdhocIndicator:
+class AddAdhocIndicator(Logged):
     """Compute one more indicator, over the bars that the symbol has."""
 
     spec: IndicatorSpec
@@ -92,8 +109,10 @@ class AddAdhocIndicator:
 
 
 @dataclass(frozen=True)
-class TakeSnapshot:
+class TakeSnapshot(Logged):
     """Hand out the visible state."""
+
+    recorded = False
 
 
 Command = Provision | Load | AppendBars | Advance | AddAdhocBar | AddAdhocIndicator | TakeSnapshot

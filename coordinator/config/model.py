@@ -24,7 +24,7 @@ from barray.data_sources.fetching.store import EXCHANGE
 from barray.data_sources.protocol import DataSource
 from barray.market.adhoc import parse_bar
 from barray.market.calendar import ExtendedHours
-from barray.market.clock import Clock, PracticeClock, WallClock
+from barray.market.clock import PracticeClock, WallClock
 from barray.market.interval import NS_PER_SECOND, Interval
 from barray.market.requirements import SymbolRequirements
 from barray.trading.orders.broker import Account
@@ -121,12 +121,14 @@ class RunSection(Section):
 
 class PracticeSection(Section):
     """A live session over a day of the past: it is `start` (with an offset, or Z) at the real time `origin` (seconds
-    since 1970; default: when the config is read), and time goes `speed` times as fast.
+    since 1970; default: when the config is read), and time goes `speed` times as fast. `jumps`: a file to be made, by
+    which time jumps over whatever nothing has to be waited for in.
     """
 
     start: Annotated[datetime, BeforeValidator(stamp_text)]
     speed: float = Field(1.0, gt=0, le=10_000)
     origin: float = Field(default_factory=lambda: WallClock().now_ns() / NS_PER_SECOND)
+    jumps: str = ""
 
     @model_validator(mode="after")
     def _zoned(self) -> PracticeSection:
@@ -138,7 +140,7 @@ class PracticeSection(Section):
     def clock(self) -> PracticeClock:
         """What tells the time."""
         start_ns, origin_ns = int(self.start.timestamp()) * NS_PER_SECOND, int(self.origin * 1e6) * 1_000
-        return PracticeClock(start_ns, origin_ns, self.speed)
+        return PracticeClock(start_ns, origin_ns, self.speed, self.jumps)
 
 
 class LiveSection(Section):
@@ -157,7 +159,7 @@ class LiveSection(Section):
     practice: PracticeSection | None = None
 
     @property
-    def clock(self) -> Clock:
+    def clock(self) -> PracticeClock | WallClock:
         """What tells the time."""
         return self.practice.clock if self.practice else WallClock()
 

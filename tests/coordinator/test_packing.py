@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 import barray
-from barray.coordinator.config.model import ACTORS_PER_CPU, ActorsSection
+from barray.coordinator.config.model import ACTORS_PER_CPU
+from barray.coordinator.messages import Instruction, Tell
 from barray.coordinator.session_coordinator import SessionCoordinator
 from barray.market.bars import Bars
 from barray.market.calendar import Sessions
@@ -64,15 +65,6 @@ def test_symbols_share_processes_as_the_config_says(universe: Path) -> None:
         assert len(session.snapshot("MSFT").bars["1m"]) == 3 * 390
 
 
-def test_auto_gives_each_symbol_a_process_as_long_as_the_cores_bear_it() -> None:
-    coordinator = object.__new__(SessionCoordinator)
-    coordinator._config = barray.read_config(Path(__file__).parents[2] / "examples/session.yaml").model_copy(
-        update={"actors": ActorsSection(symbols_per_actor="auto")}
-    )
-    assert coordinator._symbols_per_actor(ACTORS_PER_CPU * 2) == 1
-    assert coordinator._symbols_per_actor(2000) == 125
-
-
 def test_a_config_that_asks_for_more_processes_than_the_cores_bear_is_warned(
     universe: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -108,9 +100,10 @@ class DeadlyReader:
 class DeadlyCoordinator(SessionCoordinator):
     """Loads MSFT with the deadly reader."""
 
-    def _plan(self, day: Any, symbol: str, added_by: str) -> Load:
-        load = super()._plan(day, symbol, added_by)
-        return replace(load, reader=DeadlyReader()) if symbol == "MSFT" else load
+    async def _do(self, instruction: Instruction) -> Any:
+        if isinstance(instruction, Tell) and isinstance(load := instruction.commands.get("MSFT"), Load):
+            instruction = Tell({**instruction.commands, "MSFT": replace(load, reader=DeadlyReader())})
+        return await super()._do(instruction)
 
 
 def test_a_symbol_that_crashes_its_process_fails_alone(universe: Path) -> None:

@@ -25,7 +25,7 @@ def context(day: date = TUESDAY, hours: str = "regular") -> SessionContext:
 def due(day: date, *actions: dict[str, Any]) -> list[tuple[int, str | None]]:
     schedule = [ScheduledAction.model_validate(action) for action in actions]
     found = due_actions(schedule, calendar("XNYS", date(2024, 1, 1), date(2024, 7, 5)), context(day))
-    return [(entry.at_ns, entry.action.add_symbol) for entry in found]
+    return [(entry.at_ns, entry.request.symbol) for entry in found]
 
 
 def add(symbol: str, at: str, **more: Any) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def bar_of(day: date, **stamp: str) -> Bar | None:
     values = {"symbol": "A", "interval": "1m", "open": 1, "high": 4, "low": 1, "close": 2, "volume": 7, **stamp}
     action = ScheduledAction.model_validate({"at": "12:00", "add_bar": values})
     [entry] = due_actions([action], calendar("XNYS", date(2024, 1, 1), date(2024, 7, 5)), context(day))
-    return entry.bar
+    return entry.request.bar
 
 
 def test_a_scheduled_bar_starts_at_its_time_of_each_day() -> None:

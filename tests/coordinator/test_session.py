@@ -13,6 +13,7 @@ import pytest
 import barray
 from barray.coordinator.lifecycle import Phase
 from barray.coordinator.session_coordinator import SessionCoordinator
+from barray.coordinator.session_state import SessionState
 from barray.market.bars import Bars
 from tests.sessions import actor_processes, bar, config, symbol_processes, wait_until
 
@@ -276,13 +277,21 @@ def test_new_files_are_seen_by_the_next_session(universe: Path, tmp_path: Path) 
         assert list(session.begin().dropped) == []
 
 
-class FailingCoordinator(SessionCoordinator):
+class FailingState(SessionState):
     """Raises on entering the phase named by the config's session name."""
 
-    def _enter(self, phase: Phase) -> None:
-        super()._enter(phase)
+    def enter(self, phase: Phase) -> None:
+        super().enter(phase)
         if phase.name.lower() == self._config.name:
             raise RuntimeError(f"planted in {phase.value}")
+
+
+class FailingCoordinator(SessionCoordinator):
+    """Has a state that fails."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.state = FailingState(*arguments)
 
 
 @pytest.mark.parametrize("phase", ["validating", "planning", "provisioning", "loading", "running", "ended"])

@@ -151,8 +151,9 @@ def test_a_cross_symbol_strategy_survives_the_death_of_a_process(universe: Path,
     killing = """
 import psutil
 def victim():
-    found = [p for p in psutil.process_iter() if " ".join(p.cmdline()).startswith("ray::Backtest")]
-    return [p for p in found if p.environ().get("RAY_RAYLET_PID") == os.environ.get("RAY_RAYLET_PID")][0]
+    found = [p for p in psutil.process_iter(["cmdline", "environ"]) if p.info["cmdline"] and p.info["environ"]]
+    found = [p for p in found if " ".join(p.info["cmdline"]).startswith("ray::Backtest")]
+    return [p for p in found if p.info["environ"].get("RAY_RAYLET_PID") == os.environ.get("RAY_RAYLET_PID")][0]
 
 class Kills(Ranks):
     def on_window(self, view):
@@ -163,7 +164,9 @@ class Kills(Ranks):
     whole = run(universe, written(tmp_path, MOMENTUM + killing), "AAPL", "MSFT", "NVDA", "SPY", **changes)
     assert sum(len(result.fills) for result in whole.symbols.values()) > 10
     changes["section"] = {"class": "Kills", "window": "10m"}
-    same(whole, run(universe, tmp_path / "strategy.py", "AAPL", "MSFT", "NVDA", "SPY", **changes))
+    killed = run(universe, tmp_path / "strategy.py", "AAPL", "MSFT", "NVDA", "SPY", **changes)
+    assert killed.error is None
+    same(whole, killed)
 
 
 def test_an_error_of_the_cross_symbol_strategy_ends_its_calls_and_positions_stay(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -45,10 +44,9 @@ class Day:
                 by_minute.setdefault(int(series.start_ns[row]), []).append((symbol, series[row]))
         for start_ns in sorted(stamp for stamp in by_minute if stamp + MINUTE_NS > self.clock.now_ns()):
             while (left_ns := start_ns + MINUTE_NS - self.clock.now_ns()) > 0:
-                if self._over.wait(min(left_ns / 1e9 / self.clock.speed, 0.2)):
+                if self._over.wait(min(left_ns / 1e9 / self.clock.speed, 0.002 if self.clock.jumps else 0.2)):
                     return
             self._tell(start_ns, by_minute[start_ns])
-        time.sleep(MINUTE_NS / 1e9 / self.clock.speed)
         self._tell(0, [])
 
     def _tell(self, start_ns: int, bars: list[tuple[str, Bar]]) -> None:

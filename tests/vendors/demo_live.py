@@ -1,7 +1,7 @@
 """A live session of half a minute: `make demo-live`.
 
-Alpaca's protocol on loopback tells a half day at 600 times its speed. On the way a connection is cut, and bars come
-late, twice, or wrong at first. Then the recorded day is run again, and the two dumps are compared.
+Alpaca's protocol on loopback tells a half day whose time jumps from minute to minute. On the way a connection is cut,
+and bars come late, twice, or wrong at first. Then the recorded day is run again, and the two dumps are compared.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from tests.vendors.serving import serving
 FOLDER = Path("demo-live-out")
 DAY = date(2024, 7, 3)
 OPEN_NS = 1_720_013_400_000_000_000  # 09:30 New York; it closes at 13:00
-SPEED = 600.0
 BARRAY = [sys.executable, "-m", "barray"]
 CONFIG = """\
 # {how}. barray run {folder}/{name}.yaml
@@ -46,7 +45,7 @@ live:
   stale_s: 5
   close_s: 1
   record: recorded
-  practice: {{start: "2024-07-03T13:29:00Z", origin: {origin}, speed: {speed:g}}}
+  practice: {{start: "2024-07-03T13:29:00Z", origin: {origin}, jumps: {jumps}}}
 """
 
 
@@ -61,8 +60,8 @@ def main() -> None:
     symbols = ["AAPL", "MSFT", "NVDA", "SPY"]
     write_sample_data(FOLDER / "told", symbols=symbols, start=date(2024, 7, 1), end=DAY)
     bars = bars_below(FOLDER / "told")
-    origin = time.time() + 5
-    clock = PracticeClock(OPEN_NS - MINUTE_NS, int(origin * 1e6) * 1000, SPEED)
+    origin, jumps = time.time(), str(FOLDER.absolute() / "jumps")
+    clock = PracticeClock(OPEN_NS - MINUTE_NS, int(origin * 1e6) * 1000, jumps=jumps)
     server = AlpacaServer(hides_future=True, clock=lambda: clock.now_ns() / 1e9)
     server.hold(bars)
     today = {symbol: series.take(series.start_ns >= OPEN_NS) for symbol, series in bars.items()}
@@ -72,8 +71,8 @@ def main() -> None:
         source = f"{{type: alpaca, store: bars, url: '{server.url}', stream_url: '{stream}', give_up_s: 5}}"
         live = write("live", "A live session", f"mode: live, start: {DAY}", source)
         with live.open("a") as file:
-            file.write(LIVE.format(origin=origin, speed=SPEED))
-        print(f"A live session of {DAY}, {SPEED:g} times as fast as it was:", flush=True)
+            file.write(LIVE.format(origin=origin, jumps=jumps))
+        print(f"A live session of {DAY}, without the minutes' waiting:", flush=True)
         run(live)
     told = ", ".join(f"{count} {what}" for what, count in sorted(day.counts.items()))
     print(f"\nThe stream sent {server.stream.sent} bars; {told}; connections: {server.stream.connections}")

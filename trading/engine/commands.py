@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
 from barray.market.bars import IntArray
-from barray.market.commands import BarReader
+from barray.market.commands import BarReader, Logged
 from barray.market.indicators import IndicatorSpec
 from barray.market.interval import Interval
 from barray.market.session_range import SessionRange
@@ -59,16 +59,17 @@ class LoadRange:
 
 
 @dataclass(frozen=True)
-class RunRange:
+class RunRange(Logged):
     """Load a range, run a strategy over it, and let go of the bars. Leaves nothing behind."""
 
+    recorded = False
     load: LoadRange
     plan: Plan
     grid_ns: IntArray
 
 
 @dataclass(frozen=True)
-class OpenRun:
+class OpenRun(Logged):
     """Load a range and stand before its first session, to go through it in steps. Does nothing where that is done."""
 
     load: LoadRange
@@ -84,7 +85,7 @@ class Opened:
 
 
 @dataclass(frozen=True)
-class Step:
+class Step(Logged):
     """Do what is said, then go on to `to_ns`. Does nothing where the run is there already.
 
     `cancel`: first all orders are cancelled, then `new_orders` placed, then `approvals` carried out. `funds`: cash and
@@ -103,6 +104,10 @@ class Step:
         """Whether it says nothing but where to go: two such steps are one."""
         return self == Step(self.to_ns)
 
+    def joined(self, last: object) -> Step | None:
+        """See Logged."""
+        return replace(last, to_ns=self.to_ns) if self.only_moves and isinstance(last, Step) else None
+
 
 @dataclass(frozen=True)
 class Stepped(SymbolView):
@@ -120,9 +125,10 @@ class Stepped(SymbolView):
 
 
 @dataclass(frozen=True)
-class CloseRun:
+class CloseRun(Logged):
     """Say what came of a run, as far as it went. `hold_capital`: what buying and holding would have had to spend."""
 
+    recorded = False
     grid_ns: IntArray
     hold_capital: float
 

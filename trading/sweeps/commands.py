@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from barray.market.commands import Logged
 from barray.trading.engine.commands import LoadRange, Plan
 from barray.trading.sweeps.evaluate import SetTable
 from barray.trading.sweeps.parameter_sets import ParameterSet
 
 
 @dataclass(frozen=True)
-class EvaluateSets:
+class EvaluateSets(Logged):
     """Run many parameter sets over a range, which is loaded if it isn't yet, and kept for the next.
 
     `plan.parameters` are those that the sets leave alone.
     """
 
+    recorded = False
     load: LoadRange
     plan: Plan
     sets: tuple[ParameterSet, ...]

@@ -1,0 +1,59 @@
+"""What lets a session's time pass (a Driver), and what it may do with the session (a Stage)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from barray.coordinator.session_state import SessionState
+from barray.market.bars import Bars
+from barray.market.commands import Report
+from barray.market.requirements import SessionContext
+
+
+class Stage(Protocol):
+    """A session. `state` is there to be read."""
+
+    @property
+    def state(self) -> SessionState:
+        """What the session has decided so far."""
+        ...
+
+    async def advance(self, to_ns: int, bars: Mapping[str, Bars] = ...) -> Mapping[str, Report] | None:
+        """Give symbols bars of theirs, then let all go on to `to_ns`: nobody sees the one without the other.
+
+        What symbols said of the bars; None where the session has ended meanwhile, and nothing was done.
+        """
+        ...
+
+    async def run_due(self) -> None:
+        """Do what the schedule has for up to now."""
+        ...
+
+
+class Driver(Protocol):
+    """Where a session's time comes from: the past, or a clock."""
+
+    def first_ns(self, context: SessionContext) -> int:
+        """Where the session's clock stands at first; ConfigError where there is nothing left of the session."""
+        ...
+
+    def fetch_until_ns(self) -> int:
+        """Up to when bars may be fetched ahead of time."""
+        ...
+
+    async def advance_to(self, to_ns: int | None) -> None:
+        """Let the session run to `to_ns` (UTC ns; None: its close)."""
+        ...
+
+    async def listen(self, symbol: str, *, loaded: bool) -> None:
+        """A symbol is about to join the session that runs, or has."""
+        ...
+
+    def status(self) -> dict[str, Any]:
+        """What there is to say beside the session's own status, in JSON types."""
+        return {}
+
+    async def close(self) -> None:
+        """The session is over."""
+        ...

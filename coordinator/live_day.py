@@ -1,0 +1,296 @@
+"""A live day as a state machine: events in, instructions out. No Ray, no network, no clock, nothing awaited.
+
+A minute is over → its bars are waited for, `grace_s` at most → all symbols get theirs and advance → are the bars up to
+here whole? They are while one connection flows; after a cut, a silence or a symbol's joining they are fetched from
+history, side by side, and whole again once that is done. After the close corrections are heard for `close_s`, then the
+whole day is compared with history.
+
+Owned here: which minutes are still to come, the bars heard and not yet handed on, up to when bars are whole, how the
+stream fares, and the counts. Times are session time (UTC ns), but for what is waited for in real seconds.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from barray.coordinator.config.model import LiveSection
+from barray.data_sources.fetching.stream import Heard
+from barray.data_sources.fetching.vendor_source import Wanted
+from barray.market.bars import Bars
+from barray.market.commands import Appended, Rejected, Report
+from barray.market.interval import Interval
+from barray.market.validation import Reason
+
+logger = logging.getLogger(__name__)
+MINUTE = Interval(1, "m")
+LOOK_S = 0.05
+"""Real seconds between two looks at a stream that something is due from."""
+REST_S = 0.5
+"""The same where nothing is due: a lost connection or gateway is still noticed."""
+
+
+@dataclass(frozen=True)
+class RunAsked:
+    """The session is to go on through these moments; `to_close`: the last of them is the close, or it stands there."""
+
+    ends: Sequence[int]
+    to_close: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Looked:
+    """What the stream has said since the last look (None: nobody listens any more), when, and who is full then.
+
+    `at_s`: real seconds from any origin.
+    """
+
+    heard: Heard | None
+    now_ns: int
+    at_s: float
+    full: frozenset[str]
+
+
+@dataclass(frozen=True)
+class TakenIn:
+    """What symbols made of the bars they were given."""
+
+    reports: Mapping[str, Report]
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A symbol has been loaded at session time `now_ns`: what closed since is its history's to give."""
+
+    now_ns: int
+
+
+@dataclass(frozen=True, eq=False)
+class Filled:
+    """What history had, by symbol, and whose could not be had."""
+
+    bars: Mapping[str, Bars]
+    failures: Mapping[str, Reason]
+
+
+Event = RunAsked | Looked | TakenIn | Joined | Filled
+
+
+@dataclass(frozen=True)
+class Subscribe:
+    """Have bars of these symbols collected from now on."""
+
+    symbols: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class AdvanceTo:
+    """Give symbols their bars, then let all go on to `to_ns`."""
+
+    to_ns: int
+    bars: Mapping[str, Bars]
+
+
+@dataclass(frozen=True)
+class Fill:
+    """Fetch what the vendor's history has of these symbols. `connections`: under which of them it was asked for."""
+
+    symbols: tuple[str, ...]
+    wanted: Wanted
+    connections: int
+
+
+@dataclass(frozen=True)
+class NoteStream:
+    """Put it down as an event of the session: bars have stopped coming, or come again (`flows`)."""
+
+    reason: str
+    flows: bool
+
+
+@dataclass(frozen=True)
+class WaitUntil:
+    """Nothing is due before then."""
+
+    to_ns: int
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Look again after so many real seconds."""
+
+    seconds: float
+
+
+Instruction = Subscribe | AdvanceTo | Fill | NoteStream | WaitUntil | Wait
+
+
+@dataclass
+class LiveCounts:
+    """What the stream brought so far. `late`: after their minute; `replaced`: corrections; `filled`: from history."""
+
+    bars: int = 0
+    late: int = 0
+    replaced: int = 0
+    refused: int = 0
+    filled: int = 0
+    gaps: int = 0
+
+
+class LiveDay:
+    """From `now_ns` to `close_ns`."""
+
+    def __init__(self, settings: LiveSection, open_ns: int, close_ns: int, now_ns: int) -> None:
+        self._settings = settings
+        self._open_ns, self._close_ns = open_ns, close_ns
+        self._counts = LiveCounts()
+        self._heard = Heard()
+        self._stale = False
+        self._begun_ns = self._complete_ns = now_ns
+        self._connections = 0  # how many there had been when the bars were whole
+        self._seen, self._seen_ns = 0, 0  # how many there have been, and when the last was first seen
+        self._pending: dict[str, list[Bars]] = {}
+        self._newest: dict[str, int] = {}
+        self._filling: Fill | None = None
+        self._ends: deque[int] = deque()
+        self._over_s: float | None = None  # since when the minute is over, or the session
+        self._closing = self._compared = False
+
+    def handle(self, event: Event) -> list[Instruction]:
+        """What follows from an event, to be carried out in order. Nothing from a look: the session is where it was to
+        go. From anything else nothing ever follows at once.
+        """
+        match event:
+            case Looked():
+                return [*self._hear(event), *self._go_on(event)]
+            case RunAsked():
+                self._ends = deque(event.ends)
+                self._closing = event.to_close and not self._compared
+            case TakenIn():
+                self._count(event.reports)
+            case Joined():
+                self._complete_ns = min(self._complete_ns, event.now_ns)
+                self._forget_connections()
+            case Filled():
+                self._fill_in(event)
+        return []
+
+    def _forget_connections(self) -> None:
+        """Whatever flows now, what closed before it did has to be fetched, by a fill that is still to be asked for."""
+        self._connections = self._seen = 0
+        if self._filling is not None:
+            self._filling = replace(self._filling, connections=-1)
+
+    def _hear(self, event: Looked) -> list[Instruction]:
+        heard = event.heard
+        if heard is None:  # the gateway was another session's, and went with it
+            self._heard = replace(self._heard, connected=False)
+            self._forget_connections()
+            return [Subscribe(tuple(sorted(event.full)))]
+        self._heard = heard
+        if heard.connections != self._seen:
+            self._seen, self._seen_ns = heard.connections, event.now_ns
+        for symbol, bars in heard.bars.items():
+            self._pending.setdefault(symbol, []).append(bars)
+            self._newest[symbol] = max(self._newest.get(symbol, 0), int(bars.start_ns.max()))
+            self._counts.bars += len(bars)
+        self._counts.refused += len(heard.refused)
+        for text in heard.refused:
+            logger.warning("a bar of the stream was refused: %s", text)
+        return []
+
+    def _go_on(self, event: Looked) -> list[Instruction]:
+        if not self._ends:
+            return self._close(event) if self._closing else []
+        end_ns = self._ends[0]
+        if event.now_ns < end_ns:
+            return [WaitUntil(end_ns)]
+        if not self._is_ready(end_ns, event):
+            return [Wait(LOOK_S)]
+        self._ends.popleft()
+        self._over_s = None
+        return [AdvanceTo(end_ns, self._take(event.full)), *self._judge(end_ns, event)]
+
+    def _is_ready(self, end_ns: int, event: Looked) -> bool:
+        """Whether the minute's bars are here, or nobody should wait for them any more."""
+        self._over_s = event.at_s if self._over_s is None else self._over_s
+        due_ns = (end_ns - self._open_ns) // MINUTE.ns * MINUTE.ns + self._open_ns - MINUTE.ns
+        whole = all(self._newest.get(symbol, 0) >= due_ns for symbol in event.full)
+        behind = event.now_ns >= end_ns + MINUTE.ns
+        return whole or behind or event.at_s - self._over_s >= self._settings.grace_s
+
+    def _take(self, full: frozenset[str]) -> dict[str, Bars]:
+        pending, self._pending = self._pending, {}
+        return {symbol: Bars.concat(parts) for symbol, parts in sorted(pending.items()) if symbol in full}
+
+    def _count(self, reports: Mapping[str, Report]) -> None:
+        for symbol, report in reports.items():
+            if isinstance(report, Appended):
+                self._counts.late += report.late
+                self._counts.replaced += report.replaced
+            elif isinstance(report, Rejected):
+                self._counts.refused += 1
+                logger.warning("%s: bars of the stream were refused: %s", symbol, report.reason)
+
+    def _judge(self, end_ns: int, event: Looked) -> list[Instruction]:
+        """Are the bars up to here whole? If not, have them fetched."""
+        heard, was_stale, notes = self._heard, self._stale, list[Instruction]()
+        self._stale = heard.silent_s > self._settings.stale_s
+        if self._stale and not was_stale:
+            notes.append(NoteStream(f"no bars for {heard.silent_s:.0f} s {heard.problem}".rstrip(), flows=False))
+        elif was_stale and not self._stale:
+            notes.append(NoteStream("bars come again", flows=True))
+        if self._stale:  # since the last bar nothing is sure, and when bars come again, that has to be had first
+            self._complete_ns = min(self._complete_ns, max(self._newest.values(), default=self._begun_ns))
+            self._connections = 0
+        flows = heard.connected and not self._stale
+        if flows and heard.connections == self._connections:
+            self._complete_ns = max(self._complete_ns, end_ns)
+            return notes
+        return [*notes, *self._fill(event, self._complete_ns, heard.connections if flows else 0)]
+
+    def _fill(self, event: Looked, from_ns: int, connections: int) -> list[Instruction]:
+        end_ns = min(event.now_ns // MINUTE.ns * MINUTE.ns, self._close_ns)
+        if self._filling is not None or end_ns <= from_ns:
+            return []
+        wanted = Wanted(MINUTE, from_ns - MINUTE.ns, end_ns)
+        self._filling = Fill(tuple(sorted(event.full)), wanted, connections)
+        return [self._filling]
+
+    def _fill_in(self, event: Filled) -> None:
+        """The bars are whole now, if the stream has been there for a minute: what closed while it connected may have
+        come to history a little later.
+        """
+        fill, self._filling = self._filling, None
+        for symbol, bars in event.bars.items():
+            self._pending.setdefault(symbol, []).insert(0, bars)  # what the stream says comes later, and wins
+            self._counts.filled += len(bars)
+        if event.failures:
+            first, count = next(iter(event.failures.items())), len(event.failures)
+            logger.warning("%d symbols: a gap was not filled: %s: %s", count, *first)
+        elif fill and fill.connections == self._seen and fill.wanted.end_ns >= self._seen_ns + MINUTE.ns:
+            self._complete_ns, self._connections = fill.wanted.end_ns, fill.connections
+            self._counts.gaps += fill.connections > 1
+
+    def _close(self, event: Looked) -> list[Instruction]:
+        """Corrections still come, and what the stream has lost unnoticed is in history."""
+        self._over_s = event.at_s if self._over_s is None else self._over_s
+        left_s = self._over_s + self._settings.close_s - event.at_s
+        if left_s > 0:
+            return [Wait(min(left_s, REST_S))]
+        if self._filling is not None:
+            return [Wait(LOOK_S)]
+        if not self._compared:
+            self._compared = True
+            return [*self._fill(event, self._open_ns + MINUTE.ns, 0), Wait(LOOK_S)]
+        self._closing, self._over_s = False, None
+        return [AdvanceTo(self._close_ns, self._take(event.full))]
+
+    def status(self) -> dict[str, Any]:
+        """How the stream fares, in JSON types."""
+        heard = self._heard
+        state = {"connected": heard.connected, "connections": heard.connections, "stale": self._stale}
+        return {**state, "silent_s": round(heard.silent_s, 1), "problem": heard.problem, **asdict(self._counts)}

@@ -1,0 +1,116 @@
+"""What a session is asked from outside (requests), and what its state wants done (instructions). All frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from barray.market.bars import Bar
+from barray.market.commands import Command, Report
+from barray.market.errors import ActorFailed
+from barray.market.indicators import IndicatorSpec
+from barray.market.interval import Interval
+
+
+@dataclass(frozen=True)
+class AddSymbol:
+    """Add a symbol with everything the config requires (Steps 0 to 3), or upgrade an adhoc one."""
+
+    symbol: str
+    by: str = "strategy"
+
+
+@dataclass(frozen=True)
+class AddBar:
+    """Add one closed bar after light checks; an unknown symbol is provisioned."""
+
+    symbol: str
+    interval: str | Interval
+    bar: Bar | Mapping[str, Any]
+    by: str = "scanner"
+
+
+@dataclass(frozen=True)
+class AddIndicator:
+    """Add one indicator after light checks; an unknown symbol is provisioned."""
+
+    symbol: str
+    indicator: str | Mapping[str, Any] | IndicatorSpec
+    by: str = "scanner"
+
+
+@dataclass(frozen=True)
+class RemoveSymbol:
+    """End one symbol and its process."""
+
+    symbol: str
+    by: str = "strategy"
+
+
+Request = AddSymbol | AddBar | AddIndicator | RemoveSymbol
+
+
+@dataclass(frozen=True)
+class Validate:
+    """Step 0. Comes to a SymbolValidationResult for each symbol."""
+
+    symbols: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Provide:
+    """Step 2: give symbols processes, `per_actor` of them in each, and wait until they are up. Comes to None."""
+
+    symbols: tuple[str, ...]
+    per_actor: int = 1
+
+
+@dataclass(frozen=True)
+class Tell:
+    """Tell each symbol its command, side by side. Comes to `Told`."""
+
+    commands: Mapping[str, Command]
+
+
+@dataclass(frozen=True)
+class Told:
+    """Each symbol's report; and the symbols, told something or not, whose process was lost for good meanwhile."""
+
+    reports: Mapping[str, Report]
+    lost: Mapping[str, ActorFailed]
+
+
+@dataclass(frozen=True)
+class AdvanceAll:
+    """Have all symbols advance. Comes to the `Failed` of each that could not."""
+
+    to_ns: int
+
+
+@dataclass(frozen=True)
+class End:
+    """End symbols; a process with none left is killed. Comes to None."""
+
+    symbols: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class EndAll:
+    """End all symbols; processes whose symbols are all among `keep` stay, emptied (None: none stays). Comes to None."""
+
+    keep: frozenset[str] | None
+
+
+@dataclass(frozen=True)
+class Listen:
+    """A symbol is about to join the session, or has (`loaded`): where time is real, its bars are listened to.
+
+    Comes to None.
+    """
+
+    symbol: str
+    loaded: bool = False
+
+
+Instruction = Validate | Provide | Tell | AdvanceAll | End | EndAll | Listen

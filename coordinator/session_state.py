@@ -1,0 +1,406 @@
+"""What a session decides, as a state machine: no Ray, no I/O, no wall clock, nothing awaited.
+
+The state owns the phase, the session clock, who is full, adhoc or dropped, Step 0's results, the schedule and the
+events. What it decides it decides in `Work`: a generator that yields one instruction after another and is sent what
+each came to; its value is the answer. One Work runs at a time, but for queries, which change nothing. Whoever carries
+the instructions out (SessionCoordinator; a test) decides nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import date
+from typing import Any, TypeVar
+
+from barray.coordinator import messages as ask
+from barray.coordinator.config.model import ACTORS_PER_CPU, SessionConfig
+from barray.coordinator.lifecycle import Phase, move
+from barray.coordinator.schedule import DueAction, due_actions, windows
+from barray.coordinator.step0 import all_failed, require_enough
+from barray.coordinator.summary import AddResult, EventAction, SessionEvent, SessionSummary
+from barray.data_sources.manager import DataManager
+from barray.market import commands
+from barray.market.adhoc import parse_bar, validate_adhoc_bar, validate_adhoc_indicator
+from barray.market.bars import Bar, Bars, format_ns
+from barray.market.calendar import TradingCalendar
+from barray.market.clock import SimulatedClock
+from barray.market.commands import Command, Report
+from barray.market.errors import BarrayError, ConfigError, IllegalTransition, NoDataError, shorten
+from barray.market.indicators import parse_indicator
+from barray.market.interval import Interval
+from barray.market.requirements import SessionContext, session_context
+from barray.market.symbol_data import SymbolSessionData
+from barray.market.validation import Reason, SymbolValidationResult
+
+logger = logging.getLogger(__name__)
+PACKED_ACTORS_PER_CPU = 8
+"""Processes a core where symbols share them: enough to keep the core busy, few enough to start in a second."""
+T = TypeVar("T")
+Work = Generator[ask.Instruction, Any, T]
+
+
+@dataclass(eq=False)
+class Day:
+    """All that belongs to one session date; gone with it."""
+
+    context: SessionContext
+    clock: SimulatedClock
+    schedule: list[DueAction]
+    manager: DataManager
+    step0: dict[str, SymbolValidationResult] = field(default_factory=dict)
+    dropped: dict[str, tuple[Reason, ...]] = field(default_factory=dict)
+    events: list[SessionEvent] = field(default_factory=list)
+    full: set[str] = field(default_factory=set)
+    adhoc: set[str] = field(default_factory=set)
+
+    @property
+    def symbols(self) -> list[str]:
+        """Those in the session, sorted."""
+        return sorted(self.full | self.adhoc)
+
+
+class SessionState:
+    """One session date after another. `day` is None while there is none; `progress` counts symbols, done and in all."""
+
+    def __init__(self, config: SessionConfig, calendar: TradingCalendar) -> None:
+        self._config = config
+        self._calendar = calendar
+        self._requirements = config.requirements
+        self.phase = Phase.CLEAN
+        self.day: Day | None = None
+        self.next_date: date | None = calendar.between(config.session.start, config.session.end)[0]
+        self.progress = (0, 0)
+        self._pending: set[str] = set()
+
+    def enter(self, phase: Phase) -> None:
+        """Go on to `phase`; IllegalTransition where no move leads there."""
+        self.phase = move(self.phase, phase)
+
+    def running(self) -> Day:
+        """The day that time passes on; IllegalTransition where none does."""
+        if self.phase is not Phase.RUNNING or self.day is None:
+            raise IllegalTransition(f"no session is running (it is {self.phase.value})", remedy="begin one first")
+        return self.day
+
+    def open_day(self) -> Day:
+        """The day there is; IllegalTransition where there is none."""
+        if self.day is None:
+            raise IllegalTransition("no session has begun", remedy="begin one first")
+        return self.day
+
+    def context(self, session_date: date | None) -> SessionContext:
+        """Where `session_date` (default: the next) stands among the sessions; ConfigError if it is none."""
+        session_date = session_date or self.next_date
+        if session_date is None:
+            raise ConfigError("there is no next session in the calendar", remedy="begin a given date")
+        found = session_context(self._requirements, self._calendar, session_date)
+        return replace(found, live=True) if self._config.is_live else found
+
+    def open(self, context: SessionContext, first_ns: int) -> None:
+        """Begin a day: its clock stands at `first_ns`."""
+        schedule = due_actions(self._config.schedule, self._calendar, context)
+        self.day = Day(context, SimulatedClock(first_ns), schedule, DataManager(self._config.data_sources))
+
+    def load_session_data(self, cpus: int) -> Work[None]:
+        """Steps 0 to 3 for the config's symbols; ValidationFailed where nothing is left to run."""
+        day, per_symbol = self.open_day(), self._config.validation.per_symbol
+        validated = yield from self._validate_symbols_for_loading(tuple(dict.fromkeys(self._config.symbols)))
+        self.enter(Phase.PLANNING)
+        loads = {symbol: self._plan(day, symbol, "config") for symbol in validated}
+        self.enter(Phase.PROVISIONING)
+        self.progress = (0, len(loads))
+        yield ask.Provide(tuple(loads), symbols_per_actor(self._config.actors.symbols_per_actor, len(loads), cpus))
+        self.enter(Phase.LOADING)
+        yield from self._load_symbols_full(loads)
+        if not day.full or (day.dropped and not per_symbol):
+            raise all_failed(day.dropped, len(day.step0), per_symbol=per_symbol)
+        self.enter(Phase.RUNNING)
+
+    def _validate_symbols_for_loading(self, symbols: tuple[str, ...]) -> Work[list[str]]:
+        """Step 0 for many: those that may be loaded; others are dropped with a warning, ValidationFailed if all are."""
+        day = self.open_day()
+        results: Mapping[str, SymbolValidationResult] = yield ask.Validate(symbols)
+        day.step0.update(results)
+        for symbol, result in results.items():
+            if not result.can_proceed:
+                day.dropped[symbol] = result.reasons
+                logger.warning("%s: dropped: %s", shorten(symbol), result.reason)
+        return require_enough(results, per_symbol=self._config.validation.per_symbol)
+
+    def _plan(self, day: Day, symbol: str, added_by: str) -> commands.Load:
+        """Step 1: what to load from where, and what to compute from it."""
+        result, wanted = day.step0[symbol], self._requirements
+        if result.base_interval is None or result.data_source is None:
+            raise ValueError(f"{symbol} has not passed Step 0")
+        reader, now_ns = day.manager.source(result.data_source), day.clock.now_ns()
+        intervals, indicators = wanted.all_intervals, wanted.indicators
+        return commands.Load(
+            day.context, reader, result.base_interval, intervals, indicators, added_by, now_ns, day.context.live
+        )
+
+    def _load_symbols_full(self, loads: Mapping[str, commands.Load]) -> Work[None]:
+        """Step 3: load symbols that have a process. Those that fail are dropped."""
+        day = self.open_day()
+        told = yield from self._tell(loads)
+        for symbol, report in told.reports.items():
+            if isinstance(report, commands.Loaded):
+                day.full.add(symbol)
+            elif isinstance(report, commands.Failed) and symbol not in told.lost:
+                yield from self._drop(symbol, report.error)
+        self.progress = (len(day.full), len(loads))
+
+    def _tell(self, given: Mapping[str, Command]) -> Work[ask.Told]:
+        """Have commands carried out, and drop every symbol whose process was lost for good over it."""
+        told: ask.Told = yield ask.Tell(given)
+        for symbol, error in told.lost.items():
+            yield from self._drop(symbol, error)
+        return told
+
+    def _drop(self, symbol: str, error: Exception) -> Work[None]:
+        day, reason = self.open_day(), Reason.of(error)
+        day.dropped[symbol] = (reason,)
+        self._forget(day, symbol)
+        yield ask.End((symbol,))
+        self._record("drop", symbol, "coordinator", True, str(reason))
+        logger.warning("%s: dropped: %s", shorten(symbol), reason)
+
+    @staticmethod
+    def _forget(day: Day, symbol: str) -> None:
+        day.full.discard(symbol)
+        day.adhoc.discard(symbol)
+
+    def window_ends(self, to_ns: int, window: Interval | None) -> list[int]:
+        """Where time stops on its way to `to_ns`: see `schedule.windows`."""
+        day = self.running()
+        moments = {action.at_ns for action in day.schedule}
+        return windows(day.clock.now_ns(), to_ns, day.context, window, moments)
+
+    def append(self, bars: Mapping[str, Bars]) -> Work[Mapping[str, Report]]:
+        """Give full symbols bars of theirs that have come; what each made of them."""
+        day = self.running()
+        now_ns = day.clock.now_ns()
+        given = {symbol: commands.AppendBars(own, now_ns) for symbol, own in bars.items() if symbol in day.full}
+        return (yield from self._tell(given)).reports if given else {}
+
+    def advance(self, to_ns: int) -> Work[None]:
+        """Let all symbols and the session's clock go on; ValidationFailed where no symbol is left."""
+        day = self.running()
+        failed: Mapping[str, commands.Failed] = yield ask.AdvanceAll(to_ns)
+        for symbol, report in sorted(failed.items()):
+            yield from self._drop(symbol, report.error)
+        day.clock.advance_to(to_ns)
+        if not day.symbols:
+            raise all_failed(day.dropped, len(day.step0), per_symbol=True)
+
+    def due(self) -> ask.Request | None:
+        """Take the next request of the schedule whose time has come."""
+        day = self.running()
+        if day.schedule and day.schedule[0].at_ns <= day.clock.now_ns():
+            return day.schedule.pop(0).request
+        return None
+
+    def change(self, request: ask.Request) -> Work[AddResult]:
+        """Do what is asked at session time, or say why not. ConfigError where that can't be asked."""
+        self.running()
+        match request:
+            case ask.AddSymbol():
+                return self._add_symbol(request)
+            case ask.AddBar():
+                return self._add_adhoc_bar(request)
+            case ask.AddIndicator():
+                return self._add_adhoc_indicator(request)
+            case ask.RemoveSymbol():
+                return self._remove_symbol(request)
+
+    def _add_symbol(self, request: ask.AddSymbol) -> Work[AddResult]:
+        """True if it is full now (or was before). Where Step 0 or loading failed an adhoc symbol stays what it was."""
+        if request.by not in ("strategy", "scanner"):
+            raise ConfigError(
+                f"added_by is {request.by!r}", remedy="a session's symbols are added by strategy or scanner"
+            )
+        day, symbol = self.running(), request.symbol
+        if symbol in day.full:
+            return AddResult(accepted=True, reason="already loaded", validation=day.step0[symbol])
+        self._pending.add(symbol)
+        try:
+            yield ask.Listen(symbol)
+            result = yield from self._validate_and_load(day, symbol, request.by)
+            if result.accepted:
+                yield ask.Listen(symbol, loaded=True)
+        finally:
+            self._pending.discard(symbol)
+        return self._note("add_symbol", symbol, request.by, result)
+
+    def _validate_and_load(self, day: Day, symbol: str, added_by: str) -> Work[AddResult]:
+        validation = day.step0[symbol] = (yield ask.Validate((symbol,)))[symbol]
+        if not validation.can_proceed:
+            logger.error("%s: validation failed: %s", shorten(symbol), validation.reason)
+            if symbol not in day.adhoc:
+                day.dropped[symbol] = validation.reasons
+            return AddResult(accepted=False, reason=validation.reason, validation=validation)
+        load = self._plan(day, symbol, added_by)
+        yield ask.Provide((symbol,))
+        told = yield from self._tell({symbol: load})
+        report = told.reports[symbol]
+        if not isinstance(report, commands.Loaded):
+            error = report.error if isinstance(report, commands.Failed) else RuntimeError(repr(report))
+            if symbol not in told.lost and symbol not in day.adhoc:
+                yield from self._drop(symbol, error)
+            return AddResult(accepted=False, reason=str(error), validation=validation)
+        day.full.add(symbol)
+        day.adhoc.discard(symbol)
+        day.dropped.pop(symbol, None)
+        return AddResult(accepted=True, validation=validation, conflicts=report.conflicts)
+
+    def _add_adhoc_bar(self, request: ask.AddBar) -> Work[AddResult]:
+        day, symbol, interval, bar = self.running(), request.symbol, request.interval, request.bar
+        now_ns = day.clock.now_ns()
+        ok, reason = validate_adhoc_bar(symbol, interval, bar, day.context, now_ns)
+        result = AddResult(ok, reason)
+        if ok:
+            command = commands.AddAdhocBar(Interval.parse(interval), parse_bar(bar), request.by, now_ns)
+            result = yield from self._add_adhoc(symbol, command, "bar_addition")
+        return self._note("add_bar", symbol, request.by, result, interval=str(interval), bar=_json_bar(bar))
+
+    def _add_adhoc_indicator(self, request: ask.AddIndicator) -> Work[AddResult]:
+        day, symbol = self.running(), request.symbol
+        ok, reason = validate_adhoc_indicator(symbol, request.indicator)
+        result, shown = AddResult(ok, reason), str(request.indicator)
+        if ok:
+            spec = parse_indicator(request.indicator)
+            shown = spec.key
+            command = commands.AddAdhocIndicator(spec, request.by, day.clock.now_ns())
+            result = yield from self._add_adhoc(symbol, command, "indicator_addition")
+        return self._note("add_indicator", symbol, request.by, result, indicator=shown)
+
+    def _add_adhoc(self, symbol: str, command: Command, why: str) -> Work[AddResult]:
+        day = self.running()
+        given, new = [command], symbol not in day.symbols
+        if new:
+            logger.info("%s: auto-provisioning (%s)", symbol, why)
+            yield ask.Provide((symbol,))
+            day.adhoc.add(symbol)
+            given.insert(0, commands.Provision(day.context, why, day.clock.now_ns()))
+        report: Report | None = None
+        while given and not isinstance(report, commands.Failed):
+            report = (yield from self._tell({symbol: given.pop(0)})).reports[symbol]
+        if isinstance(report, commands.Accepted):
+            return AddResult(accepted=True)
+        if new and symbol in day.adhoc:
+            self._forget(day, symbol)
+            yield ask.End((symbol,))
+        reason = report.reason if isinstance(report, commands.Rejected) else str(getattr(report, "error", report))
+        return AddResult(accepted=False, reason=reason)
+
+    def _remove_symbol(self, request: ask.RemoveSymbol) -> Work[AddResult]:
+        day, symbol = self.running(), request.symbol
+        known = symbol in day.symbols
+        self._forget(day, symbol)
+        yield ask.End((symbol,))
+        return self._note("remove_symbol", symbol, request.by, AddResult(known, "" if known else "not in the session"))
+
+    def note_stream(self, reason: str, *, flows: bool) -> None:
+        """Bars have stopped coming, or come again."""
+        logger.warning("stream: %s", reason)
+        self._record("stream", "", "coordinator", flows, reason)
+
+    def _note(self, action: EventAction, symbol: str, by: str, result: AddResult, **detail: Any) -> AddResult:
+        if not result.accepted:
+            logger.warning("%s: %s refused: %s", shorten(symbol), action, result.reason)
+        self._record(action, symbol, by, result.accepted, result.reason, **detail)
+        return result
+
+    def _record(self, action: EventAction, symbol: str, by: str, accepted: bool, reason: str, **detail: Any) -> None:
+        day = self.open_day()
+        day.events.append(SessionEvent(day.clock.now_ns(), action, symbol, by, accepted, reason, detail))
+
+    def tear_down(self, *, final: bool) -> Work[None]:
+        """End every symbol and forget the session: no bars, no adhoc symbols, no pending work survive it."""
+        if self.phase is not Phase.TEARING_DOWN:
+            self.enter(Phase.TEARING_DOWN)
+        reuse = self._config.actors.lifecycle == "reuse" and not final
+        full = self.day.full if self.day else set()
+        yield ask.EndAll(frozenset(full & set(self._config.symbols)) if reuse else None)
+        self._pending.clear()
+        self.progress = (0, 0)
+        if self.day is not None:
+            self._advance_to_next_trading_day(self.day.context.session_date)
+        self.day = None
+        self.enter(Phase.CLEAN)
+
+    def _advance_to_next_trading_day(self, after: date) -> None:
+        row = self._calendar.session(after) + 1
+        dates = self._calendar.sessions.dates
+        self.next_date = dates[row].item() if row < len(dates) else None
+
+    def snapshots(self, symbols: Sequence[str] | None) -> Work[list[SymbolSessionData]]:
+        """Visible states (default: of all), in the order given; NoDataError for one that isn't in the session."""
+        day = self.open_day()
+        wanted = day.symbols if symbols is None else list(symbols)
+        if missing := [symbol for symbol in wanted if symbol not in day.symbols]:
+            listed = ", ".join(day.symbols[:20])
+            raise NoDataError("is not in the session", symbol=missing[0], remedy=f"there are: {listed}")
+        reports = (yield from self._tell(dict.fromkeys(wanted, commands.TakeSnapshot()))).reports if wanted else {}
+        return [_taken(reports[symbol]) for symbol in wanted]
+
+    def summary(self) -> SessionSummary:
+        """The session as a whole, so far."""
+        day, section = self.open_day(), self._config.session
+        context = day.context
+        return SessionSummary(
+            calendar=context.calendar,
+            timezone=self._calendar.timezone,
+            hours=context.hours,
+            extended_hours=section.extended,
+            session_date=context.session_date,
+            history_first=context.loaded.dates[0].item(),
+            open_ns=context.open_ns,
+            close_ns=context.close_ns,
+            now_ns=day.clock.now_ns(),
+            requirements=self._requirements,
+            step0=dict(sorted(day.step0.items())),
+            dropped=dict(sorted(day.dropped.items())),
+            events=tuple(day.events),
+        )
+
+    def status(self, fetching: object, **more: Any) -> dict[str, Any]:
+        """Where the session stands, in JSON types, in every phase; `fetching` and `more` are what others know."""
+        day = self.day
+        return {
+            "name": self._config.name,
+            "phase": self.phase.value,
+            "progress": list(self.progress),
+            "fetching": fetching,
+            "session_date": day.context.session_date.isoformat() if day else None,
+            "now": format_ns(day.clock.now_ns()) if day else None,
+            "open": format_ns(day.context.open_ns) if day else None,
+            "close": format_ns(day.context.close_ns) if day else None,
+            "next_date": self.next_date.isoformat() if self.next_date else None,
+            "full": sorted(day.full) if day else [],
+            "adhoc": sorted(day.adhoc) if day else [],
+            "pending": sorted(self._pending),
+            "dropped": {s: [str(r) for r in reasons] for s, reasons in sorted(day.dropped.items())} if day else {},
+            **more,
+        }
+
+
+def symbols_per_actor(wanted: int | str, count: int, cpus: int) -> int:
+    """How many of `count` symbols share a process. `auto`: each its own as long as the cores bear it."""
+    if isinstance(wanted, int):
+        return wanted
+    return 1 if count <= ACTORS_PER_CPU * cpus else -(-count // (PACKED_ACTORS_PER_CPU * cpus))
+
+
+def _taken(report: Report) -> SymbolSessionData:
+    if isinstance(report, commands.SnapshotTaken):
+        return report.data
+    raise report.error if isinstance(report, commands.Failed) else RuntimeError(repr(report))
+
+
+def _json_bar(bar: Bar | Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return asdict(parse_bar(bar))
+    except BarrayError:
+        return {str(key): str(value) for key, value in bar.items()} if isinstance(bar, Mapping) else {}

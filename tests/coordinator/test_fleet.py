@@ -1,0 +1,268 @@
+"""The fleet without Ray: where processes start, what a lost one is told again, and who is dropped over it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from barray.coordinator.config.model import ActorsSection
+from barray.coordinator.fleet import IN_FLIGHT, Fleet
+from barray.market.bars import Bars
+from barray.market.commands import (
+    Accepted,
+    AddAdhocIndicator,
+    Advance,
+    Failed,
+    Load,
+    Loaded,
+    Rejected,
+    SnapshotTaken,
+    TakeSnapshot,
+)
+from barray.market.indicators import parse_indicator
+from barray.market.symbol_data import SymbolSessionData
+from barray.trading.engine.commands import CloseRun, OpenRun, RunRange, Step
+from barray.trading.sweeps.commands import EvaluateSets
+from tests.coordinator.processes import Processes
+from tests.market.builders import MINUTE_NS, assert_same_snapshot, context_for, load_command, require, session_walk
+
+WANTED = require("1m", "5m", specs=("SMA(3)@5m",), trailing_days=1)
+CONTEXT = context_for(WANTED)
+OPEN = CONTEXT.open_ns
+SNAPSHOT = TakeSnapshot()
+
+
+def load(seed: int = 0) -> Load:
+    return load_command(WANTED, CONTEXT, session_walk(CONTEXT, seed), at_ns=OPEN)
+
+
+def indicator(text: str = "SMA(2)@1m") -> AddAdhocIndicator:
+    return AddAdhocIndicator(parse_indicator(text), "scanner", OPEN)
+
+
+def fleet(processes: Processes, **settings: Any) -> Fleet:
+    return Fleet(ActorsSection(**settings), processes)
+
+
+def do(work: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(work)
+
+
+def loaded(processes: Processes, *symbols: str, per_actor: int = 1, **settings: Any) -> Fleet:
+    made = fleet(processes, **settings)
+    do(made.add(symbols, per_actor=per_actor))
+    reports = do(made.execute({symbol: load(seed) for seed, symbol in enumerate(symbols)}))
+    assert all(isinstance(report, Loaded) for report in reports.values())
+    return made
+
+
+def snapshot(made: Fleet, symbol: str) -> SymbolSessionData:
+    report = do(made.execute({symbol: SNAPSHOT}))[symbol]
+    assert isinstance(report, SnapshotTaken)
+    return report.data
+
+
+def minutes(count: int) -> int:
+    return OPEN + count * MINUTE_NS
+
+
+def test_symbols_share_processes_as_told_and_new_ones_get_their_own() -> None:
+    processes = Processes()
+    made = loaded(processes, "A", "B", "C", per_actor=2)
+    assert made.groups == [["A", "B"], ["C"]]
+    do(made.add(["C", "D"]))
+    assert made.groups == [["A", "B"], ["C"], ["D"]]
+    assert made.symbols == ["A", "B", "C", "D"]
+    assert made.processes == len(processes.alive) == 3
+
+
+def test_processes_go_where_there_are_fewest_a_cpu() -> None:
+    processes = Processes({"large": 4.0, "small": 2.0})
+    made = fleet(processes)
+    do(made.add("ABCDEF"))
+    assert sorted(process.node for process in processes.started) == ["large"] * 4 + ["small"] * 2
+    made.remove(["A", "B", "C", "D", "E", "F"])
+    do(made.add("G"))
+    assert processes.started[-1].node == "large", "what has ended takes no room"
+
+
+def test_no_more_calls_are_under_way_at_once_than_is_said() -> None:
+    processes = Processes()
+    made = fleet(processes)
+    do(made.add([f"S{number}" for number in range(IN_FLIGHT + 1)]))
+    assert processes.side_by_side == [IN_FLIGHT, 1]
+    do(made.execute({symbol: load() for symbol in made.symbols}))
+    do(made.advance(minutes(1)))
+    assert processes.side_by_side[2:] == [IN_FLIGHT, 1] * 2
+
+
+@pytest.mark.parametrize("fate", ["dies", "hangs", "loses"])
+def test_a_process_that_is_lost_comes_back_as_it_was(fate: str) -> None:
+    calm, troubled = Processes(), Processes()
+    for processes in (calm, troubled):
+        made = loaded(processes, "A", "B", per_actor=2)
+        do(made.advance(minutes(7)))
+        assert isinstance(do(made.execute({"A": indicator()}))["A"], Accepted)
+        do(made.advance(minutes(20)))
+        if processes is troubled:
+            processes.started[0].fate = fate
+        assert do(made.advance(minutes(31))) == {}
+        for symbol in ("A", "B"):
+            assert snapshot(made, symbol).now_ns == minutes(31)
+    assert [process.alive for process in troubled.started] == [False, True]
+    again, first = troubled.started[1].actor, calm.started[0].actor
+    for symbol in ("A", "B"):
+        assert_same_snapshot(again._sessions[symbol].snapshot(), first._sessions[symbol].snapshot())
+
+
+def test_the_command_under_way_is_carried_out_once_where_only_its_answer_was_lost() -> None:
+    processes = Processes()
+    made = loaded(processes, "A")
+    processes.started[0].fate = "loses"
+    assert isinstance(do(made.execute({"A": indicator()}))["A"], Accepted)
+    told = [type(command) for _, command in processes.started[1].told]
+    assert told == [Load, AddAdhocIndicator]
+    assert snapshot(made, "A").adhoc_indicators == ("SMA(2)@1m",)
+
+
+def test_the_log_keeps_what_changes_a_symbol_and_nothing_else() -> None:
+    processes = Processes()
+    made = loaded(processes, "A")
+    for count in (1, 2, 3):
+        do(made.advance(minutes(count)))
+    assert isinstance(do(made.execute({"A": indicator()}))["A"], Accepted)
+    assert isinstance(do(made.execute({"A": indicator()}))["A"], Rejected), "it has it already"
+    snapshot(made, "A")
+    do(made.advance(minutes(4)))
+    processes.started[0].fate = "dies"
+    do(made.advance(minutes(5)))
+    told = [command for _, command in processes.started[1].told]
+    assert [type(command) for command in told] == [Load, Advance, AddAdhocIndicator, Advance, Advance]
+    assert [command.to_ns for command in told if isinstance(command, Advance)] == [minutes(3), minutes(4), minutes(5)]
+
+
+def test_commands_say_themselves_what_a_log_keeps() -> None:
+    kept = {kind: kind.recorded for kind in (Load, Advance, TakeSnapshot, RunRange, OpenRun, Step, CloseRun)}
+    assert [kind for kind, recorded in kept.items() if not recorded] == [TakeSnapshot, RunRange, CloseRun]
+    assert not EvaluateSets.recorded
+    assert Advance(7).joined(Advance(3)) == Advance(7)
+    assert Advance(7).joined(load()) is None
+    said = Step(3, cancel=True)
+    assert Step(7).joined(said) == Step(7, cancel=True)
+    assert Step(7, cancel=True).joined(said) is None
+    assert Step(7).joined(load()) is None
+
+
+def test_a_process_lost_too_often_costs_its_symbol_and_no_other() -> None:
+    processes = Processes()
+    made = loaded(processes, "A", "B", max_restarts=2)
+    processes.started[0].fate = "dies"
+    processes.fates = ["dies", "hangs"]
+    failed = do(made.advance(minutes(1)))
+    assert list(failed) == ["A"]
+    assert "lost 3 times, at last by TimeoutError" in str(failed["A"].error)
+    assert list(made.pop_lost()) == ["A"]
+    assert made.pop_lost() == {}, "it is told once"
+    made.remove(["A"])
+    assert made.symbols == ["B"]
+    assert [process.alive for process in processes.started] == [False, True, False, False]
+
+
+def test_a_symbol_that_was_dropped_and_is_added_again_begins_anew() -> None:
+    processes = Processes()
+    made = loaded(processes, "A", max_restarts=1)
+    processes.started[0].fate, processes.fates = "dies", ["dies"]
+    do(made.advance(minutes(1)))
+    made.remove(["A"])
+    do(made.add(["A"]))
+    assert isinstance(do(made.execute({"A": load()}))["A"], Loaded)
+    processes.started[-1].fate = "dies"
+    assert do(made.advance(minutes(1))) == {}, "what was lost before does not count against it"
+
+
+class Poisoned:
+    """Reads what ends the process."""
+
+    name = "poisoned"
+
+    def read_bars(self, *_: object) -> Bars:
+        raise SystemExit("as native code would crash")
+
+
+class Fragile(Processes):
+    """A process that ends with the symbol that crashes it."""
+
+    async def execute(self, batches: Any, timeout_s: float) -> list[Any]:
+        for process, batch in batches:
+            if any(getattr(command, "reader", None).__class__ is Poisoned for _, command in batch):
+                process.fate = "dies"
+        return await super().execute(batches, timeout_s)
+
+
+def test_the_symbol_that_ends_a_shared_process_is_found_and_fails_alone() -> None:
+    processes = Fragile()
+    made = fleet(processes, max_restarts=1)
+    do(made.add(["A", "BAD", "C"], per_actor=3))
+    good = load()
+    bad = Load(CONTEXT, Poisoned(), good.base_interval, good.intervals, good.indicators, "config", OPEN)
+    reports = do(made.execute({"A": good, "BAD": bad, "C": good}))
+    assert {symbol: type(report) for symbol, report in reports.items()} == {"A": Loaded, "BAD": Failed, "C": Loaded}
+    assert list(made.pop_lost()) == ["BAD"]
+    made.remove(["BAD"])
+    assert made.groups == [["A"], ["C"]]
+    assert len(processes.alive) == 2
+    assert snapshot(made, "A").symbol == "A"
+
+
+def test_a_shared_process_that_may_not_be_restarted_costs_all_its_symbols_told_something_or_not() -> None:
+    processes = Processes()
+    made = loaded(processes, "A", "B", "C", per_actor=2, max_restarts=0)
+    processes.started[0].fate = "dies"
+    assert isinstance(do(made.execute({"A": indicator()}))["A"], Failed)
+    assert list(made.pop_lost()) == ["A", "B"]
+    assert len(processes.alive) == 1
+
+
+def test_a_symbol_that_leaves_a_shared_process_leaves_its_neighbour_there() -> None:
+    processes = Processes()
+    made = loaded(processes, "A", "B", per_actor=2)
+    made.remove(["A", "NEVER"])
+    assert made.symbols == ["B"]
+    assert list(processes.started[0].actor._sessions) == ["B"]
+    assert processes.started[0].alive
+    made.remove(["B"])
+    assert processes.alive == []
+
+
+def test_released_processes_stay_empty_and_are_used_again_others_end() -> None:
+    processes = Processes()
+    made = loaded(processes, "A", "B", "C", max_restarts=1)
+    kept = [processes.started[0], processes.started[1]]
+    kept[0].fate = "dies"  # its one restart is used up on the first day
+    do(made.advance(minutes(1)))
+    kept[0] = processes.started[-1]
+    made.release(keep=["A", "B"])
+    assert made.symbols == []
+    assert processes.alive == [kept[1], kept[0]]
+    assert all(process.actor._sessions == {} for process in kept)
+    assert made.processes == 2
+    do(made.add(["X", "Y", "Z"]))
+    assert len(processes.alive) == 3
+    assert set(kept) <= set(processes.alive)
+    do(made.execute({symbol: load() for symbol in "XYZ"}))
+    kept[0].fate = "dies"
+    assert do(made.advance(minutes(1))) == {}, "another day, another restart"
+
+
+def test_at_the_end_every_process_ends_the_idle_ones_too() -> None:
+    processes = Processes()
+    made = loaded(processes, "A", "B")
+    made.release(keep=["A"])
+    do(made.add(["C", "D"]))
+    made.release(keep=["C"])
+    made.kill_all()
+    assert processes.alive == []
+    assert made.processes == 0
