@@ -16,7 +16,7 @@ _DAY = timedelta(days=1)
 _MINUTE = Interval(1, "m")
 _INTERVALS = tuple(map(Interval.parse, ("1m", "5m", "10m", "15m", "30m", "1d", "1w")))
 _QUIET_DAYS = 2  # from Monday to Friday: holidays
-_MEND = "begin later, take coarser bars, or another source"
+_REMEDY = "begin later, take coarser bars, or another source"
 
 
 def _seen(interval: Interval) -> timedelta | None:
@@ -42,7 +42,7 @@ def check_asked(request: PageRequest, now_ns: int) -> None:
         raise RequestRefused(
             f"{format_ns(request.start_ns)} is too far back: Schwab has {request.interval} of {back.days} days",
             source="schwab",
-            remedy=_MEND,
+            remedy=_REMEDY,
         )
 
 
@@ -61,7 +61,7 @@ def check_shown(request: PageRequest, bars: Bars, now_ns: int) -> None:
         raise RequestRefused(
             f"bars from {format_ns(request.start_ns)} on were asked for, and {found}: the others may lie too far back",
             source="schwab",
-            remedy=_MEND,
+            remedy=_REMEDY,
         )
 
 
