@@ -128,7 +128,7 @@ def _loaded(
         try:
             loaded.append(load_range(command))
         except BarrayError as error:
-            dropped[symbol] = (Reason(str(error.code), error.reason, error.remedy or "", error.source),)
+            dropped[symbol] = (Reason.of(error),)
     if not loaded:
         raise all_failed(dropped, len(chosen), per_symbol=True)
     return loaded, dict(_shifted(session_range, needs))

@@ -76,7 +76,7 @@ def _loaded(
         bars = source.read_bars(result.symbol, result.base_interval, context.loaded)
         SymbolSession(result.symbol).apply(load, bars)
     except BarrayError as error:
-        reason = Reason(str(error.code), error.reason, error.remedy or "", error.source)
+        reason = Reason.of(error)
         return replace(
             result, can_proceed=False, meets_config_requirements=False, reason=str(reason), reasons=(reason,)
         )

@@ -183,7 +183,7 @@ class BacktestCoordinator:
             self._done.put_nowait(self._whole(parts))
         else:
             error = (lost or failed)[0]
-            self._drop(symbol, [reason_of(error.error if isinstance(error, Failed) else RuntimeError(repr(error)))])
+            self._drop(symbol, [Reason.of(error.error if isinstance(error, Failed) else RuntimeError(repr(error)))])
 
     def _whole(self, parts: list[SymbolResult]) -> SymbolResult:
         if self._plan is None or self._plan.account.carry:
@@ -230,10 +230,3 @@ class BacktestCoordinator:
             self._running.cancel()
         self._fleet.kill_all()
         self._phase = "clean"
-
-
-def reason_of(error: Exception) -> Reason:
-    """Why a symbol is dropped, from what went wrong with it."""
-    if isinstance(error, BarrayError):
-        return Reason(str(error.code), error.reason, error.remedy or "", error.source)
-    return Reason("error", f"{type(error).__name__}: {error}")

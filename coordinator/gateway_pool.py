@@ -133,5 +133,5 @@ def _reason(answer: object, source: VendorSource) -> Reason:
     if isinstance(answer, Reason):
         return answer
     if isinstance(answer, BarrayError):
-        return Reason(str(answer.code), answer.reason, answer.remedy or "", source.name)
+        return Reason.of(answer, source.name)
     return Reason("gateway_lost", f"its gateway was lost: {type(answer).__name__}", "look into Ray's logs", source.name)

@@ -270,7 +270,7 @@ def _read(
         try:
             bars = source.store.read(symbol, wanted.interval, wanted.start_ns, wanted.end_ns)
         except BarrayError as error:
-            failures[symbol] = Reason(error.code, error.reason, error.remedy or "", source.name)
+            failures[symbol] = Reason.of(error, source.name)
         else:
             found |= {symbol: bars} if len(bars) else {}
     return found

@@ -16,7 +16,7 @@ from barray.coordinator.gateway_pool import GatewayPool
 from barray.coordinator.lifecycle import Phase, move
 from barray.coordinator.schedule import DueAction, due_actions, windows
 from barray.coordinator.step0 import all_failed, require_enough, validate_all
-from barray.coordinator.summary import AddResult, SessionEvent, SessionSummary
+from barray.coordinator.summary import AddResult, EventAction, SessionEvent, SessionSummary
 from barray.data_sources.manager import DataManager
 from barray.market.adhoc import parse_bar, validate_adhoc_bar, validate_adhoc_indicator
 from barray.market.bars import Bar, format_ns
@@ -272,7 +272,7 @@ class SessionCoordinator:
         return reports
 
     def _drop(self, day: Day, symbol: str, error: Exception) -> None:
-        reason = _reason(error)
+        reason = Reason.of(error)
         day.dropped[symbol] = (reason,)
         day.full.discard(symbol)
         day.adhoc.discard(symbol)
@@ -432,7 +432,7 @@ class SessionCoordinator:
             self._note(day, "remove_symbol", symbol, by, AddResult(known, "" if known else "not in the session"))
             return known
 
-    def _note(self, day: Day, action: str, symbol: str, by: str, result: AddResult, **detail: Any) -> None:
+    def _note(self, day: Day, action: EventAction, symbol: str, by: str, result: AddResult, **detail: Any) -> None:
         if not result.accepted:
             logger.warning("%s: %s refused: %s", shorten(symbol), action, result.reason)
         now_ns = day.clock.now_ns()
@@ -505,12 +505,6 @@ class SessionCoordinator:
             "dropped": {s: [str(r) for r in reasons] for s, reasons in sorted(day.dropped.items())} if day else {},
             "processes": self._fleet.processes,
         }
-
-
-def _reason(error: Exception) -> Reason:
-    if isinstance(error, BarrayError):
-        return Reason(str(error.code), error.reason, error.remedy or "", error.source)
-    return Reason("error", f"{type(error).__name__}: {error}")
 
 
 def _json_bar(bar: Bar | Mapping[str, Any]) -> dict[str, Any]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 from barray.market.calendar import ExtendedHours
 from barray.market.requirements import SymbolRequirements
 from barray.market.symbol_data import AdhocConflict
 from barray.market.validation import Reason, SymbolValidationResult
+
+EventAction = Literal["add_symbol", "add_bar", "add_indicator", "remove_symbol", "drop", "stream"]
+"""What happens in a session. `stream`: bars stopped coming or came again; it is the session's own, its symbol is ""."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +27,13 @@ class AddResult:
 
 @dataclass(frozen=True)
 class SessionEvent:
-    """Something done to the session from outside, or by its schedule, at session time `at_ns` (UTC nanoseconds).
+    """Something done to the session, or that befell it, at session time `at_ns` (UTC nanoseconds).
 
-    `action`: add_symbol, add_bar, add_indicator, remove_symbol, or drop. `detail` holds JSON types.
+    `symbol`: "" where it concerns the session as a whole. `detail` holds JSON types.
     """
 
     at_ns: int
-    action: str
+    action: EventAction
     symbol: str
     by: str
     accepted: bool

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from barray.actors.options import cluster_cpus
-from barray.coordinator.backtest import BacktestCoordinator, Job, reason_of
+from barray.coordinator.backtest import BacktestCoordinator, Job
 from barray.coordinator.step0 import all_failed, validate_range
 from barray.market.commands import Failed
 from barray.market.errors import BarrayError
 from barray.market.interval import Interval
+from barray.market.validation import Reason
 from barray.trading.engine.commands import CloseRun, Opened, OpenRun, Plan, RangeRun, Stepped
 from barray.trading.engine.portfolio import PortfolioEngine
 from barray.trading.engine.symbol_run import add_results
@@ -113,7 +114,7 @@ class WindowedBacktestCoordinator(BacktestCoordinator):
         for symbol, report in reports.items():
             if not isinstance(report, wanted):
                 error = report.error if isinstance(report, Failed) else RuntimeError(repr(report))
-                self._drop(symbol, [reason_of(error)])
+                self._drop(symbol, [Reason.of(error)])
                 self._remove(symbol)
                 if symbol in self._traded and self._the_plan.shared:
                     self._error = f"{symbol} was lost after it had traded with the shared account: {error}"

@@ -137,7 +137,7 @@ def ask(
         try:
             _ask(source, asked, requirements, context, session_range)
         except BarrayError as error:
-            problem = Reason(str(error.code), error.reason, error.remedy or "", source.name)
+            problem = Reason.of(error, source.name)
             failed = [error.symbol] if error.symbol in asked else pending
             asked = {symbol: SourceAnswers(source.name, problem) for symbol in failed}
         except Exception as error:  # a source is other people's code: its bug costs its answers, not the session

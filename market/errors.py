@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
+
+from barray.market.reason_codes import ReasonCode
 
 
 class BarrayError(Exception):
@@ -16,7 +18,7 @@ class BarrayError(Exception):
         interval: str | None = None,
         source: str | None = None,
         remedy: str | None = None,
-        code: str | None = None,
+        code: ReasonCode | None = None,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
@@ -24,9 +26,9 @@ class BarrayError(Exception):
         self.interval = interval
         self.source = source
         self.remedy = remedy
-        self.code = code or self.default_code
+        self.code: ReasonCode = code or self.default_code
 
-    default_code = "error"
+    default_code: ClassVar[ReasonCode] = "error"
 
     def __str__(self) -> str:
         subject = " ".join(part for part in (shorten(self.symbol), self.interval) if part)
@@ -74,7 +76,7 @@ class NoDataError(BarrayError):
 class SourceUnavailable(BarrayError):
     """A source could not be asked at all: unreachable, no permission, deadline passed."""
 
-    default_code = "source_unavailable"
+    default_code: ClassVar[ReasonCode] = "source_unavailable"
 
 
 class IllegalTransition(BarrayError):

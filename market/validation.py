@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from barray.market.errors import shorten
+from barray.market.errors import BarrayError, shorten
 from barray.market.interval import Interval, best_base, unserved
+from barray.market.reason_codes import ReasonCode
 from barray.market.requirements import SessionContext, SymbolRequirements
 from barray.market.symbols import symbol_problem
 
@@ -17,10 +18,17 @@ from barray.market.symbols import symbol_problem
 class Reason:
     """Why a check failed: a code for programs, a sentence for people, and what would mend it."""
 
-    code: str
+    code: ReasonCode
     message: str
     remedy: str = ""
     source: str | None = None
+
+    @classmethod
+    def of(cls, error: Exception, source: str = "") -> Reason:
+        """What `error` says; of an error that is not ours its kind and text. `source`: default, the error's own."""
+        if isinstance(error, BarrayError):
+            return cls(error.code, error.reason, error.remedy or "", source or error.source)
+        return cls("error", f"{type(error).__name__}: {error}", source=source or None)
 
     def __str__(self) -> str:
         where = f"[{self.source}] " if self.source else ""

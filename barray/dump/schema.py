@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
+from barray.coordinator.summary import EventAction
 from barray.market.bars import COLUMNS, Bars, format_ns
 from barray.market.quality import Quality
 from barray.market.series import IntervalBars
@@ -80,10 +81,10 @@ class Step0Json(TypedDict):
 
 @_closed
 class EventJson(TypedDict):
-    """`SessionEvent`, with its stamp."""
+    """`SessionEvent`, with its stamp; `symbol` is "" where it concerns the session as a whole."""
 
     at: str
-    action: Literal["add_symbol", "add_bar", "add_indicator", "remove_symbol", "drop"]
+    action: EventAction
     symbol: str
     by: str
     accepted: bool

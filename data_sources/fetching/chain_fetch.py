@@ -120,7 +120,7 @@ class FetchRun:
                 if end_ns > part.start_ns or len(part.bars):
                     self._store.write(part.symbol, chain.interval, part.start_ns, end_ns, part.bars, asked_ns)
             except DataError as error:  # what lies there already is damaged
-                self.fail([part.symbol], Reason(error.code, error.reason, error.remedy or "", self.source))
+                self.fail([part.symbol], Reason.of(error, self.source))
                 continue
             rows += len(part.bars)
         with self._lock:
@@ -167,7 +167,7 @@ class ChainFetch:
                 page = run.fetch(walk.request())
                 parts = walk.take(page)
             except AccessDenied as error:
-                run.stop(self._reason(error))
+                run.stop(Reason.of(error, self._run.source))
                 self._open += walk.rest()
                 return
             except TooRecent as error:
@@ -212,7 +212,7 @@ class ChainFetch:
 
     def _give_up(self, walk: PageWalk, error: BarrayError) -> None:
         """Nobody was served since this chain began to fail: the vendor is down. Else it is about these symbols."""
-        reason = self._reason(error)
+        reason = Reason.of(error, self._run.source)
         self._open += walk.rest()
         if self._run.served_ns < (self._failing_since_ns or 0):
             message = f"has served nothing for {self._run.deadline_ns / 1e9:g} s: {error.reason}"
@@ -226,7 +226,7 @@ class ChainFetch:
     def _bisected(self, chain: Chain, error: RequestRefused) -> list[Chain]:
         if len(chain.symbols) > 1:
             return _halves(chain)
-        self._run.fail(chain.symbols, self._reason(error))
+        self._run.fail(chain.symbols, Reason.of(error, self._run.source))
         return []
 
     def _capped(self, walk: PageWalk, asked_ns: int, error: TooRecent) -> list[Chain]:
@@ -239,9 +239,6 @@ class ChainFetch:
     def _fail_open(self, reason: Reason) -> None:
         for chain in self._open:
             self._run.fail(chain.symbols, reason)
-
-    def _reason(self, error: BarrayError) -> Reason:
-        return Reason(error.code, error.reason, error.remedy or "", self._run.source)
 
 
 def _halves(chain: Chain) -> list[Chain]:

@@ -92,7 +92,7 @@ class Fetcher:
             try:
                 missing[symbol] = self._store.missing(symbol, interval, start_ns, end_ns)
             except DataError as error:
-                damaged[symbol] = Reason(error.code, error.reason, error.remedy or "", self._vendor.dataset.folder)
+                damaged[symbol] = Reason.of(error, self._vendor.dataset.folder)
         limits = self._vendor.limits
         plan = plan_fetch(missing, interval, limits, in_flight=self._in_flight, expected=self._expected)
         return plan, damaged

@@ -61,8 +61,7 @@ class Gateway:
                 if result.stopped is not None:
                     self._down[_key(source)] = (monotonic_s() + REST_S, result.stopped)
         except BarrayError as error:
-            reason = Reason(str(error.code), error.reason, error.remedy or "", source.name)
-            return dict.fromkeys(symbols, reason)
+            return dict.fromkeys(symbols, Reason.of(error, source.name))
         finally:
             self._running.pop(call, None)
         return {
@@ -142,5 +141,5 @@ def secrets_of(sources: Mapping[str, VendorSource]) -> dict[str, Any]:
         try:
             found[name] = source.account.secret()
         except BarrayError as error:
-            found[name] = Reason(str(error.code), error.reason, error.remedy or "", name)
+            found[name] = Reason.of(error, name)
     return found

@@ -148,13 +148,15 @@ class BarStore:
             ) from error
 
     def _check(self, symbol: str, interval: Interval, start_ns: int, bars: Bars) -> None:
-        names = {"symbol": symbol, "interval": str(interval), "source": self.dataset.vendor}
-        check_order(bars.start_ns, **names)
-        check_values(bars, **names)
+        text, source = str(interval), self.dataset.vendor
+        check_order(bars.start_ns, symbol=symbol, interval=text, source=source)
+        check_values(bars, symbol=symbol, interval=text, source=source)
         if len(bars) and bars.start_ns[0] < start_ns:
             raise DataError(
                 f"the first bar, at {format_ns(bars.start_ns[0])}, is before the range from {format_ns(start_ns)}",
-                **names,
+                symbol=symbol,
+                interval=text,
+                source=source,
             )
 
     @contextmanager

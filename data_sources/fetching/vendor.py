@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from barray.data_sources.fetching.stream import BarStream
 from barray.market.bars import Bars
 from barray.market.errors import BarrayError, SourceUnavailable
 from barray.market.interval import Interval
+from barray.market.reason_codes import ReasonCode
 
 
 @dataclass(frozen=True)
@@ -84,19 +85,19 @@ class RequestRefused(BarrayError):
     In a batch one symbol may be the cause: its halves are tried.
     """
 
-    default_code = "request_refused"
+    default_code: ClassVar[ReasonCode] = "request_refused"
 
 
 class TooRecent(RequestRefused):
     """The end is too recent for this account; one `Limits.settled` ago would do."""
 
-    default_code = "too_recent"
+    default_code: ClassVar[ReasonCode] = "too_recent"
 
 
 class AccessDenied(SourceUnavailable):
     """Key or token are not accepted, for anything. Retrying is no use; `remedy` says what to do."""
 
-    default_code = "access_denied"
+    default_code: ClassVar[ReasonCode] = "access_denied"
 
 
 class Vendor(Protocol):

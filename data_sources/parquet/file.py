@@ -19,6 +19,7 @@ from pyarrow import fs
 from barray.data_sources.parquet.arrow_arrays import arrow_numbers, arrow_texts
 from barray.market.bars import COLUMNS, Bars, FloatArray, IntArray
 from barray.market.errors import DataError, NoDataError, SourceUnavailable
+from barray.market.reason_codes import ReasonCode
 
 _NUMPY_TYPES = {
     pa.float64(): np.float64,
@@ -127,7 +128,7 @@ class BarFile:
         if self.has_symbols and not _is_text(kind := schema.field(columns.symbol).type):
             raise self._bad(f"{columns.symbol} is {kind}, not text", "wrong_types", "store the symbols as strings")
 
-    def _bad(self, reason: str, code: str, remedy: str) -> DataError:
+    def _bad(self, reason: str, code: ReasonCode, remedy: str) -> DataError:
         return DataError(f"{self._shown} {reason}", source=self._source, remedy=remedy, code=code)
 
     @property

@@ -170,7 +170,7 @@ class ParquetSource:
                 symbols = frozenset() if self.layout.has_symbol else file.symbols
                 look = _Look(file.stamp_range(), symbols)
             except BarrayError as error:
-                look = _Look(problem=Reason(str(error.code), error.reason, error.remedy or "", self.name))
+                look = _Look(problem=Reason.of(error, self.name))
             self._looks[entry.path] = look
         return self._looks[entry.path]
 

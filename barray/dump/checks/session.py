@@ -26,7 +26,8 @@ _Name = TypeVar("_Name", Interval, IndicatorSpec)
 class SessionFacts:
     """What the symbols are checked against, made from the header and the calendar alone.
 
-    `accepted`: the accepted events of each symbol, in order. `members`: the symbols that should be in the session.
+    `accepted`: the accepted events of each symbol, in order, without those of the session as a whole. `members`: the
+    symbols that should be in the session.
     """
 
     context: SessionContext
@@ -192,9 +193,17 @@ def _accepted(events: list[EventJson], now_ns: int, out: Findings) -> dict[str, 
         elif last_ns is not None and at_ns < last_ns:
             out.add(f"events[{nth}].at", "order", event["at"], f"not before {format_ns(last_ns)}")
         last_ns = at_ns if at_ns is not None else last_ns
-        if event["accepted"]:
+        if event["action"] == "stream":
+            _check_stream(event, f"events[{nth}]", out)
+        elif event["accepted"]:
             accepted[event["symbol"]].append(event)
     return dict(accepted)
+
+
+def _check_stream(event: EventJson, place: str, out: Findings) -> None:
+    for name, found, expected in (("symbol", event["symbol"], ""), ("by", event["by"], "coordinator")):
+        if found != expected:
+            out.add(f"{place}.{name}", "stream_event", found, f"{expected!r}: it is the session's own")
 
 
 def _members(header: HeaderJson, accepted: dict[str, list[EventJson]]) -> frozenset[str]:

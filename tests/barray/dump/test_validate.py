@@ -13,8 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from barray.coordinator.summary import SessionEvent
 from barray.dump.validate import Violation, count_violations, validate_session_dump
-from tests.barray.dump_builder import Built, build, laid_out, tree_of
+from tests.barray.dump_builder import Built, build, laid_out, tree_of, with_summary
 from tests.examples import at_most
 
 HALF_DAY = date(2024, 7, 3)
@@ -451,3 +452,36 @@ def test_no_damage_to_the_bytes_is_a_traceback(dump: _Dump, at_byte: int, insert
     at_byte %= len(text)
     dump.path.write_bytes(text[:at_byte] + inserted + text[at_byte + cut :])
     validate_session_dump(dump.path)
+
+
+@pytest.fixture(scope="module")
+def silent(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A live day's dump: its stream said nothing for a while, and came again."""
+    built = build()
+    at_ns = built.summary.events[-1].at_ns
+    noted = (
+        SessionEvent(at_ns, "stream", "", "coordinator", accepted=False, reason="no bars for 95 s"),
+        SessionEvent(at_ns, "stream", "", "coordinator", accepted=True, reason="bars come again"),
+    )
+    path = tmp_path_factory.mktemp("silent") / "session.json"
+    return tree_of(with_summary(built, events=(*built.summary.events, *noted)).write(path))
+
+
+def test_a_live_day_whose_stream_fell_silent_and_came_again_is_true(silent: dict[str, Any], tmp_path: Path) -> None:
+    assert [event["action"] for event in silent["events"]][-2:] == ["stream", "stream"]
+    assert check(silent, tmp_path / "session.json") == []
+
+
+@pytest.mark.parametrize(("name", "value"), [("symbol", "ALL"), ("by", "scanner")])
+def test_an_event_of_the_stream_is_the_sessions_own(
+    silent: dict[str, Any], tmp_path: Path, name: str, value: str
+) -> None:
+    tree = copied(silent)
+    tree["events"][-1][name] = value
+    assert places(check(tree, tmp_path / "session.json")) == {f"events[7].{name}": "stream_event"}
+
+
+def test_an_event_that_no_session_knows_is_rejected(pristine: dict[str, Any], tmp_path: Path) -> None:
+    tree = copied(pristine)
+    tree["events"][0]["action"] = "add_anything"
+    assert places(check(tree, tmp_path / "session.json"))["events[0].action"] == "literal_error"
