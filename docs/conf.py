@@ -17,13 +17,12 @@ from docs.generate.cli import cli_reference
 from docs.generate.config import config_reference
 from docs.generate.docstrings import to_rst
 from docs.generate.dump import dump_reference
-from docs.generate.errors import errors_reference
+from docs.generate.errors import errors_reference, reason_codes
 
 project = "barray"
 release = version = version_of("barray")
 copyright = "the authors of barray"
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
-exclude_patterns = ["generate"]
 html_theme = "furo"
 html_title = f"barray {release}"
 html_copy_source = False
@@ -35,7 +34,8 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
-autodoc_default_options = {"members": True, "show-inheritance": False}
+autodoc_default_options = {"members": True}
+toc_object_entries_show_parents = "hide"
 autodoc_class_signature = "mixed"
 
 GENERATED = {
@@ -43,6 +43,7 @@ GENERATED = {
     "config": config_reference,
     "dump": dump_reference,
     "errors": errors_reference,
+    "reason_codes": reason_codes,
 }
 
 

@@ -18,7 +18,7 @@ from docs.generate.cli import cli_reference
 from docs.generate.config import config_reference
 from docs.generate.docstrings import to_rst
 from docs.generate.dump import dump_reference
-from docs.generate.errors import errors_reference
+from docs.generate.errors import errors_reference, reason_codes
 from tests.docs.fences import ROOT, fences
 
 
@@ -95,6 +95,12 @@ def test_every_error_that_is_exported_is_on_the_page_of_errors() -> None:
         kind = getattr(barray, name)
         if isinstance(kind, type) and issubclass(kind, Exception):
             assert f"| `{name}` |" in errors_reference()
+
+
+def test_codes_that_a_reader_meets_are_on_the_page_of_errors() -> None:
+    """Those that pages of these docs, and tests of bad files, name."""
+    for code in ("no_data_source", "bulk_validation_failed", "source_unavailable", "bad_values", "unreadable_file"):
+        assert f"| `{code}` |" in reason_codes()
 
 
 def test_everything_exported_is_on_the_page_of_python() -> None:
