@@ -33,19 +33,22 @@ def bars(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _warm() -> Iterator[None]:
+@pytest.fixture(scope="module")
+def terminal() -> Iterator[dict[str, str]]:
+    """The environment of a terminal of 160 columns, in which `barray up` was called: commands are forked in it."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("PYTEST_CURRENT_TEST")  # it is another one in each test, and commands need the same environment
+        environment = {**os.environ, "PATH": path, "COLUMNS": "160"}
         warm_ray.up(2)
-    yield
+    yield environment
     assert warm_ray.down()
 
 
 @pytest.mark.filterwarnings("ignore")  # of packages that readers come from
 @pytest.mark.parametrize("page", RUN, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_blocks_of_a_page_do_what_it_says(
-    page: Path, bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path, bars: Path, terminal: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A page's folder holds sample data in `bars`, the repository's `examples`, and the environment as `.venv`."""
     shutil.copytree(bars, tmp_path / "bars")
@@ -53,7 +56,6 @@ def test_the_blocks_of_a_page_do_what_it_says(
     (tmp_path / ".venv").symlink_to(sys.prefix)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PYTEST_CURRENT_TEST")
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     names: dict[str, Any] = {"__name__": "page"}
     for fence in fences(page):
         if fence.is_run:
@@ -63,7 +65,7 @@ def test_the_blocks_of_a_page_do_what_it_says(
             if fence.language == "python":
                 run_python(fence, names)
             elif fence.language == "console":
-                run_console(fence)
+                run_console(fence, terminal)
 
 
 def run_python(fence: Fence, names: dict[str, Any]) -> None:
@@ -76,7 +78,7 @@ def run_python(fence: Fence, names: dict[str, Any]) -> None:
         assert printed.getvalue().splitlines() == expected, fence.where
 
 
-def run_console(fence: Fence) -> None:
+def run_console(fence: Fence, terminal: dict[str, str]) -> None:
     """Run each line that begins with `$ `; the lines after it are in its output, in order, `…` for anything."""
     for command, shown in steps(fence.text):
         done = subprocess.run(
@@ -86,7 +88,7 @@ def run_console(fence: Fence) -> None:
             text=True,
             check=False,
             timeout=120,
-            env=environment(),
+            env=terminal,
         )
         assert done.returncode == 0, f"{fence.where}: {command}\n{done.stdout}"
         output = plain(done.stdout)
@@ -111,8 +113,3 @@ def steps(text: str) -> list[tuple[str, list[str]]]:
 def plain(text: str) -> str:
     """The words of a text, however a table spaces them."""
     return " ".join(text.split())
-
-
-def environment() -> dict[str, str]:
-    """As in a terminal of 160 columns."""
-    return {**os.environ, "COLUMNS": "160"}
