@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo demo-live test check bench format clean
+.PHONY: install demo demo-live test check bench docs format clean
 .DEFAULT_GOAL := install
 
 install: $(INSTALLED)
@@ -47,5 +47,18 @@ format: install
 bench: install
 	@for name in symbol step0 fanout session spawn; do $(BIN)/python -m bench.$$name || exit 1; done
 
+# The site, in site/: opens from disk. Strict: what does not resolve fails the build.
+docs: $(VENV)/.docs-installed
+	@$(BIN)/python -m sphinx -q -W --keep-going -d site/.doctrees docs site
+	@echo "open site/index.html"
+
+$(VENV)/.docs-installed: $(INSTALLED)
+	@if command -v uv >/dev/null 2>&1; then \
+		uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[docs]'; \
+	else \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'; \
+	fi
+	@touch $@
+
 clean:
-	rm -rf $(VENV) demo-out build dist *.egg-info
+	rm -rf $(VENV) demo-out site build dist *.egg-info

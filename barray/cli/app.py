@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,11 +32,27 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="barray",
-    help="Trading sessions over many symbols, each symbol a Ray actor of its own.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        stdout.print(f"barray {version('barray')}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def barray(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+) -> None:
+    """Trading sessions over many symbols, each symbol a Ray actor of its own."""
+
+
 app.add_typer(attach_app, name="attach")
 app.add_typer(login_app, name="login")
 for _command in (run, backtest, sweep, lookahead, warmup, fetch):

@@ -14,7 +14,7 @@ _ALLOWED = (
     ast.Mult, ast.Div, ast.Compare, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq, ast.Name, ast.Load,
     ast.Constant,
 )  # fmt: skip
-_MEND = "write names of parameters, numbers, < <= > >= == !=, and, or, not, + - * / and parentheses"
+_REMEDY = "write names of parameters, numbers, < <= > >= == !=, and, or, not, + - * / and parentheses"
 
 
 def parse_condition(text: str, names: Set[str]) -> Callable[[Mapping[str, Any]], bool]:
@@ -22,17 +22,17 @@ def parse_condition(text: str, names: Set[str]) -> Callable[[Mapping[str, Any]],
     comparisons on `names`. A division by zero satisfies nothing.
     """
     if not isinstance(text, str) or len(text) > _LONGEST:
-        raise ConfigError("the condition is no text, or too long a one", remedy=_MEND)
+        raise ConfigError("the condition is no text, or too long a one", remedy=_REMEDY)
     try:
         tree = ast.parse(text.strip(), mode="eval")
         code = compile(tree, "<condition>", "eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ConfigError(f"condition {text!r}: {error}", remedy=_MEND) from None
+        raise ConfigError(f"condition {text!r}: {error}", remedy=_REMEDY) from None
     for node in ast.walk(tree):
         if not isinstance(node, _ALLOWED):
-            raise ConfigError(f"condition {text!r} has a {type(node).__name__}", remedy=_MEND)
+            raise ConfigError(f"condition {text!r} has a {type(node).__name__}", remedy=_REMEDY)
         if isinstance(node, ast.Constant) and type(node.value) not in (int, float):
-            raise ConfigError(f"condition {text!r} has {node.value!r}, no number", remedy=_MEND)
+            raise ConfigError(f"condition {text!r} has {node.value!r}, no number", remedy=_REMEDY)
         if isinstance(node, ast.Name) and node.id not in names:
             listed = ", ".join(sorted(names)) or "none"
             raise ConfigError(f"condition {text!r} names {node.id!r}", remedy=f"numbers to compare are: {listed}")

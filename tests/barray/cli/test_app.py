@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,12 @@ def test_without_arguments_the_commands_are_listed() -> None:
     result = barray()
     for command in ("sample-data", "demo", "check", "run", "attach", "validate-dump"):
         assert command in result.output
+
+
+def test_version_is_that_of_the_package() -> None:
+    written = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]["version"]
+    result = barray("--version")
+    assert (result.exit_code, result.output) == (0, f"barray {written}\n")
 
 
 @pytest.mark.long

@@ -245,6 +245,6 @@ def test_a_long_walk_agrees_with_pandas() -> None:
     assert by_month == pytest.approx({f"{day:%Y-%m}": 100 * value for day, value in months.items()})
 
 
-def test_a_stretch_of_sessions_is_judged_from_its_own_start() -> None:
+def test_a_range_of_sessions_is_judged_from_its_own_start() -> None:
     equity, grid = np.array([102.0, 108]), np.array([2, 3], np.int32)
     assert statistics(equity, np.zeros(2), grid, trades(), 104.0) == figures([102, 108], capital=104)

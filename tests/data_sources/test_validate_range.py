@@ -69,7 +69,7 @@ def test_a_symbol_with_nothing_says_what_the_first_session_lacks(universe: Path)
     assert len(found.skipped) == 2
 
 
-def test_a_stretch_knows_its_history_its_grid_and_its_parts() -> None:
+def test_a_range_knows_its_history_its_grid_and_its_parts() -> None:
     days = session_range(requirements(trailing_days=2), date(2024, 7, 2), date(2024, 7, 5))  # the 4th is a holiday
     assert [day.isoformat() for day in days.dates] == ["2024-07-02", "2024-07-03", "2024-07-05"]
     assert days.loaded.dates[0].item() == date(2024, 6, 28)
@@ -82,7 +82,7 @@ def test_a_stretch_knows_its_history_its_grid_and_its_parts() -> None:
     assert len(days.split(9)) == 3
 
 
-def test_a_stretch_of_no_session_or_too_little_calendar_is_refused() -> None:
+def test_a_range_of_no_session_or_too_little_calendar_is_refused() -> None:
     with pytest.raises(ConfigError, match="no session to run"):
         session_range_of(requirements(), CALENDAR, [])
     with pytest.raises(ConfigError, match="not enough sessions before 2024-06-11"):

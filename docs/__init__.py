@@ -1,0 +1,1 @@
+"""The documentation site: its settings, and what writes the reference from the code."""
