@@ -273,7 +273,8 @@ class Broker:
         affordable, why = self._affordable(order, quantity, reference, row)
         if affordable:
             self._fill(order, affordable, reference, row)
-            self._after_fill(order, affordable)
+            if self.working:
+                self._after_fill(order, affordable)
         if why:
             self.refusals.append(Refusal(self._start_ns[row], order.quantity or order.terms.quantity, why))
             self.cancel(order, why, "rejected" if not order.filled else "cancelled")
@@ -340,11 +341,11 @@ class Broker:
         if order.budget is not None and (opening := self._opening(quantity)):
             order.budget = max(order.budget - self.account.margin * price * opening - commission, 0.0)
         self.cash -= quantity * price + commission
-        self.position = self.market.lots(self.position + quantity)
+        held, left = self.position + quantity, order.quantity - quantity
+        self.position = self.market.lots(held) if held else 0.0
         bar_ns = self._start_ns[row]
         self.fills.append(Fill(row, bar_ns, quantity, price, commission, slippage, order.number, at_close))
         order.filled += quantity
-        left = order.quantity - quantity
         order.quantity = self.market.lots(left) if left else 0.0
         if order.quantity == 0 and order.status == "working":
             order.status = "filled"
