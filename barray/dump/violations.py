@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -88,6 +89,14 @@ class Findings:
             bad &= ~(np.isnan(found) & np.isnan(expected))
         if bad.any():
             self.rows(bad, place, code, lambda row: shown(found[row].item()), lambda row: shown(expected[row].item()))
+
+    def in_order(self, names: list[str], place: str) -> None:
+        """Names have to increase strictly."""
+        for before, name in pairwise(names):
+            if name == before:
+                self.add(f"{place}.{name}", "duplicate", f"{name} twice", "once")
+            elif name < before:
+                self.add(f"{place}.{name}", "order", f"{name} after {before}", "sorted names")
 
     def tree(self, found: Any, expected: Any, place: str, code: str) -> None:
         """Compare two JSON values down to the leaves that differ."""

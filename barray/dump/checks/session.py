@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date, time
-from itertools import pairwise
 from typing import TypeVar
 
 from barray.dump.checks.schema import STAMP_FORM, parse_stamp
@@ -162,7 +161,7 @@ def _check_hours(
 
 def _check_step0(header: HeaderJson, out: Findings) -> None:
     for section in ("step0", "dropped"):
-        check_sorted(list(header[section]), section, out)
+        out.in_order(list(header[section]), section)
     for symbol, entry in header["step0"].items():
         place = f"step0.{symbol}"
         if entry["can_proceed"] != entry["meets_config_requirements"]:
@@ -170,15 +169,6 @@ def _check_step0(header: HeaderJson, out: Findings) -> None:
         for name in ("data_source", "base_interval"):
             if entry["can_proceed"] and entry[name] is None:
                 out.add(f"{place}.{name}", "step0", None, "a value, since the symbol can proceed")
-
-
-def check_sorted(names: list[str], place: str, out: Findings) -> None:
-    """Names have to increase strictly."""
-    for before, name in pairwise(names):
-        if name == before:
-            out.add(f"{place}.{name}", "duplicate", f"{name} twice", "once")
-        elif name < before:
-            out.add(f"{place}.{name}", "order", f"{name} after {before}", "sorted names")
 
 
 def _accepted(events: list[EventJson], now_ns: int, out: Findings) -> dict[str, list[EventJson]]:

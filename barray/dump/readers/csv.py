@@ -10,7 +10,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 
-from barray.dump.checks.session import check_sorted
 from barray.dump.readers.json import UnreadableDump
 from barray.dump.violations import Findings, Violation
 from barray.dump.writers.csv import METADATA_COLUMNS
@@ -88,7 +87,7 @@ def _layout(names: list[str], out: Findings) -> list[SymbolColumns]:
             return blocks
         blocks.append(SymbolColumns(symbol, at, last))
         at = last
-    check_sorted([block.symbol for block in blocks], "line 1", out)
+    out.in_order([block.symbol for block in blocks], "line 1")
     for block in blocks:
         if problem := symbol_problem(block.symbol):
             out.add(f"line 1, column {block.first + 1}", "bad_symbol", block.symbol, problem)
