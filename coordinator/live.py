@@ -38,7 +38,7 @@ class LiveDriver(Driver):
         self._filling: asyncio.Task[None] | None = None
 
     def first_ns(self, context: SessionContext) -> int:
-        """The open, or the last whole minute of a session that is under way."""
+        """The open, or the last whole minute of a session that is under way; ConfigError where it is over."""
         now_ns = self._clock.now_ns()
         if now_ns >= context.close_ns:
             raise ConfigError(

@@ -6,7 +6,7 @@ not. The strategy's file is read here, once a run; the exchange calendar comes f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 
@@ -26,8 +26,10 @@ from barray.trading.sweeps.parameter_sets import ParameterSet, Space, grid, pars
 LoadCalendar = Callable[[SessionConfig, SymbolRequirements], TradingCalendar]
 """Gives the config's calendar from far enough back for the requirements; ConfigError where it has no such sessions."""
 Needs = tuple[Iterable[Interval], Iterable[IndicatorSpec]]
+Sets = list[ParameterSet] | None
+"""Those that a sweep tries, in order; None where they are chosen on the way."""
 _MOST_ASKED = 10_000
-"""Sets of a grid whose needs are found one by one; of more, only the corners are asked."""
+"""Sets whose needs are found one by one; of a larger space, only the corners are asked."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,14 +47,11 @@ class PreparedRun:
 
 @dataclass(frozen=True, eq=False)
 class PreparedSweep(PreparedRun):
-    """A sweep laid out. `plan` holds the parameters that stay as they are, `space` those that vary.
-
-    `sets`: those to try, in order; None where they are chosen on the way.
-    """
+    """A sweep laid out. `plan` holds the parameters that stay as they are, `space` and `sets` those that vary."""
 
     section: SweepSection
     space: Space
-    sets: list[ParameterSet] | None
+    sets: Sets
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +77,8 @@ def prepare_sweep(config: SessionConfig, load_calendar: LoadCalendar) -> Prepare
     """A sweep over the config's parameter sets; ConfigError as for a backtest, and where these can't be meant."""
     if config.sweep is None:
         raise ConfigError("the config has no sweep", remedy="add sweep: {parameters: {…}}; see examples/sweep.yaml")
-    plan, space, sets, needs = _swept(config, config.sweep, _past(config))
-    requirements = _requirements(config, needs)
+    plan, space, sets = _swept(config, config.sweep, _past(config))
+    requirements = _requirements(config, _needs_of_sets(config.sweep, plan, space, sets))
     session_range = session_range_for(config, requirements, load_calendar)
     return PreparedSweep(config, plan, requirements, session_range, config.sweep, space, sets)
 
@@ -91,7 +90,7 @@ def prepare_sessions(config: SessionConfig, load_calendar: LoadCalendar) -> Prep
         plan = plan_of(config)
         needs.append(_needs(plan))
         if config.sweep is not None:
-            needs.append(_swept(config, config.sweep, plan)[-1])
+            needs.append(_needs_of_sets(config.sweep, *_swept(config, config.sweep, plan)))
     requirements = _requirements(config, *needs)
     return PreparedSessions(config, requirements, session_range_for(config, requirements, load_calendar))
 
@@ -116,33 +115,36 @@ def _needs(plan: Plan) -> Needs:
     return needs.intervals, needs.indicators.values()
 
 
-def _swept(
-    config: SessionConfig, section: SweepSection, plan: Plan
-) -> tuple[Plan, Space, list[ParameterSet] | None, Needs]:
-    """The plan without the parameters that vary, the space of these, the sets to try of it, and what they need."""
+def _swept(config: SessionConfig, section: SweepSection, plan: Plan) -> tuple[Plan, Space, Sets]:
+    """The plan without the parameters that vary, the space of these, and the sets to try of it."""
     if config.account.shared:
         raise ConfigError("a sweep has no shared account", remedy="leave account.shared out")
     if plan.form == "on_window":
         raise ConfigError("a sweep runs on_bar or signals", remedy="set strategy.form")
     kind = plan.source.load()
-    given = config.strategy.parameters if config.strategy else {}
-    fixed = {name: value for name, value in given.items() if name not in section.parameters}
+    fixed = config.strategy.parameters if config.strategy else {}
+    fixed = {name: value for name, value in fixed.items() if name not in section.parameters}
     space = parse_space(kind, section.parameters, section.where)
-    sets = _sets(kind, section)
-    needs = needs_of_all(kind, _asked(section, space, sets), fixed)
-    return Plan(plan.source, fixed, plan.form, plan.market, plan.account), space, sets, needs
+    return Plan(plan.source, fixed, plan.form, plan.market, plan.account), space, _sets(kind, section)
 
 
-def _sets(kind: type[Strategy], section: SweepSection) -> list[ParameterSet] | None:
+def _sets(kind: type[Strategy], section: SweepSection) -> Sets:
     if section.method == "random":
         return random_sets(kind, section.parameters, section.sets, section.seed, section.where)
     return grid(kind, section.parameters, section.where) if section.method == "grid" else None
 
 
-def _asked(section: SweepSection, space: Space, sets: list[ParameterSet] | None) -> Sequence[ParameterSet]:
-    """Sets whose needs cover what the sweep may ask for: those it tries, or where these are too many, the corners."""
+def _needs_of_sets(section: SweepSection, plan: Plan, space: Space, sets: Sets) -> Needs:
+    """What the sets that the sweep tries need; where these are too many, or not known, what the corners do."""
     if section.method == "random" or space.size <= _MOST_ASKED:
-        return space.all() if sets is None else sets
+        asked = space.all() if sets is None else sets
+    else:
+        asked = _corners(space)
+    return needs_of_all(plan.source.load(), asked, plan.parameters)
+
+
+def _corners(space: Space) -> list[ParameterSet]:
+    """Sets with every parameter at its low end, at its high end, and with each alone at the other."""
     ends = [[a.low, a.high] if a.values is None else [a.values[0], a.values[-1]] for a in space.axes]
     low = {axis.parameter.name: end[0] for axis, end in zip(space.axes, ends, strict=True)}
     high = {axis.parameter.name: end[1] for axis, end in zip(space.axes, ends, strict=True)}

@@ -1,4 +1,4 @@
-"""Writing a file so that it is there whole or not at all."""
+"""Writing a file so that it is there whole or not at all, and the folder for it."""
 
 from __future__ import annotations
 
@@ -29,3 +29,14 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def made(folder: Path) -> Path:
+    """The folder, made with those above it if it is not there; ConfigError where it can't be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write to {folder}: {error.strerror}", remedy="choose another directory", code="cannot_write"
+        ) from error
+    return folder

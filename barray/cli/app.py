@@ -128,6 +128,8 @@ def check(
 ) -> None:
     """Step 0 only: which symbols a run would use and which it would drop, on every session date. Needs no Ray.
 
+    Judged is what the config's sessions, strategy and sweep need; exit code 2 where the strategy can't be loaded.
+
     Exit code 1 where a session would have no symbol left (or, with validation.per_symbol off, would lose any).
     """
     from barray.check import check_config

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from barray.cli.console import FAILED, print_json, print_table, reporting, stdout, stdout_kept
+from barray.cli.options import AsJson
 from barray.market.bars import COLUMNS, format_ns
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ Name = Annotated[str | None, typer.Option("--session", "-s", help="Name of the s
 Address = Annotated[str, typer.Option(help="Ray's address: host:port, or auto for this machine's.")]
 Symbol = Annotated[str, typer.Argument(help="The symbol.")]
 By = Annotated[str, typer.Option(help="strategy or scanner.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
 @attach_app.command()

@@ -17,20 +17,18 @@ from barray.cli.console import (
     stdout,
     without_drop_warnings,
 )
+from barray.cli.options import AsJson, Quiet, StrategyConfig
 from barray.market.errors import shorten
 
 if TYPE_CHECKING:
     from barray.trading.results.result import BacktestResult
 
-ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file; see examples/sma_cross.yaml.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Write the report here instead.")]
 _SHOWN = 20
 
 
 @reporting
-def backtest(config: ConfigPath, out: Out = None, quiet: Quiet = False, as_json: AsJson = False) -> None:
+def backtest(config: StrategyConfig, out: Out = None, quiet: Quiet = False, as_json: AsJson = False) -> None:
     """Run a config's strategy over all its sessions, write report and trades, and say what came of it."""
     from barray.coordinator.config.file import read_config
     from barray.run_backtest import backtested

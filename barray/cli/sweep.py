@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from barray.cli.backtest import AsJson, ConfigPath, Quiet, shown
+from barray.cli.backtest import shown
 from barray.cli.console import (
     FAILED,
     print_json,
@@ -17,6 +17,7 @@ from barray.cli.console import (
     stdout,
     without_drop_warnings,
 )
+from barray.cli.options import AsJson, Quiet, StrategyConfig
 from barray.market.errors import shorten
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _TOP = 10
 
 @reporting
 def sweep(
-    config: ConfigPath,
+    config: StrategyConfig,
     out: Annotated[Path | None, typer.Option("--out", help="Write the tables here instead.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew, whatever an earlier run has done.")] = False,
     quiet: Quiet = False,
@@ -57,7 +58,7 @@ def sweep(
 
 @reporting
 def lookahead(
-    config: ConfigPath,
+    config: StrategyConfig,
     symbols: Symbols = "",
     cuts: Annotated[int, typer.Option(min=1, help="Moments at which the future is changed.")] = 40,
     as_json: AsJson = False,
@@ -69,7 +70,7 @@ def lookahead(
 
 
 @reporting
-def warmup(config: ConfigPath, symbols: Symbols = "", as_json: AsJson = False) -> None:
+def warmup(config: StrategyConfig, symbols: Symbols = "", as_json: AsJson = False) -> None:
     """Check that more history would not change the strategy's decisions. Exit code 1 where it would."""
     from barray.analysis import warmup as run
 

@@ -90,8 +90,8 @@ class Findings:
         if bad.any():
             self.rows(bad, place, code, lambda row: shown(found[row].item()), lambda row: shown(expected[row].item()))
 
-    def sorted_names(self, names: list[str], place: str) -> None:
-        """Names have to increase strictly: one violation for each that does not."""
+    def in_order(self, names: list[str], place: str) -> None:
+        """Names have to increase strictly."""
         for before, name in pairwise(names):
             if name == before:
                 self.add(f"{place}.{name}", "duplicate", f"{name} twice", "once")

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from barray.data_sources.atomic_file import replacing
+from barray.data_sources.atomic_file import made, replacing
 from barray.data_sources.parquet.arrow_arrays import arrow_numbers, arrow_texts
 from barray.dump.files import FORMATS
 from barray.market.bars import IntArray, format_ns
@@ -53,7 +53,7 @@ def write_result(
     """
     if unknown := [entry for entry in formats if entry not in FORMATS]:
         raise ConfigError(f"{unknown[0]!r} is no export format", remedy=f"choose from {', '.join(FORMATS)}")
-    folder = _made(Path(directory))
+    folder = made(Path(directory))
     written: list[Path] = []
 
     def write(name: str, content: Callable[[Path], None]) -> None:
@@ -250,13 +250,3 @@ def _equity_json(result: BacktestResult) -> dict[str, Any]:
 
 def _write_json(path: Path, content: dict[str, Any], options: int = 0) -> None:
     path.write_bytes(orjson.dumps(content, option=_JSON | options) + b"\n")
-
-
-def _made(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"cannot write to {folder}: {error.strerror}", remedy="choose another directory", code="cannot_write"
-        ) from error
-    return folder

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from barray.actors.backtest_actor import load_range
 from barray.coordinator.prepare import PreparedRun
+from barray.data_sources.atomic_file import made
 from barray.data_sources.manager import DataManager
 from barray.export.results import write_result
 from barray.market.errors import BarrayError
@@ -42,9 +43,8 @@ def write_backtest(
     if tables:
         written += write_result(result, folder, tables, numbers)
     if "html" in formats:
-        folder.mkdir(parents=True, exist_ok=True)
         charts = charts_of(result, run)
-        written.insert(0, write_report(result, folder / "report.html", charts, numbers))
+        written.insert(0, write_report(result, made(folder) / "report.html", charts, numbers))
     return written
 
 

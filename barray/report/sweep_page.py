@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from barray.data_sources.atomic_file import made
 from barray.export.sweep import write_sweep_csv
 from barray.report.document import document, write_document
 from barray.report.markup import join
@@ -14,9 +15,9 @@ from barray.trading.sweeps.result import SweepResult
 def write_sweep(result: SweepResult, directory: Path) -> list[Path]:
     """`NAME-sweep.csv`, a row a set, best first, and `NAME-sweep.html`; their paths.
 
-    The same result gives the same bytes. ConfigError where `directory` cannot be written.
+    The same result gives the same bytes. `directory` is made if it is not there; ConfigError where it can't be written.
     """
-    table = write_sweep_csv(result, directory / f"{result.name}-sweep.csv")
+    table = write_sweep_csv(result, made(directory) / f"{result.name}-sweep.csv")
     return [table, write_document(directory / f"{result.name}-sweep.html", render_sweep(result))]
 
 

@@ -110,7 +110,7 @@ def test_the_strategys_file_is_read_once(code: Path) -> None:
         (STRATEGY.replace("parameter(3", "paramter(3"), "mean.py line 6: NameError: name 'paramter' is not defined"),
         (STRATEGY.replace("SMA(", "SMAA("), "'SMAA'"),
         (STRATEGY.replace('"5m"', '"5x"'), "'5x' is not an interval"),
-        (STRATEGY.replace("on_bar", "on_baar"), "0 strategies"),
+        (STRATEGY.replace("on_bar", "on_baar"), "Mean has on_baar, which nothing calls; name it on_bar"),
     ],
 )
 def test_a_mistake_in_the_strategy_is_found_before_anything_is_asked(code: Path, text: str, said: str) -> None:

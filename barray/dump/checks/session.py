@@ -161,7 +161,7 @@ def _check_hours(
 
 def _check_step0(header: HeaderJson, out: Findings) -> None:
     for section in ("step0", "dropped"):
-        out.sorted_names(list(header[section]), section)
+        out.in_order(list(header[section]), section)
     for symbol, entry in header["step0"].items():
         place = f"step0.{symbol}"
         if entry["can_proceed"] != entry["meets_config_requirements"]:

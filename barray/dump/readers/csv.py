@@ -87,7 +87,7 @@ def _layout(names: list[str], out: Findings) -> list[SymbolColumns]:
             return blocks
         blocks.append(SymbolColumns(symbol, at, last))
         at = last
-    out.sorted_names([block.symbol for block in blocks], "line 1")
+    out.in_order([block.symbol for block in blocks], "line 1")
     for block in blocks:
         if problem := symbol_problem(block.symbol):
             out.add(f"line 1, column {block.first + 1}", "bad_symbol", block.symbol, problem)

@@ -20,10 +20,9 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from barray.coordinator.summary import SessionSummary
-from barray.data_sources.atomic_file import replacing
+from barray.data_sources.atomic_file import made, replacing
 from barray.dump.writers.json import in_order
 from barray.market.bars import COLUMNS, IntArray
-from barray.market.errors import ConfigError
 from barray.market.quality import Quality
 from barray.market.symbol_data import SymbolSessionData
 
@@ -108,13 +107,7 @@ def write_parquet(directory: str | Path, summary: SessionSummary, symbols: Itera
     `symbols` come sorted by name, each standing at `summary.now_ns`; ValueError otherwise. ConfigError where
     `directory` cannot be written. Each file is replaced whole, all three at the end.
     """
-    folder = Path(directory)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"cannot write to {folder}: {error.strerror}", remedy="choose another directory", code="cannot_write"
-        ) from error
+    folder = made(Path(directory))
     with ExitStack() as files:
         bars, indicators, rows = (
             _open(folder / name, schema, files)

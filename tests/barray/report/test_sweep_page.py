@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from barray.market.errors import ConfigError
 from barray.report.sections.sweep import MAX_SETS
 from barray.report.sweep_page import write_sweep
 from barray.trading.sweeps.result import SweepResult
@@ -35,8 +36,12 @@ def rows_of(page: str, table: str) -> list[list[str]]:
     return [[re.sub("<[^>]*>", "", cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", row)] for row in rows]
 
 
-def test_both_files_are_written_side_by_side(tmp_path: Path) -> None:
-    assert [path.name for path in write_sweep(GRID, tmp_path)] == ["mine-sweep.csv", "mine-sweep.html"]
+def test_both_files_are_written_side_by_side_into_a_folder_that_is_made(tmp_path: Path) -> None:
+    files = write_sweep(GRID, tmp_path / "new" / "folder")
+    assert [path.name for path in files] == ["mine-sweep.csv", "mine-sweep.html"]
+    assert {path.parent for path in files} == {tmp_path / "new" / "folder"}
+    with pytest.raises(ConfigError, match="cannot write to"):
+        write_sweep(GRID, files[0] / "below")
 
 
 def test_a_heat_map_shows_the_best_value_over_all_other_parameters(tmp_path: Path) -> None:
