@@ -68,19 +68,23 @@ class GatewayPool:
         """See Gateway."""
         await self._call(source, "hang_up", listener)
 
-    async def _call(self, source: VendorSource, method: str, *arguments: Any) -> Any:
+    async def _call(self, source: VendorSource, method: str, *arguments: Any, timeout_s: float | None = _CALL_S) -> Any:
         """The gateway's answer, or the error or Reason that came instead."""
         secret = self._secrets.get(source.name, _no_credentials(source))
         if isinstance(secret, Reason):
             return secret
-        gateway = await self._gateway(secret)
-        if isinstance(gateway, Exception):
-            return gateway
-        try:
-            answer = (await gather([getattr(gateway, method).remote(*arguments)], _CALL_S))[0]
-        except BarrayError as error:
-            return error
-        if isinstance(answer, RayActorError):
+        answer: Any = None
+        for _ in range(_TRIES):
+            gateway = await self._gateway(secret)
+            if isinstance(gateway, Exception):
+                answer = gateway
+                continue
+            try:
+                answer = (await gather([getattr(gateway, method).remote(*arguments)], timeout_s))[0]
+            except BarrayError as error:
+                return error
+            if not isinstance(answer, RayActorError):
+                break
             self._actors.pop(secret.id, None)
         return answer
 
@@ -97,32 +101,16 @@ class GatewayPool:
     async def _fetch(
         self, source: VendorSource, symbols: Sequence[str], wanted: Wanted, needed_ns: int
     ) -> Mapping[str, Reason]:
-        secret = self._secrets.get(source.name, _no_credentials(source))
-        if isinstance(secret, Reason):
-            return dict.fromkeys(symbols, secret)
-        failure: object = None
+        fetching = self._call(source, "ensure", source, tuple(symbols), wanted, needed_ns, timeout_s=None)
+        call = asyncio.ensure_future(fetching)
         try:
-            for _ in range(_TRIES):
-                gateway = await self._gateway(secret)
-                if isinstance(gateway, Exception):
-                    failure = gateway
-                    continue
-                call = asyncio.ensure_future(
-                    gather([gateway.ensure.remote(source, tuple(symbols), wanted, needed_ns)], None)
-                )
-                while not (await asyncio.wait([call], timeout=_POLL_S))[0]:
-                    found = (await gather([gateway.progress.remote()], _POLL_S))[0]
-                    self.progress = found if isinstance(found, FetchProgress) else self.progress
-                failure = call.result()[0]
-                if isinstance(failure, dict):
-                    return failure
-                if not isinstance(failure, RayActorError):
-                    break
-                self._actors.pop(secret.id, None)
+            while not (await asyncio.wait([call], timeout=_POLL_S))[0]:
+                found = await self._call(source, "progress", timeout_s=_POLL_S)
+                self.progress = found if isinstance(found, FetchProgress) else self.progress
         finally:
             self.progress = None
-        message = f"its gateway was lost: {type(failure).__name__}"
-        return dict.fromkeys(symbols, Reason("gateway_lost", message, "look into Ray's logs", source.name))
+        answer = call.result()
+        return answer if isinstance(answer, dict) else dict.fromkeys(symbols, _reason(answer, source))
 
 
 def _no_credentials(source: VendorSource) -> Reason:

@@ -169,6 +169,7 @@ class LiveDay:
             case RunAsked():
                 self._ends = deque(event.ends)
                 self._closing = event.to_close and not self._compared
+                self._over_s = None
             case TakenIn():
                 self._count(event.reports)
             case Joined():
