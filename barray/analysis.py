@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from barray.actors.backtest_actor import load_range
-from barray.coordinator.config.file import as_config
+from barray.coordinator.config.file import ConfigLike
 from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.step0 import all_failed
-from barray.coordinator.strategies import plan_of, requirements_with
+from barray.coordinator.strategies import StrategyLike, asked_for, plan_of, requirements_with
 from barray.data_sources.failover import validate_with_fetches
 from barray.data_sources.manager import DataManager
 from barray.local.connection import load_calendar
@@ -26,19 +25,27 @@ from barray.trading.checks.warmup import WarmupReport
 from barray.trading.checks.warmup import warmup as _warmup
 from barray.trading.engine.commands import LoadRange, Plan
 from barray.trading.engine.symbol_run import LoadedRange
+from barray.trading.strategy.source import StrategySource
 
-Config = str | Path | Mapping[str, Any] | SessionConfig
 _LONGEST = 4
 """How many times the history is tried at most."""
 
 
-def lookahead(config: Config, *, symbols: Sequence[str] = (), cuts: int = 40) -> list[LookaheadReport]:
+def lookahead(
+    strategy: StrategyLike | ConfigLike | None = None,
+    config: ConfigLike | None = None,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    symbols: Sequence[str] = (),
+    cuts: int = 40,
+) -> list[LookaheadReport]:
     """Whether any decision of a config's strategy depends on the future, symbol by symbol (default: all of the config).
 
-    ConfigError as for a backtest, ValidationFailed where no symbol can be loaded.
+    `strategy`, `config` and `parameters` as in `barray.backtest`. ConfigError as there, ValidationFailed where no
+    symbol can be loaded.
     """
-    settings = as_config(config)
-    plan = _plan(settings)
+    settings, source = asked_for(strategy, config, parameters)
+    plan = _plan(settings, source)
     return [
         _lookahead(
             plan.strategy,
@@ -57,13 +64,19 @@ def lookahead(config: Config, *, symbols: Sequence[str] = (), cuts: int = 40) ->
     ]
 
 
-def warmup(config: Config, *, symbols: Sequence[str] = ()) -> list[WarmupReport]:
+def warmup(
+    strategy: StrategyLike | ConfigLike | None = None,
+    config: ConfigLike | None = None,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    symbols: Sequence[str] = (),
+) -> list[WarmupReport]:
     """Whether more history than the config loads would change decisions; as much as lies in the sources, up to 4 times.
 
-    Errors as for `lookahead`.
+    Arguments and errors as for `lookahead`.
     """
-    settings = as_config(config)
-    plan = _plan(settings)
+    settings, source = asked_for(strategy, config, parameters)
+    plan = _plan(settings, source)
     found, history = _loaded(settings, plan, symbols, history=_LONGEST)
     return [
         _warmup(
@@ -82,8 +95,8 @@ def warmup(config: Config, *, symbols: Sequence[str] = ()) -> list[WarmupReport]
     ]
 
 
-def _plan(config: SessionConfig) -> Plan:
-    plan = plan_of(config)
+def _plan(config: SessionConfig, source: StrategySource) -> Plan:
+    plan = plan_of(config, source)
     if plan.form == "on_window":
         raise ConfigError(
             "this check runs on_bar and signals", remedy="a strategy of on_window alone sees closed bars only"

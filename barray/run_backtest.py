@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Self
@@ -13,9 +12,9 @@ from typing import Any, Self
 import numpy as np
 
 from barray.coordinator import runtime
-from barray.coordinator.config.file import as_config
+from barray.coordinator.config.file import ConfigLike
 from barray.coordinator.config.model import SessionConfig
-from barray.coordinator.strategies import plan_of, requirements_with
+from barray.coordinator.strategies import StrategyLike, asked_for, plan_of, requirements_with
 from barray.local.connection import ensure_ray, hand_over_credentials, load_calendar
 from barray.market.bars import FloatArray
 from barray.market.interval import Interval
@@ -29,21 +28,36 @@ _TEARDOWN_S = 30.0
 
 
 def backtest(
-    config: str | Path | Mapping[str, Any] | SessionConfig, *, progress: Progress | None = None
+    strategy: StrategyLike | ConfigLike | None = None,
+    config: ConfigLike | None = None,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
 ) -> BacktestResult:
-    """Run a config's strategy over all its symbols and sessions; see examples/sma_cross.yaml.
+    """Run a strategy over all of a config's symbols and sessions; see examples/sma_cross.yaml.
+
+        result = barray.backtest(SmaCross, "session.yaml", parameters={"fast": 5})
+        result = barray.backtest("session.yaml")  # which names its strategy itself
+        result.trades, result.equity, result.stats
+
+    `strategy`: a class, from a script, a notebook's cell or a module (see ClassSource for how it travels), an object of
+    one, or the path of a file. `config`: a path, a mapping or a SessionConfig; what it has under strategy (`form`,
+    `window`, `parameters`) holds for a strategy given here too, and `parameters` go before it.
 
     Ray is joined or started as `Session` does it, and everything of it ends with the call, also after an error.
+    `progress` hears the status about ten times a second; in a notebook it is shown by itself.
     ConfigError where the config or the strategy can't be meant, ValidationFailed where no symbol can run.
     """
-    with backtested(config, progress=progress) as result:
+    with backtested(strategy, config, parameters=parameters, progress=progress) as result:
         return result
 
 
 @contextmanager
 def backtested(
-    config: str | Path | Mapping[str, Any] | SessionConfig,
+    strategy: StrategyLike | ConfigLike | None = None,
+    config: ConfigLike | None = None,
     *,
+    parameters: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     meanwhile: Callable[[], object] | None = None,
 ) -> Iterator[BacktestResult]:
@@ -52,8 +66,8 @@ def backtested(
     `meanwhile` is called once, while the first processes start: time for what the block is going to need.
     """
     began = perf_counter()
-    settings = as_config(config)
-    plan = plan_of(settings)
+    settings, source = asked_for(strategy, config, parameters)
+    plan = plan_of(settings, source)
     requirements = requirements_with(settings, [plan.strategy()])
     calendar = load_calendar(settings, requirements)
     days = calendar.between(settings.session.start, settings.session.end)
@@ -174,7 +188,7 @@ def _assemble(
         symbols=ordered,
         dropped=dict(dropped),
         capital=capital if plan.shared else capital * len(ordered),
-        equity=total,
+        account_equity=total,
         shared=plan.shared,
         error=error,
         timings_s=dict(timings),

@@ -8,9 +8,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from barray.coordinator.config.file import as_config
+from barray.coordinator.config.file import ConfigLike
 from barray.coordinator.config.model import SessionConfig, SweepSection
-from barray.coordinator.strategies import plan_of, requirements_of
+from barray.coordinator.strategies import StrategyLike, asked_for, plan_of, requirements_of
 from barray.local.connection import load_calendar
 from barray.market.errors import ConfigError
 from barray.market.session_range import session_range_of
@@ -39,21 +39,28 @@ _ROUND, _OPTUNA_ROUND = 128, 16
 
 
 def sweep(
-    config: str | Path | Mapping[str, Any] | SessionConfig, *, progress: Progress | None = None, fresh: bool = False
+    strategy: StrategyLike | ConfigLike | None = None,
+    config: ConfigLike | None = None,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+    fresh: bool = False,
 ) -> SweepResult:
     """Evaluate a config's parameter sets on all its symbols and sessions; see examples/sweep.yaml.
+
+    `strategy`, `config` and `parameters` (those that stay the same) as in `barray.backtest`.
 
     What is done is kept in a journal below `report.directory`: the same sweep, stopped and started again, goes on where
     it was. `fresh` begins anew. Symbols trade with their own capital each.
     """
     began = perf_counter()
-    settings = as_config(config)
+    settings, source = asked_for(strategy, config, parameters)
     section = settings.sweep
     if section is None:
         raise ConfigError("the config has no sweep", remedy="add sweep: {parameters: {…}}; see examples/sweep.yaml")
     if settings.account.shared:
         raise ConfigError("a sweep has no shared account", remedy="leave account.shared out")
-    plan = plan_of(settings)
+    plan = plan_of(settings, source)
     kind = plan.source.load()
     given = settings.strategy.parameters if settings.strategy else {}
     fixed = {name: value for name, value in given.items() if name not in section.parameters}

@@ -11,6 +11,8 @@ from barray.market.indicators import IndicatorData
 from barray.market.interval import Interval
 from barray.market.quality import Quality
 from barray.market.series import IntervalBars
+from barray.market.symbol_tables import symbol_table
+from barray.market.table import Table, figure, html_table
 
 ADDED_BY = ("config", "strategy", "scanner", "adhoc")
 
@@ -124,3 +126,33 @@ class SymbolSessionData(SymbolMetadata):
     adhoc_indicators: tuple[str, ...] = ()
     conflicts: tuple[AdhocConflict, ...] = ()
     lineage: Lineage | None = None
+
+    def table(self, what: str, interval: str | None = None) -> Table:
+        """A table that pandas, Polars, DuckDB and pyarrow read, its numbers without a copy; see Table.
+
+        - `table("bars", "5m")`: `timestamp` (start), open, high, low, close, volume, `end`, `expected` and `actual`
+          base bars, `complete`, `history` (closed before the session opened), `adhoc` (added by hand);
+        - `table("indicators", "5m")`: `timestamp` of the bar, and a column an indicator of that interval by its key
+          (`MACD(12,26,9)@5m.macdsignal` where it has several outputs), null until warm;
+        - `table("quality")`: by interval and `part` (session, history) `share`, `expected`, `actual`, `gaps`;
+        - `table("gaps")`: `interval`, `part`, `start`, `end`, `missing` bars of each.
+
+        `interval`: default the base interval. ConfigError for an interval or a table that there isn't.
+        """
+        return symbol_table(self, what, interval)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                name,
+                f"{len(series):,}",
+                f"{series.history:,}",
+                figure(float(series.bars.close[-1])) if len(series) else "",
+                figure(self.quality[name].share) if name in self.quality else "",
+                ", ".join(key for key, one in self.indicators.items() if str(one.spec.interval) == name),
+            )
+            for name, series in self.bars.items()
+        ]
+        state = "full" if self.meets_session_config_requirements else "adhoc"
+        title = f"{self.symbol}, {state}, added by {self.added_by}, at {format_ns(self.now_ns)}"
+        return html_table(("interval", "bars", "of history", "last close", "quality", "indicators"), rows, title)

@@ -11,6 +11,7 @@ from barray.market.errors import shorten
 from barray.market.interval import Interval, best_base, unserved
 from barray.market.requirements import SessionContext, SymbolRequirements
 from barray.market.symbols import symbol_problem
+from barray.market.table import figure, html_table
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,13 @@ class SymbolValidationResult:
                 {"code": r.code, "message": r.message, "mend": r.remedy, "source": r.source} for r in self.reasons
             ],
         }
+
+    def _repr_html_(self) -> str:
+        found = self.to_dict()
+        found["reasons"] = "; ".join(map(str, self.reasons))
+        rows = [(name, ", ".join(value) if isinstance(value, list) else figure(value)) for name, value in found.items()]
+        outcome = "can proceed" if self.can_proceed else "can't proceed"
+        return html_table(("check", "found"), rows, f"{self.symbol}: {outcome}")
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def thin(values: FloatArray, most: int = MAX_POINTS) -> NDArray[np.intp]:
 def page_data(result: BacktestResult, numbers: ResultNumbers, charts: Mapping[str, Chart]) -> bytes:
     """Everything the script reads, as JSON that may stand inside a script element."""
     data = {
-        "equity": _equity(result, numbers) if len(result.equity) else None,
+        "equity": _equity(result, numbers) if len(result.account_equity) else None,
         "candles": [
             _candles(result.symbols[symbol], chart, result.timezone)
             for symbol, chart in list(charts.items())[:MAX_CHARTS]
@@ -93,7 +93,7 @@ def in_script(encoded: bytes) -> bytes:
 
 
 def _equity(result: BacktestResult, numbers: ResultNumbers) -> dict[str, Any]:
-    rows = thin(result.equity)
+    rows = thin(result.account_equity)
     deepest = int(np.argmin(numbers.drawdown_pct))
     rows = np.union1d(rows, [deepest])
     closes = np.flatnonzero(np.diff(result.grid_session, append=-1))
@@ -101,7 +101,7 @@ def _equity(result: BacktestResult, numbers: ResultNumbers) -> dict[str, Any]:
     return {
         "x": rows,
         "t": local_seconds(result.grid_ns[rows], result.timezone),
-        "equity": np.round(result.equity[rows], 2),
+        "equity": np.round(result.account_equity[rows], 2),
         "drawdown": np.round(numbers.drawdown_pct[rows], 4),
         "capital": result.capital,
         "hold": None

@@ -144,7 +144,7 @@ def backtest(symbols: Mapping[str, SymbolResult], days: int, **changes: Any) -> 
         symbols=dict(sorted(symbols.items())),
         dropped={},
         capital=capital,
-        equity=equity,
+        account_equity=equity,
         timings_s={"validate": 0.31, "load": 1.204, "run": 2.5},
     )
     return replace(result, **changes)

@@ -68,7 +68,7 @@ def test_sessions_that_begin_anew_give_the_same_on_one_process_and_on_several(un
     split, whole = barray.backtest(one).symbols["TSLA"], barray.backtest(many).symbols["TSLA"]
     assert len(split.trades) > 2
     assert split.trades.rows() == whole.trades.rows()
-    assert np.array_equal(split.equity, whole.equity)
+    assert np.array_equal(split.account_equity, whole.account_equity)
     assert np.array_equal(split.session_pnl, whole.session_pnl)
     assert split.position == 0
 

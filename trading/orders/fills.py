@@ -55,7 +55,7 @@ class Fills:
         """The parts one after another."""
         return cls(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(cls)))
 
-    def take(self, rows: NDArray[np.bool_]) -> Fills:
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Fills:
         """The chosen ones."""
         return Fills(*(getattr(self, column.name)[rows] for column in fields(self)))
 

@@ -34,10 +34,10 @@ class ResultNumbers:
     def of(cls, result: BacktestResult) -> ResultNumbers:
         """Compute everything."""
         parts = list(result.symbols.values())
-        exposure = np.sum([part.exposure for part in parts], axis=0) if parts else np.zeros(len(result.equity))
+        exposure = np.sum([part.exposure for part in parts], axis=0) if parts else np.zeros(len(result.account_equity))
         hold = _hold_equity(result)
         total = statistics(
-            result.equity,
+            result.account_equity,
             exposure,
             result.grid_session,
             [part.trades for part in parts],
@@ -49,9 +49,9 @@ class ResultNumbers:
         return cls(
             total=total,
             symbols={part.symbol: _of_symbol(part, result) for part in parts},
-            drawdown_pct=drawdown(result.equity, result.capital),
+            drawdown_pct=drawdown(result.account_equity, result.capital),
             hold_equity=hold,
-            months=monthly_returns(result.equity, result.grid_session, result.dates, result.capital),
+            months=monthly_returns(result.account_equity, result.grid_session, result.dates, result.capital),
         )
 
 

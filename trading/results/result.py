@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from barray.market.bars import FloatArray, IntArray
 from barray.market.symbol_data import Lineage
+from barray.market.table import figure, html_table
 from barray.trading.orders.broker import Refusal
 from barray.trading.orders.fills import Fills
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from barray.trading.results.tables import ResultTables
+
+_SHOWN = ("pnl", "return_pct", "trades", "win_rate_pct", "max_drawdown_pct", "sharpe")
+_SHOWN_SYMBOLS = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,11 +125,15 @@ class SymbolResult:
 class BacktestResult:
     """A whole backtest.
 
+    `trades`, `orders`, `fills`, `equity` and `stats` are pandas objects, imported and made when first asked for;
+    `tables` has the same for Polars, DuckDB and pyarrow. What follows are the plain values they are made of.
+
     `grid_ns` int64 (n_grid,): UTC ns, ends of the base bars that the calendar expects, over all sessions;
     `grid_session` int32 (n_grid,): which of `dates` each lies in. `dates`: ISO dates of the sessions. `symbols`:
-    results by symbol, sorted. `dropped`: symbols that ran no session at all, with the reasons. `equity` float64
-    (n_grid,): of the account, or of all symbols' accounts together. `strategy`: the class's name; `source`: file or
-    module it came from. `shared`: one account for all symbols, whose own equity then starts at 0 and is their profit.
+    results by symbol, sorted. `dropped`: symbols that ran no session at all, with the reasons. `account_equity`
+    float64 (n_grid,): of the account, or of all symbols' accounts together. `strategy`: the class's name; `source`:
+    file or module it came from. `shared`: one account for all symbols, whose own equity then starts at 0 and is their
+    profit.
     """
 
     name: str
@@ -137,7 +151,7 @@ class BacktestResult:
     symbols: Mapping[str, SymbolResult]
     dropped: Mapping[str, tuple[str, ...]]
     capital: float
-    equity: FloatArray
+    account_equity: FloatArray
     shared: bool = False
     error: str | None = None
     timings_s: Mapping[str, float] = field(default_factory=dict)
@@ -145,4 +159,53 @@ class BacktestResult:
     @property
     def pnl(self) -> float:
         """Profit of all symbols."""
-        return float(self.equity[-1] - self.capital) if len(self.equity) else 0.0
+        return float(self.account_equity[-1] - self.capital) if len(self.account_equity) else 0.0
+
+    @cached_property
+    def tables(self) -> ResultTables:
+        """Trades, orders, fills, equity and figures by the Arrow C stream protocol; see barray.market.table.Table."""
+        from barray.trading.results.tables import ResultTables
+
+        return ResultTables(self)
+
+    @cached_property
+    def trades(self) -> pd.DataFrame:
+        """Round trips of all symbols; see ResultTables.trades."""
+        return self.tables.trades.to_pandas(copy=True)
+
+    @cached_property
+    def orders(self) -> pd.DataFrame:
+        """Orders that filled, and refusals; what was never filled nor refused is not recorded. See ResultTables."""
+        return self.tables.orders.to_pandas(copy=True)
+
+    @cached_property
+    def fills(self) -> pd.DataFrame:
+        """Executions of all symbols; see ResultTables.fills."""
+        return self.tables.fills.to_pandas(copy=True)
+
+    @cached_property
+    def equity(self) -> pd.Series[float]:
+        """The account at the end of every bar, by its stamp in UTC."""
+        series: pd.Series[float] = self.tables.equity.to_pandas(copy=True).set_index("timestamp")["equity"]
+        return series
+
+    @cached_property
+    def stats(self) -> pd.Series[float]:
+        """The account's figures by name, NaN where one is not defined; see Statistics."""
+        import pandas as pd
+
+        return pd.Series(self.tables.numbers.total.as_dict(), dtype=float, name=self.strategy)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is made on request."""
+        return {name.name: getattr(self, name.name) for name in fields(self)}
+
+    def _repr_html_(self) -> str:
+        numbers = self.tables.numbers
+        span = f"{self.dates[0]} to {self.dates[-1]}" if self.dates else "no session"
+        by_symbol = {symbol: figures.as_dict() for symbol, figures in list(numbers.symbols.items())[:_SHOWN_SYMBOLS]}
+        named = [("all", numbers.total.as_dict()), *by_symbol.items()]
+        rows = [(symbol, *(figure(figures[name]) for name in _SHOWN)) for symbol, figures in named]
+        left_out = f", {len(self.dropped)} dropped" if self.dropped else ""
+        title = f"{self.strategy}, {len(self.symbols)} symbols{left_out}, {span}"
+        return html_table(("symbol", *(name.replace("_", " ") for name in _SHOWN)), rows, title)

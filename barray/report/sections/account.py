@@ -25,7 +25,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 def equity(result: BacktestResult) -> Html:
     """Where the script draws equity and drawdown."""
-    if not len(result.equity):
+    if not len(result.account_equity):
         return section("equity", "Equity", Html('<p class="empty">No session was run.</p>'))
     return section(
         "equity",
