@@ -16,13 +16,13 @@ from barray.coordinator.config.file import ConfigLike
 from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.strategies import StrategyLike, asked_for, plan_of, requirements_with
 from barray.local.connection import ensure_ray, hand_over_credentials, load_calendar
+from barray.local.progress import Progress, shown
 from barray.market.bars import FloatArray
 from barray.market.interval import Interval
 from barray.market.session_range import SessionRange, session_range_of
 from barray.trading.engine.commands import Plan
 from barray.trading.results.result import BacktestResult, SymbolResult
 
-Progress = Callable[[Mapping[str, Any]], None]
 _POLL_S = 0.1
 _TEARDOWN_S = 30.0
 
@@ -77,7 +77,10 @@ def backtested(
     from barray.coordinator.windowed_backtest import WindowedBacktestCoordinator
 
     kind = WindowedBacktestCoordinator if plan.in_windows else BacktestCoordinator
-    with RemoteRun(settings, kind, session_range, requirements, plan, progress=progress) as run:
+    with (
+        shown(progress) as told,
+        RemoteRun(settings, kind, session_range, requirements, plan, progress=told) as run,
+    ):
         timings["connect_s"] = perf_counter() - began - timings["plan_s"]
         prepared = run.call("begin", meanwhile=meanwhile)
         timings["provision_s"] = perf_counter() - began - sum(timings.values())

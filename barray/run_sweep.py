@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -12,6 +12,7 @@ from barray.coordinator.config.file import ConfigLike
 from barray.coordinator.config.model import SessionConfig, SweepSection
 from barray.coordinator.strategies import StrategyLike, asked_for, plan_of, requirements_of
 from barray.local.connection import load_calendar
+from barray.local.progress import Progress, shown
 from barray.market.errors import ConfigError
 from barray.market.session_range import session_range_of
 from barray.run_backtest import RemoteRun
@@ -33,7 +34,6 @@ from barray.trading.sweeps.result import SweepResult
 from barray.trading.sweeps.table import SetRow, rows_of, score, walk
 from barray.trading.sweeps.walk_forward import walk_forward
 
-Progress = Callable[[Mapping[str, Any]], None]
 _ROUND, _OPTUNA_ROUND = 128, 16
 """Sets evaluated before what came of them is written down; optuna learns from it that often."""
 
@@ -84,7 +84,10 @@ def sweep(
 
     dropped: dict[str, tuple[str, ...]] = {}
     symbols = 0
-    with RemoteRun(settings, SweepCoordinator, session_range, requirements, plan, progress=progress) as run:
+    with (
+        shown(progress) as told,
+        RemoteRun(settings, SweepCoordinator, session_range, requirements, plan, progress=told) as run,
+    ):
         prepared = run.call("begin")
         timings["provision_s"] = perf_counter() - began - timings["plan_s"]
         symbols = len(prepared.symbols)

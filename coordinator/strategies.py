@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from barray.actors.by_value import pickled_by_value
+from barray.coordinator import runtime
 from barray.coordinator.config.file import ConfigLike, as_config
 from barray.coordinator.config.model import SessionConfig, StrategySection
 from barray.market.errors import ConfigError
@@ -59,6 +60,7 @@ def _given_source(strategy: object) -> StrategySource:
     kind = strategy if isinstance(strategy, type) else type(strategy)
     if not issubclass(kind, Strategy):
         raise ConfigError(f"{kind.__name__} is no strategy", remedy="derive the class from barray.Strategy")
+    runtime.import_ray()
     return class_source(kind, pickled_by_value)
 
 
