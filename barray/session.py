@@ -25,7 +25,7 @@ from barray.market.calendar import TradingCalendar
 from barray.market.errors import BarrayError, ConfigError, shorten
 from barray.market.indicators import IndicatorSpec
 from barray.market.interval import Interval
-from barray.market.symbol_data import SymbolSessionData
+from barray.market.symbol_data import SymbolMetadata, SymbolSessionData
 
 logger = logging.getLogger("barray")
 drop_logger = logging.getLogger("barray.dropped")
@@ -88,6 +88,11 @@ class AttachedSession:
         """A symbol's state: everything that has closed by session time."""
         data: SymbolSessionData = self._call("snapshot", symbol)
         return data
+
+    def get_symbol_metadata(self, symbol: str) -> SymbolMetadata | None:
+        """How a symbol came into the session; None if it isn't in it."""
+        metadata: SymbolMetadata | None = self._call("get_symbol_metadata", symbol)
+        return metadata
 
     def snapshots(self) -> Iterator[SymbolSessionData]:
         """All symbols' states, sorted by symbol, fetched a few at a time."""

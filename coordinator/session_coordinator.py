@@ -40,7 +40,7 @@ from barray.market.errors import BarrayError, ConfigError, IllegalTransition, No
 from barray.market.indicators import IndicatorSpec, parse_indicator
 from barray.market.interval import Interval
 from barray.market.requirements import SessionContext, session_context
-from barray.market.symbol_data import SymbolSessionData
+from barray.market.symbol_data import SymbolMetadata, SymbolSessionData
 from barray.market.validation import Reason, SymbolValidationResult
 
 logger = logging.getLogger(__name__)
@@ -445,6 +445,10 @@ class SessionCoordinator:
     async def snapshot(self, symbol: str) -> SymbolSessionData:
         """A symbol's visible state; NoDataError if it isn't in the session."""
         return (await self.snapshots([symbol]))[0]
+
+    async def get_symbol_metadata(self, symbol: str) -> SymbolMetadata | None:
+        """How a symbol came into the session; None if it isn't in it."""
+        return (await self.snapshot(symbol)).metadata if symbol in self._fleet else None
 
     async def snapshots(self, symbols: Sequence[str] | None = None) -> list[SymbolSessionData]:
         """The visible states of symbols (default: all), in the order given, all at one session time."""

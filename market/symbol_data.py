@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 from typing import Any
 
@@ -126,6 +126,11 @@ class SymbolSessionData(SymbolMetadata):
     adhoc_indicators: tuple[str, ...] = ()
     conflicts: tuple[AdhocConflict, ...] = ()
     lineage: Lineage | None = None
+
+    @property
+    def metadata(self) -> SymbolMetadata:
+        """How the symbol came into the session, without its bars."""
+        return SymbolMetadata(**{one.name: getattr(self, one.name) for one in fields(SymbolMetadata)})
 
     def table(self, what: str, interval: str | None = None) -> Table:
         """A table that pandas, Polars, DuckDB and pyarrow read, its numbers without a copy; see Table.
