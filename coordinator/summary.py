@@ -7,9 +7,9 @@ from datetime import date
 from typing import Any
 
 from barray.market.calendar import ExtendedHours
+from barray.market.html import NOTHING, html_table
 from barray.market.requirements import SymbolRequirements
 from barray.market.symbol_data import AdhocConflict
-from barray.market.table import NOTHING, html_table
 from barray.market.validation import Reason, SymbolValidationResult
 
 

@@ -7,12 +7,13 @@ from datetime import date, datetime
 from typing import Any
 
 from barray.market.bars import Bar, format_ns
+from barray.market.html import figure, html_table
 from barray.market.indicators import IndicatorData
 from barray.market.interval import Interval
 from barray.market.quality import Quality
 from barray.market.series import IntervalBars
 from barray.market.symbol_tables import symbol_table
-from barray.market.table import Table, figure, html_table
+from barray.market.table import Table
 
 ADDED_BY = ("config", "strategy", "scanner", "adhoc")
 

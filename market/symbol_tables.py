@@ -11,7 +11,7 @@ from barray.market.bars import COLUMNS
 from barray.market.errors import ConfigError
 from barray.market.quality import Quality
 from barray.market.series import IntervalBars
-from barray.market.table import Column, Table, floats_known, only, stamps, texts
+from barray.market.table import Column, Table, floats_known, stamps, texts
 
 if TYPE_CHECKING:
     from barray.market.symbol_data import SymbolSessionData
@@ -26,7 +26,11 @@ def symbol_table(data: SymbolSessionData, what: str, interval: str | None) -> Ta
     if what not in ("bars", "indicators"):
         raise ConfigError(f"{what!r} is no table of a symbol", remedy="choose bars, indicators, quality or gaps")
     name = str(data.base_interval) if interval is None and data.base_interval else str(interval)
-    series = only(data.bars, name, f"bars of {data.symbol} of interval")
+    series = data.bars.get(name)
+    if series is None:
+        raise ConfigError(
+            f"there are no bars of {name}", symbol=data.symbol, remedy=f"choose from {', '.join(data.bars) or 'none'}"
+        )
     return _bars(data, name, series) if what == "bars" else _indicators(data, name, series)
 
 

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
-from math import isnan
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from barray.market.bars import IntArray
-from barray.market.errors import ConfigError
+from barray.market.html import NOTHING, figure, html_table
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-NOTHING = "–"
 _ENDS = 5
 """Rows that a long table shows of its beginning, and of its end."""
 
@@ -142,9 +139,6 @@ class Table:
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         return self.to_arrow().__arrow_c_stream__(requested_schema)
 
-    def __arrow_c_schema__(self) -> object:
-        return self.to_arrow().schema.__arrow_c_schema__()
-
     def to_pandas(self, *, copy: bool = False) -> pd.DataFrame:
         """A DataFrame: stamps in UTC, texts as categories. Its numbers are read-only, unless it is a copy."""
         import pandas as pd
@@ -162,35 +156,5 @@ class Table:
         return html_table(self.names, cells, f"{len(self):,} rows")
 
 
-def html_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str) -> str:
-    """A small HTML table under a title, for notebooks; whatever is in it is text, never markup."""
-    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
-    body = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
-    return (
-        f'<table class="dataframe" border="1"><caption>{escape(title)}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    )
-
-
-def figure(value: object) -> str:
-    """A figure as tables in notebooks show it."""
-    if value is None or (isinstance(value, float) and isnan(value)):
-        return NOTHING
-    return _number(value) if isinstance(value, int | float) else str(value)
-
-
-def only(found: Mapping[str, Any], name: str, what: str) -> Any:
-    """What a mapping holds under a name; ConfigError that lists the names there are."""
-    if name not in found:
-        raise ConfigError(f"there is no {what} {name!r}", remedy=f"choose from: {', '.join(found) or 'none'}")
-    return found[name]
-
-
 def _cell(column: Column, row: int | None) -> str:
     return "…" if row is None else column.shown(row)
-
-
-def _number(value: float) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4f}".rstrip("0").rstrip(".")

@@ -8,10 +8,10 @@ from datetime import date
 from typing import Any
 
 from barray.market.errors import shorten
+from barray.market.html import figure, html_table
 from barray.market.interval import Interval, best_base, unserved
 from barray.market.requirements import SessionContext, SymbolRequirements
 from barray.market.symbols import symbol_problem
-from barray.market.table import figure, html_table
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from barray.coordinator.summary import SessionSummary
 from barray.dump.readers.json import UnreadableDump
 from barray.dump.violations import Findings
 from barray.market.errors import BarrayError, ConfigError, DataError
+from barray.market.html import html_table
 from barray.market.symbol_data import SymbolSessionData
-from barray.market.table import Table, html_table
+from barray.market.table import Table
 
 _REMEDY = "give a dump that Session.export wrote; barray.validate_session_dump says all that is wrong with it"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
+from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -18,7 +19,9 @@ from barray.market.table import Column, Table, floats_known, stamps, texts
 from barray.trading.orders.broker import Refusal
 from barray.trading.orders.fills import Fill, Fills
 from barray.trading.results.result import BacktestResult
-from tests.barray.dump_builder import build
+from barray.trading.sweeps.result import SweepResult
+from barray.trading.sweeps.table import SetRow
+from tests.barray.dump_builder import build, refused
 from tests.barray.result_builder import HOSTILE, backtest, random_backtest, random_symbol
 
 SNAPSHOT = {data.symbol: data for data in build().symbols}["GAP"]
@@ -114,7 +117,7 @@ def test_the_quality_and_the_gaps_of_a_symbol_are_tables() -> None:
 
 
 def test_a_table_that_there_is_not_is_named_with_those_there_are() -> None:
-    with pytest.raises(ConfigError, match="no bars of GAP of interval '2m'; choose from: 1m, 5m, 1d"):
+    with pytest.raises(ConfigError, match="GAP: there are no bars of 2m; choose from 1m, 5m, 1d"):
         SNAPSHOT.table("bars", "2m")
     with pytest.raises(ConfigError, match="choose bars, indicators, quality or gaps"):
         SNAPSHOT.table("trades")
@@ -178,7 +181,11 @@ def test_a_result_travels_without_what_was_made_of_it() -> None:
 
 def test_whatever_a_notebook_shows_is_text() -> None:
     result = replace(backtest({HOSTILE: random_symbol(HOSTILE, 1, 2, 0)}, 1), strategy=HOSTILE)
-    for shown in (result, result.tables.trades, replace(SNAPSHOT, symbol=HOSTILE)):
+    summary = replace(build().summary, step0={HOSTILE: refused(HOSTILE)}, dropped={HOSTILE: refused(HOSTILE).reasons})
+    row = SetRow({"kind": HOSTILE}, 1, 1, 2.0, 2.0, 0.0, 0.0, 0.0, np.array([2.0]))
+    sweep = SweepResult("s", HOSTILE, "pnl", 100.0, ("2024-07-01",), (row,), {}, Path("journal"))
+    snapshot = replace(SNAPSHOT, symbol=HOSTILE)
+    for shown in (result, result.tables.trades, snapshot, summary, refused(HOSTILE), sweep, sweep.table):
         page = shown._repr_html_()
         assert "<script>" not in page
         assert "&lt;script&gt;alert(1)" in page

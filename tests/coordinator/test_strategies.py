@@ -46,6 +46,13 @@ class Formless(Strategy):
     pass
 
 
+class Big(Strategy):
+    table = bytes(33_000_000)
+
+    def on_bar(self, ctx: Context) -> None:
+        pass
+
+
 def parameters(*arguments: Any, **options: Any) -> dict[str, Any]:
     settings, source = asked_for(*arguments, options.get("parameters"))
     return dict(plan_of(settings, source).parameters)
@@ -89,6 +96,7 @@ def test_the_path_of_a_file_is_a_strategy(tmp_path: Path) -> None:
         ((int, CONFIG), "int is no strategy"),
         ((Formless, CONFIG), "Formless has no form; write on_bar"),
         ((Locked, CONFIG), r"Locked can't be sent .*lock.*; make locks, files and connections inside"),
+        ((Big, CONFIG), "Big names 33 MB of values, .*; read big data from a file"),
         (("nowhere.py", CONFIG), "nowhere.py: No such file"),
         (({**CONFIG, "strategy": {"form": "on_bar"}}, None), "give either path"),
     ],

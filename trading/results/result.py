@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from barray.market.bars import FloatArray, IntArray
+from barray.market.html import figure, html_table
 from barray.market.symbol_data import Lineage
-from barray.market.table import figure, html_table
 from barray.trading.orders.broker import Refusal
 from barray.trading.orders.fills import Fills
 

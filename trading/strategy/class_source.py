@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import inspect
 import pickle
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from typing import Any
 from barray.market.errors import ConfigError
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.source import StrategySource
+
+MOST_BYTES = 32_000_000
 
 
 @dataclass(frozen=True)
@@ -24,8 +27,8 @@ class ClassSource(StrategySource):
     would find here. Ray sends functions and classes the same way, between processes of one user's session: no pickle
     ever comes from a file or from anybody else. Modules that are installed are named, and imported where it runs.
 
-    `text` is the code by which a sweep knows itself again: the file's; of a cell, for which there is none, the pickle's
-    own. In the process that made it the class is used itself.
+    `text` is the code by which a sweep knows itself again: the file's; of a cell, for which there is none, a digest of
+    the pickle. In the process that made it the class is used itself.
     """
 
     pickled: bytes = field(default=b"", repr=False)
@@ -53,7 +56,12 @@ def class_source(kind: type[Strategy], pickled_by_value: Callable[[object], byte
             f"strategy {where} can't be sent to where the bars are: {type(error).__name__}: {error}",
             remedy="make locks, files and connections inside its methods, not in the class or beside it",
         ) from error
-    return ClassSource(where, _text(kind) or pickled.hex(), kind.__name__, pickled, kind)
+    if len(pickled) > MOST_BYTES:
+        raise ConfigError(
+            f"strategy {where} names {len(pickled) / 1e6:,.0f} MB of values, which every symbol would be sent",
+            remedy="read big data from a file in on_start",
+        )
+    return ClassSource(where, _text(kind) or hashlib.sha256(pickled).hexdigest(), kind.__name__, pickled, kind)
 
 
 @functools.lru_cache(maxsize=64)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from barray.market.table import Column, Table, figure, floats_known, html_table, texts
+from barray.market.html import figure, html_table
+from barray.market.table import Column, Table, floats_known, texts
 from barray.trading.sweeps.table import SetRow, WalkForwardStep, score
 
 if TYPE_CHECKING:
