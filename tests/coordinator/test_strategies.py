@@ -106,35 +106,57 @@ def test_what_can_not_be_meant_is_said_before_anything_starts(arguments: tuple[A
         asked_for(*arguments, None)
 
 
-@pytest.mark.long
-def test_a_class_travels_by_value_with_what_it_names_beside_it(tmp_path: Path) -> None:
-    """Made in one process, from a package and a helper that the other process has never seen."""
-    package = tmp_path / "made" / "mine"
-    package.mkdir(parents=True)
-    (tmp_path / "made" / "helper.py").write_text("FACTOR = 3\ndef lots(n): return FACTOR * n\n")
-    (package / "__init__.py").write_text("")
-    (package / "base.py").write_text("import barray\nclass Base(barray.Strategy):\n    n: int = 2\n")
-    (package / "cross.py").write_text(
+SEND = f"""
+import pickle, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import mine.cross
+from barray.coordinator.strategies import asked_for
+source = asked_for(mine.cross.Cross, {CONFIG!r}, None)[1]
+assert source.load() is mine.cross.Cross
+Path("sent").write_bytes(pickle.dumps(source))
+"""
+RECEIVE = """
+import pickle, sys
+from pathlib import Path
+sys.path[1:1] = sys.argv[1:]
+kind = pickle.loads(Path("sent").read_bytes()).load()
+print(kind().on_bar(None), sorted(kind.parameters()), "mine.cross" in sys.modules)
+"""
+
+
+def python(code: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, check=False, capture_output=True, text=True)
+
+
+def package(folder: Path) -> Path:
+    """A strategy in a package, with a base class in another file of it and a helper beside it."""
+    (folder / "mine").mkdir(parents=True)
+    (folder / "helper.py").write_text("FACTOR = 3\ndef lots(n): return FACTOR * n\n")
+    (folder / "mine/__init__.py").touch()
+    (folder / "mine/base.py").write_text("import barray\nclass Base(barray.Strategy):\n    n: int = 2\n")
+    (folder / "mine/cross.py").write_text(
         "from __future__ import annotations\nimport helper\nfrom mine.base import Base\n"
         "class Cross(Base):\n    def on_bar(self, ctx): return helper.lots(self.n)\n"
     )
-    send = (
-        "import pickle, sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); import mine.cross\n"
-        "from barray.coordinator.strategies import asked_for\n"
-        f"source = asked_for(mine.cross.Cross, {CONFIG!r}, None)[1]\n"
-        "Path(sys.argv[2]).write_bytes(pickle.dumps(source))"
-    )
-    receive = (
-        "import pickle, sys; from pathlib import Path\n"
-        "source = pickle.loads(Path(sys.argv[1]).read_bytes())\n"
-        "kind = source.load(); print(kind().on_bar(None), source.load() is kind, sorted(kind.parameters()))"
-    )
-    sent = tmp_path / "sent"
-    subprocess.run([sys.executable, "-c", send, str(tmp_path / "made"), str(sent)], check=True, cwd=tmp_path)
-    got = subprocess.run(
-        [sys.executable, "-c", receive, str(sent)], check=True, cwd="/", capture_output=True, text=True
-    )
-    assert got.stdout.strip() == "6 True ['n']"
+    return folder
+
+
+@pytest.mark.long
+def test_a_class_travels_by_value_with_what_it_names_beside_it(tmp_path: Path) -> None:
+    """To a process that has never seen its package."""
+    assert python(SEND, package(tmp_path / "made"), cwd=tmp_path).returncode == 0
+    assert python(RECEIVE, cwd=tmp_path).stdout.strip() == "6 ['n'] False"
+
+
+@pytest.mark.long
+def test_a_class_of_an_installed_package_is_imported_where_it_runs(tmp_path: Path) -> None:
+    folder = package(tmp_path / "site-packages")
+    assert python(SEND, folder, cwd=tmp_path).returncode == 0
+    assert python(RECEIVE, folder, cwd=tmp_path).stdout.strip() == "6 ['n'] True"
+    lacking = python(RECEIVE, cwd=tmp_path)
+    assert "No module named 'mine'; install the modules it imports on every node" in lacking.stderr
 
 
 def test_a_class_that_needs_a_module_which_is_not_there_says_so() -> None:

@@ -32,7 +32,7 @@ def written(folder: Path, text: str) -> Path:
 def columns(result: SymbolResult) -> dict[str, Any]:
     """All that has nothing to do with the clock on the wall."""
     found = {name: getattr(result.fills, name).tolist() for name in ("bar_ns", "quantity", "price", "order")}
-    found["equity"] = result.account_equity.tobytes()
+    found["equity"] = result.equity.tobytes()
     found["hold_equity"] = result.hold_equity.tobytes()
     return {**found, "refusals": result.refusals, "cash": result.cash, "error": result.error}
 

@@ -112,18 +112,14 @@ def add_results(parts: Sequence[SymbolResult]) -> SymbolResult:
 
 
 def _together(parts: Sequence[SymbolResult]) -> SymbolResult:
-    """The last part, with all that is a list in any. Rows of fills count in no common series, and are -1; numbers of
-    orders begin anew in each part, and here go on from one to the next.
-    """
+    """The last part, with all that is a list in any. Rows of fills count in no common series, and are -1."""
     first, last, capital = parts[0], parts[-1], parts[0].capital
     fills = Fills.concat([part.fills for part in parts])
-    most = np.cumsum([0, *(part.fills.order.max(initial=0) for part in parts[:-1])])
-    before = np.repeat(most, [len(part.fills) for part in parts])
     columns = {c.name: np.concatenate([getattr(part.trades, c.name) for part in parts]) for c in fields(Trades)}
     failed = next((part for part in parts if part.error), None)
     return replace(
         last,
-        fills=replace(fills, row=np.full(len(fills), -1), order=np.where(fills.order > 0, fills.order + before, 0)),
+        fills=replace(fills, row=np.full(len(fills), -1)),
         trades=Trades(**columns),
         cash=float(capital + sum(part.cash - capital for part in parts)),
         first_price=first.first_price,
