@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from barray.coordinator.config.model import SessionConfig
     from barray.coordinator.session_coordinator import SessionCoordinator
     from barray.coordinator.summary import AddResult, SessionSummary
+    from barray.dump.read import SessionDump, read_dump
     from barray.dump.validate import validate_session_dump
     from barray.market.bars import Bar
     from barray.market.errors import (
@@ -37,12 +38,14 @@ if TYPE_CHECKING:
     from barray.market.indicators import IndicatorSpec
     from barray.market.interval import Interval
     from barray.market.symbol_data import SymbolMetadata, SymbolSessionData
+    from barray.market.table import Table
     from barray.market.validation import SymbolValidationResult
     from barray.run_backtest import backtest
     from barray.run_sweep import sweep
     from barray.sample.universe import write_sample_data
     from barray.session import AttachedSession, Session, attach, run
-    from barray.trading.results.result import BacktestResult, SymbolResult
+    from barray.trading.results.backtest import BacktestResult
+    from barray.trading.results.result import SymbolResult
     from barray.trading.strategy.base import Strategy
     from barray.trading.strategy.context import Context
     from barray.trading.strategy.data import SymbolData
@@ -57,6 +60,7 @@ _HOME = {
     "barray.run_sweep": ("sweep",),
     "barray.sample.universe": ("write_sample_data",),
     "barray.session": ("AttachedSession", "Session", "attach", "run"),
+    "barray.dump.read": ("SessionDump", "read_dump"),
     "barray.dump.validate": ("validate_session_dump",),
     "barray.coordinator.config.model": ("SessionConfig",),
     "barray.coordinator.config.file": ("read_config",),
@@ -76,11 +80,13 @@ _HOME = {
     "barray.market.indicators": ("IndicatorSpec",),
     "barray.market.interval": ("Interval",),
     "barray.market.symbol_data": ("SymbolMetadata", "SymbolSessionData"),
+    "barray.market.table": ("Table",),
     "barray.market.validation": ("SymbolValidationResult",),
     "barray.trading.strategy.context": ("Context",),
     "barray.trading.strategy.data": ("SymbolData",),
     "barray.trading.sweeps.result": ("SweepResult",),
-    "barray.trading.results.result": ("BacktestResult", "SymbolResult"),
+    "barray.trading.results.backtest": ("BacktestResult",),
+    "barray.trading.results.result": ("SymbolResult",),
     "barray.trading.strategy.signals": ("Signals",),
     "barray.trading.strategy.base": ("Strategy",),
     "barray.trading.strategy.parameter": ("parameter",),
@@ -105,6 +111,7 @@ __all__ = [
     "Session",
     "SessionConfig",
     "SessionCoordinator",
+    "SessionDump",
     "SessionSummary",
     "Signals",
     "SourceUnavailable",
@@ -115,6 +122,7 @@ __all__ = [
     "SymbolResult",
     "SymbolSessionData",
     "SymbolValidationResult",
+    "Table",
     "ValidationFailed",
     "WindowView",
     "attach",
@@ -122,6 +130,7 @@ __all__ = [
     "lookahead",
     "parameter",
     "read_config",
+    "read_dump",
     "run",
     "sweep",
     "validate_session_dump",

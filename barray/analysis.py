@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from barray.actors.backtest_actor import load_range
-from barray.coordinator.config.file import as_config
-from barray.coordinator.config.model import SessionConfig
+from barray.coordinator.config.file import ConfigLike
 from barray.coordinator.prepare import PreparedRun, prepare_run, session_range_for
 from barray.coordinator.step0 import all_failed
+from barray.coordinator.strategies import StrategyLike, asked_for
 from barray.data_sources.failover import validate_with_fetches
 from barray.data_sources.manager import DataManager
 from barray.local.connection import load_calendar
@@ -27,31 +26,47 @@ from barray.trading.checks.warmup import warmup as _warmup
 from barray.trading.engine.commands import LoadRange
 from barray.trading.engine.symbol_run import LoadedRange
 
-Config = str | Path | Mapping[str, Any] | SessionConfig
 _LONGEST = 4
 """How many times the history is tried at most."""
 
 
-def lookahead(config: Config, *, symbols: Sequence[str] = (), cuts: int = 40) -> list[LookaheadReport]:
+def lookahead(
+    strategy: StrategyLike | ConfigLike | None = None,
+    config: ConfigLike | None = None,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    symbols: Sequence[str] = (),
+    cuts: int = 40,
+) -> list[LookaheadReport]:
     """Whether any decision of a config's strategy depends on the future, symbol by symbol (default: all of the config).
 
-    ConfigError as for a backtest, ValidationFailed where no symbol can be loaded.
+    `strategy`, `config` and `parameters` as in `barray.backtest`. ConfigError as there, ValidationFailed where no
+    symbol can be loaded.
     """
-    run = _prepared(config)
+    run = _prepared(strategy, config, parameters)
     return [_lookahead(loaded, run.plan, cuts=cuts) for loaded in _loaded(run, symbols, history=1)]
 
 
-def warmup(config: Config, *, symbols: Sequence[str] = ()) -> list[WarmupReport]:
+def warmup(
+    strategy: StrategyLike | ConfigLike | None = None,
+    config: ConfigLike | None = None,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    symbols: Sequence[str] = (),
+) -> list[WarmupReport]:
     """Whether more history than the config loads would change decisions; as much as lies in the sources, up to 4 times.
 
-    Errors as for `lookahead`.
+    Arguments and errors as for `lookahead`.
     """
-    run = _prepared(config)
+    run = _prepared(strategy, config, parameters)
     return [_warmup(loaded, run.plan) for loaded in _loaded(run, symbols, history=_LONGEST)]
 
 
-def _prepared(config: Config) -> PreparedRun:
-    run = prepare_run(as_config(config), load_calendar)
+def _prepared(
+    strategy: StrategyLike | ConfigLike | None, config: ConfigLike | None, parameters: Mapping[str, Any] | None
+) -> PreparedRun:
+    settings, source = asked_for(strategy, config, parameters)
+    run = prepare_run(settings, load_calendar, source)
     if run.plan.form == "on_window":
         raise ConfigError(
             "this check runs on_bar and signals", remedy="a strategy of on_window alone sees closed bars only"

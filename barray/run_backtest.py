@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -13,37 +12,53 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from barray.coordinator import runtime
-from barray.coordinator.config.file import as_config
-from barray.coordinator.config.model import SessionConfig
+from barray.coordinator.config.file import ConfigLike
 from barray.coordinator.prepare import PreparedRun, prepare_run
+from barray.coordinator.strategies import StrategyLike, asked_for
 from barray.local.connection import ensure_ray, hand_over_credentials, load_calendar
+from barray.local.progress import Progress, shown
 from barray.market.bars import FloatArray
-from barray.trading.results.result import BacktestResult, SymbolResult
+from barray.trading.results.backtest import BacktestResult
+from barray.trading.results.result import SymbolResult
 
 if TYPE_CHECKING:
     from barray.coordinator.backtest import Prepared
 
-Progress = Callable[[Mapping[str, Any]], None]
 _POLL_S = 0.1
 _TEARDOWN_S = 30.0
 
 
 def backtest(
-    config: str | Path | Mapping[str, Any] | SessionConfig, *, progress: Progress | None = None
+    strategy: StrategyLike | ConfigLike | None = None,
+    config: ConfigLike | None = None,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
 ) -> BacktestResult:
-    """Run a config's strategy over all its symbols and sessions; see examples/sma_cross.yaml.
+    """Run a strategy over all of a config's symbols and sessions; see examples/sma_cross.yaml.
+
+        result = barray.backtest(SmaCross, "session.yaml", parameters={"fast": 5})
+        result = barray.backtest("session.yaml")  # which names its strategy itself
+        result.trades, result.equity, result.stats
+
+    `strategy`: a class, from a script, a notebook's cell or a module (see ClassSource for how it travels), an object of
+    one, or the path of a file. `config`: a path, a mapping or a SessionConfig; what it has under strategy (`form`,
+    `window`, `parameters`) holds for a strategy given here too, and `parameters` go before it.
 
     Ray is joined or started as `Session` does it, and everything of it ends with the call, also after an error.
+    `progress` hears the status about ten times a second; in a notebook it is shown by itself.
     ConfigError where the config or the strategy can't be meant, ValidationFailed where no symbol can run.
     """
-    with backtested(config, progress=progress) as (result, _):
+    with backtested(strategy, config, parameters=parameters, progress=progress) as (result, _):
         return result
 
 
 @contextmanager
 def backtested(
-    config: str | Path | Mapping[str, Any] | SessionConfig,
+    strategy: StrategyLike | ConfigLike | None = None,
+    config: ConfigLike | None = None,
     *,
+    parameters: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     meanwhile: Callable[[], object] | None = None,
 ) -> Iterator[tuple[BacktestResult, PreparedRun]]:
@@ -53,13 +68,14 @@ def backtested(
     `meanwhile` is called once, while the first processes start: time for what the block is going to need.
     """
     began = perf_counter()
-    run = prepare_run(as_config(config), load_calendar)
+    settings, source = asked_for(strategy, config, parameters)
+    run = prepare_run(settings, load_calendar, source)
     timings = {"plan_s": perf_counter() - began}
     from barray.coordinator.backtest import BacktestCoordinator
     from barray.coordinator.windowed_backtest import WindowedBacktestCoordinator
 
     kind = WindowedBacktestCoordinator if run.plan.in_windows else BacktestCoordinator
-    with RemoteRun(run, kind, progress=progress) as remote:
+    with shown(progress) as told, RemoteRun(run, kind, progress=told) as remote:
         timings["connect_s"] = perf_counter() - began - timings["plan_s"]
         prepared = remote.call("begin", meanwhile=meanwhile)
         timings["provision_s"] = perf_counter() - began - sum(timings.values())
@@ -169,7 +185,7 @@ def _assemble(
         symbols=ordered,
         dropped=dict(dropped),
         capital=capital if plan.shared else capital * len(ordered),
-        equity=total,
+        account_equity=total,
         shared=plan.shared,
         error=error,
         step0={symbol: prepared.step0[symbol] for symbol in sorted(prepared.step0)},

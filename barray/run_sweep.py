@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from barray.coordinator.config.file import as_config
+from barray.coordinator.config.file import ConfigLike
 from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.prepare import PreparedSweep, prepare_sweep
+from barray.coordinator.strategies import StrategyLike, asked_for
 from barray.local.connection import load_calendar
+from barray.local.progress import Progress, shown
 from barray.run_backtest import RemoteRun
 from barray.sweep_journal import Journal
 from barray.trading.engine.commands import Plan
@@ -20,23 +22,29 @@ from barray.trading.sweeps.result import SweepResult
 from barray.trading.sweeps.table import SetRow, rows_of, score, walk
 from barray.trading.sweeps.walk_forward import walk_forward
 
-Progress = Callable[[Mapping[str, Any]], None]
 _ROUND, _OPTUNA_ROUND = 128, 16
 """Sets evaluated before what came of them is written down; optuna learns from it that often."""
 
 
 def sweep(
-    config: str | Path | Mapping[str, Any] | SessionConfig, *, progress: Progress | None = None, fresh: bool = False
+    strategy: StrategyLike | ConfigLike | None = None,
+    config: ConfigLike | None = None,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+    fresh: bool = False,
 ) -> SweepResult:
     """Evaluate a config's parameter sets on all its symbols and sessions; see examples/sweep.yaml.
+
+    `strategy`, `config` and `parameters` (those that stay the same) as in `barray.backtest`.
 
     What is done is kept in a journal below `report.directory`: the same sweep, stopped and started again, goes on where
     it was. `fresh` begins anew. Symbols trade with their own capital each. ConfigError where the config holds no
     sweep, or one that can't be run.
     """
     began = perf_counter()
-    settings = as_config(config)
-    run = prepare_sweep(settings, load_calendar)
+    settings, source = asked_for(strategy, config, parameters)
+    run = prepare_sweep(settings, load_calendar, source)
     section, days = run.section, run.session_range.dates
     walking = section.walk_forward
     windows = walk_forward(days, walking.in_sample, walking.out_of_sample, anchored=walking.anchored) if walking else []
@@ -49,7 +57,7 @@ def sweep(
 
     dropped: dict[str, tuple[str, ...]] = {}
     symbols = 0
-    with RemoteRun(run, SweepCoordinator, progress=progress) as remote:
+    with shown(progress) as told, RemoteRun(run, SweepCoordinator, progress=told) as remote:
         prepared = remote.call("begin")
         timings["provision_s"] = perf_counter() - began - timings["plan_s"]
         symbols = len(prepared.symbols)

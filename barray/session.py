@@ -19,17 +19,17 @@ from barray.coordinator.summary import AddResult, SessionSummary
 from barray.dump.files import write_exports
 from barray.export.recording import write_recording
 from barray.local.connection import ensure_ray, hand_over_credentials, load_calendar
+from barray.local.progress import Progress, shown
 from barray.local.sessions import announce, find_session
 from barray.market.bars import Bar
 from barray.market.calendar import TradingCalendar
 from barray.market.errors import BarrayError, ConfigError, shorten
 from barray.market.indicators import IndicatorSpec
 from barray.market.interval import Interval
-from barray.market.symbol_data import SymbolSessionData
+from barray.market.symbol_data import SymbolMetadata, SymbolSessionData
 
 logger = logging.getLogger("barray")
 drop_logger = logging.getLogger("barray.dropped")
-Progress = Callable[[Mapping[str, Any]], None]
 _SNAPSHOTS_AT_ONCE = 64
 _POLL_S = 0.1
 _TEARDOWN_S = 30.0
@@ -91,6 +91,11 @@ class AttachedSession:
         data: SymbolSessionData = self._call("snapshot", symbol)
         return data
 
+    def get_symbol_metadata(self, symbol: str) -> SymbolMetadata | None:
+        """How a symbol came into the session; None if it isn't in it."""
+        metadata: SymbolMetadata | None = self._call("get_symbol_metadata", symbol)
+        return metadata
+
     def snapshots(self) -> Iterator[SymbolSessionData]:
         """All symbols' states, sorted by symbol, fetched a few at a time."""
         symbols = self.symbols()
@@ -127,7 +132,7 @@ class Session(AttachedSession):
     `config`: a path, a mapping, or a SessionConfig. Ray is started here on loopback, unless `config.ray.address` names
     a running one, `barray up` keeps one warm, or this process is connected already. Leaving the block ends everything,
     also after an error or Ctrl-C. `progress` is called with the status, about ten times a second, while a call is
-    waited for.
+    waited for; without one, a notebook shows a line.
     """
 
     def __init__(
@@ -253,13 +258,14 @@ class Session(AttachedSession):
     def _call(self, method: str, *arguments: Any, **options: Any) -> Any:
         if not self._open:
             raise BarrayError("the session is not open", remedy='use it in a "with" block, or call open()')
-        if self._progress is None:
-            return super()._call(method, *arguments, **options)
-        reference = self._remote.submit(method, *arguments, **options)
-        while True:
-            with suppress(TimeoutError):
-                return self._remote.wait(reference, _POLL_S)
-            self._progress(self._remote.call("status"))
+        with shown(self._progress) as progress:
+            if progress is None:
+                return super()._call(method, *arguments, **options)
+            reference = self._remote.submit(method, *arguments, **options)
+            while True:
+                with suppress(TimeoutError):
+                    return self._remote.wait(reference, _POLL_S)
+                progress(self._remote.call("status"))
 
     def _ns(self, moment: str | time | datetime | int | None) -> int | None:
         if moment is None or isinstance(moment, int):

@@ -20,6 +20,7 @@ from barray.market.requirements import SymbolRequirements
 from barray.market.session_range import SessionRange, session_range_of
 from barray.trading.engine.commands import Plan
 from barray.trading.strategy.base import Strategy
+from barray.trading.strategy.source import StrategySource
 from barray.trading.sweeps.evaluate import needs_of_all
 from barray.trading.sweeps.parameter_sets import ParameterSet, Space, grid, parse_space, random_sets
 
@@ -63,21 +64,25 @@ class PreparedSessions:
     session_range: SessionRange
 
 
-def prepare_run(config: SessionConfig, load_calendar: LoadCalendar) -> PreparedRun:
-    """A backtest of the config's strategy.
+def prepare_run(
+    config: SessionConfig, load_calendar: LoadCalendar, source: StrategySource | None = None
+) -> PreparedRun:
+    """A backtest of the config's strategy, or of one given.
 
     ConfigError where the strategy can't be read or run, naming file and line, and where there are no such sessions.
     """
-    plan = _past(config)
+    plan = _past(config, source)
     requirements = _requirements(config, _needs(plan))
     return PreparedRun(config, plan, requirements, session_range_for(config, requirements, load_calendar))
 
 
-def prepare_sweep(config: SessionConfig, load_calendar: LoadCalendar) -> PreparedSweep:
+def prepare_sweep(
+    config: SessionConfig, load_calendar: LoadCalendar, source: StrategySource | None = None
+) -> PreparedSweep:
     """A sweep over the config's parameter sets; ConfigError as for a backtest, and where these can't be meant."""
     if config.sweep is None:
         raise ConfigError("the config has no sweep", remedy="add sweep: {parameters: {…}}; see examples/sweep.yaml")
-    plan, space, sets = _swept(config, config.sweep, _past(config))
+    plan, space, sets = _swept(config, config.sweep, _past(config, source))
     requirements = _requirements(config, _needs_of_sets(config.sweep, plan, space, sets))
     session_range = session_range_for(config, requirements, load_calendar)
     return PreparedSweep(config, plan, requirements, session_range, config.sweep, space, sets)
@@ -104,10 +109,10 @@ def session_range_for(
     return session_range_of(requirements, calendar, days)
 
 
-def _past(config: SessionConfig) -> Plan:
+def _past(config: SessionConfig, source: StrategySource | None) -> Plan:
     if config.is_live:
         raise ConfigError("strategies run over sessions of the past", remedy="take session.mode: replay")
-    return plan_of(config)
+    return plan_of(config, source)
 
 
 def _needs(plan: Plan) -> Needs:

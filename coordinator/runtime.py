@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
@@ -68,9 +69,19 @@ def _set_environment(more: Mapping[str, str]) -> None:
         os.environ.setdefault(name, value)
 
 
+def import_ray() -> None:
+    """Import Ray with all that it reads then, without its advice to notebooks, on widgets that nothing here shows."""
+    _set_environment({})
+    logging.getLogger("ray.widgets.util").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import ray  # noqa: F401
+
+
 def _prefer_loopback() -> None:
     """Make a Ray started here bind to 127.0.0.1 alone."""
     _set_environment(_LOCAL_ENVIRONMENT)
+    import_ray()
     from ray._private import ray_constants
 
     # read from the environment when ray was imported, which may have been before us
@@ -165,6 +176,7 @@ def join_ray(address: str) -> None:
         # a Ray started by `start_ray` asks for this user's token; joining one does not look for it by itself
         logging.getLogger("ray").setLevel(logging.ERROR)
         authentication_token_setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+    import_ray()
     import ray
 
     try:

@@ -24,7 +24,7 @@ from barray.coordinator.summary import AddResult, SessionSummary
 from barray.market.bars import Bars
 from barray.market.calendar import TradingCalendar
 from barray.market.commands import Report
-from barray.market.symbol_data import SymbolSessionData
+from barray.market.symbol_data import SymbolMetadata, SymbolSessionData
 from barray.market.validation import SymbolValidationResult
 
 
@@ -163,6 +163,10 @@ class SessionCoordinator:
     async def snapshot(self, symbol: str) -> SymbolSessionData:
         """A symbol's visible state; NoDataError if it isn't in the session."""
         return (await self.snapshots([symbol]))[0]
+
+    async def get_symbol_metadata(self, symbol: str) -> SymbolMetadata | None:
+        """How a symbol came into the session; None if it isn't in it."""
+        return (await self.snapshot(symbol)).metadata if symbol in self._fleet else None
 
     async def snapshots(self, symbols: Sequence[str] | None = None) -> list[SymbolSessionData]:
         """The visible states of symbols (default: all), in the order given, all at one session time."""

@@ -2,13 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from barray.actors.by_value import pickled_by_value
+from barray.coordinator import runtime
+from barray.coordinator.config.file import ConfigLike, as_config
 from barray.coordinator.config.model import SessionConfig, StrategySection
 from barray.market.errors import ConfigError
 from barray.trading.engine.commands import Plan
 from barray.trading.strategy.base import Strategy
+from barray.trading.strategy.class_source import class_source
 from barray.trading.strategy.source import StrategySource
+
+StrategyLike = type[Strategy] | Strategy | StrategySource | str | Path
+"""A class, an object of it with its parameters, the path of a file that defines one, or where a class comes from."""
+
+
+def asked_for(
+    strategy: StrategyLike | ConfigLike | None,
+    config: ConfigLike | None,
+    parameters: Mapping[str, Any] | None,
+) -> tuple[SessionConfig, StrategySource]:
+    """The configuration and the strategy that `barray.backtest(strategy, config)` means, or `(config)` alone.
+
+    A strategy given stands in place of the config's; the `form`, `window` and `parameters` that the config has under
+    strategy hold for it too, below those of the object given, below `parameters`. ConfigError where either is missing.
+    """
+    if config is None:
+        strategy, config = None, _config_alone(strategy)
+    settings = as_config(config, strategy_given=strategy is not None)
+    section = settings.strategy or StrategySection()
+    own = strategy.values() if isinstance(strategy, Strategy) else {}
+    merged = section.model_copy(update={"parameters": {**section.parameters, **own, **(parameters or {})}})
+    if strategy is None:
+        return settings.model_copy(update={"strategy": merged}), strategy_source(settings.strategy)
+    nameless = merged.model_copy(update={"path": None, "module": None, "name": None})
+    return settings.model_copy(update={"strategy": nameless}), _given_source(strategy)
+
+
+def _config_alone(given: object) -> Any:
+    """What is given alone is a config."""
+    if given is None or isinstance(given, Strategy | StrategySource | type) or str(given).endswith(".py"):
+        raise ConfigError("there is no config", remedy='give one after the strategy, such as "session.yaml" or a dict')
+    return given
+
+
+def _given_source(strategy: object) -> StrategySource:
+    if isinstance(strategy, StrategySource):
+        return strategy
+    if isinstance(strategy, str | Path):
+        return _read(Path(strategy).expanduser().resolve(), None)
+    kind = strategy if isinstance(strategy, type) else type(strategy)
+    if not issubclass(kind, Strategy):
+        raise ConfigError(f"{kind.__name__} is no strategy", remedy="derive the class from barray.Strategy")
+    runtime.import_ray()
+    return class_source(kind, pickled_by_value)
 
 
 def strategy_source(section: StrategySection | None) -> StrategySource:
@@ -17,9 +67,14 @@ def strategy_source(section: StrategySection | None) -> StrategySource:
         raise ConfigError("the config names no strategy", remedy="add strategy: {path: my_strategy.py}")
     if section.module is not None:
         return StrategySource(section.module, None, section.name)
-    path = Path(str(section.path))
+    if section.path is None:
+        raise ConfigError("strategy names no code", remedy="give either path (a Python file) or module")
+    return _read(Path(section.path), section.name)
+
+
+def _read(path: Path, name: str | None) -> StrategySource:
     try:
-        return StrategySource(str(path), path.read_text(encoding="utf-8"), section.name)
+        return StrategySource(str(path), path.read_text(encoding="utf-8"), name)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigError(f"strategy {path}: {reason}", remedy="check strategy.path") from error
@@ -35,10 +90,10 @@ def choose_form(kind: type[Strategy], wanted: str | None) -> str:
     return wanted
 
 
-def plan_of(config: SessionConfig) -> Plan:
-    """The config's strategy as it will run; ConfigError where anything about it is wrong."""
+def plan_of(config: SessionConfig, source: StrategySource | None = None) -> Plan:
+    """A strategy, by default the config's, as it will run; ConfigError where anything about it is wrong."""
     section = config.strategy
-    source = strategy_source(section)
+    source = source or strategy_source(section)
     kind = source.load()
     parameters = kind(**section.parameters).values() if section else {}
     form = choose_form(kind, section.form if section else None)

@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any, Literal
 
 from barray.market.calendar import ExtendedHours
+from barray.market.html import NOTHING, html_table
 from barray.market.requirements import SymbolRequirements
 from barray.market.symbol_data import AdhocConflict
 from barray.market.validation import Reason, SymbolValidationResult
@@ -62,3 +63,17 @@ class SessionSummary:
     step0: dict[str, SymbolValidationResult]
     dropped: dict[str, tuple[Reason, ...]]
     events: tuple[SessionEvent, ...]
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                symbol,
+                "dropped" if symbol in self.dropped else "in" if result.can_proceed else "not loaded",
+                result.data_source or NOTHING,
+                result.base_interval or NOTHING,
+                "; ".join(map(str, self.dropped.get(symbol, ()))),
+            )
+            for symbol, result in self.step0.items()
+        ]
+        counts = f"{len(self.step0)} asked for, {len(self.dropped)} dropped, {len(self.events)} events"
+        return html_table(("symbol", "step 0", "source", "base", "reasons"), rows, f"{self.session_date}, {counts}")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 from typing import Any
 
 from barray.market.bars import Bar, format_ns
+from barray.market.errors import ConfigError
+from barray.market.html import figure, html_table
 from barray.market.indicators import IndicatorData
 from barray.market.interval import Interval
 from barray.market.quality import Quality
 from barray.market.series import IntervalBars
+from barray.market.table import Table
+from barray.market.tables import bars_table, gaps_table, indicators_table, quality_table
 
 ADDED_BY = ("config", "strategy", "scanner", "adhoc")
 
@@ -124,3 +128,57 @@ class SymbolSessionData(SymbolMetadata):
     adhoc_indicators: tuple[str, ...] = ()
     conflicts: tuple[AdhocConflict, ...] = ()
     lineage: Lineage | None = None
+
+    @property
+    def metadata(self) -> SymbolMetadata:
+        """How the symbol came into the session, without its bars."""
+        return SymbolMetadata(**{one.name: getattr(self, one.name) for one in fields(SymbolMetadata)})
+
+    def table(self, what: str, interval: str | None = None) -> Table:
+        """A table that pandas, Polars, DuckDB and pyarrow read, its numbers without a copy; see Table.
+
+        - `table("bars", "5m")`: `timestamp` (start), open, high, low, close, volume, `end`, `expected` and `actual`
+          base bars, `complete`, `history` (closed before the session opened), `adhoc` (added by hand);
+        - `table("indicators", "5m")`: `timestamp` of the bar, and a column an indicator of that interval by its key
+          (`MACD(12,26,9)@5m.macdsignal` where it has several outputs), null until warm;
+        - `table("quality")`: by interval and `part` (session, history) `share`, `expected`, `actual`, `gaps`;
+        - `table("gaps")`: `interval`, `part`, `start`, `end`, `missing` bars of each.
+
+        `interval`: default the base interval. ConfigError for an interval or a table that there isn't.
+        """
+        qualities = {"session": self.quality, "history": self.history_quality}
+        match what:
+            case "bars":
+                series = self._series(interval)
+                return bars_table(series, self.adhoc_bars.get(str(series.interval), ()))
+            case "indicators":
+                return indicators_table(self._series(interval), self.indicators)
+            case "quality":
+                return quality_table(qualities)
+            case "gaps":
+                return gaps_table(qualities)
+        raise ConfigError(f"{what!r} is no table of a symbol", remedy="choose bars, indicators, quality or gaps")
+
+    def _series(self, interval: str | None) -> IntervalBars:
+        name = str(self.base_interval) if interval is None and self.base_interval else str(interval)
+        series = self.bars.get(name)
+        if series is None:
+            listed = ", ".join(self.bars) or "none"
+            raise ConfigError(f"there are no bars of {name}", symbol=self.symbol, remedy=f"choose from {listed}")
+        return series
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                name,
+                f"{len(series):,}",
+                f"{series.history:,}",
+                figure(float(series.bars.close[-1])) if len(series) else "",
+                figure(self.quality[name].share) if name in self.quality else "",
+                ", ".join(key for key, one in self.indicators.items() if str(one.spec.interval) == name),
+            )
+            for name, series in self.bars.items()
+        ]
+        state = "full" if self.meets_session_config_requirements else "adhoc"
+        title = f"{self.symbol}, {state}, added by {self.added_by}, at {format_ns(self.now_ns)}"
+        return html_table(("interval", "bars", "of history", "last close", "quality", "indicators"), rows, title)

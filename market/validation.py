@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 from barray.market.errors import BarrayError, shorten
+from barray.market.html import figure, html_table
 from barray.market.interval import Interval, best_base, unserved
 from barray.market.reason_codes import ReasonCode
 from barray.market.requirements import SessionContext, SymbolRequirements
@@ -104,6 +105,13 @@ class SymbolValidationResult:
                 {"code": r.code, "message": r.message, "mend": r.remedy, "source": r.source} for r in self.reasons
             ],
         }
+
+    def _repr_html_(self) -> str:
+        found = self.to_dict()
+        found["reasons"] = "; ".join(map(str, self.reasons))
+        rows = [(name, ", ".join(value) if isinstance(value, list) else figure(value)) for name, value in found.items()]
+        outcome = "can proceed" if self.can_proceed else "can't proceed"
+        return html_table(("check", "found"), rows, f"{self.symbol}: {outcome}")
 
 
 @dataclass(frozen=True)

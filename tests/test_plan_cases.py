@@ -51,6 +51,10 @@ def test_plan_case_3_an_adhoc_bar_provisions_its_symbol(universe: Path) -> None:
         assert data.provisioned_reason == "bar_addition"
         assert data.bars["1m"].bars.close.tolist() == [10.0]
         assert list(data.bars) == ["1m"]
+        metadata = session.get_symbol_metadata("TSLA")
+        assert type(metadata) is barray.SymbolMetadata
+        assert metadata.metadata_dict() == data.metadata_dict()
+        assert session.get_symbol_metadata("NOPE") is None
 
 
 def test_plan_case_4_add_symbol_upgrades_an_adhoc_symbol(universe: Path) -> None:

@@ -21,7 +21,7 @@ from barray.cli.options import AsJson, Quiet, StrategyConfig
 from barray.market.errors import shorten
 
 if TYPE_CHECKING:
-    from barray.trading.results.result import BacktestResult
+    from barray.trading.results.backtest import BacktestResult
 
 Out = Annotated[Path | None, typer.Option("--out", help="Write the report here instead.")]
 _SHOWN = 20

@@ -21,6 +21,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from barray.local.progress import Told
 from barray.market.errors import BarrayError, ConfigError, shorten
 
 P = ParamSpec("P")
@@ -205,15 +206,9 @@ def session_progress(*, quiet: bool) -> Iterator[Callable[[Mapping[str, Any]], N
         task = progress.add_task("starting", total=None, detail="")
 
         def update(status: Mapping[str, Any]) -> None:
-            done, total = status["progress"]
-            detail = f"{done}/{total} symbols" if total else ""
-            if status["phase"] == "running":
-                detail = str(status["now"])
-            description = f"{status['session_date'] or ''} {status['phase']}"
-            if fetching := status.get("fetching"):
-                description += ", fetching"
-                done, total = fetching["requests"], max(fetching["planned_requests"], fetching["requests"])
-                detail = f"{done}/{total} requests, {fetching['rows']:,} bars"
-            progress.update(task, description=description, completed=done, total=total or None, detail=detail)
+            told = Told.of(status)
+            progress.update(
+                task, description=told.description, completed=told.done, total=told.total, detail=told.detail
+            )
 
         yield update

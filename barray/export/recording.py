@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from barray.data_sources.atomic_file import replacing
-from barray.data_sources.parquet.arrow_arrays import arrow_numbers
+from barray.market.arrow_arrays import arrow_numbers
 from barray.market.bars import COLUMNS
 from barray.market.calendar import Sessions
 from barray.market.series import IntervalBars

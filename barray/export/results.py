@@ -17,7 +17,6 @@ The same result gives the same bytes, whatever was measured while it was made: n
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +24,18 @@ import numpy as np
 import orjson
 
 from barray.data_sources.atomic_file import made, replacing
-from barray.data_sources.parquet.arrow_arrays import arrow_numbers, arrow_texts
 from barray.dump.files import FORMATS
+from barray.market.arrow_arrays import arrow_numbers, arrow_texts
 from barray.market.bars import IntArray, format_ns
 from barray.market.errors import ConfigError
 from barray.market.interval import NS_PER_SECOND
 from barray.market.symbol_data import Lineage
+from barray.trading.results.backtest import BacktestResult
 from barray.trading.results.numbers import ResultNumbers
-from barray.trading.results.result import BacktestResult, SymbolResult, Trades
+from barray.trading.results.result import SymbolResult
+from barray.trading.results.tables import TRADE_VALUES
 
 SCHEMA = "barray.backtest/1"
-_VALUES = tuple(column.name for column in fields(Trades) if column.name not in ("entry_ns", "exit_ns", "bars"))
 _ROWS_A_GROUP = 262_144
 _JSON = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
@@ -131,31 +131,11 @@ def _lineage(lineage: Lineage) -> dict[str, Any]:
 
 
 def _trades(result: BacktestResult) -> Any:
-    import pyarrow as pa
-
-    parts = list(result.symbols.values())
-    together = {
-        column.name: np.concatenate([getattr(part.trades, column.name) for part in parts] or [np.empty(0)])
-        for column in fields(Trades)
-    }
-    entry_ns, exit_ns = (together[name].astype(np.int64) for name in ("entry_ns", "exit_ns"))
-    return pa.table(
-        {
-            "symbol": _names(parts, [len(part.trades) for part in parts]),
-            "entry_time": _stamps(entry_ns),
-            "exit_time": _stamps(exit_ns, exit_ns < 0),
-            **{name: arrow_numbers(together[name].astype(np.float64)) for name in _VALUES},
-            "bars": arrow_numbers(together["bars"].astype(np.int64)),
-        }
-    )
+    return result.tables.trades.without("return_pct").to_arrow()
 
 
 def _equity(result: BacktestResult) -> Any:
-    import pyarrow as pa
-
-    dates = np.array(result.dates or ["1970-01-01"], "datetime64[D]")
-    sessions = arrow_numbers(dates[result.grid_session].astype(np.int32)).cast(pa.date32())
-    return pa.table({"timestamp": _stamps(result.grid_ns), "session": sessions, "equity": arrow_numbers(result.equity)})
+    return result.tables.equity.without("drawdown_pct").to_arrow()
 
 
 def _names(parts: Sequence[SymbolResult], counts: Sequence[int]) -> Any:
@@ -165,10 +145,10 @@ def _names(parts: Sequence[SymbolResult], counts: Sequence[int]) -> Any:
     return pa.DictionaryArray.from_arrays(arrow_numbers(rows), arrow_texts([part.symbol for part in parts]))
 
 
-def _stamps(stamps_ns: IntArray, unknown: Any = None) -> Any:
+def _stamps(stamps_ns: IntArray) -> Any:
     import pyarrow as pa
 
-    return arrow_numbers(stamps_ns, unknown).cast(pa.timestamp("ns", "UTC"))
+    return arrow_numbers(stamps_ns).cast(pa.timestamp("ns", "UTC"))
 
 
 def _write_parquet(path: Path, table: Any) -> None:
@@ -228,7 +208,7 @@ def _write_trades_json(path: Path, result: BacktestResult) -> None:
             "symbol": part.symbol,
             "entry_time": entry,
             "exit_time": leave,
-            **{name: row[name] for name in (*_VALUES, "bars")},
+            **{name: row[name] for name in (*TRADE_VALUES, "bars")},
         }
         for part in result.symbols.values()
         for entry, leave, row in zip(
@@ -245,7 +225,7 @@ def _texts(stamps_ns: IntArray) -> list[str | None]:
 
 def _equity_json(result: BacktestResult) -> dict[str, Any]:
     sessions = [result.dates[row] for row in result.grid_session.tolist()]
-    return {"timestamp": _texts(result.grid_ns), "session": sessions, "equity": result.equity}
+    return {"timestamp": _texts(result.grid_ns), "session": sessions, "equity": result.account_equity}
 
 
 def _write_json(path: Path, content: dict[str, Any], options: int = 0) -> None:

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from barray.market.bars import Bars, FloatArray, IntArray
 from barray.market.interval import NS_PER_SECOND
+from barray.trading.results.backtest import BacktestResult
 from barray.trading.results.numbers import ResultNumbers
-from barray.trading.results.result import BacktestResult, SymbolResult, Trades
+from barray.trading.results.result import SymbolResult, Trades
 
 MAX_POINTS = 2_000
 MAX_CANDLES = 3_000
@@ -75,7 +76,7 @@ def thin(values: FloatArray, most: int = MAX_POINTS) -> NDArray[np.intp]:
 def page_data(result: BacktestResult, numbers: ResultNumbers, charts: Mapping[str, Chart]) -> bytes:
     """Everything the script reads, as JSON that may stand inside a script element."""
     data = {
-        "equity": _equity(result, numbers) if len(result.equity) else None,
+        "equity": _equity(result, numbers) if len(result.account_equity) else None,
         "candles": [
             _candles(result.symbols[symbol], chart, result.timezone)
             for symbol, chart in list(charts.items())[:MAX_CHARTS]
@@ -93,7 +94,7 @@ def in_script(encoded: bytes) -> bytes:
 
 
 def _equity(result: BacktestResult, numbers: ResultNumbers) -> dict[str, Any]:
-    rows = thin(result.equity)
+    rows = thin(result.account_equity)
     deepest = int(np.argmin(numbers.drawdown_pct))
     rows = np.union1d(rows, [deepest])
     closes = np.flatnonzero(np.diff(result.grid_session, append=-1))
@@ -101,7 +102,7 @@ def _equity(result: BacktestResult, numbers: ResultNumbers) -> dict[str, Any]:
     return {
         "x": rows,
         "t": local_seconds(result.grid_ns[rows], result.timezone),
-        "equity": np.round(result.equity[rows], 2),
+        "equity": np.round(result.account_equity[rows], 2),
         "drawdown": np.round(numbers.drawdown_pct[rows], 4),
         "capital": result.capital,
         "hold": None

@@ -16,8 +16,8 @@ from barray.market.series import derive
 from barray.report.charts import Chart, default_symbols
 from barray.report.page import write_report
 from barray.trading.engine.commands import LoadRange
+from barray.trading.results.backtest import BacktestResult
 from barray.trading.results.numbers import ResultNumbers
-from barray.trading.results.result import BacktestResult
 
 _CANDLES = 1500
 """Bars that a chart shows at most; coarser ones are drawn where there would be more."""

@@ -9,8 +9,8 @@ from barray.report.charts import MAX_CHARTS, Chart, default_symbols, page_data
 from barray.report.document import document, write_document
 from barray.report.markup import join
 from barray.report.sections import account, summary, symbols
+from barray.trading.results.backtest import BacktestResult
 from barray.trading.results.numbers import ResultNumbers
-from barray.trading.results.result import BacktestResult
 
 __all__ = ["MAX_CHARTS", "Chart", "default_symbols", "render_report", "write_report"]
 

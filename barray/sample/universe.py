@@ -79,8 +79,8 @@ def write_sample_data(
     root: Path,
     *,
     symbols: Sequence[str] | int,
-    start: date,
-    end: date,
+    start: date | str,
+    end: date | str,
     interval: str | Interval = "1m",
     seed: int = 7,
     calendar: str = "XNYS",
@@ -101,6 +101,7 @@ def write_sample_data(
     call for the same symbols and days are replaced. ConfigError for what cannot be meant or written.
     """
     template, bar = Layout(layout), Interval.parse(interval)
+    start, end = (date.fromisoformat(day) if isinstance(day, str) else day for day in (start, end))
     faults = name_faults(broken, shared_files=not template.has_symbol)
     chosen = sample_symbols(symbols) if isinstance(symbols, int) else symbols
     names = tuple(dict.fromkeys([*chosen, *faults]))

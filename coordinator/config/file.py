@@ -16,6 +16,8 @@ from barray.coordinator.config.sources import SOURCES
 from barray.market.errors import ConfigError, shorten
 
 S = TypeVar("S", bound=BaseModel)
+ConfigLike = str | Path | Mapping[str, Any] | SessionConfig
+"""A path of a YAML file, a mapping, or a configuration."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -50,8 +52,9 @@ def _mapping_once(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping_once)
 
 
-def read_config(path: str | Path) -> SessionConfig:
-    """The configuration in a YAML file; relative paths in it are taken from its folder.
+def read_config(path: str | Path, *, strategy_given: bool = False) -> SessionConfig:
+    """The configuration in a YAML file; relative paths in it are taken from its folder. `strategy_given`: it need not
+    name a strategy.
 
     Raises ConfigError naming the file, each key at fault, its value and what would be right.
     """
@@ -68,25 +71,27 @@ def read_config(path: str | Path) -> SessionConfig:
         raise ConfigError(
             f"{path}{where}: {getattr(error, 'problem', None) or error}", remedy="mend the YAML"
         ) from error
-    return parse_config(data, str(path)).resolved(path.parent)
+    return parse_config(data, str(path), strategy_given=strategy_given).resolved(path.parent)
 
 
-def as_config(config: str | Path | Mapping[str, Any] | SessionConfig) -> SessionConfig:
+def as_config(config: ConfigLike, *, strategy_given: bool = False) -> SessionConfig:
     """A configuration from whatever names it: a path, a mapping (relative paths from here), or itself."""
     if isinstance(config, SessionConfig):
         return config
     if isinstance(config, Mapping):
-        return parse_config(config).resolved(Path.cwd())
-    return read_config(config)
+        return parse_config(config, strategy_given=strategy_given).resolved(Path.cwd())
+    return read_config(config, strategy_given=strategy_given)
 
 
-def parse_config(data: Any, where: str = "config") -> SessionConfig:
+def parse_config(data: Any, where: str = "config", *, strategy_given: bool = False) -> SessionConfig:
     """The configuration in a mapping; `where` names it in a ConfigError, which lists all that is wrong.
 
-    Paths stay as they are.
+    Paths stay as they are. `strategy_given`: it may do without a strategy.
     """
     if not isinstance(data, Mapping):
         raise ConfigError(f"{where}: holds no keys", remedy="start from examples/session.yaml")
+    if strategy_given:
+        data = {"strategy": {}, **data}
     try:
         return SessionConfig.model_validate(data)
     except ValidationError as error:

@@ -221,6 +221,7 @@ class ExportSection(Section):
 
 class StrategySection(Section):
     """The strategy of a backtest: a file (`path`) or an installed module, and which class of it, if it has several.
+    Neither where a program gives the strategy itself.
 
     `form`: `signals` or `on_bar` where it has both. `window`: how often `on_window` is called, and a shared account's
     orders meet; default: after every base bar.
@@ -235,7 +236,7 @@ class StrategySection(Section):
 
     @model_validator(mode="after")
     def _one_place(self) -> StrategySection:
-        if (self.path is None) == (self.module is None):
+        if self.path is not None and self.module is not None:
             raise ValueError("give either path (a Python file) or module")
         return self
 

@@ -28,9 +28,9 @@ from pyarrow import fs
 from barray.data_sources.atomic_file import replacing
 from barray.data_sources.fetching.ranges import Range, subtracted
 from barray.data_sources.fetching.vendor import Dataset
-from barray.data_sources.parquet.arrow_arrays import arrow_numbers
 from barray.data_sources.parquet.file import BarFile, Columns
 from barray.data_sources.parquet.layout import Layout
+from barray.market.arrow_arrays import arrow_numbers
 from barray.market.bars import COLUMNS, Bars, check_order, check_values, format_ns, parse_ns
 from barray.market.errors import ConfigError, DataError
 from barray.market.interval import NS_PER_SECOND, Interval

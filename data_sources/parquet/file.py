@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyarrow import fs
 
-from barray.data_sources.parquet.arrow_arrays import arrow_numbers, arrow_texts
+from barray.market.arrow_arrays import arrow_numbers, arrow_texts
 from barray.market.bars import COLUMNS, Bars, FloatArray, IntArray
 from barray.market.errors import DataError, NoDataError, SourceUnavailable
 from barray.market.reason_codes import ReasonCode

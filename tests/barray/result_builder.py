@@ -13,7 +13,8 @@ from barray.market.interval import Interval
 from barray.market.symbol_data import Lineage
 from barray.report.charts import Chart
 from barray.trading.orders.fills import Fill, Fills
-from barray.trading.results.result import BacktestResult, SymbolResult, Trades
+from barray.trading.results.backtest import BacktestResult
+from barray.trading.results.result import SymbolResult, Trades
 
 MINUTE_NS = 60_000_000_000
 BARS_A_DAY = 390
@@ -144,7 +145,7 @@ def backtest(symbols: Mapping[str, SymbolResult], days: int, **changes: Any) -> 
         symbols=dict(sorted(symbols.items())),
         dropped={},
         capital=capital,
-        equity=equity,
+        account_equity=equity,
         timings_s={"validate": 0.31, "load": 1.204, "run": 2.5},
     )
     return replace(result, **changes)

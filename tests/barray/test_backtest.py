@@ -79,12 +79,17 @@ def test_sessions_that_begin_anew_give_the_same_on_one_process_and_on_several(un
     opening = {"path": str(EXAMPLES / "opening_range.py")}
     one = settings(universe, symbols=["TSLA"], strategy=opening, account={"carry": False})
     many = settings(universe, symbols=["TSLA", "AMZN", "MSFT"], strategy=opening, account={"carry": False})
-    split, whole = barray.backtest(one).symbols["TSLA"], barray.backtest(many).symbols["TSLA"]
+    alone = barray.backtest(one)
+    split, whole = alone.symbols["TSLA"], barray.backtest(many).symbols["TSLA"]
     assert len(split.trades) > 2
     assert split.trades.rows() == whole.trades.rows()
     assert np.array_equal(split.equity, whole.equity)
     assert np.array_equal(split.session_pnl, whole.session_pnl)
+    assert split.fills.order.tolist() == whole.fills.order.tolist()
     assert split.position == 0
+    orders = alone.orders  # numbers go on from session to session: no order is of two days
+    assert len(orders) > 2
+    assert (orders.time.dt.date == orders.last_time.dt.date).all()
 
 
 def test_a_session_that_cannot_be_read_costs_that_session_alone(universe: Path) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import barray
-from barray.trading.results.result import BacktestResult, SymbolResult
+from barray.trading.results.backtest import BacktestResult
+from barray.trading.results.result import SymbolResult
 from tests.sessions import config, family, wait_until
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_here")]
@@ -41,7 +42,7 @@ def same(one: BacktestResult, other: BacktestResult) -> None:
     assert list(one.symbols) == list(other.symbols)
     for symbol, result in one.symbols.items():
         assert columns(result) == columns(other.symbols[symbol]), symbol
-    assert one.equity.tobytes() == other.equity.tobytes()
+    assert one.account_equity.tobytes() == other.account_equity.tobytes()
     assert one.error == other.error
 
 
@@ -73,7 +74,7 @@ def test_with_windows_of_a_bar_and_money_enough_fills_are_those_of_independent_s
         for name in ("bar_ns", "quantity", "price"):
             assert left[name] == right[name], (symbol, name)
         assert shared.symbols[symbol].equity == pytest.approx(single.symbols[symbol].equity - 100_000, abs=1e-6)
-    assert shared.equity == pytest.approx(single.equity - 300_000 + 1e7, abs=1e-5)
+    assert shared.account_equity == pytest.approx(single.account_equity - 300_000 + 1e7, abs=1e-5)
 
 
 def test_scarce_cash_is_shared_out_in_the_symbols_order_and_never_falls_below_zero(
@@ -183,7 +184,7 @@ class Breaks(Strategy):
         assert "NONE" in str(result.error)
         assert "on_window" in str(result.error)
         assert result.symbols["AAPL"].position == 10
-        assert not np.isnan(result.equity).any()
+        assert not np.isnan(result.account_equity).any()
 
 
 def test_a_symbol_added_is_traded_for_the_rest_of_the_session_and_leaves_nothing(
@@ -218,7 +219,7 @@ class Adds(Strategy):
         assert guest.position == 0
         assert guest.session_pnl.sum() == pytest.approx(guest.pnl)
         assert len(guest.session_pnl) == len(guest.hold_equity) == len(result.dates) == 2
-        assert result.equity[-1] == pytest.approx(result.capital + guest.pnl)
+        assert result.account_equity[-1] == pytest.approx(result.capital + guest.pnl)
 
 
 def test_no_process_is_left(universe: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -52,10 +52,13 @@ class Fills:
 
     @classmethod
     def concat(cls, parts: Sequence[Fills]) -> Fills:
-        """The parts one after another."""
-        return cls(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(cls)))
+        """The parts one after another. Numbers of orders begin anew in each, and here go on; 0, nobody's, stays."""
+        together = cls(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(cls)))
+        most = np.cumsum([0, *(part.order.max(initial=0) for part in parts[:-1])])
+        before = np.repeat(most, [len(part) for part in parts])
+        return replace(together, order=np.where(together.order > 0, together.order + before, 0))
 
-    def take(self, rows: NDArray[np.bool_]) -> Fills:
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Fills:
         """The chosen ones."""
         return Fills(*(getattr(self, column.name)[rows] for column in fields(self)))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from barray.market.bars import FloatArray
 from barray.trading.results.metrics import Statistics, drawdown, monthly_returns, statistics
-from barray.trading.results.result import BacktestResult, SymbolResult
+from barray.trading.results.result import BacktestValues, SymbolResult
 
 _SESSIONS_PER_YEAR = {"24/7": 365}
 _USUAL_SESSIONS_PER_YEAR = 252
@@ -31,13 +31,13 @@ class ResultNumbers:
     months: Mapping[str, float]
 
     @classmethod
-    def of(cls, result: BacktestResult) -> ResultNumbers:
+    def of(cls, result: BacktestValues) -> ResultNumbers:
         """Compute everything."""
         parts = list(result.symbols.values())
-        exposure = np.sum([part.exposure for part in parts], axis=0) if parts else np.zeros(len(result.equity))
+        exposure = np.sum([part.exposure for part in parts], axis=0) if parts else np.zeros(len(result.account_equity))
         hold = _hold_equity(result)
         total = statistics(
-            result.equity,
+            result.account_equity,
             exposure,
             result.grid_session,
             [part.trades for part in parts],
@@ -49,13 +49,13 @@ class ResultNumbers:
         return cls(
             total=total,
             symbols={part.symbol: _of_symbol(part, result) for part in parts},
-            drawdown_pct=drawdown(result.equity, result.capital),
+            drawdown_pct=drawdown(result.account_equity, result.capital),
             hold_equity=hold,
-            months=monthly_returns(result.equity, result.grid_session, result.dates, result.capital),
+            months=monthly_returns(result.account_equity, result.grid_session, result.dates, result.capital),
         )
 
 
-def _of_symbol(part: SymbolResult, result: BacktestResult) -> Statistics:
+def _of_symbol(part: SymbolResult, result: BacktestValues) -> Statistics:
     return statistics(
         part.equity,
         part.exposure,
@@ -68,11 +68,11 @@ def _of_symbol(part: SymbolResult, result: BacktestResult) -> Statistics:
     )
 
 
-def _sessions_per_year(result: BacktestResult) -> int:
+def _sessions_per_year(result: BacktestValues) -> int:
     return _SESSIONS_PER_YEAR.get(result.calendar, _USUAL_SESSIONS_PER_YEAR)
 
 
-def _hold_equity(result: BacktestResult) -> FloatArray | None:
+def _hold_equity(result: BacktestValues) -> FloatArray | None:
     """What holding all symbols is worth; capital of those that never ran stays cash."""
     parts = [part for part in result.symbols.values() if len(part.hold_equity) == len(result.dates)]
     if not parts or not result.dates:

@@ -113,15 +113,15 @@ class SymbolResult:
 
 
 @dataclass(frozen=True, eq=False)
-class BacktestResult:
-    """A whole backtest.
+class BacktestValues:
+    """What a whole backtest is made of; see BacktestResult.
 
     `grid_ns` int64 (n_grid,): UTC ns, ends of the base bars that the calendar expects, over all sessions;
     `grid_session` int32 (n_grid,): which of `dates` each lies in. `dates`: ISO dates of the sessions. `symbols`:
-    results by symbol, sorted. `dropped`: symbols that ran no session at all, with the reasons. `equity` float64
-    (n_grid,): of the account, or of all symbols' accounts together. `strategy`: the class's name; `source`: file or
-    module it came from. `shared`: one account for all symbols, whose own equity then starts at 0 and is their profit.
-    `step0`: what Step 0 found of every symbol asked for, as of a session that it can run, or of the first.
+    results by symbol, sorted. `dropped`: symbols that ran no session at all, with the reasons. `account_equity`
+    float64 (n_grid,): of the account, or of all symbols' accounts together. `strategy`: the class's name; `source`:
+    file or module it came from. `shared`: one account for all symbols, whose own equity then starts at 0 and is their
+    profit. `step0`: what Step 0 found of every symbol asked for, as of a session that it can run, or of the first.
     """
 
     name: str
@@ -139,7 +139,7 @@ class BacktestResult:
     symbols: Mapping[str, SymbolResult]
     dropped: Mapping[str, tuple[str, ...]]
     capital: float
-    equity: FloatArray
+    account_equity: FloatArray
     shared: bool = False
     error: str | None = None
     step0: Mapping[str, SymbolValidationResult] = field(default_factory=dict)
@@ -148,4 +148,4 @@ class BacktestResult:
     @property
     def pnl(self) -> float:
         """Profit of all symbols."""
-        return float(self.equity[-1] - self.capital) if len(self.equity) else 0.0
+        return float(self.account_equity[-1] - self.capital) if len(self.account_equity) else 0.0

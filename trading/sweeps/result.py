@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from barray.market.html import figure, html_table
+from barray.market.table import Column, Table, floats_known, texts
 from barray.trading.sweeps.table import SetRow, WalkForwardStep, score
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SHOWN = ("pnl", "return_pct", "sharpe", "max_drawdown_pct", "trades")
+_SHOWN_SETS = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,3 +51,41 @@ class SweepResult:
     def best(self) -> SetRow | None:
         """The best set; None where all are in error."""
         return next(iter(self.ranked), None)
+
+    @cached_property
+    def table(self) -> Table:
+        """A row a set, in the order tried: its parameters, its figures, `error`; see barray.market.table.Table."""
+        figures = [row.figures(self.capital) if row.error is None else {} for row in self.rows]
+        names = dict.fromkeys(name for row in self.rows for name in row.parameters)
+        shown = dict.fromkeys(name for row in figures for name in row if name not in names)
+        return Table(
+            {
+                **{name: _column([row.parameters.get(name) for row in self.rows]) for name in names},
+                **{name: floats_known(np.array([row.get(name) for row in figures], np.float64)) for name in shown},
+                "error": texts([row.error for row in self.rows]),
+            }
+        )
+
+    @cached_property
+    def sets(self) -> pd.DataFrame:
+        """The same as a DataFrame."""
+        return self.table.to_pandas(copy=True)
+
+    def _repr_html_(self) -> str:
+        best = self.ranked[:_SHOWN_SETS]
+        names = list(dict.fromkeys(name for row in best for name in row.parameters))
+        rows = []
+        for row in best:
+            figures = row.figures(self.capital)
+            chosen = (*(row.parameters.get(name) for name in names), *(figures[name] for name in _SHOWN))
+            rows.append([figure(value) for value in chosen])
+        title = f"{self.strategy}: best {len(best)} of {len(self.rows)} sets by {self.metric}"
+        return html_table((*names, *(name.replace("_", " ") for name in _SHOWN)), rows, title)
+
+
+def _column(values: list[Any]) -> Column:
+    """Parameters' values: numbers and flags where all are, else texts."""
+    array = np.array(values)
+    if array.dtype.kind in "bif":
+        return Column(array)
+    return texts([None if value is None else str(value) for value in values])

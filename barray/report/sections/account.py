@@ -17,15 +17,15 @@ from barray.report.markup import (
     tone,
     toned,
 )
+from barray.trading.results.backtest import BacktestResult
 from barray.trading.results.numbers import ResultNumbers
-from barray.trading.results.result import BacktestResult
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 def equity(result: BacktestResult) -> Html:
     """Where the script draws equity and drawdown."""
-    if not len(result.equity):
+    if not len(result.account_equity):
         return section("equity", "Equity", Html('<p class="empty">No session was run.</p>'))
     return section(
         "equity",

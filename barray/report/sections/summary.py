@@ -21,8 +21,9 @@ from barray.report.markup import (
     top,
     when,
 )
+from barray.trading.results.backtest import BacktestResult
 from barray.trading.results.numbers import ResultNumbers
-from barray.trading.results.result import BacktestResult, SymbolResult
+from barray.trading.results.result import SymbolResult
 
 _MAX_REFUSALS = 100
 

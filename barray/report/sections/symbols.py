@@ -22,8 +22,9 @@ from barray.report.markup import (
     toned,
     when,
 )
+from barray.trading.results.backtest import BacktestResult
 from barray.trading.results.numbers import ResultNumbers
-from barray.trading.results.result import BacktestResult, SymbolResult
+from barray.trading.results.result import SymbolResult
 
 MAX_TRADES = 500
 _EXTREMES = 5

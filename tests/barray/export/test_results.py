@@ -55,13 +55,13 @@ def test_equity_stands_at_bar_ends_in_utc(tmp_path: Path) -> None:
     rows = pyarrow.parquet.read_table(tmp_path / "equity.parquet")
     assert rows.column("timestamp").cast("int64").to_numpy()[0] == OPEN_NS + MINUTE_NS
     assert str(rows.schema.field("timestamp").type) == "timestamp[ns, tz=UTC]"
-    assert rows.column("equity").to_numpy().tolist() == result.equity.tolist()
+    assert rows.column("equity").to_numpy().tolist() == result.account_equity.tolist()
     first = (tmp_path / "equity.csv").read_text().splitlines()[1]
     assert first.startswith('"2024-07-01T13:31:00Z",2024-07-01,')
     columns = json.loads((tmp_path / "equity.json").read_text())
     assert columns["timestamp"][0] == "2024-07-01T13:31:00Z"
     assert columns["session"][BARS_A_DAY] == "2024-07-02"
-    assert columns["equity"] == result.equity.tolist()
+    assert columns["equity"] == result.account_equity.tolist()
 
 
 def test_equity_by_symbol_is_long(tmp_path: Path) -> None:

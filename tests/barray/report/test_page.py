@@ -22,7 +22,7 @@ from barray.report.page import write_report
 from barray.report.sections.symbols import MAX_TRADES
 from barray.trading.orders.broker import Refusal
 from barray.trading.orders.fills import Fills
-from barray.trading.results.result import BacktestResult
+from barray.trading.results.backtest import BacktestResult
 from tests.barray.browser import opened
 from tests.barray.result_builder import (
     HOSTILE,
@@ -172,7 +172,7 @@ def test_a_shared_account_shows_symbols_by_their_share_of_it(tmp_path: Path) -> 
         for seed, name in enumerate(("AA", "BB"))
     }
     equity = 80_000.0 + np.sum([part.equity for part in parts.values()], axis=0)
-    page = page_of(backtest(parts, 2, capital=80_000.0, equity=equity, shared=True), tmp_path)
+    page = page_of(backtest(parts, 2, capital=80_000.0, account_equity=equity, shared=True), tmp_path)
     assert "shared account" in page
     assert number(100 * parts["AA"].pnl / 80_000, 2, "%", sign=True) in page
     held = 40_000 * sum(part.last_price / part.first_price for part in parts.values())

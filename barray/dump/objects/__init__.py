@@ -1,0 +1,1 @@
+"""A dump as the objects that it was written from."""
