@@ -17,7 +17,6 @@ from barray.local.gateways import LocalGatewayPool
 from barray.market.clock import monotonic_s
 from barray.market.errors import ConfigError
 from barray.market.interval import NS_PER_SECOND, Interval
-from barray.market.requirements import SymbolRequirements
 from barray.market.validation import Reason
 
 
@@ -88,7 +87,7 @@ def wanted_by(config: SessionConfig, source: VendorSource, interval: Interval | 
     can't be read.
     """
     run = prepare_sessions(config, load_calendar)
-    requirements = SymbolRequirements((interval,)) if interval else run.requirements
+    requirements = replace(run.requirements, intervals=(interval,), indicators=()) if interval else run.requirements
     if config.is_live:
         source = replace(source, only=Interval(1, "m"))
     wanted = source.wanted(requirements, run.session_range.loaded, 0)

@@ -7,8 +7,7 @@ not. The strategy's file is read here, once a run; the exchange calendar comes f
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
 
 from barray.coordinator.config.model import SessionConfig, SweepSection
 from barray.coordinator.strategies import plan_of
@@ -105,8 +104,7 @@ def session_range_for(
 ) -> SessionRange:
     """The config's sessions, each with the history that `requirements` ask for."""
     calendar = load_calendar(config, requirements)
-    days: list[date] = calendar.between(config.session.start, config.session.end)
-    return session_range_of(requirements, calendar, days)
+    return session_range_of(requirements, calendar, calendar.between(config.session.start, config.session.end))
 
 
 def _past(config: SessionConfig, source: StrategySource | None) -> Plan:
@@ -159,9 +157,6 @@ def _corners(space: Space) -> list[ParameterSet]:
 def _requirements(config: SessionConfig, *needs: Needs) -> SymbolRequirements:
     """What the config needs of every symbol, and these as well."""
     own = config.requirements
-    return SymbolRequirements(
-        tuple(sorted({*own.intervals, *(interval for intervals, _ in needs for interval in intervals)})),
-        tuple(dict.fromkeys((*own.indicators, *(spec for _, indicators in needs for spec in indicators)))),
-        own.trailing_days,
-        own.max_missing_days,
-    )
+    intervals = {*own.intervals, *(interval for some, _ in needs for interval in some)}
+    indicators = dict.fromkeys((*own.indicators, *(spec for _, some in needs for spec in some)))
+    return replace(own, intervals=tuple(sorted(intervals)), indicators=tuple(indicators))
