@@ -49,7 +49,7 @@ bench: install
 
 # The site, in site/: opens from disk. Strict: what does not resolve fails the build.
 docs: $(VENV)/.docs-installed
-	@$(BIN)/python -m sphinx -q -W --keep-going -d site/.doctrees docs site
+	@$(BIN)/python -m sphinx -q -E -W --keep-going -d $(VENV)/.doctrees docs site
 	@echo "open site/index.html"
 
 $(VENV)/.docs-installed: $(INSTALLED)
