@@ -191,7 +191,7 @@ class SessionState:
         for symbol, report in sorted(failed.items()):
             yield from self._drop(symbol, report.error)
         day.clock.advance_to(to_ns)
-        if not day.symbols:
+        if not day.full and not day.adhoc:
             raise all_failed(day.dropped, len(day.step0), per_symbol=True)
 
     def due(self) -> ask.Request | None:
@@ -338,9 +338,10 @@ class SessionState:
     def snapshots(self, symbols: Sequence[str] | None) -> Work[list[SymbolSessionData]]:
         """Visible states (default: of all), in the order given; NoDataError for one that isn't in the session."""
         day = self.open_day()
-        wanted = day.symbols if symbols is None else list(symbols)
-        if missing := [symbol for symbol in wanted if symbol not in day.symbols]:
-            listed = ", ".join(day.symbols[:20])
+        present = day.symbols
+        wanted = present if symbols is None else list(symbols)
+        if missing := [symbol for symbol in wanted if symbol not in day.full and symbol not in day.adhoc]:
+            listed = ", ".join(present[:20])
             raise NoDataError("is not in the session", symbol=missing[0], remedy=f"there are: {listed}")
         reports = (yield from self._tell(dict.fromkeys(wanted, commands.TakeSnapshot()))).reports if wanted else {}
         return [_taken(reports[symbol]) for symbol in wanted]

@@ -26,6 +26,7 @@ from tests.coordinator.vendor import Vendor
 from tests.market.builders import MINUTE_NS, assert_same_snapshot, calendar, context_for, require, session_walk, utc_ns
 from tests.sessions import config as replay_config
 
+pytestmark = pytest.mark.long
 DAY = date(2024, 7, 3)  # a half day: 210 minutes
 CONTEXT = context_for(require("1m", trailing_days=1), DAY)
 OPEN, CLOSE = CONTEXT.open_ns, CONTEXT.close_ns
@@ -291,7 +292,6 @@ def replay(universe: Path, *symbols: str, **changes: Any) -> tuple[SessionCoordi
     return SessionCoordinator(config, CALENDAR, processes), processes
 
 
-@pytest.mark.long
 def test_a_replayed_day_survives_lost_processes_bar_for_bar(universe: Path) -> None:
     async def day(*, troubled: bool) -> list[SymbolSessionData]:
         coordinator, processes = replay(universe, "AAPL", "MSFT", schedule=[{"at": "12:00", "add_symbol": "TSLA"}])
@@ -308,7 +308,6 @@ def test_a_replayed_day_survives_lost_processes_bar_for_bar(universe: Path) -> N
         assert_same_snapshot(left, right)
 
 
-@pytest.mark.long
 def test_a_replay_stops_at_windows_and_at_what_is_scheduled_and_nowhere_else(universe: Path) -> None:
     coordinator, processes = replay(
         universe, "AAPL", run={"window": "2h"}, schedule=[{"at": "10:00", "add_symbol": "MSFT"}]

@@ -152,8 +152,8 @@ def test_a_cross_symbol_strategy_survives_the_death_of_a_process(universe: Path,
     killing = """
 import psutil
 def victim():
-    found = [p for p in psutil.process_iter(["cmdline", "environ"]) if p.info["cmdline"] and p.info["environ"]]
-    found = [p for p in found if " ".join(p.info["cmdline"]).startswith("ray::Backtest")]
+    every = psutil.process_iter(["cmdline", "environ"])  # leaves out those that end while it looks
+    found = [p for p in every if " ".join(p.info["cmdline"] or ()).startswith("ray::Backtest")]
     return [p for p in found if p.info["environ"].get("RAY_RAYLET_PID") == os.environ.get("RAY_RAYLET_PID")][0]
 
 class Kills(Ranks):
