@@ -21,9 +21,11 @@ from barray.coordinator.replay import ReplayDriver
 from barray.coordinator.session_state import SessionState, T, Work
 from barray.coordinator.step0 import validate_all
 from barray.coordinator.summary import AddResult, SessionSummary
-from barray.market.bars import Bars
+from barray.market.bars import Bar, Bars
 from barray.market.calendar import TradingCalendar
 from barray.market.commands import Report
+from barray.market.indicators import IndicatorSpec
+from barray.market.interval import Interval
 from barray.market.symbol_data import SymbolMetadata, SymbolSessionData
 from barray.market.validation import SymbolValidationResult
 
@@ -93,6 +95,26 @@ class SessionCoordinator:
         self.state.running()
         async with self._symbol_operation_lock:
             return await self._carry_out(self.state.change(request))
+
+    async def add_symbol(self, symbol: str, added_by: str = "strategy") -> bool:
+        """Add a symbol with everything the config requires, or upgrade an adhoc one; False, logged, if refused."""
+        return (await self.change(ask.AddSymbol(symbol, added_by))).accepted
+
+    async def add_adhoc_bar(
+        self, symbol: str, interval: str | Interval, bar: Bar | Mapping[str, Any], source: str = "scanner"
+    ) -> bool:
+        """Add one closed bar after light checks; False, logged, if refused."""
+        return (await self.change(ask.AddBar(symbol, interval, bar, source))).accepted
+
+    async def add_adhoc_indicator(
+        self, symbol: str, indicator_config: str | Mapping[str, Any] | IndicatorSpec, source: str = "scanner"
+    ) -> bool:
+        """Add one indicator after light checks; False, logged, if refused."""
+        return (await self.change(ask.AddIndicator(symbol, indicator_config, source))).accepted
+
+    async def remove_symbol(self, symbol: str, by: str = "strategy") -> bool:
+        """End one symbol and its process; False if it isn't in the session."""
+        return (await self.change(ask.RemoveSymbol(symbol, by))).accepted
 
     async def end(self) -> SessionSummary:
         """No more time passes and nothing more is added; the state stays readable until teardown."""

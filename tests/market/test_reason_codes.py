@@ -21,8 +21,8 @@ MODULES = {path: ast.parse(path.read_text()) for path in FILES if path.name != "
 
 
 def texts(node: ast.AST) -> set[str]:
-    """The strings written anywhere in an expression, but for those that it compares with something."""
-    if isinstance(node, ast.Compare):
+    """The strings written anywhere in an expression, but for those that it compares with something or looks up by."""
+    if isinstance(node, ast.Compare | ast.Subscript):
         return set()
     if isinstance(node, ast.Constant):
         return {node.value} if isinstance(node.value, str) else set()
