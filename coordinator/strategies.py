@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from barray.coordinator.config.model import SessionConfig, StrategySection
@@ -64,9 +65,8 @@ def requirements_of(
 ) -> SymbolRequirements:
     """What the config needs of every symbol, and these intervals and indicators as well."""
     own = config.requirements
-    return SymbolRequirements(
-        tuple(sorted({*own.intervals, *intervals})),
-        tuple(dict.fromkeys((*own.indicators, *indicators))),
-        own.trailing_days,
-        own.max_missing_days,
+    return replace(
+        own,
+        intervals=tuple(sorted({*own.intervals, *intervals})),
+        indicators=tuple(dict.fromkeys((*own.indicators, *indicators))),
     )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from barray.market.adhoc import adhoc_series, place
-from barray.market.bars import COLUMNS, Bar, Bars, format_ns
+from barray.market.bars import COLUMNS, Bar, Bars, Prices, format_ns
 from barray.market.commands import (
     Accepted,
     AddAdhocBar,
@@ -29,6 +29,7 @@ from barray.market.commands import (
     Report,
     SnapshotTaken,
     TakeSnapshot,
+    prices_of,
 )
 from barray.market.errors import DataError, IllegalTransition, NoDataError
 from barray.market.indicators import IndicatorData, IndicatorSpec, compute
@@ -62,6 +63,7 @@ class _Record:
     base: IntervalBars
     intervals: tuple[Interval, ...]
     indicators: tuple[IndicatorSpec, ...]
+    prices: Prices
 
     def lineage(self, until_ns: int) -> Lineage:
         """Of the bars closed by `until_ns`: a snapshot must not tell how many are still to come."""
@@ -141,7 +143,10 @@ class SymbolSession:
         context, interval, source = command.context, command.base_interval, command.reader.name
         if command.live:  # a vendor may show the minute that is still running
             bars = bars.take((bars.start_ns < context.open_ns) | (bars.start_ns + interval.ns <= command.at_ns))
-        base = lay_on_sessions(bars, interval, context.sessions, context.row, symbol=self.symbol, source=source)
+        prices = prices_of(command.reader)
+        base = lay_on_sessions(
+            bars, interval, context.sessions, context.row, symbol=self.symbol, source=source, prices=prices
+        )
         base = base.take(slice(*_within(base, context)))
         if len(base) == base.history and not command.live:
             raise NoDataError(
@@ -152,7 +157,7 @@ class SymbolSession:
                 remedy="check the stamps in the source",
                 code="no_session_data",
             )
-        record = _Record(source, base, command.intervals, command.indicators)
+        record = _Record(source, base, command.intervals, command.indicators, prices)
         upgraded = self.state is SymbolState.ADHOC
         conflicts, kept = _overrule(self._adhoc_bars, record, context)
         self._series, self._indicators = _compute(self.symbol, context, record, kept, self._adhoc_indicators)
@@ -184,7 +189,13 @@ class SymbolSession:
         ordered = both.take(np.argsort(both.start_ns, kind="stable"))
         try:
             base = lay_on_sessions(
-                ordered, interval, context.sessions, context.row, symbol=self.symbol, source=record.source
+                ordered,
+                interval,
+                context.sessions,
+                context.row,
+                symbol=self.symbol,
+                source=record.source,
+                prices=record.prices,
             )
         except DataError as error:
             return Rejected(str(error))
@@ -361,7 +372,9 @@ def _merge(base: IntervalBars, added: IntervalBars, context: SessionContext, sym
     """Base bars with the adhoc ones that fill their gaps."""
     both = Bars.concat([base.bars, added.bars])
     ordered = both.take(np.argsort(both.start_ns, kind="stable"))
-    return lay_on_sessions(ordered, base.interval, context.sessions, context.row, symbol=symbol, source="adhoc")
+    return lay_on_sessions(
+        ordered, base.interval, context.sessions, context.row, symbol=symbol, source="adhoc", prices=context.prices
+    )
 
 
 def _utc(stamp_ns: int) -> datetime:

@@ -318,8 +318,7 @@ class _Output:
         """Each file with the sessions it holds."""
 
         def path(day: date) -> Path:
-            period = {self.layout.period: self.layout.period_of(day)} if self.layout.period else {}
-            values = {"symbol": symbol, "interval": str(self.market.bar), **period}
+            values = {"symbol": symbol, "interval": str(self.market.bar), **self.layout.values_of(day)}
             return self.root.joinpath(*(str(self.layout.known(i, values)) for i in range(len(self.layout.components))))
 
         return ((place, list(days)) for place, days in groupby(self.market.days, path))

@@ -84,7 +84,7 @@ def test_impossible_values_are_named(changes: dict[str, float], problem: str) ->
     assert (caught.value.symbol, caught.value.code) == ("SPY", "bad_values")
 
 
-@pytest.mark.parametrize("good", [GOOD, replace(GOOD, volume=0.0), Bar(0, 0.0, 0.0, 0.0, 0.0, 0.0)])
+@pytest.mark.parametrize("good", [GOOD, replace(GOOD, volume=0.0), Bar(0, 1e-9, 1e-9, 1e-9, 1e-9, 0.0)])
 def test_possible_values_pass(good: Bar) -> None:
     assert value_problem(good) is None
     check_values(Bars.of([good]), **WHERE)

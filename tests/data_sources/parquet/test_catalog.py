@@ -74,7 +74,7 @@ def test_what_is_no_file_of_the_layout_is_not_seen() -> None:
 def test_a_folder_in_the_place_of_a_file_is_told_apart() -> None:
     tree = Tree("A/1m/2024-07-01.parquet/", "A/1m/2024-07-02.parquet")
     files = Catalog(Layout("{symbol}/{interval}/{date}.parquet"), tree).entries("A")[MINUTE]
-    assert [entry.is_directory for entry in files.values()] == [True, False]
+    assert [set(entry.directories) for entry in files.values()] == [{"A/1m/2024-07-01.parquet"}, set()]
 
 
 def test_a_trees_own_names_of_intervals_are_understood() -> None:
