@@ -54,6 +54,12 @@ class SymbolRequirements:
             back = row - _first_of_week(sessions, int(sessions.week[row - back]))
         return back
 
+    def longest_warmup(self, sessions: Sessions, row: int) -> IndicatorSpec | None:
+        """The indicator that makes more history than `trailing_days` be loaded before position `row`, if one does."""
+        needs = {spec: _warmup_sessions(spec, sessions, row) or 0 for spec in self.indicators}
+        longest = max(needs, key=lambda spec: needs[spec], default=None)
+        return longest if longest is not None and needs[longest] > self.trailing_days else None
+
 
 def _first_of_week(sessions: Sessions, week: int) -> int:
     return int(np.searchsorted(sessions.week, week))

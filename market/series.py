@@ -100,15 +100,8 @@ def lay_on_sessions(
         offset = starts - sessions.open_ns[_first_of_week(sessions, at)]
     off_grid = offset % interval.ns if interval.is_intraday else offset
     if off_grid.any():
-        stamp = format_ns(int(starts[int(np.argmax(off_grid != 0))]))
-        raise DataError(
-            f"the bar at {stamp} does not start a whole number of {interval} after the session open",
-            symbol=symbol,
-            interval=str(interval),
-            source=source,
-            remedy="stamp bars with their start, or load a finer interval and let this one be derived",
-            code="off_grid",
-        )
+        bad = int(np.argmax(off_grid != 0))
+        raise _off_grid(int(starts[bad]), int(sessions.open_ns[at[bad]]), interval, symbol, source)
     if interval.unit == "w":
         end_ns = sessions.close_ns[_last_of_week(sessions, at)]
     elif interval.unit == "d":
@@ -117,6 +110,16 @@ def lay_on_sessions(
         end_ns = np.minimum(starts + interval.ns, sessions.close_ns[at])
     ones = np.ones(len(bars), np.int32)
     return IntervalBars(interval, bars, end_ns, at, ones, ones, _history(end_ns, sessions, session_row))
+
+
+def _off_grid(start_ns: int, open_ns: int, interval: Interval, symbol: str, source: str) -> DataError:
+    stamp, opens = format_ns(start_ns), format_ns(open_ns)
+    reason = f"the bar at {stamp} does not start a whole number of {interval} after the session open, {opens}"
+    remedy = "stamp bars with their start, or load a finer interval and let this one be derived"
+    if start_ns % interval.ns == 0:
+        reason += f": its {interval} are the clock's"
+        remedy = f"load a finer interval, from which {interval} counted from the open are derived"
+    return DataError(reason, symbol=symbol, interval=str(interval), source=source, remedy=remedy, code="off_grid")
 
 
 def derive(base: IntervalBars, target: Interval, sessions: Sessions, session_row: int) -> IntervalBars:

@@ -196,7 +196,8 @@ class BarFile:
     ) -> Iterator[tuple[str | None, IntArray]]:
         names = [self._columns.timestamp] + ([self._columns.symbol] if symbols is not None else [])
         with translated(self._shown, self._source):
-            table = self._dictionaries.read_row_group(group, columns=names, use_threads=False)
+            file = self._file if symbols is None else self._dictionaries
+            table = file.read_row_group(group, columns=names, use_threads=False)
             stamps = self._stamps(table.column(self._columns.timestamp))
             if symbols is None:
                 yield only, stamps
@@ -220,7 +221,8 @@ class BarFile:
             self._path,
             filesystem=self._filesystem,
             metadata=self._file.metadata,
-            read_dictionary=[self._columns.symbol] if self.has_symbols else [],
+            pre_buffer=False,
+            read_dictionary=[self._columns.symbol],
         )
 
     def _overlaps(self, group: int, symbol: str | None, first_ns: int, last_ns: int) -> bool:

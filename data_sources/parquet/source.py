@@ -86,8 +86,8 @@ class ParquetSource:
         self, symbols: Sequence[str], interval: Interval, sessions: Sessions
     ) -> dict[str, Coverage]:
         """See DataSource. Judged by the names of files that hold a day each, by the stamps in larger ones."""
-        by_name = self.layout.period == "date" and self.layout.has_symbol
-        held = self._named(symbols, interval, sessions) if by_name else self._held(symbols, interval, sessions)
+        judged = self._named if self.layout.period == "date" else self._held
+        held = judged(symbols, interval, sessions)
         return {symbol: self._coverage(symbol, interval, sessions, held[symbol]) for symbol in symbols}
 
     def session_problems(
@@ -228,9 +228,9 @@ class ParquetSource:
         return bars.take(np.argsort(bars.start_ns, kind="stable")) if len(files) > 1 else bars
 
     def _named(self, symbols: Sequence[str], interval: Interval, sessions: Sessions) -> Held:
-        """Sessions held, by the names of files that hold a day each."""
+        """Sessions held, by the names of files that hold a day each, and the symbols in those of many."""
         periods = [self.layout.period_of(day) for day in _days(sessions)]
-        entries = {symbol: self._files(symbol).get(interval, {}) for symbol in symbols}
+        entries = {symbol: self._entries(symbol, sessions).get(interval, {}) for symbol in symbols}
         return {symbol: np.array([p in entries[symbol] for p in periods], np.bool_) for symbol in symbols}
 
     def _held(self, symbols: Sequence[str], interval: Interval, sessions: Sessions) -> Held:
