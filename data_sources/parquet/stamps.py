@@ -20,11 +20,11 @@ def starts_of(stamps: IntArray, interval: Interval, sessions: Sessions, *, at_en
 
     DataError where daily bars are stamped with the other edge of the session than the source says.
     """
+    if interval.is_intraday and not at_end:
+        return stamps
     row = np.minimum(np.searchsorted(sessions.close_ns, stamps), len(sessions) - 1)
     open_ns, close_ns = sessions.open_ns[row], sessions.close_ns[row]
     if interval.is_intraday:
-        if not at_end:
-            return stamps
         rest = (close_ns - open_ns) % interval.ns  # the length of a session's last bar, where cut at the close
         ends: IntArray = stamps - np.where((stamps == close_ns) & (rest > 0), rest, interval.ns)
         return ends

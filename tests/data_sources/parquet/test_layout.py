@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 
 import pytest
 
 from barray.data_sources.parquet.layout import Layout
 from barray.market.errors import ConfigError
+from tests.shared_data import REPO
 
 
 def read(template: str, component: int, name: str) -> dict[str, str] | None:
@@ -67,6 +69,53 @@ def test_names_give_back_what_they_were_made_of() -> None:
 )
 def test_a_symbol_may_contain_the_mark_that_separates_it(template: str, name: str, symbol: str) -> None:
     assert read(template, 0, name) == {"symbol": symbol, "interval": "1m"}
+
+
+@pytest.mark.parametrize(
+    ("template", "path", "period"),
+    [
+        ("{symbol}/{interval}/{date}.parquet", "SPY/1m/20240701.parquet", "2024-07-01"),
+        ("{interval}/{symbol}/{month}.parquet", "1m/SPY/202407.parquet", "2024-07"),
+        ("{year}/{month}/{day}/{symbol}.parquet", "2024/7/1/SPY.parquet", "2024-07-01"),
+        ("{year}/{month}/{day}/{symbol}.parquet", "2024/07/01/SPY.parquet", "2024-07-01"),
+        ("year={year}/month={month}/{symbol}-*.parquet", "year=2024/month=7/SPY-0.parquet", "2024-07"),
+        ("{month}/{day}/{symbol}.parquet", "2024-07/01/SPY.parquet", "2024-07-01"),
+        ("{symbol}/{symbol}_{date}.parquet", "SPY/SPY_20240701.parquet", "2024-07-01"),
+        ("symbol={symbol}/date={date}/*.parquet", "symbol=SPY/date=2024-07-01/part-0.parquet", "2024-07-01"),
+        ("*/{symbol}.parquet", "stocks/SPY.parquet", ""),
+    ],
+)
+def test_dates_are_read_as_trees_write_them(template: str, path: str, period: str) -> None:
+    layout = Layout(template)
+    values = {}
+    for nth, name in enumerate(path.split("/")):
+        read_ = read(template, nth, name)
+        assert read_ is not None, f"{name} does not fit"
+        values |= read_
+    assert layout.read_period(values) == period
+    assert values.get("symbol", "SPY") == "SPY"
+
+
+@pytest.mark.parametrize("path", ["2024/13/1", "2024/2/30", "2024/0/1"])
+def test_what_no_calendar_has_is_no_date(path: str) -> None:
+    year, month, day = path.split("/")
+    with pytest.raises(ValueError, match=r"month|day"):
+        Layout("{symbol}/{year}/{month}/{day}.parquet").read_period({"year": year, "month": month, "day": day})
+
+
+@pytest.mark.parametrize("name", [".part-0.parquet.crc", "_metadata", ".hidden.parquet", "_temporary.parquet"])
+def test_a_star_means_nothing_hidden(name: str) -> None:
+    assert read("{symbol}/{interval}/*.parquet", 2, name) is None
+
+
+def test_the_layouts_in_the_documentation_are_layouts_of_the_paths_beside_them() -> None:
+    table = re.findall(r"^\| `([^`]+)`.* \| `([^`]*parquet)`", (REPO / "docs" / "data.md").read_text(), re.MULTILINE)
+    assert len(table) == 10
+    for path, template in table:
+        layout = Layout(template)
+        names = path.split("/")
+        assert len(names) == len(layout.components), template
+        assert all(p.fullmatch(name) for p, name in zip(layout.patterns, names, strict=True)), template
 
 
 @pytest.mark.parametrize(
