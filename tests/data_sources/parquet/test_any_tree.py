@@ -92,12 +92,12 @@ def cast(column: pa.Array, kind: Any) -> pa.Array:
 
 
 @st.composite
-def tables(draw: st.DrawFn, interval: str = "1m") -> pa.Table:
-    """Good bars of two sessions, spoiled in up to three ways."""
+def tables(draw: st.DrawFn, interval: str, days: tuple[date, ...]) -> pa.Table:
+    """Good bars of these sessions, spoiled in up to three ways."""
     faults = draw(st.sets(st.sampled_from(["stamps", "times", "prices", "numbers", "symbols", "columns"]), max_size=3))
-    step_ns = Interval.parse(interval).ns if Interval.parse(interval).is_intraday else 10**15
-    good = [new_york_ns(day, "09:30") + nth * step_ns for day in (MONDAY, TUESDAY) for nth in range(4)]
-    stamps: list[int | None] = [*good[:1], *good[4:5]] if step_ns == 10**15 else [*good]
+    step_ns = Interval.parse(interval).ns
+    each = 4 if Interval.parse(interval).is_intraday else 1
+    stamps: list[int | None] = [new_york_ns(day, "09:30") + nth * step_ns for day in days for nth in range(each)]
     if "stamps" in faults:
         stamps = list(draw(st.lists(st.one_of(STAMPS, st.none()), max_size=8)))
         if draw(st.booleans()):
@@ -123,19 +123,23 @@ def trees(draw: st.DrawFn) -> tuple[Layout, str, list[tuple[str, date, int, Any]
     """A layout, the interval it is of, what lies at which place, and how files are written."""
     layout = Layout(draw(st.sampled_from(LAYOUTS)))
     interval = draw(st.sampled_from(["1m", "1m", "5m", "1h", "1d", "1d", "1w"]))
-    content = st.one_of(
-        tables(), tables(), st.sampled_from([b"", b"PAR1", b"timestamp,open\n", "folder", "full folder"])
-    )
-    places = st.tuples(st.sampled_from("AB"), st.sampled_from([MONDAY, TUESDAY]), st.integers(0, 1), content)
+    junk = st.sampled_from([b"", b"PAR1", b"timestamp,open\n", "folder", "full folder"])
+
+    def content(day: date) -> Any:
+        if draw(st.integers(0, 11)) == 7:
+            return draw(junk)
+        bars = draw(tables(interval, (day,) if layout.period == "date" else (MONDAY, TUESDAY)))
+        return bars if layout.has_symbol or "symbol" in bars.column_names else of_both(bars)
+
+    more = draw(st.lists(st.tuples(st.sampled_from("AB"), st.sampled_from([MONDAY, TUESDAY]), st.just(1)), max_size=1))
+    places = [*((symbol, day, 0) for symbol in "AB" for day in (MONDAY, TUESDAY)), *more]
     options = {
         "row_group_size": draw(st.sampled_from([1, 3, 100])),
         "write_statistics": draw(st.booleans()),
-        "use_deprecated_int96_timestamps": draw(st.booleans()),
+        "use_deprecated_int96_timestamps": draw(st.integers(0, 5)) == 3,
         "compression": draw(st.sampled_from(["none", "zstd"])),
     }
-    found = draw(st.lists(places, min_size=1, max_size=2))
-    known = [(symbol, day, 0, draw(content)) for symbol in "AB" for day in (MONDAY, TUESDAY)]
-    return layout, interval, [*found, *known], options
+    return layout, interval, [(*place, content(place[1])) for place in places], options
 
 
 def of_both(table: pa.Table) -> pa.Table:
