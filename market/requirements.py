@@ -90,7 +90,8 @@ class SessionContext:
     """The session date among its sessions: `sessions` spans whole weeks around the history and the session date.
 
     `row`: position of the session date; `history_row`: of the first session whose bars are loaded. `live`: the
-    session's own bars are still to come. `prices`: see SymbolRequirements.
+    session's own bars are still to come. `prices`: see SymbolRequirements. `max_missing_days`: so many sessions of the
+    history may turn out to have no bar; None lets all.
     """
 
     calendar: str
@@ -101,6 +102,7 @@ class SessionContext:
     history_row: int
     live: bool = False
     prices: Prices = "positive"
+    max_missing_days: int | None = None
 
     @property
     def open_ns(self) -> int:
@@ -160,5 +162,12 @@ def session_context(requirements: SymbolRequirements, calendar: TradingCalendar,
     last = int(np.searchsorted(sessions.week, sessions.week[row], side="right"))
     window = sessions.take(slice(first, last))
     return SessionContext(
-        calendar.name, calendar.hours, day, window, row - first, row - back - first, prices=requirements.prices
+        calendar.name,
+        calendar.hours,
+        day,
+        window,
+        row - first,
+        row - back - first,
+        prices=requirements.prices,
+        max_missing_days=requirements.max_missing_days,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import Enum
 
 import numpy as np
@@ -157,6 +157,7 @@ class SymbolSession:
                 remedy="check the stamps in the source",
                 code="no_session_data",
             )
+        self._check_history(base, context, source)
         record = _Record(source, base, command.intervals, command.indicators, prices)
         upgraded = self.state is SymbolState.ADHOC
         conflicts, kept = _overrule(self._adhoc_bars, record, context)
@@ -174,6 +175,22 @@ class SymbolSession:
         self._now_ns = max(self._now_ns, command.at_ns)
         self.state = SymbolState.FULL
         return Loaded(new=True, lineage=record.lineage(context.close_ns), conflicts=conflicts)
+
+    def _check_history(self, base: IntervalBars, context: SessionContext, source: str) -> None:
+        """NoDataError where sessions of the history have no bar, more than may be: a file's name may promise a day."""
+        lacking = [day.isoformat() for day in _sessions_lacking(base, context)]
+        if context.max_missing_days is None or len(lacking) <= context.max_missing_days:
+            return
+        listed = ", ".join(lacking[:5]) + (" …" if len(lacking) > 5 else "")
+        raise NoDataError(
+            f"no bars in the {context.hours} hours of {len(lacking)} of the {len(context.history_dates)} trailing "
+            f"sessions ({listed})",
+            symbol=self.symbol,
+            interval=str(base.interval),
+            source=source,
+            remedy="add the data, or allow history.max_missing_days",
+            code="no_history",
+        )
 
     def _append(self, bars: Bars) -> Appended | Rejected:
         context, record = self._context, self._record
@@ -291,6 +308,15 @@ def _within(base: IntervalBars, context: SessionContext) -> tuple[int, int]:
         first = context.history_row
     low, high = np.searchsorted(base.session, (first, context.row + 1))
     return int(low), int(high)
+
+
+def _sessions_lacking(base: IntervalBars, context: SessionContext) -> list[date]:
+    """Labels of the history's sessions, or of those whose week, has no bar of the base interval."""
+    sessions, rows = context.sessions, np.arange(context.history_row, context.row)
+    place = sessions.week if base.interval.unit == "w" else np.arange(len(sessions))
+    held = np.isin(place[rows], place[base.session])
+    labels: list[date] = sessions.dates[rows[~held]].tolist()
+    return labels
 
 
 def _overrule(

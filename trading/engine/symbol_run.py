@@ -64,6 +64,8 @@ def lay_range(
     for day, there in zip(session_range.dates, present.tolist(), strict=True):
         if not there:
             reasons.setdefault(day.isoformat(), f"no bars in the {session_range.hours} hours of {day}")
+    for day, reason in session_range.without_history(base.session, interval).items():
+        reasons.setdefault(day.isoformat(), reason)
     wanted = np.array([day.isoformat() not in reasons for day in session_range.dates], np.bool_)
     traded = session_range.rows[wanted]
     if not len(traded):

@@ -8,10 +8,14 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from barray.actors.backtest_actor import load_range
 from barray.check import check_config
 from barray.coordinator.config.file import parse_config
 from barray.data_sources.parquet.layout import Layout
 from barray.data_sources.parquet.source import ParquetSource
+from barray.market.requirements import calendar_for
+from barray.market.session_range import session_range_of
+from barray.trading.engine.commands import LoadRange
 from tests.data_sources.files import MINUTE, MONDAY, TUESDAY, WEDNESDAY, minutes, named, outcomes, write
 from tests.market.builders import calendar, require
 
@@ -66,6 +70,39 @@ def test_a_days_missing_of_one_symbol_are_not_hidden_by_another_in_the_file(tmp_
     assert found["A"].data is not None
     assert found["B"].codes == ("no_history",)
     assert "(2024-06-28)" in found["B"].text
+
+
+def promised(root: Path) -> ParquetSource:
+    """Files a day of which Monday's, called so, has bars before its hours alone."""
+    for day in (WEEK_BEFORE[-1], TUESDAY, WEDNESDAY):
+        write(root / "A" / "1m" / f"{day}.parquet", minutes(day))
+    write(root / "A" / "1m" / f"{MONDAY}.parquet", minutes(MONDAY, first="08:00"))
+    return ParquetSource(str(root))
+
+
+@pytest.mark.parametrize(("allowed", "codes"), [(0, ("no_history",)), (1, ())])
+def test_a_day_that_only_its_files_name_promises_is_missed_on_load(
+    tmp_path: Path, allowed: int, codes: tuple[str, ...]
+) -> None:
+    wanted = require("1m", trailing_days=2, max_missing=allowed)
+    outcome = outcomes(promised(tmp_path), "A", requirements=wanted)["A"]
+    assert outcome.codes == codes
+    if codes:
+        assert outcome.on_load
+        assert "no bars in the regular hours of 1 of the 2 trailing sessions (2024-07-01)" in outcome.text
+
+
+@pytest.mark.parametrize(("allowed", "runs"), [(0, [WEDNESDAY]), (1, [TUESDAY, WEDNESDAY])])
+def test_a_backtest_leaves_out_the_sessions_that_a_session_would_refuse(
+    tmp_path: Path, allowed: int, runs: list[date]
+) -> None:
+    source, wanted = promised(tmp_path), require("1m", trailing_days=1, max_missing=allowed)
+    days = session_range_of(wanted, calendar_for(wanted, "XNYS", MONDAY, WEDNESDAY), [TUESDAY, WEDNESDAY])
+    loaded = load_range(LoadRange("A", days, source, MINUTE, {}))
+    ran = [days.sessions.dates[row].item() for row in loaded.traded.tolist()]
+    assert ran == runs
+    told = "no bars in the regular hours of 1 of the 1 trailing sessions"
+    assert dict(loaded.skipped) == ({} if allowed else {str(TUESDAY): told})
 
 
 def test_the_indicator_that_needs_the_history_is_named(tmp_path: Path) -> None:
