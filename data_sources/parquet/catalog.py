@@ -14,6 +14,7 @@ from barray.market.interval import Interval
 Lister = Callable[[str], Mapping[str, bool]]
 """Lists a directory, relative to the root: name → whether it is a directory. Empty where there is no such directory."""
 _Found = tuple[str, dict[str, str], bool]
+_SUFFIXES = (".parquet", ".pq")
 _LOOKED_AT = 200
 """Most directories listed to say what a tree holds that doesn't fit its layout."""
 
@@ -76,20 +77,30 @@ class Catalog:
 
     def misfit(self) -> str | None:
         """What lies in the tree instead of files that fit the layout: a path; None where one fits, or none is found."""
-        misfit: str | None = None
+        if any(self._fits(path) for path in self._some_files(guided=True)):
+            return None
+        return next(self._some_files(guided=False), None)
+
+    def _some_files(self, *, guided: bool) -> Iterator[str]:
+        """Parquet files in the first directories of the tree; `guided`: files of any name, where the layout leads."""
         waiting = [("", 0)]
         for _ in range(_LOOKED_AT):
             if not waiting:
-                break
+                return
             directory, depth = waiting.pop()
-            for name, is_directory in sorted(self.lister(directory).items(), reverse=True):
-                if is_directory:
-                    waiting.append((f"{directory}{name}/", depth + 1))
-                elif name.endswith((".parquet", ".pq")):
-                    if self._fits(f"{directory}{name}"):
-                        return None
-                    misfit = f"{directory}{name}"
-        return misfit
+            names = sorted(self.lister(directory).items())
+            files = [name for name, is_dir in names if not is_dir and (guided or name.endswith(_SUFFIXES))]
+            yield from (f"{directory}{name}" for name in files)
+            below = [name for name, is_dir in names if is_dir and (not guided or self._leads(name, depth))]
+            waiting += [(f"{directory}{name}/", depth + 1) for name in reversed(below)]
+
+    def _leads(self, name: str, depth: int) -> bool:
+        """Whether files that fit may lie below a directory of that name, so many levels below the root."""
+        if depth >= len(self.layout.components) - 1:
+            return False
+        match = self.layout.patterns[depth].fullmatch(name)
+        interval = match.groupdict().get("interval") if match else None
+        return match is not None and (interval is None or self._interval(interval) is not None)
 
     def _fits(self, path: str) -> bool:
         names = path.split("/")

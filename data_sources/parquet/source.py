@@ -71,7 +71,7 @@ class ParquetSource:
         found = {symbol: bool(self._entries(symbol, sessions)) for symbol in symbols}
         if not any(found.values()) and (path := self._catalog.misfit()):
             raise DataError(
-                f"no file below {self.root} fits the layout {self.layout.template}; there is {path}, for example",
+                f"no file found below {self.root} fits the layout {self.layout.template}; there is {path}, for example",
                 source=self.name,
                 remedy="write the source's layout as the files lie, and its interval_names as the tree calls them",
                 code="layout_misfit",

@@ -95,6 +95,18 @@ def test_files_of_many_symbols_belong_to_none() -> None:
     assert tree.listed == {"": 1, "1m/": 1}
 
 
+def test_a_tree_of_a_thousand_symbols_that_does_not_fit_is_not_listed_whole() -> None:
+    tree = Tree(*(f"1m/S{number}/2024-07-01.parquet" for number in range(1_000)))
+    assert Catalog(Layout("{symbol}/{interval}/{date}.parquet"), tree).misfit() == "1m/S0/2024-07-01.parquet"
+    assert sum(tree.listed.values()) < 10
+
+
+def test_one_file_that_fits_is_enough_for_a_tree_to_fit() -> None:
+    others = [f"a/b{number}/x.parquet" for number in range(300)]
+    tree = Tree(*others, "SPY/1m/2024-07-01.parquet")
+    assert Catalog(Layout("{symbol}/{interval}/{date}.parquet"), tree).misfit() is None
+
+
 def test_an_unknown_symbol_has_no_files() -> None:
     catalog = Catalog(Layout("{symbol}/{interval}/{date}.parquet"), Tree("A/1m/2024-07-01.parquet"))
     assert catalog.entries("B") == {}
