@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from barray.coordinator.config.model import SessionConfig, SweepSection
-from barray.coordinator.strategies import plan_of
+from barray.coordinator.strategies import plan_of, require_past
 from barray.market.calendar import TradingCalendar
 from barray.market.errors import ConfigError
 from barray.market.indicators import IndicatorSpec
@@ -70,6 +70,7 @@ def prepare_run(
 
     ConfigError where the strategy can't be read or run, naming file and line, and where there are no such sessions.
     """
+    require_past(config)
     plan = plan_of(config, source)
     requirements = _requirements(config, _needs(plan))
     return PreparedRun(config, plan, requirements, session_range_for(config, requirements, load_calendar))
@@ -81,6 +82,7 @@ def prepare_sweep(
     """A sweep over the config's parameter sets; ConfigError as for a backtest, and where these can't be meant."""
     if config.sweep is None:
         raise ConfigError("the config has no sweep", remedy="add sweep: {parameters: {…}}; see examples/sweep.yaml")
+    require_past(config)
     plan, space, sets = _swept(config, config.sweep, plan_of(config, source))
     requirements = _requirements(config, _needs_of_sets(config.sweep, plan, space, sets))
     session_range = session_range_for(config, requirements, load_calendar)

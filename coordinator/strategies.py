@@ -28,14 +28,13 @@ def asked_for(
     """The configuration and the strategy that `barray.backtest(strategy, config)` means, or `(config)` alone.
 
     A strategy given stands in place of the config's; the `form`, `window` and `parameters` that the config has under
-    strategy hold for it too, below those of the object given, below `parameters`. ConfigError where either is missing, and where the session is
-    a live one.
+    strategy hold for it too, below those of the object given, below `parameters`. ConfigError where either is missing,
+    and where the session is a live one.
     """
     if config is None:
         strategy, config = None, _config_alone(strategy)
     settings = as_config(config, strategy_given=strategy is not None)
-    if settings.is_live:
-        raise ConfigError("strategies run over sessions of the past", remedy="take session.mode: replay")
+    require_past(settings)
     section = settings.strategy or StrategySection()
     own = strategy.values() if isinstance(strategy, Strategy) else {}
     merged = section.model_copy(update={"parameters": {**section.parameters, **own, **(parameters or {})}})
@@ -43,6 +42,12 @@ def asked_for(
         return settings.model_copy(update={"strategy": merged}), strategy_source(settings.strategy)
     nameless = merged.model_copy(update={"path": None, "module": None, "name": None})
     return settings.model_copy(update={"strategy": nameless}), _given_source(strategy)
+
+
+def require_past(config: SessionConfig) -> None:
+    """Refuse a live session, with ConfigError: strategies run over the past."""
+    if config.is_live:
+        raise ConfigError("strategies run over sessions of the past", remedy="take session.mode: replay")
 
 
 def _config_alone(given: object) -> Any:
