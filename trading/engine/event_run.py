@@ -167,11 +167,11 @@ def run_symbol(
             executed = execute(signals_of(strategy, data), data, market, account)
         except Exception:  # the user's code: its error is the symbol's end, not the run's
             return Outcome(Fills.of([]), error=failure_text(file_of(strategy), data.symbol))
-        return Outcome(executed.fills, tuple(executed.broker.refusals) if executed.broker else ())
+        return Outcome(executed.fills, executed.broker.all_refusals() if executed.broker else ())
     broker = Broker(data.base.bars, market, account)
     run = EventRun(strategy, data, broker, timezone)
     run.run()
-    return Outcome(Fills.of(broker.fills), tuple(broker.refusals), run.error, run.error_ns)
+    return Outcome(Fills.of(broker.fills), broker.all_refusals(), run.error, run.error_ns)
 
 
 def joined(outcomes: Sequence[Outcome]) -> Outcome:

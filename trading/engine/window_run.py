@@ -86,7 +86,7 @@ class WindowRun:
 
     def _bury(self) -> None:
         run, broker = self._run, self._broker
-        self._done.append(Outcome(Fills.of(broker.fills), tuple(broker.refusals), run.error, run.error_ns))
+        self._done.append(Outcome(Fills.of(broker.fills), broker.all_refusals(), run.error, run.error_ns))
 
     def _obey(self, step: Step) -> None:
         broker = self._broker
