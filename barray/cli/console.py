@@ -83,6 +83,18 @@ def stdout_kept(wanted: bool) -> Iterator[None]:
 
 
 @contextmanager
+def document(wanted: bool) -> Iterator[None]:
+    """`stdout_kept`; and where the block fails, the document that is printed says why: `{"error": …}`."""
+    try:
+        with stdout_kept(wanted):
+            yield
+    except BarrayError as error:
+        if wanted:
+            print_json({"error": str(error)})
+        raise
+
+
+@contextmanager
 def _noticing_interrupt() -> Iterator[list[int]]:
     """A list that is no longer empty once Ctrl-C was pressed: what it stops may raise something else in its place.
 

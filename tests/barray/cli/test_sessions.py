@@ -121,6 +121,17 @@ def test_a_second_terminal_reads_and_changes_a_running_session(slow_session: sub
     assert "RSI(14)@5m" in barray("attach", "snapshot", "NVDA").stdout
     assert barray("attach", "remove-symbol", "TSLA").returncode == 0
     assert barray("attach", "remove-symbol", "TSLA").returncode == 1
+    again = barray("attach", "remove-symbol", "TSLA", "--json")
+    assert (again.returncode, json.loads(again.stdout)) == (1, {"symbol": "TSLA", "removed": False})
+    no_bar = barray("attach", "add-bar", "TSLA", "1m", "2024-07-02T13:30:00Z", 9, 8, 10, 9.5, 100, "--json")
+    assert no_bar.returncode == 1
+    assert json.loads(no_bar.stdout)["accepted"] is False
+    assert "high" in json.loads(no_bar.stdout)["reason"]
+    more = barray("attach", "add-indicator", "NVDA", "SMA(3)@1m", "--json")
+    assert json.loads(more.stdout) == {"symbol": "NVDA", "accepted": True, "reason": "", "conflicts": []}
+    unknown = barray("attach", "add-symbol", "NVDA", "--session", "nosuch", "--json")
+    assert unknown.returncode == 2
+    assert "running: slow" in json.loads(unknown.stdout)["error"]
     missing = barray("attach", "status", "--session", "nosuch")
     assert missing.returncode == 2
     assert "running: slow" in missing.stderr
