@@ -1,0 +1,74 @@
+"""Ending a strategy's call that does not come back."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+from barray.trading.strategy.failure import DidNotReturn
+
+
+def watched(progress: Callable[[], object], limit_s: float | None) -> Any:
+    """A block in which `progress()` has to change: where it stays the same for `limit_s` (wall clock), up to half as
+    long again, `DidNotReturn` is raised in this thread, wherever it is in Python. None: never.
+    """
+    return nullcontext() if limit_s is None else _watchdog(limit_s).over(progress)
+
+
+class _Watch:
+    """A block that is watched: by what it shows that it goes on, and how often it showed the same."""
+
+    def __init__(self, progress: Callable[[], object]) -> None:
+        self.thread = threading.get_ident()
+        self.progress = progress
+        self.state: object = None
+        self.same = -1
+
+    def stands_still(self) -> bool:
+        state = self.progress()
+        self.same, self.state = (self.same + 1, state) if state == self.state else (0, state)
+        return self.same >= 2
+
+
+class _Watchdog:
+    """Looks twice in `limit_s`, from a thread of its own, so that what is watched costs nothing a bar."""
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._watch: _Watch | None = None
+        self._begun = threading.Event()
+        text = f"the call did not come back within {limit_s:g} s, actors.call_timeout_s"
+        self._error = type("DidNotReturn", (DidNotReturn,), {"__str__": lambda _: text, "__module__": "barray"})
+        threading.Thread(target=self._look, name="watchdog", daemon=True).start()
+
+    @contextmanager
+    def over(self, progress: Callable[[], object]) -> Iterator[None]:
+        before, self._watch = self._watch, _Watch(progress)
+        self._begun.set()
+        try:
+            yield
+        finally:
+            self._watch = before
+
+    def _look(self) -> None:
+        pause = threading.Event()
+        while self._begun.wait():
+            watch = self._watch
+            if watch is None:
+                self._begun.clear()
+                continue
+            pause.wait(self._limit_s / 2)
+            if watch is self._watch and watch.stands_still() and watch is self._watch:
+                _raise_in(watch.thread, self._error)
+
+
+_watchdog = functools.cache(_Watchdog)
+
+
+def _raise_in(thread: int, error: type[BaseException]) -> None:
+    """Raise in another thread; it takes effect between two steps of its Python."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(error))
