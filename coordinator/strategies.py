@@ -98,4 +98,6 @@ def plan_of(config: SessionConfig, source: StrategySource | None = None) -> Plan
     parameters = kind(**section.parameters).values() if section else {}
     form = choose_form(kind, section.form if section else None)
     account = config.account
-    return Plan(source, parameters, form, config.costs.market, account.account, account.shared, account.reserve)
+    timeout_s = config.actors.call_timeout_s
+    market, terms = config.costs.market, account.account
+    return Plan(source, parameters, form, market, terms, account.shared, account.reserve, timeout_s)

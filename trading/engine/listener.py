@@ -95,3 +95,8 @@ class _Stream(io.TextIOBase):
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._original, name)
+
+
+def hear_info() -> None:
+    """In a process that runs strategies: have loggers pass INFO on, which Python drops by default."""
+    logging.getLogger().setLevel(logging.INFO)
