@@ -193,6 +193,22 @@ class Talks(Strategy):
     ]
 
 
+@pytest.mark.parametrize("module", [False, True])
+def test_helpers_beside_the_strategy_and_modules_of_the_working_directory_travel(
+    universe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: bool
+) -> None:
+    own = tmp_path / "mine_g"
+    (own / "tools").mkdir(parents=True)
+    (own / "tools/sizes.py").write_text("def shares(symbol):\n    return {'AAPL': 3}.get(symbol, 4)\n")
+    code = f"from {'mine_g.' if module else ''}tools.sizes import shares\nclass Buys(Strategy):\n"
+    code += "    def on_bar(self, ctx):\n        if ctx.minute == 5 and not ctx.position: ctx.buy(shares(ctx.symbol))\n"
+    section = strategy(own, code)
+    monkeypatch.chdir(tmp_path)
+    named = {"module": "mine_g.strategy", "class": "Buys"} if module else section
+    result = barray.backtest(settings(universe, symbols=["AAPL", "MSFT"], strategy=named))
+    assert {symbol: one.position for symbol, one in result.symbols.items()} == {"AAPL": 3, "MSFT": 4}
+
+
 def test_an_endless_loop_is_named_and_costs_one_symbol(universe: Path, tmp_path: Path) -> None:
     code = """
 class Stuck(Strategy):
