@@ -12,6 +12,7 @@ from barray.cli.console import (
     FAILED,
     document,
     fail,
+    note_unused,
     print_json,
     print_table,
     reporting,
@@ -47,12 +48,13 @@ def backtest(config: StrategyConfig, out: Out = None, quiet: Quiet = False, as_j
         from barray.report.files import write_backtest
         from barray.trading.results.numbers import ResultNumbers
 
+        ignored = note_unused("backtest", run.config)
         numbers = ResultNumbers.of(result)
         files = write_backtest(result, run, out, numbers)
     total = numbers.total.as_dict()
     by_symbol = {symbol: figures.as_dict() for symbol, figures in numbers.symbols.items()}
     if as_json:
-        print_json({**summary(result, total, by_symbol), "files": [str(path) for path in files]})
+        print_json({**summary(result, total, by_symbol), "ignored": ignored, "files": [str(path) for path in files]})
     else:
         print_backtest(result, total, by_symbol)
         for path in files:

@@ -11,6 +11,7 @@ from barray.cli.backtest import shown
 from barray.cli.console import (
     FAILED,
     document,
+    note_unused,
     print_json,
     print_table,
     reporting,
@@ -45,10 +46,11 @@ def sweep(
 
     with document(as_json), without_drop_warnings(), session_progress(quiet=quiet) as progress:
         settings = read_config(config)
+        ignored = note_unused("sweep", settings)
         result = run(settings, progress=progress, fresh=fresh)
         files = write_sweep(result, out or Path(settings.report.directory))
     if as_json:
-        print_json({**_sweep_json(result), "files": [str(path) for path in files]})
+        print_json({**_sweep_json(result), "ignored": ignored, "files": [str(path) for path in files]})
     else:
         _print_sweep(result)
         for path in files:

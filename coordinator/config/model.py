@@ -416,4 +416,4 @@ class SessionConfig(Section):
         if strategy is not None and strategy.path is not None:
             strategy = strategy.model_copy(update={"path": absolute(strategy.path)})
         changed = {"sources": sources, "export": export, "report": report, "strategy": strategy, "live": live}
-        return self.model_copy(update=changed)
+        return SessionConfig.model_construct(_fields_set=self.model_fields_set, **{**dict(self), **changed})

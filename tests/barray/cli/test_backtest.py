@@ -98,7 +98,7 @@ def test_a_config_that_cannot_be_meant_is_exit_code_2(
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_here")
 def test_backtest_and_sweep_write_their_files_and_say_what_came_of_it(universe: Path, tmp_path: Path) -> None:
-    config = write(tmp_path, universe)
+    config = write(tmp_path, universe, extra="schedule: [{at: '10:00', add_symbol: TSLA}]\n")
     shown = barray("backtest", config, "--quiet")
     assert shown.exit_code == 0, shown.output
     assert "SmaCross, 1 symbols" in shown.output
@@ -112,11 +112,14 @@ def test_backtest_and_sweep_write_their_files_and_say_what_came_of_it(universe: 
     assert (tmp_path / "out/cli/trades.csv").exists()
     machine = barray("backtest", config, "--quiet", "--json", "--out", tmp_path / "elsewhere")
     told = json.loads(machine.stdout)
+    assert told["ignored"] == ["schedule", "sweep"]
+    assert "note: barray backtest makes no use of schedule (for run), sweep (for sweep)" in machine.stderr
     assert told["total"]["trades"] == told["symbols"]["AAPL"]["trades"] > 10
     assert (tmp_path / "elsewhere/report.html").exists()
     swept = barray("sweep", config, "--quiet", "--json")
     assert swept.exit_code == 0, swept.output
     assert json.loads(swept.stdout)["sets"] == 2
+    assert json.loads(swept.stdout)["ignored"] == ["schedule"]
     assert (tmp_path / "out/cli-sweep.html").exists()
     assert len((tmp_path / "out/cli-sweep.csv").read_text().splitlines()) == 3
 

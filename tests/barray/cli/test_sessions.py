@@ -44,8 +44,13 @@ def barray(*arguments: object, timeout_s: float = 90) -> subprocess.CompletedPro
 
 
 def test_run_writes_valid_dumps_and_json_for_machines(universe: Path, tmp_path: Path) -> None:
-    result = barray("run", write_config(tmp_path, universe), "--json")
+    config = write_config(tmp_path, universe)
+    config.write_text(config.read_text() + "costs: {volume_share: 0.1}\nstrategy: {path: mine.py}\n")
+    result = barray("run", config, "--json")
     assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["ignored"] == ["strategy", "costs"]
+    said = "note: barray run makes no use of strategy (for backtest and sweep), costs (for backtest and sweep)"
+    assert said in result.stderr.splitlines()
     (session,) = json.loads(result.stdout)["sessions"]
     assert session["date"] == "2024-07-02"
     assert list(session["symbols"]) == ["AAPL", "MSFT"]
@@ -178,7 +183,7 @@ def test_what_ray_prints_meanwhile_does_not_get_into_the_json(universe: Path, tm
     symbol_processes(process.pid)[0].kill()
     printed, said = process.communicate(timeout=60)
     assert "A worker died or was killed" in said, "Ray had nothing to print: nothing was tested"
-    assert list(json.loads(printed)) == ["sessions"]
+    assert list(json.loads(printed)) == ["sessions", "ignored"]
 
 
 def test_attaching_where_nothing_runs_says_so() -> None:
