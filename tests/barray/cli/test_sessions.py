@@ -186,6 +186,32 @@ def test_what_ray_prints_meanwhile_does_not_get_into_the_json(universe: Path, tm
     assert list(json.loads(printed)) == ["sessions", "ignored"]
 
 
+DIES_ONCE = """
+import os, pathlib
+from barray import Strategy
+class Dies(Strategy):
+    def on_bar(self, ctx):
+        print("bar", ctx.bar)
+        mark = pathlib.Path("MARK")
+        if ctx.symbol == "MSFT" and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_backtest_whose_worker_dies_prints_nothing_but_its_json(universe: Path, tmp_path: Path) -> None:
+    config, mark = write_config(tmp_path, universe), tmp_path / "died"
+    (tmp_path / "dies.py").write_text(DIES_ONCE.replace("MARK", str(mark)))
+    config.write_text(config.read_text() + "strategy: {path: dies.py}\n")
+    result = barray("backtest", config, "--json")
+    assert result.returncode == 0, result.stderr
+    assert mark.exists()
+    told = json.loads(result.stdout)
+    assert sorted(told["symbols"]) == ["AAPL", "MSFT"]
+    assert told["errors"] == {}
+    assert "MSFT 2024-07-02 09:31:00 EDT: bar" in result.stderr
+
+
 def test_attaching_where_nothing_runs_says_so() -> None:
     result = barray("attach", "status", "--address", "127.0.0.1:1", timeout_s=20)
     assert result.returncode == 1
