@@ -29,7 +29,7 @@ from barray.trading.results.result import SymbolResult
 logger = logging.getLogger(__name__)
 _PER_CALL = 4
 """Symbols that one call runs: often enough to see progress, seldom enough to cost nothing."""
-_STUCK_CALLS = 2
+_STUCK_CALLS = 3
 """What is waited for longer than sessions may take, so that a strategy's endless loop is found where it is."""
 
 

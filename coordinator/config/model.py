@@ -98,7 +98,8 @@ class ActorsSection(Section):
     that to Ray; `preload` names further modules for that process to import. `symbols_per_actor`: how many symbols share
     a process; `auto` gives each its own up to what the nodes' cores bear, and packs beyond. `num_cpus`: what a process
     claims of Ray's CPUs. `call_timeout_s`: after it a call counts as hung; the process is
-    killed and brought back, at most `max_restarts` times a session.
+    killed and brought back, at most `max_restarts` times a session. A strategy's call that takes longer is ended as its
+    error.
     """
 
     lifecycle: Literal["kill", "reuse"] = "kill"

@@ -198,7 +198,7 @@ def run_symbol(
     broker = Broker(data.base.bars, market, account)
     run = EventRun(strategy, data, broker, timezone)
     listener = Listener(data.symbol, lambda: run.context.now_ns)
-    with listener.listening(), watched(lambda: run.place, call_timeout_s):
+    with listener, watched(lambda: run.place, call_timeout_s):
         run.run()
     return Outcome(Fills.of(broker.fills), broker.all_refusals(), run.error, run.error_ns, listener.heard())
 
@@ -209,7 +209,7 @@ def _run_signals(
     listener = Listener(data.symbol)
     limit_s = call_timeout_s and call_timeout_s * max(len(data.traded), 1)
     try:
-        with listener.listening(), watched(lambda: None, limit_s):
+        with listener, watched(lambda: None, limit_s):
             signals = signals_of(strategy, data)
         executed = execute(signals, data, market, account)
     except (Exception, DidNotReturn):  # the user's code: its error is the symbol's end, not the run's

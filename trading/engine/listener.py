@@ -6,9 +6,8 @@ import io
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
 from barray.trading.results.logs import MOST_LINES, LogLine, Logs
 
@@ -17,7 +16,8 @@ _OURS = ("barray", "ray")
 
 
 class Listener:
-    """Takes lines that a strategy prints, or logs at level INFO and above, each stamped with symbol and session time.
+    """Takes lines that a strategy prints, or logs at level INFO and above, each stamped with symbol and session time:
+    what the thread says in the block that it is entered for, and that goes nowhere else.
 
     `now_ns`: tells the session time, UTC ns, None where there is none. From `most` lines on they are only counted; what
     a line has beyond 500 characters is cut off.
@@ -31,18 +31,18 @@ class Listener:
         self._left_out = 0
         self._begun = ""
         self._handler = _Handler(self)
+        self._out, self._err = _Stream(self), _Stream(self)
 
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Hear what this thread prints and logs in the block; it goes nowhere else."""
-        thread, root = threading.get_ident(), logging.getLogger()
-        self._handler.thread = thread
-        root.addHandler(self._handler)
-        try:
-            with redirect_stdout(_Stream(self, sys.stdout, thread)), redirect_stderr(_Stream(self, sys.stderr, thread)):
-                yield
-        finally:
-            root.removeHandler(self._handler)
+    def __enter__(self) -> Self:
+        self._handler.thread = self._out.thread = self._err.thread = threading.get_ident()
+        self._out.original, self._err.original = sys.stdout, sys.stderr
+        sys.stdout, sys.stderr = self._out, self._err
+        logging.getLogger().addHandler(self._handler)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger().removeHandler(self._handler)
+        sys.stdout, sys.stderr = self._out.original, self._err.original
 
     def hear(self, text: str) -> None:
         """Take text as it is printed: a line is one when it ends."""
@@ -82,19 +82,20 @@ class _Handler(logging.Handler):
 class _Stream(io.TextIOBase):
     """In place of a standard stream, for one thread; to all others it is what it was."""
 
-    def __init__(self, listener: Listener, original: Any, thread: int) -> None:
+    original: Any = None
+    thread = 0
+
+    def __init__(self, listener: Listener) -> None:
         self._listener = listener
-        self._original = original
-        self._thread = thread
 
     def write(self, text: str) -> int:
-        if threading.get_ident() != self._thread:
-            return int(self._original.write(text))
+        if threading.get_ident() != self.thread:
+            return int(self.original.write(text))
         self._listener.hear(text)
         return len(text)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._original, name)
+        return getattr(self.original, name)
 
 
 def hear_info() -> None:

@@ -147,7 +147,7 @@ class PortfolioEngine:
             return
         view = WindowView(self, moment)
         try:
-            with self._listener.listening(), watched(self._waits, self._plan.call_timeout_s):
+            with self._listener, watched(self._waits, self._plan.call_timeout_s):
                 self._call(view, moment)
         except (Exception, DidNotReturn):  # the user's code: no more calls, positions stay
             self.error = failure_text(file_of(self._strategy), view.now)

@@ -5,18 +5,26 @@ from __future__ import annotations
 import ctypes
 import functools
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from typing import Any
+from collections.abc import Callable
 
 from barray.trading.strategy.failure import DidNotReturn
 
 
-def watched(progress: Callable[[], object], limit_s: float | None) -> Any:
-    """A block in which `progress()` has to change: where it stays the same for `limit_s` (wall clock), up to half as
-    long again, `DidNotReturn` is raised in this thread, wherever it is in Python. None: never.
+class watched:  # noqa: N801  # reads as a verb where it is used
+    """A block in which `progress()` has to change: where it stays the same for `limit_s` (wall clock), or up to
+    twice as long, `DidNotReturn` is raised in this thread, wherever it is in Python. None: never.
     """
-    return nullcontext() if limit_s is None else _watchdog(limit_s).over(progress)
+
+    def __init__(self, progress: Callable[[], object], limit_s: float | None) -> None:
+        self._progress, self._limit_s = progress, limit_s
+
+    def __enter__(self) -> None:
+        if self._limit_s is not None:
+            _watchdog(self._limit_s).watch(_Watch(self._progress))
+
+    def __exit__(self, *_: object) -> None:
+        if self._limit_s is not None:
+            _watchdog(self._limit_s).watch(None)
 
 
 class _Watch:
@@ -45,25 +53,26 @@ class _Watchdog:
         self._error = type("DidNotReturn", (DidNotReturn,), {"__str__": lambda _: text, "__module__": "barray"})
         threading.Thread(target=self._look, name="watchdog", daemon=True).start()
 
-    @contextmanager
-    def over(self, progress: Callable[[], object]) -> Iterator[None]:
-        before, self._watch = self._watch, _Watch(progress)
-        self._begun.set()
-        try:
-            yield
-        finally:
-            self._watch = before
+    def watch(self, watch: _Watch | None) -> None:
+        self._watch = watch
+        if watch is not None:
+            self._begun.set()
 
     def _look(self) -> None:
         pause = threading.Event()
         while self._begun.wait():
             watch = self._watch
+            pause.wait(self._limit_s / 2)  # even where nothing is watched just now: blocks are short, and come often
             if watch is None:
-                self._begun.clear()
-                continue
-            pause.wait(self._limit_s / 2)
-            if watch is self._watch and watch.stands_still() and watch is self._watch:
+                self._rest()
+            elif watch is self._watch and watch.stands_still() and watch is self._watch:
                 _raise_in(watch.thread, self._error)
+
+    def _rest(self) -> None:
+        """Wait for the next block, unless one has begun by now."""
+        self._begun.clear()
+        if self._watch is not None:
+            self._begun.set()
 
 
 _watchdog = functools.cache(_Watchdog)

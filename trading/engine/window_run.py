@@ -77,7 +77,7 @@ class WindowRun:
         began = perf_counter()
         self._obey(step)
         try:
-            with self._listener.listening(), watched(lambda: self._run.place, self._plan.call_timeout_s):
+            with self._listener, watched(lambda: self._run.place, self._plan.call_timeout_s):
                 self._go(step.to_ns)
         except (Exception, DidNotReturn):  # the user's code: its error is the symbol's end, not the run's
             self._run.stop()

@@ -84,7 +84,7 @@ def test_other_threads_and_loggers_of_ours_are_not_the_strategys(capsys: pytest.
     import logging
 
     listener = Listener("A")
-    with listener.listening():
+    with listener:
         thread = threading.Thread(target=lambda: (print("elsewhere"), logging.error("elsewhere too")))
         thread.start()
         thread.join()
