@@ -50,7 +50,8 @@ class _Watchdog:
         self._watch: _Watch | None = None
         self._begun = threading.Event()
         text = f"the call did not come back within {limit_s:g} s, actors.call_timeout_s"
-        self._error = type("DidNotReturn", (DidNotReturn,), {"__str__": lambda _: text, "__module__": "barray"})
+        own = {"__str__": lambda _: text, "__module__": DidNotReturn.__module__}
+        self._error = type(DidNotReturn.__name__, (DidNotReturn,), own)
         threading.Thread(target=self._look, name="watchdog", daemon=True).start()
 
     def watch(self, watch: _Watch | None) -> None:

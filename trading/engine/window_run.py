@@ -43,6 +43,8 @@ class WindowRun:
         self._done: list[Outcome] = []
         self._engine_s = 0.0
         self._last: Stepped | None = None
+        many = len(self._ahead) if plan.form == "signals" else 1
+        self._limit_s = plan.call_timeout_s and plan.call_timeout_s * max(many, 1)
         self._listener = Listener(loaded.symbol, lambda: self._run.context.now_ns)
         self._new_life()
 
@@ -77,7 +79,7 @@ class WindowRun:
         began = perf_counter()
         self._obey(step)
         try:
-            with self._listener, watched(lambda: self._run.place, self._plan.call_timeout_s):
+            with self._listener, watched(lambda: self._run.place, self._limit_s):
                 self._go(step.to_ns)
         except (Exception, DidNotReturn):  # the user's code: its error is the symbol's end, not the run's
             self._run.stop()

@@ -9,7 +9,7 @@ from barray.trading.engine.watchdog import _Watch
 from tests.trading.windows import Floor, lay, plan, sessions_of
 
 LIMIT_S = 0.4
-SAID = "barray.DidNotReturn: the call did not come back within 0.4 s, actors.call_timeout_s "
+SAID = "barray.trading.strategy.failure.DidNotReturn: the call did not come back within 0.4 s, actors.call_timeout_s "
 STUBBORN = """class Stuck(Strategy):
     def on_bar(self, ctx):
         while ctx.bar == 3:
