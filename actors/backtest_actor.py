@@ -11,6 +11,7 @@ from barray.market.commands import Failed, prices_of
 from barray.market.errors import ActorFailed, BarrayError, DataError, NoDataError
 from barray.market.series import lay_on_sessions
 from barray.trading.engine.commands import CloseRun, LoadRange, Opened, OpenRun, RangeRun, RunRange, Step
+from barray.trading.engine.listener import hear_info
 from barray.trading.engine.symbol_run import LoadedRange, lay_range, run_range
 from barray.trading.engine.window_run import WindowRun
 from barray.trading.strategy.computed import Computed
@@ -24,6 +25,7 @@ class BacktestActor:
     def __init__(self) -> None:
         self._held: dict[str, tuple[LoadedRange, Computed]] = {}
         self._runs: dict[str, WindowRun] = {}
+        hear_info()
 
     def execute(self, batch: Sequence[tuple[str, Any]]) -> tuple[Any, ...]:
         """Carry out commands in order, one report each. A symbol that fails, fails alone: its report is `Failed`."""

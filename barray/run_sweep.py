@@ -105,5 +105,5 @@ def _fingerprint(config: SessionConfig, plan: Plan) -> str:
     chosen = config.model_dump_json(
         include={"session", "symbols", "history", "sources", "account", "costs", "strategy", "intervals", "indicators"}
     )
-    text = "\n".join((chosen, plan.source.text or plan.source.where, plan.form))
+    text = "\n".join((chosen, plan.source.code, plan.form))
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -23,11 +23,14 @@ from barray.market.session_range import RangeValidation, SessionRange
 from barray.market.validation import Reason, SymbolValidationResult
 from barray.trading.engine.commands import LoadRange, Plan, RangeRun, RunRange
 from barray.trading.engine.symbol_run import join_results
+from barray.trading.results.logs import Logs
 from barray.trading.results.result import SymbolResult
 
 logger = logging.getLogger(__name__)
 _PER_CALL = 4
 """Symbols that one call runs: often enough to see progress, seldom enough to cost nothing."""
+_STUCK_CALLS = 3
+"""What is waited for longer than sessions may take, so that a strategy's endless loop is found where it is."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,8 @@ class BacktestCoordinator:
         self._session_range = session_range
         self._requirements = requirements
         self._plan = plan
-        sessions = len(session_range.rows)
-        patient = config.actors.model_copy(update={"call_timeout_s": config.actors.call_timeout_s * max(sessions, 1)})
+        timeout_s = config.actors.call_timeout_s * (max(len(session_range.rows), 1) + _STUCK_CALLS)
+        patient = config.actors.model_copy(update={"call_timeout_s": timeout_s})
         self._transport = RayTransport(new_backtest_actor)
         self._fleet = Fleet(patient, self._transport)
         self._manager = DataManager(config.data_sources)
@@ -75,7 +78,7 @@ class BacktestCoordinator:
         self._validated: dict[str, RangeValidation] = {}
         self._jobs: dict[str, Job] = {}
         self._reports: dict[str, dict[str, Any]] = {}
-        self._done: asyncio.Queue[SymbolResult | None] = asyncio.Queue()
+        self._done: asyncio.Queue[SymbolResult | Logs | None] = asyncio.Queue()
         self._running: asyncio.Task[None] | None = None
         self._phase = "clean"
         self._progress = (0, 0)
@@ -138,8 +141,10 @@ class BacktestCoordinator:
         self._grid_session = self._session_range.grid(grid_interval)[1]
         self._running = asyncio.ensure_future(self._run_all(grid_interval))
 
-    async def next_results(self) -> list[SymbolResult] | None:
-        """Results that are done, at least one, in whatever order; None once all are handed out."""
+    async def next_results(self) -> list[SymbolResult | Logs] | None:
+        """Results that are done, at least one, in whatever order, and what a strategy over all symbols has said since;
+        None once all are handed out.
+        """
         first = await self._done.get()
         taken = [first]
         while not self._done.empty():

@@ -124,7 +124,7 @@ def _swept(config: SessionConfig, section: SweepSection, plan: Plan) -> tuple[Pl
     fixed = config.strategy.parameters if config.strategy else {}
     fixed = {name: value for name, value in fixed.items() if name not in section.parameters}
     space = parse_space(kind, section.parameters, section.where)
-    return Plan(plan.source, fixed, plan.form, plan.market, plan.account), space, _sets(kind, section)
+    return replace(plan, parameters=fixed), space, _sets(kind, section)
 
 
 def _sets(kind: type[Strategy], section: SweepSection) -> Sets:

@@ -18,8 +18,10 @@ from barray.market.errors import BarrayError
 from barray.market.interval import Interval
 from barray.market.validation import Reason
 from barray.trading.engine.commands import CloseRun, Opened, OpenRun, Plan, RangeRun, Stepped
+from barray.trading.engine.listener import hear_info
 from barray.trading.engine.portfolio import PortfolioEngine
 from barray.trading.engine.symbol_run import add_results
+from barray.trading.results.logs import NO_LOGS, Logs
 from barray.trading.results.result import SymbolResult
 from barray.trading.strategy.view import Added, Moment
 
@@ -42,6 +44,8 @@ class WindowedBacktestCoordinator(BacktestCoordinator):
         self._guest_parts: dict[str, list[SymbolResult]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._error: str | None = None
+        self._logs = NO_LOGS
+        hear_info()
 
     def _split(self, symbols: Sequence[str]) -> dict[str, Job]:
         """Every symbol waits for the others at each window's end: nothing can run ahead."""
@@ -65,6 +69,7 @@ class WindowedBacktestCoordinator(BacktestCoordinator):
             self._row, self._moment = row, moment
             await self._step(moment.now_ns)
             await self._loop.run_in_executor(strategy, self._portfolio.end_window, moment)
+            self._pass_on(self._portfolio.logs())
             self._error = self._error or self._portfolio.error
             if moment.closing:
                 await self._dismiss_guests(grid_interval)
@@ -79,6 +84,12 @@ class WindowedBacktestCoordinator(BacktestCoordinator):
             self._done.put_nowait(self._whole([result]))
         for parts in self._guest_parts.values():
             self._done.put_nowait(add_results(parts))
+
+    def _pass_on(self, logs: Logs) -> None:
+        """Hand out what the strategy has said since the last time."""
+        known, self._logs = self._logs, logs
+        if logs != known:
+            self._done.put_nowait(Logs(logs.lines[len(known.lines) :], logs.left_out - known.left_out))
 
     def _moments(self, grid_interval: Interval) -> Iterator[tuple[int, Moment]]:
         """Every session's open and the ends of its windows, with the session's row."""

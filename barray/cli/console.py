@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any, NoReturn, ParamSpec
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec
 
 import orjson
 import typer
@@ -23,6 +23,9 @@ from rich.table import Table
 
 from barray.local.progress import Told
 from barray.market.errors import BarrayError, ConfigError, shorten
+
+if TYPE_CHECKING:
+    from barray.coordinator.config.model import SessionConfig
 
 P = ParamSpec("P")
 FAILED, BAD_USAGE, INTERRUPTED = 1, 2, 130
@@ -80,6 +83,18 @@ def stdout_kept(wanted: bool) -> Iterator[None]:
         sys.stdout.flush()
         os.dup2(kept, 1)
         os.close(kept)
+
+
+@contextmanager
+def document(wanted: bool) -> Iterator[None]:
+    """`stdout_kept`; and where the block fails, the document that is printed says why: `{"error": …}`."""
+    try:
+        with stdout_kept(wanted):
+            yield
+    except BarrayError as error:
+        if wanted:
+            print_json({"error": str(error)})
+        raise
 
 
 @contextmanager
@@ -170,6 +185,16 @@ def fail(message: str) -> None:
 def note(message: str) -> None:
     """Print a remark to standard error, away from what a program may read."""
     stderr.print(escape(message), highlight=False)
+
+
+def note_unused(command: str, config: SessionConfig) -> list[str]:
+    """Say which of the config's sections the command makes no use of, and give them."""
+    from barray.coordinator.config.unused import unused_by, unused_sentence
+
+    sections = unused_by(command, config)
+    if sections:
+        note(f"note: {unused_sentence(command, sections)}")
+    return list(sections)
 
 
 def print_json(value: Any) -> None:

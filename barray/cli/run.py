@@ -10,6 +10,7 @@ import typer
 
 from barray.cli.console import (
     note,
+    note_unused,
     print_json,
     print_table,
     reporting,
@@ -42,12 +43,13 @@ def run(
         session_progress(quiet=quiet) as progress,
         Session(config, progress=progress) as session,
     ):
+        ignored = note_unused("run", session.config)
         for day in session.dates:
             done.append(run_date(session, day, out))
             if not as_json:
                 print_session(done[-1])
     if as_json:
-        print_json({"sessions": done})
+        print_json({"sessions": done, "ignored": ignored})
 
 
 def run_date(session: Session, day: date, out: Path | None) -> dict[str, Any]:

@@ -10,6 +10,8 @@ import typer
 from barray.cli.backtest import shown
 from barray.cli.console import (
     FAILED,
+    document,
+    note_unused,
     print_json,
     print_table,
     reporting,
@@ -42,12 +44,13 @@ def sweep(
     from barray.report.sweep_page import write_sweep
     from barray.run_sweep import sweep as run
 
-    settings = read_config(config)
-    with without_drop_warnings(), session_progress(quiet=quiet) as progress:
+    with document(as_json), without_drop_warnings(), session_progress(quiet=quiet) as progress:
+        settings = read_config(config)
+        ignored = note_unused("sweep", settings)
         result = run(settings, progress=progress, fresh=fresh)
-    files = write_sweep(result, out or Path(settings.report.directory))
+        files = write_sweep(result, out or Path(settings.report.directory))
     if as_json:
-        print_json({**_sweep_json(result), "files": [str(path) for path in files]})
+        print_json({**_sweep_json(result), "ignored": ignored, "files": [str(path) for path in files]})
     else:
         _print_sweep(result)
         for path in files:
@@ -66,7 +69,9 @@ def lookahead(
     """Check that no decision of the strategy depends on the future. Exit code 1 where one does."""
     from barray.analysis import lookahead as run
 
-    _report(run(config, symbols=_names(symbols), cuts=cuts), as_json=as_json)
+    with document(as_json):
+        reports = run(config, symbols=_names(symbols), cuts=cuts)
+    _report(reports, as_json=as_json)
 
 
 @reporting
@@ -74,7 +79,9 @@ def warmup(config: StrategyConfig, symbols: Symbols = "", as_json: AsJson = Fals
     """Check that more history would not change the strategy's decisions. Exit code 1 where it would."""
     from barray.analysis import warmup as run
 
-    _report(run(config, symbols=_names(symbols)), as_json=as_json)
+    with document(as_json):
+        reports = run(config, symbols=_names(symbols))
+    _report(reports, as_json=as_json)
 
 
 def _names(symbols: str) -> list[str]:

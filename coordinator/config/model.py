@@ -98,7 +98,8 @@ class ActorsSection(Section):
     that to Ray; `preload` names further modules for that process to import. `symbols_per_actor`: how many symbols share
     a process; `auto` gives each its own up to what the nodes' cores bear, and packs beyond. `num_cpus`: what a process
     claims of Ray's CPUs. `call_timeout_s`: after it a call counts as hung; the process is
-    killed and brought back, at most `max_restarts` times a session.
+    killed and brought back, at most `max_restarts` times a session. A strategy's call that takes longer is ended as its
+    error.
     """
 
     lifecycle: Literal["kill", "reuse"] = "kill"
@@ -417,4 +418,4 @@ class SessionConfig(Section):
         if strategy is not None and strategy.path is not None:
             strategy = strategy.model_copy(update={"path": absolute(strategy.path)})
         changed = {"sources": sources, "export": export, "report": report, "strategy": strategy, "live": live}
-        return self.model_copy(update=changed)
+        return SessionConfig.model_construct(_fields_set=self.model_fields_set, **{**dict(self), **changed})

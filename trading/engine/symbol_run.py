@@ -21,6 +21,7 @@ from barray.trading.engine.event_run import Outcome, run_symbol
 from barray.trading.orders.broker import Account
 from barray.trading.orders.fills import Fills
 from barray.trading.results.equity import equity_on_grid, session_closes, session_pnl
+from barray.trading.results.logs import MOST_LINES, Logs
 from barray.trading.results.result import SymbolResult, Trades
 from barray.trading.results.trades import round_trips
 from barray.trading.strategy.base import Strategy
@@ -96,7 +97,15 @@ def run_loaded(loaded: LoadedRange, plan: Plan, computed: Computed | None = None
     """Run a strategy over all its sessions. The strategy's errors are in the outcome; ConfigError for what it needs."""
     strategy, timezone = plan.strategy(), loaded.session_range.timezone
     data = loaded.prepare(strategy, computed)
-    return run_symbol(strategy, data, plan.market, plan.account, form=plan.form, timezone=timezone)
+    return run_symbol(
+        strategy,
+        data,
+        plan.market,
+        plan.account,
+        form=plan.form,
+        timezone=timezone,
+        call_timeout_s=plan.call_timeout_s,
+    )
 
 
 def join_results(parts: Sequence[SymbolResult], grid_session: IntArray) -> SymbolResult:
@@ -146,6 +155,7 @@ def _together(parts: Sequence[SymbolResult]) -> SymbolResult:
         skipped={day: reason for part in parts for day, reason in part.skipped.items()},
         error=failed.error if failed else None,
         error_ns=failed.error_ns if failed else None,
+        logs=Logs.together(part.logs for part in parts).first(MOST_LINES),
         lineage=_joined_lineage(parts),
         engine_s=sum(part.engine_s for part in parts),
     )
@@ -199,6 +209,7 @@ def summarise(
         skipped=loaded.skipped,
         error=outcome.error,
         error_ns=outcome.error_ns,
+        logs=outcome.logs,
         lineage=Lineage(loaded.source, base.interval, int(stamps[0]), int(stamps[-1]), len(stamps)),
         engine_s=engine_s,
     )
