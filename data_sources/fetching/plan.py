@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil
 
@@ -45,8 +45,6 @@ def plan_fetch(
     missing: Mapping[str, Iterable[tuple[int, int]]],
     interval: Interval,
     limits: Limits,
-    *,
-    in_flight: int = IN_FLIGHT,
     expected: Expected = expected_bars,
 ) -> FetchPlan:
     """Chains that hold every missing range once. `missing`: ranges by symbol, those of a symbol apart.
@@ -62,11 +60,11 @@ def plan_fetch(
     parts = [
         _Part(span, tuple(chunk), tuple(expected(symbol, interval, *span) for symbol in chunk))
         for span, symbols in sorted(groups.items())
-        for chunk in _chunks(symbols, most)
+        for chunk in (symbols[at : at + most] for at in range(0, len(symbols), most))
     ]
     if limits.page_rows is not None:
         fewest = sum(part.pages(limits.page_rows) for part in parts)
-        for _ in range(min(int(fewest * _SPARE), in_flight - len(parts))):
+        for _ in range(min(int(fewest * _SPARE), IN_FLIGHT - len(parts))):
             largest = max((part for part in parts if len(part.symbols) > 1), key=lambda part: part.bars, default=None)
             if largest is None:
                 break
@@ -101,7 +99,3 @@ class _Part:
             _Part(self.span, self.symbols[:cut], self.weights[:cut]),
             _Part(self.span, self.symbols[cut:], self.weights[cut:]),
         ]
-
-
-def _chunks(symbols: Sequence[str], most: int) -> list[Sequence[str]]:
-    return [symbols[at : at + most] for at in range(0, len(symbols), most)]
