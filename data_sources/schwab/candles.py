@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from barray.data_sources.fetching.vendor import PageRequest
-from barray.market.bars import COLUMNS, Bars, IntArray, check_order, check_values
+from barray.market.bars import COLUMNS, Bars, IntArray
 from barray.market.interval import NS_PER_SECOND, Interval
 
 _DAY_NS = 86_400 * NS_PER_SECOND
@@ -30,11 +30,7 @@ def bars_of(held: Any, symbol: str, request: PageRequest) -> Bars:
         raise ValueError(f"it is about {held['symbol']}")
     stamps = _stamps(_numbers(candles, "datetime"), request.interval)
     bars = Bars(stamps, *(_numbers(candles, name).astype(np.float64) for name in COLUMNS))
-    names = {"symbol": symbol, "interval": str(request.interval), "source": "schwab"}
-    check_order(bars.start_ns, **names)
-    check_values(bars, **names)
-    inside = (stamps >= request.start_ns) & (stamps < request.end_ns)
-    return bars if inside.all() else bars.take(inside)
+    return request.checked(bars, symbol, "schwab")
 
 
 def _numbers(candles: Sequence[Mapping[str, Any]], name: str) -> Any:
