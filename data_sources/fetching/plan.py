@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from math import ceil
 
 from barray.data_sources.fetching.vendor import Limits
-from barray.market.interval import Interval
+from barray.market.interval import NS_PER_DAY, Interval
 
 IN_FLIGHT = 4
 _SPARE = 0.1  # of the fewest requests: what running side by side may cost
-_DAY_NS = 86_400_000_000_000
 
 Expected = Callable[[str, Interval, int, int], float]
 
@@ -37,8 +36,10 @@ class FetchPlan:
 
 def expected_bars(symbol: str, interval: Interval, start_ns: int, end_ns: int) -> float:
     """Bars of a symbol that trades in every minute of the regular session, five days in seven."""
-    sessions = (end_ns - start_ns) / _DAY_NS * 5 / 7
-    return sessions * max(1.0, 390 * 60e9 / interval.ns) if interval.is_intraday else sessions * _DAY_NS / interval.ns
+    sessions = (end_ns - start_ns) / NS_PER_DAY * 5 / 7
+    if interval.is_intraday:
+        return sessions * max(1.0, 390 * 60e9 / interval.ns)
+    return sessions * NS_PER_DAY / interval.ns
 
 
 def plan_fetch(
