@@ -6,23 +6,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil
 
-from barray.data_sources.fetching.vendor import Limits
+from barray.data_sources.fetching.vendor import Limits, PageRequest
 from barray.market.interval import NS_PER_DAY, Interval
 
 IN_FLIGHT = 4
 _SPARE = 0.1  # of the fewest requests: what running side by side may cost
 
 Expected = Callable[[str, Interval, int, int], float]
-
-
-@dataclass(frozen=True)
-class Chain:
-    """Symbols, in order, whose bars in `[start_ns, end_ns)` are asked for together, page after page."""
-
-    symbols: tuple[str, ...]
-    interval: Interval
-    start_ns: int
-    end_ns: int
+Chain = PageRequest
+"""The request for the first page of symbols, in order, that are asked for together, page after page."""
 
 
 @dataclass(frozen=True)
