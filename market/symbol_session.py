@@ -34,7 +34,7 @@ from barray.market.commands import (
 from barray.market.errors import DataError, IllegalTransition, NoDataError
 from barray.market.indicators import IndicatorData, IndicatorSpec, compute
 from barray.market.interval import Interval
-from barray.market.quality import measure_quality
+from barray.market.quality import Quality, measure_quality
 from barray.market.requirements import SessionContext
 from barray.market.series import IntervalBars, derive, lay_on_sessions
 from barray.market.symbol_data import AdhocConflict, Lineage, SymbolMetadata, SymbolSessionData
@@ -259,8 +259,13 @@ class SymbolSession:
         now, context = self._now_ns, self._context
         rows = {interval: slice(0, series.closed_by(now)) for interval, series in self._series.items()}
         bars = {str(interval): series.take(rows[interval]) for interval, series in sorted(self._series.items())}
-        past, today = range(context.history_row, context.row), range(context.row, context.row + 1)
-        starts = {interval: bars[str(interval)].bars.start_ns for interval in rows}
+
+        def measured(days: range, until_ns: int) -> dict[str, Quality]:
+            return {
+                name: measure_quality(series.bars.start_ns, series.interval, context.sessions, days, until_ns)
+                for name, series in bars.items()
+            }
+
         return SymbolSessionData(
             self.symbol,
             **self._metadata.__dict__,
@@ -269,16 +274,8 @@ class SymbolSession:
             base_interval=self._record.base.interval if self._record else None,
             bars=bars,
             indicators={key: data.take(rows[data.spec.interval]) for key, data in self._indicators.items()},
-            quality={
-                str(interval): measure_quality(starts[interval], interval, context.sessions, today, now)
-                for interval in sorted(rows)
-            },
-            history_quality={
-                str(interval): measure_quality(starts[interval], interval, context.sessions, past, context.open_ns)
-                for interval in sorted(rows)
-            }
-            if self._record
-            else {},
+            quality=measured(range(context.row, context.row + 1), now),
+            history_quality=measured(range(context.history_row, context.row), context.open_ns) if self._record else {},
             adhoc_bars={
                 str(interval): tuple(sorted(added)) for interval, added in sorted(self._adhoc_bars.items()) if added
             },

@@ -238,15 +238,12 @@ class _Manifest:
         if new.end_ns > new.start_ns:
             entries.append(new)
         joined: list[Fetched] = []
-        for entry in sorted(entries, key=lambda entry: entry.start_ns):
+        for one in sorted(entries, key=lambda one: one.start_ns):
             last = joined[-1] if joined else None
-            if last and (last.end_ns, last.fetched_ns // NS_PER_DAY) == (
-                entry.start_ns,
-                entry.fetched_ns // NS_PER_DAY,
-            ):
-                joined[-1] = Fetched(last.start_ns, entry.end_ns, max(last.fetched_ns, entry.fetched_ns))
+            if last and last.end_ns == one.start_ns and last.fetched_ns // NS_PER_DAY == one.fetched_ns // NS_PER_DAY:
+                joined[-1] = Fetched(last.start_ns, one.end_ns, max(last.fetched_ns, one.fetched_ns))
             else:
-                joined.append(entry)
+                joined.append(one)
         return replace(self, fetched=tuple(joined), sizes=sizes)
 
     def write(self, path: Path, dataset: Dataset) -> None:
@@ -309,6 +306,7 @@ def _span(month: str) -> Range:
     return midnight_ns(start), midnight_ns(end)
 
 
+@cache
 def midnight_ns(day: date) -> int:
     """When a day begins at the exchange, UTC ns."""
     return local_ns(day, time(), EXCHANGE)
