@@ -16,7 +16,7 @@ from barray.coordinator.gateway_pool import GatewayPool
 from barray.coordinator.step0 import all_failed, require_enough, validate_range
 from barray.data_sources.manager import DataManager
 from barray.market.commands import Failed
-from barray.market.errors import BarrayError, NoDataError, shorten
+from barray.market.errors import NoDataError, shorten
 from barray.market.interval import Interval
 from barray.market.requirements import SymbolRequirements
 from barray.market.session_range import RangeValidation, SessionRange
@@ -62,7 +62,7 @@ class BacktestCoordinator:
         config: SessionConfig,
         session_range: SessionRange,
         requirements: SymbolRequirements,
-        plan: Plan | None = None,
+        plan: Plan,
     ) -> None:
         self._config = config
         self._session_range = session_range
@@ -115,9 +115,7 @@ class BacktestCoordinator:
 
     def _split(self, symbols: Sequence[str]) -> dict[str, Job]:
         """A job a symbol; several where its sessions begin anew and the symbols alone don't keep the cores busy."""
-        parts = 1
-        if self._plan is not None and not self._plan.account.carry:
-            parts = -(-cpus_of(self._transport) // len(symbols))
+        parts = 1 if self._plan.account.carry else -(-cpus_of(self._transport) // len(symbols))
         session_ranges = self._session_range.split(parts)
         return {
             symbol if len(session_ranges) == 1 else f"{symbol}\n{number}": Job(symbol, session_range)
@@ -194,13 +192,9 @@ class BacktestCoordinator:
             self._drop(symbol, [Reason.of(error.error if isinstance(error, Failed) else RuntimeError(repr(error)))])
 
     def _whole(self, parts: list[SymbolResult]) -> SymbolResult:
-        if self._plan is None or self._plan.account.carry:
-            return parts[0]
-        return join_results(parts, self._grid_session)
+        return parts[0] if self._plan.account.carry else join_results(parts, self._grid_session)
 
     def _command(self, job: Job, grid_interval: Interval) -> RunRange:
-        if self._plan is None:
-            raise BarrayError("this coordinator was given no plan")
         return RunRange(self._load(job), self._plan, job.session_range.grid(grid_interval)[0])
 
     def _load(self, job: Job) -> LoadRange:

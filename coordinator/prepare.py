@@ -33,16 +33,19 @@ _MOST_ASKED = 10_000
 
 
 @dataclass(frozen=True, eq=False)
-class PreparedRun:
-    """A run laid out: what it needs of every symbol, on which sessions, each with its history.
-
-    `plan`: the strategy as it will run.
-    """
+class PreparedSessions:
+    """A config's sessions laid out, each with its history, and what is needed of every symbol."""
 
     config: SessionConfig
-    plan: Plan
     requirements: SymbolRequirements
     session_range: SessionRange
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedRun(PreparedSessions):
+    """A run laid out. `plan`: the strategy as it will run."""
+
+    plan: Plan
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,15 +55,6 @@ class PreparedSweep(PreparedRun):
     section: SweepSection
     space: Space
     sets: Sets
-
-
-@dataclass(frozen=True, eq=False)
-class PreparedSessions:
-    """The config's sessions laid out, with all that any run of it needs: its own, the strategy's, and the sweep's."""
-
-    config: SessionConfig
-    requirements: SymbolRequirements
-    session_range: SessionRange
 
 
 def prepare_run(
@@ -73,7 +67,7 @@ def prepare_run(
     require_past(config)
     plan = plan_of(config, source)
     requirements = _requirements(config, _needs(plan))
-    return PreparedRun(config, plan, requirements, session_range_for(config, requirements, load_calendar))
+    return PreparedRun(config, requirements, session_range_for(config, requirements, load_calendar), plan)
 
 
 def prepare_sweep(
@@ -86,7 +80,7 @@ def prepare_sweep(
     plan, space, sets = _swept(config, config.sweep, plan_of(config, source))
     requirements = _requirements(config, _needs_of_sets(config.sweep, plan, space, sets))
     session_range = session_range_for(config, requirements, load_calendar)
-    return PreparedSweep(config, plan, requirements, session_range, config.sweep, space, sets)
+    return PreparedSweep(config, requirements, session_range, plan, config.sweep, space, sets)
 
 
 def prepare_sessions(config: SessionConfig, load_calendar: LoadCalendar) -> PreparedSessions:

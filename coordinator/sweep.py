@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from barray.coordinator.backtest import BacktestCoordinator, Job
 from barray.coordinator.step0 import all_failed
-from barray.market.errors import BarrayError
 from barray.trading.sweeps.commands import EvaluateSets, SetsEvaluated
 from barray.trading.sweeps.evaluate import SetTable
 from barray.trading.sweeps.parameter_sets import ParameterSet
@@ -35,8 +34,6 @@ class SweepCoordinator(BacktestCoordinator):
             job = self._jobs[name]
             if job.symbol in self._dropped:
                 continue
-            if self._plan is None:
-                raise BarrayError("this coordinator was given no plan")
             parts: list[SetTable] = []
             for start in range(0, len(sets), _SETS_PER_CALL):
                 chunk = tuple(sets[start : start + _SETS_PER_CALL])

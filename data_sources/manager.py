@@ -52,26 +52,24 @@ class DataManager:
 
         Each session is judged by its own history and date; files are not opened for that, the load will.
         """
-        found: dict[str, RangeValidation] = {}
-        remaining = [symbol for symbol in symbols if symbol_problem(symbol) is None]
-        first = session_range.context(int(session_range.rows[0]))
         asked: dict[str, list[SourceAnswers]] = {symbol: [] for symbol in symbols}
+        remaining = [symbol for symbol in asked if symbol_problem(symbol) is None]
+        first = session_range.context(int(session_range.rows[0]))
         skipped: dict[str, dict[date, tuple[Reason, ...]]] = {}
         for source in self.sources:
             answers = self._ask(source, remaining, requirements, first, session_range.loaded) if remaining else {}
             for symbol, answer in answers.items():
                 refused, typical = _by_session(symbol, requirements, session_range, answer)
-                skipped.setdefault(symbol, refused)
                 asked[symbol].append(typical)
-                if len(refused) < len(session_range.rows):
-                    result = validate_symbol(symbol, requirements, first, asked[symbol])
-                    found[symbol] = RangeValidation(result, refused)
-            remaining = [symbol for symbol in remaining if symbol not in found]
-        for symbol in asked.keys() - found.keys():
-            refused = skipped.get(symbol, {})
-            result = validate_symbol(symbol, requirements, first, asked[symbol])
-            found[symbol] = RangeValidation(result, refused)
-        return {symbol: found[symbol] for symbol in symbols}
+                if symbol not in skipped or len(refused) < len(session_range.rows):
+                    skipped[symbol] = refused
+            remaining = [symbol for symbol in remaining if len(skipped[symbol]) == len(session_range.rows)]
+        return {
+            symbol: RangeValidation(
+                validate_symbol(symbol, requirements, first, asked[symbol]), skipped.get(symbol, {})
+            )
+            for symbol in asked
+        }
 
     def _ask(
         self,

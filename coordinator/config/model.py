@@ -359,28 +359,20 @@ class SessionConfig(Section):
     sweep: SweepSection | None = None
 
     @model_validator(mode="after")
-    def _distinct_sources(self) -> SessionConfig:
+    def _consistent(self) -> SessionConfig:
         names = [source.name for source in self.sources]
         if twice := [name for name in names if names.count(name) > 1]:
             raise ValueError(f"two sources are named {twice[0]!r}: give each a name of its own")
-        return self
-
-    @model_validator(mode="after")
-    def _streamed(self) -> SessionConfig:
         if self.is_live and not any(isinstance(source, AlpacaSection) for source in self.sources):
             raise ValueError("a live session needs a source of type alpaca: add one under sources")
+        if not self.intervals and self.strategy is None:
+            raise ValueError("there are no intervals: give at least one that every symbol must have, such as [1m, 5m]")
         return self
 
     @property
     def is_live(self) -> bool:
         """Whether bars come as minutes close."""
         return self.session.mode == "live"
-
-    @model_validator(mode="after")
-    def _not_empty(self) -> SessionConfig:
-        if not self.intervals and self.strategy is None:
-            raise ValueError("there are no intervals: give at least one that every symbol must have, such as [1m, 5m]")
-        return self
 
     @property
     def requirements(self) -> SymbolRequirements:
