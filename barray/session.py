@@ -186,8 +186,11 @@ class Session(AttachedSession):
         self.close()
 
     def begin(self, day: date | str | None = None) -> SessionSummary:
-        """Steps 0 to 3 for `day` (default: the next date); stand at its open. Dropped symbols are logged."""
-        day = date.fromisoformat(day) if isinstance(day, str) else day
+        """Steps 0 to 3 for `day` (default: the next date); stand at its open. Dropped symbols are logged.
+
+        ConfigError where it is no session's date, ValidationFailed where nothing is left to run.
+        """
+        day = None if day is None else _as_date(day)
         self._warn_of_too_many_processes()
         summary: SessionSummary = self._call("begin", day)
         for symbol, reasons in summary.dropped.items():
@@ -207,7 +210,8 @@ class Session(AttachedSession):
     def advance_to(self, moment: str | time | datetime | int | None = None) -> int:
         """Let the session run to `moment`: exchange time ("10:30"), an aware datetime, UTC ns, or None for the close.
 
-        Returns the session time reached, UTC ns.
+        Returns the session time reached, UTC ns. IllegalTransition for an earlier time than it stands at, ConfigError
+        for what is no time of the session.
         """
         return int(self._call("advance_to", self._ns(moment)))
 
@@ -268,7 +272,7 @@ class Session(AttachedSession):
                 progress(self._remote.call("status"))
 
     def _ns(self, moment: str | time | datetime | int | None) -> int | None:
-        if moment is None or isinstance(moment, int):
+        if moment is None or (isinstance(moment, int) and not isinstance(moment, bool)):
             return moment
         if isinstance(moment, datetime):
             if moment.tzinfo is None:
@@ -277,10 +281,19 @@ class Session(AttachedSession):
                 )
             return round(moment.timestamp()) * 1_000_000_000
         try:
-            wall = time.fromisoformat(moment) if isinstance(moment, str) else moment
-        except ValueError:
+            wall = moment if isinstance(moment, time) else time.fromisoformat(moment)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
             raise ConfigError(f"{moment!r} is no time of day", remedy='write exchange time as "10:30"') from None
         return self.calendar.at(self.summary().session_date, wall)
+
+
+def _as_date(day: object) -> date:
+    try:
+        if isinstance(day, datetime) or not isinstance(day, date | str):
+            raise ValueError
+        return date.fromisoformat(day) if isinstance(day, str) else day
+    except ValueError:
+        raise ConfigError(f"{day!r} is no date", remedy="write it as 2024-07-02", code="bad_dates") from None
 
 
 def attach(name: str | None = None, address: str = "auto") -> AttachedSession:

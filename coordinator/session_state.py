@@ -32,6 +32,7 @@ from barray.market.indicators import parse_indicator
 from barray.market.interval import Interval
 from barray.market.requirements import SessionContext, session_context
 from barray.market.symbol_data import SymbolSessionData
+from barray.market.symbols import require_text
 from barray.market.validation import Reason, SymbolValidationResult
 
 logger = logging.getLogger(__name__)
@@ -171,6 +172,17 @@ class SessionState:
         day.full.discard(symbol)
         day.adhoc.discard(symbol)
 
+    def require_ahead(self, to_ns: int) -> None:
+        """IllegalTransition where session time is past `to_ns` already, ConfigError where that is no whole number."""
+        if isinstance(to_ns, bool) or not isinstance(to_ns, int):
+            raise ConfigError(f"{to_ns!r} is no time", remedy="give UTC nanoseconds, a whole number")
+        now_ns = self.running().clock.now_ns()
+        if to_ns < now_ns:
+            raise IllegalTransition(
+                f"the session stands at {format_ns(now_ns)} and cannot go back to {format_ns(to_ns)}",
+                remedy="begin the session again to see an earlier time",
+            )
+
     def window_ends(self, to_ns: int, window: Interval | None) -> list[int]:
         """Where time stops on its way to `to_ns`: see `schedule.windows`."""
         day = self.running()
@@ -287,7 +299,7 @@ class SessionState:
         while given and not isinstance(report, commands.Failed):
             report = (yield from self._tell({symbol: given.pop(0)})).reports[symbol]
         if isinstance(report, commands.Accepted):
-            return AddResult(accepted=True)
+            return AddResult(accepted=True, reason=report.note)
         if new and symbol in day.adhoc:
             self._forget(day, symbol)
             yield ask.End((symbol,))
@@ -336,8 +348,13 @@ class SessionState:
         self.next_date = dates[row].item() if row < len(dates) else None
 
     def snapshots(self, symbols: Sequence[str] | None) -> Work[list[SymbolSessionData]]:
-        """Visible states (default: of all), in the order given; NoDataError for one that isn't in the session."""
+        """Visible states (default: of all), in the order given; NoDataError for one that isn't in the session.
+
+        ConfigError for one that is no text.
+        """
         day = self.open_day()
+        for symbol in symbols or ():
+            require_text(symbol)
         present = day.symbols
         wanted = present if symbols is None else list(symbols)
         if missing := [symbol for symbol in wanted if symbol not in day.full and symbol not in day.adhoc]:

@@ -12,6 +12,7 @@ from math import isnan
 
 from barray.market.errors import BarrayError, ConfigError
 from barray.market.indicators import IndicatorSpec, parse_indicator
+from barray.market.symbols import require_text
 from barray.trading.engine.commands import Opened, Plan, Step, Stepped
 from barray.trading.orders.accounts import (
     Accounts,
@@ -226,7 +227,8 @@ class PortfolioEngine:
                 self._later[symbol] = targets[symbol]
 
     def add_symbol(self, symbol: str) -> Added:
-        """Get a symbol for the rest of the session."""
+        """Get a symbol for the rest of the session. ConfigError for what is no text."""
+        require_text(symbol)
         if symbol in self._opened:
             return Added(True, "it is there already")
         if self._moment is None or self._moment.closing:
@@ -234,7 +236,12 @@ class PortfolioEngine:
         return self._add(symbol)
 
     def add_indicator(self, symbol: str, indicator: str) -> Added:
-        """Have one more indicator computed, for the rest of the session."""
+        """Have one more indicator computed, for the rest of the session. ConfigError where either is no text."""
+        require_text(symbol)
+        if not isinstance(indicator, str):
+            raise ConfigError(
+                f"an indicator is text, not {type(indicator).__name__}", remedy='write it as "RSI(14)@5m"'
+            )
         opened = self._opened.get(symbol)
         if opened is None:
             return Added(False, f"there is no symbol {symbol}")

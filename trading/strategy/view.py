@@ -234,11 +234,13 @@ class WindowView:
     def add_symbol(self, symbol: str) -> Added:
         """Have a symbol for the rest of the session: validated and loaded as those of the config, in the view from the
         next window on. At the session's end its position is closed at its last bar's close and it is gone.
+        ConfigError for what is no text.
         """
         return self._portfolio.add_symbol(symbol)
 
     def add_adhoc_indicator(self, symbol: str, indicator: str) -> Added:
         """Have one more indicator of a symbol, such as `"RSI(14)@5m"`, for the rest of the session: in
         `view.indicators` under the name given here, from the next window on. It knows the history that is loaded.
+        ConfigError where either is no text.
         """
         return self._portfolio.add_indicator(symbol, indicator)

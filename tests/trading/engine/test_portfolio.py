@@ -199,3 +199,17 @@ class Invites(Strategy):
     assert floor.portfolio.symbols == ["A"]
     assert floor.states[-1] == (1_018.0, 0.0, 1_018.0)
     assert np.isnan(floor.portfolio.reports.get("G", np.nan))  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        ("view.add_symbol(7203)", "a symbol is text, not int"),
+        ("view.add_symbol(None)", "a symbol is text, not NoneType"),
+        ("view.add_adhoc_indicator(['A'], 'RSI(14)@5m')", "a symbol is text, not list"),
+        ("view.add_adhoc_indicator('A', {'name': 'RSI'})", "an indicator is text, not dict"),
+    ],
+)
+def test_what_a_strategy_adds_is_text(call: str, says: str) -> None:
+    floor, _ = run(call)
+    assert says in str(floor.portfolio.error)
