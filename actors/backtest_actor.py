@@ -57,7 +57,8 @@ class BacktestActor:
     def _open(self, symbol: str, command: OpenRun) -> Opened:
         if symbol not in self._runs:
             self._runs[symbol] = WindowRun(load_range(command.load), command.plan)
-        return Opened(self._runs[symbol].columns, command.load.base_interval)
+        run = self._runs[symbol]
+        return Opened(run.columns, command.load.base_interval, run.opens)
 
     def _evaluate(self, symbol: str, command: EvaluateSets) -> SetTable:
         if symbol not in self._held:

@@ -22,6 +22,7 @@ from barray.coordinator.step0 import all_failed, require_enough
 from barray.coordinator.summary import AddResult, EventAction, SessionEvent, SessionSummary
 from barray.data_sources.manager import DataManager
 from barray.market import commands
+from barray.market.accounting import require_accounted
 from barray.market.adhoc import parse_bar, validate_adhoc_bar, validate_adhoc_indicator
 from barray.market.bars import Bar, Bars, format_ns
 from barray.market.calendar import TradingCalendar
@@ -310,8 +311,10 @@ class SessionState:
         day, symbol = self.running(), request.symbol
         known = symbol in day.symbols
         self._forget(day, symbol)
+        result = AddResult(known, "" if known else "not in the session")
+        self._note("remove_symbol", symbol, request.by, result)
         yield ask.End((symbol,))
-        return self._note("remove_symbol", symbol, request.by, AddResult(known, "" if known else "not in the session"))
+        return result
 
     def note_stream(self, reason: str, *, flows: bool) -> None:
         """Bars have stopped coming, or come again."""
@@ -364,8 +367,13 @@ class SessionState:
         return [_taken(reports[symbol]) for symbol in wanted]
 
     def summary(self) -> SessionSummary:
-        """The session as a whole, so far."""
+        """The session as a whole, so far.
+
+        BarrayError (`unaccounted`) where it runs with a symbol of the config that is neither full nor left out.
+        """
         day, section = self.open_day(), self._config.session
+        if self.phase in (Phase.RUNNING, Phase.ENDED):
+            self._require_accounted(day)
         context = day.context
         return SessionSummary(
             calendar=context.calendar,
@@ -382,6 +390,11 @@ class SessionState:
             dropped=dict(sorted(day.dropped.items())),
             events=tuple(day.events),
         )
+
+    def _require_accounted(self, day: Day) -> None:
+        removed = {event.symbol: "removed" for event in day.events if event.action == "remove_symbol"}
+        left_out = {symbol: why for symbol, why in removed.items() if symbol not in day.full} | day.dropped
+        require_accounted(self._config.symbols, day.full, left_out)
 
     def status(self, fetching: object, **more: Any) -> dict[str, Any]:
         """Where the session stands, in JSON types, in every phase; `fetching` and `more` are what others know."""

@@ -43,6 +43,7 @@ from barray.market.commands import (
 )
 from barray.market.errors import (
     ActorFailed,
+    BarrayError,
     ConfigError,
     DataError,
     IllegalTransition,
@@ -457,6 +458,28 @@ def test_a_removed_symbol_is_ended_and_an_unknown_one_said_to_be() -> None:
     assert not world.run(made.change(RemoveSymbol("A"))).accepted
     assert made.running().symbols == ["B"]
     assert world.asked[0] == End(("A",))
+
+
+def test_every_symbol_of_the_config_is_accounted_for_at_any_time() -> None:
+    made = state("A", "B", "C")
+    world = begun(made)
+    world.before = lambda instruction: made.summary()
+    world.run(made.change(RemoveSymbol("A")))
+    world.run(made.change(AddIndicator("A", "SMA(2)@1m")))
+    world.run(made.change(AddSymbol("A")))
+    world.bad = {"B"}
+    world.run(made.change(RemoveSymbol("B")))
+    world.run(made.change(AddSymbol("B")))
+    assert (made.running().full, list(made.summary().dropped)) == ({"A", "C"}, ["B"])
+
+
+def test_a_symbol_that_vanished_ends_the_session_with_its_name() -> None:
+    made = state("A", "B")
+    begun(made)
+    made.running().full.discard("A")
+    with pytest.raises(BarrayError, match="1 of 2 asked for were neither run nor left out with a reason: A") as raised:
+        made.summary()
+    assert raised.value.code == "unaccounted"
 
 
 def test_scheduled_requests_are_due_when_their_time_has_come_one_after_another() -> None:

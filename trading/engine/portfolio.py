@@ -28,6 +28,8 @@ from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.failure import failure_text, file_of
 from barray.trading.strategy.view import Added, Moment, WindowView
 
+_LEFT_OUT = "is left out of this session"
+
 
 @dataclass
 class _Outbox:
@@ -40,8 +42,10 @@ class _Outbox:
 
 
 class PortfolioEngine:
-    """Owns the account and the cross-symbol strategy. `reports`: the last of every symbol. `error`: its traceback.
+    """Owns the account and the cross-symbol strategy. `error`: its traceback.
 
+    `reports`: the last of every symbol that the session is run for. A symbol that is left out of a session is not seen
+    nor traded in it; its position and orders stay. Where all are left out, the strategy is not asked.
     `add`: gets a symbol for the rest of the session and has it `join`, or says why not.
     """
 
@@ -54,6 +58,7 @@ class PortfolioEngine:
         self._later: dict[str, float] = {}
         self._numbers: dict[str, int] = {}
         self._moment: Moment | None = None
+        self._last: dict[str, Stepped] = {}
         self.reports: dict[str, Stepped] = {}
         self.error: str | None = None
         self._new_life()
@@ -79,7 +84,7 @@ class PortfolioEngine:
     def leave(self, symbol: str) -> None:
         """Forget a symbol that is gone."""
         self._guests.discard(symbol)
-        for held in (self._opened, self._outbox, self._later, self._numbers, self.reports):
+        for held in (self._opened, self._outbox, self._later, self._numbers, self._last, self.reports):
             held.pop(symbol, None)
         self.accounts.forget(symbol)
 
@@ -109,13 +114,14 @@ class PortfolioEngine:
         """Book what the step brought to each symbol."""
         for symbol in sorted(reports):
             report = reports[symbol]
-            self.reports[symbol] = report
+            self._last[symbol] = self.reports[symbol] = report
             self._numbers[symbol] = report.placed
             self.accounts.update(symbol, report.price, report.fills, report.working)
 
     def end_window(self, moment: Moment) -> None:
         """Let the strategy decide at a window's end or a session's open, and have what was ordered approved."""
         self._moment = moment
+        self.reports = {symbol: report for symbol, report in self._last.items() if self._is_run(symbol, moment)}
         if moment.opening and not self._plan.account.carry:
             self._new_life()
         if self._plan.form == "on_window":
@@ -136,7 +142,7 @@ class PortfolioEngine:
             self.accounts.release(symbol)
 
     def _ask(self, moment: Moment) -> None:
-        if self.error is not None:
+        if self.error is not None or not self.reports:
             return
         view = WindowView(self, moment)
         try:
@@ -154,15 +160,23 @@ class PortfolioEngine:
         except Exception:  # the user's code: no more calls, positions stay
             self.error = failure_text(file_of(self._strategy), view.now)
             self._outbox = {}
-            for symbol in self.symbols:
-                self.cancel(symbol)
+            for symbol, report in self._last.items():
+                self._cancel(symbol, report)
 
     def _box(self, symbol: str) -> _Outbox:
         return self._outbox.setdefault(symbol, _Outbox())
 
+    def _is_run(self, symbol: str, moment: Moment) -> bool:
+        return moment.open_ns in self._opened[symbol].opens
+
+    def _is_left_out(self, symbol: str) -> bool:
+        return symbol in self._opened and self._moment is not None and not self._is_run(symbol, self._moment)
+
     def _known(self, symbol: str) -> Stepped:
         report = self.reports.get(symbol)
         if report is None:
+            if self._is_left_out(symbol):
+                raise ConfigError(_LEFT_OUT, symbol=symbol, remedy="trade view.symbols")
             raise ConfigError(
                 "there is no such symbol", symbol=symbol, remedy="trade view.symbols, or add_symbol first"
             )
@@ -191,7 +205,9 @@ class PortfolioEngine:
 
     def cancel(self, symbol: str) -> None:
         """Cancel all orders of a symbol, those to go out too; ConfigError where there is no such symbol."""
-        report = self._known(symbol)
+        self._cancel(symbol, self._known(symbol))
+
+    def _cancel(self, symbol: str, report: Stepped) -> None:
         box = self._box(symbol)
         box.cancel = box.cancel or bool(report.working)
         box.new_orders.clear()
@@ -229,6 +245,8 @@ class PortfolioEngine:
     def add_symbol(self, symbol: str) -> Added:
         """Get a symbol for the rest of the session. ConfigError for what is no text."""
         require_text(symbol)
+        if self._is_left_out(symbol):
+            return Added(False, _LEFT_OUT)
         if symbol in self._opened:
             return Added(True, "it is there already")
         if self._moment is None or self._moment.closing:
@@ -245,6 +263,8 @@ class PortfolioEngine:
         opened = self._opened.get(symbol)
         if opened is None:
             return Added(False, f"there is no symbol {symbol}")
+        if self._is_left_out(symbol):
+            return Added(False, _LEFT_OUT)
         if self._moment is None or self._moment.closing:
             return Added(False, "the session has closed")
         try:

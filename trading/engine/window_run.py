@@ -47,6 +47,11 @@ class WindowRun:
         """Names of the strategy's indicators, in the order of `Stepped.values`."""
         return tuple(self._data.indicators)
 
+    @property
+    def opens(self) -> frozenset[int]:
+        """Opens of the sessions that are gone through, UTC ns."""
+        return frozenset(self._data.sessions.open_ns[self._data.traded].tolist())
+
     def _new_life(self) -> None:
         """A strategy object and an account that know of nothing before."""
         self._broker = WindowBroker(self._data.base.bars, self._plan.market, self._account, shared=self._plan.shared)
