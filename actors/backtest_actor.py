@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
+from barray.data_sources.span_reader import SpanReader
 from barray.market.bars import Bars
 from barray.market.commands import Failed
 from barray.market.errors import ActorFailed, BarrayError, DataError, NoDataError
@@ -81,7 +83,7 @@ def load_range(command: LoadRange) -> LoadedRange:
 def _read(command: LoadRange) -> LoadedRange:
     interval, reader = command.base_interval, command.reader
     bars = reader.read_bars(command.symbol, interval, command.session_range.loaded)
-    return lay_range(command.symbol, bars, interval, command.session_range, reader.name, command.skipped)
+    return _lay(command, bars, command.skipped)
 
 
 def _read_by_session(command: LoadRange) -> LoadedRange:
@@ -103,5 +105,10 @@ def _read_by_session(command: LoadRange) -> LoadedRange:
         wrong = [bad[past] for past in range(session_range.history[row], row + 1) if past in bad]
         if wrong:
             skipped.setdefault(day, wrong[-1])
-    bars = Bars.concat(parts)
-    return lay_range(symbol, bars, interval, session_range, command.reader.name, skipped)
+    return _lay(command, Bars.concat(parts), skipped)
+
+
+def _lay(command: LoadRange, bars: Bars, skipped: Mapping[date, str]) -> LoadedRange:
+    reader = command.reader
+    spans = reader.spans if isinstance(reader, SpanReader) else ()
+    return lay_range(command.symbol, bars, command.base_interval, command.session_range, reader.name, skipped, spans)

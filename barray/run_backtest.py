@@ -20,6 +20,7 @@ from barray.local.progress import Progress, shown
 from barray.market.bars import FloatArray
 from barray.trading.results.backtest import BacktestResult
 from barray.trading.results.result import SymbolResult
+from barray.trading.results.totals import require_all_sessions
 
 if TYPE_CHECKING:
     from barray.coordinator.backtest import Prepared
@@ -47,7 +48,8 @@ def backtest(
 
     Ray is joined or started as `Session` does it, and everything of it ends with the call, also after an error.
     `progress` hears the status about ten times a second; in a notebook it is shown by itself.
-    ConfigError where the config or the strategy can't be meant, ValidationFailed where no symbol can run.
+    ConfigError where the config or the strategy can't be meant, ValidationFailed where no symbol can run. BarrayError
+    (`unaccounted`) where a symbol's session was neither run nor left out with a reason.
     """
     with backtested(strategy, config, parameters=parameters, progress=progress) as (result, _):
         return result
@@ -169,7 +171,7 @@ def _assemble(
     for result in ordered.values():
         total += result.equity
     settings = config.model_dump(mode="json", by_alias=True, include={"account", "costs", "session", "history"})
-    return BacktestResult(
+    whole = BacktestResult(
         name=config.name,
         strategy=plan.source.load().__name__,
         source=plan.source.where,
@@ -191,3 +193,5 @@ def _assemble(
         step0={symbol: prepared.step0[symbol] for symbol in sorted(prepared.step0)},
         timings_s=dict(timings),
     )
+    require_all_sessions(config.symbols, whole)
+    return whole

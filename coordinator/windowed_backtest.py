@@ -19,7 +19,7 @@ from barray.market.interval import Interval
 from barray.market.validation import Reason
 from barray.trading.engine.commands import CloseRun, Opened, OpenRun, Plan, RangeRun, Stepped
 from barray.trading.engine.portfolio import PortfolioEngine
-from barray.trading.engine.symbol_run import add_results
+from barray.trading.engine.symbol_run import add_results, skipping
 from barray.trading.results.result import SymbolResult
 from barray.trading.strategy.view import Added, Moment
 
@@ -78,7 +78,9 @@ class WindowedBacktestCoordinator(BacktestCoordinator):
         for result in results.values():
             self._done.put_nowait(self._whole([result]))
         for parts in self._guest_parts.values():
-            self._done.put_nowait(add_results(parts))
+            result = add_results(parts)
+            why = "; ".join(map(str, self._drops.get(result.symbol, ())))
+            self._done.put_nowait(skipping(result, self._session_range.dates, why) if why else result)
 
     def _moments(self, grid_interval: Interval) -> Iterator[tuple[int, Moment]]:
         """Every session's open and the ends of its windows, with the session's row."""

@@ -87,7 +87,11 @@ class WindowRun:
         self._bury()
         outcome = joined(self._done)
         self._done.pop()
-        return summarise(self._loaded, self._account, outcome, command.grid_ns, self._engine_s, command.hold_capital)
+        traded = self._data.traded
+        entered = traded[: len(traded) - len(self._ahead)]
+        return summarise(
+            self._loaded, self._account, outcome, command.grid_ns, self._engine_s, command.hold_capital, entered
+        )
 
     def _bury(self) -> None:
         run, broker = self._run, self._broker
