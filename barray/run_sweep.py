@@ -16,6 +16,7 @@ from barray.local.connection import load_calendar
 from barray.local.progress import Progress, shown
 from barray.run_backtest import RemoteRun
 from barray.sweep_journal import Journal
+from barray.sweep_stopped import telling_how_far
 from barray.trading.engine.commands import Plan
 from barray.trading.sweeps.parameter_sets import Listed, Sampler, set_key
 from barray.trading.sweeps.result import SweepResult
@@ -57,7 +58,8 @@ def sweep(
 
     dropped: dict[str, tuple[str, ...]] = {}
     symbols = 0
-    with shown(progress) as told, RemoteRun(run, SweepCoordinator, progress=told) as remote:
+    stopped = telling_how_far(rows, wanted, journal.path)
+    with stopped, shown(progress) as told, RemoteRun(run, SweepCoordinator, progress=told) as remote:
         prepared = remote.call("begin")
         timings["provision_s"] = perf_counter() - began - timings["plan_s"]
         symbols = len(prepared.symbols)

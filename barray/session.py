@@ -23,7 +23,7 @@ from barray.local.progress import Progress, shown
 from barray.local.sessions import announce, find_session
 from barray.market.bars import Bar
 from barray.market.calendar import TradingCalendar
-from barray.market.errors import BarrayError, ConfigError, shorten
+from barray.market.errors import BarrayError, ConfigError, ValidationFailed, shorten
 from barray.market.indicators import IndicatorSpec
 from barray.market.interval import Interval
 from barray.market.symbol_data import SymbolMetadata, SymbolSessionData
@@ -311,16 +311,37 @@ def attach(name: str | None = None, address: str = "auto") -> AttachedSession:
 
 
 def run(config: str | Path | Mapping[str, Any] | SessionConfig) -> list[Path]:
-    """Run every session date of a configuration from open to close; returns the files written."""
+    """Run every session date of a configuration from open to close; returns the files written.
+
+    A date that fails keeps none of the others from being run; ValidationFailed then names each with its reason, once
+    all are done. ConfigError at once.
+    """
     written: list[Path] = []
+    failed: dict[date, BarrayError] = {}
     with Session(config) as session:
         for day in session.dates:
-            session.begin(day)
-            session.advance_to()
-            session.end()
-            written += session.export()
+            try:
+                session.begin(day)
+                session.advance_to()
+                session.end()
+                written += session.export()
+            except ConfigError:
+                raise
+            except BarrayError as error:
+                failed[day] = error
             session.teardown()
+        if failed:
+            raise _of_dates(failed, len(session.dates))
     return written
+
+
+def _of_dates(failed: Mapping[date, BarrayError], asked: int) -> BarrayError:
+    first = next(iter(failed.values()))
+    if asked == 1:
+        return first
+    listed = "".join(f"\n{day}: {error}" for day, error in failed.items())
+    code = first.code if len({error.code for error in failed.values()}) == 1 else None
+    return ValidationFailed(f"{len(failed)} of {asked} dates failed; the others were run:{listed}", code=code)
 
 
 def _attempt(what: str, work: Callable[[], object]) -> None:
