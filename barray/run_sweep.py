@@ -15,8 +15,7 @@ from barray.coordinator.strategies import StrategyLike, asked_for
 from barray.local.connection import load_calendar
 from barray.local.progress import Progress, shown
 from barray.run_backtest import RemoteRun
-from barray.sweep_journal import Journal
-from barray.sweep_stopped import telling_how_far
+from barray.sweep_journal import Journal, telling_how_far
 from barray.trading.engine.commands import Plan
 from barray.trading.sweeps.parameter_sets import Listed, Sampler, set_key
 from barray.trading.sweeps.result import SweepResult

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from barray.sweep_stopped import telling_how_far
+from barray.sweep_journal import telling_how_far
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
