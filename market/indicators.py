@@ -181,7 +181,7 @@ def _build(
     params = tuple((key, _number(name, key, given.get(key, default), default)) for key, default in defaults.items())
     columns = {**series, **inputs}
     for key, column in columns.items():
-        if key not in series or column not in COLUMNS:
+        if key not in series or not isinstance(column, str) or column not in COLUMNS:
             raise _bad(
                 f"{name} cannot take {key} from {column!r}",
                 f"its inputs are: {_listed(series)}; a column is one of {', '.join(COLUMNS)}",

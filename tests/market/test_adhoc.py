@@ -163,3 +163,12 @@ def test_an_indicator_that_cannot_be_is_refused_with_the_reason(symbol: str, con
     ok, told = validate_adhoc_indicator(symbol, config)  # type: ignore[arg-type]
     assert not ok
     assert reason in told
+
+
+@pytest.mark.parametrize(
+    "inputs", [np.array([1, 2]), {"price": np.array([1, 2])}, {"price": ["low"]}, 7, {"price": None}]
+)
+def test_inputs_of_an_indicator_that_are_no_columns_are_refused(inputs: object) -> None:
+    ok, told = validate_adhoc_indicator("SPY", {"name": "SMA", "interval": "5m", "inputs": inputs})
+    assert not ok
+    assert "cannot take" in told or "are mappings" in told

@@ -112,7 +112,8 @@ class Viewed(Protocol):
 class WindowView:
     """All symbols as of a window's end. Nothing in it knows of later bars.
 
-    `symbols`: sorted. Arrays are float64 (n,), in their order, with NaN where a symbol has no value yet.
+    `symbols`: sorted, without those that are left out of the session. Arrays are float64 (n,), in their order, with NaN
+    where a symbol has no value yet.
     """
 
     def __init__(self, portfolio: Viewed, moment: Moment) -> None:
