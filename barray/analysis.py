@@ -92,18 +92,16 @@ def _loaded(run: PreparedRun, symbols: Sequence[str], *, history: int) -> list[L
         return over.validate_range(some, requirements, asked)
 
     fetch = LocalGatewayPool().fetch_for(requirements, session_range.loaded)
-    validated = asyncio.run(
-        validate_with_fetches(chosen, manager, validate, lambda found: found.result.can_proceed, fetch)
-    )
+    validated = asyncio.run(validate_with_fetches(chosen, manager, validate, lambda found: found.whole, fetch))
     dropped: dict[str, tuple[Reason, ...]] = {}
     loaded: list[LoadedRange] = []
     for symbol, found in validated.items():
         result = found.result
-        if not result.can_proceed or result.base_interval is None or result.data_source is None:
+        if not result.can_proceed or result.base_interval is None:
             dropped[symbol] = result.reasons
             continue
         skipped = {day: "; ".join(map(str, reasons)) for day, reasons in found.skipped.items()}
-        command = LoadRange(symbol, session_range, manager.source(result.data_source), result.base_interval, skipped)
+        command = LoadRange(symbol, session_range, manager.reader(found), result.base_interval, skipped)
         try:
             found_range = load_range(command)
             loaded.append(replace(found_range, session_range=replace(session_range, history=as_asked)))

@@ -23,6 +23,7 @@ from barray.market.bars import FloatArray
 from barray.trading.results.backtest import BacktestResult
 from barray.trading.results.logs import NO_LOGS, Logs
 from barray.trading.results.result import SymbolResult
+from barray.trading.results.totals import require_all_sessions
 
 if TYPE_CHECKING:
     from barray.coordinator.backtest import Prepared
@@ -51,7 +52,8 @@ def backtest(
     Ray is joined or started as `Session` does it, and everything of it ends with the call, also after an error.
     `progress` hears the status about ten times a second; in a notebook it is shown by itself. What the strategy prints
     and logs is shown on standard error, with symbol and session time, as symbols are done; `result.logs` keeps it.
-    ConfigError where the config or the strategy can't be meant, ValidationFailed where no symbol can run.
+    ConfigError where the config or the strategy can't be meant, ValidationFailed where no symbol can run. BarrayError
+    (`unaccounted`) where a symbol's session was neither run nor left out with a reason.
     """
     with backtested(strategy, config, parameters=parameters, progress=progress) as (result, _):
         return result
@@ -190,7 +192,7 @@ def _assemble(
     for result in ordered.values():
         total += result.equity
     settings = config.model_dump(mode="json", by_alias=True, include={"account", "costs", "session", "history"})
-    return BacktestResult(
+    whole = BacktestResult(
         name=config.name,
         strategy=plan.source.load().__name__,
         source=plan.source.where,
@@ -212,3 +214,5 @@ def _assemble(
         step0={symbol: prepared.step0[symbol] for symbol in sorted(prepared.step0)},
         timings_s=dict(timings),
     )
+    require_all_sessions(config.symbols, whole)
+    return whole

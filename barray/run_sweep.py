@@ -15,7 +15,7 @@ from barray.coordinator.strategies import StrategyLike, asked_for
 from barray.local.connection import load_calendar
 from barray.local.progress import Progress, shown
 from barray.run_backtest import RemoteRun
-from barray.sweep_journal import Journal
+from barray.sweep_journal import Journal, telling_how_far
 from barray.trading.engine.commands import Plan
 from barray.trading.sweeps.parameter_sets import Listed, Sampler, set_key
 from barray.trading.sweeps.result import SweepResult
@@ -57,7 +57,8 @@ def sweep(
 
     dropped: dict[str, tuple[str, ...]] = {}
     symbols = 0
-    with shown(progress) as told, RemoteRun(run, SweepCoordinator, progress=told) as remote:
+    stopped = telling_how_far(rows, wanted, journal.path)
+    with stopped, shown(progress) as told, RemoteRun(run, SweepCoordinator, progress=told) as remote:
         prepared = remote.call("begin")
         timings["provision_s"] = perf_counter() - began - timings["plan_s"]
         symbols = len(prepared.symbols)

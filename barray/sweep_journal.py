@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence, Sized
+from contextlib import contextmanager
 from pathlib import Path
 
 import orjson
 
 from barray.market.errors import ConfigError
 from barray.trading.sweeps.table import SetRow
+
+logger = logging.getLogger("barray")
 
 
 class Journal:
@@ -56,3 +60,18 @@ def _ends_whole(path: Path) -> bool:
     with path.open("rb") as file:
         file.seek(-1, os.SEEK_END)
         return file.read(1) == b"\n"
+
+
+@contextmanager
+def telling_how_far(done: Sized, asked: int, journal: Path) -> Iterator[None]:
+    """Where the block is left by an error or an interrupt: how many sets are `done`, and how to go on."""
+    try:
+        yield
+    except BaseException:
+        logger.warning(
+            "stopped after %d of %d sets, which are kept in %s; the same sweep goes on from there",
+            len(done),
+            asked,
+            journal,
+        )
+        raise

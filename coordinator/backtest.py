@@ -75,6 +75,7 @@ class BacktestCoordinator:
         self._manager = DataManager(config.data_sources)
         self._gateways = GatewayPool()
         self._dropped: dict[str, tuple[Reason, ...]] = {}
+        self._drops: dict[str, tuple[Reason, ...]] = {}
         self._validated: dict[str, RangeValidation] = {}
         self._jobs: dict[str, Job] = {}
         self._reports: dict[str, dict[str, Any]] = {}
@@ -116,12 +117,13 @@ class BacktestCoordinator:
     def _split(self, symbols: Sequence[str]) -> dict[str, Job]:
         """A job a symbol; several where its sessions begin anew and the symbols alone don't keep the cores busy."""
         parts = 1 if self._plan.account.carry else -(-cpus_of(self._transport) // len(symbols))
-        session_ranges = self._session_range.split(parts)
-        return {
-            symbol if len(session_ranges) == 1 else f"{symbol}\n{number}": Job(symbol, session_range)
-            for symbol in symbols
-            for number, session_range in enumerate(session_ranges)
-        }
+        jobs: dict[str, Job] = {}
+        for symbol in symbols:
+            one_source = len(self._validated[symbol].spans) == 1
+            session_ranges = self._session_range.split(parts if one_source else 1)
+            for number, session_range in enumerate(session_ranges):
+                jobs[symbol if len(session_ranges) == 1 else f"{symbol}\n{number}"] = Job(symbol, session_range)
+        return jobs
 
     def _symbols_per_actor(self, count: int) -> int:
         """`auto` keeps the cores busy and no more: symbols do not wait for each other here."""
@@ -129,7 +131,7 @@ class BacktestCoordinator:
         return -(-count // (2 * cpus_of(self._transport))) if wanted == "auto" else wanted
 
     def _drop(self, symbol: str, reasons: Sequence[Reason]) -> None:
-        self._dropped[symbol] = tuple(reasons)
+        self._dropped[symbol] = self._drops[symbol] = tuple(reasons)
         logger.warning("%s: dropped: %s", shorten(symbol), "; ".join(map(str, reasons)))
 
     def start(self, grid_interval: Interval) -> None:
@@ -200,11 +202,10 @@ class BacktestCoordinator:
     def _load(self, job: Job) -> LoadRange:
         found = self._validated[job.symbol]
         result = found.result
-        if result.base_interval is None or result.data_source is None:
+        if result.base_interval is None:
             raise ValueError(f"{job.symbol} has not passed Step 0")
         skipped = {day: "; ".join(map(str, reasons)) for day, reasons in found.skipped.items()}
-        reader = self._manager.source(result.data_source)
-        return LoadRange(job.symbol, job.session_range, reader, result.base_interval, skipped)
+        return LoadRange(job.symbol, job.session_range, self._manager.reader(found), result.base_interval, skipped)
 
     def dropped(self) -> dict[str, tuple[str, ...]]:
         """Symbols that ran no session at all, with the reasons."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from barray.coordinator.backtest import BacktestCoordinator, Job
 from barray.coordinator.step0 import all_failed
+from barray.market.accounting import require_accounted
 from barray.trading.sweeps.commands import EvaluateSets, SetsEvaluated
 from barray.trading.sweeps.evaluate import SetTable
 from barray.trading.sweeps.parameter_sets import ParameterSet
@@ -19,10 +20,15 @@ class SweepCoordinator(BacktestCoordinator):
     """Evaluates parameter sets on every symbol. begin → evaluate … → teardown."""
 
     async def evaluate(self, sets: Sequence[ParameterSet]) -> list[SetTable]:
-        """What the sets achieved, a table for each symbol that can be run; symbols that fail are dropped."""
+        """What the sets achieved, a table for each symbol that can be run; symbols that fail are dropped.
+
+        ValidationFailed where all have failed, BarrayError (`unaccounted`) where one has neither all sets nor a reason.
+        """
         self._phase = "evaluating"
         tables = await asyncio.gather(*(self._evaluate_group(group, sets) for group in self._fleet.groups))
         found = [table for group in tables for table in group]
+        whole = [table.symbol for table in found if len(table) == len(sets)]
+        require_accounted({job.symbol for job in self._jobs.values()}, whole, self._dropped)
         if not found:
             raise all_failed(self._dropped, len(self._dropped), per_symbol=True)
         return found

@@ -19,7 +19,7 @@ from barray.market.validation import Reason
 from barray.trading.engine.commands import CloseRun, Opened, OpenRun, RangeRun, Stepped
 from barray.trading.engine.listener import hear_info
 from barray.trading.engine.portfolio import PortfolioEngine
-from barray.trading.engine.symbol_run import add_results
+from barray.trading.engine.symbol_run import add_results, skipping
 from barray.trading.results.logs import NO_LOGS, Logs
 from barray.trading.results.result import SymbolResult
 from barray.trading.strategy.view import Added, Moment
@@ -80,7 +80,9 @@ class WindowedBacktestCoordinator(BacktestCoordinator):
         for result in results.values():
             self._done.put_nowait(self._whole([result]))
         for parts in self._guest_parts.values():
-            self._done.put_nowait(add_results(parts))
+            result = add_results(parts)
+            why = "; ".join(map(str, self._drops.get(result.symbol, ())))
+            self._done.put_nowait(skipping(result, self._session_range.dates, why) if why else result)
 
     def _pass_on(self, logs: Logs) -> None:
         """Hand out what the strategy has said since the last time."""

@@ -7,8 +7,11 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from barray.data_sources.protocol import DataSource
+from barray.data_sources.session_sources import SessionSources
+from barray.data_sources.span_reader import SpanReader
 from barray.market.calendar import Sessions
 from barray.market.clock import monotonic_s
+from barray.market.commands import BarReader
 from barray.market.errors import BarrayError
 from barray.market.interval import Interval, best_base
 from barray.market.requirements import SessionContext, SymbolRequirements
@@ -48,28 +51,39 @@ class DataManager:
     def validate_range(
         self, symbols: Sequence[str], requirements: SymbolRequirements, session_range: SessionRange
     ) -> dict[str, RangeValidation]:
-        """Step 0 for all sessions of a range at once: the first source that can serve any of them serves the symbol.
+        """Step 0 for all sessions of a range at once: each is served by the first source that passes for it.
 
         Each session is judged by its own history and date; files are not opened for that, the load will.
         """
-        asked: dict[str, list[SourceAnswers]] = {symbol: [] for symbol in symbols}
-        remaining = [symbol for symbol in asked if symbol_problem(symbol) is None]
         first = session_range.context(int(session_range.rows[0]))
-        skipped: dict[str, dict[date, tuple[Reason, ...]]] = {}
+        asked: dict[str, list[SourceAnswers]] = {symbol: [] for symbol in symbols}
+        served = {symbol: SessionSources(session_range) for symbol in asked if symbol_problem(symbol) is None}
         for source in self.sources:
+            remaining = [symbol for symbol, chosen in served.items() if not chosen.whole]
             answers = self._ask(source, remaining, requirements, first, session_range.loaded) if remaining else {}
             for symbol, answer in answers.items():
                 refused, typical = _by_session(symbol, requirements, session_range, answer)
                 asked[symbol].append(typical)
-                if symbol not in skipped or len(refused) < len(session_range.rows):
-                    skipped[symbol] = refused
-            remaining = [symbol for symbol in remaining if len(skipped[symbol]) == len(session_range.rows)]
-        return {
-            symbol: RangeValidation(
-                validate_symbol(symbol, requirements, first, asked[symbol]), skipped.get(symbol, {})
-            )
-            for symbol in asked
-        }
+                base = best_base(requirements.all_intervals, answer.intervals)
+                missing = answer.coverage.missing if answer.coverage else ()
+                served[symbol].offer(source, base, refused, missing)
+        found: dict[str, RangeValidation] = {}
+        for symbol, answers_of in asked.items():
+            result = validate_symbol(symbol, requirements, first, answers_of)
+            chosen = served.get(symbol)
+            found[symbol] = RangeValidation(result, chosen.skipped, chosen.spans) if chosen else RangeValidation(result)
+        return found
+
+    def reader(self, found: RangeValidation) -> BarReader:
+        """What reads a symbol's range as Step 0 found it: its source, or each session from its own.
+
+        ValueError where no source serves any.
+        """
+        if not found.spans:
+            raise ValueError(f"{found.result.symbol} has not passed Step 0")
+        if len(found.spans) == 1:
+            return self.source(found.spans[0].source)
+        return SpanReader(tuple((span.last, self.source(span.source)) for span in found.spans))
 
     def _ask(
         self,

@@ -161,7 +161,9 @@ class Advanced:
 
 @dataclass(frozen=True)
 class Accepted:
-    """An adhoc addition was made."""
+    """An adhoc addition was made. `note`: what it does not do, though it may seem to."""
+
+    note: str = ""
 
 
 @dataclass(frozen=True)

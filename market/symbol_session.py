@@ -240,7 +240,7 @@ class SymbolSession:
         except DataError as error:
             return Rejected(str(error))
         self._adhoc_bars = adhoc
-        return Accepted()
+        return Accepted(self._still_empty(interval))
 
     def _add_indicator(self, command: AddAdhocIndicator) -> Accepted | Rejected:
         spec = command.spec
@@ -249,10 +249,26 @@ class SymbolSession:
         base = self._record.base.interval if self._record else None
         if base and not base.derives(spec.interval) and spec.interval not in self._series:
             return Rejected(f"{self.symbol} has no {spec.interval} bars, and they cannot be derived from {base}")
+        finer = [interval for interval in self._adhoc_bars if interval.derives(spec.interval)]
+        if base is None and finer and spec.interval not in finer:
+            return Rejected(
+                f"{self.symbol} has {min(finer)} bars, all added by hand, of which no others are derived; "
+                f"add {spec.interval} bars first, or add_symbol to load it whole"
+            )
         added = {**self._adhoc_indicators, spec.key: spec}
         self._series, self._indicators = _compute(self.symbol, self._context, self._record, self._adhoc_bars, added)
         self._adhoc_indicators = added
         return Accepted()
+
+    def _still_empty(self, added: Interval) -> str:
+        """Which adhoc indicators wait for bars that the bars added do not make."""
+        waiting = [
+            key
+            for key, spec in self._adhoc_indicators.items()
+            if spec.interval != added and added.derives(spec.interval) and not len(self._series[spec.interval])
+        ]
+        named = ", ".join(waiting)
+        return f"{named} stays empty: of bars added by hand no others are derived, add its own" if waiting else ""
 
     def snapshot(self) -> SymbolSessionData:
         """The visible state: only what has closed by the symbol's time. Arrays are shared and read-only."""

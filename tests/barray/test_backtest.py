@@ -313,3 +313,78 @@ class Picky(Strategy):
     assert [row.error is None for row in result.rows] == [True, False, True]
     assert "not two" in str(result.rows[1].error)
     assert result.best is not None
+
+
+def linked(folder: Path, universe: Path, days: dict[str, list[str]]) -> Path:
+    """A tree with these days of some symbols of the universe."""
+    for symbol, stems in days.items():
+        (folder / symbol / "1m").mkdir(parents=True)
+        for stem in stems:
+            (folder / symbol / "1m" / f"{stem}.parquet").symlink_to(universe / symbol / "1m" / f"{stem}.parquet")
+    return folder
+
+
+@pytest.mark.parametrize("carry", [True, False])
+def test_one_stale_day_of_the_first_source_hides_nothing_of_the_next(
+    universe: Path, tmp_path: Path, carry: bool
+) -> None:
+    stale = linked(tmp_path / "stale", universe, {"AAPL": ["2024-06-27", "2024-06-28"]})  # the 27th lacks its history
+    sources = [{"root": str(stale), "name": "stale"}, {"root": str(universe), "name": "all"}]
+    changes: dict[str, Any] = {"symbols": ["AAPL", "MSFT"], "account": {"carry": carry}}
+    report = {"directory": str(tmp_path), "formats": ["html", "json"], "charts": 2}
+    with backtested(parse_config(settings(universe, sources=sources, report=report, **changes))) as (both, run):
+        files = write_backtest(both, run)
+    alone = barray.backtest(settings(universe, **changes))
+    assert both.symbols["AAPL"].sessions == both.dates
+    assert both.symbols["AAPL"].fills.price.tolist() == alone.symbols["AAPL"].fills.price.tolist()
+    assert both.account_equity.tobytes() == alone.account_equity.tobytes()
+    assert [one.source for one in both.symbols["AAPL"].sources] == ["all", "stale", "all"]
+    assert both.symbols["MSFT"].sources == ()
+    written = json.loads(next(path for path in files if path.name == "summary.json").read_text())["symbols"]
+    assert written["AAPL"]["lineage"]["source"] == "all + stale"
+    assert [one["first"][:10] for one in written["AAPL"]["sources"]][1:] == ["2024-06-28", "2024-07-01"]
+    assert "sources" not in written["MSFT"]
+    page = next(path for path in files if path.suffix == ".html").read_text()
+    assert len(json.loads(page.partition('<script id="data" type="application/json">')[2].partition("<")[0])["candles"])
+
+
+def test_a_session_without_history_for_anybody_is_traded_by_nobody(universe: Path, tmp_path: Path) -> None:
+    days = ["2024-07-01", "2024-07-02", "2024-07-03"]
+    root = linked(tmp_path / "late", universe, {"AAPL": days, "MSFT": days})
+    section = strategy(
+        tmp_path,
+        "class Buys(Strategy):\n    def on_window(self, view):\n"
+        "        if view.minute in (1, 61): view.rebalance(dict.fromkeys(view.symbols, 0.1 + view.minute / 600))\n",
+    )
+    config = settings(
+        universe,
+        session={"start": days[0], "end": days[-1]},
+        symbols=["AAPL", "MSFT"],
+        sources=[{"root": str(root)}],
+        history={"trailing_days": 1},
+        account={"shared": True},
+        strategy=section,
+    )
+    result = barray.backtest(config)
+    assert result.error is None
+    for part in result.symbols.values():
+        assert part.sessions == tuple(days[1:])
+        assert "lacks 1 of the 1 trailing sessions" in part.skipped[days[0]] or "no history" in part.skipped[days[0]]
+        assert len(part.fills)
+    opens = np.datetime64("2024-07-02T13:30", "ns").astype(np.int64)
+    assert min(part.fills.bar_ns.min() for part in result.symbols.values()) > opens
+    assert (result.account_equity[result.grid_session == 0] == result.capital).all()
+
+
+def test_an_interrupted_sweep_says_how_far_it_got(
+    universe: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def interrupt(status: object) -> None:
+        raise KeyboardInterrupt
+
+    config = settings(universe, sweep={"parameters": {"fast": [5, 10]}}, report={"directory": str(tmp_path)})
+    with pytest.raises(KeyboardInterrupt):
+        sweep(parse_config(config), progress=interrupt)
+    [said] = [record.getMessage() for record in caplog.records if record.name == "barray"]
+    assert said.startswith(f"stopped after 0 of 2 sets, which are kept in {tmp_path}/test-")
+    assert said.endswith("; the same sweep goes on from there")

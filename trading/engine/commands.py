@@ -80,10 +80,14 @@ class OpenRun(Logged):
 
 @dataclass(frozen=True)
 class Opened:
-    """The run stands at its beginning. `columns`: names of the indicators in `Stepped.values`."""
+    """The run stands at its beginning. `columns`: names of the indicators in `Stepped.values`.
+
+    `opens`: opens of the sessions that it goes through, UTC ns; it is left out of all others.
+    """
 
     columns: tuple[str, ...]
     base_interval: Interval
+    opens: frozenset[int]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date
 from time import perf_counter
@@ -14,7 +14,7 @@ from barray.market.bars import Bars, FloatArray, IntArray, Prices
 from barray.market.errors import NoDataError
 from barray.market.interval import Interval
 from barray.market.series import IntervalBars, lay_on_sessions
-from barray.market.session_range import SessionRange
+from barray.market.session_range import SessionRange, SourceSpan
 from barray.market.symbol_data import Lineage
 from barray.trading.engine.commands import Plan
 from barray.trading.engine.event_run import Outcome, run_symbol
@@ -31,7 +31,10 @@ from barray.trading.strategy.data import SymbolData, prepare
 
 @dataclass(frozen=True, eq=False)
 class LoadedRange:
-    """A symbol's bars of a range. `skipped`: sessions it can't run, with the reason. `traded`: rows of the others."""
+    """A symbol's bars of a range. `skipped`: sessions it can't run, with the reason. `traded`: rows of the others.
+
+    `spans`: which source served which sessions, where there are several.
+    """
 
     symbol: str
     source: str
@@ -39,6 +42,7 @@ class LoadedRange:
     base: IntervalBars
     traded: IntArray
     skipped: Mapping[str, str]
+    spans: tuple[SourceSpan, ...] = ()
 
     def prepare(self, strategy: Strategy, computed: Computed | None = None) -> SymbolData:
         """Everything that a strategy needs of it; `computed`: see barray.trading.strategy.data.prepare.
@@ -57,6 +61,7 @@ def lay_range(
     source: str,
     skipped: Mapping[date, str],
     prices: Prices = "positive",
+    spans: tuple[SourceSpan, ...] = (),
 ) -> LoadedRange:
     """Lay bars on the range; DataError where they can't be right, NoDataError where no session has any."""
     first = int(session_range.rows[0])
@@ -81,7 +86,7 @@ def lay_range(
             remedy="check the dates, and the stamps in the source",
             code="no_session_data",
         )
-    return LoadedRange(symbol, source, session_range, base, traded, dict(sorted(reasons.items())))
+    return LoadedRange(symbol, source, session_range, base, traded, dict(sorted(reasons.items())), spans)
 
 
 def run_range(loaded: LoadedRange, plan: Plan, grid_ns: IntArray) -> SymbolResult:
@@ -138,6 +143,12 @@ def add_results(parts: Sequence[SymbolResult]) -> SymbolResult:
     )
 
 
+def skipping(result: SymbolResult, days: Iterable[date], why: str) -> SymbolResult:
+    """The result of a symbol that was in some of these sessions, with `why` it was not in the others."""
+    absent = [label for day in days if (label := day.isoformat()) not in result.sessions]
+    return replace(result, skipped=dict(sorted({**dict.fromkeys(absent, why), **result.skipped}.items())))
+
+
 def _together(parts: Sequence[SymbolResult]) -> SymbolResult:
     """The last part, with all that is a list in any. Rows of fills count in no bars that all have, and are -1."""
     first, last, capital = parts[0], parts[-1], parts[0].capital
@@ -157,6 +168,8 @@ def _together(parts: Sequence[SymbolResult]) -> SymbolResult:
         error_ns=failed.error_ns if failed else None,
         logs=Logs.together(part.logs for part in parts).first(MOST_LINES),
         lineage=_joined_lineage(parts),
+        sources=_joined_sources(parts),
+        sessions=tuple(sorted({day for part in parts for day in part.sessions})),
         engine_s=sum(part.engine_s for part in parts),
     )
 
@@ -164,7 +177,41 @@ def _together(parts: Sequence[SymbolResult]) -> SymbolResult:
 def _joined_lineage(parts: Sequence[SymbolResult]) -> Lineage | None:
     """Of all parts; bars that one only read as history are not counted."""
     first, last = parts[0].lineage, parts[-1].lineage
-    return replace(last, first_ns=first.first_ns, bars=sum(part.bars for part in parts)) if first and last else None
+    if first is None or last is None:
+        return None
+    source = " + ".join(dict.fromkeys(part.lineage.source for part in parts if part.lineage))
+    return replace(last, source=source, first_ns=first.first_ns, bars=sum(part.bars for part in parts))
+
+
+def _joined_sources(parts: Sequence[SymbolResult]) -> tuple[Lineage, ...]:
+    """Of parts with one source each, in order of time; () where all have the same."""
+    known = [replace(part.lineage, bars=part.bars) for part in parts if part.lineage]
+    if len(parts) == 1 or len({one.source for one in known}) == 1:
+        return parts[0].sources
+    joined = known[:1]
+    for one in known[1:]:
+        last = joined[-1]
+        if one.source == last.source:
+            joined[-1] = replace(last, last_ns=one.last_ns, bars=last.bars + one.bars)
+        else:
+            joined.append(one)
+    return tuple(joined)
+
+
+def _sources(loaded: LoadedRange) -> tuple[Lineage, ...]:
+    """What each source gave of the bars; () where there is one."""
+    base, dates = loaded.base, loaded.session_range.sessions.dates
+    ends = [
+        int(np.searchsorted(base.session, np.searchsorted(dates, np.datetime64(span.last), side="right")))
+        for span in loaded.spans
+    ]
+    shares = zip(loaded.spans, [0, *ends[:-1]], ends, strict=False)
+    return tuple(_lineage(span.source, base.take(slice(start, end))) for span, start, end in shares if start < end)
+
+
+def _lineage(source: str, base: IntervalBars) -> Lineage:
+    stamps = base.bars.start_ns
+    return Lineage(source, base.interval, int(stamps[0]), int(stamps[-1]), len(stamps))
 
 
 def summarise(
@@ -174,8 +221,10 @@ def summarise(
     grid_ns: IntArray,
     engine_s: float,
     hold_capital: float | None = None,
+    entered: IntArray | None = None,
 ) -> SymbolResult:
     """Trades, equity and the rest, from what was filled. `hold_capital`: of buy and hold, by default the capital.
+    `entered`: rows of the sessions that were begun, by default all that are traded.
 
     Where the account does not carry over, equity begins with the capital in every session: `join_results` adds up.
     """
@@ -189,7 +238,6 @@ def summarise(
         equity, exposure, by_session = _anew(loaded, capital, fills, grid_ns, number)
     first = int(np.searchsorted(base.session, int(loaded.traded[0])))
     last = len(base) - 1
-    stamps = base.bars.start_ns
     return SymbolResult(
         symbol=loaded.symbol,
         capital=capital,
@@ -210,9 +258,20 @@ def summarise(
         error=outcome.error,
         error_ns=outcome.error_ns,
         logs=outcome.logs,
-        lineage=Lineage(loaded.source, base.interval, int(stamps[0]), int(stamps[-1]), len(stamps)),
+        lineage=_lineage(loaded.source, base),
+        sources=_sources(loaded),
+        sessions=_gone_through(loaded, account, outcome, entered),
         engine_s=engine_s,
     )
+
+
+def _gone_through(loaded: LoadedRange, account: Account, outcome: Outcome, entered: IntArray | None) -> tuple[str, ...]:
+    """Labels of the sessions that were begun before the strategy failed, which where accounts begin anew is no end."""
+    sessions = loaded.session_range.sessions
+    rows = loaded.traded if entered is None else entered
+    if outcome.error is not None and account.carry:
+        rows = rows[sessions.open_ns[rows] <= (-1 if outcome.error_ns is None else outcome.error_ns)]
+    return tuple(day.item().isoformat() for day in sessions.dates[rows])
 
 
 def _anew(

@@ -53,6 +53,11 @@ class WindowRun:
         """Names of the strategy's indicators, in the order of `Stepped.values`."""
         return tuple(self._data.indicators)
 
+    @property
+    def opens(self) -> frozenset[int]:
+        """Opens of the sessions that are gone through, UTC ns."""
+        return frozenset(self._data.sessions.open_ns[self._data.traded].tolist())
+
     def _new_life(self) -> None:
         """A strategy object and an account that know of nothing before."""
         self._broker = WindowBroker(self._data.base.bars, self._plan.market, self._account, shared=self._plan.shared)
@@ -93,7 +98,11 @@ class WindowRun:
         self._bury()
         outcome = replace(joined(self._done), logs=self._listener.heard())
         self._done.pop()
-        return summarise(self._loaded, self._account, outcome, command.grid_ns, self._engine_s, command.hold_capital)
+        traded = self._data.traded
+        entered = traded[: len(traded) - len(self._ahead)]
+        return summarise(
+            self._loaded, self._account, outcome, command.grid_ns, self._engine_s, command.hold_capital, entered
+        )
 
     def _bury(self) -> None:
         run, broker = self._run, self._broker

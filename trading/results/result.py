@@ -71,8 +71,9 @@ class SymbolResult:
     the first, float64 (n_sessions,). `hold_capital`: what buying and holding would spend, an equal part where it is
     shared. `session_pnl` float64 (n_sessions,): change of equity by session.
     `error`: the traceback where the strategy raised; the symbol then stopped at `error_ns`. `skipped`: sessions that
-    Step 0 refused, with the reason, by ISO date. `bars`: base bars run through. `first_price`: open of the first of
-    them; `last_price`: close of the last. `logs`: what the strategy printed and logged.
+    Step 0 refused, with the reason, by ISO date; `sessions`: those that were begun. `bars`: base bars run through.
+    `first_price`: open of the first of them; `last_price`: close of the last. `lineage`: of all bars; `sources`: what
+    each source gave of them, in order of time, where there are several. `logs`: what the strategy printed and logged.
     """
 
     symbol: str
@@ -95,6 +96,8 @@ class SymbolResult:
     error_ns: int | None = None
     logs: Logs = NO_LOGS
     lineage: Lineage | None = None
+    sources: tuple[Lineage, ...] = ()
+    sessions: tuple[str, ...] = ()
     engine_s: float = 0.0
 
     @property

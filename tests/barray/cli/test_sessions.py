@@ -69,6 +69,42 @@ def test_a_run_with_no_symbol_left_fails_with_every_reason_and_no_traceback(univ
     assert "Traceback" not in result.stderr
 
 
+def one_bad_date(universe: Path, folder: Path) -> Path:
+    """A config for 1 to 3 July, of which the second has no bars."""
+    for symbol in ("AAPL", "MSFT"):
+        (folder / "bars" / symbol / "1m").mkdir(parents=True)
+        for day in (1, 3):
+            file = f"{symbol}/1m/2024-07-{day:02}.parquet"
+            (folder / "bars" / file).symlink_to(universe / file)
+    path = write_config(folder, folder / "bars")
+    text = path.read_text().replace("{start: 2024-07-02}", "{start: 2024-07-01, end: 2024-07-03}")
+    text = text.replace("trailing_days: 2", "trailing_days: 0").replace('"RSI(14)@5m"', "")
+    path.write_text(text.replace("export: {", f"export: {{directory: {folder}/out, "))
+    return path
+
+
+def test_one_bad_date_is_marked_and_the_others_are_run(universe: Path, tmp_path: Path) -> None:
+    result = barray("run", one_bad_date(universe, tmp_path), "--json")
+    assert result.returncode == 1
+    assert "error: 2024-07-02: none of 3 symbols can be loaded" in result.stderr
+    first, bad, last = json.loads(result.stdout)["sessions"]
+    assert [day["date"] for day in (first, bad, last)] == ["2024-07-01", "2024-07-02", "2024-07-03"]
+    for good in (first, last):
+        assert "error" not in good
+        assert sorted([*good["symbols"], *good["dropped"]]) == ["AAPL", "MSFT", "NOPE"]
+        assert Path(good["files"][0]).exists()
+    assert bad["error"]["code"] == "validation_failed"
+    assert sorted(bad["dropped"]) == ["AAPL", "MSFT", "NOPE"]
+    assert "2024-07-02" in bad["dropped"]["AAPL"][0]
+
+
+def test_from_python_one_bad_date_is_raised_when_the_others_are_done(universe: Path, tmp_path: Path) -> None:
+    script = f"import barray; barray.run({str(one_bad_date(universe, tmp_path))!r})"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=90, check=False)
+    assert "ValidationFailed: 1 of 3 dates failed; the others were run:\n2024-07-02: none of 3" in result.stderr
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["cli-2024-07-01.json", "cli-2024-07-03.json"]
+
+
 @pytest.fixture
 def slow_session(universe: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A session that takes its time, in a process of its own, once it runs."""
