@@ -36,12 +36,13 @@ def lookahead(
     *,
     parameters: Mapping[str, Any] | None = None,
     symbols: Sequence[str] = (),
-    cuts: int = 40,
+    cuts: int | None = None,
 ) -> list[LookaheadReport]:
     """Whether any decision of a config's strategy depends on the future, symbol by symbol (default: all of the config).
 
-    `strategy`, `config` and `parameters` as in `barray.backtest`. ConfigError as there, ValidationFailed where no
-    symbol can be loaded.
+    `strategy`, `config` and `parameters` as in `barray.backtest`. `cuts`: at how many times the future is changed, see
+    barray.trading.checks.causality.lookahead. ConfigError as in `barray.backtest`, ValidationFailed where no symbol can
+    be loaded.
     """
     run = _prepared(strategy, config, parameters)
     return [_lookahead(loaded, run.plan, cuts=cuts) for loaded in _loaded(run, symbols, history=1)]

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Symbols = Annotated[str, typer.Option("--symbols", help="Only these, with commas between; default: all.")]
 _TOP = 10
+_MARKS = {"ok": "[green]ok[/]    ", "can't tell": "[yellow]unsure[/]"}
 
 
 @reporting
@@ -60,7 +61,9 @@ def sweep(
 def lookahead(
     config: StrategyConfig,
     symbols: Symbols = "",
-    cuts: Annotated[int, typer.Option(min=1, help="Moments at which the future is changed.")] = 40,
+    cuts: Annotated[
+        int | None, typer.Option(min=1, help="Moments at which the future is changed; default: every decision.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check that no decision of the strategy depends on the future. Exit code 1 where one does."""
@@ -83,10 +86,15 @@ def _names(symbols: str) -> list[str]:
 
 def _report(reports: list[LookaheadReport] | list[WarmupReport], *, as_json: bool) -> None:
     if as_json:
-        print_json([{"symbol": one.symbol, "ok": one.ok, "sentences": list(one.sentences)} for one in reports])
+        print_json(
+            [
+                {"symbol": one.symbol, "ok": one.ok, "verdict": one.verdict, "sentences": list(one.sentences)}
+                for one in reports
+            ]
+        )
     else:
         for one in reports:
-            mark = "[green]ok[/]    " if one.ok else "[red]not ok[/]"
+            mark = _MARKS.get(one.verdict, "[red]not ok[/]")
             for number, sentence in enumerate(one.sentences):
                 stdout.print(mark if number == 0 else "      ", end=" ")
                 stdout.print(sentence, highlight=False, markup=False)

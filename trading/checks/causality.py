@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
+from math import prod
 from typing import Literal
 
 import numpy as np
@@ -12,13 +13,18 @@ import numpy as np
 from barray.market.bars import Bars, format_ns
 from barray.market.series import IntervalBars
 from barray.trading.checks.decisions import Decisions, changed_ns, decisions_of
+from barray.trading.checks.outside import watching
 from barray.trading.engine.commands import Plan
 from barray.trading.engine.symbol_run import LoadedRange
 from barray.trading.strategy.data import SymbolData
 
 Future = Literal["cut off", "raised", "lowered"]
+Verdict = Literal["ok", "looks ahead", "can't tell"]
 _FACTORS: Mapping[Future, float] = {"raised": 1.7, "lowered": 0.6}
 _MOST_DIFFERENCES = 20
+_FEWEST_CUTS = 40
+_MOST_BARS = {"signals": 20_000_000, "on_bar": 2_000_000}
+"""How many bars all runs together may go through: a matter of ten seconds."""
 _WHIMSICAL = (
     "the strategy decides differently on the same data; give what is random a fixed seed, and keep nothing between runs"
     " in its class or module"
@@ -52,8 +58,10 @@ class Difference:
 
 @dataclass(frozen=True)
 class LookaheadReport:
-    """What became of `decisions` decisions at `cuts` cuts. `differences`: the first of each cut that has any, at most
-    twenty. `error`: why the strategy could not be judged.
+    """What became of `decisions` decisions at `cuts` cuts; `tried` decisions had a cut at their own time.
+
+    `differences`: the first of each cut that has any, at most twenty. `outside`: what the strategy reads besides its
+    bars, see barray.trading.checks.outside. `error`: why the strategy could not be judged.
     """
 
     symbol: str
@@ -61,43 +69,91 @@ class LookaheadReport:
     decisions: int
     differences: tuple[Difference, ...] = ()
     error: str | None = None
+    tried: int = 0
+    outside: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """`can't tell` where it could not be judged, decided nothing, or reads more than its bars."""
+        if self.differences:
+            return "looks ahead"
+        return "can't tell" if self.error is not None or not self.decisions or self.outside else "ok"
 
     @property
     def ok(self) -> bool:
         """Whether it was judged and no decision depends on the future."""
-        return not self.differences and self.error is None
+        return self.verdict == "ok"
 
     @property
     def sentences(self) -> tuple[str, ...]:
         """The report for people."""
+        reads = tuple(f"it reads {one}, where the future may stand: no check can know" for one in self.outside)
         if self.error is not None:
-            return (f"{self.symbol}: {self.error}",)
+            return (f"{self.symbol}: can't tell: {self.error}", *reads)
         if not self.decisions:
-            return (f"{self.symbol}: the strategy decided nothing, so there is nothing to compare",)
-        tried = f"{self.decisions} decisions, the future changed at {self.cuts} times"
-        if self.ok:
-            return (f"{self.symbol}: no decision depends on the future ({tried})",)
-        hints = {_hint(culprit) for found in self.differences for culprit in found.culprits or ("",)}
-        return (f"{self.symbol}: the strategy looks ahead ({tried})", *map(str, self.differences), *sorted(hints))
+            return (f"{self.symbol}: can't tell: the strategy decided nothing: nothing was checked", *reads)
+        if self.differences:
+            hints = {_hint(culprit) for found in self.differences for culprit in found.culprits or ("",)}
+            first = f"{self.symbol}: the strategy looks ahead ({self._checked})"
+            return (first, *map(str, self.differences), *sorted(hints), *reads)
+        if self.outside:
+            return (f"{self.symbol}: can't tell: its bars' future changes no decision ({self._checked}), but", *reads)
+        return (f"{self.symbol}: no decision depends on the future ({self._checked})", *self._missed)
+
+    @property
+    def _checked(self) -> str:
+        if self.tried == self.decisions:
+            return f"{self.decisions} decisions, each with another future from the very next bar on"
+        return f"{self.decisions} decisions, the future changed at {self.cuts} times"
+
+    @property
+    def _missed(self) -> tuple[str, ...]:
+        """What the check can't have seen: a decision that looks one bar ahead shows at its own cut alone."""
+        if self.tried == self.decisions:
+            return ()
+        chance = 1 - self.tried / self.decisions
+        return (
+            f"{self.tried} of the decisions had a cut at their own time: if a single one looks just one bar ahead, it"
+            f" is missed with a chance of {chance:.1%}, if ten do, all are with {_all_missed(self, 10):.1%}; more"
+            " cuts, or fewer sessions, see more",
+        )
 
 
-def lookahead(loaded: LoadedRange, plan: Plan, *, cuts: int = 40, seed: int = 0) -> LookaheadReport:
+def _all_missed(report: LookaheadReport, cheats: int) -> float:
+    """The chance that none of `cheats` decisions is among those that were tried."""
+    left, every = report.decisions - report.tried, report.decisions
+    return prod(max(left - k, 0) / max(every - k, 1) for k in range(cheats))
+
+
+def lookahead(loaded: LoadedRange, plan: Plan, *, cuts: int | None = None, seed: int = 0) -> LookaheadReport:
     """Let fresh strategies decide with the future after each of `cuts` times raised and lowered (shuffled too) and cut
     off, and compare what they decided up to then. Everything is derived and computed anew from the bars.
 
     Times are closes of bars: those at which something was decided, others, and those of higher intervals; which, and
-    the shuffles, follow from `seed`. ConfigError for a form that sees all symbols.
+    the shuffles, follow from `seed`. By default every decision has its own, as far as that takes no more than some ten
+    seconds (of `signals` 20 million bars in all runs together, of `on_bar` 2 million); 40 at least. What the strategy
+    reads besides its bars is noticed when its code is loaded and while it first runs. ConfigError for a form that sees
+    all symbols.
     """
     rng = np.random.default_rng(seed)
-    data, true = _decided(loaded, plan)
+    with watching() as seen:
+        plan.source.load_anew()
+        data, true = _decided(loaded, plan)
+    report = LookaheadReport(loaded.symbol, 0, len(true), outside=tuple(sorted(seen)))
     if true.error is not None:
-        return LookaheadReport(loaded.symbol, 0, len(true), error=f"the strategy raised an error:\n{true.error}")
+        return replace(report, error=f"the strategy raised an error:\n{true.error}")
     if len(changed_ns(true, _decided(loaded, plan)[1])):
-        return LookaheadReport(loaded.symbol, 0, len(true), error=_WHIMSICAL)
-    chosen = _cut_times(data, true, cuts, rng)
+        return replace(report, error=_WHIMSICAL)
+    chosen = _cut_times(data, true, cuts or _affordable(plan.form, len(data.base)), rng)
     past = _Past(loaded, plan, data, true)
     changed = (difference for cut_ns in chosen if (difference := past.difference(cut_ns, rng)) is not None)
-    return LookaheadReport(loaded.symbol, len(chosen), len(true), tuple(islice(changed, _MOST_DIFFERENCES)))
+    differences = tuple(islice(changed, _MOST_DIFFERENCES))
+    tried = int(np.isin(true.ns, chosen).sum())
+    return replace(report, cuts=len(chosen), tried=tried, differences=differences)
+
+
+def _affordable(form: str, bars: int) -> int:
+    return max(_FEWEST_CUTS, _MOST_BARS[form] // ((len(_FACTORS) + 1) * bars))
 
 
 def _decided(loaded: LoadedRange, plan: Plan) -> tuple[SymbolData, Decisions]:
@@ -165,11 +221,12 @@ def _swapped(data: SymbolData, other: SymbolData) -> Iterator[tuple[str, SymbolD
 
 
 def _cut_times(data: SymbolData, true: Decisions, cuts: int, rng: np.random.Generator) -> list[int]:
-    """Closes of base bars in traded sessions, ascending: half of them where something was decided."""
+    """Closes of base bars in traded sessions, ascending: all but twenty, at least half, where something was decided."""
     closes = data.base.end_ns[np.isin(data.base.session, data.traded)]
     pools = [np.intersect1d(true.ns, closes), data.bars.end_ns[data.live]]
     pools += [series.end_ns for interval, series in data.series.items() if interval != data.interval]
-    shares = [cuts / 2] + [cuts / 2 / (len(pools) - 1)] * (len(pools) - 1)
+    others = min(cuts, _FEWEST_CUTS) / 2
+    shares = [cuts - others] + [others / (len(pools) - 1)] * (len(pools) - 1)
     picked: set[int] = set()
     for pool, share in zip(pools, shares, strict=True):
         there = np.intersect1d(pool, closes)

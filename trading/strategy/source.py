@@ -32,6 +32,10 @@ class StrategySource:
         """The class; ConfigError where the code can't be run, has no such class, or one with a misspelt method."""
         return _load(self)
 
+    def load_anew(self) -> type[Strategy]:
+        """The class from a file's code run once more, whatever was loaded before; errors as in `load`."""
+        return _load.__wrapped__(self)
+
 
 @functools.lru_cache(maxsize=64)
 def _load(source: StrategySource) -> type[Strategy]:
