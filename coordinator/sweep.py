@@ -20,7 +20,10 @@ class SweepCoordinator(BacktestCoordinator):
     """Evaluates parameter sets on every symbol. begin → evaluate … → teardown."""
 
     async def evaluate(self, sets: Sequence[ParameterSet]) -> list[SetTable]:
-        """What the sets achieved, a table for each symbol that can be run; symbols that fail are dropped."""
+        """What the sets achieved, a table for each symbol that can be run; symbols that fail are dropped.
+
+        Without sets the bars are loaded, and the tables say which they are.
+        """
         self._phase = "evaluating"
         tables = await asyncio.gather(*(self._evaluate_group(group, sets) for group in self._fleet.groups))
         found = [table for group in tables for table in group]
@@ -38,7 +41,7 @@ class SweepCoordinator(BacktestCoordinator):
             if self._plan is None:
                 raise BarrayError("this coordinator was given no plan")
             parts: list[SetTable] = []
-            for start in range(0, len(sets), _SETS_PER_CALL):
+            for start in range(0, max(len(sets), 1), _SETS_PER_CALL):
                 chunk = tuple(sets[start : start + _SETS_PER_CALL])
                 report = (await self._fleet.execute({name: EvaluateSets(self._load(job), self._plan, chunk)}))[name]
                 if not isinstance(report, SetsEvaluated):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,7 +47,7 @@ def sweep(
     from barray.run_sweep import sweep as run
 
     settings = read_config(config)
-    with without_drop_warnings(), session_progress(quiet=quiet) as progress:
+    with without_drop_warnings(), _telling_how_to_go_on(config), session_progress(quiet=quiet) as progress:
         result = run(settings, progress=progress, fresh=fresh)
     files = write_sweep(result, out or Path(settings.report.directory))
     if as_json:
@@ -53,8 +56,19 @@ def sweep(
         _print_sweep(result)
         for path in files:
             stdout.print(f"  wrote {path}", highlight=False, markup=False)
-    if result.best is None:
+    if result.best is None or result.unlike:
         raise typer.Exit(FAILED)
+
+
+@contextmanager
+def _telling_how_to_go_on(config: Path) -> Iterator[None]:
+    """To what ends a sweep that has done something, add the command that goes on."""
+    try:
+        yield
+    except BaseException as error:
+        if getattr(error, "__notes__", ()):
+            error.add_note(f"to go on: barray sweep {shlex.quote(str(config))}")
+        raise
 
 
 @reporting
@@ -110,6 +124,8 @@ def _sweep_json(result: SweepResult) -> dict[str, Any]:
         "metric": result.metric,
         "sets": len(result.rows),
         "resumed": result.resumed,
+        "outdated": result.outdated,
+        "not_ranked": len(result.unlike),
         "failed": sum(1 for row in result.rows if row.error),
         "best": {"parameters": best.parameters, **best.figures(result.capital)} if best else None,
         "walk_forward": [
@@ -132,7 +148,7 @@ def _print_sweep(result: SweepResult) -> None:
     names = list(ranked[0].parameters) if ranked else []
     columns = [
         result.metric,
-        *(name for name in ("pnl", "sharpe", "max_drawdown_pct", "trades") if name != result.metric),
+        *(name for name in ("pnl", "sharpe", "close_drawdown_pct", "trades") if name != result.metric),
     ]
     rows = []
     for row in ranked[:_TOP]:
@@ -155,6 +171,17 @@ def _print_sweep(result: SweepResult) -> None:
         )
     if result.resumed:
         stdout.print(f"  {result.resumed} sets were done by an earlier run", highlight=False)
+    if result.outdated:
+        stdout.print(
+            f"  {result.outdated} sets of an earlier run were made of other bars or symbols: evaluated anew",
+            highlight=False,
+        )
+    if result.unlike:
+        first = result.unlike[0]
+        stdout.print(
+            f"  {len(result.unlike)} sets {result.problem(first)}; the same command evaluates them again",
+            highlight=False,
+        )
     for symbol, reasons in result.dropped.items():
         stdout.print(f"  {shorten(symbol)}: dropped: {'; '.join(reasons)}", highlight=False, markup=False)
     failed = [row for row in result.rows if row.error]
