@@ -19,8 +19,8 @@ from barray.local.gateways import LocalGatewayPool
 from barray.market.errors import BarrayError, ConfigError
 from barray.market.session_range import RangeValidation
 from barray.market.validation import Reason
-from barray.trading.checks.causality import LookaheadReport
 from barray.trading.checks.causality import lookahead as _lookahead
+from barray.trading.checks.lookahead_report import LookaheadReport
 from barray.trading.checks.warmup import WarmupReport
 from barray.trading.checks.warmup import warmup as _warmup
 from barray.trading.engine.commands import LoadRange

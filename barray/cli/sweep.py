@@ -24,7 +24,7 @@ from barray.cli.options import AsJson, Quiet, StrategyConfig
 from barray.market.errors import shorten
 
 if TYPE_CHECKING:
-    from barray.trading.checks.causality import LookaheadReport
+    from barray.trading.checks.lookahead_report import LookaheadReport
     from barray.trading.checks.warmup import WarmupReport
     from barray.trading.sweeps.result import SweepResult
 

@@ -9,7 +9,8 @@ import pytest
 
 from barray.market.bars import Bars
 from barray.market.errors import ConfigError
-from barray.trading.checks.causality import LookaheadReport, lookahead
+from barray.trading.checks.causality import lookahead
+from barray.trading.checks.lookahead_report import LookaheadReport
 from barray.trading.checks.warmup import warmup
 from barray.trading.engine.symbol_run import LoadedRange
 from barray.trading.orders.broker import Account
