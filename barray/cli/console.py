@@ -146,10 +146,10 @@ def _holds_a_lock(frame: FrameType | None) -> bool:
 def _end(error: BaseException, *, was_interrupted: bool) -> NoReturn:
     """Say why a command ends, and end it with the right exit code."""
     if was_interrupted or isinstance(error, KeyboardInterrupt):
-        fail("interrupted; everything was ended")
+        fail("\n".join(("interrupted; everything was ended", *_notes(error))))
         raise typer.Exit(INTERRUPTED) from None
     if isinstance(error, BarrayError):
-        fail(str(error))
+        fail("\n".join((str(error), *_notes(error))))
         raise typer.Exit(BAD_USAGE if isinstance(error, ConfigError) else FAILED) from None
     if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more is to be said to nobody
@@ -159,6 +159,15 @@ def _end(error: BaseException, *, was_interrupted: bool) -> NoReturn:
     reason = (str(error).strip().splitlines() or [""])[-1]
     fail(f"{type(error).__name__}: {reason} (set BARRAY_DEBUG=1 to see where)")
     raise typer.Exit(FAILED) from None
+
+
+def _notes(error: BaseException | None) -> list[str]:
+    """What was noted about an error, and about those that it came of, such as an interrupt."""
+    notes: list[str] = []
+    while error is not None:
+        notes = [*getattr(error, "__notes__", ()), *notes]
+        error = error.__context__
+    return notes
 
 
 def leave(status: int) -> NoReturn:

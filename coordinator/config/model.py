@@ -324,7 +324,7 @@ class SweepSection(Section):
     sets: int = Field(100, ge=1, le=1_000_000)
     seed: int = 0
     where: str | None = None
-    metric: Literal["pnl", "sharpe", "sortino", "profit_factor", "expectancy", "calmar"] = "sharpe"
+    metric: Literal["pnl", "sharpe", "sortino", "profit_factor", "expectancy", "close_calmar"] = "sharpe"
     walk_forward: WalkForwardSection | None = None
 
 

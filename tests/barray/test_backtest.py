@@ -374,17 +374,3 @@ def test_a_session_without_history_for_anybody_is_traded_by_nobody(universe: Pat
     opens = np.datetime64("2024-07-02T13:30", "ns").astype(np.int64)
     assert min(part.fills.bar_ns.min() for part in result.symbols.values()) > opens
     assert (result.account_equity[result.grid_session == 0] == result.capital).all()
-
-
-def test_an_interrupted_sweep_says_how_far_it_got(
-    universe: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    def interrupt(status: object) -> None:
-        raise KeyboardInterrupt
-
-    config = settings(universe, sweep={"parameters": {"fast": [5, 10]}}, report={"directory": str(tmp_path)})
-    with pytest.raises(KeyboardInterrupt):
-        sweep(parse_config(config), progress=interrupt)
-    [said] = [record.getMessage() for record in caplog.records if record.name == "barray"]
-    assert said.startswith(f"stopped after 0 of 2 sets, which are kept in {tmp_path}/test-")
-    assert said.endswith("; the same sweep goes on from there")

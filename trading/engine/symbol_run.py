@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date
+from functools import cached_property
+from hashlib import blake2b
 from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
 from barray.market.bars import Bars, FloatArray, IntArray, Prices
+from barray.market.calendar import Sessions
 from barray.market.errors import NoDataError
 from barray.market.interval import Interval
 from barray.market.series import IntervalBars, lay_on_sessions
@@ -44,6 +47,20 @@ class LoadedRange:
     skipped: Mapping[str, str]
     spans: tuple[SourceSpan, ...] = ()
 
+    @cached_property
+    def digest(self) -> str:
+        """What tells these bars from others: 32 hex digits over all that a run goes by, bars as laid, sessions that are
+        traded, and their history. Where they come from is not in it.
+        """
+        base, sessions = self.base, self.session_range.sessions
+        bars = base.bars
+        digest = blake2b(f"{base.interval} {sorted(self.session_range.history.items())}".encode(), digest_size=16)
+        prices = (bars.open, bars.high, bars.low, bars.close, bars.volume)
+        for column in (bars.start_ns, base.end_ns, base.session, *prices, self.traded, *_bounds(sessions)):
+            digest.update(f"{column.dtype} {len(column)}".encode())
+            digest.update(np.ascontiguousarray(column).data)
+        return digest.hexdigest()
+
     def prepare(self, strategy: Strategy, computed: Computed | None = None) -> SymbolData:
         """Everything that a strategy needs of it; `computed`: see barray.trading.strategy.data.prepare.
 
@@ -51,6 +68,10 @@ class LoadedRange:
         """
         sessions, history = self.session_range.sessions, self.session_range.history
         return prepare(self.symbol, self.base, strategy.needs(), sessions, self.traded, history, computed)
+
+
+def _bounds(sessions: Sessions) -> tuple[IntArray, IntArray]:
+    return sessions.open_ns, sessions.close_ns
 
 
 def lay_range(

@@ -38,6 +38,10 @@ class ClassSource(StrategySource):
         """The class; ConfigError where a module that it needs is not there."""
         return self.kind or _unpickled(self.where, self.pickled)
 
+    def load_anew(self) -> type[Strategy]:
+        """The class: the code it comes from has been run by the caller."""
+        return self.load()
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "kind": None}
 

@@ -35,10 +35,9 @@ class StrategySource:
         serve(self.siblings)
         return _load(self)
 
-    @property
-    def code(self) -> str:
-        """All text that travels, of a module that is installed its name: what tells one version from another."""
-        return "\n".join((self.text or self.where, *(sibling.text for sibling in self.siblings)))
+    def load_anew(self) -> type[Strategy]:
+        """The class from a file's code run once more, whatever was loaded before; errors as in `load`."""
+        return _load.__wrapped__(self)
 
 
 @functools.lru_cache(maxsize=64)
