@@ -26,6 +26,8 @@ def code_digest(source: StrategySource) -> str:
     text = source.text if source.text is not None else _text_of(_spec(module))
     root = source.where.partition(".")[0] if source.text is None else _OURS
     digest = hashlib.sha256(text.encode())
+    for sibling in source.siblings:
+        digest.update(f"\n{sibling.name}\n{sibling.text}".encode())
     own = _imported(text, _package(module), root)
     for name in sorted(own):
         digest.update(f"\n{name}\n{own[name]}".encode())
