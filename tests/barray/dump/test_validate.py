@@ -319,7 +319,7 @@ EDITS: dict[str, tuple[Edit, str, str]] = {
     "Step 0: other words": (
         change("step0", "NONE", "reasons", 0, "message", to="has no bars"), "step0.NONE.reason", "step0"),
     "Step 0: the reasons of a drop": (
-        change("dropped", "NONE", 0, "code", to="no_history"), "dropped.NONE", "step0"),
+        change("dropped", "NONE", 0, "code", to="no_history"), "dropped.NONE[0].code", "step0"),
     "trailing days without end": (change("requirements", "trailing_days", to=10**9), "session", "bad_dates"),
 }  # fmt: skip
 
