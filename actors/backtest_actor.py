@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from barray.market.bars import Bars
-from barray.market.commands import Failed
+from barray.market.commands import Failed, prices_of
 from barray.market.errors import ActorFailed, BarrayError, DataError, NoDataError
 from barray.market.series import lay_on_sessions
 from barray.trading.engine.commands import CloseRun, LoadRange, Opened, OpenRun, RangeRun, RunRange, Step
@@ -80,19 +80,23 @@ def load_range(command: LoadRange) -> LoadedRange:
 def _read(command: LoadRange) -> LoadedRange:
     interval, reader = command.base_interval, command.reader
     bars = reader.read_bars(command.symbol, interval, command.session_range.loaded)
-    return lay_range(command.symbol, bars, interval, command.session_range, reader.name, command.skipped)
+    return lay_range(
+        command.symbol, bars, interval, command.session_range, reader.name, command.skipped, prices_of(reader)
+    )
 
 
 def _read_by_session(command: LoadRange) -> LoadedRange:
     """Where the whole can't be read, session by session: those at fault are left out, and those that need them."""
     symbol, session_range, interval = command.symbol, command.session_range, command.base_interval
+    source, prices = command.reader.name, prices_of(command.reader)
     bad: dict[int, str] = {}
     parts: list[Bars] = []
     for row in range(session_range.first_row, int(session_range.rows[-1]) + 1):
         session = session_range.sessions.take(slice(row, row + 1))
         try:
             bars = command.reader.read_bars(symbol, interval, session)
-            parts.append(lay_on_sessions(bars, interval, session, 0, symbol=symbol, source=command.reader.name).bars)
+            laid = lay_on_sessions(bars, interval, session, 0, symbol=symbol, source=source, prices=prices)
+            parts.append(laid.bars)
         except NoDataError:
             continue
         except DataError as error:
@@ -103,4 +107,4 @@ def _read_by_session(command: LoadRange) -> LoadedRange:
         if wrong:
             skipped.setdefault(day, wrong[-1])
     bars = Bars.concat(parts)
-    return lay_range(symbol, bars, interval, session_range, command.reader.name, skipped)
+    return lay_range(symbol, bars, interval, session_range, source, skipped, prices)

@@ -1,8 +1,8 @@
 """Validates a dump: everything in it that follows from something else in it is computed again and compared.
 
-JSON: keys and types; the calendar, computed from its name; the truth table of the metadata, against Step 0 and the
-events; stamps and values of the bars given; and from those every derived bar, indicator value, quality and gap, to the
-last bit.
+JSON: keys and types; the calendar, computed from its name; Step 0's parts, from one another; the metadata, from Step 0
+and the events; stamps and values of the bars given; and from those every derived bar, indicator value, quality and gap,
+to the last bit; at last the digest over all of it. Parquet: laid out as JSON, and the same.
 CSV: see `barray.dump.checks.csv`.
 """
 

@@ -73,7 +73,7 @@ def check_conflicts(
         if interval is None or start_ns is None:
             return
         bars.append(Bar(start_ns, *(conflict["adhoc"][name] for name in COLUMNS)))  # type: ignore[literal-required]
-        if problem := value_problem(bars[-1]):
+        if problem := value_problem(bars[-1], facts.context.prices):
             out.add(f"{where}[{nth}].adhoc.{problem.split()[0]}", "bad_values", problem, "a possible bar")
         if records.tells(interval):
             record = records.bar(interval, start_ns)
@@ -97,7 +97,9 @@ class Records:
             added = parse_stamps(texts)
             own = self._base.bars.take(~np.isin(self._base.bars.start_ns, () if added is None else added))
             context, interval = self._context, self._base.interval
-            self._base = lay_on_sessions(own, interval, context.sessions, context.row, symbol="", source="dump")
+            self._base = lay_on_sessions(
+                own, interval, context.sessions, context.row, symbol="", source="dump", prices=context.prices
+            )
 
     def tells(self, interval: Interval) -> bool:
         """Whether there are base bars that this interval is derived from."""
