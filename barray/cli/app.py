@@ -185,10 +185,10 @@ def validate_dump(
 ) -> None:
     """Recompute a dump from its base bars and name all that is wrong with it. Exit code 0 if nothing is, else 1.
 
-    JSON and Parquet: all that follows from base bars, events and Step 0, and a digest over everything. CSV: grid, values
-    that are possible, quality, and the digest. A digest finds damage and edits; it proves nothing against somebody who
-    computes it anew: what no other part of a dump depends on (the source's own prices, a reason's words) can then be
-    forged, in a CSV every value.
+    JSON and Parquet: all that follows from base bars, events and Step 0, and a digest over everything. CSV: grid,
+    values that are possible, quality, and the digest. A digest finds damage and edits; it proves nothing against
+    somebody who computes it anew: what no other part of a dump depends on (the source's own prices, a reason's words)
+    can then be forged, in a CSV every value.
     """
     from barray.dump.objects.parquet import MAX_ROWS
     from barray.dump.validate import validate_session_dump

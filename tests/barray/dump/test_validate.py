@@ -320,7 +320,8 @@ EDITS: dict[str, tuple[Edit, str, str]] = {
         change("step0", "NONE", "reasons", 0, "message", to="has no bars"), "step0.NONE.reason", "step0"),
     "Step 0: the reasons of a drop": (
         change("dropped", "NONE", 0, "code", to="no_history"), "dropped.NONE[0].code", "step0"),
-    "trailing days without end": (change("requirements", "trailing_days", to=10**9), "requirements.trailing_days", "out_of_range"),
+    "trailing days without end": (
+        change("requirements", "trailing_days", to=10**9), "requirements.trailing_days", "out_of_range"),
 }  # fmt: skip
 
 
