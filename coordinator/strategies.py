@@ -28,8 +28,8 @@ def asked_for(
     """The configuration and the strategy that `barray.backtest(strategy, config)` means, or `(config)` alone.
 
     A strategy given stands in place of the config's; the `form`, `window` and `parameters` that the config has under
-    strategy hold for it too, below those of the object given, below `parameters`. ConfigError where either is missing, and where the session is
-    a live one.
+    strategy hold for it too, below those of the object given, below `parameters`. ConfigError where either is missing,
+    and where the session is a live one.
     """
     if config is None:
         strategy, config = None, _config_alone(strategy)

@@ -66,16 +66,21 @@ def symbols_of(tables: Mapping[str, Any]) -> dict[str, SymbolSessionData]:
     bars, indicators = (_split(tables[name], "symbol") for name in ("bars.parquet", "indicators.parquet"))
     ends = [int(_numbers(table, "end").max(initial=_LAST_NS)) for table in bars.values()]
     now_ns = _now_ns(tables) or max(ends, default=0)
-    return {
-        row["symbol"]: _symbol(row, bars.get(row["symbol"]), indicators.get(row["symbol"]), now_ns)
-        for row in _plain(tables["symbols.parquet"])
-    }
+    symbols: dict[str, SymbolSessionData] = {}
+    for row in _plain(tables["symbols.parquet"]):
+        name: str = row["symbol"]
+        try:
+            symbols[name] = _symbol(row, bars.get(name), indicators.get(name), now_ns)
+        except (TypeError, KeyError, IndexError, AttributeError) as error:  # a null, or a field that is not there
+            raise ValueError(f"symbols.{name}: a value is missing: {error}") from error
+    return symbols
 
 
 def _now_ns(tables: Mapping[str, Any]) -> int | None:
     found = header_of(tables)
-    header = orjson.loads(found[0]) if found else {}
-    return parse_stamp(str(header["session"]["now"])) if isinstance(header.get("session"), dict) else None
+    header = orjson.loads(found[0]) if found else None
+    session = header.get("session") if isinstance(header, dict) else None
+    return parse_stamp(str(session.get("now"))) if isinstance(session, dict) else None
 
 
 def _read(path: Path, schema: Any, max_rows: int) -> Any:

@@ -5,7 +5,7 @@
 - `indicators.parquet`: symbol, key, output, timestamp (of the bar), value (null before warm-up);
 - `symbols.parquet`: a row a symbol with metadata, lineage, and quality by interval (of the session, of the history);
   `intervals` and `indicators` that it has, those without rows too; `adhoc_indicators` and the overruled `conflicts`.
-  The file's metadata hold, as `barray.header`, the header of the JSON dump, and as `barray.digest` SHA-256 over that
+  The file's metadata hold, as `barray:header`, the header of the JSON dump, and as `barray:digest` SHA-256 over that
   header and the three tables (see `barray.dump.digest`).
 
 Rows are ordered by symbol, interval (finest first) and time. Unlike JSON, all rows are written, of derived bars too.
@@ -86,7 +86,7 @@ _SINCE_2 = ("lineage_dataset", "intervals", "indicators", "adhoc_indicators", "c
 SYMBOLS_SCHEMA_1 = pa.schema([field for field in SYMBOLS_SCHEMA if field.name not in _SINCE_2])
 """Of dumps without a header."""
 TABLES = {"bars.parquet": BARS_SCHEMA, "indicators.parquet": INDICATORS_SCHEMA, "symbols.parquet": SYMBOLS_SCHEMA}
-HEADER_KEY, DIGEST_KEY = b"barray.header", b"barray.digest"
+HEADER_KEY, DIGEST_KEY = b"barray:header", b"barray:digest"
 _ROWS_A_GROUP = 262_144
 
 

@@ -11,14 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import barray
 from barray.dump.objects.parquet import digest_of
 from barray.dump.validate import Violation, validate_session_dump
 from barray.dump.writers.parquet import write_parquet
+from barray.market.errors import DataError
 from tests.barray.dump_builder import Built, build
 from tests.examples import at_most
 
 NAMES = ("bars.parquet", "indicators.parquet", "symbols.parquet")
-HEADER, DIGEST = b"barray.header", b"barray.digest"
+HEADER, DIGEST = b"barray:header", b"barray:digest"
 Tables = dict[str, Any]
 
 
@@ -134,6 +136,14 @@ def other_than(kind: pa.DataType) -> st.SearchStrategy[Any]:
     if pa.types.is_list(kind):
         return st.sampled_from([None, []])
     return st.sampled_from([None, 0, 1, 7])  # counts, and stamps
+
+
+def test_a_value_that_is_missing_is_named_with_its_symbol(tables: Tables, tmp_path: Path) -> None:
+    check(with_cell(tables, "symbols.parquet", "quality", 1, None), tmp_path)
+    (found,) = validate_session_dump(tmp_path)
+    assert found.found.startswith("symbols.GAP: a value is missing")
+    with pytest.raises(DataError, match=r"symbols\.GAP: a value is missing"):
+        barray.read_dump(tmp_path)
 
 
 def test_more_rows_than_the_bound_are_not_read(tables: Tables, tmp_path: Path) -> None:
