@@ -1,4 +1,4 @@
-"""Checks of a Parquet dump: each symbol is laid out as the JSON dump has it, and checked as such; then the digest."""
+"""A Parquet dump as the JSON dump would say it, so that both are checked the same way."""
 
 from __future__ import annotations
 
@@ -21,8 +21,11 @@ _UNMEANT = (BarrayError, ValueError, TypeError, KeyError, IndexError, AttributeE
 """What names, numbers and nulls raise that no dump has."""
 
 
-def check_parquet(folder: Path, max_rows: int, out: Findings) -> DumpText:
-    """Check the digest; gives the dump as JSON would say it. UnreadableDump where there are no three tables of one."""
+def parquet_as_json(folder: Path, max_rows: int, out: Findings) -> DumpText:
+    """Header and symbols; a digest that is not the tables' goes to `out`.
+
+    UnreadableDump where there are no three tables of a dump.
+    """
     try:
         tables = read_tables(folder, max_rows)
         found = header_of(tables)
