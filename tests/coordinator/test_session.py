@@ -233,7 +233,9 @@ def test_time_does_not_go_back_nor_beyond_the_close(universe: Path) -> None:
     with barray.Session(config(universe, "AAPL", session={"start": str(DAY)})) as session:
         session.begin()
         session.advance_to("12:00")
-        assert session.advance_to("11:00") == session.summary().now_ns
+        with pytest.raises(barray.IllegalTransition, match="stands at 2024-07-02T16:00:00Z and cannot go back to"):
+            session.advance_to("11:00")
+        assert session.advance_to("12:00") == session.summary().now_ns
         with pytest.raises(barray.ConfigError, match="after the session's close"):
             session.advance_to("18:00")
         with pytest.raises(barray.ConfigError, match="no time of day"):
