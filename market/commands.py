@@ -15,7 +15,10 @@ from barray.market.symbol_data import AdhocConflict, Lineage, SymbolSessionData
 
 
 class BarReader(Protocol):
-    """Reads a symbol's bars where they lie. Travels to the symbol inside `Load`."""
+    """Reads a symbol's bars where they lie. Travels to the symbol inside `Load`.
+
+    One that knows feed and adjustment of its bars says so as `dataset`, a text (`alpaca-iex-raw`), for lineage.
+    """
 
     @property
     def name(self) -> str:

@@ -96,13 +96,17 @@ class AdhocConflict:
 
 @dataclass(frozen=True)
 class Lineage:
-    """Which source served which bars: starts of the first and last bar kept (UTC ns, None without bars), how many."""
+    """Which source served which bars: starts of the first and last bar kept (UTC ns, None without bars), how many.
+
+    `dataset`: a vendor's feed and adjustment (`alpaca-iex-raw`), None where the source doesn't say.
+    """
 
     source: str
     interval: Interval
     first_ns: int | None
     last_ns: int | None
     bars: int
+    dataset: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

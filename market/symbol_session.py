@@ -64,12 +64,13 @@ class _Record:
     intervals: tuple[Interval, ...]
     indicators: tuple[IndicatorSpec, ...]
     prices: Prices
+    dataset: str | None = None
 
     def lineage(self, until_ns: int) -> Lineage:
         """Of the bars closed by `until_ns`: a snapshot must not tell how many are still to come."""
         stamps = self.base.bars.start_ns[: self.base.closed_by(until_ns)]
         first_ns, last_ns = (int(stamps[0]), int(stamps[-1])) if len(stamps) else (None, None)
-        return Lineage(self.source, self.base.interval, first_ns, last_ns, len(stamps))
+        return Lineage(self.source, self.base.interval, first_ns, last_ns, len(stamps), self.dataset)
 
 
 class SymbolSession:
@@ -158,7 +159,8 @@ class SymbolSession:
                 code="no_session_data",
             )
         self._check_history(base, context, source)
-        record = _Record(source, base, command.intervals, command.indicators, prices)
+        dataset: str | None = getattr(command.reader, "dataset", None)
+        record = _Record(source, base, command.intervals, command.indicators, prices, dataset)
         upgraded = self.state is SymbolState.ADHOC
         conflicts, kept = _overrule(self._adhoc_bars, record, context)
         self._series, self._indicators = _compute(self.symbol, context, record, kept, self._adhoc_indicators)

@@ -69,7 +69,9 @@ class SymbolValidationResult:
 
     `reasons`: everything found wrong, of every source asked, where the symbol can't proceed; else what made sources of
     higher priority be passed over. `sources_asked` in priority order, `asked_s` how long each took to answer, empty
-    where that is not known. `asked_s` and `elapsed_s`, of all together, are measured: they stay out of dumps.
+    where that is not known. `historical_date_range`: first and last of the trailing sessions that the source has, None
+    where it has none of them or none are needed. `asked_s` and `elapsed_s`, of all together, are
+    measured: they stay out of dumps.
     """
 
     symbol: str
@@ -103,7 +105,7 @@ class SymbolValidationResult:
             "meets_config_requirements": self.meets_config_requirements,
             "sources_asked": list(self.sources_asked),
             "reasons": [
-                {"code": r.code, "message": r.message, "mend": r.remedy, "source": r.source} for r in self.reasons
+                {"code": r.code, "message": r.message, "remedy": r.remedy, "source": r.source} for r in self.reasons
             ],
         }
 
@@ -175,12 +177,10 @@ def check_historical_data_availability(
     """
     if not days:
         return []
-    coverage = answers.coverage
-    empty = coverage is None or coverage.first is None
-    missing = days if coverage is None or empty else coverage.missing
+    held, missing = _held(answers, days), _missing(answers, days)
     if len(missing) <= requirements.max_missing_days:
         return []
-    if empty:
+    if not held:
         message = f"has no history; {len(days)} sessions from {days[0]} to {days[-1]} are needed"
     else:
         listed = ", ".join(map(str, missing[:5])) + (" …" if len(missing) > 5 else "")
@@ -189,6 +189,17 @@ def check_historical_data_availability(
     fewer = f"do without {cause.key}, which needs them" if cause else "ask for fewer history.trailing_days"
     remedy = f"add the data, {fewer}, or allow history.max_missing_days"
     return [Reason("no_history", message, remedy, answers.source)]
+
+
+def _missing(answers: SourceAnswers, days: Sequence[date]) -> Sequence[date]:
+    coverage = answers.coverage
+    return days if coverage is None or coverage.first is None else coverage.missing
+
+
+def _held(answers: SourceAnswers, days: Sequence[date]) -> list[date]:
+    """Those of `days` that the source has: what else it holds, of other days, is no matter of this session's."""
+    missing = frozenset(_missing(answers, days))
+    return [day for day in days if day not in missing]
 
 
 def check_session_data(answers: SourceAnswers) -> list[Reason]:
@@ -243,8 +254,7 @@ def _result(
     *,
     passed: bool,
 ) -> SymbolValidationResult:
-    coverage = answers.coverage
-    dates = (coverage.first, coverage.last) if coverage and coverage.first and coverage.last else None
+    held = _held(answers, context.history_dates)
     missing = check_historical_data_availability(answers, requirements, context.history_dates)
     return SymbolValidationResult(
         symbol,
@@ -255,7 +265,7 @@ def _result(
         intervals_supported=tuple(map(str, answers.intervals)),
         base_interval=best_base(requirements.all_intervals, answers.intervals),
         has_historical_data=answers.has_symbol and not missing,
-        historical_date_range=dates,
+        historical_date_range=(held[0], held[-1]) if held else None,
         has_session_data=answers.has_symbol and answers.session_problem is None,
         meets_config_requirements=passed,
         reasons=reasons,

@@ -17,7 +17,7 @@ from barray.market.bars import COLUMNS, Bars, format_ns
 from barray.market.quality import Quality
 from barray.market.series import IntervalBars
 
-SCHEMA = "barray.session/1"
+SCHEMA, SCHEMA_1 = "barray.session/2", "barray.session/1"
 _closed = with_config(ConfigDict(extra="forbid", strict=True))
 
 
@@ -65,7 +65,7 @@ class ReasonJson(TypedDict):
 
     code: str
     message: str
-    mend: str
+    remedy: str
     source: str | None
 
 
@@ -101,9 +101,10 @@ class EventJson(TypedDict):
 
 @_closed
 class HeaderJson(TypedDict):
-    """Everything but the symbols."""
+    """Everything but the symbols; `digest`: SHA-256 of the content, see `barray.dump.digest`."""
 
-    schema: Literal["barray.session/1"]
+    schema: Literal["barray.session/2"]
+    digest: str
     session: SessionJson
     requirements: RequirementsJson
     step0: dict[str, Step0Json]
@@ -126,9 +127,13 @@ class MetadataJson(TypedDict):
 
 @_closed
 class LineageJson(TypedDict):
-    """Which source served which bars: stamps of the first and last one, and how many."""
+    """Which source served which bars: stamps of the first and last one, and how many.
+
+    `dataset`: feed and adjustment of a vendor's bars (`alpaca-iex-raw`), null where the source doesn't say.
+    """
 
     source: str
+    dataset: str | None
     interval: str
     first: str | None
     last: str | None

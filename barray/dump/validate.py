@@ -14,8 +14,9 @@ from barray.dump.checks.csv import check_csv
 from barray.dump.checks.schema import HEADER, SYMBOL, conforming
 from barray.dump.checks.session import SessionFacts, check_session
 from barray.dump.checks.symbol import check_symbol
-from barray.dump.readers.json import DumpText, UnreadableDump, read_dump
-from barray.dump.schema import SCHEMA, HeaderJson
+from barray.dump.digest import SessionDigest
+from barray.dump.readers.json import DumpText, UnreadableDump, read_session
+from barray.dump.schema import HeaderJson
 from barray.dump.violations import Findings, Violation, count_violations
 
 __all__ = ["Violation", "count_violations", "validate_session_dump"]
@@ -40,26 +41,35 @@ def validate_session_dump(path: str | Path, *, calendar: str = "XNYS", hours: st
 
 
 def _check_json(path: Path, out: Findings) -> None:
-    dump = read_dump(path, out)
-    if dump.header.get("schema") != SCHEMA:
-        out.add("schema", "schema", dump.header.get("schema"), SCHEMA)
-        return
+    dump = read_session(path, out)
+    if dump:
+        check_dump(dump, out)
+
+
+def check_dump(dump: DumpText, out: Findings) -> None:
+    """Check header, symbols and digest of what is laid out as JSON."""
     header = conforming(HEADER, dump.header, "", out)
-    facts = check_session(header, out) if header else None
-    names = _check_symbols(dump, facts, out)
+    facts = check_session(header, out, version=dump.version) if header else None
+    total = SessionDigest(dump.header)
+    names = _check_symbols(dump, total, facts, out)
     if facts and header:
         _check_members(names, header, facts, out)
+    if header and dump.version > 1 and header["digest"] != total.hexdigest():
+        out.add("digest", "digest", header["digest"], f"{total.hexdigest()}, computed from all that the dump holds")
 
 
-def _check_symbols(dump: DumpText, facts: SessionFacts | None, out: Findings) -> list[str]:
+def _check_symbols(dump: DumpText, total: SessionDigest, facts: SessionFacts | None, out: Findings) -> list[str]:
     """Check each symbol by itself, and their order; gives their names."""
     names: list[str] = []
+    seen: set[str] = set()
     for name, entry in dump.symbols:
+        total.add(name, entry)
         place = f"symbols.{name}"
         if names and name <= names[-1]:
-            expected = "one entry" if name in names else "sorted symbols"
-            out.add(place, "duplicate" if name in names else "order", f"{name} after {names[-1]}", expected)
+            expected = "one entry" if name in seen else "sorted symbols"
+            out.add(place, "duplicate" if name in seen else "order", f"{name} after {names[-1]}", expected)
         names.append(name)
+        seen.add(name)
         symbol = conforming(SYMBOL, entry, place, out)
         if symbol and facts:
             check_symbol(name, symbol, facts, out)

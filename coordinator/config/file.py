@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -20,11 +20,55 @@ ConfigLike = str | Path | Mapping[str, Any] | SessionConfig
 """A path of a YAML file, a mapping, or a configuration."""
 
 
+MAX_CHARACTERS, MAX_VALUES, MAX_DEPTH = 4_000_000, 200_000, 40
+"""What a file may hold: characters, values (those of an alias counted each time), levels of nesting."""
+_LISTED = 20
+"""How many of a configuration's problems an error lists."""
+_BOUND = ", which is the bound"
+_SMALLER = "write a smaller file, or give barray.Session a mapping: only files are bounded"
+
+
 class _Loader(yaml.SafeLoader):
     """YAML 1.2's idea of a scalar: ON, NO and TRUE are tickers, 10:30 is no number in base 60, keys stand once.
 
-    Dates stay text as well: the section that wants one says what is wrong with it.
+    Dates stay text as well: the section that wants one says what is wrong with it. Values are counted before any is
+    made, those behind an alias too, since a few lines of aliases stand for more than a machine can hold.
     """
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._values = self._depth = 0
+        self._sizes: dict[yaml.Node | None, int] = {}
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """See yaml.composer.Composer; YAMLError beyond the bounds."""
+        before = self._values
+        event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
+        self._depth += 1
+        self._refuse(self._depth > MAX_DEPTH, f"is nested deeper than {MAX_DEPTH} levels", event)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        is_alias = isinstance(event, yaml.AliasEvent)
+        self._refuse(is_alias and node not in self._sizes, "an alias stands inside what it names, without end", event)
+        self._values += self._sizes[node] if is_alias else 1
+        self._refuse(self._values > MAX_VALUES, f"holds more than {MAX_VALUES:,} values", event)
+        if node is not None and node not in self._sizes:
+            self._sizes[node] = self._values - before
+        return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """See yaml.constructor.Constructor; YAMLError, with the place, for what is no value of its tag."""
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+            tag = node.tag.rpartition(":")[2]
+            problem = f"{shorten(str(node.value))} is no {tag} that can be read"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
+
+    @staticmethod
+    def _refuse(refused: bool, problem: str, event: Any) -> None:
+        if refused:
+            raise yaml.composer.ComposerError(None, None, f"{problem}{_BOUND}", event.start_mark)
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -41,11 +85,15 @@ for _tag, _pattern, _first in (
 
 def _mapping_once(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     nodes = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-    keys = [loader.construct_object(key, deep=True) for key in nodes]
-    for index, key in enumerate(keys):
-        if key in keys[:index]:
-            place = nodes[index].start_mark
+    seen: set[Any] = set()
+    for key_node in nodes:
+        key = loader.construct_object(key_node, deep=True)
+        if not isinstance(key, Hashable):
+            raise yaml.constructor.ConstructorError(None, None, f"{shorten(repr(key))} is no key", key_node.start_mark)
+        if key in seen:
+            place = key_node.start_mark
             raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", place)
+        seen.add(key)
     return loader.construct_mapping(node, deep=True)
 
 
@@ -60,7 +108,7 @@ def read_config(path: str | Path, *, strategy_given: bool = False) -> SessionCon
     """
     path = Path(path)
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  # _Loader is a SafeLoader
+        data = yaml.load(_text(path), _Loader)  # noqa: S506  # _Loader is a SafeLoader
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}", remedy="check the path of the config") from error
     except UnicodeDecodeError as error:
@@ -68,10 +116,18 @@ def read_config(path: str | Path, *, strategy_given: bool = False) -> SessionCon
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigError(
-            f"{path}{where}: {getattr(error, 'problem', None) or error}", remedy="mend the YAML"
-        ) from error
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        remedy = _SMALLER if problem.endswith(_BOUND) else "mend the YAML"
+        raise ConfigError(f"{path}{where}: {problem}", remedy=remedy) from error
     return parse_config(data, str(path), strategy_given=strategy_given).resolved(path.parent)
+
+
+def _text(path: Path) -> str:
+    with path.open(encoding="utf-8") as file:
+        text = file.read(MAX_CHARACTERS + 1)
+    if len(text) > MAX_CHARACTERS:
+        raise ConfigError(f"{path}: holds more than {MAX_CHARACTERS:,} characters{_BOUND}", remedy=_SMALLER)
+    return text
 
 
 def as_config(config: ConfigLike, *, strategy_given: bool = False) -> SessionConfig:
@@ -109,7 +165,9 @@ def parse_section(model: type[S], data: Mapping[str, Any], where: str) -> S:
 
 
 def _all_wrong(problems: Sequence[dict[str, Any]], model: type[BaseModel], where: str) -> ConfigError:
-    lines = [_explain(problem, model) for problem in problems]
+    lines = [_explain(problem, model) for problem in problems[:_LISTED]]
+    if more := len(problems) - len(lines):
+        lines.append(f"… and {more} more")
     listed = lines[0] if len(lines) == 1 else "".join(f"\n  {line}" for line in lines)
     return ConfigError(f"{where}: {listed}")
 

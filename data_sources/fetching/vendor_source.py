@@ -50,6 +50,11 @@ class VendorSource:
     only: Interval | None = None
 
     @property
+    def dataset(self) -> str:
+        """Vendor, feed and adjustment, as lineage names them: `alpaca-iex-raw`."""
+        return self.account.dataset.folder
+
+    @property
     def store(self) -> BarStore:
         """Where its bars are kept."""
         return BarStore(Path(self.root), self.account.dataset)

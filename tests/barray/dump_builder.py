@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, replace
+import hashlib
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def passed(symbol: str, base: str = "1m") -> SymbolValidationResult:
         intervals_supported=(base,),
         base_interval=Interval.parse(base),
         has_historical_data=True,
-        historical_date_range=(date(2024, 1, 2), WEDNESDAY),
+        historical_date_range=None,
         has_session_data=True,
         meets_config_requirements=True,
         sources_asked=("memory",),
@@ -66,6 +67,18 @@ def without(bars: Bars, context: SessionContext, *minutes: int) -> Bars:
     return bars.take(~np.isin(bars.start_ns, missing))
 
 
+def digest_of(tree: dict[str, Any]) -> str:
+    """SHA-256 as the reference describes it, of a tree with or without its digest."""
+    header = {key: value for key, value in tree.items() if key not in ("digest", "symbols")}
+    parts = [header, *({name: entry} for name, entry in tree["symbols"].items())]
+    return hashlib.sha256(b"\n".join(orjson.dumps(part, option=orjson.OPT_SORT_KEYS) for part in parts)).hexdigest()
+
+
+def signed(tree: dict[str, Any]) -> dict[str, Any]:
+    """The tree with the digest of its content, where it has one: as a forger leaves it."""
+    return {**tree, "digest": digest_of(tree)} if "digest" in tree and isinstance(tree.get("symbols"), dict) else tree
+
+
 def summary_of(
     context: SessionContext,
     requirements: SymbolRequirements,
@@ -73,6 +86,8 @@ def summary_of(
     step0: dict[str, SymbolValidationResult],
     *events: SessionEvent,
 ) -> SessionSummary:
+    history = context.history_dates
+    days = (history[0], history[-1]) if history else None
     return SessionSummary(
         calendar=context.calendar,
         timezone="America/New_York",
@@ -84,10 +99,22 @@ def summary_of(
         close_ns=context.close_ns,
         now_ns=now_ns,
         requirements=requirements,
-        step0=step0,
+        step0={
+            symbol: replace(result, historical_date_range=days) if result.can_proceed else result
+            for symbol, result in step0.items()
+        },
         dropped={symbol: result.reasons for symbol, result in step0.items() if not result.can_proceed},
         events=events,
     )
+
+
+def bar_event(at_ns: int, symbol: str, interval: Interval, bar: Bar) -> SessionEvent:
+    detail = {"interval": str(interval), "bar": asdict(bar)}
+    return SessionEvent(at_ns, "add_bar", symbol, "scanner", accepted=True, detail=detail)
+
+
+def indicator_event(at_ns: int, symbol: str, key: str) -> SessionEvent:
+    return SessionEvent(at_ns, "add_indicator", symbol, "scanner", accepted=True, detail={"indicator": key})
 
 
 @functools.cache
@@ -115,16 +142,21 @@ def build(minutes: int = 390, day: date = WEDNESDAY, hours: str = "regular", tra
     def indicator(text: str, minute: int) -> AddAdhocIndicator:
         return AddAdhocIndicator(parse_indicator(text), "scanner", at(minute))
 
+    by_hand = flat(at(10), 50.0), Bar(at(15), 51.0, 53.5, 50.5, 52.25, 700.0), flat(at(20), 52.5)
+    given = (
+        (ONE, flat(at(2), 90.0)),  # the source has another bar
+        (ONE, flat(at(6), 91.0)),  # the source has none
+        (FIVE, flat(at(5), 92.0)),
+    )
     begun = {
         "ALL": run(SymbolSession("ALL"), load(1, "config", 0)),
         "GAP": run(SymbolSession("GAP"), load(2, "config", 0, 3, 4, 5, 17, 40, 41, 42, 43, 44)),
         "HAND": run(
             SymbolSession("HAND"),
             Provision(context, "bar_addition", at(20)),
-            add(FIVE, flat(at(10), 50.0), 20),
-            add(FIVE, Bar(at(15), 51.0, 53.5, 50.5, 52.25, 700.0), 20),
+            *(add(FIVE, bar, 20) for bar in by_hand[:2]),
             Advance(at(30)),
-            add(FIVE, flat(at(20), 52.5), 30),
+            add(FIVE, by_hand[2], 30),
             indicator("SMA(2)@5m", 30),
         ),
         "LATE": run(SymbolSession("LATE"), load(3, "strategy", 45, 7, 8)),
@@ -132,18 +164,19 @@ def build(minutes: int = 390, day: date = WEDNESDAY, hours: str = "regular", tra
             SymbolSession("UP"),
             Provision(context, "indicator_addition", at(12)),
             indicator("EMA(3)@7m", 12),
-            add(ONE, flat(at(2), 90.0), 12),  # the source has another bar
-            add(ONE, flat(at(6), 91.0), 12),  # the source has none
-            add(FIVE, flat(at(5), 92.0), 12),
+            *(add(interval, bar, 12) for interval, bar in given),
             load(4, "scanner", 30, 6, 9),
             add(ONE, flat(at(9), 100.0), 31),
         ),
     }
     events = (
-        SessionEvent(at(12), "add_indicator", "UP", "scanner", accepted=True, detail={"indicator": "EMA(3)@7m"}),
-        SessionEvent(at(12), "add_bar", "UP", "scanner", accepted=True, detail={"interval": "1m"}),
-        SessionEvent(at(20), "add_bar", "HAND", "scanner", accepted=True, detail={"interval": "5m"}),
+        indicator_event(at(12), "UP", "EMA(3)@7m"),
+        *(bar_event(at(12), "UP", interval, bar) for interval, bar in given),
+        *(bar_event(at(20), "HAND", FIVE, bar) for bar in by_hand[:2]),
+        bar_event(at(30), "HAND", FIVE, by_hand[2]),
+        indicator_event(at(30), "HAND", "SMA(2)@5m"),
         SessionEvent(at(30), "add_symbol", "UP", "scanner", accepted=True),
+        bar_event(at(31), "UP", ONE, flat(at(9), 100.0)),
         SessionEvent(at(45), "add_symbol", "LATE", "strategy", accepted=True),
         SessionEvent(at(46), "add_symbol", "NONE", "strategy", accepted=False, reason="no data"),
     )

@@ -94,7 +94,7 @@ def test_where_no_single_base_serves_all_everything_is_unserved() -> None:
         (
             Coverage(MONDAY, TUESDAY, (MONDAY, TUESDAY)),
             1,
-            "lacks 2 of the 2 trailing sessions (2024-06-03, 2024-06-04)",
+            "has no history; 2 sessions from 2024-06-03 to 2024-06-04 are needed",
         ),
         (None, 0, "has no history; 2 sessions from 2024-06-03 to 2024-06-04 are needed"),
         (Coverage(None, None), 1, "has no history; 2 sessions from 2024-06-03 to 2024-06-04 are needed"),
@@ -111,13 +111,28 @@ def test_check_3_asks_for_the_trailing_days(coverage: Coverage | None, allowed: 
 def test_check_3_shortens_a_long_list_of_missing_days() -> None:
     days = [date(2024, 5, day) for day in range(1, 11)]
     (reason,) = check_historical_data_availability(
-        replace(GOOD, coverage=Coverage(days[0], days[-1], tuple(days))), WANTED, days
+        replace(GOOD, coverage=Coverage(days[0], days[-1], tuple(days[:-1]))), WANTED, days
     )
     assert reason.message.endswith("(2024-05-01, 2024-05-02, 2024-05-03, 2024-05-04, 2024-05-05 …)")
 
 
 def test_check_3_asks_for_nothing_where_no_history_is_wanted() -> None:
     assert check_historical_data_availability(replace(GOOD, coverage=None), WANTED, []) == []
+
+
+@pytest.mark.parametrize("missing", [(), (MONDAY,), (MONDAY, TUESDAY)])
+def test_what_else_a_source_holds_changes_no_result(missing: tuple[date, ...]) -> None:
+    """Bars of years before and of later days are no matter of this session's: the same session, the same dump."""
+    wanted = replace(WANTED, max_missing_days=1)
+    last = Coverage(MONDAY, TUESDAY, missing)
+    more = Coverage(date(2019, 1, 2), date(2024, 12, 31), missing)
+    results = [
+        validate_symbol("SPY", wanted, CONTEXT, [replace(GOOD, coverage=coverage)]).to_dict()
+        for coverage in (last, more)
+    ]
+    assert results[0] == results[1]
+    held = {0: ["2024-06-03", "2024-06-04"], 1: ["2024-06-04", "2024-06-04"], 2: None}
+    assert results[0]["historical_date_range"] == held[len(missing)]
 
 
 def test_check_4_asks_for_the_session_date() -> None:
@@ -136,7 +151,7 @@ def test_check_5_passes_where_all_others_do() -> None:
     assert result.meets_config_requirements
     assert (result.data_source, result.base_interval) == ("parquet", Interval.parse("1m"))
     assert result.intervals_supported == ("1m",)
-    assert result.historical_date_range == (date(2024, 1, 2), date(2024, 6, 5))
+    assert result.historical_date_range == (MONDAY, TUESDAY)
     assert (result.has_historical_data, result.has_session_data, result.data_source_available) == (True, True, True)
     assert (result.reason, result.reasons, result.sources_asked, result.elapsed_s) == ("", (), ("parquet",), 0.25)
 
@@ -224,7 +239,7 @@ def test_the_report_holds_json_types_and_no_measured_time() -> None:
         "intervals_supported": ["1m"],
         "base_interval": "1m",
         "has_historical_data": True,
-        "historical_date_range": ["2024-01-02", "2024-06-05"],
+        "historical_date_range": ["2024-06-03", "2024-06-04"],
         "has_session_data": False,
         "meets_config_requirements": False,
         "sources_asked": ["parquet"],
@@ -232,7 +247,7 @@ def test_the_report_holds_json_types_and_no_measured_time() -> None:
             {
                 "code": "no_session_data",
                 "message": "has no 1m bars on 2024-06-05",
-                "mend": "add the file",
+                "remedy": "add the file",
                 "source": "parquet",
             }
         ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,14 @@ import pyarrow.compute
 from numpy.typing import NDArray
 
 from barray.dump.checks.schema import bad_stamps, parse_stamps
-from barray.dump.readers.csv import SymbolColumns, read_csv
+from barray.dump.digest import digest_of_texts
+from barray.dump.readers.csv import SymbolColumns, read_csv, says_what_it_is
+from barray.dump.schema import SCHEMA
 from barray.dump.violations import Findings
-from barray.dump.writers.csv import METADATA_COLUMNS, quality_so_far
+from barray.dump.writers.csv import FILE_COLUMNS, METADATA_COLUMNS, quality_so_far
 from barray.local.calendar_cache import cached_sessions
 from barray.market.bars import COLUMNS, Bars, FloatArray, IntArray, format_ns, sane_rows, value_problem
-from barray.market.calendar import Sessions, load_calendar
+from barray.market.calendar import ExtendedHours, Sessions, load_calendar
 from barray.market.errors import BarrayError
 from barray.market.interval import Interval
 from barray.market.symbol_data import metadata_problems
@@ -63,7 +65,10 @@ def check_csv(path: Path, calendar: str, hours: str, out: Findings) -> None:
     if stamps is None:
         bad_stamps(texts, lambda row: f"timestamp[line {row + 2}]", out)
         return
-    found = _session(stamps, calendar, hours, out)
+    extended: ExtendedHours | None = None
+    if says_what_it_is(names):
+        calendar, hours, extended = _check_file(names, cells, out)
+    found = _session(stamps, calendar, hours, extended, out)
     if found is None:
         return
     sheet = _Sheet(names, cells, stamps, *found)
@@ -80,13 +85,33 @@ def check_csv(path: Path, calendar: str, hours: str, out: Findings) -> None:
     )
 
 
-def _session(stamps: IntArray, name: str, hours: str, out: Findings) -> tuple[Sessions, int] | None:
+def _check_file(names: list[str], cells: list[Any], out: Findings) -> tuple[str, str, ExtendedHours | None]:
+    """Calendar and hours that the file says it is of, once layout and digest are checked."""
+    columns = range(len(names) - len(FILE_COLUMNS), len(names))
+    schema, calendar, hours, digest = (_same_throughout(names, cells, column, out) for column in columns)
+    if schema != SCHEMA:
+        out.add("schema[line 2]", "schema", schema, SCHEMA)
+    total = digest_of_texts(names[:-1], cells[:-1])
+    if digest != total:
+        out.add("digest[line 2]", "digest", digest, f"{total}, computed from all other cells")
+    kind, _, times = hours.partition(" ")
+    try:
+        extended = ExtendedHours(*map(time.fromisoformat, times.split())) if times else None
+    except (TypeError, ValueError):
+        out.add("hours[line 2]", "bad_time", hours, "extended, with three times of day or none")
+        return calendar, kind, None
+    return calendar, kind, extended
+
+
+def _session(
+    stamps: IntArray, name: str, hours: str, extended: ExtendedHours | None, out: Findings
+) -> tuple[Sessions, int] | None:
     """The session that the middle stamp lies in; all others have to lie in it too."""
     middle = np.datetime64(int(stamps[len(stamps) // 2]), "ns").astype("datetime64[D]").item()
     try:
         around = (middle - timedelta(days=1), middle + timedelta(days=1))
-        calendar = load_calendar(name, *around, hours=hours, source=cached_sessions)
-    except BarrayError as error:
+        calendar = load_calendar(name, *around, hours=hours, extended=extended, source=cached_sessions)
+    except (BarrayError, OverflowError, ValueError) as error:
         out.add("timestamp", "calendar", str(middle), str(error))
         return None
     sessions = calendar.sessions
@@ -164,18 +189,25 @@ def _check_indicators(sheet: _Sheet, columns: SymbolColumns, present: NDArray[np
 
 
 def _check_metadata(sheet: _Sheet, columns: SymbolColumns, out: Findings) -> None:
-    values = [_constant(sheet, column, out) for column in range(columns.quality + 1, columns.last)]
+    texts = range(columns.quality + 1, columns.last)
+    values = [_same_throughout(sheet.names, sheet.cells, column, out) for column in texts]
     place = f"{columns.symbol}_{{{','.join(METADATA_COLUMNS)}}}"
     for problem in metadata_problems(*({"true": True, "false": False}.get(value, value) for value in values)):
         out.add(place, "truth_table", problem, "one of the states of a symbol")
 
 
-def _constant(sheet: _Sheet, column: int, out: Findings) -> str:
+def _same_throughout(names: list[str], cells: list[Any], column: int, out: Findings) -> str:
     """The text in the first row, which all others have to repeat."""
-    texts = sheet.cells[column]
+    texts = cells[column]
     first = str(texts[0])
     changed = np.asarray(pa.compute.not_equal(texts, first))
-    out.rows(changed, sheet.place(column), "metadata", sheet.text(column), lambda _: f"{first}, as in line 2")
+    out.rows(
+        changed,
+        lambda row: f"{names[column]}[line {row + 2}]",
+        "metadata",
+        lambda row: str(texts[row]),
+        lambda _: f"{first}, as in line 2",
+    )
     return first
 
 

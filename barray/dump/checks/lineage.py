@@ -6,8 +6,9 @@ from typing import cast
 
 import numpy as np
 
-from barray.dump.checks.schema import STAMP_FORM, parse_stamp
-from barray.dump.checks.session import SessionFacts, read_interval
+from barray.dump.checks.names import read_interval
+from barray.dump.checks.schema import STAMP_FORM, parse_stamp, parse_stamps
+from barray.dump.checks.session import SessionFacts
 from barray.dump.schema import BarJson, SymbolJson, digest
 from barray.dump.violations import Findings
 from barray.market.bars import COLUMNS, Bar, Bars, IntArray, format_ns, value_problem
@@ -56,7 +57,6 @@ def check_conflicts(
     entry: SymbolJson,
     place: str,
     series: dict[Interval, IntervalBars],
-    adhoc: dict[Interval, IntArray],
     facts: SessionFacts,
     out: Findings,
 ) -> None:
@@ -64,7 +64,7 @@ def check_conflicts(
     conflicts, where = entry["adhoc"]["conflicts"], f"{place}.adhoc.conflicts"
     if conflicts and not entry["metadata"]["upgraded_from_adhoc"]:
         out.add(where, "unexpected", f"{len(conflicts)} conflicts", "none: only an upgrade overrules adhoc bars")
-    bars = []
+    bars, records = [], Records(entry, series, facts)
     for nth, conflict in enumerate(conflicts):
         interval = read_interval(conflict["interval"], f"{where}[{nth}].interval", out)
         start_ns = parse_stamp(conflict["timestamp"])
@@ -75,8 +75,8 @@ def check_conflicts(
         bars.append(Bar(start_ns, *(conflict["adhoc"][name] for name in COLUMNS)))  # type: ignore[literal-required]
         if problem := value_problem(bars[-1], facts.context.prices):
             out.add(f"{where}[{nth}].adhoc.{problem.split()[0]}", "bad_values", problem, "a possible bar")
-        known, record = _record_bar(interval, start_ns, entry, series, adhoc, facts)
-        if known:
+        if records.tells(interval):
+            record = records.bar(interval, start_ns)
             out.tree(conflict["record"], record, f"{where}[{nth}].record", "conflict")
             if conflict["adhoc"] == record:
                 out.add(f"{where}[{nth}]", "conflict", "an adhoc bar equal to the source's", "a difference")
@@ -85,26 +85,33 @@ def check_conflicts(
         out.add(f"{place}.adhoc.conflicts_digest", "digest", entry["adhoc"]["conflicts_digest"], expected)
 
 
-def _record_bar(
-    interval: Interval,
-    start_ns: int,
-    entry: SymbolJson,
-    series: dict[Interval, IntervalBars],
-    adhoc: dict[Interval, IntArray],
-    facts: SessionFacts,
-) -> tuple[bool, BarJson | None]:
-    """Whether the source's bar at `start_ns` can be told from the dump, and that bar (None where there is none)."""
-    base = next((bars for known, bars in series.items() if str(known) == entry["base_interval"]), None)
-    if base is None or not base.interval.derives(interval):
-        return False, None
-    context = facts.context
-    if base.interval in adhoc:  # bars added after the upgrade are not the source's
-        own = base.bars.take(~np.isin(base.bars.start_ns, adhoc[base.interval]))
-        base = lay_on_sessions(
-            own, base.interval, context.sessions, context.row, symbol="", source="dump", prices=context.prices
-        )
-    record = derive(base, interval, context.sessions, context.row).bars
-    row = int(np.searchsorted(record.start_ns, start_ns))
-    if row == len(record) or record.start_ns[row] != start_ns:
-        return True, None
-    return True, cast(BarJson, {name: getattr(record[row], name) for name in COLUMNS})
+class Records:
+    """The source's own bars of a symbol, as far as a dump tells them; each interval is derived once."""
+
+    def __init__(self, entry: SymbolJson, series: dict[Interval, IntervalBars], facts: SessionFacts) -> None:
+        self._context = facts.context
+        self._base = next((bars for known, bars in series.items() if str(known) == entry["base_interval"]), None)
+        self._derived: dict[Interval, Bars] = {}
+        if self._base is not None:  # bars added after the upgrade are not the source's
+            texts = entry["adhoc"]["bars"].get(str(self._base.interval), [])
+            added = parse_stamps(texts)
+            own = self._base.bars.take(~np.isin(self._base.bars.start_ns, () if added is None else added))
+            context, interval = self._context, self._base.interval
+            self._base = lay_on_sessions(
+                own, interval, context.sessions, context.row, symbol="", source="dump", prices=context.prices
+            )
+
+    def tells(self, interval: Interval) -> bool:
+        """Whether there are base bars that this interval is derived from."""
+        return self._base is not None and self._base.interval.derives(interval)
+
+    def bar(self, interval: Interval, start_ns: int) -> BarJson | None:
+        """The source's bar at `start_ns`, None where it has none. Ask `tells` first."""
+        if interval not in self._derived and self._base is not None:
+            sessions, row = self._context.sessions, self._context.row
+            self._derived[interval] = derive(self._base, interval, sessions, row).bars
+        record = self._derived[interval]
+        row = int(np.searchsorted(record.start_ns, start_ns))
+        if row == len(record) or record.start_ns[row] != start_ns:
+            return None
+        return cast(BarJson, {name: getattr(record[row], name) for name in COLUMNS})

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from barray.dump.checks.names import read_indicator, read_interval
 from barray.dump.checks.schema import bad_stamps, parse_stamps
-from barray.dump.checks.session import SessionFacts, read_indicator, read_interval
+from barray.dump.checks.session import SessionFacts
 from barray.dump.schema import DERIVED_KEYS, IndicatorJson, SeriesJson, bars_dumped, digest, values_dumped
 from barray.dump.violations import Findings
 from barray.market.bars import COLUMNS, Bars, IntArray, format_ns, value_problem

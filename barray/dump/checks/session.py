@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
-from datetime import date, time
-from typing import TypeVar
+from datetime import time
 
+from barray.dump.checks.events import Told, accepted_events, by_symbol, members_told, tell
+from barray.dump.checks.names import parse_date, read_indicator, read_interval
 from barray.dump.checks.schema import STAMP_FORM, parse_stamp
+from barray.dump.checks.step0 import check_step0, check_step0_parts
 from barray.dump.schema import EventJson, HeaderJson, HoursJson, RequirementsJson, SessionJson, Step0Json
 from barray.dump.violations import Findings
 from barray.local.calendar_cache import cached_sessions
 from barray.market.bars import format_ns
 from barray.market.calendar import ExtendedHours, TradingCalendar
 from barray.market.errors import BarrayError
-from barray.market.indicators import IndicatorSpec, parse_indicator
-from barray.market.interval import Interval
 from barray.market.requirements import SessionContext, SymbolRequirements, calendar_for, session_context
-
-_Name = TypeVar("_Name", Interval, IndicatorSpec)
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +23,8 @@ class SessionFacts:
     """What the symbols are checked against, made from the header and the calendar alone.
 
     `accepted`: the accepted events of each symbol, in order, without those of the session as a whole. `members`: the
-    symbols that should be in the session.
+    symbols that should be in the session; `told`: what Step 0 and the events say of each, None where the layout does
+    not promise that they say it.
     """
 
     context: SessionContext
@@ -35,10 +33,14 @@ class SessionFacts:
     step0: dict[str, Step0Json]
     accepted: dict[str, list[EventJson]]
     members: frozenset[str]
+    told: dict[str, Told] | None
 
 
-def check_session(header: HeaderJson, out: Findings) -> SessionFacts | None:
-    """Add what is wrong with the header to `out`; None where the symbols cannot be checked without it."""
+def check_session(header: HeaderJson, out: Findings, *, version: int) -> SessionFacts | None:
+    """Add what is wrong with the header to `out`; None where the symbols cannot be checked without it.
+
+    `version` of the layout: of the first one less is promised.
+    """
     session = header["session"]
     requirements = _requirements(header["requirements"], out)
     day = parse_date(session["date"], "session.date", out)
@@ -67,49 +69,15 @@ def check_session(header: HeaderJson, out: Findings) -> SessionFacts | None:
         out.add("session", "bad_dates", str(error), "dates that a calendar covers")
         return None
     _check_hours(session, header["requirements"], calendar, context, out)
-    _check_step0(header, out)
-    accepted = _accepted(header["events"], now_ns, out)
-    members = _members(header, accepted)
-    return SessionFacts(context, requirements, now_ns, header["step0"], accepted, members)
-
-
-def canonical(parsed: _Name | None, text: str, place: str, code: str, out: Findings) -> _Name | None:
-    """`parsed` if `text` is how it is written (no `60m` for `1h`), else None with a violation."""
-    written = parsed.key if isinstance(parsed, IndicatorSpec) else str(parsed) if parsed else None
-    if parsed is None or written != text:
-        out.add(place, code, text, written or "one that barray knows")
-        return None
-    return parsed
-
-
-def read_interval(text: str, place: str, out: Findings) -> Interval | None:
-    """The interval, or None with a violation."""
-    try:
-        parsed: Interval | None = Interval.parse(text)
-    except BarrayError:
-        parsed = None
-    return canonical(parsed, text, place, "bad_interval", out)
-
-
-def read_indicator(text: str, place: str, out: Findings) -> IndicatorSpec | None:
-    """The indicator, or None with a violation."""
-    try:
-        parsed: IndicatorSpec | None = parse_indicator(text)
-    except BarrayError:
-        parsed = None
-    return canonical(parsed, text, place, "bad_indicator", out)
-
-
-def parse_date(text: str, place: str, out: Findings) -> date | None:
-    """The day, or None with a violation."""
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        day = None
-    if day is None or day.isoformat() != text:
-        out.add(place, "bad_date", text, "a date such as 2024-07-01")
-        return None
-    return day
+    check_step0(header, out)
+    accepted = accepted_events(header["events"], now_ns, out)
+    members = members_told(header, accepted)
+    told: dict[str, Told] | None = None
+    if version > 1:
+        check_step0_parts(header, requirements, context, out)
+        events, step0 = by_symbol(header["events"]), header["step0"]
+        told = {one: tell(one, step0.get(one), events.get(one, []), context, out) for one in sorted(members)}
+    return SessionFacts(context, requirements, now_ns, header["step0"], accepted, members, told)
 
 
 def _requirements(entry: RequirementsJson, out: Findings) -> SymbolRequirements | None:
@@ -158,52 +126,3 @@ def _check_hours(
     ):
         if found != expected:
             out.add(place, "calendar", found, expected)
-
-
-def _check_step0(header: HeaderJson, out: Findings) -> None:
-    for section in ("step0", "dropped"):
-        out.in_order(list(header[section]), section)
-    for symbol, entry in header["step0"].items():
-        place = f"step0.{symbol}"
-        if entry["can_proceed"] != entry["meets_config_requirements"]:
-            out.add(f"{place}.can_proceed", "step0", entry["can_proceed"], entry["meets_config_requirements"])
-        for name in ("data_source", "base_interval"):
-            if entry["can_proceed"] and entry[name] is None:
-                out.add(f"{place}.{name}", "step0", None, "a value, since the symbol can proceed")
-
-
-def _accepted(events: list[EventJson], now_ns: int, out: Findings) -> dict[str, list[EventJson]]:
-    accepted: dict[str, list[EventJson]] = defaultdict(list)
-    last_ns: int | None = None
-    for nth, event in enumerate(events):
-        at_ns = parse_stamp(event["at"])
-        if at_ns is None:
-            out.add(f"events[{nth}].at", "bad_stamp", event["at"], STAMP_FORM)
-        elif at_ns > now_ns:
-            out.add(f"events[{nth}].at", "after_now", event["at"], f"at most {format_ns(now_ns)}")
-        elif last_ns is not None and at_ns < last_ns:
-            out.add(f"events[{nth}].at", "order", event["at"], f"not before {format_ns(last_ns)}")
-        last_ns = at_ns if at_ns is not None else last_ns
-        if event["action"] == "stream":
-            _check_stream(event, f"events[{nth}]", out)
-        elif event["accepted"]:
-            accepted[event["symbol"]].append(event)
-    return dict(accepted)
-
-
-def _check_stream(event: EventJson, place: str, out: Findings) -> None:
-    for name, found, expected in (("symbol", event["symbol"], ""), ("by", event["by"], "coordinator")):
-        if found != expected:
-            out.add(f"{place}.{name}", "stream_event", found, f"{expected!r}: it is the session's own")
-
-
-def _members(header: HeaderJson, accepted: dict[str, list[EventJson]]) -> frozenset[str]:
-    """Who passed Step 0 and was not dropped, then in and out as the events tell."""
-    members = {symbol for symbol, entry in header["step0"].items() if entry["can_proceed"]} - set(header["dropped"])
-    for symbol, events in accepted.items():
-        for event in events:
-            if event["action"] in ("remove_symbol", "drop"):
-                members.discard(symbol)
-            else:
-                members.add(symbol)
-    return frozenset(members)

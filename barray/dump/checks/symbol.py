@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 
+from barray.dump.checks.additions import check_additions
+from barray.dump.checks.events import Told
 from barray.dump.checks.lineage import check_conflicts, check_lineage
+from barray.dump.checks.names import read_indicator, read_interval
 from barray.dump.checks.schema import STAMP_FORM, bad_stamps, parse_stamp, parse_stamps
 from barray.dump.checks.series import check_history_count, check_indicators, is_given, rebuild_bars
-from barray.dump.checks.session import SessionFacts, read_indicator, read_interval
+from barray.dump.checks.session import SessionFacts
 from barray.dump.schema import MetadataJson, SymbolJson, quality_json
 from barray.dump.violations import Findings
 from barray.market.bars import IntArray, format_ns
@@ -35,11 +39,13 @@ def check_symbol(name: str, entry: SymbolJson, facts: SessionFacts, out: Finding
     _check_contents(entry, place, base, facts, out)
     _check_quality(entry, place, series, facts, out)
     check_lineage(name, entry, series, adhoc, facts, out)
-    check_conflicts(entry, place, series, adhoc, facts, out)
+    check_conflicts(entry, place, series, facts, out)
+    if facts.told is not None and name in facts.told:
+        check_additions(entry, place, facts.told[name], series, facts, out)
 
 
 def _check_metadata(name: str, entry: MetadataJson, facts: SessionFacts, out: Findings, *, loaded: bool) -> None:
-    place, code = f"symbols.{name}.metadata", "metadata"
+    place, code, before = f"symbols.{name}.metadata", "metadata", len(out)
     meets, added_by = entry["meets_session_config_requirements"], entry["added_by"]
     auto, upgraded = entry["auto_provisioned"], entry["upgraded_from_adhoc"]
     for problem in metadata_problems(meets, added_by, auto, upgraded):
@@ -60,6 +66,22 @@ def _check_metadata(name: str, entry: MetadataJson, facts: SessionFacts, out: Fi
         told = " or ".join(sorted(callers)) or "no such symbol: no accepted event added it"
         out.add(f"{place}.added_by", code, added_by, f"{told}, as Step 0 and events tell")
     _check_added_at(entry, place, facts, out)
+    if facts.told is not None and name in facts.told and len(out) == before:
+        out.tree(entry, _metadata_told(entry, facts.told[name], facts), place, code)
+
+
+def _metadata_told(entry: MetadataJson, told: Told, facts: SessionFacts) -> dict[str, Any]:
+    """The metadata as Step 0 and events tell it. When the session began, only its symbols say: all the same."""
+    at_ns, open_ns = told.at_ns, facts.context.open_ns
+    return {
+        "meets_session_config_requirements": told.full,
+        "added_by": told.added_by,
+        "auto_provisioned": not told.full,
+        "added_at": entry["added_at"] if at_ns is None else format_ns(at_ns - at_ns % 1_000_000_000),
+        "added_mid_session": entry["added_mid_session"] if at_ns is None else at_ns > open_ns,
+        "provisioned_reason": told.provisioned,
+        "upgraded_from_adhoc": told.upgraded,
+    }
 
 
 def _callers(name: str, facts: SessionFacts, *, loaded: bool, upgraded: bool) -> set[str]:

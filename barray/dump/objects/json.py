@@ -11,9 +11,8 @@ import numpy as np
 from barray.coordinator.summary import SessionEvent, SessionSummary
 from barray.dump.checks.schema import HEADER, SYMBOL, conforming, parse_stamps
 from barray.dump.checks.session import SessionFacts, check_session
-from barray.dump.readers.json import read_dump
+from barray.dump.readers.json import read_session
 from barray.dump.schema import (
-    SCHEMA,
     ConflictJson,
     HeaderJson,
     IndicatorJson,
@@ -42,13 +41,10 @@ def read_json_dump(path: Path, out: Findings) -> tuple[SessionSummary, dict[str,
 
     UnreadableDump where the file is no JSON at all.
     """
-    dump = read_dump(path, out)
-    if dump.header.get("schema") != SCHEMA:
-        out.add("schema", "schema", dump.header.get("schema"), SCHEMA)
-        return None
-    header = conforming(HEADER, dump.header, "", out)
-    facts = check_session(header, out) if header else None
-    if header is None or facts is None or len(out):
+    dump = read_session(path, out)
+    header = conforming(HEADER, dump.header, "", out) if dump else None
+    facts = check_session(header, out, version=1) if header else None
+    if dump is None or header is None or facts is None or len(out):
         return None
     symbols: dict[str, SymbolSessionData] = {}
     data: SymbolSessionData | None = None
@@ -120,7 +116,7 @@ def _step0(symbol: str, entry: Step0Json) -> SymbolValidationResult:
 
 
 def _reasons(entries: list[ReasonJson]) -> tuple[Reason, ...]:
-    return tuple(Reason(cast(ReasonCode, one["code"]), one["message"], one["mend"], one["source"]) for one in entries)
+    return tuple(Reason(cast(ReasonCode, one["code"]), one["message"], one["remedy"], one["source"]) for one in entries)
 
 
 def _symbol(name: str, entry: SymbolJson, facts: SessionFacts, out: Findings) -> SymbolSessionData | None:
@@ -232,4 +228,5 @@ def _lineage(entry: LineageJson) -> Lineage:
         parse_ns(first) if first else None,
         parse_ns(last) if last else None,
         entry["bars"],
+        entry["dataset"],
     )

@@ -12,7 +12,7 @@ import pyarrow.csv
 
 from barray.dump.readers.json import UnreadableDump
 from barray.dump.violations import Findings, Violation
-from barray.dump.writers.csv import METADATA_COLUMNS
+from barray.dump.writers.csv import FILE_COLUMNS, METADATA_COLUMNS
 from barray.market.bars import COLUMNS
 from barray.market.errors import BarrayError
 from barray.market.indicators import parse_indicator
@@ -41,6 +41,7 @@ class SymbolColumns:
 def read_csv(path: Path, out: Findings) -> tuple[list[str], list[SymbolColumns], list[Any]]:
     """Names of the columns, the symbols' blocks, and the text cells of each column (Arrow arrays of one length).
 
+    The last four columns are those of the file as a whole, but for a file of the first layout.
     Columns and lines that don't fit go to `out`; UnreadableDump where the file is no table at all.
     """
     data = _read(path)
@@ -79,8 +80,8 @@ def _layout(names: list[str], out: Findings) -> list[SymbolColumns]:
         out.add("line 1, column 1", "header", names[0], "timestamp")
         return []
     blocks: list[SymbolColumns] = []
-    at = 1
-    while at < len(names):
+    at, end = 1, len(names) - len(FILE_COLUMNS) if says_what_it_is(names) else len(names)
+    while at < end:
         symbol = names[at].removesuffix("_open")
         last = _block_end(names, at, symbol, out)
         if last is None:
@@ -94,6 +95,11 @@ def _layout(names: list[str], out: Findings) -> list[SymbolColumns]:
         for column in block.indicators:
             _check_key(names[column].removeprefix(f"{block.symbol}_"), column, out)
     return blocks
+
+
+def says_what_it_is(names: list[str]) -> bool:
+    """Whether the file has the columns that say its layout, calendar, hours and digest; those of the first don't."""
+    return tuple(names[-len(FILE_COLUMNS) :]) == FILE_COLUMNS
 
 
 def _block_end(names: list[str], at: int, symbol: str, out: Findings) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
+from barray.dump.schema import SCHEMA, SCHEMA_1
 from barray.dump.violations import Findings, Violation
 
 _SYMBOLS_BEGIN = b'"symbols":{'
@@ -28,11 +30,13 @@ class UnreadableDump(Exception):
 class DumpText:
     """A parsed header (everything but the symbols), and the symbols as they stand in the file, parsed when asked for.
 
-    Iterating `symbols` may raise UnreadableDump. A symbol that the file holds twice comes twice.
+    Iterating `symbols` may raise UnreadableDump. A symbol that the file holds twice comes twice. `version` of the
+    layout; what is older stands here as today's layout would have it, with an empty digest.
     """
 
     header: Any
     symbols: Iterator[tuple[str, Any]]
+    version: int = 2
 
 
 def read_dump(path: Path, out: Findings) -> DumpText:
@@ -51,6 +55,35 @@ def read_dump(path: Path, out: Findings) -> DumpText:
         raise UnreadableDump(
             Violation("file", "unreadable", error.strerror or str(error), "a readable file")
         ) from error
+
+
+def read_session(path: Path, out: Findings) -> DumpText | None:
+    """As `read_dump`, a dump of the first layout brought up to today's; None, with a violation, for any other."""
+    dump = read_dump(path, out)
+    schema = dump.header.get("schema")
+    if schema == SCHEMA:
+        return dump
+    if schema != SCHEMA_1 or "digest" in dump.header:
+        out.add("schema", "schema", schema, f"{SCHEMA}, or {SCHEMA_1} without a digest")
+        return None
+    header = {**dump.header, "schema": SCHEMA, "digest": ""}
+    for reasons in _reason_lists(header):
+        for reason in reasons if isinstance(reasons, list) else ():
+            if isinstance(reason, dict) and "mend" in reason:
+                reason["remedy"] = reason.pop("mend")
+    return DumpText(header, ((name, _with_dataset(entry)) for name, entry in dump.symbols), version=1)
+
+
+def _reason_lists(header: dict[str, Any]) -> Iterator[Any]:
+    step0, dropped = header.get("step0"), header.get("dropped")
+    for entry in step0.values() if isinstance(step0, dict) else ():
+        yield entry.get("reasons") if isinstance(entry, dict) else None
+    yield from dropped.values() if isinstance(dropped, dict) else ()
+
+
+def _with_dataset(entry: Any) -> Any:
+    lineage = entry.get("lineage") if isinstance(entry, dict) else None
+    return {**entry, "lineage": {**lineage, "dataset": None}} if isinstance(lineage, dict) else entry
 
 
 def _read_header(file: BinaryIO) -> bytes | None:
@@ -97,6 +130,8 @@ def _read_whole(path: Path, out: Findings) -> DumpText:
     except orjson.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise UnreadableDump(Violation(place, "not_json", error.msg.partition(":")[0], "JSON")) from error
+    except orjson.JSONEncodeError as error:
+        raise UnreadableDump(Violation("file", "not_json", "values nested too deep", "at most 250 levels")) from error
     if not isinstance(tree, dict):
         raise UnreadableDump(Violation("file", "not_json", type(tree).__name__, "a JSON object"))
     symbols = tree.pop("symbols", None)
@@ -111,14 +146,15 @@ class _Object(dict[str, Any]):
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(pairs)
         names = [name for name, _ in pairs]
-        self.repeated = sorted({name for name in names if names.count(name) > 1}) if len(self) < len(names) else []
+        counts = Counter(names) if len(self) < len(names) else {}
+        self.repeated = sorted(name for name, count in counts.items() if count > 1)
 
 
 def _loads_object(text: bytes, prefix: str, out: Findings) -> dict[str, Any] | None:
     """The object that `text` is, or None where it is none."""
     try:
         tree = _loads(text, prefix, out)
-    except orjson.JSONDecodeError:
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         return None
     return tree if isinstance(tree, dict) else None
 

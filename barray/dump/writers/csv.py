@@ -10,6 +10,10 @@ its base interval (of its finest interval with bars where nothing was loaded for
 - `{symbol}_quality`: share of the session's expected bars present up to the end of the row's bar, also where that one
   is missing; empty where the symbol has no bars at all and no interval was loaded;
 - `{symbol}_meets_config_req`, `_added_by`, `_auto_provisioned` (`true`, `false`), the same in every row.
+
+At last come columns that say the same in every row of what the file is: `schema`, `calendar`, `hours` (`regular`,
+`extended`, or `extended 04:00 20:00 17:00` with the open, close and close of half days that a config gives), and
+`digest`, SHA-256 over all other cells (see `barray.dump.digest`).
 """
 
 from __future__ import annotations
@@ -27,15 +31,18 @@ import pyarrow.csv
 
 from barray.coordinator.summary import SessionSummary
 from barray.data_sources.atomic_file import replacing
+from barray.dump.digest import digest_of_texts
+from barray.dump.schema import SCHEMA
 from barray.dump.writers.json import in_order
 from barray.local.calendar_cache import cached_sessions
 from barray.market.bars import COLUMNS, FloatArray, IntArray
-from barray.market.calendar import Sessions, load_calendar
+from barray.market.calendar import ExtendedHours, Sessions, load_calendar
 from barray.market.interval import Interval
 from barray.market.series import IntervalBars
 from barray.market.symbol_data import SymbolSessionData
 
 METADATA_COLUMNS = ("meets_config_req", "added_by", "auto_provisioned")
+FILE_COLUMNS = ("schema", "calendar", "hours", "digest")
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,12 @@ def write_csv(path: str | Path, summary: SessionSummary, symbols: Iterable[Symbo
             for name, array in _expand(block, stamps, sessions, row).items():
                 names.append(f"{block.symbol}_{name}")
                 arrays.append(array)
+        arrays = [array.cast(pa.string()) for array in arrays]
+        for name, text in zip(FILE_COLUMNS, (SCHEMA, summary.calendar, hours_text(hours, extended)), strict=False):
+            names.append(name)
+            arrays.append(pa.repeat(text, len(stamps)))
+        arrays.append(pa.repeat(digest_of_texts(names, arrays), len(stamps)))
+        names.append(FILE_COLUMNS[-1])
         header = io.StringIO()
         csv.writer(header, lineterminator="\n").writerow(names)
         table = pa.Table.from_arrays(arrays, names=[str(nth) for nth in range(len(names))])
@@ -72,6 +85,12 @@ def write_csv(path: str | Path, summary: SessionSummary, symbols: Iterable[Symbo
             options = pa.csv.WriteOptions(include_header=False, quoting_style="none", batch_size=64)
             pa.csv.write_csv(table, file, options)
     return target
+
+
+def hours_text(hours: str, extended: ExtendedHours | None) -> str:
+    """The hours of a session in one text: their kind, and the three times where a config gives its own."""
+    times = (extended.open, extended.close, extended.half_day_close) if extended else ()
+    return " ".join((hours, *(time.isoformat("minutes") for time in times)))
 
 
 def quality_so_far(stamps: IntArray, end_ns: IntArray, interval: Interval, sessions: Sessions, row: int) -> FloatArray:

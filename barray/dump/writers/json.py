@@ -1,4 +1,4 @@
-"""A session as JSON: `{"schema", "session", "requirements", "step0", "dropped", "events", "symbols"}`.
+"""A session as JSON: `{"schema", "digest", "session", "requirements", "step0", "dropped", "events", "symbols"}`.
 
 The keys are those of `barray.dump.schema`. All stamps are UTC, `2024-07-01T13:30:00Z`; a bar's is its start. What has
 no value (an indicator before warm-up) is null.
@@ -18,19 +18,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
-import orjson
-
 from barray.coordinator.summary import SessionEvent, SessionSummary
 from barray.data_sources.atomic_file import replacing
+from barray.dump.digest import DIGITS, SessionDigest, dumps
 from barray.dump.schema import SCHEMA, bars_dumped, digest, quality_json, values_dumped
 from barray.market.bars import COLUMNS, Bar, Bars, IntArray, format_ns
 from barray.market.calendar import ExtendedHours
 from barray.market.series import IntervalBars
 from barray.market.symbol_data import AdhocConflict, Lineage, SymbolSessionData
 from barray.market.validation import Reason
-
-_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 
 
 def write_json(path: str | Path, summary: SessionSummary, symbols: Iterable[SymbolSessionData]) -> Path:
@@ -39,20 +35,40 @@ def write_json(path: str | Path, summary: SessionSummary, symbols: Iterable[Symb
     `symbols` come sorted by name, each standing at `summary.now_ns`; ValueError otherwise. ConfigError where `path`
     cannot be written. After an error, what stood there before is untouched.
     """
-    target = Path(path)
+    target, header = Path(path), header_json(summary)
+    total = SessionDigest(header)
     with replacing(target) as temporary, temporary.open("wb") as file:
-        file.write(b'{"schema":' + _dumps(SCHEMA) + b',\n"session":' + _dumps(_session(summary)))
-        file.write(b',\n"requirements":' + _dumps(_requirements(summary)))
-        step0 = sorted(summary.step0.items())
-        _block(file, b',\n"step0":{', (_entry(symbol, result.to_dict()) for symbol, result in step0), b"}")
-        dropped = {
-            symbol: [_reason(reason) for reason in reasons] for symbol, reasons in sorted(summary.dropped.items())
-        }
-        file.write(b',\n"dropped":' + _dumps(dropped))
-        _block(file, b',\n"events":[', (_dumps(_event(event)) for event in summary.events), b"]")
-        ordered = in_order(symbols, summary.now_ns)
-        _block(file, b',\n"symbols":{', (_entry(data.symbol, symbol_json(data)) for data in ordered), b"}}\n")
+        file.write(b'{"schema":' + dumps(SCHEMA) + b',\n"digest":"')
+        at = file.tell()
+        file.write(b"0" * DIGITS + b'"')  # known at the end
+        for name in ("session", "requirements"):
+            file.write(b",\n" + _entry(name, header[name]))
+        _block(file, b',\n"step0":{', (_entry(*one) for one in header["step0"].items()), b"}")
+        file.write(b",\n" + _entry("dropped", header["dropped"]))
+        _block(file, b',\n"events":[', map(dumps, header["events"]), b"]")
+        _block(file, b',\n"symbols":{', _symbols(in_order(symbols, summary.now_ns), total), b"}}\n")
+        file.seek(at)
+        file.write(total.hexdigest().encode())
     return target
+
+
+def header_json(summary: SessionSummary) -> dict[str, Any]:
+    """Everything but the symbols, as `HeaderJson` without its digest."""
+    return {
+        "schema": SCHEMA,
+        "session": _session(summary),
+        "requirements": _requirements(summary),
+        "step0": {symbol: result.to_dict() for symbol, result in sorted(summary.step0.items())},
+        "dropped": {symbol: [*map(_reason, reasons)] for symbol, reasons in sorted(summary.dropped.items())},
+        "events": [_event(event) for event in summary.events],
+    }
+
+
+def _symbols(symbols: Iterable[SymbolSessionData], total: SessionDigest) -> Iterator[bytes]:
+    for data in symbols:
+        entry = symbol_json(data)
+        total.add(data.symbol, entry)
+        yield _entry(data.symbol, entry)
 
 
 def in_order(symbols: Iterable[SymbolSessionData], now_ns: int) -> Iterator[SymbolSessionData]:
@@ -145,7 +161,7 @@ def _requirements(summary: SessionSummary) -> dict[str, Any]:
 
 
 def _reason(reason: Reason) -> dict[str, Any]:
-    return {"code": reason.code, "message": reason.message, "mend": reason.remedy, "source": reason.source}
+    return {"code": reason.code, "message": reason.message, "remedy": reason.remedy, "source": reason.source}
 
 
 def _event(event: SessionEvent) -> dict[str, Any]:
@@ -163,6 +179,7 @@ def _event(event: SessionEvent) -> dict[str, Any]:
 def _lineage(lineage: Lineage) -> dict[str, Any]:
     return {
         "source": lineage.source,
+        "dataset": lineage.dataset,
         "interval": str(lineage.interval),
         "first": None if lineage.first_ns is None else format_ns(lineage.first_ns),
         "last": None if lineage.last_ns is None else format_ns(lineage.last_ns),
@@ -188,25 +205,8 @@ def _stamps(stamps_ns: IntArray) -> Any:
     return stamps_ns.view("datetime64[ns]")
 
 
-def _entry(key: str, value: dict[str, Any]) -> bytes:
-    return _dumps(key) + b":" + _dumps(value)
-
-
-def _dumps(value: Any) -> bytes:
-    try:
-        return orjson.dumps(value, option=_OPTIONS)
-    except orjson.JSONEncodeError:  # what a user typed may be no Unicode, or a number without end
-        return orjson.dumps(_writable(value), option=_OPTIONS)
-
-
-def _writable(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {_writable(str(key)): _writable(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_writable(entry) for entry in value]
-    if isinstance(value, bool | float | np.ndarray | None) or (isinstance(value, int) and abs(value) < 2**63):
-        return value
-    return str(value).encode("utf-8", "backslashreplace").decode()
+def _entry(key: str, value: Any) -> bytes:
+    return dumps(key) + b":" + dumps(value)
 
 
 def _block(file: BinaryIO, opening: bytes, lines: Iterable[bytes], closing: bytes) -> None:

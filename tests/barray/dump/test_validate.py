@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections import defaultdict
@@ -8,6 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 
 from barray.coordinator.summary import SessionEvent
 from barray.dump.validate import Violation, count_violations, validate_session_dump
-from tests.barray.dump_builder import Built, build, laid_out, tree_of, with_summary
+from tests.barray.dump_builder import Built, build, digest_of, laid_out, signed, tree_of, with_summary
 from tests.examples import at_most
 
 HALF_DAY = date(2024, 7, 3)
@@ -33,7 +35,7 @@ def copied(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 def check(tree: dict[str, Any], path: Path) -> list[Violation]:
-    path.write_bytes(laid_out(tree))
+    path.write_bytes(laid_out(signed(tree)))
     return validate_session_dump(path)
 
 
@@ -54,6 +56,36 @@ def places(violations: list[Violation]) -> dict[str, str]:
 )
 def test_a_dump_as_written_is_true(built: Callable[[], Built], tmp_path: Path) -> None:
     assert validate_session_dump(built().write(tmp_path / "session.json")) == []
+
+
+def test_the_digest_is_the_one_that_the_reference_describes(pristine: dict[str, Any]) -> None:
+    assert pristine["digest"] == digest_of(pristine)
+
+
+def as_first_layout(tree: dict[str, Any]) -> dict[str, Any]:
+    """The dump as it was written before there was a digest."""
+    old = copied({**{key: value for key, value in tree.items() if key != "digest"}, "schema": "barray.session/1"})
+    for reasons in (*(entry["reasons"] for entry in old["step0"].values()), *old["dropped"].values()):
+        for reason in reasons:
+            reason["mend"] = reason.pop("remedy")
+    for entry in old["symbols"].values():
+        if entry["lineage"]:
+            del entry["lineage"]["dataset"]
+    old["step0"]["ALL"]["historical_date_range"] = ["2010-01-04", "2024-12-31"]
+    old["events"][4]["detail"] = {}
+    return old
+
+
+def test_a_dump_of_the_first_layout_is_checked_as_it_was(pristine: dict[str, Any], tmp_path: Path) -> None:
+    old = as_first_layout(pristine)
+    assert check(old, tmp_path / "old.json") == []
+    old["symbols"]["ALL"]["bars"]["5m"]["high"][17] += 1
+    assert places(check(old, tmp_path / "old.json")) == {"symbols.ALL.bars.5m[17].high": "derived_bar"}
+
+
+def test_no_dump_passes_as_one_of_the_first_layout(pristine: dict[str, Any], tmp_path: Path) -> None:
+    tree = {**copied(pristine), "schema": "barray.session/1"}
+    assert places(check(tree, tmp_path / "session.json")) == {"schema": "schema"}
 
 
 @pytest.mark.long
@@ -106,6 +138,16 @@ def drop(*keys: Any) -> Edit:
         del place[keys[-1]]
 
     return edit
+
+
+def redigested(tree: dict[str, Any], symbol: str, interval: str, **values: float) -> None:
+    """Change the second bar, and the digest of the bars with it."""
+    entry = tree["symbols"][symbol]["bars"][interval]
+    for name, value in values.items():
+        entry[name][1] = value
+    columns = [np.array([stamp[:-1] for stamp in entry["timestamp"]], "datetime64[ns]").astype(np.int64)]
+    columns += [np.array(entry[name], np.float64) for name in ("open", "high", "low", "close", "volume")]
+    entry["digest"] = hashlib.blake2b(b"".join(column.tobytes() for column in columns), digest_size=8).hexdigest()
 
 
 ALL_1M = ("ALL", "bars", "1m")
@@ -210,7 +252,7 @@ EDITS: dict[str, tuple[Edit, str, str]] = {
     "digest removed": (drop(*ALL_1M, "digest"), "symbols.ALL.bars.1m.digest", "missing"),
     "text for a number": (change(*ALL_1M, "close", 7, to="100"), "symbols.ALL.bars.1m[7].close", "float_type"),
     "true for a number": (change(*ALL_1M, "close", 7, to=True), "symbols.ALL.bars.1m[7].close", "float_type"),
-    "wrong schema version": (lambda tree: tree.update(schema="barray.session/2"), "schema", "schema"),
+    "wrong schema version": (lambda tree: tree.update(schema="barray.session/3"), "schema", "schema"),
     "unknown calendar": (change("session", "calendar", to="XXXX"), "session.calendar", "bad_calendar"),
     "a holiday": (change("session", "date", to="2024-06-19"), "session.date", "no_session"),
     "open an hour off": (change("session", "open", to="2024-06-05T14:30:00Z"), "session.open", "calendar"),
@@ -227,8 +269,57 @@ EDITS: dict[str, tuple[Edit, str, str]] = {
         lambda tree: tree["requirements"]["intervals"].append("30m"), "symbols.ALL.bars.30m", "missing"),
     "event in the future": (change("events", 5, "at", to="2024-06-06T00:00:00Z"), "events[5].at", "after_now"),
     "event out of order": (change("events", 5, "at", to="2024-06-05T13:31:00Z"), "events[5].at", "order"),
-    "event removed": (drop("events", 4), "symbols.LATE.metadata.added_by", "metadata"),
+    "event removed": (drop("events", 10), "symbols.LATE.metadata.added_by", "metadata"),
     "Step 0 denied": (change("step0", "GAP", "can_proceed", to=False), "symbols.GAP", "unexpected"),
+    "added at another time": (
+        change("LATE", "metadata", "added_at", to="2024-06-05T14:16:00Z"),
+        "symbols.LATE.metadata.added_at", "metadata"),
+    "upgraded at another time": (
+        change("UP", "metadata", "added_at", to="2024-06-05T13:42:00Z"), "symbols.UP.metadata.added_at", "metadata"),
+    "provisioned for another reason": (
+        change("HAND", "metadata", "provisioned_reason", to="indicator_addition"),
+        "symbols.HAND.metadata.provisioned_reason", "metadata"),
+    "provisioned, and nothing came before": (
+        change("LATE", "metadata", "provisioned_reason", to="bar_addition"),
+        "symbols.LATE.metadata.upgraded_from_adhoc", "metadata"),
+    "event at another time": (
+        change("events", 10, "at", to="2024-06-05T14:16:00Z"), "symbols.LATE.metadata.added_at", "metadata"),
+    "event of another symbol": (change("events", 10, "symbol", to="GAP"), "symbols.LATE.metadata.added_by", "metadata"),
+    "event that was refused": (change("events", 8, "accepted", to=False), "symbols.UP.metadata.added_by", "metadata"),
+    "event of an added bar removed": (drop("events", 5), "symbols.HAND.adhoc.bars.5m", "event"),
+    "event of an overruled bar removed": (drop("events", 1), "symbols.UP.adhoc.bars.1m", "event"),
+    "event of an added indicator removed": (drop("events", 7), "symbols.HAND.adhoc.indicators", "event"),
+    "event tells another price": (
+        change("events", 6, "detail", "bar", "close", by=1), "symbols.HAND.adhoc.bars.5m", "event"),
+    "event tells no bar": (
+        change("events", 6, "detail", to={}), "events.HAND[2024-06-05T14:00:00Z].detail", "event"),
+    "bar and its digest changed, not its event": (
+        lambda tree: redigested(tree, "HAND", "5m", volume=701.0), "symbols.HAND.adhoc.bars.5m", "event"),
+    "Step 0: no history, and proceeds": (
+        change("step0", "ALL", "has_historical_data", to=False), "step0.ALL.has_historical_data", "step0"),
+    "Step 0: no session data, and proceeds": (
+        change("step0", "ALL", "has_session_data", to=False), "step0.ALL.has_session_data", "step0"),
+    "Step 0: history of one that has no source": (
+        change("step0", "NONE", "has_historical_data", to=True), "step0.NONE.has_historical_data", "step0"),
+    "Step 0: a source that was not asked": (
+        change("step0", "ALL", "sources_asked", 0, to="alpaca"), "step0.ALL.data_source", "step0"),
+    "Step 0: asked on after the one that serves": (
+        lambda tree: tree["step0"]["ALL"]["sources_asked"].append("alpaca"), "step0.ALL.sources_asked", "step0"),
+    "Step 0: intervals that give another base": (
+        change("step0", "ALL", "intervals_supported", to=["7m"]), "step0.ALL.base_interval", "step0"),
+    "Step 0: days that the session doesn't need": (
+        change("step0", "ALL", "historical_date_range", 0, to="2024-05-30"),
+        "step0.ALL.historical_date_range", "step0"),
+    "Step 0: a day less than was needed": (
+        change("step0", "ALL", "historical_date_range", 0, to="2024-06-03"),
+        "step0.ALL.historical_date_range", "step0"),
+    "Step 0: no days": (
+        change("step0", "ALL", "historical_date_range", to=None), "step0.ALL.historical_date_range", "step0"),
+    "Step 0: a reason to proceed": (change("step0", "ALL", "reason", to="fine"), "step0.ALL.reason", "step0"),
+    "Step 0: other words": (
+        change("step0", "NONE", "reasons", 0, "message", to="has no bars"), "step0.NONE.reason", "step0"),
+    "Step 0: the reasons of a drop": (
+        change("dropped", "NONE", 0, "code", to="no_history"), "dropped.NONE[0].code", "step0"),
     "trailing days without end": (change("requirements", "trailing_days", to=10**9), "session", "bad_dates"),
 }  # fmt: skip
 
@@ -313,7 +404,7 @@ def test_a_symbol_that_stands_twice_is_rejected(pristine: dict[str, Any], tmp_pa
     lines = laid_out(pristine).split(b"\n")
     path = tmp_path / "session.json"
     path.write_bytes(b"\n".join([*lines[:3], *lines[2:]]))
-    assert places(validate_session_dump(path)) == {"symbols.ALL": "duplicate"}
+    assert places(validate_session_dump(path)) == {"symbols.ALL": "duplicate", "digest": "digest"}
 
 
 @pytest.mark.parametrize("indent", [None, 1])
@@ -394,10 +485,16 @@ class _Dump:
         return [kind for kind in self.kinds if kind[0] == "symbols" and any(map(is_number, self.kinds[kind]))]
 
     def replaced(self, path: tuple[Any, ...], value: Any) -> list[Violation]:
+        """What is wrong where a leaf, and the digest with it, was changed."""
+        return self.written(path, value, sign=signed)
+
+    def written(self, path: tuple[Any, ...], value: Any, sign: Callable[[Any], Any] = lambda tree: tree) -> Any:
+        """What is wrong where a leaf was changed."""
         parent, before = at(self.tree, path[:-1]), at(self.tree, path)
         parent[path[-1]] = value
         try:
-            return check(self.tree, self.path)
+            self.path.write_bytes(laid_out(sign(self.tree)))
+            return validate_session_dump(self.path)
         finally:
             parent[path[-1]] = before
 
@@ -433,6 +530,21 @@ def test_any_single_number_changed_is_rejected(dump: _Dump, data: st.DataObject)
 def nearby(value: float) -> st.SearchStrategy[float]:
     near = st.floats(value - 1, value + 1, allow_nan=False).filter(lambda changed: changed != value)
     return st.sampled_from([value * (1 + 2**-52) or 2.0**-1000, value + 0.01, -value - 1.0]) | near
+
+
+@RELAXED
+@given(st.data())
+def test_any_single_leaf_changed_is_rejected(dump: _Dump, data: st.DataObject) -> None:
+    """Of header, Step 0 and events too: what nothing else depends on, the digest tells."""
+    kind = data.draw(st.sampled_from(list(dump.kinds)))
+    path = data.draw(st.sampled_from(dump.kinds[kind]))
+    value = at(dump.tree, path)
+    changed = data.draw(st.sampled_from([*OTHER, f"{value}x", value + 1 if isinstance(value, int | float) else None]))
+    if orjson.dumps(changed) != orjson.dumps(value):
+        assert dump.written(path, changed), (path, value, changed)
+
+
+OTHER = [None, True, False, 0, 1.5, -1, "", "x", "2024-07-03T14:00:00Z", "2024-07-02", [], {}]
 
 
 @pytest.mark.long
@@ -478,7 +590,7 @@ def test_an_event_of_the_stream_is_the_sessions_own(
 ) -> None:
     tree = copied(silent)
     tree["events"][-1][name] = value
-    assert places(check(tree, tmp_path / "session.json")) == {f"events[7].{name}": "stream_event"}
+    assert places(check(tree, tmp_path / "session.json")) == {f"events[13].{name}": "stream_event"}
 
 
 def test_an_event_that_no_session_knows_is_rejected(pristine: dict[str, Any], tmp_path: Path) -> None:

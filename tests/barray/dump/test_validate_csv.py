@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 
 from barray.dump.validate import Violation, validate_session_dump
 from barray.dump.writers.csv import write_csv
+from barray.market.calendar import ExtendedHours
 from tests.barray.dump_builder import build
 from tests.examples import at_most
 
@@ -38,12 +42,59 @@ def test_a_csv_as_written_is_true(tmp_path: Path, minutes: int) -> None:
     assert validate_session_dump(write_csv(tmp_path / "a.csv", built.summary, built.symbols)) == []
 
 
-def test_extended_hours_have_to_be_named(tmp_path: Path) -> None:
+def test_a_csv_says_its_hours_itself(tmp_path: Path) -> None:
     built = build(minutes=960, hours="extended")
     path = write_csv(tmp_path / "a.csv", built.summary, built.symbols)
-    assert validate_session_dump(path, hours="extended") == []
-    (first, *_) = validate_session_dump(path)
+    assert validate_session_dump(path) == []
+    assert validate_session_dump(path, calendar="XLON", hours="regular") == []  # what the file says counts
+
+
+def test_hours_that_a_config_gives_are_said_with_their_times(tmp_path: Path) -> None:
+    built = build(minutes=960, hours="extended")
+    hours = ExtendedHours(time(4), time(20), time(17))
+    path = write_csv(tmp_path / "a.csv", replace(built.summary, extended_hours=hours), built.symbols)
+    assert path.read_text().splitlines()[1].split(",")[-2] == "extended 04:00 20:00 17:00"
+    assert validate_session_dump(path) == []
+
+
+def first_layout(text: str) -> Rows:
+    """The table without the columns that say what it is, as it was written at first."""
+    return [row[:-4] for row in csv.reader(text.splitlines())]
+
+
+def test_a_csv_of_the_first_layout_is_checked_as_it_was(text: str, tmp_path: Path) -> None:
+    rows = first_layout(text)
+    assert check(rows, tmp_path / "a.csv") == []
+    cell("GAP_quality", 30, "1")(rows)
+    assert places(check(rows, tmp_path / "a.csv")) == {"GAP_quality[line 30]": "quality"}
+
+
+def test_hours_of_a_csv_of_the_first_layout_have_to_be_named(tmp_path: Path) -> None:
+    built = build(minutes=960, hours="extended")
+    rows = first_layout(write_csv(tmp_path / "a.csv", built.summary, built.symbols).read_text())
+    check(rows, tmp_path / "a.csv")
+    assert validate_session_dump(tmp_path / "a.csv", hours="extended") == []
+    (first, *_) = validate_session_dump(tmp_path / "a.csv")
     assert (first.place, first.code) == ("timestamp[line 2]", "outside_session")
+
+
+def test_the_digest_is_the_one_that_the_reference_describes(text: str) -> None:
+    columns = list(zip(*csv.reader(text.splitlines()), strict=True))
+    cells = "".join(f"{one}\n" for column in columns[:-1] for one in column)
+    assert columns[-1] == ("digest", *[hashlib.sha256(cells.encode()).hexdigest()] * 390)
+
+
+@settings(max_examples=at_most(60), deadline=None, derandomize=True)
+@given(st.data())
+def test_any_cell_changed_is_rejected(text: str, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    rows = list(csv.reader(text.splitlines()))
+    column = data.draw(st.integers(0, len(rows[0]) - 1))
+    line = data.draw(st.integers(1, len(rows) - 1))
+    value = rows[line][column]
+    other = data.draw(st.sampled_from(["", "0", "100.25", "true", "false", "config", "strategy", f"{value}0"]))
+    if other != value:
+        rows[line][column] = other
+        assert check(rows, tmp_path_factory.getbasetemp() / "cell.csv"), (rows[0][column], line, value, other)
 
 
 def test_a_header_alone_is_true(tmp_path: Path) -> None:
@@ -77,9 +128,9 @@ def clear_gap_bar(rows: Rows) -> None:
 
 
 def swap_blocks(rows: Rows) -> None:
-    late, up = rows[0].index("LATE_open"), rows[0].index("UP_open")
+    late, up, end = (rows[0].index(name) for name in ("LATE_open", "UP_open", "schema"))
     for row in rows:
-        row[late:] = row[up:] + row[late:up]
+        row[late:end] = row[up:end] + row[late:up]
 
 
 EDITS: dict[str, tuple[Callable[[Rows], None], str, str]] = {
@@ -114,10 +165,18 @@ EDITS: dict[str, tuple[Callable[[Rows], None], str, str]] = {
         "timestamp[line 392]", "duplicate_stamp"),
     "column renamed": (rename("GAP_close", "GAP_last"), "line 1, column 20", "header"),
     "no timestamp": (rename("timestamp", "time"), "line 1, column 1", "header"),
+    "indicator value": (cell("ALL_RSI(14)@5m", 9, "51.5"), "digest[line 2]", "digest"),
+    "a sane price": (cell("ALL_close", 9, "100.0"), "digest[line 2]", "digest"),
+    "a volume": (cell("ALL_volume", 9, "77"), "digest[line 2]", "digest"),
+    "added by another": (whole_column("LATE_added_by", "scanner"), "digest[line 2]", "digest"),
+    "other hours": (whole_column("hours", "extended"), "digest[line 2]", "digest"),
+    "hours that are none": (whole_column("hours", "extended 4"), "hours[line 2]", "bad_time"),
+    "digest of one row": (cell("digest", 9, "0"), "digest[line 9]", "metadata"),
+    "another layout": (whole_column("schema", "barray.session/1"), "schema[line 2]", "schema"),
     "unknown indicator": (rename("ALL_RSI(14)@5m", "ALL_RISE(14)@5m"), "line 1, column 7", "header"),
     "symbols reordered": (swap_blocks, "line 1.LATE", "order"),
     "metadata column removed": (
-        lambda rows: [row.pop() for row in rows] and None, "line 1, column 72", "header"),
+        lambda rows: [row.pop() for row in rows] and None, "line 1, column 73", "header"),
 }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from barray.coordinator.summary import SessionEvent
 from barray.dump.validate import validate_session_dump
 from barray.dump.writers.json import write_json
 from barray.market.errors import ConfigError
-from barray.market.validation import SymbolValidationResult
+from barray.market.validation import Reason, SymbolValidationResult
 from tests.barray.dump_builder import build, tree_of, with_summary
 
 FLAT = {"open": 50.0, "high": 50.0, "low": 50.0, "close": 50.0, "volume": 10.0}
@@ -23,8 +23,8 @@ def dump(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_header_holds_session_and_requirements(dump: Path) -> None:
     tree = tree_of(dump)
-    assert list(tree) == ["schema", "session", "requirements", "step0", "dropped", "events", "symbols"]
-    assert tree["schema"] == "barray.session/1"
+    assert list(tree) == ["schema", "digest", "session", "requirements", "step0", "dropped", "events", "symbols"]
+    assert tree["schema"] == "barray.session/2"
     assert tree["session"] == {
         "calendar": "XNYS",
         "timezone": "America/New_York",
@@ -49,7 +49,7 @@ def test_step_0_drops_and_events_are_told(dump: Path) -> None:
     assert list(tree["step0"]) == ["ALL", "GAP", "LATE", "NONE", "UP"]
     assert tree["dropped"]["NONE"] == tree["step0"]["NONE"]["reasons"]
     assert tree["dropped"]["NONE"][0]["code"] == "no_data_source"
-    assert tree["events"][3] == {
+    assert tree["events"][8] == {
         "at": "2024-06-05T14:00:00Z",
         "action": "add_symbol",
         "symbol": "UP",
@@ -217,8 +217,12 @@ def test_what_a_user_typed_can_always_be_written(tmp_path: Path) -> None:
     built = build()
     bad = "\ud800"
     event = SessionEvent(built.summary.now_ns, "add_bar", bad, "scanner", accepted=False, detail={"volume": 10**30})
-    step0 = {**built.summary.step0, bad: SymbolValidationResult(bad)}
-    path = with_summary(built, step0=step0, events=(*built.summary.events, event)).write(tmp_path / "a.json")
+    refusal = Reason("bad_symbol", "is no symbol", "correct it")
+    refused = SymbolValidationResult(bad, reason=str(refusal), reasons=(refusal,))
+    step0, dropped = {**built.summary.step0, bad: refused}, {**built.summary.dropped, bad: (refusal,)}
+    path = with_summary(built, step0=step0, dropped=dropped, events=(*built.summary.events, event)).write(
+        tmp_path / "a.json"
+    )
     tree = tree_of(path)
     assert tree["events"][-1]["symbol"] == r"\ud800"
     assert tree["events"][-1]["detail"] == {"volume": "1" + 30 * "0"}

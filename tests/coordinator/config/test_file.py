@@ -309,6 +309,54 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         assert caught.value.remedy
 
 
+def bomb(levels: int) -> str:
+    """Each list names the one before nine times: 9 ** levels values in a few lines."""
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, levels)]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param(bomb(12), "line 6, column 15: holds more than 200,000 values, which is the bound", id="aliases"),
+        pytest.param(
+            "a: &a [*a]\n", "line 1, column 8: an alias stands inside what it names", id="a list within itself"
+        ),
+        pytest.param("a: " + "[" * 60, "column 43: is nested deeper than 40 levels, which is the bound", id="nested"),
+        pytest.param("#" * 4_000_001, "holds more than 4,000,000 characters, which is the bound", id="characters"),
+    ],
+)
+def test_what_is_beyond_a_bound_is_refused_with_the_bound(written: Path, text: str, said: str) -> None:
+    message = refused(written, text)
+    assert said in message
+    assert "give barray.Session a mapping: only files are bounded" in message
+
+
+@pytest.mark.long
+def test_forty_thousand_keys_are_looked_through_once(written: Path) -> None:
+    message = refused(written, "\n".join(f"key{n}: 1" for n in range(40_000)))
+    assert "key0: unknown key" in message
+    assert message.endswith("… and 39983 more")
+    again = refused(written, "\n".join(f"key{n}: 1" for n in [*range(40_000), 7]))
+    assert "line 40001, column 1: the key 'key7' stands twice" in again
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("9" * 5000, "is no int that can be read"),
+        ("!!timestamp soon", "soon is no timestamp that can be read"),
+        ("!!bool perhaps", "perhaps is no bool that can be read"),
+        ("{[a, b]: c}", "['a', 'b'] is no key"),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_named_with_its_place(written: Path, value: str, said: str) -> None:
+    message = refused(written, f"name: {value}\n")
+    assert "line 1, column" in message
+    assert said in message
+
+
 def test_a_mapping_can_be_parsed_without_a_file() -> None:
     settings = {"session": {"start": date(2024, 7, 1)}, "symbols": ["A"], "intervals": ["1m"]}
     config = parse_config({**settings, "sources": [{"root": "bars"}]})
