@@ -16,6 +16,7 @@ from barray.market.interval import Interval
 from barray.market.series import IntervalBars, lay_on_sessions
 from barray.market.session_range import SessionRange
 from barray.market.symbol_data import Lineage
+from barray.market.validation import Reason
 from barray.trading.engine.commands import Plan
 from barray.trading.engine.event_run import Outcome, run_symbol
 from barray.trading.orders.broker import Account
@@ -30,7 +31,10 @@ from barray.trading.strategy.data import SymbolData, prepare
 
 @dataclass(frozen=True, eq=False)
 class LoadedRange:
-    """A symbol's bars of a range. `skipped`: sessions it can't run, with the reason. `traded`: rows of the others."""
+    """A symbol's bars of a range. `skipped`: sessions it can't run, with the reason. `traded`: rows of the others.
+
+    `dataset`: see Lineage. `warnings`: moves of prices that are suspected.
+    """
 
     symbol: str
     source: str
@@ -38,6 +42,8 @@ class LoadedRange:
     base: IntervalBars
     traded: IntArray
     skipped: Mapping[str, str]
+    dataset: str | None = None
+    warnings: tuple[Reason, ...] = ()
 
     def prepare(self, strategy: Strategy, computed: Computed | None = None) -> SymbolData:
         """Everything that a strategy needs of it; `computed`: see barray.trading.strategy.data.prepare.
@@ -147,6 +153,7 @@ def _together(parts: Sequence[SymbolResult]) -> SymbolResult:
         error=failed.error if failed else None,
         error_ns=failed.error_ns if failed else None,
         lineage=_joined_lineage(parts),
+        warnings=tuple(dict.fromkeys(warning for part in parts for warning in part.warnings)),
         engine_s=sum(part.engine_s for part in parts),
     )
 
@@ -199,7 +206,8 @@ def summarise(
         skipped=loaded.skipped,
         error=outcome.error,
         error_ns=outcome.error_ns,
-        lineage=Lineage(loaded.source, base.interval, int(stamps[0]), int(stamps[-1]), len(stamps)),
+        lineage=Lineage(loaded.source, base.interval, int(stamps[0]), int(stamps[-1]), len(stamps), loaded.dataset),
+        warnings=loaded.warnings,
         engine_s=engine_s,
     )
 

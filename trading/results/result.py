@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from barray.market.bars import FloatArray, IntArray
 from barray.market.symbol_data import Lineage
-from barray.market.validation import SymbolValidationResult
+from barray.market.validation import Reason, SymbolValidationResult
 from barray.trading.orders.broker import Refusal
 from barray.trading.orders.fills import Fills
 
@@ -71,7 +71,7 @@ class SymbolResult:
     shared. `session_pnl` float64 (n_sessions,): change of equity by session.
     `error`: the traceback where the strategy raised; the symbol then stopped at `error_ns`. `skipped`: sessions that
     Step 0 refused, with the reason, by ISO date. `bars`: base bars run through. `first_price`: open of the first of
-    them; `last_price`: close of the last.
+    them; `last_price`: close of the last. `warnings`: moves of prices that are suspected; see barray.market.jumps.
     """
 
     symbol: str
@@ -93,6 +93,7 @@ class SymbolResult:
     error: str | None = None
     error_ns: int | None = None
     lineage: Lineage | None = None
+    warnings: tuple[Reason, ...] = ()
     engine_s: float = 0.0
 
     @property

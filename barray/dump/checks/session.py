@@ -15,7 +15,7 @@ from barray.local.calendar_cache import cached_sessions
 from barray.market.bars import format_ns
 from barray.market.calendar import ExtendedHours, TradingCalendar
 from barray.market.errors import BarrayError
-from barray.market.requirements import SessionContext, SymbolRequirements, calendar_for, session_context
+from barray.market.requirements import JumpRule, SessionContext, SymbolRequirements, calendar_for, session_context
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +90,9 @@ def _requirements(entry: RequirementsJson, out: Findings) -> SymbolRequirements 
     for name in ("trailing_days", "max_missing_days"):
         if entry[name] < 0:
             out.add(f"{where}.{name}", "out_of_range", entry[name], "0 or more")
+    rule = entry.get("suspect_jump")
+    if rule is not None and not rule["size"] > 0:
+        out.add(f"{where}.suspect_jump.size", "out_of_range", rule["size"], "above 0")
     if len(out) > before:
         return None
     return SymbolRequirements(
@@ -98,6 +101,7 @@ def _requirements(entry: RequirementsJson, out: Findings) -> SymbolRequirements 
         entry["trailing_days"],
         entry["max_missing_days"],
         entry.get("prices", "positive"),
+        JumpRule(rule["size"], rule["refuse"]) if rule else None,
     )
 
 
