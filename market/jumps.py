@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from math import log
+from math import log, sqrt
 from typing import Literal
 
 import numpy as np
 
-from barray.market.bars import IntArray, format_ns
+from barray.market.bars import FloatArray, IntArray, format_ns
 from barray.market.calendar import Sessions
 from barray.market.errors import DataError
 from barray.market.requirements import JumpRule
@@ -78,8 +78,8 @@ class Jump:
 def find_jumps(series: IntervalBars, sessions: Sessions, size: float) -> Iterator[Jump]:
     """The suspected moves of base bars, oldest first; each bar has one at most, its largest. `size`: see JumpRule.
 
-    What is usual for these bars isn't suspected: moves within six times the range of a typical session, of a few ticks, or
-    less than fivefold in a session that trades and swings three times as much as those before. Prices of zero and
+    What is usual for these bars isn't suspected: moves within six times the range of a typical session, of a few ticks,
+    or less than fivefold in a session that trades and swings three times as much as those before. Prices of zero and
     below have no moves in per cent: series with any have none that are suspected.
     """
     bars = series.bars
@@ -122,12 +122,12 @@ def _typical_range(series: IntervalBars) -> float:
     before = np.concatenate((bars.open[:1], bars.close[:-1]))
     true_range = np.log(np.maximum(bars.high, before) / np.minimum(bars.low, before))
     sessions = len(np.unique(series.session))
-    return float(np.median(true_range)) * (len(bars) / sessions) ** 0.5
+    return float(np.median(true_range)) * sqrt(len(bars) / sessions)
 
 
 def _smallest_step(series: IntervalBars, suspects: IntArray) -> float:
     """The smallest range of any other bar: a tick or more, and of a calm penny stock just that. 0.0 without any."""
-    ranges = np.delete(series.bars.high - series.bars.low, suspects)
+    ranges: FloatArray = np.delete(series.bars.high - series.bars.low, suspects)
     positive = ranges[ranges > 0]
     return float(positive.min()) if len(positive) else 0.0
 
