@@ -16,6 +16,7 @@ from barray.coordinator.config.fields import (
     Section,
     SymbolField,
     TimeField,
+    jump_size,
     parsed,
     stamp_text,
 )
@@ -93,7 +94,7 @@ class ValidationSection(Section):
 
     per_symbol: bool = True
     deadline_s: float = Field(30.0, gt=0, le=86_400)
-    suspect_jump: Literal[False] | Annotated[float, Field(ge=0.1, le=100)] = 0.4
+    suspect_jump: Annotated[float | Literal[False], BeforeValidator(jump_size)] = 0.4
     on_jump: Literal["warn", "refuse"] = "warn"
 
     @property
