@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -11,6 +12,7 @@ from barray.data_sources.span_reader import SpanReader
 from barray.market.bars import Bars
 from barray.market.commands import Failed, prices_of
 from barray.market.errors import ActorFailed, BarrayError, DataError, NoDataError
+from barray.market.jumps import check_jumps
 from barray.market.series import lay_on_sessions
 from barray.trading.engine.commands import CloseRun, LoadRange, Opened, OpenRun, RangeRun, RunRange, Step
 from barray.trading.engine.listener import hear_info
@@ -18,7 +20,7 @@ from barray.trading.engine.symbol_run import LoadedRange, lay_range, run_range
 from barray.trading.engine.window_run import WindowRun
 from barray.trading.strategy.computed import Computed
 from barray.trading.sweeps.commands import EvaluateSets, SetsEvaluated
-from barray.trading.sweeps.evaluate import SetTable, evaluate_sets
+from barray.trading.sweeps.evaluate import evaluate_sets
 
 
 class BacktestActor:
@@ -45,7 +47,7 @@ class BacktestActor:
                 case RunRange():
                     return RangeRun(run_range(load_range(command.load), command.plan, command.grid_ns))
                 case EvaluateSets():
-                    return SetsEvaluated(self._evaluate(symbol, command))
+                    return self._evaluate(symbol, command)
                 case OpenRun():
                     return self._open(symbol, command)
                 case Step():
@@ -64,22 +66,27 @@ class BacktestActor:
         run = self._runs[symbol]
         return Opened(run.columns, command.load.base_interval, run.opens)
 
-    def _evaluate(self, symbol: str, command: EvaluateSets) -> SetTable:
+    def _evaluate(self, symbol: str, command: EvaluateSets) -> SetsEvaluated:
         if symbol not in self._held:
             self._held[symbol] = load_range(command.load), Computed()
         loaded, computed = self._held[symbol]
-        return evaluate_sets(loaded, command.plan, command.sets, computed)
+        return SetsEvaluated(evaluate_sets(loaded, command.plan, command.sets, computed), loaded.warnings)
 
 
 def load_range(command: LoadRange) -> LoadedRange:
     """Read a symbol's bars; where some session's can't be right, that session and those that need it are left out.
 
-    NoDataError where no session is left, SourceUnavailable.
+    NoDataError where no session is left, SourceUnavailable; DataError for suspected moves where they are refused.
     """
     try:
-        return _read(command)
+        loaded = _read(command)
     except DataError:
-        return _read_by_session(command)
+        loaded = _read_by_session(command)
+    session_range = loaded.session_range
+    warnings = check_jumps(
+        loaded.base, session_range.sessions, session_range.suspect_jump, symbol=command.symbol, source=loaded.source
+    )
+    return replace(loaded, dataset=getattr(command.reader, "dataset", None), warnings=warnings)
 
 
 def _read(command: LoadRange) -> LoadedRange:

@@ -15,7 +15,7 @@ from barray.data_sources.failover import validate_with_fetches
 from barray.data_sources.manager import DataManager
 from barray.local.connection import load_calendar
 from barray.local.gateways import LocalGatewayPool
-from barray.market.commands import Load
+from barray.market.commands import Load, Loaded
 from barray.market.errors import BarrayError
 from barray.market.requirements import SessionContext, SymbolRequirements
 from barray.market.symbol_session import SymbolSession
@@ -61,7 +61,7 @@ def check_config(config: SessionConfig, *, deep: bool = False) -> dict[date, dic
 def _loaded(
     requirements: SymbolRequirements, manager: DataManager, context: SessionContext, result: SymbolValidationResult
 ) -> SymbolValidationResult:
-    """The result, turned into a failure where loading the symbol's bars shows what the footers could not."""
+    """The result with what loading the symbol's bars shows and the footers could not: a failure, or warnings."""
     if not result.can_proceed or result.base_interval is None or result.data_source is None:
         return result
     source = manager.source(result.data_source)
@@ -77,10 +77,10 @@ def _loaded(
     )
     try:
         bars = source.read_bars(result.symbol, result.base_interval, context.loaded)
-        SymbolSession(result.symbol).apply(load, bars)
+        report = SymbolSession(result.symbol).apply(load, bars)
     except BarrayError as error:
         reason = Reason.of(error)
         return replace(
             result, can_proceed=False, meets_config_requirements=False, reason=str(reason), reasons=(reason,)
         )
-    return result
+    return replace(result, warnings=report.warnings) if isinstance(report, Loaded) else result

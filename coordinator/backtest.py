@@ -76,6 +76,7 @@ class BacktestCoordinator:
         self._gateways = GatewayPool()
         self._dropped: dict[str, tuple[Reason, ...]] = {}
         self._drops: dict[str, tuple[Reason, ...]] = {}
+        self._warned: set[str] = set()
         self._validated: dict[str, RangeValidation] = {}
         self._jobs: dict[str, Job] = {}
         self._reports: dict[str, dict[str, Any]] = {}
@@ -134,6 +135,13 @@ class BacktestCoordinator:
         self._dropped[symbol] = self._drops[symbol] = tuple(reasons)
         logger.warning("%s: dropped: %s", shorten(symbol), "; ".join(map(str, reasons)))
 
+    def _warn(self, symbol: str, warnings: Sequence[Reason]) -> None:
+        """Say once what the symbol's prices are suspected of."""
+        if symbol not in self._warned:
+            self._warned.add(symbol)
+            for warning in warnings:
+                logger.warning("%s: %s", symbol, warning)
+
     def start(self, grid_interval: Interval) -> None:
         """Let all symbols run; their results are handed out by `next_results`."""
         self._phase = "running"
@@ -188,6 +196,7 @@ class BacktestCoordinator:
         failed = [run for other in names if not isinstance(run := reports[other], RangeRun)]
         lost = [run for run in failed if not isinstance(getattr(run, "error", None), NoDataError)]
         if parts and not lost:
+            self._warn(symbol, [warning for part in parts for warning in part.warnings])
             self._done.put_nowait(self._whole(parts))
         else:
             error = (lost or failed)[0]

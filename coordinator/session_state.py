@@ -149,6 +149,7 @@ class SessionState:
         for symbol, report in told.reports.items():
             if isinstance(report, commands.Loaded):
                 day.full.add(symbol)
+                _warn(symbol, report)
             elif isinstance(report, commands.Failed) and symbol not in told.lost:
                 yield from self._drop(symbol, report.error)
         self.progress = (len(day.full), len(loads))
@@ -262,6 +263,7 @@ class SessionState:
             if symbol not in told.lost and symbol not in day.adhoc:
                 yield from self._drop(symbol, error)
             return AddResult(accepted=False, reason=str(error), validation=validation)
+        _warn(symbol, report)
         day.full.add(symbol)
         day.adhoc.discard(symbol)
         day.dropped.pop(symbol, None)
@@ -422,6 +424,11 @@ def symbols_per_actor(wanted: int | str, count: int, cpus: int) -> int:
     if isinstance(wanted, int):
         return wanted
     return 1 if count <= ACTORS_PER_CPU * cpus else -(-count // (PACKED_ACTORS_PER_CPU * cpus))
+
+
+def _warn(symbol: str, report: commands.Loaded) -> None:
+    for warning in report.warnings:
+        logger.warning("%s: %s", symbol, warning)
 
 
 def _taken(report: Report) -> SymbolSessionData:

@@ -49,6 +49,7 @@ class SweepCoordinator(BacktestCoordinator):
                     self._collect(name, report)
                     break
                 parts.append(report.table)
+                self._warn(job.symbol, report.warnings)
             else:
                 tables.append(SetTable.concat(parts))
         return tables

@@ -34,7 +34,13 @@ class SpanReader:
     @property
     def spans(self) -> tuple[SourceSpan, ...]:
         """Which source serves up to when."""
-        return tuple(SourceSpan(source.name, last) for last, source in self.sources)
+        return tuple(SourceSpan(source.name, last, getattr(source, "dataset", None)) for last, source in self.sources)
+
+    @property
+    def dataset(self) -> str | None:
+        """The dataset that all sources are of; None where they aren't, or don't say."""
+        found = {span.dataset for span in self.spans}
+        return found.pop() if len(found) == 1 else None
 
     @property
     def prices(self) -> Prices:

@@ -11,6 +11,7 @@ from barray.market.indicators import IndicatorSpec
 from barray.market.interval import Interval
 from barray.market.requirements import SessionContext
 from barray.market.symbol_data import AdhocConflict, Lineage, SymbolSessionData
+from barray.market.validation import Reason
 
 
 class BarReader(Protocol):
@@ -138,11 +139,13 @@ class Loaded:
     """The symbol is full; `new` is False where it was before.
 
     `lineage` covers all bars loaded, closed or not. `conflicts`: adhoc bars that the source of record overruled.
+    `warnings`: moves of prices that are suspected, over all bars loaded.
     """
 
     new: bool
     lineage: Lineage
     conflicts: tuple[AdhocConflict, ...] = ()
+    warnings: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,23 @@ from barray.market.interval import Interval
 
 
 @dataclass(frozen=True)
+class JumpRule:
+    """Which moves of prices are suspected of not being the market's: see barray.market.jumps.
+
+    `size`: 0.4 where of two prices the higher is 40 % above the lower. `refuse`: bars with such a move can't be right.
+    """
+
+    size: float
+    refuse: bool = False
+
+
+@dataclass(frozen=True)
 class SymbolRequirements:
     """Intervals, indicators and history that a full symbol must have.
 
     `trailing_days` sessions before the session date are loaded, more where an indicator's warm-up needs them;
     `max_missing_days` of them may have no data at all. `prices`: of bars added by hand, whose source nobody names.
+    `suspect_jump`: None where no move is suspected.
     """
 
     intervals: tuple[Interval, ...]
@@ -34,6 +46,7 @@ class SymbolRequirements:
     trailing_days: int = 0
     max_missing_days: int = 0
     prices: Prices = "positive"
+    suspect_jump: JumpRule | None = None
 
     @property
     def all_intervals(self) -> tuple[Interval, ...]:
@@ -91,8 +104,8 @@ class SessionContext:
     """The session date among its sessions: `sessions` spans whole weeks around the history and the session date.
 
     `row`: position of the session date; `history_row`: of the first session whose bars are loaded. `live`: the
-    session's own bars are still to come. `prices`: see SymbolRequirements. `max_missing_days`: so many sessions of the
-    history may turn out to have no bar; None lets all.
+    session's own bars are still to come. `prices`, `suspect_jump`: see SymbolRequirements. `max_missing_days`: so many
+    sessions of the history may turn out to have no bar; None lets all.
     """
 
     calendar: str
@@ -104,6 +117,7 @@ class SessionContext:
     live: bool = False
     prices: Prices = "positive"
     max_missing_days: int | None = None
+    suspect_jump: JumpRule | None = None
 
     @property
     def open_ns(self) -> int:
@@ -174,4 +188,5 @@ def session_context(requirements: SymbolRequirements, calendar: TradingCalendar,
         row - back - first,
         prices=requirements.prices,
         max_missing_days=requirements.max_missing_days,
+        suspect_jump=requirements.suspect_jump,
     )

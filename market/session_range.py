@@ -13,7 +13,7 @@ from barray.market.bars import IntArray
 from barray.market.calendar import Sessions, TradingCalendar
 from barray.market.errors import ConfigError
 from barray.market.interval import Interval
-from barray.market.requirements import SessionContext, SymbolRequirements
+from barray.market.requirements import JumpRule, SessionContext, SymbolRequirements
 from barray.market.validation import Reason, SymbolValidationResult
 
 
@@ -22,8 +22,8 @@ class SessionRange:
     """The sessions to run, among those loaded with them.
 
     `sessions` spans whole weeks around everything. `rows` int64 (n,): positions in it of the sessions to run,
-    ascending. `history`: for each of them, the position of the first session loaded before it. `max_missing_days`: see
-    SessionContext.
+    ascending. `history`: for each of them, the position of the first session loaded before it. `max_missing_days`,
+    `suspect_jump`: see SessionContext.
     """
 
     calendar: str
@@ -33,6 +33,7 @@ class SessionRange:
     rows: IntArray
     history: dict[int, int]
     max_missing_days: int | None = None
+    suspect_jump: JumpRule | None = None
 
     @property
     def dates(self) -> list[date]:
@@ -59,7 +60,8 @@ class SessionRange:
     def context(self, row: int) -> SessionContext:
         """One of the sessions, with its own history."""
         day: date = self.sessions.dates[row].item()
-        return SessionContext(self.calendar, self.hours, day, self.sessions, row, self.history[row])
+        history, rule = self.history[row], self.suspect_jump
+        return SessionContext(self.calendar, self.hours, day, self.sessions, row, history, suspect_jump=rule)
 
     def without_history(self, held: NDArray[np.integer], interval: Interval) -> dict[date, str]:
         """Sessions to run whose history has too many sessions without a bar, with the reason.
@@ -115,15 +117,20 @@ def session_range_of(requirements: SymbolRequirements, calendar: TradingCalendar
         np.array(rows, np.int64) - first,
         {row - first: start - first for row, start in back.items()},
         requirements.max_missing_days,
+        requirements.suspect_jump,
     )
 
 
 @dataclass(frozen=True)
 class SourceSpan:
-    """Consecutive sessions that one source serves: from after the span before up to that with the label `last`."""
+    """Consecutive sessions that one source serves: from after the span before up to that with the label `last`.
+
+    `dataset`: a vendor's feed and adjustment, None where the source doesn't say.
+    """
 
     source: str
     last: date
+    dataset: str | None = None
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from barray.market.quality import Quality
 from barray.market.series import IntervalBars
 from barray.market.table import Table
 from barray.market.tables import bars_table, gaps_table, indicators_table, quality_table
+from barray.market.validation import Reason
 
 ADDED_BY = ("config", "strategy", "scanner", "adhoc")
 
@@ -110,7 +111,8 @@ class SymbolSessionData(SymbolMetadata):
     aligned with the bars of their interval. `quality` by interval, of the session date so far; `history_quality` of the
     days before.
     `adhoc_bars`: starts (UTC ns) of bars added by hand, by interval; `adhoc_indicators`: keys of indicators added so.
-    `base_interval` is None for an adhoc symbol, which nothing was loaded for.
+    `base_interval` is None for an adhoc symbol, which nothing was loaded for. `warnings`: moves of the source's prices
+    that are suspected, as far as its bars have closed.
     """
 
     symbol: str = field(kw_only=False)
@@ -125,6 +127,7 @@ class SymbolSessionData(SymbolMetadata):
     adhoc_indicators: tuple[str, ...] = ()
     conflicts: tuple[AdhocConflict, ...] = ()
     lineage: Lineage | None = None
+    warnings: tuple[Reason, ...] = ()
 
     @property
     def metadata(self) -> SymbolMetadata:

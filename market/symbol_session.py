@@ -34,10 +34,12 @@ from barray.market.commands import (
 from barray.market.errors import DataError, IllegalTransition, NoDataError
 from barray.market.indicators import IndicatorData, IndicatorSpec, compute
 from barray.market.interval import Interval
+from barray.market.jumps import check_jumps, jump_warnings
 from barray.market.quality import Quality, measure_quality
 from barray.market.requirements import SessionContext
 from barray.market.series import IntervalBars, derive, lay_on_sessions
 from barray.market.symbol_data import AdhocConflict, Lineage, SymbolMetadata, SymbolSessionData
+from barray.market.validation import Reason
 
 
 class SymbolState(Enum):
@@ -71,6 +73,11 @@ class _Record:
         stamps = self.base.bars.start_ns[: self.base.closed_by(until_ns)]
         first_ns, last_ns = (int(stamps[0]), int(stamps[-1])) if len(stamps) else (None, None)
         return Lineage(self.source, self.base.interval, first_ns, last_ns, len(stamps), self.dataset)
+
+    def warnings(self, context: SessionContext, until_ns: int) -> tuple[Reason, ...]:
+        """Of the bars closed by `until_ns`, judged by these alone."""
+        closed = self.base.take(slice(0, self.base.closed_by(until_ns)))
+        return jump_warnings(closed, context.sessions, context.suspect_jump, self.source)
 
 
 class SymbolSession:
@@ -156,8 +163,9 @@ class SymbolSession:
                 remedy="check the stamps in the source",
                 code="no_session_data",
             )
-        dataset: str | None = getattr(command.reader, "dataset", None)
         self._check_history(base, context, source)
+        warnings = check_jumps(base, context.sessions, context.suspect_jump, symbol=self.symbol, source=source)
+        dataset: str | None = getattr(command.reader, "dataset", None)
         record = _Record(source, base, command.intervals, command.indicators, prices, dataset)
         upgraded = self.state is SymbolState.ADHOC
         conflicts, kept = _overrule(self._adhoc_bars, record, context)
@@ -174,7 +182,7 @@ class SymbolSession:
         )
         self._now_ns = max(self._now_ns, command.at_ns)
         self.state = SymbolState.FULL
-        return Loaded(new=True, lineage=record.lineage(context.close_ns), conflicts=conflicts)
+        return Loaded(new=True, lineage=record.lineage(context.close_ns), conflicts=conflicts, warnings=warnings)
 
     def _check_history(self, base: IntervalBars, context: SessionContext, source: str) -> None:
         """NoDataError where sessions of the history have no bar, more than may be: a file's name may promise a day."""
@@ -300,6 +308,7 @@ class SymbolSession:
             adhoc_indicators=tuple(self._adhoc_indicators),
             conflicts=self._conflicts,
             lineage=self._record.lineage(now) if self._record else None,
+            warnings=self._record.warnings(context, now) if self._record else (),
         )
 
 

@@ -68,10 +68,10 @@ class SymbolValidationResult:
     """Outcome of Step 0 for one symbol.
 
     `reasons`: everything found wrong, of every source asked, where the symbol can't proceed; else what made sources of
-    higher priority be passed over. `sources_asked` in priority order, `asked_s` how long each took to answer, empty
-    where that is not known. `historical_date_range`: first and last of the trailing sessions that the source has, None
-    where it has none of them or none are needed. `asked_s` and `elapsed_s`, of all together, are
-    measured: they stay out of dumps.
+    higher priority be passed over. `warnings`: what is no failure; known where bars were read, and so in no dump.
+    `sources_asked` in priority order, `asked_s` how long each took to answer, empty where that is not known.
+    `historical_date_range`: first and last of the trailing sessions that the source has, None where it has none of
+    them or none are needed. `asked_s` and `elapsed_s`, of all together, are measured: they stay out of dumps.
     """
 
     symbol: str
@@ -86,6 +86,7 @@ class SymbolValidationResult:
     has_session_data: bool = False
     meets_config_requirements: bool = False
     reasons: tuple[Reason, ...] = ()
+    warnings: tuple[Reason, ...] = ()
     sources_asked: tuple[str, ...] = ()
     asked_s: tuple[float, ...] = ()
     elapsed_s: float = 0.0

@@ -29,6 +29,7 @@ from barray.market.errors import ConfigError, shorten
 
 if TYPE_CHECKING:
     from barray.dump.violations import Violation
+    from barray.market.validation import SymbolValidationResult
 
 app = typer.Typer(
     name="barray",
@@ -142,7 +143,7 @@ def check(
         print_json(
             {
                 "sessions": {
-                    str(day): {symbol: result.to_dict() for symbol, result in results.items()}
+                    str(day): {symbol: _checked(result) for symbol, result in results.items()}
                     for day, results in days.items()
                 },
                 "can_run": not doomed,
@@ -156,6 +157,8 @@ def check(
             verdict = "ok" if not bad else f"dropped on {len(bad)} of {len(days)} dates"
             first = next(iter(bad.items()), None)
             remarks += [f"{shorten(symbol)}: {first[0]}: {first[1].reason}"] if first else []
+            warnings = dict.fromkeys(warning for results in days.values() for warning in results[symbol].warnings)
+            remarks += [f"{shorten(symbol)}: {warning}" for warning in warnings]
             rows.append((symbol, verdict, last.data_source or "", last.base_interval or ""))
         title = f"Step 0, {len(days)} sessions from {next(iter(days))} to {next(reversed(days))}"
         print_table(title, ("symbol", "verdict", "source", "base"), rows)
@@ -165,6 +168,12 @@ def check(
             stdout.print(f"[red]{day}: the session could not run[/]", highlight=False)
     if doomed:
         raise typer.Exit(FAILED)
+
+
+def _checked(result: SymbolValidationResult) -> dict[str, Any]:
+    """As in a dump, with the warnings where there are any."""
+    warnings = [str(warning) for warning in result.warnings]
+    return {**result.to_dict(), **({"warnings": warnings} if warnings else {})}
 
 
 def _would_run(results: dict[str, Any], per_symbol: bool) -> bool:

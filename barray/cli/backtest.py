@@ -97,6 +97,9 @@ def summary(
         "symbols": {symbol: dict(figures) for symbol, figures in by_symbol.items()},
         "dropped": {symbol: list(reasons) for symbol, reasons in result.dropped.items()},
         "skipped": {symbol: dict(one.skipped) for symbol, one in result.symbols.items() if one.skipped},
+        "warnings": {
+            s: [str(warning) for warning in one.warnings] for s, one in result.symbols.items() if one.warnings
+        },
         "errors": {symbol: one.error for symbol, one in result.symbols.items() if one.error},
         "error": result.error,
         "timings_s": dict(result.timings_s),
@@ -121,6 +124,7 @@ def print_backtest(
         if one.skipped:
             first = next(iter(one.skipped.items()))
             remarks.append(f"{symbol}: {len(one.skipped)} sessions left out, first {first[0]}: {first[1]}")
+        remarks += [f"{symbol}: {warning}" for warning in one.warnings]
         if one.error:
             remarks.append(f"{symbol}: the strategy raised {_last(one.error)}")
         if one.refusals:

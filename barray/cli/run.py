@@ -109,6 +109,7 @@ def run_date(session: Session, day: date, out: Path | None) -> dict[str, Any]:
             "bars": len(base) - base.history if base else sum(len(series) for series in data.bars.values()),
             "quality": quality.share if quality else None,
             "conflicts": [str(conflict) for conflict in data.conflicts],
+            "warnings": [str(warning) for warning in data.warnings],
         }
     session.teardown()
     return {
@@ -151,7 +152,7 @@ def print_session(result: dict[str, Any]) -> None:
         state = entry["state"] + (" (upgraded)" if entry["upgraded"] else "")
         share = "" if entry["quality"] is None else f"{100 * entry['quality']:.1f}"
         rows.append((symbol, state, entry["added_by"], entry["source"] or "", entry["bars"], share))
-        remarks += [f"{symbol}: {conflict}" for conflict in entry["conflicts"]]
+        remarks += [f"{symbol}: {remark}" for remark in entry["conflicts"] + entry["warnings"]]
     title = f"Session {result['date']}"
     print_table(title, ("symbol", "state", "added by", "source", "bars #", "quality %"), rows)
     remarks += [f"{shorten(symbol)}: dropped: {'; '.join(reasons)}" for symbol, reasons in result["dropped"].items()]

@@ -45,10 +45,18 @@ class SessionJson(TypedDict):
 
 
 @_closed
+class JumpRuleJson(TypedDict):
+    """`JumpRule`."""
+
+    size: float
+    refuse: bool
+
+
+@_closed
 class RequirementsJson(TypedDict):
     """What the config asks of every full symbol; `history_first` labels the first session whose bars were loaded.
 
-    `prices`: there where a source's prices may be zero or less.
+    `prices`: there where a source's prices may be zero or less. `suspect_jump`: there where moves are suspected.
     """
 
     intervals: list[str]
@@ -56,6 +64,7 @@ class RequirementsJson(TypedDict):
     trailing_days: int
     max_missing_days: int
     prices: NotRequired[Literal["any"]]
+    suspect_jump: NotRequired[JumpRuleJson]
     history_first: str
 
 
@@ -227,7 +236,7 @@ class AdhocJson(TypedDict):
 
 @_closed
 class SymbolJson(TypedDict):
-    """One symbol."""
+    """One symbol. `warnings`: there where moves of its source's prices are suspected."""
 
     metadata: MetadataJson
     base_interval: str | None
@@ -237,6 +246,7 @@ class SymbolJson(TypedDict):
     quality: dict[str, QualityJson]
     history_quality: dict[str, QualityJson]
     adhoc: AdhocJson
+    warnings: NotRequired[list[ReasonJson]]
 
 
 def bars_dumped(series: IntervalBars) -> slice:

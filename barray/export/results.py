@@ -118,12 +118,14 @@ def _symbol(part: SymbolResult, numbers: ResultNumbers) -> dict[str, Any]:
         ],
         "lineage": _lineage(part.lineage) if part.lineage else None,
         **({"sources": [_lineage(one) for one in part.sources]} if part.sources else {}),
+        **({"warnings": [str(warning) for warning in part.warnings]} if part.warnings else {}),
     }
 
 
 def _lineage(lineage: Lineage) -> dict[str, Any]:
     return {
         "source": lineage.source,
+        **({"dataset": lineage.dataset} if lineage.dataset else {}),
         "interval": str(lineage.interval),
         "first": format_ns(lineage.first_ns) if lineage.first_ns is not None else None,
         "last": format_ns(lineage.last_ns) if lineage.last_ns is not None else None,

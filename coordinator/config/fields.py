@@ -72,6 +72,17 @@ def stamp_text(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
+def jump_size(value: object) -> object:
+    """A share, or False; ValueError for all else, of which 0 would be taken for false and true for 1."""
+    if value is False:
+        return False
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.1 <= value <= 100:
+        raise ValueError(
+            "give a share from 0.1 to 100 (0.4: the higher of two prices is 40 % above the lower), or false"
+        )
+    return float(value)
+
+
 IntervalField = Annotated[Interval, PlainValidator(parsed(Interval.parse)), PlainSerializer(str)]
 IndicatorField = Annotated[
     IndicatorSpec, PlainValidator(parsed(parse_indicator)), PlainSerializer(lambda spec: spec.key)

@@ -16,6 +16,7 @@ from barray.coordinator.config.fields import (
     Section,
     SymbolField,
     TimeField,
+    jump_size,
     parsed,
     stamp_text,
 )
@@ -26,7 +27,7 @@ from barray.market.adhoc import parse_bar
 from barray.market.calendar import ExtendedHours
 from barray.market.clock import PracticeClock, WallClock
 from barray.market.interval import NS_PER_SECOND, Interval
-from barray.market.requirements import SymbolRequirements
+from barray.market.requirements import JumpRule, SymbolRequirements
 from barray.trading.orders.broker import Account
 from barray.trading.orders.costs import Commission, Market, Slippage
 
@@ -85,10 +86,21 @@ class HistorySection(Section):
 
 
 class ValidationSection(Section):
-    """Step 0. `per_symbol: false` lets any failure end the session; `deadline_s` is each symbol's, wall clock."""
+    """Step 0. `per_symbol: false` lets any failure end the session; `deadline_s` is each symbol's, wall clock.
+
+    `suspect_jump`: how far apart two prices are suspected, 0.4 where the higher is 40 % above the lower; `false` where
+    none are. `on_jump: refuse` makes an error of the warning. See docs/data.md.
+    """
 
     per_symbol: bool = True
     deadline_s: float = Field(30.0, gt=0, le=86_400)
+    suspect_jump: Annotated[float | Literal[False], BeforeValidator(jump_size)] = 0.4
+    on_jump: Literal["warn", "refuse"] = "warn"
+
+    @property
+    def jumps(self) -> JumpRule | None:
+        """Which moves of prices are suspected."""
+        return JumpRule(self.suspect_jump, self.on_jump == "refuse") if self.suspect_jump else None
 
 
 class ActorsSection(Section):
@@ -383,6 +395,7 @@ class SessionConfig(Section):
             max(self.history.trailing_days, int(self.is_live)),  # a symbol without any history is none
             self.history.max_missing_days,
             "any" if any(getattr(source, "prices", None) == "any" for source in self.sources) else "positive",
+            self.validation.jumps,
         )
 
     @property

@@ -19,6 +19,7 @@ from barray.market.interval import Interval
 from barray.market.series import IntervalBars, lay_on_sessions
 from barray.market.session_range import SessionRange, SourceSpan
 from barray.market.symbol_data import Lineage
+from barray.market.validation import Reason
 from barray.trading.engine.commands import Plan
 from barray.trading.engine.event_run import Outcome, run_symbol
 from barray.trading.orders.broker import Account
@@ -36,7 +37,8 @@ from barray.trading.strategy.data import SymbolData, prepare
 class LoadedRange:
     """A symbol's bars of a range. `skipped`: sessions it can't run, with the reason. `traded`: rows of the others.
 
-    `spans`: which source served which sessions, where there are several.
+    `spans`: which source served which sessions, where there are several. `dataset`: see Lineage. `warnings`: moves of
+    prices that are suspected.
     """
 
     symbol: str
@@ -46,6 +48,8 @@ class LoadedRange:
     traded: IntArray
     skipped: Mapping[str, str]
     spans: tuple[SourceSpan, ...] = ()
+    dataset: str | None = None
+    warnings: tuple[Reason, ...] = ()
 
     @cached_property
     def digest(self) -> str:
@@ -191,6 +195,7 @@ def _together(parts: Sequence[SymbolResult]) -> SymbolResult:
         lineage=_joined_lineage(parts),
         sources=_joined_sources(parts),
         sessions=tuple(sorted({day for part in parts for day in part.sessions})),
+        warnings=tuple(dict.fromkeys(warning for part in parts for warning in part.warnings)),
         engine_s=sum(part.engine_s for part in parts),
     )
 
@@ -227,12 +232,14 @@ def _sources(loaded: LoadedRange) -> tuple[Lineage, ...]:
         for span in loaded.spans
     ]
     shares = zip(loaded.spans, [0, *ends[:-1]], ends, strict=False)
-    return tuple(_lineage(span.source, base.take(slice(start, end))) for span, start, end in shares if start < end)
+    return tuple(
+        _lineage(span.source, base.take(slice(start, end)), span.dataset) for span, start, end in shares if start < end
+    )
 
 
-def _lineage(source: str, base: IntervalBars) -> Lineage:
+def _lineage(source: str, base: IntervalBars, dataset: str | None) -> Lineage:
     stamps = base.bars.start_ns
-    return Lineage(source, base.interval, int(stamps[0]), int(stamps[-1]), len(stamps))
+    return Lineage(source, base.interval, int(stamps[0]), int(stamps[-1]), len(stamps), dataset)
 
 
 def summarise(
@@ -279,9 +286,10 @@ def summarise(
         error=outcome.error,
         error_ns=outcome.error_ns,
         logs=outcome.logs,
-        lineage=_lineage(loaded.source, base),
+        lineage=_lineage(loaded.source, base, loaded.dataset),
         sources=_sources(loaded),
         sessions=_gone_through(loaded, account, outcome, entered),
+        warnings=loaded.warnings,
         engine_s=engine_s,
     )
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from barray.market.bars import FloatArray, IntArray
 from barray.market.symbol_data import Lineage
-from barray.market.validation import SymbolValidationResult
+from barray.market.validation import Reason, SymbolValidationResult
 from barray.trading.orders.broker import Refusal
 from barray.trading.orders.fills import Fills
 from barray.trading.results.logs import NO_LOGS, Logs
@@ -74,6 +74,7 @@ class SymbolResult:
     Step 0 refused, with the reason, by ISO date; `sessions`: those that were begun. `bars`: base bars run through.
     `first_price`: open of the first of them; `last_price`: close of the last. `lineage`: of all bars; `sources`: what
     each source gave of them, in order of time, where there are several. `logs`: what the strategy printed and logged.
+    `warnings`: moves of prices that are suspected; see barray.market.jumps.
     """
 
     symbol: str
@@ -98,6 +99,7 @@ class SymbolResult:
     lineage: Lineage | None = None
     sources: tuple[Lineage, ...] = ()
     sessions: tuple[str, ...] = ()
+    warnings: tuple[Reason, ...] = ()
     engine_s: float = 0.0
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from barray.market.commands import Logged
+from barray.market.validation import Reason
 from barray.trading.engine.commands import LoadRange, Plan
 from barray.trading.sweeps.evaluate import SetTable
 from barray.trading.sweeps.parameter_sets import ParameterSet
@@ -25,6 +26,7 @@ class EvaluateSets(Logged):
 
 @dataclass(frozen=True)
 class SetsEvaluated:
-    """What the sets achieved on the symbol."""
+    """What the sets achieved on the symbol. `warnings`: moves of its prices that are suspected."""
 
     table: SetTable
+    warnings: tuple[Reason, ...] = ()

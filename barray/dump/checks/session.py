@@ -15,7 +15,7 @@ from barray.local.calendar_cache import cached_sessions
 from barray.market.bars import format_ns
 from barray.market.calendar import ExtendedHours, TradingCalendar
 from barray.market.errors import BarrayError
-from barray.market.requirements import SessionContext, SymbolRequirements, calendar_for, session_context
+from barray.market.requirements import JumpRule, SessionContext, SymbolRequirements, calendar_for, session_context
 
 MAX_DAYS, MAX_REQUIRED = 5_000, 1_000
 """What a session may require: days of history, intervals, indicators. More would take more than minutes to check."""
@@ -98,6 +98,9 @@ def _requirements(entry: RequirementsJson, out: Findings) -> SymbolRequirements 
     for name in ("trailing_days", "max_missing_days"):
         if not 0 <= entry[name] <= MAX_DAYS:
             out.add(f"{where}.{name}", "out_of_range", entry[name], f"0 to {MAX_DAYS}, as in a config")
+    rule = entry.get("suspect_jump")
+    if rule is not None and not rule["size"] > 0:
+        out.add(f"{where}.suspect_jump.size", "out_of_range", rule["size"], "above 0")
     if len(out) > before:
         return None
     return SymbolRequirements(
@@ -106,6 +109,7 @@ def _requirements(entry: RequirementsJson, out: Findings) -> SymbolRequirements 
         entry["trailing_days"],
         entry["max_missing_days"],
         entry.get("prices", "positive"),
+        JumpRule(rule["size"], rule["refuse"]) if rule else None,
     )
 
 

@@ -15,6 +15,7 @@ from barray.dump.checks.names import read_indicator, read_interval
 from barray.dump.checks.schema import STAMP_FORM, bad_stamps, parse_stamp, parse_stamps
 from barray.dump.checks.series import check_history_count, check_indicators, is_given, rebuild_bars
 from barray.dump.checks.session import SessionFacts
+from barray.dump.checks.warnings import check_warnings
 from barray.dump.schema import MetadataJson, SymbolJson, quality_json
 from barray.dump.violations import Findings
 from barray.market.bars import IntArray, format_ns
@@ -40,6 +41,7 @@ def check_symbol(name: str, entry: SymbolJson, facts: SessionFacts, out: Finding
     _check_quality(entry, place, series, facts, out)
     check_lineage(name, entry, series, adhoc, facts, out)
     check_conflicts(entry, place, series, facts, out)
+    check_warnings(entry, place, series, adhoc, facts, out)
     if facts.told is not None and name in facts.told:
         check_additions(entry, place, facts.told[name], series, facts, out)
 

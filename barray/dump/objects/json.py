@@ -148,6 +148,7 @@ def _symbol(name: str, entry: SymbolJson, facts: SessionFacts, out: Findings) ->
         adhoc_indicators=tuple(adhoc["indicators"]),
         conflicts=tuple(_conflict(one) for one in adhoc["conflicts"]),
         lineage=_lineage(entry["lineage"]) if entry["lineage"] else None,
+        warnings=_reasons(entry.get("warnings", [])),
     )
 
 

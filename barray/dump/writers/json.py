@@ -15,6 +15,7 @@ the machine. One symbol is one line, so that a diff can be read and a reader nee
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -59,7 +60,7 @@ def header_json(summary: SessionSummary) -> dict[str, Any]:
         "session": _session(summary),
         "requirements": _requirements(summary),
         "step0": {symbol: result.to_dict() for symbol, result in sorted(summary.step0.items())},
-        "dropped": {symbol: [*map(_reason, reasons)] for symbol, reasons in sorted(summary.dropped.items())},
+        "dropped": {symbol: [*map(reason_json, reasons)] for symbol, reasons in sorted(summary.dropped.items())},
         "events": [_event(event) for event in summary.events],
     }
 
@@ -99,6 +100,7 @@ def symbol_json(data: SymbolSessionData) -> dict[str, Any]:
             "conflicts": [_conflict(conflict) for conflict in data.conflicts],
             "conflicts_digest": digest(Bars.of(c.adhoc for c in data.conflicts)) if data.conflicts else None,
         },
+        **({"warnings": [*map(reason_json, data.warnings)]} if data.warnings else {}),
     }
 
 
@@ -156,11 +158,13 @@ def _requirements(summary: SessionSummary) -> dict[str, Any]:
         "trailing_days": requirements.trailing_days,
         "max_missing_days": requirements.max_missing_days,
         **({"prices": "any"} if requirements.prices == "any" else {}),
+        **({"suspect_jump": asdict(requirements.suspect_jump)} if requirements.suspect_jump else {}),
         "history_first": summary.history_first.isoformat(),
     }
 
 
-def _reason(reason: Reason) -> dict[str, Any]:
+def reason_json(reason: Reason) -> dict[str, Any]:
+    """As `ReasonJson`."""
     return {"code": reason.code, "message": reason.message, "remedy": reason.remedy, "source": reason.source}
 
 

@@ -87,12 +87,14 @@ def validation(result: BacktestResult) -> Html:
     skipped = [part for part in parts if part.skipped]
     failed = [part for part in parts if part.error is not None]
     refused = [part for part in parts if part.refusals]
+    warned = [part for part in parts if part.warnings]
     counts = (
         (len(parts) - len(failed), "ran to the end", "good"),
         (len(result.dropped), "dropped in Step 0", "bad" if result.dropped else ""),
         (len(skipped), "with sessions skipped", "warn" if skipped else ""),
         (len(failed), "stopped by an error", "bad" if failed else ""),
         (len(refused), "with orders refused", "warn" if refused else ""),
+        (len(warned), "with suspected prices", "warn" if warned else ""),
     )
     content = [
         Html('<ul class="counts">'),
@@ -106,6 +108,9 @@ def validation(result: BacktestResult) -> Html:
         content.append(table(("Dropped symbol", "Reasons"), rows, left=2, kind="reasons"))
     if result.step0:
         content.append(_step0(result))
+    if warned:
+        rows = ((part.symbol, str(warning)) for part in warned for warning in part.warnings)
+        content.append(table(("Symbol", "Suspected move of its prices"), rows, left=2, kind="reasons"))
     if skipped:
         content.append(_skipped(skipped, len(result.dates)))
     content.extend(

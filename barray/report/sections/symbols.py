@@ -204,7 +204,7 @@ def lineage(result: BacktestResult) -> Html:
     rows = (
         (
             symbol,
-            entry.source,
+            entry.source if entry.dataset is None else f"{entry.source} ({entry.dataset})",
             str(entry.interval),
             when(entry.first_ns, result.timezone),
             when(entry.last_ns, result.timezone),

@@ -214,6 +214,18 @@ WRONG = {
         "validation.deadline_s: inf",
         "86400",
     ),
+    "a jump of nothing": (
+        "intervals:",
+        "validation: {suspect_jump: 0}\nintervals:",
+        "validation.suspect_jump: 0",
+        "0.1",
+    ),
+    "jumps on or off": (
+        "intervals:",
+        "validation: {suspect_jump: true}\nintervals:",
+        "validation.suspect_jump: True",
+        "or false",
+    ),
     "no deadline": (
         "intervals:",
         "validation: {deadline_s: 0}\nintervals:",
