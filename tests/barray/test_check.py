@@ -76,6 +76,7 @@ def test_a_deep_check_finds_what_only_loading_shows(root: Path) -> None:
         "HOLE": ["unreadable_file"],
         "CUT": ["unreadable_file"],
     }
+    assert [result.warnings for result in (found[MONDAY]["AAPL"], found[TUESDAY]["AAPL"])] == [(), ()]
     broken = found[TUESDAY]["NAN"]
     assert broken.meets_config_requirements is False
     assert "close is nan" in broken.reason

@@ -138,6 +138,18 @@ def test_a_symbol_without_trades_and_hostile_names_are_written(tmp_path: Path) -
     assert json.loads((tmp_path / "summary.json").read_text())["symbols"]["IDLE"]["statistics"]["trades"] == 0
 
 
+def test_a_lineage_names_feed_and_adjustment_where_the_source_says_them(tmp_path: Path) -> None:
+    part = random_symbol("AA", 1, 1, 1)
+    assert part.lineage is not None
+    told = replace(part.lineage, dataset="alpaca-iex-raw")
+    write_result(
+        backtest({"AA": replace(part, lineage=told), "BB": random_symbol("BB", 2, 1, 1)}, 1), tmp_path, ["json"]
+    )
+    symbols = json.loads((tmp_path / "summary.json").read_text())["symbols"]
+    assert symbols["AA"]["lineage"]["dataset"] == "alpaca-iex-raw"
+    assert "dataset" not in symbols["BB"]["lineage"]
+
+
 def test_a_lineage_without_bars_has_no_stamps(tmp_path: Path) -> None:
     part = random_symbol("AA", 1, 1, 1)
     assert part.lineage is not None

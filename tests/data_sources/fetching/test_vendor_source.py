@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from barray.actors.backtest_actor import load_range
 from barray.data_sources.failover import validate_with_fetches
 from barray.data_sources.fetching.credentials import KeyPair
 from barray.data_sources.fetching.gateway import Gateway, secrets_of
@@ -24,10 +25,16 @@ from barray.data_sources.parquet.source import local_source
 from barray.market.bars import Bars
 from barray.market.errors import ConfigError, DataError
 from barray.market.interval import Interval
-from barray.market.requirements import SymbolRequirements
+from barray.market.requirements import SymbolRequirements, calendar_for
+from barray.market.session_range import session_range_of
 from barray.market.validation import Reason, SymbolValidationResult
+from barray.trading.engine.commands import LoadRange
+from barray.trading.engine.symbol_run import run_range
+from barray.trading.strategy.base import Strategy
+from barray.trading.strategy.context import Context
 from tests.data_sources.files import MONDAY, TUESDAY, WEDNESDAY, write_days
 from tests.market.builders import context_for, expected_stamps, new_york_ns, require, walk
+from tests.trading.sweep_data import plan_of
 
 NOW_NS = new_york_ns(date(2024, 7, 8), "12:00")
 FRIDAY = date(2024, 6, 28)
@@ -302,3 +309,23 @@ def test_sources_of_one_credential_share_its_rate_limit(tmp_path: Path) -> None:
     assert first is not second
     assert first._limiter is second._limiter
     assert gateway.fetcher(source(tmp_path, "one")) is first
+
+
+class Idle(Strategy):
+    """Watches."""
+
+    def on_bar(self, ctx: Context) -> None:
+        """Orders nothing."""
+
+
+def test_the_lineage_of_a_backtest_names_the_dataset_that_was_fetched(tmp_path: Path) -> None:
+    vendor("fake", {"AAPL": minutes(FRIDAY, MONDAY, TUESDAY, WEDNESDAY)})
+    of = source(tmp_path)
+    assert ensure(connected(), of, "AAPL") == {}
+    wanted = require("1m")
+    days = session_range_of(wanted, calendar_for(wanted, "XNYS", TUESDAY, WEDNESDAY), [TUESDAY, WEDNESDAY])
+    interval = Interval.parse("1m")
+    loaded = load_range(LoadRange("AAPL", days, of, interval, {}))
+    lineage = run_range(loaded, plan_of(Idle, "on_bar"), days.grid(interval)[0]).lineage
+    assert lineage is not None
+    assert (lineage.source, lineage.dataset, lineage.bars) == ("fake", "fake-raw", 390 + 210)
