@@ -65,7 +65,7 @@ def test_a_symbol_with_nothing_says_what_the_first_session_lacks(universe: Path)
     wanted = requirements(trailing_days=2)
     found = manager.validate_range(["GME"], wanted, session_range(wanted, date(2024, 7, 1), date(2024, 7, 2)))["GME"]
     assert not found.result.can_proceed
-    assert "lacks 2 of the 2 trailing sessions" in found.result.reason
+    assert "has no history; 2 sessions" in found.result.reason
     assert len(found.skipped) == 2
 
 
