@@ -25,7 +25,7 @@ from barray.market.requirements import calendar_for, session_context
 from barray.market.session_range import session_range_of
 from barray.market.symbol_session import SymbolSession
 from barray.trading.engine.commands import LoadRange
-from tests.barray.dump_builder import passed, summary_of
+from tests.barray.dump_builder import passed, signed, summary_of
 from tests.data_sources.files import MINUTE, MONDAY, TUESDAY, WEDNESDAY, changed, minutes, write
 from tests.market.builders import flat, new_york_ns, require, run
 
@@ -103,6 +103,6 @@ def test_a_dump_with_zeros_is_true_only_where_it_says_that_prices_are_any(root: 
     assert validate_session_dump(path) == []
     tree = orjson.loads(path.read_bytes())
     del tree["requirements"]["prices"]
-    path.write_bytes(orjson.dumps(tree))
+    path.write_bytes(orjson.dumps(signed(tree)))
     found = [(violation.place, violation.code) for violation in validate_session_dump(path)]
     assert found == [("symbols.A.bars.1m[2].open", "bad_values")]
