@@ -9,7 +9,7 @@ from typing import Any
 
 from barray.data_sources.span_reader import SpanReader
 from barray.market.bars import Bars
-from barray.market.commands import Failed
+from barray.market.commands import Failed, prices_of
 from barray.market.errors import ActorFailed, BarrayError, DataError, NoDataError
 from barray.market.series import lay_on_sessions
 from barray.trading.engine.commands import CloseRun, LoadRange, Opened, OpenRun, RangeRun, RunRange, Step
@@ -89,13 +89,15 @@ def _read(command: LoadRange) -> LoadedRange:
 def _read_by_session(command: LoadRange) -> LoadedRange:
     """Where the whole can't be read, session by session: those at fault are left out, and those that need them."""
     symbol, session_range, interval = command.symbol, command.session_range, command.base_interval
+    source, prices = command.reader.name, prices_of(command.reader)
     bad: dict[int, str] = {}
     parts: list[Bars] = []
     for row in range(session_range.first_row, int(session_range.rows[-1]) + 1):
         session = session_range.sessions.take(slice(row, row + 1))
         try:
             bars = command.reader.read_bars(symbol, interval, session)
-            parts.append(lay_on_sessions(bars, interval, session, 0, symbol=symbol, source=command.reader.name).bars)
+            laid = lay_on_sessions(bars, interval, session, 0, symbol=symbol, source=source, prices=prices)
+            parts.append(laid.bars)
         except NoDataError:
             continue
         except DataError as error:
@@ -111,4 +113,5 @@ def _read_by_session(command: LoadRange) -> LoadedRange:
 def _lay(command: LoadRange, bars: Bars, skipped: Mapping[date, str]) -> LoadedRange:
     reader = command.reader
     spans = reader.spans if isinstance(reader, SpanReader) else ()
-    return lay_range(command.symbol, bars, command.base_interval, command.session_range, reader.name, skipped, spans)
+    source, prices = reader.name, prices_of(reader)
+    return lay_range(command.symbol, bars, command.base_interval, command.session_range, source, skipped, prices, spans)

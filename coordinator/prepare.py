@@ -70,7 +70,7 @@ def prepare_run(
 
     ConfigError where the strategy can't be read or run, naming file and line, and where there are no such sessions.
     """
-    plan = _past(config, source)
+    plan = plan_of(config, source)
     requirements = _requirements(config, _needs(plan))
     return PreparedRun(config, plan, requirements, session_range_for(config, requirements, load_calendar))
 
@@ -81,7 +81,7 @@ def prepare_sweep(
     """A sweep over the config's parameter sets; ConfigError as for a backtest, and where these can't be meant."""
     if config.sweep is None:
         raise ConfigError("the config has no sweep", remedy="add sweep: {parameters: {…}}; see examples/sweep.yaml")
-    plan, space, sets = _swept(config, config.sweep, _past(config, source))
+    plan, space, sets = _swept(config, config.sweep, plan_of(config, source))
     requirements = _requirements(config, _needs_of_sets(config.sweep, plan, space, sets))
     session_range = session_range_for(config, requirements, load_calendar)
     return PreparedSweep(config, plan, requirements, session_range, config.sweep, space, sets)
@@ -105,12 +105,6 @@ def session_range_for(
     """The config's sessions, each with the history that `requirements` ask for."""
     calendar = load_calendar(config, requirements)
     return session_range_of(requirements, calendar, calendar.between(config.session.start, config.session.end))
-
-
-def _past(config: SessionConfig, source: StrategySource | None) -> Plan:
-    if config.is_live:
-        raise ConfigError("strategies run over sessions of the past", remedy="take session.mode: replay")
-    return plan_of(config, source)
 
 
 def _needs(plan: Plan) -> Needs:

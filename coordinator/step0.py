@@ -30,7 +30,7 @@ async def validate_all(
     fetch: Fetch,
     progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, SymbolValidationResult]:
-    """Results of all symbols, in their order. `progress` hears how many there are.
+    """Results of all symbols, in their order; two tasks a CPU run at once. `progress` hears how many results there are.
 
     `fetch` is called for each vendor source, with the symbols that those before it could not serve.
     """

@@ -28,11 +28,14 @@ def asked_for(
     """The configuration and the strategy that `barray.backtest(strategy, config)` means, or `(config)` alone.
 
     A strategy given stands in place of the config's; the `form`, `window` and `parameters` that the config has under
-    strategy hold for it too, below those of the object given, below `parameters`. ConfigError where either is missing.
+    strategy hold for it too, below those of the object given, below `parameters`. ConfigError where either is missing,
+    and where the session is a live one.
     """
     if config is None:
         strategy, config = None, _config_alone(strategy)
     settings = as_config(config, strategy_given=strategy is not None)
+    if settings.is_live:
+        raise ConfigError("strategies run over sessions of the past", remedy="take session.mode: replay")
     section = settings.strategy or StrategySection()
     own = strategy.values() if isinstance(strategy, Strategy) else {}
     merged = section.model_copy(update={"parameters": {**section.parameters, **own, **(parameters or {})}})

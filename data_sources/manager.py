@@ -99,10 +99,6 @@ class DataManager:
         return answers | (ask(source, others, requirements, context, session_range) if others else {})
 
 
-def _labels(sessions: Sessions) -> list[date]:
-    return [stamp.item() for stamp in sessions.dates]
-
-
 def _by_session(
     symbol: str, requirements: SymbolRequirements, session_range: SessionRange, answers: SourceAnswers
 ) -> tuple[dict[date, tuple[Reason, ...]], SourceAnswers]:
@@ -170,7 +166,7 @@ def _ask(
 ) -> None:
     loaded = context.loaded if session_range is None else session_range
     session = context.sessions.take(slice(context.row, context.row + 1))
-    days = context.history_dates if session_range is None else _labels(session_range)
+    history = context.sessions.take(slice(context.history_row, context.row)) if session_range is None else session_range
     present = source.has_symbols(list(answers), loaded)
     found = [symbol for symbol in answers if present[symbol]]
     intervals = source.available_intervals(found, loaded) if found else {}
@@ -182,7 +178,7 @@ def _ask(
         if base is not None:
             by_base.setdefault(base, []).append(symbol)
     for base, group in by_base.items():
-        coverage = source.historical_coverage(group, base, days)
+        coverage = source.historical_coverage(group, base, history)
         asks_session = session_range is None and not context.live
         problems = source.session_problems(group, base, session) if asks_session else dict.fromkeys(group)
         for symbol in group:

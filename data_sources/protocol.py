@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
 from typing import Protocol, runtime_checkable
 
 from barray.market.bars import Bars
@@ -19,6 +18,8 @@ class DataSource(Protocol):
     The four questions take many symbols at once, because a remote source answers a batch at the price of one. An answer
     lists every symbol asked. Where the source can't be asked at all, a question raises SourceUnavailable, once for all;
     an error that carries a `symbol` concerns that one only, and the others are asked again.
+
+    A source whose prices may be zero or less says so by an attribute `prices` that is `any`; see barray.market.bars.
     """
 
     @property
@@ -35,9 +36,9 @@ class DataSource(Protocol):
         ...
 
     def historical_coverage(
-        self, symbols: Sequence[str], interval: Interval, days: Sequence[date]
+        self, symbols: Sequence[str], interval: Interval, sessions: Sessions
     ) -> Mapping[str, Coverage]:
-        """First and last day held, and which of `days` (session labels, sorted) are not."""
+        """First and last day held, and which of `sessions` (consecutive, maybe none) have no bar at all."""
         ...
 
     def session_problems(

@@ -8,8 +8,9 @@ from datetime import date
 import numpy as np
 
 from barray.data_sources.protocol import DataSource
-from barray.market.bars import Bars
+from barray.market.bars import Bars, Prices
 from barray.market.calendar import Sessions
+from barray.market.commands import prices_of
 from barray.market.errors import NoDataError
 from barray.market.interval import Interval
 from barray.market.series import lay_on_sessions
@@ -31,6 +32,11 @@ class SpanReader:
         return " + ".join(dict.fromkeys(source.name for _, source in self.sources))
 
     @property
+    def prices(self) -> Prices:
+        """What all its bars may have; each source's are judged by its own rule before."""
+        return "any" if any(prices_of(source) == "any" for _, source in self.sources) else "positive"
+
+    @property
     def spans(self) -> tuple[SourceSpan, ...]:
         """Which source serves up to when."""
         return tuple(SourceSpan(source.name, last) for last, source in self.sources)
@@ -48,7 +54,9 @@ class SpanReader:
             except NoDataError as error:
                 nothing = error
                 continue
-            parts.append(lay_on_sessions(bars, interval, own, 0, symbol=symbol, source=source.name).bars)
+            prices = prices_of(source)
+            laid = lay_on_sessions(bars, interval, own, 0, symbol=symbol, source=source.name, prices=prices)
+            parts.append(laid.bars)
         if not parts and nothing is not None:
             raise nothing
         return Bars.concat(parts)

@@ -104,12 +104,14 @@ def adhoc_series(symbol: str, interval: Interval, bars: list[Bar], context: Sess
     if problem := symbol_problem(symbol):
         raise ConfigError(problem, code="bad_symbol")
     for bar in bars:
-        if problem := value_problem(bar):
+        if problem := value_problem(bar, context.prices):
             raise DataError(
                 f"bar at {format_ns(bar.start_ns)}: {problem}", symbol=symbol, interval=str(interval), code="bad_values"
             )
     columns = Bars.of(sorted((place(bar, interval, context) for bar in bars), key=lambda bar: bar.start_ns))
-    series = lay_on_sessions(columns, interval, context.sessions, context.row, symbol=symbol, source="adhoc")
+    series = lay_on_sessions(
+        columns, interval, context.sessions, context.row, symbol=symbol, source="adhoc", prices=context.prices
+    )
     if len(series) < len(bars):
         kept = set(series.bars.start_ns.tolist())
         stamp = next(int(ns) for ns in columns.start_ns if int(ns) not in kept)

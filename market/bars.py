@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 PRICE_COLUMNS = ("open", "high", "low", "close")
 COLUMNS = (*PRICE_COLUMNS, "volume")
+Prices = Literal["positive", "any"]
+"""What prices a source has: `positive`, or `any`, where spreads and some futures trade at zero and below."""
 
 
 def floats(column: FloatArray) -> Sequence[float]:
@@ -102,37 +105,48 @@ def parse_ns(text: str) -> int:
     return int(np.datetime64(text[:-1], "ns").astype(np.int64))
 
 
-def check_values(bars: Bars, *, symbol: str, interval: str, source: str) -> None:
-    """Raise DataError if any row cannot be a bar, naming the first such row, why, and how many there are."""
+def sane_rows(bars: Bars, prices: Prices = "positive") -> NDArray[np.bool_]:
+    """Which rows can be bars, by their values: bool (n,). `value_problem` says what is wrong with another."""
     open_, high, low, close, volume = bars.open, bars.high, bars.low, bars.close, bars.volume
+    above = 0.0 if prices == "positive" else -np.inf
     with np.errstate(invalid="ignore"):
-        sane = (
-            (high >= open_) & (high >= close) & (low <= open_) & (low <= close) & (low >= 0) & (volume >= 0)
+        sane: NDArray[np.bool_] = (
+            (high >= open_) & (high >= close) & (low <= open_) & (low <= close) & (low > above) & (volume >= 0)
             & (high < np.inf) & (volume < np.inf)
         )  # fmt: skip  # one pass over the columns; NaN compares false
+    return sane
+
+
+def check_values(bars: Bars, prices: Prices = "positive", /, *, symbol: str, interval: str, source: str) -> None:
+    """Raise DataError if any row cannot be a bar, naming the first such row, why, and how many there are."""
+    sane = sane_rows(bars, prices)
     if sane.all():
         return
     rows = np.flatnonzero(~sane)
     bar = bars[int(rows[0])]
     more = f" (and {len(rows) - 1} more rows)" if len(rows) > 1 else ""
+    below_zero = prices == "positive" and value_problem(bar, "any") is None
     raise DataError(
-        f"bar at {format_ns(bar.start_ns)}: {value_problem(bar)}{more}",
+        f"bar at {format_ns(bar.start_ns)}: {value_problem(bar, prices)}{more}",
         symbol=symbol,
         interval=interval,
         source=source,
-        remedy="mend or remove these rows in the source",
+        remedy="mend or remove these rows in the source"
+        + (", or give the source prices: any, where a price may be zero or less" if below_zero else ""),
         code="bad_values",
     )
 
 
-def value_problem(bar: Bar) -> str | None:
-    """Why the values cannot be a bar's, or None."""
+def value_problem(bar: Bar, prices: Prices = "positive") -> str | None:
+    """Why the values cannot be a bar's, or None. The sentence begins with the column at fault."""
     for name in COLUMNS:
         value = getattr(bar, name)
         if not np.isfinite(value):
             return f"{name} is {value}"
-        if value < 0:
+        if value < 0 and (name == "volume" or prices == "positive"):
             return f"{name} is negative ({value})"
+        if value == 0 and name != "volume" and prices == "positive":
+            return f"{name} is zero"
     if bar.high < bar.low:
         return f"high {bar.high} is below low {bar.low}"
     if bar.high < max(bar.open, bar.close):

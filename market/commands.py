@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from barray.market.bars import Bar, Bars
+from barray.market.bars import Bar, Bars, Prices
 from barray.market.calendar import Sessions
 from barray.market.indicators import IndicatorSpec
 from barray.market.interval import Interval
@@ -28,6 +28,12 @@ class BarReader(Protocol):
         Raises NoDataError, DataError, SourceUnavailable.
         """
         ...
+
+
+def prices_of(reader: BarReader) -> Prices:
+    """What prices a reader's bars may have: what its `prices` says, positive ones where it says nothing."""
+    prices: Prices = getattr(reader, "prices", "positive")
+    return prices
 
 
 class Logged:

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 
 import numpy as np
 
+from barray.market.bars import Prices
 from barray.market.calendar import (
     ExtendedHours,
     Sessions,
@@ -25,13 +26,14 @@ class SymbolRequirements:
     """Intervals, indicators and history that a full symbol must have.
 
     `trailing_days` sessions before the session date are loaded, more where an indicator's warm-up needs them;
-    `max_missing_days` of them may have no data at all.
+    `max_missing_days` of them may have no data at all. `prices`: of bars added by hand, whose source nobody names.
     """
 
     intervals: tuple[Interval, ...]
     indicators: tuple[IndicatorSpec, ...] = ()
     trailing_days: int = 0
     max_missing_days: int = 0
+    prices: Prices = "positive"
 
     @property
     def all_intervals(self) -> tuple[Interval, ...]:
@@ -51,6 +53,12 @@ class SymbolRequirements:
         if any(interval.unit == "w" for interval in self.all_intervals):
             back = row - _first_of_week(sessions, int(sessions.week[row - back]))
         return back
+
+    def longest_warmup(self, sessions: Sessions, row: int) -> IndicatorSpec | None:
+        """The indicator that makes more history than `trailing_days` be loaded before position `row`, if one does."""
+        needs = {spec: _warmup_sessions(spec, sessions, row) or 0 for spec in self.indicators}
+        longest = max(needs, key=lambda spec: needs[spec], default=None)
+        return longest if longest is not None and needs[longest] > self.trailing_days else None
 
 
 def _first_of_week(sessions: Sessions, week: int) -> int:
@@ -82,7 +90,8 @@ class SessionContext:
     """The session date among its sessions: `sessions` spans whole weeks around the history and the session date.
 
     `row`: position of the session date; `history_row`: of the first session whose bars are loaded. `live`: the
-    session's own bars are still to come.
+    session's own bars are still to come. `prices`: see SymbolRequirements. `max_missing_days`: so many sessions of the
+    history may turn out to have no bar; None lets all.
     """
 
     calendar: str
@@ -92,6 +101,8 @@ class SessionContext:
     row: int
     history_row: int
     live: bool = False
+    prices: Prices = "positive"
+    max_missing_days: int | None = None
 
     @property
     def open_ns(self) -> int:
@@ -153,4 +164,13 @@ def session_context(requirements: SymbolRequirements, calendar: TradingCalendar,
     first = int(np.searchsorted(sessions.week, sessions.week[row - back], side="left"))
     last = int(np.searchsorted(sessions.week, sessions.week[row], side="right"))
     window = sessions.take(slice(first, last))
-    return SessionContext(calendar.name, calendar.hours, day, window, row - first, row - back - first)
+    return SessionContext(
+        calendar.name,
+        calendar.hours,
+        day,
+        window,
+        row - first,
+        row - back - first,
+        prices=requirements.prices,
+        max_missing_days=requirements.max_missing_days,
+    )

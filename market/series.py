@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from barray.market.bars import Bars, IntArray, check_order, check_values, format_ns
-from barray.market.calendar import Sessions
+from barray.market.bars import Bars, IntArray, Prices, check_order, check_values, format_ns
+from barray.market.calendar import DateArray, Sessions
 from barray.market.errors import DataError
 from barray.market.interval import Interval
 
 CountArray = NDArray[np.int32]
+_DAY_NS = 86_400 * 1_000_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +68,14 @@ class IntervalBars:
 
 
 def lay_on_sessions(
-    bars: Bars, interval: Interval, sessions: Sessions, session_row: int, *, symbol: str, source: str
+    bars: Bars,
+    interval: Interval,
+    sessions: Sessions,
+    session_row: int,
+    *,
+    symbol: str,
+    source: str,
+    prices: Prices = "positive",
 ) -> IntervalBars:
     """Keep the bars that lie in the sessions' hours and check them: stamps in order, on the grid, values sane.
 
@@ -86,21 +94,14 @@ def lay_on_sessions(
         inside &= (starts < sessions.break_start_ns[at]) | (starts + interval.ns > sessions.break_end_ns[at])
     if not inside.all():
         bars, at, starts = bars.take(inside), at[inside], starts[inside]
-    check_values(bars, symbol=symbol, interval=str(interval), source=source)
+    check_values(bars, prices, symbol=symbol, interval=str(interval), source=source)
     offset = starts - sessions.open_ns[at]
     if interval.unit == "w":
         offset = starts - sessions.open_ns[_first_of_week(sessions, at)]
     off_grid = offset % interval.ns if interval.is_intraday else offset
     if off_grid.any():
-        stamp = format_ns(int(starts[int(np.argmax(off_grid != 0))]))
-        raise DataError(
-            f"the bar at {stamp} does not start a whole number of {interval} after the session open",
-            symbol=symbol,
-            interval=str(interval),
-            source=source,
-            remedy="stamp bars with their start, or load a finer interval and let this one be derived",
-            code="off_grid",
-        )
+        bad = int(np.argmax(off_grid != 0))
+        raise _off_grid(int(starts[bad]), int(sessions.open_ns[at[bad]]), interval, symbol, source)
     if interval.unit == "w":
         end_ns = sessions.close_ns[_last_of_week(sessions, at)]
     elif interval.unit == "d":
@@ -109,6 +110,16 @@ def lay_on_sessions(
         end_ns = np.minimum(starts + interval.ns, sessions.close_ns[at])
     ones = np.ones(len(bars), np.int32)
     return IntervalBars(interval, bars, end_ns, at, ones, ones, _history(end_ns, sessions, session_row))
+
+
+def _off_grid(start_ns: int, open_ns: int, interval: Interval, symbol: str, source: str) -> DataError:
+    stamp, opens = format_ns(start_ns), format_ns(open_ns)
+    reason = f"the bar at {stamp} does not start a whole number of {interval} after the session open, {opens}"
+    remedy = "stamp bars with their start, or load a finer interval and let this one be derived"
+    if start_ns % interval.ns == 0:
+        reason += f": its {interval} are the clock's"
+        remedy = f"load a finer interval, from which {interval} counted from the open are derived"
+    return DataError(reason, symbol=symbol, interval=str(interval), source=source, remedy=remedy, code="off_grid")
 
 
 def derive(base: IntervalBars, target: Interval, sessions: Sessions, session_row: int) -> IntervalBars:
@@ -161,23 +172,33 @@ def derive(base: IntervalBars, target: Interval, sessions: Sessions, session_row
 def stamp_daily(start_ns: IntArray, interval: Interval, sessions: Sessions) -> IntArray:
     """Move stamps of 1d or 1w bars, which vendors put at some midnight, to the session open that the bar starts with.
 
-    A midnight, in UTC or in whatever zone, belongs to the session (or the week) of the day that it begins; any other
-    stamp inside a session belongs to that. Stamps on days without a session stay as they are and are refused or left
-    out later.
+    Which day a stamp names: see `daily_labels`. Stamps on days without a session stay as they are and are refused or
+    left out later.
     """
-    half_day_ns = 43_200 * 1_000_000_000
-    last = len(sessions) - 1
-    inside = np.clip(np.searchsorted(sessions.open_ns, start_ns, side="right") - 1, 0, last)
-    in_session = (start_ns >= sessions.open_ns[inside]) & (start_ns < sessions.close_ns[inside])
-    rounded = np.where(start_ns % (2 * half_day_ns) == 0, start_ns, start_ns + half_day_ns)
-    in_session &= start_ns % (2 * half_day_ns) != 0  # US extended hours run past midnight UTC in winter
-    days = np.where(in_session, sessions.dates[inside], (rounded // (2 * half_day_ns)).astype("datetime64[D]"))
+    days, last = daily_labels(start_ns, sessions), len(sessions) - 1
     if interval.unit == "w":
         weeks = (days.astype(np.int64) + 3) // 7
         row = np.minimum(np.searchsorted(sessions.week, weeks), last)
         return np.where(sessions.week[row] == weeks, sessions.open_ns[row], start_ns)
     row = np.minimum(np.searchsorted(sessions.dates, days), last)
     return np.where(sessions.dates[row] == days, sessions.open_ns[row], start_ns)
+
+
+def daily_labels(start_ns: IntArray, sessions: Sessions) -> DateArray:
+    """The day that each stamp of a 1d or 1w bar names: datetime64[D] (n,).
+
+    A midnight, in UTC or in whatever zone, names the day that it begins; a stamp in the hours of a session that
+    session's. The hours of days that are not among the sessions are taken to be those of the nearest before.
+    """
+    rounded = np.where(start_ns % _DAY_NS == 0, start_ns, start_ns + _DAY_NS // 2)
+    midnights: DateArray = (rounded // _DAY_NS).astype("datetime64[D]")
+    if not len(sessions):
+        return midnights
+    at = np.clip(np.searchsorted(sessions.open_ns, start_ns, side="right") - 1, 0, len(sessions) - 1)
+    days_on, since_open_ns = np.divmod(start_ns - sessions.open_ns[at], _DAY_NS)
+    in_hours = since_open_ns <= (sessions.close_ns - sessions.open_ns).max()
+    in_hours &= start_ns % _DAY_NS != 0  # US extended hours run past midnight UTC in winter
+    return np.where(in_hours, sessions.dates[at] + days_on, midnights)
 
 
 def _history(end_ns: IntArray, sessions: Sessions, session_row: int) -> int:

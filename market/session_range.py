@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 import numpy as np
+from numpy.typing import NDArray
 
 from barray.market.bars import IntArray
 from barray.market.calendar import Sessions, TradingCalendar
@@ -21,7 +22,8 @@ class SessionRange:
     """The sessions to run, among those loaded with them.
 
     `sessions` spans whole weeks around everything. `rows` int64 (n,): positions in it of the sessions to run,
-    ascending. `history`: for each of them, the position of the first session loaded before it.
+    ascending. `history`: for each of them, the position of the first session loaded before it. `max_missing_days`: see
+    SessionContext.
     """
 
     calendar: str
@@ -30,6 +32,7 @@ class SessionRange:
     sessions: Sessions
     rows: IntArray
     history: dict[int, int]
+    max_missing_days: int | None = None
 
     @property
     def dates(self) -> list[date]:
@@ -57,6 +60,22 @@ class SessionRange:
         """One of the sessions, with its own history."""
         day: date = self.sessions.dates[row].item()
         return SessionContext(self.calendar, self.hours, day, self.sessions, row, self.history[row])
+
+    def without_history(self, held: NDArray[np.integer], interval: Interval) -> dict[date, str]:
+        """Sessions to run whose history has too many sessions without a bar, with the reason.
+
+        `held`: positions of the sessions that have bars of `interval`, the base.
+        """
+        if self.max_missing_days is None:
+            return {}
+        place = self.sessions.week if interval.unit == "w" else np.arange(len(self.sessions))
+        lacking = np.concatenate(([0], np.cumsum(~np.isin(place, place[held]))))
+        found = {}
+        for day, row in zip(self.dates, self.rows.tolist(), strict=True):
+            count, first = int(lacking[row] - lacking[self.history[row]]), self.history[row]
+            if count > self.max_missing_days:
+                found[day] = f"no bars in the {self.hours} hours of {count} of the {row - first} trailing sessions"
+        return found
 
     def grid(self, interval: Interval) -> tuple[IntArray, IntArray]:
         """Ends of all bars that the calendar expects in the sessions to run (UTC ns), and which of them each is in."""
@@ -95,6 +114,7 @@ def session_range_of(requirements: SymbolRequirements, calendar: TradingCalendar
         sessions.take(slice(first, last)),
         np.array(rows, np.int64) - first,
         {row - first: start - first for row, start in back.items()},
+        requirements.max_missing_days,
     )
 
 

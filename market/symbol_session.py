@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from barray.market.adhoc import adhoc_series, place
-from barray.market.bars import COLUMNS, Bar, Bars, format_ns
+from barray.market.bars import COLUMNS, Bar, Bars, Prices, format_ns
 from barray.market.commands import (
     Accepted,
     AddAdhocBar,
@@ -29,6 +29,7 @@ from barray.market.commands import (
     Report,
     SnapshotTaken,
     TakeSnapshot,
+    prices_of,
 )
 from barray.market.errors import DataError, IllegalTransition, NoDataError
 from barray.market.indicators import IndicatorData, IndicatorSpec, compute
@@ -62,6 +63,7 @@ class _Record:
     base: IntervalBars
     intervals: tuple[Interval, ...]
     indicators: tuple[IndicatorSpec, ...]
+    prices: Prices
 
     def lineage(self, until_ns: int) -> Lineage:
         """Of the bars closed by `until_ns`: a snapshot must not tell how many are still to come."""
@@ -141,7 +143,10 @@ class SymbolSession:
         context, interval, source = command.context, command.base_interval, command.reader.name
         if command.live:  # a vendor may show the minute that is still running
             bars = bars.take((bars.start_ns < context.open_ns) | (bars.start_ns + interval.ns <= command.at_ns))
-        base = lay_on_sessions(bars, interval, context.sessions, context.row, symbol=self.symbol, source=source)
+        prices = prices_of(command.reader)
+        base = lay_on_sessions(
+            bars, interval, context.sessions, context.row, symbol=self.symbol, source=source, prices=prices
+        )
         base = base.take(slice(*_within(base, context)))
         if len(base) == base.history and not command.live:
             raise NoDataError(
@@ -152,7 +157,8 @@ class SymbolSession:
                 remedy="check the stamps in the source",
                 code="no_session_data",
             )
-        record = _Record(source, base, command.intervals, command.indicators)
+        self._check_history(base, context, source)
+        record = _Record(source, base, command.intervals, command.indicators, prices)
         upgraded = self.state is SymbolState.ADHOC
         conflicts, kept = _overrule(self._adhoc_bars, record, context)
         self._series, self._indicators = _compute(self.symbol, context, record, kept, self._adhoc_indicators)
@@ -170,6 +176,22 @@ class SymbolSession:
         self.state = SymbolState.FULL
         return Loaded(new=True, lineage=record.lineage(context.close_ns), conflicts=conflicts)
 
+    def _check_history(self, base: IntervalBars, context: SessionContext, source: str) -> None:
+        """NoDataError where sessions of the history have no bar, more than may be: a file's name may promise a day."""
+        lacking = [day.isoformat() for day in _sessions_lacking(base, context)]
+        if context.max_missing_days is None or len(lacking) <= context.max_missing_days:
+            return
+        listed = ", ".join(lacking[:5]) + (" …" if len(lacking) > 5 else "")
+        raise NoDataError(
+            f"no bars in the {context.hours} hours of {len(lacking)} of the {len(context.history_dates)} trailing "
+            f"sessions ({listed})",
+            symbol=self.symbol,
+            interval=str(base.interval),
+            source=source,
+            remedy="add the data, or allow history.max_missing_days",
+            code="no_history",
+        )
+
     def _append(self, bars: Bars) -> Appended | Rejected:
         context, record = self._context, self._record
         if record is None:
@@ -184,7 +206,13 @@ class SymbolSession:
         ordered = both.take(np.argsort(both.start_ns, kind="stable"))
         try:
             base = lay_on_sessions(
-                ordered, interval, context.sessions, context.row, symbol=self.symbol, source=record.source
+                ordered,
+                interval,
+                context.sessions,
+                context.row,
+                symbol=self.symbol,
+                source=record.source,
+                prices=record.prices,
             )
         except DataError as error:
             return Rejected(str(error))
@@ -298,6 +326,15 @@ def _within(base: IntervalBars, context: SessionContext) -> tuple[int, int]:
     return int(low), int(high)
 
 
+def _sessions_lacking(base: IntervalBars, context: SessionContext) -> list[date]:
+    """Labels of the history's sessions, or of those whose week, has no bar of the base interval."""
+    sessions, rows = context.sessions, np.arange(context.history_row, context.row)
+    place = sessions.week if base.interval.unit == "w" else np.arange(len(sessions))
+    held = np.isin(place[rows], place[base.session])
+    labels: list[date] = sessions.dates[rows[~held]].tolist()
+    return labels
+
+
 def _overrule(
     adhoc: Mapping[Interval, Mapping[int, Bar]], record: _Record, context: SessionContext
 ) -> tuple[tuple[AdhocConflict, ...], dict[Interval, dict[int, Bar]]]:
@@ -377,7 +414,9 @@ def _merge(base: IntervalBars, added: IntervalBars, context: SessionContext, sym
     """Base bars with the adhoc ones that fill their gaps."""
     both = Bars.concat([base.bars, added.bars])
     ordered = both.take(np.argsort(both.start_ns, kind="stable"))
-    return lay_on_sessions(ordered, base.interval, context.sessions, context.row, symbol=symbol, source="adhoc")
+    return lay_on_sessions(
+        ordered, base.interval, context.sessions, context.row, symbol=symbol, source="adhoc", prices=context.prices
+    )
 
 
 def _utc(stamp_ns: int) -> datetime:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from barray.market.errors import BarrayError, shorten
 from barray.market.html import figure, html_table
+from barray.market.indicators import IndicatorSpec
 from barray.market.interval import Interval, best_base, unserved
 from barray.market.reason_codes import ReasonCode
 from barray.market.requirements import SessionContext, SymbolRequirements
@@ -163,9 +164,15 @@ def check_available_intervals(answers: SourceAnswers, requirements: SymbolRequir
 
 
 def check_historical_data_availability(
-    answers: SourceAnswers, requirements: SymbolRequirements, days: Sequence[date]
+    answers: SourceAnswers,
+    requirements: SymbolRequirements,
+    days: Sequence[date],
+    longest: Callable[[], IndicatorSpec | None] = lambda: None,
 ) -> list[Reason]:
-    """Check 3: the trailing `days` are there, but for as many as the config lets be missing."""
+    """Check 3: the trailing `days` are there, but for as many as the config lets be missing.
+
+    `longest`: gives the indicator that so many days are needed for, if one is the cause.
+    """
     if not days:
         return []
     coverage = answers.coverage
@@ -178,7 +185,9 @@ def check_historical_data_availability(
     else:
         listed = ", ".join(map(str, missing[:5])) + (" …" if len(missing) > 5 else "")
         message = f"lacks {len(missing)} of the {len(days)} trailing sessions ({listed})"
-    remedy = "add the data, ask for fewer history.trailing_days, or allow history.max_missing_days"
+    cause = longest()
+    fewer = f"do without {cause.key}, which needs them" if cause else "ask for fewer history.trailing_days"
+    remedy = f"add the data, {fewer}, or allow history.max_missing_days"
     return [Reason("no_history", message, remedy, answers.source)]
 
 
@@ -214,7 +223,12 @@ def failures(
     """Every reason why this source can't serve the symbol; empty (check 5) where it meets all config requirements."""
     return check_data_source_for_symbol(symbol, answers) or [
         *check_available_intervals(answers, requirements),
-        *check_historical_data_availability(answers, requirements, context.history_dates),
+        *check_historical_data_availability(
+            answers,
+            requirements,
+            context.history_dates,
+            lambda: requirements.longest_warmup(context.sessions, context.row),
+        ),
         *check_session_data(answers),
     ]
 

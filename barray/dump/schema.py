@@ -46,12 +46,16 @@ class SessionJson(TypedDict):
 
 @_closed
 class RequirementsJson(TypedDict):
-    """What the config asks of every full symbol; `history_first` labels the first session whose bars were loaded."""
+    """What the config asks of every full symbol; `history_first` labels the first session whose bars were loaded.
+
+    `prices`: there where a source's prices may be zero or less.
+    """
 
     intervals: list[str]
     indicators: list[str]
     trailing_days: int
     max_missing_days: int
+    prices: NotRequired[Literal["any"]]
     history_first: str
 
 

@@ -105,7 +105,7 @@ def write_sample_data(
     faults = name_faults(broken, shared_files=not template.has_symbol)
     chosen = sample_symbols(symbols) if isinstance(symbols, int) else symbols
     names = tuple(dict.fromkeys([*chosen, *faults]))
-    _check(names, bar, start, end, missing_share)
+    _check(names, template, bar, start, end, missing_share)
     market = _Market(seed, calendar, hours, start, end, bar)
     output = _Output(Path(root), template, market, faults, len(names) * len(market.days), progress)
     walks = (_Walk(name, market, missing_share) for name in names)
@@ -117,7 +117,13 @@ def write_sample_data(
     return SampleData(output.root, names, faults, tuple(market.days), output.files, output.bars, output.bytes)
 
 
-def _check(names: Sequence[str], bar: Interval, start: date, end: date, missing_share: float | None) -> None:
+def _check(
+    names: Sequence[str], layout: Layout, bar: Interval, start: date, end: date, missing_share: float | None
+) -> None:
+    if layout.has_parts:
+        raise ConfigError(
+            f"layout {layout.template!r} has a *, which is no name to write", remedy="write a name in its place"
+        )
     if not names:
         raise ConfigError("no symbols to write", remedy="give symbols, or how many")
     for name in names:
@@ -322,8 +328,7 @@ class _Output:
         """Each file with the sessions it holds."""
 
         def path(day: date) -> Path:
-            period = {self.layout.period: self.layout.period_of(day)} if self.layout.period else {}
-            values = {"symbol": symbol, "interval": str(self.market.bar), **period}
+            values = {"symbol": symbol, "interval": str(self.market.bar), **self.layout.values_of(day)}
             return self.root.joinpath(*(str(self.layout.known(i, values)) for i in range(len(self.layout.components))))
 
         return ((place, list(days)) for place, days in groupby(self.market.days, path))

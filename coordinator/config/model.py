@@ -389,6 +389,7 @@ class SessionConfig(Section):
             tuple(dict.fromkeys(self.indicators)),
             max(self.history.trailing_days, int(self.is_live)),  # a symbol without any history is none
             self.history.max_missing_days,
+            "any" if any(getattr(source, "prices", None) == "any" for source in self.sources) else "positive",
         )
 
     @property

@@ -17,6 +17,7 @@ from barray.data_sources.parquet.layout import Layout
 from barray.data_sources.parquet.source import ParquetSource
 from barray.data_sources.schwab.vendor import LIMITS as SCHWAB_LIMITS
 from barray.data_sources.schwab.vendor import SchwabAccount
+from barray.market.bars import Prices
 from barray.market.clock import WallClock
 from barray.market.interval import Interval
 
@@ -25,7 +26,10 @@ STORE = "bars"
 
 
 class ColumnsSection(Section):
-    """Names of the columns in a source's files; `timezone` of stamps stored without one; `stamp`: which edge."""
+    """Names of the columns in a source's files; `timezone` of stamps stored without one; `stamp`: which edge.
+
+    `unit`: of stamps stored as whole numbers since 1970; without it their size tells.
+    """
 
     timestamp: str = "timestamp"
     open: str = "open"
@@ -36,10 +40,14 @@ class ColumnsSection(Section):
     symbol: str = "symbol"
     timezone: Annotated[str, AfterValidator(zone_name)] | None = None
     stamp: Literal["start", "end"] = "start"
+    unit: Literal["s", "ms", "us", "ns"] | None = None
 
 
 class ParquetSection(Section):
-    """A tree of Parquet files; see barray.data_sources.parquet.source.ParquetSource."""
+    """A tree of Parquet files; see barray.data_sources.parquet.source.ParquetSource and docs/data.md.
+
+    `prices: any` lets prices be zero and negative, as those of spreads and some futures are.
+    """
 
     type: Literal["parquet"] = "parquet"
     name: str = "parquet"
@@ -52,6 +60,7 @@ class ParquetSection(Section):
     interval_names: dict[str, Annotated[str, AfterValidator(lambda text: str(parsed(Interval.parse)(text)))]] = Field(
         default_factory=dict
     )
+    prices: Prices = "positive"
 
     @model_validator(mode="after")
     def _complete(self) -> ParquetSection:
@@ -61,7 +70,8 @@ class ParquetSection(Section):
     def open(self) -> ParquetSource:
         """The source; nothing is read yet."""
         columns = Columns(**self.columns.model_dump())
-        return ParquetSource(self.root, self.name, self.layout, columns, self.interval, self.interval_names)
+        names = self.interval_names
+        return ParquetSource(self.root, self.name, self.layout, columns, self.interval, names, self.prices)
 
     def resolved(self, absolute: Absolute) -> ParquetSection:
         """The same with its paths made absolute."""

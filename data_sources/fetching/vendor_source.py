@@ -86,9 +86,10 @@ class VendorSource:
         return dict.fromkeys(symbols, self.native(int(sessions.open_ns[0])))
 
     def historical_coverage(
-        self, symbols: Sequence[str], interval: Interval, days: Sequence[date]
+        self, symbols: Sequence[str], interval: Interval, sessions: Sessions
     ) -> dict[str, Coverage]:
         """See DataSource. Judged by the bars themselves, of these days alone."""
+        days = [stamp.item() for stamp in sessions.dates]
         return {symbol: self._coverage(symbol, interval, days) for symbol in symbols}
 
     def session_problems(
@@ -97,7 +98,7 @@ class VendorSource:
         """See DataSource. Judged by the bars themselves."""
         day: date = session.dates[0].item()
         reason = Reason("no_session_data", f"has no {interval} bars for {day}", "choose another date", self.name)
-        found = self.historical_coverage(symbols, interval, [day])
+        found = self.historical_coverage(symbols, interval, session)
         return {symbol: reason if coverage.missing else None for symbol, coverage in found.items()}
 
     def read_bars(self, symbol: str, interval: Interval, sessions: Sessions) -> Bars:

@@ -1,9 +1,8 @@
-"""One Parquet file of bars: its columns checked and read as NumPy, without pandas ever being imported."""
+"""One Parquet file of bars: its columns checked, and read as NumPy."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -13,34 +12,30 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 from pyarrow import fs
 
-from barray.market.arrow_arrays import arrow_numbers, arrow_texts
-from barray.market.bars import COLUMNS, Bars, FloatArray, IntArray
-from barray.market.errors import DataError, NoDataError, SourceUnavailable
+from barray.data_sources.parquet.tree import translated
+from barray.data_sources.parquet.values import floats, numpy_values
+from barray.market.arrow_arrays import arrow_texts
+from barray.market.bars import COLUMNS, Bars, IntArray
+from barray.market.errors import DataError, NoDataError
 from barray.market.reason_codes import ReasonCode
 
-_NUMPY_TYPES = {
-    pa.float64(): np.float64,
-    pa.float32(): np.float32,
-    pa.int64(): np.int64,
-    pa.int32(): np.int32,
-    pa.uint64(): np.uint64,
-    pa.uint32(): np.uint32,
-}
 _UNIT_NS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 _DAY_NS = 86_400 * 1_000_000_000
+_FIRST_NS, _LAST_NS = -120 * 365 * _DAY_NS, 230 * 365 * _DAY_NS
+"""Years 1850 to 2200: no arithmetic with stamps between them overflows."""
+_FIRST_EPOCH_NS = 365 * _DAY_NS
+"""A number of 1971 or later is a stamp in one unit only: the largest in seconds is below the smallest in ms."""
 _EPOCH = datetime(1970, 1, 1)
-_REMOTE = ("AWS", "google::cloud", "GCS", "Azure", "HDFS", "curl", "timed out", "onnection")
-"""What the reasons of remote file systems say; like those of a corrupt file they carry no errno."""
 
 
 @dataclass(frozen=True)
 class Columns:
     """Names of the columns in the files. `timezone` is that of stamps stored without one; None refuses them.
 
-    `stamp`: whether a stamp is the bar's `start` or its `end`.
+    `stamp`: whether a stamp is the bar's `start` or its `end`. `unit`: `s`, `ms`, `us` or `ns`, of stamps stored as
+    whole numbers (since 1970, UTC); None tells it by their size.
     """
 
     timestamp: str = "timestamp"
@@ -52,6 +47,7 @@ class Columns:
     symbol: str = "symbol"
     timezone: str | None = None
     stamp: str = "start"
+    unit: str | None = None
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -59,46 +55,23 @@ class Columns:
         return (self.timestamp, *(getattr(self, name) for name in COLUMNS))
 
 
-@contextmanager
-def translated(path: str, source: str) -> Iterator[None]:
-    """Turn what pyarrow and the file system raise into our errors, naming the file.
-
-    SourceUnavailable without permission or reach, NoDataError where there is no file, DataError for what is no Parquet.
-    """
-    try:
-        yield
-    except PermissionError as error:
-        raise SourceUnavailable(
-            f"no permission to read {path}", source=source, remedy="allow this user to read it", code="no_permission"
-        ) from error
-    except FileNotFoundError as error:
-        raise NoDataError(f"{path} does not exist", source=source, remedy="add the file") from error
-    except (OSError, pa.ArrowException, ValueError, OverflowError) as error:  # a corrupt footer can raise any of these
-        reason = str(error).strip().partition("\n")[0][:200]
-        if isinstance(error, OSError) and (error.errno or any(mark in reason for mark in _REMOTE)):
-            raise SourceUnavailable(
-                f"{path} cannot be read: {reason}", source=source, remedy="see whether its storage can be reached"
-            ) from error
-        raise DataError(
-            f"{path} is no readable Parquet file: {reason}",
-            source=source,
-            remedy="write it again",
-            code="unreadable_file",
-        ) from error
-
-
 class BarFile:
     """An open file of bars; reading its footer checks that the columns are there and have a usable type.
 
     DataError where they are not, NoDataError where the file has no rows or is not there, SourceUnavailable where it
     cannot be read.
+
+    `shown` is its path in errors. `footer`: `metadata` of the same file, opened before.
     """
 
-    def __init__(self, filesystem: fs.FileSystem, path: str, shown: str, source: str, columns: Columns) -> None:
+    def __init__(
+        self, filesystem: fs.FileSystem, path: str, shown: str, source: str, columns: Columns, footer: Any = None
+    ) -> None:
         self._columns, self._shown, self._source = columns, shown, source
         self._filesystem, self._path = filesystem, path
         with translated(shown, source):
-            self._file = pq.ParquetFile(path, filesystem=filesystem, memory_map=False, pre_buffer=False)
+            options = {"metadata": footer} if footer is not None else {}
+            self._file = pq.ParquetFile(path, filesystem=filesystem, memory_map=False, pre_buffer=False, **options)
             self._schema: pa.Schema = self._file.schema_arrow
             self._check_columns()
         if self._file.metadata.num_rows == 0:
@@ -118,7 +91,8 @@ class BarFile:
         if twice := [name for name, count in counts.items() if count > 1]:
             raise self._bad(f"has the column {twice[0]} twice", "wrong_columns", "write it again with one")
         stamp = schema.field(columns.timestamp).type
-        if not pa.types.is_timestamp(stamp) and not pa.types.is_date(stamp):
+        is_stamp = pa.types.is_timestamp(stamp) or pa.types.is_date(stamp) or pa.types.is_integer(stamp)
+        if not is_stamp or pa.types.is_uint64(stamp):
             raise self._bad(
                 f"{columns.timestamp} is {stamp}, not a timestamp", "wrong_types", "store it as timestamp in UTC"
             )
@@ -132,11 +106,20 @@ class BarFile:
             kind = schema.field(name).type
             if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind)):
                 raise self._bad(f"{name} is {kind}, not a number", "wrong_types", "store it as float64")
+            if pa.types.is_float16(kind):
+                raise self._bad(
+                    f"{name} is {kind}, three digits exact: too coarse", "wrong_types", "store it as float64"
+                )
         if self.has_symbols and not _is_text(kind := schema.field(columns.symbol).type):
             raise self._bad(f"{columns.symbol} is {kind}, not text", "wrong_types", "store the symbols as strings")
 
     def _bad(self, reason: str, code: ReasonCode, remedy: str) -> DataError:
         return DataError(f"{self._shown} {reason}", source=self._source, remedy=remedy, code=code)
+
+    @property
+    def metadata(self) -> Any:
+        """The footer, as pyarrow has it."""
+        return self._file.metadata
 
     @property
     def has_symbols(self) -> bool:
@@ -153,10 +136,7 @@ class BarFile:
             known = {symbol for symbol in told if symbol is not None}
             if not unclear:
                 return frozenset(known)
-            file = pq.ParquetFile(  # as a dictionary: five times faster than as strings
-                self._path, filesystem=self._filesystem, metadata=self._file.metadata, read_dictionary=[name]
-            )
-            column = file.read_row_groups(unclear, columns=[name], use_threads=False).column(0)
+            column = self._dictionaries.read_row_groups(unclear, columns=[name], use_threads=False).column(0)
             return frozenset(known.union(column.unique().to_pylist()))
 
     def read(self, symbol: str | None, first_ns: int, last_ns: int) -> Bars:
@@ -177,7 +157,7 @@ class BarFile:
                 table = table.filter(pc.equal(table.column(self._columns.symbol), arrow_texts([symbol])[0]))
             return Bars(
                 self._stamps(table.column(self._columns.timestamp)),
-                *(_floats(table.column(getattr(self._columns, name))) for name in COLUMNS),
+                *(floats(table.column(getattr(self._columns, name))) for name in COLUMNS),
             )
 
     def stamp_range(self) -> tuple[int, int]:
@@ -190,6 +170,64 @@ class BarFile:
             name = self._columns.timestamp
             stamps = self._stamps(self._file.read(columns=[name], use_threads=False).column(0))
             return int(stamps.min()), int(stamps.max())
+
+    def group_stamps(
+        self, symbols: Collection[str] | None, first_ns: int, last_ns: int, spans: Callable[[int, int], bool]
+    ) -> Iterator[tuple[str | None, IntArray]]:
+        """Stamps (UTC ns) of each of the symbols (None: of the file's only one), a row group at a time.
+
+        Row groups outside `first_ns` to `last_ns` are left out. Of one that holds a single symbol, first and last stamp
+        are given by the footer, unless something `spans` lies between them: then, as of the others, all are read.
+        """
+        for group in range(self._file.metadata.num_row_groups):
+            known = self._stamp_statistics(group)
+            if known is not None and (known[0] > last_ns or known[1] < first_ns):
+                continue
+            only = self._only_symbol(group) if symbols is not None else None
+            if symbols is not None and only is not None and only not in symbols:
+                continue
+            if known is not None and (symbols is None or only is not None) and not spans(*known):
+                yield only, np.array(known, np.int64)
+            elif symbols is None or only is not None or self._may_hold(group, symbols):
+                yield from self._read_stamps(group, None if symbols is None or only else symbols, only)
+
+    def _may_hold(self, group: int, symbols: Collection[str]) -> bool:
+        found = self._statistics(group, self._columns.symbol)
+        return found is None or any(found.min <= symbol <= found.max for symbol in symbols)
+
+    def _read_stamps(
+        self, group: int, symbols: Collection[str] | None, only: str | None
+    ) -> Iterator[tuple[str | None, IntArray]]:
+        names = [self._columns.timestamp] + ([self._columns.symbol] if symbols is not None else [])
+        with translated(self._shown, self._source):
+            file = self._file if symbols is None else self._dictionaries
+            table = file.read_row_group(group, columns=names, use_threads=False)
+            stamps = self._stamps(table.column(self._columns.timestamp))
+            if symbols is None:
+                yield only, stamps
+                return
+            texts = table.column(self._columns.symbol)
+            chunks = [c if pa.types.is_dictionary(c.type) else c.dictionary_encode() for c in texts.chunks]
+        at = 0
+        for chunk in chunks:
+            own = stamps[at : at + len(chunk)]
+            indices = chunk.indices.fill_null(len(chunk.dictionary)) if chunk.null_count else chunk.indices
+            codes = numpy_values(pa.chunked_array([indices]), indices.type.to_pandas_dtype())
+            for code, symbol in enumerate(chunk.dictionary.to_pylist()):
+                if symbol in symbols:
+                    yield symbol, own[codes == code]
+            at += len(chunk)
+
+    @cached_property
+    def _dictionaries(self) -> pq.ParquetFile:
+        """The file, its symbols to be read as a dictionary: five times faster than as strings."""
+        return pq.ParquetFile(
+            self._path,
+            filesystem=self._filesystem,
+            metadata=self._file.metadata,
+            pre_buffer=False,
+            read_dictionary=[self._columns.symbol],
+        )
 
     def _overlaps(self, group: int, symbol: str | None, first_ns: int, last_ns: int) -> bool:
         stamps = self._stamp_statistics(group)
@@ -210,9 +248,45 @@ class BarFile:
         if found is None:
             return None
         # the raw integers: as objects nanoseconds would be pandas.Timestamp, at the price of importing pandas
-        kind, low, high = self._schema.field(self._columns.timestamp).type, int(found.min_raw), int(found.max_raw)
-        unit_ns = _DAY_NS if pa.types.is_date(kind) else _UNIT_NS[kind.unit]
-        return self._utc(low * unit_ns, fold=0), self._utc(high * unit_ns, fold=1)
+        low, high = int(found.min_raw) * self._unit_ns, int(found.max_raw) * self._unit_ns
+        self._reachable(low, high)
+        return self._utc(low, fold=0), self._utc(high, fold=1)
+
+    @cached_property
+    def _unit_ns(self) -> int:
+        """Nanoseconds that a stored stamp counts by."""
+        kind = self._schema.field(self._columns.timestamp).type
+        if pa.types.is_date(kind):
+            return _DAY_NS
+        return self._epoch_unit_ns(kind) if pa.types.is_integer(kind) else _UNIT_NS[kind.unit]
+
+    def _epoch_unit_ns(self, kind: pa.DataType) -> int:
+        name = self._columns.timestamp
+        if self._columns.unit is not None:
+            return _UNIT_NS[self._columns.unit]
+        groups = [self._statistics(group, name) for group in range(self._file.metadata.num_row_groups)]
+        known = [found for found in groups if found is not None]
+        if known and len(known) == len(groups):
+            low, high = min(int(found.min_raw) for found in known), max(int(found.max_raw) for found in known)
+        else:
+            numbers = self._whole_numbers(self._file.read(columns=[name], use_threads=False).column(0))
+            low, high = int(numbers.min()), int(numbers.max())
+        for unit_ns in _UNIT_NS.values():
+            if low * unit_ns >= _FIRST_EPOCH_NS and high * unit_ns <= _LAST_NS:
+                return unit_ns
+        raise self._bad(
+            f"{name} is {kind}, not a timestamp: {low} to {high} are no s, ms, us or ns since 1970",
+            "wrong_types",
+            "store it as timestamp in UTC, or name the source's columns.unit",
+        )
+
+    def _reachable(self, low: int, high: int) -> None:
+        if low < _FIRST_NS or high > _LAST_NS:
+            raise self._bad(
+                f"{self._columns.timestamp} reaches beyond the years 1850 to 2200",
+                "bad_stamps",
+                "see whether the stamps, or the source's columns.unit, are what they should be",
+            )
 
     def _utc(self, stamp_ns: int, *, fold: int) -> int:
         """A stored stamp in UTC; `fold` chooses between two where the zone's clocks were set back."""
@@ -243,46 +317,33 @@ class BarFile:
         return {schema.column(i).path: i for i in range(len(schema))}
 
     def _stamps(self, column: pa.ChunkedArray) -> IntArray:
-        name, kind = self._columns.timestamp, column.type
-        if column.null_count:
-            raise self._bad(f"has {column.null_count} rows without {name}", "bad_values", "fill or remove these rows")
-        if pa.types.is_date(kind):
-            column, kind = column.cast(pa.timestamp("ms", tz="UTC")), pa.timestamp("ms", tz="UTC")
-        elif self._zone is not None:
+        """UTC ns (n,) of a column as it is stored."""
+        name = self._columns.timestamp
+        if self._zone is not None:
             import pyarrow.compute as pc
 
             try:
                 column = pc.assume_timezone(column, self._zone)
             except pa.ArrowInvalid as error:  # an hour that the clocks skip or repeat
                 raise self._bad(f"{name}: {error}", "bad_stamps", "store the stamps in UTC") from error
-        return _numpy(column, np.int64) * _UNIT_NS[kind.unit]
+        numbers = self._whole_numbers(column)
+        if len(numbers):
+            self._reachable(int(numbers.min()) * self._unit_ns, int(numbers.max()) * self._unit_ns)
+        return numbers * self._unit_ns
+
+    def _whole_numbers(self, column: pa.ChunkedArray) -> IntArray:
+        """The stamps as the integers that they are stored as: int64 (n,)."""
+        if column.null_count:
+            name = self._columns.timestamp
+            raise self._bad(f"has {column.null_count} rows without {name}", "bad_values", "fill or remove these rows")
+        width = column.type.bit_width
+        if pa.types.is_date64(column.type):
+            return numpy_values(column, np.int64) // (_DAY_NS // 1_000_000)
+        signed = "u" if pa.types.is_unsigned_integer(column.type) else "i"
+        return numpy_values(column, np.dtype(f"{signed}{width // 8}")).astype(np.int64, copy=False)
 
 
 def _is_text(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
-
-
-def _floats(column: pa.ChunkedArray) -> FloatArray:
-    """float64 (n,), NaN where there is no value: the checks of bars tell which bar that is."""
-    plain = _NUMPY_TYPES.get(column.type)
-    if plain is not None and not column.null_count:
-        return _numpy(column, plain).astype(np.float64, copy=False)  # Arrow's cast would first import pyarrow.compute
-    if not pa.types.is_float64(column.type):
-        column = column.cast(pa.float64())
-    if column.null_count:
-        column = column.fill_null(arrow_numbers(np.array([np.nan]))[0])
-    return _numpy(column, np.float64)
-
-
-def _numpy(column: pa.ChunkedArray, dtype: Any) -> NDArray[Any]:
-    """The values of a column without nulls; no copy where they lie in one piece. (to_numpy would import pandas.)"""
-    chunks = [
-        np.frombuffer(chunk.buffers()[1], dtype)[chunk.offset : chunk.offset + len(chunk)]
-        for chunk in column.chunks
-        if len(chunk)
-    ]
-    if not chunks:
-        return np.empty(0, dtype)
-    return chunks[0] if len(chunks) == 1 else np.concatenate(chunks)

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
-from pyarrow import fs
+from numpy.typing import NDArray
 
 from barray.data_sources.parquet.catalog import Catalog, Entries, FileEntry
-from barray.data_sources.parquet.file import BarFile, Columns, translated
+from barray.data_sources.parquet.file import BarFile, Columns
 from barray.data_sources.parquet.layout import Layout
-from barray.market.bars import Bars
+from barray.data_sources.parquet.stamps import sessions_held, starts_of, within
+from barray.data_sources.parquet.tree import Tree
+from barray.market.bars import Bars, IntArray, Prices
 from barray.market.calendar import Sessions
-from barray.market.errors import BarrayError, ConfigError, DataError, NoDataError, SourceUnavailable, shorten
+from barray.market.errors import BarrayError, ConfigError, DataError, NoDataError, shorten
 from barray.market.interval import Interval
-from barray.market.series import stamp_daily
+from barray.market.series import daily_labels
 from barray.market.symbols import symbol_problem
 from barray.market.validation import Coverage, Reason
 
 DEFAULT_LAYOUT = Layout("{symbol}/{interval}/{date}.parquet")
 DEFAULT_COLUMNS = Columns()
-_HOUR_NS = 3_600 * 1_000_000_000
-_DAY_NS = 24 * _HOUR_NS
+_DAY_NS = 86_400 * 1_000_000_000
+Held = dict[str, NDArray[np.bool_]]
+"""By symbol, of some sessions: which it has bars in, bool (n_sessions,)."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +38,10 @@ class ParquetSource:
     """Parquet files below `root`, a local path or a URI such as `s3://bucket/bars`.
 
     `layout` is a template (see Layout); `interval` names the bars' interval where the layout doesn't;
-    `interval_names` maps the tree's own names (`1Min`) to ours. Nothing is listed or opened until a question needs
-    it; each directory is then listed once for the life of the object, so a new session, which gets a new object, sees
-    new files. ConfigError where neither layout nor `interval` says which bars they are.
+    `interval_names` maps the tree's own names (`1Min`) to ours. `prices`: `any` lets them be zero and negative. Nothing
+    is listed or opened until a question needs it; each directory is then listed once for the life of the object, so a
+    new session, which gets a new object, sees new files. ConfigError where neither layout nor `interval` says which
+    bars they are.
     """
 
     root: str
@@ -46,6 +50,7 @@ class ParquetSource:
     columns: Columns = DEFAULT_COLUMNS
     interval: Interval | None = None
     interval_names: Mapping[str, str] = field(default_factory=dict)
+    prices: Prices = "positive"
 
     def __post_init__(self) -> None:
         if "{interval}" not in self.layout.template and self.interval is None:
@@ -58,98 +63,95 @@ class ParquetSource:
             Interval.parse(ours)
 
     def __reduce__(self) -> tuple[object, ...]:
-        settings = (self.root, self.name, self.layout, self.columns, self.interval, dict(self.interval_names))
+        names = dict(self.interval_names)
+        settings = (self.root, self.name, self.layout, self.columns, self.interval, names, self.prices)
         return ParquetSource, settings  # the settings travel, what was listed stays
 
     def has_symbols(self, symbols: Sequence[str], sessions: Sessions) -> dict[str, bool]:
-        """See DataSource."""
-        return {symbol: bool(self._entries(symbol, sessions)) for symbol in symbols}
+        """See DataSource. DataError where no file of the tree fits the layout."""
+        found = {symbol: bool(self._entries(symbol, sessions)) for symbol in symbols}
+        if not any(found.values()) and (path := self._catalog.misfit()):
+            raise DataError(
+                f"no file found below {self.root} fits the layout {self.layout.template}; there is {path}, for example",
+                source=self.name,
+                remedy="write the source's layout as the files lie, and its interval_names as the tree calls them",
+                code="layout_misfit",
+            )
+        return found
 
     def available_intervals(self, symbols: Sequence[str], sessions: Sessions) -> dict[str, tuple[Interval, ...]]:
         """See DataSource."""
         return {symbol: tuple(self._entries(symbol, sessions)) for symbol in symbols}
 
     def historical_coverage(
-        self, symbols: Sequence[str], interval: Interval, days: Sequence[date]
+        self, symbols: Sequence[str], interval: Interval, sessions: Sessions
     ) -> dict[str, Coverage]:
-        """See DataSource. Days are judged by the files present and, where a file holds more than a day, its footer."""
-        return {symbol: self._coverage(symbol, interval, days) for symbol in symbols}
+        """See DataSource. Judged by the names of files that hold a day each, by the stamps in larger ones."""
+        judged = self._named if self.layout.period == "date" else self._held
+        held = judged(symbols, interval, sessions)
+        return {symbol: self._coverage(symbol, interval, sessions, held[symbol]) for symbol in symbols}
 
     def session_problems(
         self, symbols: Sequence[str], interval: Interval, session: Sessions
     ) -> dict[str, Reason | None]:
-        """See DataSource. Judged by the footer of the session's file: columns, types, rows, first and last stamp."""
-        return {symbol: self._session_problem(symbol, interval, session) for symbol in symbols}
+        """See DataSource. Judged by the file's footer, and by the stamps in it where the footer doesn't tell."""
+        problems = {symbol: self._file_problem(symbol, interval, session) for symbol in symbols}
+        readable = [symbol for symbol, problem in problems.items() if problem is None]
+        for symbol, held in self._held(readable, interval, session).items():
+            if not held.any():
+                [day] = _days(session)
+                path = self._entries(symbol, session)[interval][self.layout.period_of(day)].path
+                message = f"{path} holds no bar of the session on {day}"
+                problems[symbol] = Reason("no_session_data", message, "put the session's bars into it", self.name)
+        return problems
 
     def check_parquet_data(self, symbol: str, interval: Interval, session: Sessions) -> bool:
         """Whether there is a usable file with bars of this one session."""
-        return self._session_problem(symbol, interval, session) is None
+        return self.session_problems([symbol], interval, session)[symbol] is None
 
     def read_bars(self, symbol: str, interval: Interval, sessions: Sessions) -> Bars:
         """See DataSource. A day without a file is left out; NoDataError if none has one, DataError for a bad file."""
-        entries = self._files(symbol).get(interval, {})
-        wanted = {self.layout.period_of(day): None for day in _days(sessions)}
-        found = [entries[period] for period in wanted if period in entries]
+        found = list(self._wanted(symbol, interval, sessions))
         if not found:
             raise NoDataError("no file", symbol=symbol, interval=str(interval), source=self.name)
-        first_ns, last_ns = int(sessions.open_ns[0]), int(sessions.close_ns[-1])
-        if not interval.is_intraday:  # vendors stamp these with some midnight, up to a week before the close
-            first_ns, last_ns = first_ns - 8 * _DAY_NS, last_ns + _DAY_NS
         try:
-            bars = Bars.concat([self._read(entry, symbol, first_ns, last_ns + interval.ns) for entry in found])
+            bars = Bars.concat([self._read(entry, symbol, *_reach(interval, sessions)) for entry in found])
+            starts = starts_of(bars.start_ns, interval, sessions, at_end=self.columns.stamp == "end")
         except BarrayError as error:
-            error.symbol, error.interval = symbol, str(interval)
+            self._tell_of(error, symbol, interval)
             raise
-        return self._in_sessions(bars, interval, sessions)
+        if starts is not bars.start_ns:
+            bars = Bars(starts, bars.open, bars.high, bars.low, bars.close, bars.volume)
+        inside = within(starts, interval, sessions)  # what else a file holds must not matter
+        return bars if inside.all() else bars.take(inside)
+
+    def _tell_of(self, error: BarrayError, symbol: str, interval: Interval) -> None:
+        error.symbol, error.interval, error.source = symbol, str(interval), self.name
 
     @cached_property
-    def _filesystem(self) -> tuple[fs.FileSystem, str]:
-        if "://" in self.root:
-            try:
-                filesystem, base = fs.FileSystem.from_uri(self.root)
-            except (pa.ArrowException, ValueError) as error:
-                raise SourceUnavailable(
-                    f"{self.root} is no usable URI: {error}", source=self.name, remedy="correct the source's root"
-                ) from error
-        else:
-            filesystem, base = fs.LocalFileSystem(), os.path.abspath(self.root)
-        with translated(self.root, self.name):
-            kind = filesystem.get_file_info(base).type
-        is_local = isinstance(filesystem, fs.LocalFileSystem)
-        if kind == fs.FileType.Directory or (kind == fs.FileType.NotFound and not is_local):
-            return filesystem, base.rstrip("/")  # object stores have no directories to find
-        what = "does not exist" if kind == fs.FileType.NotFound else "is a file, not a folder"
-        raise SourceUnavailable(f"{self.root} {what}", source=self.name, remedy="correct the source's root")
+    def _tree(self) -> Tree:
+        return Tree(self.root, self.name)
 
     @cached_property
     def _catalog(self) -> Catalog:
-        return Catalog(self.layout, self._list, self.interval, self.interval_names)
-
-    def _list(self, directory: str) -> dict[str, bool]:
-        filesystem, base = self._filesystem
-        path = f"{base}/{directory}".rstrip("/")
-        if isinstance(filesystem, fs.LocalFileSystem):  # five times faster than a FileSelector
-            try:
-                with translated(path, self.name), os.scandir(path) as found:
-                    return {entry.name: entry.is_dir() for entry in found}
-            except (NoDataError, SourceUnavailable) as error:
-                if isinstance(error, NoDataError) or isinstance(error.__cause__, NotADirectoryError):
-                    return {}
-                raise
-        with translated(path, self.name):
-            listed = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
-        return {entry.base_name: entry.type == fs.FileType.Directory for entry in listed}
+        return Catalog(self.layout, self._tree.names, self.interval, self.interval_names)
 
     def _files(self, symbol: str) -> Entries:
         """Files that are, or may be, the symbol's."""
         if symbol_problem(symbol):
             return {}  # never let such a name near a path
-        self._filesystem  # noqa: B018  # raises where the root is missing: that concerns all symbols
+        self._tree.place  # noqa: B018  # raises where the root is missing: that concerns all symbols
         try:
             return self._catalog.entries(symbol if self.layout.has_symbol else None)
         except BarrayError as error:
-            error.symbol = symbol
+            error.symbol, error.source = symbol, self.name
             raise
+
+    def _wanted(self, symbol: str, interval: Interval, sessions: Sessions) -> Iterable[FileEntry]:
+        """The files that may hold bars of these sessions, oldest first."""
+        entries = self._files(symbol).get(interval, {})
+        periods = dict.fromkeys(map(self.layout.period_of, _days(sessions)))
+        return (entries[period] for period in periods if period in entries)
 
     def _entries(self, symbol: str, sessions: Sessions) -> Entries:
         """Files that hold the symbol; of many symbols a file, those of the sessions. An unreadable one may hold it."""
@@ -166,9 +168,11 @@ class ParquetSource:
     def _looked(self, entry: FileEntry) -> _Look:
         if entry.path not in self._looks:
             try:
-                file = self._open(entry)
-                symbols = frozenset() if self.layout.has_symbol else file.symbols
-                look = _Look(file.stamp_range(), symbols)
+                files = self._open(entry)
+                symbols = frozenset() if self.layout.has_symbol else frozenset().union(*(f.symbols for f in files))
+                ranges = [file.stamp_range() for file in files]
+                span = min(low for low, _ in ranges), max(high for _, high in ranges)
+                look = _Look(span, symbols, tuple(file.metadata for file in files))
             except BarrayError as error:
                 look = _Look(problem=Reason.of(error, self.name))
             self._looks[entry.path] = look
@@ -178,115 +182,156 @@ class ParquetSource:
     def _looks(self) -> dict[str, _Look]:
         return {}
 
-    def _open(self, entry: FileEntry) -> BarFile:
-        if entry.is_directory:
-            raise DataError(
-                f"{entry.path} is a folder, not a file", source=self.name, remedy="remove it", code="unreadable_file"
-            )
-        filesystem, base = self._filesystem
-        file = BarFile(filesystem, f"{base}/{entry.path}", entry.path, self.name, self.columns)
+    def _open(self, entry: FileEntry) -> list[BarFile]:
+        """The file, or its parts; a footer that was read is not read again."""
+        look = self._looks.get(entry.path)
+        footers = look.footers if look and look.footers else (None,) * len(entry.paths)
+        return [
+            self._open_part(path, footer, is_directory=path in entry.directories)
+            for path, footer in zip(entry.paths, footers, strict=True)
+        ]
+
+    def _open_part(self, path: str, footer: Any, *, is_directory: bool) -> BarFile:
+        if is_directory:
+            raise self._folder(path)
+        filesystem, base = self._tree.place
+        file = BarFile(filesystem, f"{base}/{path}", path, self.name, self.columns, footer)
         if not self.layout.has_symbol and not file.has_symbols:
             raise DataError(
-                f"{entry.path} has no column {self.columns.symbol}, which a file of many symbols needs",
+                f"{path} has no column {self.columns.symbol}, which a file of many symbols needs",
                 source=self.name,
                 remedy="name it under columns, or put {symbol} into the layout",
                 code="wrong_columns",
             )
         return file
 
+    def _folder(self, path: str) -> DataError:
+        """What to say of a folder where the layout has a file: writers of several parts make one."""
+        held = sorted(self._tree.names(f"{path}/"))
+        what = f"with {held[0]} in it" if held else "with nothing in it"
+        remedy = f"write the source's layout as {self.layout.template}/*.parquet" if held else "remove it"
+        return DataError(f"{path} is a folder {what}, not a file", source=self.name, remedy=remedy, code="is_folder")
+
     def _read(self, entry: FileEntry, symbol: str, first_ns: int, last_ns: int) -> Bars:
-        file = self._open(entry)
-        if self.layout.has_symbol and file.has_symbols and file.symbols != {symbol}:
-            others = ", ".join(sorted(str(shorten(str(name))) for name in file.symbols - {symbol})[:3])
-            raise DataError(
-                f"{entry.path} holds bars of {others}",
-                source=self.name,
-                remedy="put each symbol into its own file",
-                code="other_symbol",
-            )
-        return file.read(symbol if not self.layout.has_symbol else None, first_ns, last_ns)
+        files = self._open(entry)
+        for path, file in zip(entry.paths, files, strict=True):
+            if self.layout.has_symbol and file.has_symbols and file.symbols != {symbol}:
+                others = ", ".join(sorted(str(shorten(str(name))) for name in file.symbols - {symbol})[:3])
+                raise DataError(
+                    f"{path} holds bars of {others}",
+                    source=self.name,
+                    remedy="put each symbol into its own file",
+                    code="other_symbol",
+                )
+        only = symbol if not self.layout.has_symbol else None
+        bars = Bars.concat([file.read(only, first_ns, last_ns) for file in files])
+        # the parts of a file have no order among themselves
+        return bars.take(np.argsort(bars.start_ns, kind="stable")) if len(files) > 1 else bars
 
-    def _in_sessions(self, bars: Bars, interval: Interval, sessions: Sessions) -> Bars:
-        """The bars of these sessions, stamped with their start. What else a file holds must not matter."""
-        stamps, at_end = bars.start_ns, self.columns.stamp == "end"
-        row = np.minimum(np.searchsorted(sessions.close_ns, stamps), len(sessions) - 1)
-        open_ns, close_ns = sessions.open_ns[row], sessions.close_ns[row]
-        if interval.is_intraday:
-            if at_end:
-                rest = (close_ns - open_ns) % interval.ns  # the length of a session's last bar, where cut at the close
-                stamps = stamps - np.where((stamps == close_ns) & (rest > 0), rest, interval.ns)
-            inside = (stamps >= sessions.open_ns[0]) & (stamps < sessions.close_ns[-1])
-        else:
-            if at_end:  # at the close or a later midnight, in UTC up to 19 h later (New Zealand)
-                in_time = stamps < sessions.close_ns[-1] + 20 * _HOUR_NS
-                in_session = (stamps > open_ns) & (stamps <= close_ns)
-                stamps = np.where(in_session, open_ns, np.where(in_time, stamps - _DAY_NS, stamps))
-            stamps = stamp_daily(stamps, interval, sessions)
-            inside = np.isin(stamps, sessions.open_ns)
-        if stamps is not bars.start_ns:
-            bars = Bars(stamps, bars.open, bars.high, bars.low, bars.close, bars.volume)
-        return bars if inside.all() else bars.take(inside)
+    def _named(self, symbols: Sequence[str], interval: Interval, sessions: Sessions) -> Held:
+        """Sessions held, by the names of files that hold a day each, and the symbols in those of many."""
+        periods = [self.layout.period_of(day) for day in _days(sessions)]
+        entries = {symbol: self._entries(symbol, sessions).get(interval, {}) for symbol in symbols}
+        return {symbol: np.array([p in entries[symbol] for p in periods], np.bool_) for symbol in symbols}
 
-    def _coverage(self, symbol: str, interval: Interval, days: Sequence[date]) -> Coverage:
+    def _held(self, symbols: Sequence[str], interval: Interval, sessions: Sessions) -> Held:
+        """Sessions held, by the stamps in the files; of a file that can't be read nobody knows that it holds none."""
+        held = {symbol: np.zeros(len(sessions), np.bool_) for symbol in symbols}
+        sharing: defaultdict[FileEntry, list[str]] = defaultdict(list)
+        for symbol in symbols if len(sessions) else ():
+            for entry in self._wanted(symbol, interval, sessions):
+                sharing[entry].append(symbol)
+        for entry, some in sharing.items():
+            if self._looked(entry).problem is None:
+                for symbol, stamps in self._stamps(entry, some, interval, sessions):
+                    held[symbol][self._rows(symbol, stamps, interval, sessions)] = True
+            elif self.layout.period is not None:
+                named = np.array([self.layout.period_of(day) == entry.period for day in _days(sessions)])
+                for symbol in some:
+                    held[symbol] |= named
+        return held
+
+    def _stamps(
+        self, entry: FileEntry, symbols: list[str], interval: Interval, sessions: Sessions
+    ) -> list[tuple[str, IntArray]]:
+        """Stamps of the symbols in the file: enough of them to tell which of the sessions are held."""
+        at_end = self.columns.stamp == "end"
+
+        def spans(low: int, high: int) -> bool:
+            if not interval.is_intraday:
+                return True
+            after = sessions.open_ns >= low if at_end else sessions.open_ns > low
+            before = sessions.close_ns < high if at_end else sessions.close_ns <= high
+            return bool((after & before).any())
+
+        whole = self._looked(entry).stamps
+        if self.layout.has_symbol and whole and not spans(*whole):
+            return [(symbols[0], np.array(whole, np.int64))]
+        asked = None if self.layout.has_symbol else frozenset(symbols)
+        return [
+            (symbol or symbols[0], stamps)
+            for file in self._open(entry)
+            for symbol, stamps in file.group_stamps(asked, *_reach(interval, sessions), spans)
+        ]
+
+    def _rows(self, symbol: str, stamps: IntArray, interval: Interval, sessions: Sessions) -> NDArray[np.intp]:
+        try:
+            starts = starts_of(stamps, interval, sessions, at_end=self.columns.stamp == "end")
+        except BarrayError as error:
+            self._tell_of(error, symbol, interval)
+            raise
+        if interval.unit == "w":  # a week's bar starts with the week's first session
+            return np.flatnonzero(np.isin(sessions.week, sessions.week[sessions_held(starts, sessions)]))
+        return sessions_held(starts, sessions)
+
+    def _coverage(self, symbol: str, interval: Interval, sessions: Sessions, held: NDArray[np.bool_]) -> Coverage:
         files = self._files(symbol).get(interval, {})
         if not self.layout.has_symbol:
-            periods = dict.fromkeys(map(self.layout.period_of, days))
+            periods = dict.fromkeys(map(self.layout.period_of, _days(sessions)))
             files = {p: files[p] for p in periods if p in files and symbol in self._looked(files[p]).symbols}
         if self.layout.period is None:
             files = {p: entry for p, entry in files.items() if self._looked(entry).stamps}
+        missing = tuple(day for day, is_held in zip(_days(sessions), held.tolist(), strict=True) if not is_held)
         if not files:
-            return Coverage(None, None, tuple(days))
-        (first, _), (_, last) = (self._days_held(files[period], interval) for period in (min(files), max(files)))
-        missing = [day for day in days if self.layout.period_of(day) not in files or not first <= day <= last]
-        return Coverage(first, last, tuple(missing))
+            return Coverage(None, None, missing)
+        spans = [self._days_held(files[period], interval, sessions) for period in (min(files), max(files))]
+        return Coverage(spans[0][0], spans[1][1], missing)
 
-    def _days_held(self, entry: FileEntry, interval: Interval) -> tuple[date, date]:
+    def _days_held(self, entry: FileEntry, interval: Interval, sessions: Sessions) -> tuple[date, date]:
         """First and last day in a file: by its name where that names a day, else by its footer, if it can be read."""
         if self.layout.period == "date":
             return self.layout.days_of(entry.period)
-        look = self._looked(entry)
-        return self._days_between(look.stamps, interval) if look.stamps else self.layout.days_of(entry.period)
-
-    def _days_between(self, stamps: tuple[int, int], interval: Interval) -> tuple[date, date]:
-        """Days on which bars with these stamps (first and last, UTC ns) lie.
-
-        Stamps of 1d and 1w bars are some midnight, maybe one in Tokyo: there a day too many is better than one too few.
-        """
+        stamps = self._looked(entry).stamps
+        if stamps is None:
+            return self.layout.days_of(entry.period)
         low, high = stamps
-        if not interval.is_intraday:
-            shift = _DAY_NS if self.columns.stamp == "end" else 0
-            low, high = low - shift, high - shift + _DAY_NS // 2
-        first, last = (np.datetime64(ns, "ns").astype("datetime64[D]").item() for ns in (low, high))
+        if interval.is_intraday:
+            first, last = (np.datetime64(ns, "ns").astype("datetime64[D]").item() for ns in (low, high))
+            return first, last
+        shift = _DAY_NS if self.columns.stamp == "end" else 0
+        first, last = daily_labels(np.array([low - shift, high - shift], np.int64), sessions).tolist()
         if interval.unit == "w":
             return first - timedelta(days=first.weekday()), last + timedelta(days=6 - last.weekday())
         return first, last
 
-    def _session_problem(self, symbol: str, interval: Interval, session: Sessions) -> Reason | None:
-        day = _days(session)[0]
+    def _file_problem(self, symbol: str, interval: Interval, session: Sessions) -> Reason | None:
+        """Why the session's file can't be used, judged by its footer."""
+        [day] = _days(session)
         entry = self._entries(symbol, session).get(interval, {}).get(self.layout.period_of(day))
         if entry is None:
             return Reason("no_session_data", f"has no {interval} bars for {day}", "add the session's data", self.name)
-        look = self._looked(entry)
-        if look.stamps is None:
-            return look.problem
-        if interval.is_intraday:
-            first_ns, last_ns = int(session.open_ns[0]), int(session.close_ns[0]) + interval.ns
-            inside = look.stamps[1] >= first_ns and look.stamps[0] < last_ns
-        else:
-            first, last = self._days_between(look.stamps, interval)
-            inside = first <= day <= last
-        if inside:
-            return None
-        message = f"{entry.path} holds no bar of the session on {day}"
-        return Reason("no_session_data", message, "put the session's bars into it", self.name)
+        return self._looked(entry).problem
 
 
 @dataclass(frozen=True)
 class _Look:
-    """What one look at a file told: first and last stamp (UTC ns) and symbols (of a file of many), or what is wrong."""
+    """What one look at a file told: first and last stamp (UTC ns), symbols (of a file of many) and the footers of its
+    parts; or what is wrong.
+    """
 
     stamps: tuple[int, int] | None = None
     symbols: frozenset[str | None] = frozenset()
+    footers: tuple[Any, ...] = ()
     problem: Reason | None = None
 
     def may_hold(self, symbol: str) -> bool:
@@ -301,3 +346,11 @@ def local_source(root: str | Path) -> ParquetSource:
 
 def _days(sessions: Sessions) -> list[date]:
     return [stamp.item() for stamp in sessions.dates]
+
+
+def _reach(interval: Interval, sessions: Sessions) -> tuple[int, int]:
+    """First and last stamp (UTC ns) that bars of these sessions may have."""
+    first_ns, last_ns = int(sessions.open_ns[0]), int(sessions.close_ns[-1]) + interval.ns
+    if interval.is_intraday:
+        return first_ns, last_ns
+    return first_ns - 8 * _DAY_NS, last_ns + _DAY_NS  # vendors stamp these with some midnight, up to a week before

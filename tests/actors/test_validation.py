@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from datetime import date
 
 import pytest
 
@@ -41,7 +40,7 @@ class Hanging:
         return dict.fromkeys(symbols, (Interval(1, "m"),))
 
     def historical_coverage(
-        self, symbols: Sequence[str], interval: Interval, days: Sequence[date]
+        self, symbols: Sequence[str], interval: Interval, sessions: Sessions
     ) -> dict[str, Coverage]:
         return dict.fromkeys(symbols, Coverage(None, None))
 

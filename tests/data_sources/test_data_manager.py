@@ -47,10 +47,10 @@ class Vendor:
         return {symbol: self.holds[symbol] for symbol in symbols}
 
     def historical_coverage(
-        self, symbols: Sequence[str], interval: Interval, days: Sequence[date]
+        self, symbols: Sequence[str], interval: Interval, sessions: Sessions
     ) -> dict[str, Coverage]:
         self._note(f"history {interval}", symbols)
-        missing = tuple(day for day in days if day in self.lacking)
+        missing = tuple(day for day in sessions.dates.tolist() if day in self.lacking)
         return {symbol: Coverage(date(2020, 1, 2), TUESDAY, missing) for symbol in symbols}
 
     def session_problems(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
@@ -106,12 +107,19 @@ def test_a_sane_closed_bar_on_the_grid_is_accepted(interval: str) -> None:
         ("SPY", "1m", flat(OPEN, price=float("nan")), "open is nan"),
         ("SPY", "1m", Bar(OPEN, 2.0, 1.0, 0.5, 1.0, 1.0), "high 1.0 is below the open or close"),
         ("SPY", "1m", flat(OPEN, volume=-1.0), "volume is negative"),
+        ("SPY", "1m", flat(OPEN, price=0.0), "open is zero"),
     ],
 )
 def test_a_bar_that_cannot_be_is_refused_with_the_reason(symbol: str, interval: str, bar: Bar, reason: str) -> None:
     ok, told = validate_adhoc_bar(symbol, interval, bar, CONTEXT, TEN)
     assert not ok
     assert reason in told
+
+
+def test_prices_at_zero_and_below_may_be_added_where_the_config_has_a_source_of_them() -> None:
+    context = replace(CONTEXT, prices="any")
+    for price in (0.0, -1.5):
+        assert validate_adhoc_bar("CL-SPREAD", "1m", flat(OPEN, price), context, TEN) == (True, "")
 
 
 def test_a_bar_is_accepted_at_its_close_and_not_before() -> None:

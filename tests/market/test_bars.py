@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from barray.market.bars import Bar, Bars, check_order, check_values, format_ns, value_problem
+from barray.market.bars import Bar, Bars, Prices, check_order, check_values, format_ns, sane_rows, value_problem
 from barray.market.errors import DataError
 from tests.market.builders import utc_ns
 
@@ -68,6 +71,8 @@ BAD = [
     ({"volume": float("nan")}, "volume is nan"),
     ({"volume": -1.0}, "volume is negative (-1.0)"),
     ({"low": -0.5}, "low is negative (-0.5)"),
+    ({"low": 0.0}, "low is zero"),
+    ({"open": 0.0, "high": 0.0, "low": 0.0, "close": 0.0}, "open is zero"),
     ({"high": 8.0, "low": 9.0}, "high 8.0 is below low 9.0"),
     ({"high": 10.5}, "high 10.5 is below the open or close (10.0, 11.0)"),
     ({"low": 10.5}, "low 10.5 is above the open or close (10.0, 11.0)"),
@@ -84,11 +89,43 @@ def test_impossible_values_are_named(changes: dict[str, float], problem: str) ->
     assert (caught.value.symbol, caught.value.code) == ("SPY", "bad_values")
 
 
-@pytest.mark.parametrize("good", [GOOD, replace(GOOD, volume=0.0), Bar(0, 0.0, 0.0, 0.0, 0.0, 0.0)])
+@pytest.mark.parametrize("good", [GOOD, replace(GOOD, volume=0.0), Bar(0, 1e-9, 1e-9, 1e-9, 1e-9, 0.0)])
 def test_possible_values_pass(good: Bar) -> None:
     assert value_problem(good) is None
     check_values(Bars.of([good]), **WHERE)
     check_values(Bars.empty(), **WHERE)
+
+
+SPREAD = Bar(0, -0.25, 0.0, -0.5, -0.25, 3.0)
+
+
+def test_a_source_of_any_prices_may_have_them_at_zero_and_below() -> None:
+    assert value_problem(SPREAD, "any") is None
+    check_values(Bars.of([SPREAD]), "any", **WHERE)
+    with pytest.raises(DataError, match="open is negative") as caught:
+        check_values(Bars.of([SPREAD]), **WHERE)
+    assert "prices: any" in str(caught.value.remedy)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"high": -0.6}, {"low": -0.2}, {"volume": -1.0}, {"close": float("nan")}, {"low": -math.inf}]
+)
+def test_any_prices_still_have_to_be_a_bars(changes: dict[str, float]) -> None:
+    bad = replace(SPREAD, **changes)
+    assert value_problem(bad, "any") is not None
+    with pytest.raises(DataError) as caught:
+        check_values(Bars.of([bad]), "any", **WHERE)
+    assert "prices: any" not in str(caught.value.remedy)
+
+
+VALUES = st.sampled_from([-2.0, -1.0, 0.0, 1.0, 2.0, math.nan, math.inf, -math.inf])
+
+
+@given(
+    st.lists(st.builds(Bar, st.just(0), *[VALUES] * 5), min_size=1, max_size=8), st.sampled_from(["positive", "any"])
+)
+def test_single_bars_and_columns_are_judged_alike(bars: list[Bar], prices: Prices) -> None:
+    assert sane_rows(Bars.of(bars), prices).tolist() == [value_problem(bar, prices) is None for bar in bars]
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ few = settings(deadline=None, max_examples=at_most(25))
 WANTED = require(
     "1m", "5m", "7m", "1h", "1d", "1w",
     specs=("RSI(14)@5m", "EMA(20)@1m", "MACD@1m", "BBANDS@5m", "SESSION_VWAP@1m", "CDLDOJI@7m", "SMA(3)@1d"),
-    trailing_days=2,
+    trailing_days=2, max_missing=2,
 )  # fmt: skip
 NAMES = [str(interval) for interval in WANTED.all_intervals]
 KEYS = [spec.key for spec in WANTED.indicators]

@@ -256,6 +256,7 @@ def test_deriving_the_base_gives_the_base() -> None:
         "2024-06-05T04:00",  # midnight in New York
         "2024-06-05T13:30",  # the open itself
         "2024-06-05T16:00",  # noon in New York
+        "2024-06-05T20:00",  # the close
     ],
 )
 def test_a_daily_stamp_at_any_midnight_is_moved_to_the_open(stamp: str) -> None:
@@ -267,6 +268,13 @@ def test_a_daily_stamp_at_any_midnight_is_moved_to_the_open(stamp: str) -> None:
 def test_a_weekly_stamp_is_moved_to_the_open_of_its_first_session(stamp: str) -> None:
     moved = stamp_daily(np.array([utc_ns(stamp)]), Interval.parse("1w"), WEEK)
     assert texts(moved) == ["2024-06-03T13:30"]
+
+
+@pytest.mark.parametrize("stamp", ["2024-05-31T13:30", "2024-06-02T13:30", "2024-06-10T13:30"])
+def test_the_open_of_a_day_that_is_not_loaded_is_not_the_next_sessions(stamp: str) -> None:
+    """Nor the open of a Sunday that of Monday; thirteen hours before a UTC midnight is not midnight somewhere else."""
+    monday_on = WEEK.take(slice(WEEK.index(date(2024, 6, 3)), WEEK.index(date(2024, 6, 7)) + 1))
+    assert texts(stamp_daily(np.array([utc_ns(stamp)]), Interval.parse("1d"), monday_on)) == [stamp]
 
 
 @pytest.mark.parametrize("interval", ["1d", "1w"])

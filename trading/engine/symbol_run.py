@@ -10,7 +10,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from barray.market.bars import Bars, FloatArray, IntArray
+from barray.market.bars import Bars, FloatArray, IntArray, Prices
 from barray.market.errors import NoDataError
 from barray.market.interval import Interval
 from barray.market.series import IntervalBars, lay_on_sessions
@@ -59,11 +59,12 @@ def lay_range(
     session_range: SessionRange,
     source: str,
     skipped: Mapping[date, str],
+    prices: Prices = "positive",
     spans: tuple[SourceSpan, ...] = (),
 ) -> LoadedRange:
     """Lay bars on the range; DataError where they can't be right, NoDataError where no session has any."""
     first = int(session_range.rows[0])
-    base = lay_on_sessions(bars, interval, session_range.sessions, first, symbol=symbol, source=source)
+    base = lay_on_sessions(bars, interval, session_range.sessions, first, symbol=symbol, source=source, prices=prices)
     low = int(np.searchsorted(base.session, session_range.first_row))
     base = base.take(slice(low, int(np.searchsorted(base.session, int(session_range.rows[-1]) + 1))))
     present = np.isin(session_range.rows, base.session)
@@ -71,6 +72,8 @@ def lay_range(
     for day, there in zip(session_range.dates, present.tolist(), strict=True):
         if not there:
             reasons.setdefault(day.isoformat(), f"no bars in the {session_range.hours} hours of {day}")
+    for day, reason in session_range.without_history(base.session, interval).items():
+        reasons.setdefault(day.isoformat(), reason)
     wanted = np.array([day.isoformat() not in reasons for day in session_range.dates], np.bool_)
     traded = session_range.rows[wanted]
     if not len(traded):

@@ -19,7 +19,7 @@ from barray.dump.readers.csv import SymbolColumns, read_csv
 from barray.dump.violations import Findings
 from barray.dump.writers.csv import METADATA_COLUMNS, quality_so_far
 from barray.local.calendar_cache import cached_sessions
-from barray.market.bars import COLUMNS, Bar, FloatArray, IntArray, format_ns, value_problem
+from barray.market.bars import COLUMNS, Bars, FloatArray, IntArray, format_ns, sane_rows, value_problem
 from barray.market.calendar import Sessions, load_calendar
 from barray.market.errors import BarrayError
 from barray.market.interval import Interval
@@ -141,13 +141,9 @@ def _check_bars(sheet: _Sheet, columns: SymbolColumns, out: Findings) -> NDArray
         out.rows(
             partly, sheet.place(columns.first + nth), "missing", lambda _: "nothing", lambda _: "a value, as beside it"
         )
-    open_, high, low, close, volume = table
-    sane = (high >= open_) & (high >= close) & (low <= open_) & (low <= close) & (low >= 0) & (volume >= 0)
-    bars = {
-        int(row): Bar(int(sheet.stamps[row]), *(float(values[row]) for values in table))
-        for row in np.flatnonzero(~sane & np.isfinite(table).all(axis=0))
-    }
-    problems = {row: str(value_problem(bar)) for row, bar in bars.items()}
+    bars = Bars(sheet.stamps.copy(), *table)
+    wrong = np.flatnonzero(~sane_rows(bars) & np.isfinite(table).all(axis=0)).tolist()
+    problems = {row: str(value_problem(bars[row])) for row in wrong}
     out.each(
         list(problems),
         lambda row: sheet.place(columns.first + COLUMNS.index(problems[row].split()[0]))(row),

@@ -73,7 +73,7 @@ def check_conflicts(
         if interval is None or start_ns is None:
             return
         bars.append(Bar(start_ns, *(conflict["adhoc"][name] for name in COLUMNS)))  # type: ignore[literal-required]
-        if problem := value_problem(bars[-1]):
+        if problem := value_problem(bars[-1], facts.context.prices):
             out.add(f"{where}[{nth}].adhoc.{problem.split()[0]}", "bad_values", problem, "a possible bar")
         known, record = _record_bar(interval, start_ns, entry, series, adhoc, facts)
         if known:
@@ -100,7 +100,9 @@ def _record_bar(
     context = facts.context
     if base.interval in adhoc:  # bars added after the upgrade are not the source's
         own = base.bars.take(~np.isin(base.bars.start_ns, adhoc[base.interval]))
-        base = lay_on_sessions(own, base.interval, context.sessions, context.row, symbol="", source="dump")
+        base = lay_on_sessions(
+            own, base.interval, context.sessions, context.row, symbol="", source="dump", prices=context.prices
+        )
     record = derive(base, interval, context.sessions, context.row).bars
     row = int(np.searchsorted(record.start_ns, start_ns))
     if row == len(record) or record.start_ns[row] != start_ns:

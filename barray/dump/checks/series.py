@@ -67,7 +67,9 @@ def _lay(entry: SeriesJson, place: str, interval: Interval, facts: SessionFacts,
     bars = Bars(starts, *(np.array(entry[name], np.float64) for name in COLUMNS))  # type: ignore[literal-required]
     context = facts.context
     try:
-        laid = lay_on_sessions(bars, interval, context.sessions, context.row, symbol="", source="dump")
+        laid = lay_on_sessions(
+            bars, interval, context.sessions, context.row, symbol="", source="dump", prices=context.prices
+        )
     except DataError:
         laid = None
     if laid is None or len(laid) < len(bars) or laid.closed_by(facts.now_ns) < len(bars):
@@ -147,7 +149,8 @@ def _diagnose(bars: Bars, place: str, interval: Interval, facts: SessionFacts, o
     out.rows(off_grid, at, "off_grid", stamp, lambda _: f"a whole number of {interval} after the session open")
     late = inside & ~off_grid & (_ends(starts, session, interval, sessions) > facts.now_ns)
     out.rows(late, at, "after_now", stamp, lambda _: f"a bar closed by {format_ns(facts.now_ns)}")
-    problems = {row: problem for row in range(len(bars)) if (problem := value_problem(bars[row]))}
+    prices = facts.context.prices
+    problems = {row: problem for row in range(len(bars)) if (problem := value_problem(bars[row], prices))}
     out.each(
         list(problems),
         lambda row: f"{place}[{row}].{problems[row].split()[0]}",  # the sentence begins with the column at fault

@@ -129,6 +129,7 @@ def _requirements(entry: RequirementsJson, out: Findings) -> SymbolRequirements 
         tuple(spec for spec in indicators if spec),
         entry["trailing_days"],
         entry["max_missing_days"],
+        entry.get("prices", "positive"),
     )
 
 

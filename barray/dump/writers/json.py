@@ -139,6 +139,7 @@ def _requirements(summary: SessionSummary) -> dict[str, Any]:
         "indicators": [spec.key for spec in requirements.indicators],
         "trailing_days": requirements.trailing_days,
         "max_missing_days": requirements.max_missing_days,
+        **({"prices": "any"} if requirements.prices == "any" else {}),
         "history_first": summary.history_first.isoformat(),
     }
 

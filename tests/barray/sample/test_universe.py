@@ -257,6 +257,7 @@ def test_symbols_come_well_known_first_and_up_to_ten_thousand() -> None:
         ({"calendar": "XXXX"}, "not an exchange calendar"),
         ({"layout": "{ticker}/{date}.parquet"}, "unknown placeholder"),
         ({"layout": "../{symbol}.parquet"}, "relative to the root"),
+        ({"layout": "{symbol}/*.parquet"}, r"has a \*"),
         ({"missing_share": 1.0}, "missing_share"),
         ({"broken": ["rusty"]}, "not a fault"),
         ({"broken": {"../x": "nan"}}, "a symbol consists of"),

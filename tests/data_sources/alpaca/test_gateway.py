@@ -173,7 +173,7 @@ def test_five_hundred_symbols_stay_within_the_rate_limit_at_the_fewest_requests(
 ) -> None:
     chance = random.Random(5)
     span = (START_NS, START_NS + 2 * 86_400 * 10**9)
-    truth = {f"S{n}": bars_of(chance.randrange(700), START_NS, step=4, price=1.0 + n) for n in range(500)}
+    truth = {f"S{n}": bars_of(chance.randrange(700), START_NS, step=4, price=2.0 + n) for n in range(500)}
     setting = Setting(server, tmp_path, truth, span, page_rows=1_000, per_minute=60)
     result = setting.run()
     assert not result.failures

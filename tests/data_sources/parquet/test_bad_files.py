@@ -51,7 +51,7 @@ EXPECTED = {
     ),
     "wrong_types": (STEP_0, "wrong_types", f"{FILE} open is string"),
     "naive_stamps": (STEP_0, "naive_stamps", f"{FILE} timestamp has no time zone"),
-    "directory": (STEP_0, "unreadable_file", f"{FILE} is a folder"),
+    "directory": (STEP_0, "is_folder", f"{FILE} is a folder with nothing in it"),
     "unsorted": (LOAD, "unsorted_stamps", "stamp 2024-07-02T19"),
     "duplicate_stamps": (LOAD, "duplicate_stamps", "stamp 2024-07-02T19"),
     "nan": (LOAD, "bad_values", "bar at 2024-07-02T19:30:00Z: close is nan"),

@@ -74,7 +74,7 @@ def test_what_is_no_file_of_the_layout_is_not_seen() -> None:
 def test_a_folder_in_the_place_of_a_file_is_told_apart() -> None:
     tree = Tree("A/1m/2024-07-01.parquet/", "A/1m/2024-07-02.parquet")
     files = Catalog(Layout("{symbol}/{interval}/{date}.parquet"), tree).entries("A")[MINUTE]
-    assert [entry.is_directory for entry in files.values()] == [True, False]
+    assert [set(entry.directories) for entry in files.values()] == [{"A/1m/2024-07-01.parquet"}, set()]
 
 
 def test_a_trees_own_names_of_intervals_are_understood() -> None:
@@ -93,6 +93,18 @@ def test_files_of_many_symbols_belong_to_none() -> None:
     catalog = Catalog(Layout("{interval}/{date}.parquet"), tree)
     assert list(catalog.entries(None)[MINUTE]) == ["2024-07-01", "2024-07-02"]
     assert tree.listed == {"": 1, "1m/": 1}
+
+
+def test_a_tree_of_a_thousand_symbols_that_does_not_fit_is_not_listed_whole() -> None:
+    tree = Tree(*(f"1m/S{number}/2024-07-01.parquet" for number in range(1_000)))
+    assert Catalog(Layout("{symbol}/{interval}/{date}.parquet"), tree).misfit() == "1m/S0/2024-07-01.parquet"
+    assert sum(tree.listed.values()) < 10
+
+
+def test_one_file_that_fits_is_enough_for_a_tree_to_fit() -> None:
+    others = [f"a/b{number}/x.parquet" for number in range(300)]
+    tree = Tree(*others, "SPY/1m/2024-07-01.parquet")
+    assert Catalog(Layout("{symbol}/{interval}/{date}.parquet"), tree).misfit() is None
 
 
 def test_an_unknown_symbol_has_no_files() -> None:

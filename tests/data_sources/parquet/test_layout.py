@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 
 import pytest
 
 from barray.data_sources.parquet.layout import Layout
 from barray.market.errors import ConfigError
+from tests.shared_data import REPO
 
 
 def read(template: str, component: int, name: str) -> dict[str, str] | None:
@@ -70,6 +72,53 @@ def test_a_symbol_may_contain_the_mark_that_separates_it(template: str, name: st
 
 
 @pytest.mark.parametrize(
+    ("template", "path", "period"),
+    [
+        ("{symbol}/{interval}/{date}.parquet", "SPY/1m/20240701.parquet", "2024-07-01"),
+        ("{interval}/{symbol}/{month}.parquet", "1m/SPY/202407.parquet", "2024-07"),
+        ("{year}/{month}/{day}/{symbol}.parquet", "2024/7/1/SPY.parquet", "2024-07-01"),
+        ("{year}/{month}/{day}/{symbol}.parquet", "2024/07/01/SPY.parquet", "2024-07-01"),
+        ("year={year}/month={month}/{symbol}-*.parquet", "year=2024/month=7/SPY-0.parquet", "2024-07"),
+        ("{month}/{day}/{symbol}.parquet", "2024-07/01/SPY.parquet", "2024-07-01"),
+        ("{symbol}/{symbol}_{date}.parquet", "SPY/SPY_20240701.parquet", "2024-07-01"),
+        ("symbol={symbol}/date={date}/*.parquet", "symbol=SPY/date=2024-07-01/part-0.parquet", "2024-07-01"),
+        ("*/{symbol}.parquet", "stocks/SPY.parquet", ""),
+    ],
+)
+def test_dates_are_read_as_trees_write_them(template: str, path: str, period: str) -> None:
+    layout = Layout(template)
+    values = {}
+    for nth, name in enumerate(path.split("/")):
+        read_ = read(template, nth, name)
+        assert read_ is not None, f"{name} does not fit"
+        values |= read_
+    assert layout.read_period(values) == period
+    assert values.get("symbol", "SPY") == "SPY"
+
+
+@pytest.mark.parametrize("path", ["2024/13/1", "2024/2/30", "2024/0/1"])
+def test_what_no_calendar_has_is_no_date(path: str) -> None:
+    year, month, day = path.split("/")
+    with pytest.raises(ValueError, match=r"month|day"):
+        Layout("{symbol}/{year}/{month}/{day}.parquet").read_period({"year": year, "month": month, "day": day})
+
+
+@pytest.mark.parametrize("name", [".part-0.parquet.crc", "_metadata", ".hidden.parquet", "_temporary.parquet"])
+def test_a_star_means_nothing_hidden(name: str) -> None:
+    assert read("{symbol}/{interval}/*.parquet", 2, name) is None
+
+
+def test_the_layouts_in_the_documentation_are_layouts_of_the_paths_beside_them() -> None:
+    table = re.findall(r"^\| `([^`]+)`.* \| `([^`]*parquet)`", (REPO / "docs" / "data.md").read_text(), re.MULTILINE)
+    assert len(table) == 10
+    for path, template in table:
+        layout = Layout(template)
+        names = path.split("/")
+        assert len(names) == len(layout.components), template
+        assert all(p.fullmatch(name) for p, name in zip(layout.patterns, names, strict=True)), template
+
+
+@pytest.mark.parametrize(
     "name", ["2024-07-01.csv", "2024-7-1.parquet", "x2024-07-01.parquet", "2024-07-01.parquet.tmp"]
 )
 def test_other_names_do_not_fit(name: str) -> None:
@@ -83,14 +132,16 @@ def test_a_dot_in_the_template_is_only_a_dot() -> None:
 @pytest.mark.parametrize(
     ("template", "problem"),
     [
-        ("{symbol}/{day}.parquet", "unknown placeholder {day}"),
-        ("{symbol}/{symbol}/{date}.parquet", "twice"),
-        ("{symbol}/{month}/{date}.parquet", "more than one"),
+        ("{symbol}/{hour}.parquet", "unknown placeholder {hour}"),
+        ("{date}/{interval}/{date}.parquet", "twice"),
+        ("{symbol}_{symbol}/{date}.parquet", "twice"),
+        ("{symbol}/{month}/{date}.parquet", "{month} with {date}"),
+        ("{symbol}/{year}/{day}.parquet", "{year} with {day}"),
+        ("{symbol}/{day}.parquet", "{day}"),
         ("/{symbol}/{interval}/{date}.parquet", "relative"),
         ("../{symbol}/{interval}/{date}.parquet", "relative"),
         ("{symbol}/{interval}/{date}.parquet/", "relative"),
         ("{symbol}//{date}.parquet", "relative"),
-        ("bars.parquet", "relative"),
         ("", "relative"),
         ("{symbol}/{interval}/{date.parquet", "braces"),
         ("{symbol}/{interval}/{date:%Y%m%d}.parquet", "braces"),

@@ -37,7 +37,7 @@ from tests.data_sources.files import (
     write,
     write_days,
 )
-from tests.market.builders import MINUTE_NS, context_for, new_york_ns, require, utc_ns
+from tests.market.builders import MINUTE_NS, calendar, context_for, new_york_ns, require, utc_ns
 from tests.shared_data import REPO
 
 LAYOUTS = ["{symbol}/{interval}/{date}.parquet", "{interval}/{symbol}/{month}.parquet", "{interval}/{date}.parquet"]
@@ -73,7 +73,7 @@ def test_a_symbol_in_a_file_of_many_is_found_only_on_the_days_it_is_in(tmp_path:
     write(tmp_path / "1m" / f"{MONDAY}.parquet", both)
     write(tmp_path / "1m" / f"{TUESDAY}.parquet", named("A", minutes(TUESDAY)))
     source = ParquetSource(str(tmp_path), layout=Layout(LAYOUTS[2]))
-    assert source.historical_coverage(["A", "B"], MINUTE, [MONDAY, TUESDAY])["B"].missing == (TUESDAY,)
+    assert source.historical_coverage(["A", "B"], MINUTE, reading(1).loaded)["B"].missing == (TUESDAY,)
     found = outcomes(source, "A", "B", requirements=require("1m", trailing_days=1))
     assert found["A"].data is not None
     assert found["B"].codes == ("no_session_data",)
@@ -97,16 +97,14 @@ def test_each_file_is_opened_once_to_validate_all_symbols_in_it(
     source = ParquetSource(str(tmp_path), layout=Layout(LAYOUTS[2]))
     context = context_for(require("1m", trailing_days=1), TUESDAY)
     assert all(source.has_symbols(symbols, context.loaded).values())
-    assert not any(source.session_problems(symbols, MINUTE, context.sessions.take(slice(context.row, None))).values())
+    assert not any(source.session_problems(symbols, MINUTE, context.loaded.take(slice(1, 2))).values())
     assert opened == {f"{MONDAY}.parquet": 1, f"{TUESDAY}.parquet": 1}
 
 
 @pytest.mark.parametrize(
     ("layout", "first", "last"), [(YEAR, "2023-12-29", "2024-07-02"), (ALL, "2023-12-29", "2024-07-02")]
 )
-def test_days_in_larger_files_are_judged_by_first_and_last_stamp(
-    tmp_path: Path, layout: str, first: str, last: str
-) -> None:
+def test_days_in_larger_files_are_judged_by_their_bars(tmp_path: Path, layout: str, first: str, last: str) -> None:
     days = [date(2023, 12, 29), date(2024, 1, 2), MONDAY, TUESDAY]
     template = Layout(layout)
     for period in {template.period_of(day) for day in days}:
@@ -115,10 +113,10 @@ def test_days_in_larger_files_are_judged_by_first_and_last_stamp(
         name = "/".join(str(template.known(i, values)) for i in range(2))
         write(tmp_path / name, pa.concat_tables(parts))
     source = ParquetSource(str(tmp_path), layout=template)
-    asked = [date(2023, 12, 28), date(2023, 12, 29), MONDAY, TUESDAY, WEDNESDAY]
+    asked = calendar("XNYS", days[0], WEDNESDAY).sessions
     coverage = source.historical_coverage(["A"], MINUTE, asked)["A"]
     assert (str(coverage.first), str(coverage.last)) == (first, last)
-    assert coverage.missing == (date(2023, 12, 28), WEDNESDAY)
+    assert set(asked.dates.tolist()) - set(coverage.missing) == set(days)
 
 
 def test_a_month_that_ends_before_the_session_is_seen_in_step_0(tmp_path: Path) -> None:
@@ -137,7 +135,7 @@ def test_an_unreadable_month_at_the_edge_does_not_hide_the_others(tmp_path: Path
     write(tmp_path / "1m" / "A" / "2024-06.parquet", minutes(date(2024, 6, 28)))
     (tmp_path / "1m" / "A" / "2024-01.parquet").write_text("no Parquet")
     source = ParquetSource(str(tmp_path), layout=Layout(LAYOUTS[1]))
-    coverage = source.historical_coverage(["A"], MINUTE, [date(2024, 6, 28)])["A"]
+    coverage = source.historical_coverage(["A"], MINUTE, reading(1, MONDAY).loaded.take(slice(0, 1)))["A"]
     assert coverage.missing == ()
     assert coverage.first == date(2024, 1, 1)
 

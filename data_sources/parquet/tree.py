@@ -1,0 +1,89 @@
+"""A folder of files, local or on whatever pyarrow reaches: its file system, and what lies in its directories."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+import pyarrow as pa
+from pyarrow import fs
+
+from barray.market.errors import DataError, NoDataError, SourceUnavailable
+
+_REMOTE = ("AWS", "google::cloud", "GCS", "Azure", "HDFS", "curl", "timed out", "onnection")
+"""What the reasons of remote file systems say; like those of a corrupt file they carry no errno."""
+
+
+@contextmanager
+def translated(path: str, source: str) -> Iterator[None]:
+    """Turn what pyarrow and the file system raise into our errors, naming the file.
+
+    SourceUnavailable without permission or reach, NoDataError where there is no file, DataError for what is no Parquet.
+    """
+    try:
+        yield
+    except PermissionError as error:
+        raise SourceUnavailable(
+            f"no permission to read {path}", source=source, remedy="allow this user to read it", code="no_permission"
+        ) from error
+    except FileNotFoundError as error:
+        raise NoDataError(f"{path} does not exist", source=source, remedy="add the file") from error
+    except (OSError, pa.ArrowException, ValueError, OverflowError) as error:  # a corrupt footer can raise any of these
+        reason = str(error).strip().partition("\n")[0][:200]
+        if isinstance(error, OSError) and (error.errno or any(mark in reason for mark in _REMOTE)):
+            raise SourceUnavailable(
+                f"{path} cannot be read: {reason}", source=source, remedy="see whether its storage can be reached"
+            ) from error
+        raise DataError(
+            f"{path} is no readable Parquet file: {reason}",
+            source=source,
+            remedy="write it again",
+            code="unreadable_file",
+        ) from error
+
+
+@dataclass(frozen=True)
+class Tree:
+    """What lies below `root`, a local path or a URI. `source` names it in errors."""
+
+    root: str
+    source: str
+
+    @cached_property
+    def place(self) -> tuple[fs.FileSystem, str]:
+        """The file system, and the root's path in it; SourceUnavailable where there is none."""
+        if "://" in self.root:
+            try:
+                filesystem, base = fs.FileSystem.from_uri(self.root)
+            except (pa.ArrowException, ValueError) as error:
+                raise SourceUnavailable(
+                    f"{self.root} is no usable URI: {error}", source=self.source, remedy="correct the source's root"
+                ) from error
+        else:
+            filesystem, base = fs.LocalFileSystem(), os.path.abspath(self.root)
+        with translated(self.root, self.source):
+            kind = filesystem.get_file_info(base).type
+        is_local = isinstance(filesystem, fs.LocalFileSystem)
+        if kind == fs.FileType.Directory or (kind == fs.FileType.NotFound and not is_local):
+            return filesystem, base.rstrip("/")  # object stores have no directories to find
+        what = "does not exist" if kind == fs.FileType.NotFound else "is a file, not a folder"
+        raise SourceUnavailable(f"{self.root} {what}", source=self.source, remedy="correct the source's root")
+
+    def names(self, directory: str) -> dict[str, bool]:
+        """Names in a directory, each with whether it is one itself; none where there is no such directory."""
+        filesystem, base = self.place
+        path = f"{base}/{directory}".rstrip("/")
+        if isinstance(filesystem, fs.LocalFileSystem):  # five times faster than a FileSelector
+            try:
+                with translated(path, self.source), os.scandir(path) as found:
+                    return {entry.name: entry.is_dir() for entry in found}
+            except (NoDataError, SourceUnavailable) as error:
+                if isinstance(error, NoDataError) or isinstance(error.__cause__, NotADirectoryError):
+                    return {}
+                raise
+        with translated(path, self.source):
+            listed = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
+        return {entry.base_name: entry.type == fs.FileType.Directory for entry in listed}
