@@ -13,6 +13,7 @@ from barray.market.commands import Failed, prices_of
 from barray.market.errors import ActorFailed, BarrayError, DataError, NoDataError
 from barray.market.series import lay_on_sessions
 from barray.trading.engine.commands import CloseRun, LoadRange, Opened, OpenRun, RangeRun, RunRange, Step
+from barray.trading.engine.listener import hear_info
 from barray.trading.engine.symbol_run import LoadedRange, lay_range, run_range
 from barray.trading.engine.window_run import WindowRun
 from barray.trading.strategy.computed import Computed
@@ -26,6 +27,7 @@ class BacktestActor:
     def __init__(self) -> None:
         self._held: dict[str, tuple[LoadedRange, Computed]] = {}
         self._runs: dict[str, WindowRun] = {}
+        hear_info()
 
     def execute(self, batch: Sequence[tuple[str, Any]]) -> tuple[Any, ...]:
         """Carry out commands in order, one report each. A symbol that fails, fails alone: its report is `Failed`."""
@@ -111,7 +113,7 @@ def _read_by_session(command: LoadRange) -> LoadedRange:
 
 
 def _lay(command: LoadRange, bars: Bars, skipped: Mapping[date, str]) -> LoadedRange:
-    reader = command.reader
+    symbol, interval, reader = command.symbol, command.base_interval, command.reader
     spans = reader.spans if isinstance(reader, SpanReader) else ()
-    source, prices = reader.name, prices_of(reader)
-    return lay_range(command.symbol, bars, command.base_interval, command.session_range, source, skipped, prices, spans)
+    prices = prices_of(reader)
+    return lay_range(symbol, bars, interval, command.session_range, reader.name, skipped, prices, spans)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Iterator, Sequence, Sized
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import orjson
@@ -13,11 +11,10 @@ import orjson
 from barray.market.errors import ConfigError
 from barray.trading.sweeps.table import SetRow
 
-logger = logging.getLogger("barray")
-
 
 class Journal:
-    """A JSON line for every set done. Lines are whole or the last one is ignored; nothing is ever rewritten.
+    """A JSON line for every set done, with what it was made of. Lines are whole or the last one is ignored; nothing is
+    ever rewritten: of two lines that say what a set made of the same bars, the later one counts.
 
     ConfigError where its directory cannot be written.
     """
@@ -28,10 +25,17 @@ class Journal:
             directory.mkdir(parents=True, exist_ok=True)
             if fresh:
                 self.path.unlink(missing_ok=True)
-            self.rows = _read(self.path)
+            self._rows = _read(self.path)  # what earlier runs did
         except OSError as error:
             raise ConfigError(f"{self.path}: {error.strerror}", remedy="choose another report.directory") from error
-        self.resumed = frozenset(row.key for row in self.rows)
+
+    def done(self, data: Mapping[str, str]) -> dict[str, SetRow]:
+        """Sets that earlier runs did of just these symbols and bars (digests by symbol), by key."""
+        return {row.key: row for row in self._rows if row.data == data}
+
+    def outdated(self, data: Mapping[str, str]) -> frozenset[str]:
+        """Keys of the sets that earlier runs did, but only of other symbols or bars."""
+        return frozenset(row.key for row in self._rows) - self.done(data).keys()
 
     def add(self, rows: Sequence[SetRow]) -> None:
         """Write sets down, on disk before this returns."""
@@ -60,18 +64,3 @@ def _ends_whole(path: Path) -> bool:
     with path.open("rb") as file:
         file.seek(-1, os.SEEK_END)
         return file.read(1) == b"\n"
-
-
-@contextmanager
-def telling_how_far(done: Sized, asked: int, journal: Path) -> Iterator[None]:
-    """Where the block is left by an error or an interrupt: how many sets are `done`, and how to go on."""
-    try:
-        yield
-    except BaseException:
-        logger.warning(
-            "stopped after %d of %d sets, which are kept in %s; the same sweep goes on from there",
-            len(done),
-            asked,
-            journal,
-        )
-        raise

@@ -16,18 +16,21 @@ from barray.coordinator.gateway_pool import GatewayPool
 from barray.coordinator.step0 import all_failed, require_enough, validate_range
 from barray.data_sources.manager import DataManager
 from barray.market.commands import Failed
-from barray.market.errors import BarrayError, NoDataError, shorten
+from barray.market.errors import NoDataError, shorten
 from barray.market.interval import Interval
 from barray.market.requirements import SymbolRequirements
 from barray.market.session_range import RangeValidation, SessionRange
 from barray.market.validation import Reason, SymbolValidationResult
 from barray.trading.engine.commands import LoadRange, Plan, RangeRun, RunRange
 from barray.trading.engine.symbol_run import join_results
+from barray.trading.results.logs import Logs
 from barray.trading.results.result import SymbolResult
 
 logger = logging.getLogger(__name__)
 _PER_CALL = 4
 """Symbols that one call runs: often enough to see progress, seldom enough to cost nothing."""
+_STUCK_CALLS = 3
+"""What is waited for longer than sessions may take, so that a strategy's endless loop is found where it is."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +62,14 @@ class BacktestCoordinator:
         config: SessionConfig,
         session_range: SessionRange,
         requirements: SymbolRequirements,
-        plan: Plan | None = None,
+        plan: Plan,
     ) -> None:
         self._config = config
         self._session_range = session_range
         self._requirements = requirements
         self._plan = plan
-        sessions = len(session_range.rows)
-        patient = config.actors.model_copy(update={"call_timeout_s": config.actors.call_timeout_s * max(sessions, 1)})
+        timeout_s = config.actors.call_timeout_s * (max(len(session_range.rows), 1) + _STUCK_CALLS)
+        patient = config.actors.model_copy(update={"call_timeout_s": timeout_s})
         self._transport = RayTransport(new_backtest_actor)
         self._fleet = Fleet(patient, self._transport)
         self._manager = DataManager(config.data_sources)
@@ -76,7 +79,7 @@ class BacktestCoordinator:
         self._validated: dict[str, RangeValidation] = {}
         self._jobs: dict[str, Job] = {}
         self._reports: dict[str, dict[str, Any]] = {}
-        self._done: asyncio.Queue[SymbolResult | None] = asyncio.Queue()
+        self._done: asyncio.Queue[SymbolResult | Logs | None] = asyncio.Queue()
         self._running: asyncio.Task[None] | None = None
         self._phase = "clean"
         self._progress = (0, 0)
@@ -113,9 +116,7 @@ class BacktestCoordinator:
 
     def _split(self, symbols: Sequence[str]) -> dict[str, Job]:
         """A job a symbol; several where its sessions begin anew and the symbols alone don't keep the cores busy."""
-        parts = 1
-        if self._plan is not None and not self._plan.account.carry:
-            parts = -(-cpus_of(self._transport) // len(symbols))
+        parts = 1 if self._plan.account.carry else -(-cpus_of(self._transport) // len(symbols))
         jobs: dict[str, Job] = {}
         for symbol in symbols:
             one_source = len(self._validated[symbol].spans) == 1
@@ -140,8 +141,10 @@ class BacktestCoordinator:
         self._grid_session = self._session_range.grid(grid_interval)[1]
         self._running = asyncio.ensure_future(self._run_all(grid_interval))
 
-    async def next_results(self) -> list[SymbolResult] | None:
-        """Results that are done, at least one, in whatever order; None once all are handed out."""
+    async def next_results(self) -> list[SymbolResult | Logs] | None:
+        """Results that are done, at least one, in whatever order, and what a strategy over all symbols has said since;
+        None once all are handed out.
+        """
         first = await self._done.get()
         taken = [first]
         while not self._done.empty():
@@ -191,13 +194,9 @@ class BacktestCoordinator:
             self._drop(symbol, [Reason.of(error.error if isinstance(error, Failed) else RuntimeError(repr(error)))])
 
     def _whole(self, parts: list[SymbolResult]) -> SymbolResult:
-        if self._plan is None or self._plan.account.carry:
-            return parts[0]
-        return join_results(parts, self._grid_session)
+        return parts[0] if self._plan.account.carry else join_results(parts, self._grid_session)
 
     def _command(self, job: Job, grid_interval: Interval) -> RunRange:
-        if self._plan is None:
-            raise BarrayError("this coordinator was given no plan")
         return RunRange(self._load(job), self._plan, job.session_range.grid(grid_interval)[0])
 
     def _load(self, job: Job) -> LoadRange:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from barray.coordinator.backtest import BacktestCoordinator, Job
 from barray.coordinator.step0 import all_failed
 from barray.market.accounting import require_accounted
-from barray.market.errors import BarrayError
 from barray.trading.sweeps.commands import EvaluateSets, SetsEvaluated
 from barray.trading.sweeps.evaluate import SetTable
 from barray.trading.sweeps.parameter_sets import ParameterSet
@@ -23,7 +22,8 @@ class SweepCoordinator(BacktestCoordinator):
     async def evaluate(self, sets: Sequence[ParameterSet]) -> list[SetTable]:
         """What the sets achieved, a table for each symbol that can be run; symbols that fail are dropped.
 
-        ValidationFailed where all have failed, BarrayError (`unaccounted`) where one has neither all sets nor a reason.
+        Without sets the bars are loaded, and the tables say which they are. ValidationFailed where all symbols have
+        failed, BarrayError (`unaccounted`) where one has neither all sets nor a reason.
         """
         self._phase = "evaluating"
         tables = await asyncio.gather(*(self._evaluate_group(group, sets) for group in self._fleet.groups))
@@ -41,10 +41,8 @@ class SweepCoordinator(BacktestCoordinator):
             job = self._jobs[name]
             if job.symbol in self._dropped:
                 continue
-            if self._plan is None:
-                raise BarrayError("this coordinator was given no plan")
             parts: list[SetTable] = []
-            for start in range(0, len(sets), _SETS_PER_CALL):
+            for start in range(0, max(len(sets), 1), _SETS_PER_CALL):
                 chunk = tuple(sets[start : start + _SETS_PER_CALL])
                 report = (await self._fleet.execute({name: EvaluateSets(self._load(job), self._plan, chunk)}))[name]
                 if not isinstance(report, SetsEvaluated):

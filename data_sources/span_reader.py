@@ -32,14 +32,14 @@ class SpanReader:
         return " + ".join(dict.fromkeys(source.name for _, source in self.sources))
 
     @property
-    def prices(self) -> Prices:
-        """What all its bars may have; each source's are judged by its own rule before."""
-        return "any" if any(prices_of(source) == "any" for _, source in self.sources) else "positive"
-
-    @property
     def spans(self) -> tuple[SourceSpan, ...]:
         """Which source serves up to when."""
         return tuple(SourceSpan(source.name, last) for last, source in self.sources)
+
+    @property
+    def prices(self) -> Prices:
+        """`any` where one of the sources lets prices be zero or negative."""
+        return "any" if any(prices_of(source) == "any" for _, source in self.sources) else "positive"
 
     def read_bars(self, symbol: str, interval: Interval, sessions: Sessions) -> Bars:
         """Bars of these sessions and no others, oldest first; NoDataError where no source has any.
@@ -54,9 +54,11 @@ class SpanReader:
             except NoDataError as error:
                 nothing = error
                 continue
-            prices = prices_of(source)
-            laid = lay_on_sessions(bars, interval, own, 0, symbol=symbol, source=source.name, prices=prices)
-            parts.append(laid.bars)
+            parts.append(
+                lay_on_sessions(
+                    bars, interval, own, 0, symbol=symbol, source=source.name, prices=prices_of(source)
+                ).bars
+            )
         if not parts and nothing is not None:
             raise nothing
         return Bars.concat(parts)

@@ -13,6 +13,7 @@ from barray.cli.console import (
     FAILED,
     fail,
     note,
+    note_unused,
     print_json,
     print_table,
     reporting,
@@ -48,12 +49,13 @@ def run(
         session_progress(quiet=quiet) as progress,
         Session(config, progress=progress) as session,
     ):
+        ignored = note_unused("run", session.config)
         for day in session.dates:
             done.append(run_or_tell(session, day, out))
             if not as_json and "error" not in done[-1]:
                 print_session(done[-1])
     if as_json:
-        print_json({"sessions": done})
+        print_json({"sessions": done, "ignored": ignored})
     if any("error" in result for result in done):
         raise typer.Exit(FAILED)
 

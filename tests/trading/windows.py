@@ -65,11 +65,13 @@ def plan(
     reserve: float = 0.0,
     market: Market | None = None,
     parameters: Any = None,
+    call_timeout_s: float | None = None,
     **account: Any,
 ) -> Plan:
     """A strategy's code as it will run."""
     source = StrategySource("made_up.py", HEAD + text, None)
-    return Plan(source, parameters or {}, form, market or Market(), Account(**account), shared, reserve)
+    account_ = Account(**account)
+    return Plan(source, parameters or {}, form, market or Market(), account_, shared, reserve, call_timeout_s)
 
 
 @dataclass

@@ -14,6 +14,8 @@ from barray.market.errors import BarrayError, ConfigError
 from barray.market.indicators import IndicatorSpec, parse_indicator
 from barray.market.symbols import require_text
 from barray.trading.engine.commands import Opened, Plan, Step, Stepped
+from barray.trading.engine.listener import Listener
+from barray.trading.engine.watchdog import watched
 from barray.trading.orders.accounts import (
     Accounts,
     Approval,
@@ -24,10 +26,13 @@ from barray.trading.orders.accounts import (
     WorkingOrder,
 )
 from barray.trading.orders.terms import OrderTerms
+from barray.trading.results.logs import MOST_LINES, Logs
 from barray.trading.strategy.base import Strategy
-from barray.trading.strategy.failure import failure_text, file_of
+from barray.trading.strategy.failure import DidNotReturn, failure_text, file_of
 from barray.trading.strategy.view import Added, Moment, WindowView
 
+_MOST_LINES = 5 * MOST_LINES
+"""Kept of what a strategy over all symbols says in a run."""
 _LEFT_OUT = "is left out of this session"
 
 
@@ -61,6 +66,8 @@ class PortfolioEngine:
         self._last: dict[str, Stepped] = {}
         self.reports: dict[str, Stepped] = {}
         self.error: str | None = None
+        self._adding = False
+        self._listener = Listener("", lambda: self._moment.now_ns if self._moment else None, most=_MOST_LINES)
         self._new_life()
 
     def _new_life(self) -> None:
@@ -146,22 +153,34 @@ class PortfolioEngine:
             return
         view = WindowView(self, moment)
         try:
-            if self._strategy is None:
-                self._strategy = self._plan.strategy()
-                self._strategy.on_start(view)  # type: ignore[arg-type]  # documented in Strategy
-            if moment.opening:
-                self._strategy.on_session(view)  # type: ignore[arg-type]
-                return
-            later, self._later = self._later, {}
-            for symbol, quantity in sorted(later.items()):
-                if symbol in self.reports:
-                    self.place_missing(symbol, quantity)
-            self._strategy.on_window(view)
-        except Exception:  # the user's code: no more calls, positions stay
+            with self._listener, watched(self._waits, self._plan.call_timeout_s):
+                self._call(view, moment)
+        except (Exception, DidNotReturn):  # the user's code: no more calls, positions stay
             self.error = failure_text(file_of(self._strategy), view.now)
             self._outbox = {}
             for symbol, report in self._last.items():
                 self._cancel(symbol, report)
+
+    def _waits(self) -> object:
+        """Always the same, but while a symbol is got: that is not the strategy's time."""
+        return object() if self._adding else None
+
+    def _call(self, view: WindowView, moment: Moment) -> None:
+        if self._strategy is None:
+            self._strategy = self._plan.strategy()
+            self._strategy.on_start(view)  # type: ignore[arg-type]  # documented in Strategy
+        if moment.opening:
+            self._strategy.on_session(view)  # type: ignore[arg-type]
+            return
+        later, self._later = self._later, {}
+        for symbol, quantity in sorted(later.items()):
+            if symbol in self.reports:
+                self.place_missing(symbol, quantity)
+        self._strategy.on_window(view)
+
+    def logs(self) -> Logs:
+        """What the strategy over all symbols has printed and logged so far."""
+        return self._listener.heard()
 
     def _box(self, symbol: str) -> _Outbox:
         return self._outbox.setdefault(symbol, _Outbox())
@@ -251,7 +270,11 @@ class PortfolioEngine:
             return Added(True, "it is there already")
         if self._moment is None or self._moment.closing:
             return Added(False, "the session has closed")
-        return self._add(symbol)
+        self._adding = True
+        try:
+            return self._add(symbol)
+        finally:
+            self._adding = False
 
     def add_indicator(self, symbol: str, indicator: str) -> Added:
         """Have one more indicator computed, for the rest of the session. ConfigError where either is no text."""

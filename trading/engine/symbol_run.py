@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date
+from functools import cached_property
+from hashlib import blake2b
 from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
 from barray.market.bars import Bars, FloatArray, IntArray, Prices
+from barray.market.calendar import Sessions
 from barray.market.errors import NoDataError
 from barray.market.interval import Interval
 from barray.market.series import IntervalBars, lay_on_sessions
@@ -21,6 +24,7 @@ from barray.trading.engine.event_run import Outcome, run_symbol
 from barray.trading.orders.broker import Account
 from barray.trading.orders.fills import Fills
 from barray.trading.results.equity import equity_on_grid, session_closes, session_pnl
+from barray.trading.results.logs import MOST_LINES, Logs
 from barray.trading.results.result import SymbolResult, Trades
 from barray.trading.results.trades import round_trips
 from barray.trading.strategy.base import Strategy
@@ -43,6 +47,20 @@ class LoadedRange:
     skipped: Mapping[str, str]
     spans: tuple[SourceSpan, ...] = ()
 
+    @cached_property
+    def digest(self) -> str:
+        """What tells these bars from others: 32 hex digits over all that a run goes by, bars as laid, sessions that are
+        traded, and their history. Where they come from is not in it.
+        """
+        base, sessions = self.base, self.session_range.sessions
+        bars = base.bars
+        digest = blake2b(f"{base.interval} {sorted(self.session_range.history.items())}".encode(), digest_size=16)
+        prices = (bars.open, bars.high, bars.low, bars.close, bars.volume)
+        for column in (bars.start_ns, base.end_ns, base.session, *prices, self.traded, *_bounds(sessions)):
+            digest.update(f"{column.dtype} {len(column)}".encode())
+            digest.update(np.ascontiguousarray(column).data)
+        return digest.hexdigest()
+
     def prepare(self, strategy: Strategy, computed: Computed | None = None) -> SymbolData:
         """Everything that a strategy needs of it; `computed`: see barray.trading.strategy.data.prepare.
 
@@ -50,6 +68,10 @@ class LoadedRange:
         """
         sessions, history = self.session_range.sessions, self.session_range.history
         return prepare(self.symbol, self.base, strategy.needs(), sessions, self.traded, history, computed)
+
+
+def _bounds(sessions: Sessions) -> tuple[IntArray, IntArray]:
+    return sessions.open_ns, sessions.close_ns
 
 
 def lay_range(
@@ -101,7 +123,15 @@ def run_loaded(loaded: LoadedRange, plan: Plan, computed: Computed | None = None
     """Run a strategy over all its sessions. The strategy's errors are in the outcome; ConfigError for what it needs."""
     strategy, timezone = plan.strategy(), loaded.session_range.timezone
     data = loaded.prepare(strategy, computed)
-    return run_symbol(strategy, data, plan.market, plan.account, form=plan.form, timezone=timezone)
+    return run_symbol(
+        strategy,
+        data,
+        plan.market,
+        plan.account,
+        form=plan.form,
+        timezone=timezone,
+        call_timeout_s=plan.call_timeout_s,
+    )
 
 
 def join_results(parts: Sequence[SymbolResult], grid_session: IntArray) -> SymbolResult:
@@ -157,6 +187,7 @@ def _together(parts: Sequence[SymbolResult]) -> SymbolResult:
         skipped={day: reason for part in parts for day, reason in part.skipped.items()},
         error=failed.error if failed else None,
         error_ns=failed.error_ns if failed else None,
+        logs=Logs.together(part.logs for part in parts).first(MOST_LINES),
         lineage=_joined_lineage(parts),
         sources=_joined_sources(parts),
         sessions=tuple(sorted({day for part in parts for day in part.sessions})),
@@ -247,6 +278,7 @@ def summarise(
         skipped=loaded.skipped,
         error=outcome.error,
         error_ns=outcome.error_ns,
+        logs=outcome.logs,
         lineage=_lineage(loaded.source, base),
         sources=_sources(loaded),
         sessions=_gone_through(loaded, account, outcome, entered),

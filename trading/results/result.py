@@ -14,6 +14,7 @@ from barray.market.symbol_data import Lineage
 from barray.market.validation import SymbolValidationResult
 from barray.trading.orders.broker import Refusal
 from barray.trading.orders.fills import Fills
+from barray.trading.results.logs import NO_LOGS, Logs
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +73,7 @@ class SymbolResult:
     `error`: the traceback where the strategy raised; the symbol then stopped at `error_ns`. `skipped`: sessions that
     Step 0 refused, with the reason, by ISO date; `sessions`: those that were begun. `bars`: base bars run through.
     `first_price`: open of the first of them; `last_price`: close of the last. `lineage`: of all bars; `sources`: what
-    each source gave of them, in order of time, where there are several.
+    each source gave of them, in order of time, where there are several. `logs`: what the strategy printed and logged.
     """
 
     symbol: str
@@ -93,6 +94,7 @@ class SymbolResult:
     skipped: Mapping[str, str] = field(default_factory=dict)
     error: str | None = None
     error_ns: int | None = None
+    logs: Logs = NO_LOGS
     lineage: Lineage | None = None
     sources: tuple[Lineage, ...] = ()
     sessions: tuple[str, ...] = ()
@@ -125,6 +127,7 @@ class BacktestValues:
     float64 (n_grid,): of the account, or of all symbols' accounts together. `strategy`: the class's name; `source`:
     file or module it came from. `shared`: one account for all symbols, whose own equity then starts at 0 and is their
     profit. `step0`: what Step 0 found of every symbol asked for, as of a session that it can run, or of the first.
+    `logs`: what the strategy printed and logged, `on_window` first, then symbol by symbol.
     """
 
     name: str
@@ -145,6 +148,7 @@ class BacktestValues:
     account_equity: FloatArray
     shared: bool = False
     error: str | None = None
+    logs: Logs = NO_LOGS
     step0: Mapping[str, SymbolValidationResult] = field(default_factory=dict)
     timings_s: Mapping[str, float] = field(default_factory=dict)
 

@@ -44,8 +44,13 @@ def barray(*arguments: object, timeout_s: float = 90) -> subprocess.CompletedPro
 
 
 def test_run_writes_valid_dumps_and_json_for_machines(universe: Path, tmp_path: Path) -> None:
-    result = barray("run", write_config(tmp_path, universe), "--json")
+    config = write_config(tmp_path, universe)
+    config.write_text(config.read_text() + "costs: {volume_share: 0.1}\nstrategy: {path: mine.py}\n")
+    result = barray("run", config, "--json")
     assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["ignored"] == ["strategy", "costs"]
+    said = "note: barray run makes no use of strategy (for backtest and sweep), costs (for backtest and sweep)"
+    assert said in result.stderr.splitlines()
     (session,) = json.loads(result.stdout)["sessions"]
     assert session["date"] == "2024-07-02"
     assert list(session["symbols"]) == ["AAPL", "MSFT"]
@@ -157,6 +162,17 @@ def test_a_second_terminal_reads_and_changes_a_running_session(slow_session: sub
     assert "RSI(14)@5m" in barray("attach", "snapshot", "NVDA").stdout
     assert barray("attach", "remove-symbol", "TSLA").returncode == 0
     assert barray("attach", "remove-symbol", "TSLA").returncode == 1
+    again = barray("attach", "remove-symbol", "TSLA", "--json")
+    assert (again.returncode, json.loads(again.stdout)) == (1, {"symbol": "TSLA", "removed": False})
+    no_bar = barray("attach", "add-bar", "TSLA", "1m", "2024-07-02T13:30:00Z", 9, 8, 10, 9.5, 100, "--json")
+    assert no_bar.returncode == 1
+    assert json.loads(no_bar.stdout)["accepted"] is False
+    assert "high" in json.loads(no_bar.stdout)["reason"]
+    more = barray("attach", "add-indicator", "NVDA", "SMA(3)@1m", "--json")
+    assert json.loads(more.stdout) == {"symbol": "NVDA", "accepted": True, "reason": "", "conflicts": []}
+    unknown = barray("attach", "add-symbol", "NVDA", "--session", "nosuch", "--json")
+    assert unknown.returncode == 2
+    assert "running: slow" in json.loads(unknown.stdout)["error"]
     missing = barray("attach", "status", "--session", "nosuch")
     assert missing.returncode == 2
     assert "running: slow" in missing.stderr
@@ -203,7 +219,33 @@ def test_what_ray_prints_meanwhile_does_not_get_into_the_json(universe: Path, tm
     symbol_processes(process.pid)[0].kill()
     printed, said = process.communicate(timeout=60)
     assert "A worker died or was killed" in said, "Ray had nothing to print: nothing was tested"
-    assert list(json.loads(printed)) == ["sessions"]
+    assert list(json.loads(printed)) == ["sessions", "ignored"]
+
+
+DIES_ONCE = """
+import os, pathlib
+from barray import Strategy
+class Dies(Strategy):
+    def on_bar(self, ctx):
+        print("bar", ctx.bar)
+        mark = pathlib.Path("MARK")
+        if ctx.symbol == "MSFT" and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_backtest_whose_worker_dies_prints_nothing_but_its_json(universe: Path, tmp_path: Path) -> None:
+    config, mark = write_config(tmp_path, universe), tmp_path / "died"
+    (tmp_path / "dies.py").write_text(DIES_ONCE.replace("MARK", str(mark)))
+    config.write_text(config.read_text() + "strategy: {path: dies.py}\n")
+    result = barray("backtest", config, "--json")
+    assert result.returncode == 0, result.stderr
+    assert mark.exists()
+    told = json.loads(result.stdout)
+    assert sorted(told["symbols"]) == ["AAPL", "MSFT"]
+    assert told["errors"] == {}
+    assert "MSFT 2024-07-02 09:31:00 EDT: bar" in result.stderr
 
 
 def test_attaching_where_nothing_runs_says_so() -> None:

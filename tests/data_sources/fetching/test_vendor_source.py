@@ -27,7 +27,7 @@ from barray.market.interval import Interval
 from barray.market.requirements import SymbolRequirements
 from barray.market.validation import Reason, SymbolValidationResult
 from tests.data_sources.files import MONDAY, TUESDAY, WEDNESDAY, write_days
-from tests.market.builders import context_for, expected_stamps, intervals, new_york_ns, require, walk
+from tests.market.builders import context_for, expected_stamps, new_york_ns, require, walk
 
 NOW_NS = new_york_ns(date(2024, 7, 8), "12:00")
 FRIDAY = date(2024, 6, 28)
@@ -41,7 +41,6 @@ class Answering:
     dataset: Dataset
     truth: Mapping[str, Bars]
     down: Exception | None = None
-    native: Mapping[Interval, timedelta | None] = field(default_factory=lambda: dict.fromkeys(intervals("1m", "1d")))
     limits: Limits = field(default_factory=lambda: Limits(10_000, 100, 1_000_000))
     asked: list[PageRequest] = field(default_factory=list)
 
