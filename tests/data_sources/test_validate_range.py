@@ -17,6 +17,7 @@ from barray.data_sources.fetching.vendor_source import VendorSource
 from barray.data_sources.manager import DataManager
 from barray.data_sources.parquet.source import ParquetSource
 from barray.data_sources.schwab.vendor import SchwabAccount
+from barray.data_sources.span_reader import SpanReader
 from barray.market.calendar import load_calendar
 from barray.market.errors import BarrayError, ConfigError
 from barray.market.interval import Interval
@@ -243,3 +244,10 @@ def test_a_range_of_no_session_or_too_little_calendar_is_refused() -> None:
         session_range_of(requirements(), CALENDAR, [])
     with pytest.raises(ConfigError, match="not enough sessions before 2024-06-11"):
         session_range_of(requirements(trailing_days=5), CALENDAR, [date(2024, 6, 11)])
+
+
+def test_bars_of_several_sources_may_be_what_those_of_any_may(tmp_path: Path) -> None:
+    stocks, spreads = ParquetSource(str(tmp_path), "stocks"), ParquetSource(str(tmp_path), "spreads", prices="any")
+    monday, tuesday = date(2024, 7, 1), date(2024, 7, 2)
+    assert SpanReader(((monday, stocks), (tuesday, spreads))).prices == "any"
+    assert SpanReader(((monday, stocks), (tuesday, stocks))).prices == "positive"
