@@ -143,7 +143,7 @@ def test_a_lineage_names_feed_and_adjustment_where_the_source_says_them(tmp_path
     assert part.lineage is not None
     told = replace(part.lineage, dataset="alpaca-iex-raw")
     write_result(
-        backtest({"AA": replace(part, lineage=told), "BB": random_symbol("BB", 2, 1, 1)}, 1), tmp_path, ["json"]
+        backtest({"AA": replace(part, lineage=told), "BB": random_symbol("BB", 1, 1, 1)}, 1), tmp_path, ["json"]
     )
     symbols = json.loads((tmp_path / "summary.json").read_text())["symbols"]
     assert symbols["AA"]["lineage"]["dataset"] == "alpaca-iex-raw"
