@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
+from barray.data_sources.span_reader import SpanReader
 from barray.market.bars import Bars
 from barray.market.commands import Failed, prices_of
 from barray.market.errors import ActorFailed, BarrayError, DataError, NoDataError
 from barray.market.series import lay_on_sessions
 from barray.trading.engine.commands import CloseRun, LoadRange, Opened, OpenRun, RangeRun, RunRange, Step
+from barray.trading.engine.listener import hear_info
 from barray.trading.engine.symbol_run import LoadedRange, judge_prices, lay_range, run_range
 from barray.trading.engine.window_run import WindowRun
 from barray.trading.strategy.computed import Computed
@@ -25,6 +28,7 @@ class BacktestActor:
     def __init__(self) -> None:
         self._held: dict[str, tuple[LoadedRange, Computed]] = {}
         self._runs: dict[str, WindowRun] = {}
+        hear_info()
 
     def execute(self, batch: Sequence[tuple[str, Any]]) -> tuple[Any, ...]:
         """Carry out commands in order, one report each. A symbol that fails, fails alone: its report is `Failed`."""
@@ -58,7 +62,8 @@ class BacktestActor:
     def _open(self, symbol: str, command: OpenRun) -> Opened:
         if symbol not in self._runs:
             self._runs[symbol] = WindowRun(_load(command), command.plan)
-        return Opened(self._runs[symbol].columns, command.load.base_interval)
+        run = self._runs[symbol]
+        return Opened(run.columns, command.load.base_interval, run.opens)
 
     def _evaluate(self, symbol: str, command: EvaluateSets) -> SetsEvaluated:
         if symbol not in self._held:
@@ -87,9 +92,7 @@ def load_range(command: LoadRange, *, anew: bool = False) -> LoadedRange:
 def _read(command: LoadRange) -> LoadedRange:
     interval, reader = command.base_interval, command.reader
     bars = reader.read_bars(command.symbol, interval, command.session_range.loaded)
-    return lay_range(
-        command.symbol, bars, interval, command.session_range, reader.name, command.skipped, prices_of(reader)
-    )
+    return _lay(command, bars, command.skipped)
 
 
 def _read_by_session(command: LoadRange) -> LoadedRange:
@@ -113,5 +116,11 @@ def _read_by_session(command: LoadRange) -> LoadedRange:
         wrong = [bad[past] for past in range(session_range.history[row], row + 1) if past in bad]
         if wrong:
             skipped.setdefault(day, wrong[-1])
-    bars = Bars.concat(parts)
-    return lay_range(symbol, bars, interval, session_range, source, skipped, prices)
+    return _lay(command, Bars.concat(parts), skipped)
+
+
+def _lay(command: LoadRange, bars: Bars, skipped: Mapping[date, str]) -> LoadedRange:
+    symbol, interval, reader = command.symbol, command.base_interval, command.reader
+    spans = reader.spans if isinstance(reader, SpanReader) else ()
+    prices = prices_of(reader)
+    return lay_range(symbol, bars, interval, command.session_range, reader.name, skipped, prices, spans)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from functools import partial
-from queue import Empty, SimpleQueue
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from barray.data_sources.manager import DataManager
-from barray.market.clock import monotonic_s
 from barray.market.requirements import SessionContext, SymbolRequirements
 from barray.market.session_range import SessionRange
 from barray.market.validation import Reason, SymbolValidationResult
@@ -36,16 +35,12 @@ def validate_chunk(
             return dict(manager.validate_range(chosen, requirements, context))
         return dict(manager.validate(chosen, requirements, context))
 
-    together = _within(deadline_s, [lambda: validate(symbols)])[0]
+    together = _within(deadline_s, [partial(validate, symbols)])[0]
     if together is not None:
         return together
     if len(symbols) == 1:
         return {symbols[0]: _late(symbols[0], manager, deadline_s)}
-
-    def alone(symbol: str) -> Callable[[], Results]:
-        return lambda: validate([symbol])
-
-    found = _within(deadline_s, [alone(symbol) for symbol in symbols])
+    found = _within(deadline_s, [partial(validate, [symbol]) for symbol in symbols])
     return {
         symbol: results[symbol] if results else _late(symbol, manager, deadline_s)
         for symbol, results in zip(symbols, found, strict=True)
@@ -54,31 +49,18 @@ def validate_chunk(
 
 def _within(deadline_s: float, calls: Sequence[Callable[[], T]]) -> list[T | None]:
     """Results of the calls, each in a thread; None for one not done in time, whose thread is left behind (a daemon)."""
-    done: SimpleQueue[tuple[int, Callable[[], T]]] = SimpleQueue()
+    futures: list[Future[T]] = [Future() for _ in calls]
 
-    def work(index: int, call: Callable[[], T]) -> None:
+    def work(future: Future[T], call: Callable[[], T]) -> None:
         try:
-            result = call()
+            future.set_result(call())
         except Exception as error:  # of any kind: it is raised where the result is waited for
-            done.put((index, partial(_raise, error)))
-        else:
-            done.put((index, lambda: result))
+            future.set_exception(error)
 
-    for index, call in enumerate(calls):
-        threading.Thread(target=work, args=(index, call), daemon=True).start()
-    results: list[T | None] = [None] * len(calls)
-    end_s = monotonic_s() + deadline_s
-    for _ in calls:
-        try:
-            index, result = done.get(timeout=max(end_s - monotonic_s(), 0))
-        except Empty:
-            break
-        results[index] = result()
-    return results
-
-
-def _raise(error: Exception) -> NoReturn:
-    raise error
+    for future, call in zip(futures, calls, strict=True):
+        threading.Thread(target=work, args=(future, call), daemon=True).start()
+    wait(futures, deadline_s, FIRST_EXCEPTION)
+    return [future.result() if future.done() else None for future in futures]
 
 
 def _late(symbol: str, manager: DataManager, deadline_s: float) -> SymbolValidationResult:

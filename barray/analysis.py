@@ -19,8 +19,8 @@ from barray.local.gateways import LocalGatewayPool
 from barray.market.errors import BarrayError, ConfigError
 from barray.market.session_range import RangeValidation
 from barray.market.validation import Reason
-from barray.trading.checks.causality import LookaheadReport
 from barray.trading.checks.causality import lookahead as _lookahead
+from barray.trading.checks.lookahead_report import LookaheadReport
 from barray.trading.checks.warmup import WarmupReport
 from barray.trading.checks.warmup import warmup as _warmup
 from barray.trading.engine.commands import LoadRange
@@ -36,12 +36,13 @@ def lookahead(
     *,
     parameters: Mapping[str, Any] | None = None,
     symbols: Sequence[str] = (),
-    cuts: int = 40,
+    cuts: int | None = None,
 ) -> list[LookaheadReport]:
     """Whether any decision of a config's strategy depends on the future, symbol by symbol (default: all of the config).
 
-    `strategy`, `config` and `parameters` as in `barray.backtest`. ConfigError as there, ValidationFailed where no
-    symbol can be loaded.
+    `strategy`, `config` and `parameters` as in `barray.backtest`. `cuts`: at how many times the future is changed, see
+    barray.trading.checks.causality.lookahead. ConfigError as in `barray.backtest`, ValidationFailed where no symbol can
+    be loaded.
     """
     run = _prepared(strategy, config, parameters)
     return [_lookahead(loaded, run.plan, cuts=cuts) for loaded in _loaded(run, symbols, history=1)]
@@ -92,18 +93,16 @@ def _loaded(run: PreparedRun, symbols: Sequence[str], *, history: int) -> list[L
         return over.validate_range(some, requirements, asked)
 
     fetch = LocalGatewayPool().fetch_for(requirements, session_range.loaded)
-    validated = asyncio.run(
-        validate_with_fetches(chosen, manager, validate, lambda found: found.result.can_proceed, fetch)
-    )
+    validated = asyncio.run(validate_with_fetches(chosen, manager, validate, lambda found: found.whole, fetch))
     dropped: dict[str, tuple[Reason, ...]] = {}
     loaded: list[LoadedRange] = []
     for symbol, found in validated.items():
         result = found.result
-        if not result.can_proceed or result.base_interval is None or result.data_source is None:
+        if not result.can_proceed or result.base_interval is None:
             dropped[symbol] = result.reasons
             continue
         skipped = {day: "; ".join(map(str, reasons)) for day, reasons in found.skipped.items()}
-        command = LoadRange(symbol, session_range, manager.source(result.data_source), result.base_interval, skipped)
+        command = LoadRange(symbol, session_range, manager.reader(found), result.base_interval, skipped)
         try:
             found_range = load_range(command)
             loaded.append(replace(found_range, session_range=replace(session_range, history=as_asked)))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 
 from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.prepare import prepare_sessions
 from barray.data_sources.fetching.fetcher import Fetcher, FetchProgress
 from barray.data_sources.fetching.plan import FetchPlan
-from barray.data_sources.fetching.store import EXCHANGE
+from barray.data_sources.fetching.store import EXCHANGE, midnight_ns
 from barray.data_sources.fetching.vendor_source import VendorSource, Wanted
 from barray.local.connection import load_calendar
 from barray.local.gateways import LocalGatewayPool
@@ -101,8 +101,3 @@ def days_wanted(interval: Interval, first: date, last: date) -> Wanted:
     if last < first:
         raise ConfigError(f"the range ends on {last}, before it begins on {first}", remedy="exchange them")
     return Wanted(interval, midnight_ns(first), midnight_ns(last + timedelta(days=1)))
-
-
-def midnight_ns(day: date) -> int:
-    """The instant at which a New York day begins, UTC nanoseconds."""
-    return int(datetime.combine(day, time(), EXCHANGE).timestamp()) * NS_PER_SECOND

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -17,9 +18,12 @@ from barray.coordinator.prepare import PreparedRun, prepare_run
 from barray.coordinator.strategies import StrategyLike, asked_for
 from barray.local.connection import ensure_ray, hand_over_credentials, load_calendar
 from barray.local.progress import Progress, shown
+from barray.local.strategy_logs import LogPrinter
 from barray.market.bars import FloatArray
 from barray.trading.results.backtest import BacktestResult
+from barray.trading.results.logs import NO_LOGS, Logs
 from barray.trading.results.result import SymbolResult
+from barray.trading.results.totals import require_all_sessions
 
 if TYPE_CHECKING:
     from barray.coordinator.backtest import Prepared
@@ -46,8 +50,10 @@ def backtest(
     `window`, `parameters`) holds for a strategy given here too, and `parameters` go before it.
 
     Ray is joined or started as `Session` does it, and everything of it ends with the call, also after an error.
-    `progress` hears the status about ten times a second; in a notebook it is shown by itself.
-    ConfigError where the config or the strategy can't be meant, ValidationFailed where no symbol can run.
+    `progress` hears the status about ten times a second; in a notebook it is shown by itself. What the strategy prints
+    and logs is shown on standard error, with symbol and session time, as symbols are done; `result.logs` keeps it.
+    ConfigError where the config or the strategy can't be meant, ValidationFailed where no symbol can run. BarrayError
+    (`unaccounted`) where a symbol's session was neither run nor left out with a reason.
     """
     with backtested(strategy, config, parameters=parameters, progress=progress) as (result, _):
         return result
@@ -80,13 +86,30 @@ def backtested(
         prepared = remote.call("begin", meanwhile=meanwhile)
         timings["provision_s"] = perf_counter() - began - sum(timings.values())
         remote.call("start", prepared.grid_interval)
-        results: dict[str, SymbolResult] = {}
-        while (done := remote.call("next_results")) is not None:
-            results.update({result.symbol: result for result in done})
+        results, said = _collect(remote, run)
         dropped, error = remote.call("dropped"), remote.call("error")
         timings["run_s"] = perf_counter() - began - sum(timings.values())
         remote.close_beside()
-        yield _assemble(run, prepared, results, dropped, error, timings), run
+        result = _assemble(run, prepared, results, dropped, error, timings)
+        every = (said, *(one.logs for one in result.symbols.values()))
+        yield replace(result, logs=Logs.together(every)), run
+
+
+def _collect(remote: RemoteRun, run: PreparedRun) -> tuple[dict[str, SymbolResult], Logs]:
+    """All results by symbol, and what a strategy over all symbols said; what is said is shown as it comes."""
+    results: dict[str, SymbolResult] = {}
+    said = NO_LOGS
+    printer = LogPrinter(run.session_range.timezone)
+    while (done := remote.call("next_results")) is not None:
+        for one in done:
+            if isinstance(one, Logs):
+                said = Logs.together((said, one))
+                printer.show(one)
+            else:
+                results[one.symbol] = one
+                printer.show(one.logs)
+    printer.close()
+    return results, said
 
 
 class RemoteRun:
@@ -169,7 +192,7 @@ def _assemble(
     for result in ordered.values():
         total += result.equity
     settings = config.model_dump(mode="json", by_alias=True, include={"account", "costs", "session", "history"})
-    return BacktestResult(
+    whole = BacktestResult(
         name=config.name,
         strategy=plan.source.load().__name__,
         source=plan.source.where,
@@ -191,3 +214,5 @@ def _assemble(
         step0={symbol: prepared.step0[symbol] for symbol in sorted(prepared.step0)},
         timings_s=dict(timings),
     )
+    require_all_sessions(config.symbols, whole)
+    return whole

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -17,9 +19,10 @@ from barray.local.progress import Progress, shown
 from barray.run_backtest import RemoteRun
 from barray.sweep_journal import Journal
 from barray.trading.engine.commands import Plan
+from barray.trading.strategy.code_digest import code_digest
 from barray.trading.sweeps.parameter_sets import Listed, Sampler, set_key
 from barray.trading.sweeps.result import SweepResult
-from barray.trading.sweeps.table import SetRow, rows_of, score, walk
+from barray.trading.sweeps.table import SetRow, like_with_like, rows_of, score, walk
 from barray.trading.sweeps.walk_forward import walk_forward
 
 _ROUND, _OPTUNA_ROUND = 128, 16
@@ -39,8 +42,9 @@ def sweep(
     `strategy`, `config` and `parameters` (those that stay the same) as in `barray.backtest`.
 
     What is done is kept in a journal below `report.directory`: the same sweep, stopped and started again, goes on where
-    it was. `fresh` begins anew. Symbols trade with their own capital each. ConfigError where the config holds no
-    sweep, or one that can't be run.
+    it was; what was made of other bars or other symbols than there are now is evaluated anew. `fresh` begins anew.
+    Symbols trade with their own capital each. What stops it carries a note that says how far it got. ConfigError where
+    the config holds no sweep, or one that can't be run.
     """
     began = perf_counter()
     settings, source = asked_for(strategy, config, parameters)
@@ -49,32 +53,19 @@ def sweep(
     walking = section.walk_forward
     windows = walk_forward(days, walking.in_sample, walking.out_of_sample, anchored=walking.anchored) if walking else []
     journal = Journal(Path(settings.report.directory), settings.name, _fingerprint(settings, run.plan), fresh=fresh)
-    done = {row.key: row for row in journal.rows}
-    sampler, wanted = _sampler(run)
-    rows: list[SetRow] = []
     timings = {"plan_s": perf_counter() - began}
     from barray.coordinator.sweep import SweepCoordinator
 
-    dropped: dict[str, tuple[str, ...]] = {}
-    symbols = 0
     with shown(progress) as told, RemoteRun(run, SweepCoordinator, progress=told) as remote:
-        prepared = remote.call("begin")
+        remote.call("begin")
+        data = {table.symbol: table.data for table in remote.call("evaluate", [])}
         timings["provision_s"] = perf_counter() - began - timings["plan_s"]
-        symbols = len(prepared.symbols)
-        size = _OPTUNA_ROUND if section.method == "optuna" else _ROUND
-        while len(rows) < wanted and (asked := sampler.ask(min(size, wanted - len(rows)))):
-            new = [one for one in asked if set_key(one) not in done]
-            if new:
-                found = rows_of(remote.call("evaluate", new), len(days))
-                journal.add(found)
-                done.update({row.key: row for row in found})
-            for one in asked:
-                row = done[set_key(one)]
-                rows.append(row)
-                sampler.tell(one, score(row.figures(settings.account.capital * symbols), section.metric))
+        rows = _evaluated(run, remote, journal, data)
         timings["evaluate_s"] = perf_counter() - began - sum(timings.values())
         dropped = remote.call("dropped")
-    capital = settings.account.capital * (symbols - len([s for s in prepared.symbols if s in dropped]))
+    made_of = like_with_like(rows)
+    capital = settings.account.capital * len(made_of or data)
+    resumed, outdated = journal.done(data), journal.outdated(data)
     timings["close_s"] = perf_counter() - began - sum(timings.values())
     return SweepResult(
         name=settings.name,
@@ -85,10 +76,48 @@ def sweep(
         rows=tuple(rows),
         dropped=dropped,
         journal=journal.path,
-        walked=tuple(walk(rows, windows, days, capital, section.metric)),
-        resumed=sum(1 for row in rows if row.key in journal.resumed),
+        walked=tuple(walk([row for row in rows if row.data == made_of], windows, days, capital, section.metric)),
+        resumed=sum(1 for row in rows if row.key in resumed),
+        outdated=sum(1 for row in rows if row.key in outdated),
         timings_s=timings,
     )
+
+
+def _evaluated(run: PreparedSweep, remote: RemoteRun, journal: Journal, data: Mapping[str, str]) -> list[SetRow]:
+    """A row for every set that the sweep tries, in order. `data`: the symbols that there are, and their bars' digests.
+
+    Only what is made of these is written down: not what came after symbols were lost, or bars changed, on the way.
+    """
+    section, days, capital = run.section, run.session_range.dates, run.config.account.capital
+    sampler, wanted = _sampler(run)
+    size = _OPTUNA_ROUND if section.method == "optuna" else _ROUND
+    done = journal.done(data)
+    rows: list[SetRow] = []
+    with _saying_how_far(rows, data, wanted, journal):
+        while len(rows) < wanted and (asked := sampler.ask(min(size, wanted - len(rows)))):
+            new = [one for one in asked if set_key(one) not in done]
+            if new:
+                found = rows_of(remote.call("evaluate", new), len(days))
+                journal.add([row for row in found if row.data == data])
+                done.update({row.key: row for row in found})
+            for one in asked:
+                row = done[set_key(one)]
+                rows.append(row)
+                sampler.tell(one, score(row.figures(capital * len(row.data)), section.metric))
+    return rows
+
+
+@contextmanager
+def _saying_how_far(rows: Sequence[SetRow], data: Mapping[str, str], wanted: int, journal: Journal) -> Iterator[None]:
+    """Give what ends the block early a note of how far it got."""
+    try:
+        yield
+    except BaseException as error:
+        kept = sum(1 for row in rows if row.data == data)
+        error.add_note(
+            f"{kept} of {wanted} sets are done and kept in {journal.path}: the same sweep goes on from there"
+        )
+        raise
 
 
 def _sampler(run: PreparedSweep) -> tuple[Sampler, int]:
@@ -101,9 +130,13 @@ def _sampler(run: PreparedSweep) -> tuple[Sampler, int]:
 
 
 def _fingerprint(config: SessionConfig, plan: Plan) -> str:
-    """What two runs must share for one to go on where the other stopped: everything but where and how wide they run."""
+    """What two runs must share for one to go on where the other stopped: everything but where and how wide they run.
+
+    The bars are not in it: every row says which it was made of.
+    """
     chosen = config.model_dump_json(
         include={"session", "symbols", "history", "sources", "account", "costs", "strategy", "intervals", "indicators"}
     )
-    text = "\n".join((chosen, plan.source.text or plan.source.where, plan.form))
+    kind = plan.source.load().__qualname__
+    text = "\n".join((chosen, kind, code_digest(plan.source), plan.form, version("barray")))
     return hashlib.sha256(text.encode()).hexdigest()[:12]

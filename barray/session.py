@@ -23,7 +23,7 @@ from barray.local.progress import Progress, shown
 from barray.local.sessions import announce, find_session
 from barray.market.bars import Bar
 from barray.market.calendar import TradingCalendar
-from barray.market.errors import BarrayError, ConfigError, shorten
+from barray.market.errors import BarrayError, ConfigError, ValidationFailed, shorten
 from barray.market.indicators import IndicatorSpec
 from barray.market.interval import Interval
 from barray.market.symbol_data import SymbolMetadata, SymbolSessionData
@@ -186,8 +186,11 @@ class Session(AttachedSession):
         self.close()
 
     def begin(self, day: date | str | None = None) -> SessionSummary:
-        """Steps 0 to 3 for `day` (default: the next date); stand at its open. Dropped symbols are logged."""
-        day = date.fromisoformat(day) if isinstance(day, str) else day
+        """Steps 0 to 3 for `day` (default: the next date); stand at its open. Dropped symbols are logged.
+
+        ConfigError where it is no session's date, ValidationFailed where nothing is left to run.
+        """
+        day = None if day is None else _as_date(day)
         self._warn_of_too_many_processes()
         summary: SessionSummary = self._call("begin", day)
         for symbol, reasons in summary.dropped.items():
@@ -207,7 +210,8 @@ class Session(AttachedSession):
     def advance_to(self, moment: str | time | datetime | int | None = None) -> int:
         """Let the session run to `moment`: exchange time ("10:30"), an aware datetime, UTC ns, or None for the close.
 
-        Returns the session time reached, UTC ns.
+        Returns the session time reached, UTC ns. IllegalTransition for an earlier time than it stands at, ConfigError
+        for what is no time of the session.
         """
         return int(self._call("advance_to", self._ns(moment)))
 
@@ -268,7 +272,7 @@ class Session(AttachedSession):
                 progress(self._remote.call("status"))
 
     def _ns(self, moment: str | time | datetime | int | None) -> int | None:
-        if moment is None or isinstance(moment, int):
+        if moment is None or (isinstance(moment, int) and not isinstance(moment, bool)):
             return moment
         if isinstance(moment, datetime):
             if moment.tzinfo is None:
@@ -277,10 +281,19 @@ class Session(AttachedSession):
                 )
             return round(moment.timestamp()) * 1_000_000_000
         try:
-            wall = time.fromisoformat(moment) if isinstance(moment, str) else moment
-        except ValueError:
+            wall = moment if isinstance(moment, time) else time.fromisoformat(moment)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
             raise ConfigError(f"{moment!r} is no time of day", remedy='write exchange time as "10:30"') from None
         return self.calendar.at(self.summary().session_date, wall)
+
+
+def _as_date(day: object) -> date:
+    try:
+        if isinstance(day, datetime) or not isinstance(day, date | str):
+            raise ValueError
+        return date.fromisoformat(day) if isinstance(day, str) else day
+    except ValueError:
+        raise ConfigError(f"{day!r} is no date", remedy="write it as 2024-07-02", code="bad_dates") from None
 
 
 def attach(name: str | None = None, address: str = "auto") -> AttachedSession:
@@ -298,16 +311,37 @@ def attach(name: str | None = None, address: str = "auto") -> AttachedSession:
 
 
 def run(config: str | Path | Mapping[str, Any] | SessionConfig) -> list[Path]:
-    """Run every session date of a configuration from open to close; returns the files written."""
+    """Run every session date of a configuration from open to close; returns the files written.
+
+    A date that fails keeps none of the others from being run; ValidationFailed then names each with its reason, once
+    all are done. ConfigError at once.
+    """
     written: list[Path] = []
+    failed: dict[date, BarrayError] = {}
     with Session(config) as session:
         for day in session.dates:
-            session.begin(day)
-            session.advance_to()
-            session.end()
-            written += session.export()
+            try:
+                session.begin(day)
+                session.advance_to()
+                session.end()
+                written += session.export()
+            except ConfigError:
+                raise
+            except BarrayError as error:
+                failed[day] = error
             session.teardown()
+        if failed:
+            raise _of_dates(failed, len(session.dates))
     return written
+
+
+def _of_dates(failed: Mapping[date, BarrayError], asked: int) -> BarrayError:
+    first = next(iter(failed.values()))
+    if asked == 1:
+        return first
+    listed = "".join(f"\n{day}: {error}" for day, error in failed.items())
+    code = first.code if len({error.code for error in failed.values()}) == 1 else None
+    return ValidationFailed(f"{len(failed)} of {asked} dates failed; the others were run:{listed}", code=code)
 
 
 def _attempt(what: str, work: Callable[[], object]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import orjson
@@ -13,7 +13,8 @@ from barray.trading.sweeps.table import SetRow
 
 
 class Journal:
-    """A JSON line for every set done. Lines are whole or the last one is ignored; nothing is ever rewritten.
+    """A JSON line for every set done, with what it was made of. Lines are whole or the last one is ignored; nothing is
+    ever rewritten: of two lines that say what a set made of the same bars, the later one counts.
 
     ConfigError where its directory cannot be written.
     """
@@ -24,10 +25,17 @@ class Journal:
             directory.mkdir(parents=True, exist_ok=True)
             if fresh:
                 self.path.unlink(missing_ok=True)
-            self.rows = _read(self.path)
+            self._rows = _read(self.path)  # what earlier runs did
         except OSError as error:
             raise ConfigError(f"{self.path}: {error.strerror}", remedy="choose another report.directory") from error
-        self.resumed = frozenset(row.key for row in self.rows)
+
+    def done(self, data: Mapping[str, str]) -> dict[str, SetRow]:
+        """Sets that earlier runs did of just these symbols and bars (digests by symbol), by key."""
+        return {row.key: row for row in self._rows if row.data == data}
+
+    def outdated(self, data: Mapping[str, str]) -> frozenset[str]:
+        """Keys of the sets that earlier runs did, but only of other symbols or bars."""
+        return frozenset(row.key for row in self._rows) - self.done(data).keys()
 
     def add(self, rows: Sequence[SetRow]) -> None:
         """Write sets down, on disk before this returns."""

@@ -55,10 +55,10 @@ def measure(mode: str, count: int) -> dict[str, float]:
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     import ray
 
-    from barray.actors.forkserver import worker_executable
+    from barray.actors.ray_start.patch import altered_ray
 
     started = time.perf_counter()
-    with worker_executable() if mode == "ours" else contextlib.nullcontext():
+    with altered_ray() if mode == "ours" else contextlib.nullcontext():
         ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     init_s = time.perf_counter() - started
     options: dict[str, Any] = {"num_cpus": 0, "enable_task_events": False}

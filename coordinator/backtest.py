@@ -16,18 +16,21 @@ from barray.coordinator.gateway_pool import GatewayPool
 from barray.coordinator.step0 import all_failed, require_enough, validate_range
 from barray.data_sources.manager import DataManager
 from barray.market.commands import Failed
-from barray.market.errors import BarrayError, NoDataError, shorten
+from barray.market.errors import NoDataError, shorten
 from barray.market.interval import Interval
 from barray.market.requirements import SymbolRequirements
 from barray.market.session_range import RangeValidation, SessionRange
 from barray.market.validation import Reason, SymbolValidationResult
 from barray.trading.engine.commands import LoadRange, Plan, RangeRun, RunRange
 from barray.trading.engine.symbol_run import join_results
+from barray.trading.results.logs import Logs
 from barray.trading.results.result import SymbolResult
 
 logger = logging.getLogger(__name__)
 _PER_CALL = 4
 """Symbols that one call runs: often enough to see progress, seldom enough to cost nothing."""
+_STUCK_CALLS = 3
+"""What is waited for longer than sessions may take, so that a strategy's endless loop is found where it is."""
 
 
 @dataclass(frozen=True)
@@ -59,24 +62,25 @@ class BacktestCoordinator:
         config: SessionConfig,
         session_range: SessionRange,
         requirements: SymbolRequirements,
-        plan: Plan | None = None,
+        plan: Plan,
     ) -> None:
         self._config = config
         self._session_range = session_range
         self._requirements = requirements
         self._plan = plan
-        sessions = len(session_range.rows)
-        patient = config.actors.model_copy(update={"call_timeout_s": config.actors.call_timeout_s * max(sessions, 1)})
+        timeout_s = config.actors.call_timeout_s * (max(len(session_range.rows), 1) + _STUCK_CALLS)
+        patient = config.actors.model_copy(update={"call_timeout_s": timeout_s})
         self._transport = RayTransport(new_backtest_actor)
         self._fleet = Fleet(patient, self._transport)
         self._manager = DataManager(config.data_sources)
         self._gateways = GatewayPool()
         self._dropped: dict[str, tuple[Reason, ...]] = {}
         self._warned: set[str] = set()
+        self._drops: dict[str, tuple[Reason, ...]] = {}
         self._validated: dict[str, RangeValidation] = {}
         self._jobs: dict[str, Job] = {}
         self._reports: dict[str, dict[str, Any]] = {}
-        self._done: asyncio.Queue[SymbolResult | None] = asyncio.Queue()
+        self._done: asyncio.Queue[SymbolResult | Logs | None] = asyncio.Queue()
         self._running: asyncio.Task[None] | None = None
         self._phase = "clean"
         self._progress = (0, 0)
@@ -113,15 +117,14 @@ class BacktestCoordinator:
 
     def _split(self, symbols: Sequence[str]) -> dict[str, Job]:
         """A job a symbol; several where its sessions begin anew and the symbols alone don't keep the cores busy."""
-        parts = 1
-        if self._plan is not None and not self._plan.account.carry:
-            parts = -(-cpus_of(self._transport) // len(symbols))
-        session_ranges = self._session_range.split(parts)
-        return {
-            symbol if len(session_ranges) == 1 else f"{symbol}\n{number}": Job(symbol, session_range)
-            for symbol in symbols
-            for number, session_range in enumerate(session_ranges)
-        }
+        parts = 1 if self._plan.account.carry else -(-cpus_of(self._transport) // len(symbols))
+        jobs: dict[str, Job] = {}
+        for symbol in symbols:
+            one_source = len(self._validated[symbol].spans) == 1
+            session_ranges = self._session_range.split(parts if one_source else 1)
+            for number, session_range in enumerate(session_ranges):
+                jobs[symbol if len(session_ranges) == 1 else f"{symbol}\n{number}"] = Job(symbol, session_range)
+        return jobs
 
     def _symbols_per_actor(self, count: int) -> int:
         """`auto` keeps the cores busy and no more: symbols do not wait for each other here."""
@@ -129,7 +132,7 @@ class BacktestCoordinator:
         return -(-count // (2 * cpus_of(self._transport))) if wanted == "auto" else wanted
 
     def _drop(self, symbol: str, reasons: Sequence[Reason]) -> None:
-        self._dropped[symbol] = tuple(reasons)
+        self._dropped[symbol] = self._drops[symbol] = tuple(reasons)
         logger.warning("%s: dropped: %s", shorten(symbol), "; ".join(map(str, reasons)))
 
     def _warn(self, symbol: str, warnings: Sequence[Reason]) -> None:
@@ -146,8 +149,10 @@ class BacktestCoordinator:
         self._grid_session = self._session_range.grid(grid_interval)[1]
         self._running = asyncio.ensure_future(self._run_all(grid_interval))
 
-    async def next_results(self) -> list[SymbolResult] | None:
-        """Results that are done, at least one, in whatever order; None once all are handed out."""
+    async def next_results(self) -> list[SymbolResult | Logs] | None:
+        """Results that are done, at least one, in whatever order, and what a strategy over all symbols has said since;
+        None once all are handed out.
+        """
         first = await self._done.get()
         taken = [first]
         while not self._done.empty():
@@ -198,23 +203,18 @@ class BacktestCoordinator:
             self._drop(symbol, [Reason.of(error.error if isinstance(error, Failed) else RuntimeError(repr(error)))])
 
     def _whole(self, parts: list[SymbolResult]) -> SymbolResult:
-        if self._plan is None or self._plan.account.carry:
-            return parts[0]
-        return join_results(parts, self._grid_session)
+        return parts[0] if self._plan.account.carry else join_results(parts, self._grid_session)
 
     def _command(self, job: Job, grid_interval: Interval) -> RunRange:
-        if self._plan is None:
-            raise BarrayError("this coordinator was given no plan")
         return RunRange(self._load(job), self._plan, job.session_range.grid(grid_interval)[0])
 
     def _load(self, job: Job) -> LoadRange:
         found = self._validated[job.symbol]
         result = found.result
-        if result.base_interval is None or result.data_source is None:
+        if result.base_interval is None:
             raise ValueError(f"{job.symbol} has not passed Step 0")
         skipped = {day: "; ".join(map(str, reasons)) for day, reasons in found.skipped.items()}
-        reader = self._manager.source(result.data_source)
-        return LoadRange(job.symbol, job.session_range, reader, result.base_interval, skipped)
+        return LoadRange(job.symbol, job.session_range, self._manager.reader(found), result.base_interval, skipped)
 
     def dropped(self) -> dict[str, tuple[str, ...]]:
         """Symbols that ran no session at all, with the reasons."""

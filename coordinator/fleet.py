@@ -246,6 +246,8 @@ class Fleet:
             return await self._bring_back_apart(slot, batch, cause)
         reason = f"its process was lost {slot.restarts + 1} times, at last by {type(cause).__name__}"
         remedy = "look into Ray's logs for memory or crashes, or raise actors.max_restarts"
+        if isinstance(cause, TimeoutError):
+            remedy = "look for a call that never comes back, or raise actors.call_timeout_s"
         errors = {symbol: ActorFailed(reason, symbol=symbol, remedy=remedy) for symbol in slot.symbols}
         self._lost.update(errors)
         return [Failed(errors[symbol]) for symbol, _ in batch]

@@ -44,7 +44,7 @@ class GatewayPool:
             wanted = source.wanted(requirements, sessions, until_ns)
             if isinstance(wanted, Reason):
                 return dict.fromkeys(symbols, wanted)
-            return await self._fetch(source, symbols, wanted, int(sessions.close_ns[-1]))
+            return await self.ensure(source, symbols, wanted, int(sessions.close_ns[-1]))
 
         return fetch
 
@@ -52,7 +52,16 @@ class GatewayPool:
         self, source: VendorSource, symbols: Sequence[str], wanted: Wanted, needed_ns: int
     ) -> Mapping[str, Reason]:
         """See Gateway."""
-        return await self._fetch(source, symbols, wanted, needed_ns)
+        fetching = self._call(source, "ensure", source, tuple(symbols), wanted, needed_ns, timeout_s=None)
+        call = asyncio.ensure_future(fetching)
+        try:
+            while not (await asyncio.wait([call], timeout=_POLL_S))[0]:
+                found = await self._call(source, "progress", timeout_s=_POLL_S)
+                self.progress = found if isinstance(found, FetchProgress) else self.progress
+        finally:
+            self.progress = None
+        answer = call.result()
+        return answer if isinstance(answer, dict) else dict.fromkeys(symbols, _reason(answer, source))
 
     async def listen(self, listener: str, source: VendorSource, symbols: Sequence[str]) -> Reason | None:
         """See Gateway. Why it can't be listened to, if so."""
@@ -97,20 +106,6 @@ class GatewayPool:
                 return failure
             self._actors[secret.id] = gateway
         return self._actors[secret.id]
-
-    async def _fetch(
-        self, source: VendorSource, symbols: Sequence[str], wanted: Wanted, needed_ns: int
-    ) -> Mapping[str, Reason]:
-        fetching = self._call(source, "ensure", source, tuple(symbols), wanted, needed_ns, timeout_s=None)
-        call = asyncio.ensure_future(fetching)
-        try:
-            while not (await asyncio.wait([call], timeout=_POLL_S))[0]:
-                found = await self._call(source, "progress", timeout_s=_POLL_S)
-                self.progress = found if isinstance(found, FetchProgress) else self.progress
-        finally:
-            self.progress = None
-        answer = call.result()
-        return answer if isinstance(answer, dict) else dict.fromkeys(symbols, _reason(answer, source))
 
 
 def _no_credentials(source: VendorSource) -> Reason:

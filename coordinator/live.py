@@ -63,7 +63,7 @@ class LiveDriver(Driver):
             await self._subscribe(day.full)
         await self._stage.run_due()
         ends = self._stage.state.window_ends(target, MINUTE)
-        self._day.handle(on.RunAsked(ends, to_close=target == context.close_ns))
+        self._day.run_through(ends, to_close=target == context.close_ns)
         while await self._look(self._day):
             await self._stage.run_due()
 
@@ -72,7 +72,7 @@ class LiveDriver(Driver):
         heard = await self._gateways.hear(self._listener, self._source)
         at_s = asyncio.get_running_loop().time()
         full = frozenset(self._stage.state.open_day().full)
-        instructions = day.handle(on.Looked(heard, self._clock.now_ns(), at_s, full))
+        instructions = day.look(on.Looked(heard, self._clock.now_ns(), at_s, full))
         for instruction in instructions:
             if not await self._do(day, instruction):
                 return False
@@ -87,7 +87,7 @@ class LiveDriver(Driver):
                 reports = await self._stage.advance(to_ns, bars)
                 if reports is None:
                     return False
-                day.handle(on.TakenIn(reports))
+                day.count(reports)
             case on.Fill():
                 self._filling = asyncio.ensure_future(self._fill(day, instruction))
             case on.NoteStream(reason, flows):
@@ -121,7 +121,7 @@ class LiveDriver(Driver):
             found = await asyncio.to_thread(read_stored, source, left, wanted, failures)
         except Exception as error:  # of any kind: it is told, and the next minute asks again
             found, failures = {}, dict.fromkeys(fill.symbols, Reason.of(error, source.name))
-        day.handle(on.Filled(found, failures))
+        day.fill_in(found, failures)
 
     @property
     def _source(self) -> VendorSource:
@@ -139,7 +139,7 @@ class LiveDriver(Driver):
             return
         await self._subscribe([symbol])
         if loaded:
-            self._day.handle(on.Joined(self._stage.state.running().clock.now_ns()))
+            self._day.join(self._stage.state.running().clock.now_ns())
 
     def status(self) -> dict[str, Any]:
         """`live` says how the stream fares."""

@@ -1,4 +1,4 @@
-"""A live day as a state machine: events in, instructions out. No Ray, no network, no clock, nothing awaited.
+"""A live day as a state machine: what happened in, instructions out. No Ray, no network, no clock, nothing awaited.
 
 A minute is over → its bars are waited for, `grace_s` at most → all symbols get theirs and advance → are the bars up to
 here whole? They are while one connection flows; after a cut, a silence or a symbol's joining they are fetched from
@@ -33,14 +33,6 @@ REST_S = 0.5
 """The same where nothing is due: a lost connection or gateway is still noticed."""
 
 
-@dataclass(frozen=True)
-class RunAsked:
-    """The session is to go on through these moments; `to_close`: the last of them is the close, or it stands there."""
-
-    ends: Sequence[int]
-    to_close: bool
-
-
 @dataclass(frozen=True, eq=False)
 class Looked:
     """What the stream has said since the last look (None: nobody listens any more), when, and who is full then.
@@ -52,31 +44,6 @@ class Looked:
     now_ns: int
     at_s: float
     full: frozenset[str]
-
-
-@dataclass(frozen=True)
-class TakenIn:
-    """What symbols made of the bars they were given."""
-
-    reports: Mapping[str, Report]
-
-
-@dataclass(frozen=True)
-class Joined:
-    """A symbol has been loaded at session time `now_ns`: what closed since is its history's to give."""
-
-    now_ns: int
-
-
-@dataclass(frozen=True, eq=False)
-class Filled:
-    """What history had, by symbol, and whose could not be had."""
-
-    bars: Mapping[str, Bars]
-    failures: Mapping[str, Reason]
-
-
-Event = RunAsked | Looked | TakenIn | Joined | Filled
 
 
 @dataclass(frozen=True)
@@ -159,25 +126,20 @@ class LiveDay:
         self._over_s: float | None = None  # since when the minute is over, or the session
         self._closing = self._compared = False
 
-    def handle(self, event: Event) -> list[Instruction]:
-        """What follows from an event, to be carried out in order. Nothing from a look: the session is where it was to
-        go. From anything else nothing ever follows at once.
-        """
-        match event:
-            case Looked():
-                return [*self._hear(event), *self._go_on(event)]
-            case RunAsked():
-                self._ends = deque(event.ends)
-                self._closing = event.to_close and not self._compared
-                self._over_s = None
-            case TakenIn():
-                self._count(event.reports)
-            case Joined():
-                self._complete_ns = min(self._complete_ns, event.now_ns)
-                self._forget_connections()
-            case Filled():
-                self._fill_in(event)
-        return []
+    def run_through(self, ends: Sequence[int], *, to_close: bool) -> None:
+        """The session is to go on through these moments; `to_close`: the last is the close, or it stands there."""
+        self._ends = deque(ends)
+        self._closing = to_close and not self._compared
+        self._over_s = None
+
+    def look(self, event: Looked) -> list[Instruction]:
+        """What is to be done now, in order; nothing where the session is where it was to go."""
+        return [*self._hear(event), *self._go_on(event)]
+
+    def join(self, now_ns: int) -> None:
+        """A symbol has been loaded at session time `now_ns`: what closed since is its history's to give."""
+        self._complete_ns = min(self._complete_ns, now_ns)
+        self._forget_connections()
 
     def _forget_connections(self) -> None:
         """Whatever flows now, what closed before it did has to be fetched, by a fill that is still to be asked for."""
@@ -227,7 +189,8 @@ class LiveDay:
         pending, self._pending = self._pending, {}
         return {symbol: Bars.concat(parts) for symbol, parts in sorted(pending.items()) if symbol in full}
 
-    def _count(self, reports: Mapping[str, Report]) -> None:
+    def count(self, reports: Mapping[str, Report]) -> None:
+        """What symbols made of the bars they were given."""
         for symbol, report in reports.items():
             if isinstance(report, Appended):
                 self._counts.late += report.late
@@ -261,17 +224,19 @@ class LiveDay:
         self._filling = Fill(tuple(sorted(event.full)), wanted, connections)
         return [self._filling]
 
-    def _fill_in(self, event: Filled) -> None:
-        """The bars are whole now, if the stream has been there for a minute: what closed while it connected may have
-        come to history a little later.
+    def fill_in(self, bars: Mapping[str, Bars], failures: Mapping[str, Reason]) -> None:
+        """Take what history had, by symbol; `failures`: whose could not be had.
+
+        The bars are whole now, if the stream has been there for a minute: what closed while it connected may have come
+        to history a little later.
         """
         fill, self._filling = self._filling, None
-        for symbol, bars in event.bars.items():
-            self._pending.setdefault(symbol, []).insert(0, bars)  # what the stream says comes later, and wins
-            self._counts.filled += len(bars)
-        if event.failures:
-            first, count = next(iter(event.failures.items())), len(event.failures)
-            logger.warning("%d symbols: a gap was not filled: %s: %s", count, *first)
+        for symbol, own in bars.items():
+            self._pending.setdefault(symbol, []).insert(0, own)  # what the stream says comes later, and wins
+            self._counts.filled += len(own)
+        if failures:
+            first = next(iter(failures.items()))
+            logger.warning("%d symbols: a gap was not filled: %s: %s", len(failures), *first)
         elif fill and fill.connections == self._seen and fill.wanted.end_ns >= self._seen_ns + MINUTE.ns:
             self._complete_ns, self._connections = fill.wanted.end_ns, fill.connections
             self._counts.gaps += fill.connections > 1

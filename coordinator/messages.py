@@ -1,4 +1,7 @@
-"""What a session is asked from outside (requests), and what its state wants done (instructions). All frozen."""
+"""What a session is asked from outside (requests), and what its state wants done (instructions). All frozen.
+
+A request of the wrong types can't be made: ConfigError, wherever that is tried, so that none is ever stored.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,10 @@ from typing import Any
 
 from barray.market.bars import Bar
 from barray.market.commands import Command, Report
-from barray.market.errors import ActorFailed
+from barray.market.errors import ActorFailed, ConfigError
 from barray.market.indicators import IndicatorSpec
 from barray.market.interval import Interval
+from barray.market.symbols import require_text
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,9 @@ class AddSymbol:
 
     symbol: str
     by: str = "strategy"
+
+    def __post_init__(self) -> None:
+        _require_texts(self.symbol, self.by)
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,11 @@ class AddBar:
     bar: Bar | Mapping[str, Any]
     by: str = "scanner"
 
+    def __post_init__(self) -> None:
+        _require_texts(self.symbol, self.by)
+        _require("an interval", self.interval, (str, Interval), 'text such as "1m"')
+        _require("a bar", self.bar, (Bar, Mapping), "a mapping with timestamp, open, high, low, close, volume")
+
 
 @dataclass(frozen=True)
 class AddIndicator:
@@ -39,6 +51,10 @@ class AddIndicator:
     indicator: str | Mapping[str, Any] | IndicatorSpec
     by: str = "scanner"
 
+    def __post_init__(self) -> None:
+        _require_texts(self.symbol, self.by)
+        _require("an indicator", self.indicator, (str, Mapping, IndicatorSpec), 'text such as "RSI(14)@5m"')
+
 
 @dataclass(frozen=True)
 class RemoveSymbol:
@@ -46,6 +62,19 @@ class RemoveSymbol:
 
     symbol: str
     by: str = "strategy"
+
+    def __post_init__(self) -> None:
+        _require_texts(self.symbol, self.by)
+
+
+def _require_texts(symbol: object, by: object) -> None:
+    require_text(symbol)
+    _require("who asks", by, (str,), "strategy or scanner")
+
+
+def _require(what: str, given: object, kinds: tuple[type, ...], example: str) -> None:
+    if not isinstance(given, kinds):
+        raise ConfigError(f"{what} is {type(given).__name__}", remedy=f"give {example}")
 
 
 Request = AddSymbol | AddBar | AddIndicator | RemoveSymbol

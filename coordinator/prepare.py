@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from barray.coordinator.config.model import SessionConfig, SweepSection
-from barray.coordinator.strategies import plan_of
+from barray.coordinator.strategies import plan_of, require_past
 from barray.market.calendar import TradingCalendar
 from barray.market.errors import ConfigError
 from barray.market.indicators import IndicatorSpec
@@ -33,16 +33,19 @@ _MOST_ASKED = 10_000
 
 
 @dataclass(frozen=True, eq=False)
-class PreparedRun:
-    """A run laid out: what it needs of every symbol, on which sessions, each with its history.
-
-    `plan`: the strategy as it will run.
-    """
+class PreparedSessions:
+    """A config's sessions laid out, each with its history, and what is needed of every symbol."""
 
     config: SessionConfig
-    plan: Plan
     requirements: SymbolRequirements
     session_range: SessionRange
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedRun(PreparedSessions):
+    """A run laid out. `plan`: the strategy as it will run."""
+
+    plan: Plan
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,15 +57,6 @@ class PreparedSweep(PreparedRun):
     sets: Sets
 
 
-@dataclass(frozen=True, eq=False)
-class PreparedSessions:
-    """The config's sessions laid out, with all that any run of it needs: its own, the strategy's, and the sweep's."""
-
-    config: SessionConfig
-    requirements: SymbolRequirements
-    session_range: SessionRange
-
-
 def prepare_run(
     config: SessionConfig, load_calendar: LoadCalendar, source: StrategySource | None = None
 ) -> PreparedRun:
@@ -70,9 +64,10 @@ def prepare_run(
 
     ConfigError where the strategy can't be read or run, naming file and line, and where there are no such sessions.
     """
-    plan = _past(config, source)
+    require_past(config)
+    plan = plan_of(config, source)
     requirements = _requirements(config, _needs(plan))
-    return PreparedRun(config, plan, requirements, session_range_for(config, requirements, load_calendar))
+    return PreparedRun(config, requirements, session_range_for(config, requirements, load_calendar), plan)
 
 
 def prepare_sweep(
@@ -81,10 +76,11 @@ def prepare_sweep(
     """A sweep over the config's parameter sets; ConfigError as for a backtest, and where these can't be meant."""
     if config.sweep is None:
         raise ConfigError("the config has no sweep", remedy="add sweep: {parameters: {…}}; see examples/sweep.yaml")
-    plan, space, sets = _swept(config, config.sweep, _past(config, source))
+    require_past(config)
+    plan, space, sets = _swept(config, config.sweep, plan_of(config, source))
     requirements = _requirements(config, _needs_of_sets(config.sweep, plan, space, sets))
     session_range = session_range_for(config, requirements, load_calendar)
-    return PreparedSweep(config, plan, requirements, session_range, config.sweep, space, sets)
+    return PreparedSweep(config, requirements, session_range, plan, config.sweep, space, sets)
 
 
 def prepare_sessions(config: SessionConfig, load_calendar: LoadCalendar) -> PreparedSessions:
@@ -107,12 +103,6 @@ def session_range_for(
     return session_range_of(requirements, calendar, calendar.between(config.session.start, config.session.end))
 
 
-def _past(config: SessionConfig, source: StrategySource | None) -> Plan:
-    if config.is_live:
-        raise ConfigError("strategies run over sessions of the past", remedy="take session.mode: replay")
-    return plan_of(config, source)
-
-
 def _needs(plan: Plan) -> Needs:
     needs = plan.strategy().needs()
     return needs.intervals, needs.indicators.values()
@@ -128,7 +118,7 @@ def _swept(config: SessionConfig, section: SweepSection, plan: Plan) -> tuple[Pl
     fixed = config.strategy.parameters if config.strategy else {}
     fixed = {name: value for name, value in fixed.items() if name not in section.parameters}
     space = parse_space(kind, section.parameters, section.where)
-    return Plan(plan.source, fixed, plan.form, plan.market, plan.account), space, _sets(kind, section)
+    return replace(plan, parameters=fixed), space, _sets(kind, section)
 
 
 def _sets(kind: type[Strategy], section: SweepSection) -> Sets:

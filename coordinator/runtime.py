@@ -9,7 +9,7 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -92,15 +92,14 @@ def start_ray(num_cpus: int | None = None, *, fork: bool = True, preload: Sequen
     """Start Ray in this process, for this process: every listener on loopback, no dashboard, token authentication.
 
     `fork`: its workers are forked from a process that has imported our packages and `preload`; see
-    barray.actors.forkserver.
+    barray.actors.forking.
     """
     _prefer_loopback()
     import ray
 
-    from barray.actors.forkserver import DEFAULT_PRELOAD, worker_executable
-    from barray.actors.local_node import lean_node
+    from barray.actors.ray_start.patch import DEFAULT_PRELOAD, altered_ray
 
-    with lean_node(), worker_executable((*DEFAULT_PRELOAD, *COORDINATORS, *preload)) if fork else nullcontext():
+    with altered_ray((*DEFAULT_PRELOAD, *COORDINATORS, *preload) if fork else None, lean=True):
         ray.init(
             address="local",  # whatever other Ray this machine runs
             num_cpus=num_cpus,
@@ -125,7 +124,7 @@ def keep_next_job_warm(poll_s: float = 0.25) -> NoReturn:
     """
     import ray
 
-    from barray.actors.forkserver import dismiss, prewarm
+    from barray.actors.ray_start.forked_workers import dismiss, prewarm
 
     worker: Any = ray._private.worker
     raylet = worker._global_node.all_processes["raylet"][0].process.pid
@@ -152,7 +151,7 @@ def _job_number(job_id: str) -> int:
 
 def start_node(arguments: Sequence[str]) -> int:
     """`ray start ARGUMENTS` in this process, the node's workers forked; returns the exit status."""
-    from barray.actors.forkserver import ray_start
+    from barray.actors.ray_start.patch import ray_start
 
     return ray_start(arguments)
 

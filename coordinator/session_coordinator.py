@@ -27,6 +27,7 @@ from barray.market.commands import Report
 from barray.market.indicators import IndicatorSpec
 from barray.market.interval import Interval
 from barray.market.symbol_data import SymbolMetadata, SymbolSessionData
+from barray.market.symbols import require_text
 from barray.market.validation import SymbolValidationResult
 
 
@@ -71,8 +72,13 @@ class SessionCoordinator:
         return self.summary()
 
     async def advance_to(self, to_ns: int | None = None) -> int:
-        """Let the session run to `to_ns` (UTC ns; None: its close), window by window. Returns the time reached."""
+        """Let the session run to `to_ns` (UTC ns; None: its close), window by window. Returns the time reached.
+
+        IllegalTransition for an earlier time than it stands at; ConfigError for what is no time of the session.
+        """
         day = self.state.running()
+        if to_ns is not None:
+            self.state.require_ahead(to_ns)
         await self._driver.advance_to(to_ns)
         return day.clock.now_ns()
 
@@ -183,11 +189,12 @@ class SessionCoordinator:
         return self.state.day.symbols if self.state.day else []
 
     async def snapshot(self, symbol: str) -> SymbolSessionData:
-        """A symbol's visible state; NoDataError if it isn't in the session."""
+        """A symbol's visible state; NoDataError if it isn't in the session, ConfigError for what is no text."""
         return (await self.snapshots([symbol]))[0]
 
     async def get_symbol_metadata(self, symbol: str) -> SymbolMetadata | None:
-        """How a symbol came into the session; None if it isn't in it."""
+        """How a symbol came into the session; None if it isn't in it. ConfigError for what is no text."""
+        require_text(symbol)
         return (await self.snapshot(symbol)).metadata if symbol in self._fleet else None
 
     async def snapshots(self, symbols: Sequence[str] | None = None) -> list[SymbolSessionData]:

@@ -22,6 +22,7 @@ from barray.coordinator.step0 import all_failed, require_enough
 from barray.coordinator.summary import AddResult, EventAction, SessionEvent, SessionSummary
 from barray.data_sources.manager import DataManager
 from barray.market import commands
+from barray.market.accounting import require_accounted
 from barray.market.adhoc import parse_bar, validate_adhoc_bar, validate_adhoc_indicator
 from barray.market.bars import Bar, Bars, format_ns
 from barray.market.calendar import TradingCalendar
@@ -32,6 +33,7 @@ from barray.market.indicators import parse_indicator
 from barray.market.interval import Interval
 from barray.market.requirements import SessionContext, session_context
 from barray.market.symbol_data import SymbolSessionData
+from barray.market.symbols import require_text
 from barray.market.validation import Reason, SymbolValidationResult
 
 logger = logging.getLogger(__name__)
@@ -172,6 +174,17 @@ class SessionState:
         day.full.discard(symbol)
         day.adhoc.discard(symbol)
 
+    def require_ahead(self, to_ns: int) -> None:
+        """IllegalTransition where session time is past `to_ns` already, ConfigError where that is no whole number."""
+        if isinstance(to_ns, bool) or not isinstance(to_ns, int):
+            raise ConfigError(f"{to_ns!r} is no time", remedy="give UTC nanoseconds, a whole number")
+        now_ns = self.running().clock.now_ns()
+        if to_ns < now_ns:
+            raise IllegalTransition(
+                f"the session stands at {format_ns(now_ns)} and cannot go back to {format_ns(to_ns)}",
+                remedy="begin the session again to see an earlier time",
+            )
+
     def window_ends(self, to_ns: int, window: Interval | None) -> list[int]:
         """Where time stops on its way to `to_ns`: see `schedule.windows`."""
         day = self.running()
@@ -289,7 +302,7 @@ class SessionState:
         while given and not isinstance(report, commands.Failed):
             report = (yield from self._tell({symbol: given.pop(0)})).reports[symbol]
         if isinstance(report, commands.Accepted):
-            return AddResult(accepted=True)
+            return AddResult(accepted=True, reason=report.note)
         if new and symbol in day.adhoc:
             self._forget(day, symbol)
             yield ask.End((symbol,))
@@ -300,8 +313,10 @@ class SessionState:
         day, symbol = self.running(), request.symbol
         known = symbol in day.symbols
         self._forget(day, symbol)
+        result = AddResult(known, "" if known else "not in the session")
+        self._note("remove_symbol", symbol, request.by, result)
         yield ask.End((symbol,))
-        return self._note("remove_symbol", symbol, request.by, AddResult(known, "" if known else "not in the session"))
+        return result
 
     def note_stream(self, reason: str, *, flows: bool) -> None:
         """Bars have stopped coming, or come again."""
@@ -338,8 +353,13 @@ class SessionState:
         self.next_date = dates[row].item() if row < len(dates) else None
 
     def snapshots(self, symbols: Sequence[str] | None) -> Work[list[SymbolSessionData]]:
-        """Visible states (default: of all), in the order given; NoDataError for one that isn't in the session."""
+        """Visible states (default: of all), in the order given; NoDataError for one that isn't in the session.
+
+        ConfigError for one that is no text.
+        """
         day = self.open_day()
+        for symbol in symbols or ():
+            require_text(symbol)
         present = day.symbols
         wanted = present if symbols is None else list(symbols)
         if missing := [symbol for symbol in wanted if symbol not in day.full and symbol not in day.adhoc]:
@@ -349,8 +369,13 @@ class SessionState:
         return [_taken(reports[symbol]) for symbol in wanted]
 
     def summary(self) -> SessionSummary:
-        """The session as a whole, so far."""
+        """The session as a whole, so far.
+
+        BarrayError (`unaccounted`) where it runs with a symbol of the config that is neither full nor left out.
+        """
         day, section = self.open_day(), self._config.session
+        if self.phase in (Phase.RUNNING, Phase.ENDED):
+            self._require_accounted(day)
         context = day.context
         return SessionSummary(
             calendar=context.calendar,
@@ -367,6 +392,11 @@ class SessionState:
             dropped=dict(sorted(day.dropped.items())),
             events=tuple(day.events),
         )
+
+    def _require_accounted(self, day: Day) -> None:
+        removed = {event.symbol: "removed" for event in day.events if event.action == "remove_symbol"}
+        left_out = {symbol: why for symbol, why in removed.items() if symbol not in day.full} | day.dropped
+        require_accounted(self._config.symbols, day.full, left_out)
 
     def status(self, fetching: object, **more: Any) -> dict[str, Any]:
         """Where the session stands, in JSON types, in every phase; `fetching` and `more` are what others know."""

@@ -51,13 +51,13 @@ async def validate_range(
     transport: Transport,
     fetch: Fetch,
 ) -> dict[str, RangeValidation]:
-    """The same over all sessions of a range."""
+    """The same over all sessions of a range; a source is called to fetch for symbols of which any session is left."""
 
     async def validate(some: Sequence[str], over: DataManager) -> dict[str, RangeValidation]:
         found = await _fan_out(some, over, requirements, session_range, deadline_s, transport, lambda done: None)
         return {s: r if isinstance(r, RangeValidation) else RangeValidation(r) for s, r in found.items()}
 
-    return await validate_with_fetches(symbols, manager, validate, lambda found: found.result.can_proceed, fetch)
+    return await validate_with_fetches(symbols, manager, validate, lambda found: found.whole, fetch)
 
 
 async def _fan_out(

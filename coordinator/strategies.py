@@ -14,6 +14,7 @@ from barray.market.errors import ConfigError
 from barray.trading.engine.commands import Plan
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.class_source import class_source
+from barray.trading.strategy.siblings import siblings_of
 from barray.trading.strategy.source import StrategySource
 
 StrategyLike = type[Strategy] | Strategy | StrategySource | str | Path
@@ -28,11 +29,13 @@ def asked_for(
     """The configuration and the strategy that `barray.backtest(strategy, config)` means, or `(config)` alone.
 
     A strategy given stands in place of the config's; the `form`, `window` and `parameters` that the config has under
-    strategy hold for it too, below those of the object given, below `parameters`. ConfigError where either is missing.
+    strategy hold for it too, below those of the object given, below `parameters`. ConfigError where either is missing,
+    and where the session is a live one.
     """
     if config is None:
         strategy, config = None, _config_alone(strategy)
     settings = as_config(config, strategy_given=strategy is not None)
+    require_past(settings)
     section = settings.strategy or StrategySection()
     own = strategy.values() if isinstance(strategy, Strategy) else {}
     merged = section.model_copy(update={"parameters": {**section.parameters, **own, **(parameters or {})}})
@@ -40,6 +43,12 @@ def asked_for(
         return settings.model_copy(update={"strategy": merged}), strategy_source(settings.strategy)
     nameless = merged.model_copy(update={"path": None, "module": None, "name": None})
     return settings.model_copy(update={"strategy": nameless}), _given_source(strategy)
+
+
+def require_past(config: SessionConfig) -> None:
+    """Refuse a live session, with ConfigError: strategies run over the past."""
+    if config.is_live:
+        raise ConfigError("strategies run over sessions of the past", remedy="take session.mode: replay")
 
 
 def _config_alone(given: object) -> Any:
@@ -62,11 +71,13 @@ def _given_source(strategy: object) -> StrategySource:
 
 
 def strategy_source(section: StrategySection | None) -> StrategySource:
-    """The strategy's code, read from its file; ConfigError where there is none."""
+    """The strategy's code, read from its file or module, with the modules beside it that it imports; beside a module
+    is what lies in the working directory. ConfigError where there is none.
+    """
     if section is None:
         raise ConfigError("the config names no strategy", remedy="add strategy: {path: my_strategy.py}")
     if section.module is not None:
-        return StrategySource(section.module, None, section.name)
+        return StrategySource(section.module, None, section.name, siblings_of(f"import {section.module}", Path.cwd()))
     if section.path is None:
         raise ConfigError("strategy names no code", remedy="give either path (a Python file) or module")
     return _read(Path(section.path), section.name)
@@ -74,10 +85,11 @@ def strategy_source(section: StrategySection | None) -> StrategySource:
 
 def _read(path: Path, name: str | None) -> StrategySource:
     try:
-        return StrategySource(str(path), path.read_text(encoding="utf-8"), name)
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigError(f"strategy {path}: {reason}", remedy="check strategy.path") from error
+    return StrategySource(str(path), text, name, siblings_of(text, path.parent))
 
 
 def choose_form(kind: type[Strategy], wanted: str | None) -> str:
@@ -98,4 +110,6 @@ def plan_of(config: SessionConfig, source: StrategySource | None = None) -> Plan
     parameters = kind(**section.parameters).values() if section else {}
     form = choose_form(kind, section.form if section else None)
     account = config.account
-    return Plan(source, parameters, form, config.costs.market, account.account, account.shared, account.reserve)
+    timeout_s = config.actors.call_timeout_s
+    market, terms = config.costs.market, account.account
+    return Plan(source, parameters, form, market, terms, account.shared, account.reserve, timeout_s)

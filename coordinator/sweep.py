@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from barray.coordinator.backtest import BacktestCoordinator, Job
 from barray.coordinator.step0 import all_failed
-from barray.market.errors import BarrayError
+from barray.market.accounting import require_accounted
 from barray.trading.sweeps.commands import EvaluateSets, SetsEvaluated
 from barray.trading.sweeps.evaluate import SetTable
 from barray.trading.sweeps.parameter_sets import ParameterSet
@@ -20,10 +20,16 @@ class SweepCoordinator(BacktestCoordinator):
     """Evaluates parameter sets on every symbol. begin → evaluate … → teardown."""
 
     async def evaluate(self, sets: Sequence[ParameterSet]) -> list[SetTable]:
-        """What the sets achieved, a table for each symbol that can be run; symbols that fail are dropped."""
+        """What the sets achieved, a table for each symbol that can be run; symbols that fail are dropped.
+
+        Without sets the bars are loaded, and the tables say which they are. ValidationFailed where all symbols have
+        failed, BarrayError (`unaccounted`) where one has neither all sets nor a reason.
+        """
         self._phase = "evaluating"
         tables = await asyncio.gather(*(self._evaluate_group(group, sets) for group in self._fleet.groups))
         found = [table for group in tables for table in group]
+        whole = [table.symbol for table in found if len(table) == len(sets)]
+        require_accounted({job.symbol for job in self._jobs.values()}, whole, self._dropped)
         if not found:
             raise all_failed(self._dropped, len(self._dropped), per_symbol=True)
         return found
@@ -35,10 +41,8 @@ class SweepCoordinator(BacktestCoordinator):
             job = self._jobs[name]
             if job.symbol in self._dropped:
                 continue
-            if self._plan is None:
-                raise BarrayError("this coordinator was given no plan")
             parts: list[SetTable] = []
-            for start in range(0, len(sets), _SETS_PER_CALL):
+            for start in range(0, max(len(sets), 1), _SETS_PER_CALL):
                 chunk = tuple(sets[start : start + _SETS_PER_CALL])
                 report = (await self._fleet.execute({name: EvaluateSets(self._load(job), self._plan, chunk)}))[name]
                 if not isinstance(report, SetsEvaluated):

@@ -14,12 +14,13 @@ import numpy as np
 from barray.coordinator.backtest import BacktestCoordinator, Job
 from barray.coordinator.step0 import all_failed, validate_range
 from barray.market.commands import Failed
-from barray.market.errors import BarrayError
 from barray.market.interval import Interval
 from barray.market.validation import Reason
-from barray.trading.engine.commands import CloseRun, Opened, OpenRun, Plan, RangeRun, Stepped
+from barray.trading.engine.commands import CloseRun, Opened, OpenRun, RangeRun, Stepped
+from barray.trading.engine.listener import hear_info
 from barray.trading.engine.portfolio import PortfolioEngine
-from barray.trading.engine.symbol_run import add_results
+from barray.trading.engine.symbol_run import add_results, skipping
+from barray.trading.results.logs import NO_LOGS, Logs
 from barray.trading.results.result import SymbolResult
 from barray.trading.strategy.view import Added, Moment
 
@@ -33,8 +34,6 @@ class WindowedBacktestCoordinator(BacktestCoordinator):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        if self._plan is None:
-            raise BarrayError("this coordinator was given no plan")
         self._portfolio = PortfolioEngine(self._plan, self._add_from_strategy)
         self._moment: Moment | None = None
         self._row = 0
@@ -42,6 +41,8 @@ class WindowedBacktestCoordinator(BacktestCoordinator):
         self._guest_parts: dict[str, list[SymbolResult]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._error: str | None = None
+        self._logs = NO_LOGS
+        hear_info()
 
     def _split(self, symbols: Sequence[str]) -> dict[str, Job]:
         """Every symbol waits for the others at each window's end: nothing can run ahead."""
@@ -65,6 +66,7 @@ class WindowedBacktestCoordinator(BacktestCoordinator):
             self._row, self._moment = row, moment
             await self._step(moment.now_ns)
             await self._loop.run_in_executor(strategy, self._portfolio.end_window, moment)
+            self._pass_on(self._portfolio.logs())
             self._error = self._error or self._portfolio.error
             if moment.closing:
                 await self._dismiss_guests(grid_interval)
@@ -78,7 +80,15 @@ class WindowedBacktestCoordinator(BacktestCoordinator):
         for result in results.values():
             self._done.put_nowait(self._whole([result]))
         for parts in self._guest_parts.values():
-            self._done.put_nowait(add_results(parts))
+            result = add_results(parts)
+            why = "; ".join(map(str, self._drops.get(result.symbol, ())))
+            self._done.put_nowait(skipping(result, self._session_range.dates, why) if why else result)
+
+    def _pass_on(self, logs: Logs) -> None:
+        """Hand out what the strategy has said since the last time."""
+        known, self._logs = self._logs, logs
+        if logs != known:
+            self._done.put_nowait(Logs(logs.lines[len(known.lines) :], logs.left_out - known.left_out))
 
     def _moments(self, grid_interval: Interval) -> Iterator[tuple[int, Moment]]:
         """Every session's open and the ends of its windows, with the session's row."""
@@ -92,8 +102,8 @@ class WindowedBacktestCoordinator(BacktestCoordinator):
                 yield row, Moment(end_ns, day, open_ns, close_ns, session_range.timezone)
 
     async def _open(self) -> None:
-        plan = self._the_plan
-        reports = await self._fleet.execute({name: OpenRun(self._load(job), plan) for name, job in self._jobs.items()})
+        opening = {name: OpenRun(self._load(job), self._plan) for name, job in self._jobs.items()}
+        reports = await self._fleet.execute(opening)
         for symbol in self._working_ones(reports, Opened):
             self._portfolio.join(symbol, reports[symbol])
         if not self._portfolio.symbols:
@@ -115,7 +125,7 @@ class WindowedBacktestCoordinator(BacktestCoordinator):
                 error = report.error if isinstance(report, Failed) else RuntimeError(repr(report))
                 self._drop(symbol, [Reason.of(error)])
                 self._remove(symbol)
-                if symbol in self._traded and self._the_plan.shared:
+                if symbol in self._traded and self._plan.shared:
                     self._error = f"{symbol} was lost after it had traded with the shared account: {error}"
         return [symbol for symbol, report in reports.items() if isinstance(report, wanted)]
 
@@ -124,16 +134,10 @@ class WindowedBacktestCoordinator(BacktestCoordinator):
         self._fleet.remove([symbol])
         self._jobs.pop(symbol, None)
 
-    @property
-    def _the_plan(self) -> Plan:
-        if self._plan is None:
-            raise BarrayError("this coordinator was given no plan")
-        return self._plan
-
     def _hold_capital(self) -> float:
         """What buy and hold spends on each symbol: an equal part of a shared account."""
-        capital = self._the_plan.account.capital
-        return capital / max(len(self._jobs), 1) if self._the_plan.shared else capital
+        capital = self._plan.account.capital
+        return capital / max(len(self._jobs), 1) if self._plan.shared else capital
 
     async def _close(
         self, symbols: Sequence[str], grid_interval: Interval, hold_capital: float
@@ -150,7 +154,7 @@ class WindowedBacktestCoordinator(BacktestCoordinator):
 
     async def _add(self, symbol: str) -> Added:
         """Steps 0 to 3 for the rest of the session; the symbol then stands where the others do."""
-        moment, plan = self._moment, self._the_plan
+        moment, plan = self._moment, self._plan
         if moment is None:
             return Added(False, "the run has not begun")
         today = replace(

@@ -7,8 +7,11 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from barray.data_sources.protocol import DataSource
+from barray.data_sources.session_sources import SessionSources
+from barray.data_sources.span_reader import SpanReader
 from barray.market.calendar import Sessions
 from barray.market.clock import monotonic_s
+from barray.market.commands import BarReader
 from barray.market.errors import BarrayError
 from barray.market.interval import Interval, best_base
 from barray.market.requirements import SessionContext, SymbolRequirements
@@ -48,30 +51,39 @@ class DataManager:
     def validate_range(
         self, symbols: Sequence[str], requirements: SymbolRequirements, session_range: SessionRange
     ) -> dict[str, RangeValidation]:
-        """Step 0 for all sessions of a range at once: the first source that can serve any of them serves the symbol.
+        """Step 0 for all sessions of a range at once: each is served by the first source that passes for it.
 
         Each session is judged by its own history and date; files are not opened for that, the load will.
         """
-        found: dict[str, RangeValidation] = {}
-        remaining = [symbol for symbol in symbols if symbol_problem(symbol) is None]
         first = session_range.context(int(session_range.rows[0]))
         asked: dict[str, list[SourceAnswers]] = {symbol: [] for symbol in symbols}
-        skipped: dict[str, dict[date, tuple[Reason, ...]]] = {}
+        served = {symbol: SessionSources(session_range) for symbol in asked if symbol_problem(symbol) is None}
         for source in self.sources:
+            remaining = [symbol for symbol, chosen in served.items() if not chosen.whole]
             answers = self._ask(source, remaining, requirements, first, session_range.loaded) if remaining else {}
             for symbol, answer in answers.items():
                 refused, typical = _by_session(symbol, requirements, session_range, answer)
-                skipped.setdefault(symbol, refused)
                 asked[symbol].append(typical)
-                if len(refused) < len(session_range.rows):
-                    result = validate_symbol(symbol, requirements, first, asked[symbol])
-                    found[symbol] = RangeValidation(result, refused)
-            remaining = [symbol for symbol in remaining if symbol not in found]
-        for symbol in asked.keys() - found.keys():
-            refused = skipped.get(symbol, {})
-            result = validate_symbol(symbol, requirements, first, asked[symbol])
-            found[symbol] = RangeValidation(result, refused)
-        return {symbol: found[symbol] for symbol in symbols}
+                base = best_base(requirements.all_intervals, answer.intervals)
+                missing = answer.coverage.missing if answer.coverage else ()
+                served[symbol].offer(source, base, refused, missing)
+        found: dict[str, RangeValidation] = {}
+        for symbol, answers_of in asked.items():
+            result = validate_symbol(symbol, requirements, first, answers_of)
+            chosen = served.get(symbol)
+            found[symbol] = RangeValidation(result, chosen.skipped, chosen.spans) if chosen else RangeValidation(result)
+        return found
+
+    def reader(self, found: RangeValidation) -> BarReader:
+        """What reads a symbol's range as Step 0 found it: its source, or each session from its own.
+
+        ValueError where no source serves any.
+        """
+        if not found.spans:
+            raise ValueError(f"{found.result.symbol} has not passed Step 0")
+        if len(found.spans) == 1:
+            return self.source(found.spans[0].source)
+        return SpanReader(tuple((span.last, self.source(span.source)) for span in found.spans))
 
     def _ask(
         self,

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from barray.market.bars import Bars
 from barray.market.calendar import Sessions
+from barray.market.commands import BarReader
 from barray.market.interval import Interval
 from barray.market.validation import Coverage, Reason
 
 
 @runtime_checkable
-class DataSource(Protocol):
-    """A source of bars. Picklable: it travels to Step 0 tasks and symbol actors, so it holds settings, not connections.
+class DataSource(BarReader, Protocol):
+    """A source of bars: a BarReader, its name unique in a config. Picklable: it travels to Step 0 tasks and symbol
+    actors, so it holds settings, not connections.
 
     The four questions take many symbols at once, because a remote source answers a batch at the price of one. An answer
     lists every symbol asked. Where the source can't be asked at all, a question raises SourceUnavailable, once for all;
@@ -21,11 +22,6 @@ class DataSource(Protocol):
 
     A source whose prices may be zero or less says so by an attribute `prices` that is `any`; see barray.market.bars.
     """
-
-    @property
-    def name(self) -> str:
-        """Short name, unique in a config; stands in errors and lineage."""
-        ...
 
     def has_symbols(self, symbols: Sequence[str], sessions: Sessions) -> Mapping[str, bool]:
         """Does the source have anything of these symbols? `sessions` is where the session will look."""
@@ -45,11 +41,4 @@ class DataSource(Protocol):
         self, symbols: Sequence[str], interval: Interval, session: Sessions
     ) -> Mapping[str, Reason | None]:
         """Why bars of this one session can't be served, judged without reading them all; None where they can."""
-        ...
-
-    def read_bars(self, symbol: str, interval: Interval, sessions: Sessions) -> Bars:
-        """Bars of these consecutive sessions, oldest first, stamped with their start; more may come with them.
-
-        Raises NoDataError (nothing there), DataError (cannot be right), SourceUnavailable.
-        """
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,10 +26,9 @@ def parse_bar(bar: Bar | Mapping[str, Any]) -> Bar:
 
     Raises ConfigError naming the key at fault.
     """
-    if isinstance(bar, Bar):
-        return bar
-    if not isinstance(bar, Mapping):
+    if not isinstance(bar, Bar | Mapping):
         raise ConfigError(f"{bar!r} is not a bar", remedy=f"give timestamp, {', '.join(COLUMNS)}")
+    bar = asdict(bar) if isinstance(bar, Bar) else bar
     entries = dict(bar)
     values = []
     for name in COLUMNS:
@@ -51,7 +50,7 @@ def parse_bar(bar: Bar | Mapping[str, Any]) -> Bar:
         )
     if entries:
         raise ConfigError(
-            f"a bar has no {sorted(entries)[0]!r}", remedy=f"its keys are timestamp, {', '.join(COLUMNS)}"
+            f"a bar has no {min(map(str, entries))!r}", remedy=f"its keys are timestamp, {', '.join(COLUMNS)}"
         )
     return Bar(int(start_ns), *values)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -27,9 +26,9 @@ class BarReader(Protocol):
         ...
 
     def read_bars(self, symbol: str, interval: Interval, sessions: Sessions) -> Bars:
-        """Bars of these sessions (more may come with them), stamped with their start.
+        """Bars of these consecutive sessions, oldest first, stamped with their start; more may come with them.
 
-        Raises NoDataError, DataError, SourceUnavailable.
+        Raises NoDataError (nothing there), DataError (cannot be right), SourceUnavailable.
         """
         ...
 
@@ -168,7 +167,9 @@ class Advanced:
 
 @dataclass(frozen=True)
 class Accepted:
-    """An adhoc addition was made."""
+    """An adhoc addition was made. `note`: what it does not do, though it may seem to."""
+
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -193,4 +194,3 @@ class Failed:
 
 
 Report = Provisioned | Loaded | Appended | Advanced | Accepted | Rejected | SnapshotTaken | Failed
-CommandLog = Sequence[Command]

@@ -141,7 +141,7 @@ def parse_indicator(config: str | Mapping[str, Any] | IndicatorSpec) -> Indicato
     name, interval = entries.pop("name", None), entries.pop("interval", None)
     if not isinstance(name, str) or interval is None:
         raise _bad(f"{dict(config)!r} lacks name or interval", "give both, such as name: RSI, interval: 5m")
-    inputs, params = entries.pop("inputs", None) or {}, entries.pop("params", None) or {}
+    inputs, params = ({} if (given := entries.pop(key, None)) is None else given for key in ("inputs", "params"))
     if not isinstance(inputs, Mapping) or not isinstance(params, Mapping):
         raise _bad(f"{name}: params and inputs are mappings", "write them as names and values, such as timeperiod: 14")
     return _build(name, interval, [], {**params, **entries}, inputs)
@@ -181,7 +181,7 @@ def _build(
     params = tuple((key, _number(name, key, given.get(key, default), default)) for key, default in defaults.items())
     columns = {**series, **inputs}
     for key, column in columns.items():
-        if key not in series or column not in COLUMNS:
+        if key not in series or not isinstance(column, str) or column not in COLUMNS:
             raise _bad(
                 f"{name} cannot take {key} from {column!r}",
                 f"its inputs are: {_listed(series)}; a column is one of {', '.join(COLUMNS)}",

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from barray.market.errors import ConfigError
 
 NS_PER_SECOND = 1_000_000_000
+NS_PER_DAY = 86_400 * NS_PER_SECOND
 _UNIT_NS = {
     "s": NS_PER_SECOND,
     "m": 60 * NS_PER_SECOND,
     "h": 3_600 * NS_PER_SECOND,
-    "d": 86_400 * NS_PER_SECOND,
-    "w": 7 * 86_400 * NS_PER_SECOND,
+    "d": NS_PER_DAY,
+    "w": 7 * NS_PER_DAY,
 }
 _PATTERN = re.compile(r"([1-9][0-9]{0,5})([smhdw])")
 
@@ -53,7 +54,7 @@ class Interval:
                 remedy="use 1d or 1w",
                 code="bad_interval",
             )
-        if unit in "smh" and count * _UNIT_NS[unit] >= _UNIT_NS["d"]:
+        if unit in "smh" and count * _UNIT_NS[unit] >= NS_PER_DAY:
             raise ConfigError(
                 f"{text!r}: an intraday interval is shorter than 24 hours",
                 remedy="use 1d for a bar a session",

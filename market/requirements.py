@@ -59,7 +59,8 @@ class SymbolRequirements:
         Whole weeks where weekly bars are required: none of them begins in the middle of its week. None where `sessions`
         does not reach back far enough.
         """
-        needs = [self.trailing_days, *(_warmup_sessions(spec, sessions, row) for spec in self.indicators)]
+        longest = {spec.interval: spec for spec in sorted(self.indicators, key=lambda spec: spec.lookback)}
+        needs = [self.trailing_days, *(_warmup_sessions(spec, sessions, row) for spec in longest.values())]
         if any(need is None or need > row for need in needs):
             return None
         back = max(need or 0 for need in needs)

@@ -122,11 +122,30 @@ def session_range_of(requirements: SymbolRequirements, calendar: TradingCalendar
 
 
 @dataclass(frozen=True)
+class SourceSpan:
+    """Consecutive sessions that one source serves: from after the span before up to that with the label `last`.
+
+    `dataset`: see Lineage.
+    """
+
+    source: str
+    last: date
+    dataset: str | None = None
+
+
+@dataclass(frozen=True)
 class RangeValidation:
     """Step 0 over a range: the result of the symbol as a whole, and the sessions that it can't run, with reasons.
 
-    `result.can_proceed` says whether any session is left.
+    `result.can_proceed` says whether any session is left; its source is the first that serves any. `spans`: all
+    sessions that are loaded, by the source that they are read from.
     """
 
     result: SymbolValidationResult
     skipped: dict[date, tuple[Reason, ...]] = field(default_factory=dict)
+    spans: tuple[SourceSpan, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Whether every session can be run."""
+        return self.result.can_proceed and not self.skipped

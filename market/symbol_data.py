@@ -38,15 +38,8 @@ class SymbolMetadata:
 
     def metadata_dict(self) -> dict[str, Any]:
         """The metadata as JSON types, in declaration order."""
-        return {
-            "meets_session_config_requirements": self.meets_session_config_requirements,
-            "added_by": self.added_by,
-            "auto_provisioned": self.auto_provisioned,
-            "added_at": self.added_at.strftime("%Y-%m-%dT%H:%M:%SZ") if self.added_at else None,
-            "added_mid_session": self.added_mid_session,
-            "provisioned_reason": self.provisioned_reason,
-            "upgraded_from_adhoc": self.upgraded_from_adhoc,
-        }
+        values = {one.name: getattr(self, one.name) for one in fields(SymbolMetadata)}
+        return values | {"added_at": self.added_at.strftime("%Y-%m-%dT%H:%M:%SZ") if self.added_at else None}
 
 
 def metadata_problems(meets: object, added_by: object, auto_provisioned: object, upgraded: object = False) -> list[str]:

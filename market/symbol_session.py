@@ -35,7 +35,7 @@ from barray.market.errors import DataError, IllegalTransition, NoDataError
 from barray.market.indicators import IndicatorData, IndicatorSpec, compute
 from barray.market.interval import Interval
 from barray.market.jumps import check_jumps, jump_warnings
-from barray.market.quality import measure_quality
+from barray.market.quality import Quality, measure_quality
 from barray.market.requirements import SessionContext
 from barray.market.series import IntervalBars, derive, lay_on_sessions
 from barray.market.symbol_data import AdhocConflict, Lineage, SymbolMetadata, SymbolSessionData
@@ -152,9 +152,7 @@ class SymbolSession:
         if command.live:  # a vendor may show the minute that is still running
             bars = bars.take((bars.start_ns < context.open_ns) | (bars.start_ns + interval.ns <= command.at_ns))
         prices = prices_of(command.reader)
-        base = lay_on_sessions(
-            bars, interval, context.sessions, context.row, symbol=self.symbol, source=source, prices=prices
-        )
+        base = _laid(bars, interval, context, self.symbol, source, prices)
         base = base.take(slice(*_within(base, context)))
         if len(base) == base.history and not command.live:
             raise NoDataError(
@@ -212,18 +210,9 @@ class SymbolSession:
         )
         if not len(fresh):
             return Appended(0, 0, 0)
-        both = Bars.concat([held.take(~np.isin(held.start_ns, fresh.start_ns)), fresh])
-        ordered = both.take(np.argsort(both.start_ns, kind="stable"))
+        both = _by_time(held.take(~np.isin(held.start_ns, fresh.start_ns)), fresh)
         try:
-            base = lay_on_sessions(
-                ordered,
-                interval,
-                context.sessions,
-                context.row,
-                symbol=self.symbol,
-                source=record.source,
-                prices=record.prices,
-            )
+            base = _laid(both, interval, context, self.symbol, record.source, record.prices)
         except DataError as error:
             return Rejected(str(error))
         record = replace(record, base=base)
@@ -261,7 +250,7 @@ class SymbolSession:
         except DataError as error:
             return Rejected(str(error))
         self._adhoc_bars = adhoc
-        return Accepted()
+        return Accepted(self._still_empty(interval))
 
     def _add_indicator(self, command: AddAdhocIndicator) -> Accepted | Rejected:
         spec = command.spec
@@ -270,18 +259,39 @@ class SymbolSession:
         base = self._record.base.interval if self._record else None
         if base and not base.derives(spec.interval) and spec.interval not in self._series:
             return Rejected(f"{self.symbol} has no {spec.interval} bars, and they cannot be derived from {base}")
+        finer = [interval for interval in self._adhoc_bars if interval.derives(spec.interval)]
+        if base is None and finer and spec.interval not in finer:
+            return Rejected(
+                f"{self.symbol} has {min(finer)} bars, all added by hand, of which no others are derived; "
+                f"add {spec.interval} bars first, or add_symbol to load it whole"
+            )
         added = {**self._adhoc_indicators, spec.key: spec}
         self._series, self._indicators = _compute(self.symbol, self._context, self._record, self._adhoc_bars, added)
         self._adhoc_indicators = added
         return Accepted()
+
+    def _still_empty(self, added: Interval) -> str:
+        """Which adhoc indicators wait for bars that the bars added do not make."""
+        waiting = [
+            key
+            for key, spec in self._adhoc_indicators.items()
+            if spec.interval != added and added.derives(spec.interval) and not len(self._series[spec.interval])
+        ]
+        named = ", ".join(waiting)
+        return f"{named} stays empty: of bars added by hand no others are derived, add its own" if waiting else ""
 
     def snapshot(self) -> SymbolSessionData:
         """The visible state: only what has closed by the symbol's time. Arrays are shared and read-only."""
         now, context = self._now_ns, self._context
         rows = {interval: slice(0, series.closed_by(now)) for interval, series in self._series.items()}
         bars = {str(interval): series.take(rows[interval]) for interval, series in sorted(self._series.items())}
-        past, today = range(context.history_row, context.row), range(context.row, context.row + 1)
-        starts = {interval: bars[str(interval)].bars.start_ns for interval in rows}
+
+        def measured(days: range, until_ns: int) -> dict[str, Quality]:
+            return {
+                name: measure_quality(series.bars.start_ns, series.interval, context.sessions, days, until_ns)
+                for name, series in bars.items()
+            }
+
         return SymbolSessionData(
             self.symbol,
             **self._metadata.__dict__,
@@ -290,16 +300,8 @@ class SymbolSession:
             base_interval=self._record.base.interval if self._record else None,
             bars=bars,
             indicators={key: data.take(rows[data.spec.interval]) for key, data in self._indicators.items()},
-            quality={
-                str(interval): measure_quality(starts[interval], interval, context.sessions, today, now)
-                for interval in sorted(rows)
-            },
-            history_quality={
-                str(interval): measure_quality(starts[interval], interval, context.sessions, past, context.open_ns)
-                for interval in sorted(rows)
-            }
-            if self._record
-            else {},
+            quality=measured(range(context.row, context.row + 1), now),
+            history_quality=measured(range(context.history_row, context.row), context.open_ns) if self._record else {},
             adhoc_bars={
                 str(interval): tuple(sorted(added)) for interval, added in sorted(self._adhoc_bars.items()) if added
             },
@@ -391,27 +393,28 @@ def _compute(
     if record:
         base = record.base
         if base.interval in series:
-            base = _merge(base, series[base.interval], context, symbol)
+            both = _by_time(base.bars, series[base.interval].bars)  # adhoc ones fill its gaps
+            base = _laid(both, base.interval, context, symbol, "adhoc", context.prices)
         series[base.interval] = base
         for interval in (*record.intervals, *(spec.interval for spec in specs.values())):
             if interval not in series and base.interval.derives(interval):
                 series[interval] = derive(base, interval, context.sessions, context.row)
-    empty = Bars.empty()
     for spec in specs.values():
         if spec.interval not in series:
-            series[spec.interval] = lay_on_sessions(
-                empty, spec.interval, context.sessions, context.row, symbol=symbol, source="adhoc"
-            )
+            series[spec.interval] = _laid(Bars.empty(), spec.interval, context, symbol, "adhoc", context.prices)
     return series, {key: compute(spec, series[spec.interval]) for key, spec in specs.items()}
 
 
-def _merge(base: IntervalBars, added: IntervalBars, context: SessionContext, symbol: str) -> IntervalBars:
-    """Base bars with the adhoc ones that fill their gaps."""
-    both = Bars.concat([base.bars, added.bars])
-    ordered = both.take(np.argsort(both.start_ns, kind="stable"))
-    return lay_on_sessions(
-        ordered, base.interval, context.sessions, context.row, symbol=symbol, source="adhoc", prices=context.prices
-    )
+def _laid(
+    bars: Bars, interval: Interval, context: SessionContext, symbol: str, source: str, prices: Prices
+) -> IntervalBars:
+    return lay_on_sessions(bars, interval, context.sessions, context.row, symbol=symbol, source=source, prices=prices)
+
+
+def _by_time(some: Bars, others: Bars) -> Bars:
+    """All of them, oldest first."""
+    both = Bars.concat([some, others])
+    return both.take(np.argsort(both.start_ns, kind="stable"))
 
 
 def _utc(stamp_ns: int) -> datetime:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from barray.market.errors import ConfigError
+
 _PATTERN = re.compile(r"[A-Za-z0-9^][A-Za-z0-9._^=-]{0,31}")
 
 
@@ -18,3 +20,11 @@ def symbol_problem(symbol: object) -> str | None:
     if _PATTERN.fullmatch(symbol) is None:
         return "a symbol consists of A-Z, a-z, 0-9 and . _ ^ = -, and starts with a letter, digit or ^"
     return None
+
+
+def require_text(symbol: object) -> None:
+    """ConfigError for a symbol that is no text; what the text may be, Step 0 and the light checks say."""
+    if not isinstance(symbol, str):
+        raise ConfigError(
+            f"a symbol is text, not {type(symbol).__name__}", remedy='write it as "7203"', code="bad_symbol"
+        )

@@ -83,7 +83,7 @@ def test_what_stands_in_backticks_is_the_name_of_something() -> None:
 @pytest.mark.long
 def test_every_module_can_be_imported_and_so_can_what_forked_workers_find_loaded() -> None:
     """In a process of its own, whose modules are nobody else's."""
-    from barray.actors.forkserver import DEFAULT_PRELOAD
+    from barray.actors.ray_start.forked_workers import DEFAULT_PRELOAD
 
     names = [*house.modules(), *DEFAULT_PRELOAD]
     code = f"import importlib\nfor name in {names!r}: importlib.import_module(name)\nprint('all')"

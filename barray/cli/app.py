@@ -184,16 +184,26 @@ def _would_run(results: dict[str, Any], per_symbol: bool) -> bool:
 @app.command("validate-dump")
 @reporting
 def validate_dump(
-    path: Annotated[Path, typer.Argument(help="A dump: .json or .csv.")],
-    calendar: Annotated[str, typer.Option(help="Exchange calendar of a CSV.")] = "XNYS",
-    hours: Annotated[str, typer.Option(help="Hours of a CSV: regular or extended.")] = "regular",
+    path: Annotated[Path, typer.Argument(help="A dump: .json, .csv, or its folder of Parquet tables.")],
+    calendar: Annotated[str, typer.Option(help="Exchange calendar of a CSV that does not say it.")] = "XNYS",
+    hours: Annotated[str, typer.Option(help="Hours of a CSV that does not say them: regular or extended.")] = "regular",
+    max_rows: Annotated[
+        int | None, typer.Option("--max-rows", min=1, help="Most rows that a Parquet table may have.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Recompute a dump from its base bars and name all that is wrong with it. Exit code 0 if nothing is, else 1."""
+    """Recompute a dump from its base bars and name all that is wrong with it. Exit code 0 if nothing is, else 1.
+
+    JSON and Parquet: all that follows from base bars, events and Step 0, and a digest over everything. CSV: grid,
+    values that are possible, quality, and the digest. A digest finds damage and edits; it proves nothing against
+    somebody who computes it anew: what no other part of a dump depends on (the source's own prices, a reason's words)
+    can then be forged, in a CSV every value.
+    """
+    from barray.dump.objects.parquet import MAX_ROWS
     from barray.dump.validate import validate_session_dump
     from barray.dump.violations import count_violations
 
-    violations = validate_session_dump(path, calendar=calendar, hours=hours)
+    violations = validate_session_dump(path, calendar=calendar, hours=hours, max_rows=max_rows or MAX_ROWS)
     if as_json:
         print_json({"path": str(path), "ok": not violations, "violations": [_violation(found) for found in violations]})
     elif not violations:

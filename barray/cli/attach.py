@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from barray.cli.console import FAILED, print_json, print_table, reporting, stdout, stdout_kept
+from barray.cli.console import FAILED, document, print_json, print_table, reporting, stdout
 from barray.cli.options import AsJson
 from barray.market.bars import COLUMNS, format_ns
 
@@ -27,7 +27,7 @@ By = Annotated[str, typer.Option(help="strategy or scanner.")]
 @reporting
 def status(session: Name = None, address: Address = "auto", as_json: AsJson = False) -> None:
     """Phase, session time, symbols, drops."""
-    with stdout_kept(as_json), _attached(session, address) as attached:
+    with document(as_json), _attached(session, address) as attached:
         found = attached.status()
     if as_json:
         print_json(found)
@@ -55,7 +55,7 @@ def snapshot(
     as_json: AsJson = False,
 ) -> None:
     """A symbol as of session time: metadata, last bars, indicators, quality."""
-    with stdout_kept(as_json), _attached(session, address) as attached:
+    with document(as_json), _attached(session, address) as attached:
         data = attached.snapshot(symbol)
     if as_json:
         from barray.dump.writers.json import symbol_json
@@ -91,10 +91,13 @@ def _print_snapshot(data: SymbolSessionData, rows: int) -> None:
 
 @attach_app.command("add-symbol")
 @reporting
-def add_symbol(symbol: Symbol, by: By = "strategy", session: Name = None, address: Address = "auto") -> None:
+def add_symbol(
+    symbol: Symbol, by: By = "strategy", session: Name = None, address: Address = "auto", as_json: AsJson = False
+) -> None:
     """Add a symbol with everything the config requires, or upgrade an adhoc one."""
-    with _attached(session, address) as attached:
-        _say(symbol, attached.add_symbol_detailed(symbol, by))
+    with document(as_json), _attached(session, address) as attached:
+        added = attached.add_symbol_detailed(symbol, by)
+    _say(symbol, added, as_json=as_json)
 
 
 @attach_app.command("add-bar")
@@ -111,11 +114,13 @@ def add_bar(
     by: By = "scanner",
     session: Name = None,
     address: Address = "auto",
+    as_json: AsJson = False,
 ) -> None:
     """Add one closed bar; an unknown symbol is provisioned."""
     bar = {"timestamp": timestamp, "open": open, "high": high, "low": low, "close": close, "volume": volume}
-    with _attached(session, address) as attached:
-        _say(symbol, attached.add_adhoc_bar_detailed(symbol, interval, bar, by))
+    with document(as_json), _attached(session, address) as attached:
+        added = attached.add_adhoc_bar_detailed(symbol, interval, bar, by)
+    _say(symbol, added, as_json=as_json)
 
 
 @attach_app.command("add-indicator")
@@ -126,21 +131,28 @@ def add_indicator(
     by: By = "scanner",
     session: Name = None,
     address: Address = "auto",
+    as_json: AsJson = False,
 ) -> None:
     """Compute one more indicator; an unknown symbol is provisioned."""
-    with _attached(session, address) as attached:
-        _say(symbol, attached.add_adhoc_indicator_detailed(symbol, indicator, by))
+    with document(as_json), _attached(session, address) as attached:
+        added = attached.add_adhoc_indicator_detailed(symbol, indicator, by)
+    _say(symbol, added, as_json=as_json)
 
 
 @attach_app.command("remove-symbol")
 @reporting
-def remove_symbol(symbol: Symbol, by: By = "strategy", session: Name = None, address: Address = "auto") -> None:
+def remove_symbol(
+    symbol: Symbol, by: By = "strategy", session: Name = None, address: Address = "auto", as_json: AsJson = False
+) -> None:
     """End one symbol and its process."""
-    with _attached(session, address) as attached:
-        if not attached.remove_symbol(symbol, by):
-            stdout.print(f"{symbol}: not in the session", highlight=False, markup=False)
-            raise typer.Exit(FAILED)
-        stdout.print(f"{symbol}: removed", highlight=False, markup=False)
+    with document(as_json), _attached(session, address) as attached:
+        removed = attached.remove_symbol(symbol, by)
+    if as_json:
+        print_json({"symbol": symbol, "removed": removed})
+    else:
+        stdout.print(f"{symbol}: {'removed' if removed else 'not in the session'}", highlight=False, markup=False)
+    if not removed:
+        raise typer.Exit(FAILED)
 
 
 class _attached:  # noqa: N801  # reads as a verb where it is used
@@ -160,7 +172,18 @@ class _attached:  # noqa: N801  # reads as a verb where it is used
         leave_ray()
 
 
-def _say(symbol: str, result: AddResult) -> None:
+def _say(symbol: str, result: AddResult, *, as_json: bool) -> None:
+    if as_json:
+        conflicts = [str(conflict) for conflict in result.conflicts]
+        answer = {"symbol": symbol, "accepted": result.accepted, "reason": result.reason, "conflicts": conflicts}
+        print_json(answer)
+    else:
+        _print_answer(symbol, result)
+    if not result.accepted:
+        raise typer.Exit(FAILED)
+
+
+def _print_answer(symbol: str, result: AddResult) -> None:
     for conflict in result.conflicts:
         stdout.print(f"{symbol}: {conflict}", highlight=False, markup=False)
     said = "done" if result.accepted else "refused"
@@ -168,5 +191,3 @@ def _say(symbol: str, result: AddResult) -> None:
         f" ({result.reason})" if result.accepted and result.reason else f": {result.reason}" if result.reason else ""
     )
     stdout.print(f"{symbol}: {said}{reason}", highlight=False, markup=False)
-    if not result.accepted:
-        raise typer.Exit(FAILED)

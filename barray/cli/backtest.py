@@ -10,6 +10,9 @@ import typer
 
 from barray.cli.console import (
     FAILED,
+    document,
+    fail,
+    note_unused,
     print_json,
     print_table,
     reporting,
@@ -29,31 +32,51 @@ _SHOWN = 20
 
 @reporting
 def backtest(config: StrategyConfig, out: Out = None, quiet: Quiet = False, as_json: AsJson = False) -> None:
-    """Run a config's strategy over all its sessions, write report and trades, and say what came of it."""
+    """Run a config's strategy over all its sessions, write report and trades, and say what came of it.
+
+    Exit code 1 where the strategy failed on any symbol.
+    """
     from barray.coordinator.config.file import read_config
     from barray.run_backtest import backtested
 
-    settings = read_config(config)
     with (
+        document(as_json),
         without_drop_warnings(),
         session_progress(quiet=quiet) as progress,
-        backtested(settings, progress=progress, meanwhile=_import_report) as (result, run),
+        backtested(read_config(config), progress=progress, meanwhile=_import_report) as (result, run),
     ):
         from barray.report.files import write_backtest
         from barray.trading.results.numbers import ResultNumbers
 
+        ignored = note_unused("backtest", run.config)
         numbers = ResultNumbers.of(result)
         files = write_backtest(result, run, out, numbers)
     total = numbers.total.as_dict()
     by_symbol = {symbol: figures.as_dict() for symbol, figures in numbers.symbols.items()}
     if as_json:
-        print_json({**summary(result, total, by_symbol), "files": [str(path) for path in files]})
+        print_json({**summary(result, total, by_symbol), "ignored": ignored, "files": [str(path) for path in files]})
     else:
         print_backtest(result, total, by_symbol)
         for path in files:
             stdout.print(f"  wrote {path}", highlight=False, markup=False)
-    if result.error or (result.symbols and all(one.error for one in result.symbols.values())):
+    if failed := _failed(result):
+        if not as_json:
+            fail(failed)
         raise typer.Exit(FAILED)
+
+
+def _failed(result: BacktestResult) -> str:
+    """In a line, on how many symbols the strategy failed; empty where on none."""
+    if result.error:
+        return f"the run stopped: {_last(result.error)}"
+    errors = [one.error for one in result.symbols.values() if one.error]
+    if not errors:
+        return ""
+    return f"the strategy failed on {len(errors)} of {len(result.symbols)} symbols; first: {_last(errors[0])}"
+
+
+def _last(trace: str) -> str:
+    return trace.strip().splitlines()[-1]
 
 
 def _import_report() -> None:
@@ -103,11 +126,11 @@ def print_backtest(
             remarks.append(f"{symbol}: {len(one.skipped)} sessions left out, first {first[0]}: {first[1]}")
         remarks += [f"{symbol}: {warning}" for warning in one.warnings]
         if one.error:
-            remarks.append(f"{symbol}: the strategy raised {one.error.strip().splitlines()[-1]}")
+            remarks.append(f"{symbol}: the strategy raised {_last(one.error)}")
         if one.refusals:
             remarks.append(f"{symbol}: {len(one.refusals)} orders cut or refused, first: {one.refusals[0].reason}")
     if result.error:
-        remarks.append(f"the strategy raised {result.error.strip().splitlines()[-1]}")
+        remarks.append(f"the strategy raised {_last(result.error)}")
     for remark in remarks:
         stdout.print(f"  {remark}", highlight=False, markup=False)
 

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any, NoReturn, ParamSpec
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec
 
 import orjson
 import typer
@@ -23,6 +23,9 @@ from rich.table import Table
 
 from barray.local.progress import Told
 from barray.market.errors import BarrayError, ConfigError, shorten
+
+if TYPE_CHECKING:
+    from barray.coordinator.config.model import SessionConfig
 
 P = ParamSpec("P")
 FAILED, BAD_USAGE, INTERRUPTED = 1, 2, 130
@@ -83,6 +86,18 @@ def stdout_kept(wanted: bool) -> Iterator[None]:
 
 
 @contextmanager
+def document(wanted: bool) -> Iterator[None]:
+    """`stdout_kept`; and where the block fails, the document that is printed says why: `{"error": …}`."""
+    try:
+        with stdout_kept(wanted):
+            yield
+    except BarrayError as error:
+        if wanted:
+            print_json({"error": str(error)})
+        raise
+
+
+@contextmanager
 def _noticing_interrupt() -> Iterator[list[int]]:
     """A list that is no longer empty once Ctrl-C was pressed: what it stops may raise something else in its place.
 
@@ -131,10 +146,10 @@ def _holds_a_lock(frame: FrameType | None) -> bool:
 def _end(error: BaseException, *, was_interrupted: bool) -> NoReturn:
     """Say why a command ends, and end it with the right exit code."""
     if was_interrupted or isinstance(error, KeyboardInterrupt):
-        fail("interrupted; everything was ended")
+        fail("\n".join(("interrupted; everything was ended", *_notes(error))))
         raise typer.Exit(INTERRUPTED) from None
     if isinstance(error, BarrayError):
-        fail(str(error))
+        fail("\n".join((str(error), *_notes(error))))
         raise typer.Exit(BAD_USAGE if isinstance(error, ConfigError) else FAILED) from None
     if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more is to be said to nobody
@@ -144,6 +159,15 @@ def _end(error: BaseException, *, was_interrupted: bool) -> NoReturn:
     reason = (str(error).strip().splitlines() or [""])[-1]
     fail(f"{type(error).__name__}: {reason} (set BARRAY_DEBUG=1 to see where)")
     raise typer.Exit(FAILED) from None
+
+
+def _notes(error: BaseException | None) -> list[str]:
+    """What was noted about an error, and about those that it came of, such as an interrupt."""
+    notes: list[str] = []
+    while error is not None:
+        notes = [*getattr(error, "__notes__", ()), *notes]
+        error = error.__context__
+    return notes
 
 
 def leave(status: int) -> NoReturn:
@@ -170,6 +194,16 @@ def fail(message: str) -> None:
 def note(message: str) -> None:
     """Print a remark to standard error, away from what a program may read."""
     stderr.print(escape(message), highlight=False)
+
+
+def note_unused(command: str, config: SessionConfig) -> list[str]:
+    """Say which of the config's sections the command makes no use of, and give them."""
+    from barray.coordinator.config.unused import unused_by, unused_sentence
+
+    sections = unused_by(command, config)
+    if sections:
+        note(f"note: {unused_sentence(command, sections)}")
+    return list(sections)
 
 
 def print_json(value: Any) -> None:

@@ -121,7 +121,8 @@ def _symbols(given: list[str], every: bool, settings: SessionConfig | None) -> l
 
 def _wanted(source: VendorSource, interval: str, start: str, end: str, settings: SessionConfig | None) -> Wanted:
     """What the options say, and where they don't, what the config needs."""
-    from barray.fetch import days_wanted, midnight_ns, wanted_by
+    from barray.data_sources.fetching.store import midnight_ns
+    from barray.fetch import days_wanted, wanted_by
 
     first, last, yesterday = _date(start), _date(end), date.today() - timedelta(days=1)
     given = Interval.parse(interval) if interval else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from barray.cli.console import (
+    FAILED,
+    fail,
     note,
+    note_unused,
     print_json,
     print_table,
     reporting,
@@ -19,7 +23,7 @@ from barray.cli.console import (
     without_drop_warnings,
 )
 from barray.cli.options import AsJson, ConfigPath, Quiet
-from barray.market.errors import BarrayError, shorten
+from barray.market.errors import BarrayError, ConfigError, shorten
 
 if TYPE_CHECKING:
     from barray.session import Session
@@ -32,7 +36,10 @@ def run(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run every session of a config from open to close, write its exports, and say what happened to each symbol."""
+    """Run every session of a config from open to close, write its exports, and say what happened to each symbol.
+
+    A date that fails is told, and the next one run. Exit code 1 where one did.
+    """
     from barray.session import Session
 
     done: list[dict[str, Any]] = []
@@ -42,12 +49,41 @@ def run(
         session_progress(quiet=quiet) as progress,
         Session(config, progress=progress) as session,
     ):
+        ignored = note_unused("run", session.config)
         for day in session.dates:
-            done.append(run_date(session, day, out))
-            if not as_json:
+            done.append(run_or_tell(session, day, out))
+            if not as_json and "error" not in done[-1]:
                 print_session(done[-1])
     if as_json:
-        print_json({"sessions": done})
+        print_json({"sessions": done, "ignored": ignored})
+    if any("error" in result for result in done):
+        raise typer.Exit(FAILED)
+
+
+def run_or_tell(session: Session, day: date, out: Path | None) -> dict[str, Any]:
+    """`run_date`; where that fails, its error, told on standard error, with why each symbol was not run.
+
+    ConfigError where none of the dates can be run so.
+    """
+    try:
+        return run_date(session, day, out)
+    except ConfigError:
+        raise
+    except BarrayError as error:
+        fail(f"{day}: {error}")
+        return _failed(session, day, error)
+
+
+def _failed(session: Session, day: date, error: BarrayError) -> dict[str, Any]:
+    """What is left to say of a date that failed; the session is torn down, so that the next can begin."""
+    dropped = {symbol: [str(error)] for symbol in session.config.symbols}
+    with suppress(BarrayError):  # its coordinator may be gone, or no day have begun
+        found = session.summary().dropped
+        dropped |= {symbol: [str(reason) for reason in reasons] for symbol, reasons in found.items()}
+    with suppress(BarrayError):
+        session.teardown()
+    told = {"code": error.code, "message": str(error)}
+    return {"date": str(day), "error": told, "symbols": {}, "dropped": dropped, "events": [], "files": []}
 
 
 def run_date(session: Session, day: date, out: Path | None) -> dict[str, Any]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +13,8 @@ import typer
 from barray.cli.backtest import shown
 from barray.cli.console import (
     FAILED,
+    document,
+    note_unused,
     print_json,
     print_table,
     reporting,
@@ -21,12 +26,13 @@ from barray.cli.options import AsJson, Quiet, StrategyConfig
 from barray.market.errors import shorten
 
 if TYPE_CHECKING:
-    from barray.trading.checks.causality import LookaheadReport
+    from barray.trading.checks.lookahead_report import LookaheadReport
     from barray.trading.checks.warmup import WarmupReport
     from barray.trading.sweeps.result import SweepResult
 
 Symbols = Annotated[str, typer.Option("--symbols", help="Only these, with commas between; default: all.")]
 _TOP = 10
+_MARKS = {"ok": "[green]ok[/]    ", "can't tell": "[yellow]unsure[/]"}
 
 
 @reporting
@@ -42,31 +48,48 @@ def sweep(
     from barray.report.sweep_page import write_sweep
     from barray.run_sweep import sweep as run
 
-    settings = read_config(config)
-    with without_drop_warnings(), session_progress(quiet=quiet) as progress:
+    how = _telling_how_to_go_on(config)
+    with document(as_json), without_drop_warnings(), how, session_progress(quiet=quiet) as progress:
+        settings = read_config(config)
+        ignored = note_unused("sweep", settings)
         result = run(settings, progress=progress, fresh=fresh)
-    files = write_sweep(result, out or Path(settings.report.directory))
+        files = write_sweep(result, out or Path(settings.report.directory))
     if as_json:
-        print_json({**_sweep_json(result), "files": [str(path) for path in files]})
+        print_json({**_sweep_json(result), "ignored": ignored, "files": [str(path) for path in files]})
     else:
         _print_sweep(result)
         for path in files:
             stdout.print(f"  wrote {path}", highlight=False, markup=False)
-    if result.best is None:
+    if result.best is None or result.unlike:
         raise typer.Exit(FAILED)
+
+
+@contextmanager
+def _telling_how_to_go_on(config: Path) -> Iterator[None]:
+    """To what ends a sweep that has done something, add the command that goes on."""
+    try:
+        yield
+    except BaseException as error:
+        if getattr(error, "__notes__", ()):
+            error.add_note(f"to go on: barray sweep {shlex.quote(str(config))}")
+        raise
 
 
 @reporting
 def lookahead(
     config: StrategyConfig,
     symbols: Symbols = "",
-    cuts: Annotated[int, typer.Option(min=1, help="Moments at which the future is changed.")] = 40,
+    cuts: Annotated[
+        int | None, typer.Option(min=1, help="Moments at which the future is changed; default: every decision.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check that no decision of the strategy depends on the future. Exit code 1 where one does."""
     from barray.analysis import lookahead as run
 
-    _report(run(config, symbols=_names(symbols), cuts=cuts), as_json=as_json)
+    with document(as_json):
+        reports = run(config, symbols=_names(symbols), cuts=cuts)
+    _report(reports, as_json=as_json)
 
 
 @reporting
@@ -74,7 +97,9 @@ def warmup(config: StrategyConfig, symbols: Symbols = "", as_json: AsJson = Fals
     """Check that more history would not change the strategy's decisions. Exit code 1 where it would."""
     from barray.analysis import warmup as run
 
-    _report(run(config, symbols=_names(symbols)), as_json=as_json)
+    with document(as_json):
+        reports = run(config, symbols=_names(symbols))
+    _report(reports, as_json=as_json)
 
 
 def _names(symbols: str) -> list[str]:
@@ -83,10 +108,15 @@ def _names(symbols: str) -> list[str]:
 
 def _report(reports: list[LookaheadReport] | list[WarmupReport], *, as_json: bool) -> None:
     if as_json:
-        print_json([{"symbol": one.symbol, "ok": one.ok, "sentences": list(one.sentences)} for one in reports])
+        print_json(
+            [
+                {"symbol": one.symbol, "ok": one.ok, "verdict": one.verdict, "sentences": list(one.sentences)}
+                for one in reports
+            ]
+        )
     else:
         for one in reports:
-            mark = "[green]ok[/]    " if one.ok else "[red]not ok[/]"
+            mark = _MARKS.get(one.verdict, "[red]not ok[/]")
             for number, sentence in enumerate(one.sentences):
                 stdout.print(mark if number == 0 else "      ", end=" ")
                 stdout.print(sentence, highlight=False, markup=False)
@@ -102,6 +132,8 @@ def _sweep_json(result: SweepResult) -> dict[str, Any]:
         "metric": result.metric,
         "sets": len(result.rows),
         "resumed": result.resumed,
+        "outdated": result.outdated,
+        "not_ranked": len(result.unlike),
         "failed": sum(1 for row in result.rows if row.error),
         "best": {"parameters": best.parameters, **best.figures(result.capital)} if best else None,
         "walk_forward": [
@@ -124,7 +156,7 @@ def _print_sweep(result: SweepResult) -> None:
     names = list(ranked[0].parameters) if ranked else []
     columns = [
         result.metric,
-        *(name for name in ("pnl", "sharpe", "max_drawdown_pct", "trades") if name != result.metric),
+        *(name for name in ("pnl", "sharpe", "close_drawdown_pct", "trades") if name != result.metric),
     ]
     rows = []
     for row in ranked[:_TOP]:
@@ -147,6 +179,17 @@ def _print_sweep(result: SweepResult) -> None:
         )
     if result.resumed:
         stdout.print(f"  {result.resumed} sets were done by an earlier run", highlight=False)
+    if result.outdated:
+        stdout.print(
+            f"  {result.outdated} sets of an earlier run were made of other bars or symbols: evaluated anew",
+            highlight=False,
+        )
+    if result.unlike:
+        first = result.unlike[0]
+        stdout.print(
+            f"  {len(result.unlike)} sets {result.problem(first)}; the same command evaluates them again",
+            highlight=False,
+        )
     for symbol, reasons in result.dropped.items():
         stdout.print(f"  {shorten(symbol)}: dropped: {'; '.join(reasons)}", highlight=False, markup=False)
     failed = [row for row in result.rows if row.error]

@@ -7,7 +7,7 @@ means to deceive computes it anew, and then only what follows from something els
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
+SORTED = orjson.OPT_SORT_KEYS
 DIGITS = 64
 
 
@@ -27,11 +28,17 @@ class SessionDigest:
 
     def __init__(self, header: Mapping[str, Any]) -> None:
         without = {key: value for key, value in header.items() if key != "digest"}
-        self._total = hashlib.sha256(dumps(without, orjson.OPT_SORT_KEYS))
+        self._total = hashlib.sha256(dumps(without, SORTED))
 
     def add(self, name: str, entry: Any) -> None:
         """The next symbol."""
-        self._total.update(b"\n" + dumps({name: entry}, orjson.OPT_SORT_KEYS))
+        self._total.update(b"\n" + dumps({name: entry}, SORTED))
+
+    def over(self, symbols: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+        """The symbols as they come, each added."""
+        for name, entry in symbols:
+            self.add(name, entry)
+            yield name, entry
 
     def hexdigest(self) -> str:
         """64 hexadecimal digits."""
@@ -64,27 +71,36 @@ class TableDigest:
         return hashlib.sha256("".join(one.hexdigest() for one in self._columns.values()).encode()).hexdigest()
 
 
+def digest_of_tables(header: bytes, tables: Sequence[TableDigest]) -> str:
+    """Of a header (JSON with sorted keys) and the tables that belong to it."""
+    return hashlib.sha256(header + b"".join(b"\n" + one.hexdigest().encode() for one in tables)).hexdigest()
+
+
 def _values(column: Any) -> bytes:
     """Each value of an Arrow array, what lies behind a null left out; rows may be cut in two anywhere."""
     kind = column.type
-    if pa.types.is_list(kind):
-        return b"".join(orjson.dumps(_plain(value), default=str) + b"\n" for value in column.to_pylist())
+    if pa.types.is_list(kind) or pa.types.is_struct(kind):
+        return b"".join(_nested(column.slice(row, 1)) for row in range(len(column)))
     if pa.types.is_string(kind):
-        return "".join(f"{value}\n" if value is not None else "\0" for value in column.to_pylist()).encode()
+        coded = column.dictionary_encode()
+        texts = [orjson.dumps(text) for text in coded.dictionary.to_pylist()]
+        return b"\n".join(b"" if at is None else texts[at] for at in coded.indices.to_pylist()) + b"\n"
     whole = column.cast(pa.int64()) if pa.types.is_timestamp(kind) else column
     known = np.asarray(whole.is_valid())
-    numbers = np.asarray(pa.compute.fill_null(whole, False if pa.types.is_boolean(kind) else 0))
+    numbers = np.asarray(pa.compute.fill_null(whole, pa.scalar(0).cast(whole.type)))
     paired = np.zeros((len(numbers), 1 + numbers.itemsize), np.uint8)
     paired[:, 0] = known
     paired[:, 1:] = np.ascontiguousarray(numbers).view(np.uint8).reshape(len(numbers), -1)
     return paired.tobytes()
 
 
-def _plain(value: Any) -> Any:
-    """A list of structures as JSON types; stamps as text."""
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list) else value
+def _nested(row: Any) -> bytes:
+    """A list's length and its values, or the fields of a structure."""
+    if row.null_count:
+        return b"null\n"
+    inner = row.flatten()
+    parts = inner if pa.types.is_struct(row.type) else [inner]
+    return f"{len(parts[0])}\n".encode() + b"".join(map(_values, parts))
 
 
 def dumps(value: Any, options: int = 0) -> bytes:

@@ -1,13 +1,14 @@
 """Validates a dump: everything in it that follows from something else in it is computed again and compared.
 
-JSON: keys and types; the calendar, computed from its name; the truth table of the metadata, against Step 0 and the
-events; stamps and values of the bars given; and from those every derived bar, indicator value, quality and gap, to the
-last bit.
+JSON: keys and types; the calendar, computed from its name; Step 0's parts, from one another; the metadata, from Step 0
+and the events; stamps and values of the bars given; and from those every derived bar, indicator value, quality and gap,
+to the last bit; at last the digest over all of it. Parquet: laid out as JSON, and the same.
 CSV: see `barray.dump.checks.csv`.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from barray.dump.checks.csv import check_csv
@@ -15,6 +16,8 @@ from barray.dump.checks.schema import HEADER, SYMBOL, conforming
 from barray.dump.checks.session import SessionFacts, check_session
 from barray.dump.checks.symbol import check_symbol
 from barray.dump.digest import SessionDigest
+from barray.dump.objects.parquet import MAX_ROWS
+from barray.dump.objects.parquet_as_json import parquet_as_json
 from barray.dump.readers.json import DumpText, UnreadableDump, read_session
 from barray.dump.schema import HeaderJson
 from barray.dump.violations import Findings, Violation, count_violations
@@ -22,16 +25,20 @@ from barray.dump.violations import Findings, Violation, count_violations
 __all__ = ["Violation", "count_violations", "validate_session_dump"]
 
 
-def validate_session_dump(path: str | Path, *, calendar: str = "XNYS", hours: str = "regular") -> list[Violation]:
-    """Every violation in the dump at `path`, JSON or (by its suffix) CSV; empty where it is true.
+def validate_session_dump(
+    path: str | Path, *, calendar: str = "XNYS", hours: str = "regular", max_rows: int = MAX_ROWS
+) -> list[Violation]:
+    """Every violation in the dump at `path`: JSON, CSV (by its suffix) or a folder of Parquet; empty where it is true.
 
     Of each array the first few are listed, the last of them saying how many more there are. `calendar` and `hours` tell
-    what a CSV was made for; JSON says so itself. A file that is missing, cut off or something else altogether is a
-    violation too, never an exception.
+    what a CSV of the first layout was made for; all others say so themselves. `max_rows`: how many a Parquet table may
+    have. A file that is missing, cut off or something else altogether is a violation too, never an exception.
     """
     source, out = Path(path), Findings()
     try:
-        if source.suffix.lower() == ".csv":
+        if source.is_dir():
+            _check_content(parquet_as_json(source, max_rows, out), out)
+        elif source.suffix.lower() == ".csv":
             check_csv(source, calendar, hours, out)
         else:
             _check_json(source, out)
@@ -42,28 +49,28 @@ def validate_session_dump(path: str | Path, *, calendar: str = "XNYS", hours: st
 
 def _check_json(path: Path, out: Findings) -> None:
     dump = read_session(path, out)
-    if dump:
-        check_dump(dump, out)
+    if dump is None:
+        return
+    total = SessionDigest(dump.header)
+    _check_content(replace(dump, symbols=total.over(dump.symbols)), out)
+    found = dump.header.get("digest")
+    if dump.version > 1 and found != total.hexdigest():
+        out.add("digest", "digest", found, f"{total.hexdigest()}, computed from all that the dump holds")
 
 
-def check_dump(dump: DumpText, out: Findings) -> None:
-    """Check header, symbols and digest of what is laid out as JSON."""
+def _check_content(dump: DumpText, out: Findings) -> None:
     header = conforming(HEADER, dump.header, "", out)
     facts = check_session(header, out, version=dump.version) if header else None
-    total = SessionDigest(dump.header)
-    names = _check_symbols(dump, total, facts, out)
+    names = _check_symbols(dump, facts, out)
     if facts and header:
         _check_members(names, header, facts, out)
-    if header and dump.version > 1 and header["digest"] != total.hexdigest():
-        out.add("digest", "digest", header["digest"], f"{total.hexdigest()}, computed from all that the dump holds")
 
 
-def _check_symbols(dump: DumpText, total: SessionDigest, facts: SessionFacts | None, out: Findings) -> list[str]:
+def _check_symbols(dump: DumpText, facts: SessionFacts | None, out: Findings) -> list[str]:
     """Check each symbol by itself, and their order; gives their names."""
     names: list[str] = []
     seen: set[str] = set()
     for name, entry in dump.symbols:
-        total.add(name, entry)
         place = f"symbols.{name}"
         if names and name <= names[-1]:
             expected = "one entry" if name in seen else "sorted symbols"

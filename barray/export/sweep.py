@@ -22,6 +22,6 @@ def write_sweep_csv(result: SweepResult, path: Path) -> Path:
 
 
 def set_rows(result: SweepResult) -> list[dict[str, Any]]:
-    """Parameters and figures of every set, best first; sets in error come last, with `error` in place of figures."""
+    """Parameters and figures of every set, best first; sets without a rank come last, `error` in place of figures."""
     ranked = [{**row.parameters, **row.figures(result.capital), "error": ""} for row in result.ranked]
-    return [*ranked, *({**row.parameters, "error": row.error} for row in result.rows if row.error)]
+    return [*ranked, *({**row.parameters, "error": why} for row in result.rows if (why := result.problem(row)))]

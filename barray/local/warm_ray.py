@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -24,83 +26,132 @@ _SERVER_STOP_S = 10.0
 
 @dataclass(frozen=True)
 class LocalRay:
-    """The warm Ray: its address, `host:port`, and the process that holds it."""
+    """The warm Ray: its address, `host:port`, and the process that holds it.
+
+    `began`: when that started, in the kernel's clock ticks; 0 where the system doesn't tell. A pid alone may be
+    another's by now.
+    """
 
     address: str
     pid: int
+    began: int
 
 
 def find() -> LocalRay | None:
     """The warm Ray of this user, if one is up."""
-    path = _note()
     try:
-        found = LocalRay(**json.loads(path.read_text()))
+        found = LocalRay(**json.loads(_note().read_text()))
     except (OSError, ValueError, TypeError):
         return None
-    if is_alive(found.pid):
-        return found
-    path.unlink(missing_ok=True)
-    return None
+    return found if _is_up(found) else None
 
 
 def up(num_cpus: int | None = None) -> tuple[LocalRay, bool]:
     """The warm Ray, and whether it was started now. BarrayError, with what it said, if it doesn't come up."""
-    if found := find():
-        return found, False
-    log = notes_folder() / "ray.log"
-    command = [*_python("barray.local.warm_ray"), *([str(num_cpus)] if num_cpus else [])]
-    with log.open("wb") as output:
-        holder = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-        )
-    end = time.monotonic() + _START_S
-    while time.monotonic() < end and holder.poll() is None:
-        if found := find():
-            return found, True
-        time.sleep(0.05)
-    _stop(holder.pid)
-    said = log.read_text(errors="replace").strip().splitlines()[-1:]
-    raise BarrayError(f"the local Ray did not start: {' '.join(said)}", remedy=f"see {log}")
+    with _alone() as lock:
+        found = find()
+        return (found, False) if found else (_start(num_cpus, lock), True)
 
 
 def down() -> bool:
     """End the warm Ray and all that runs on it; False if there is none."""
-    found = find()
-    if found is None:
-        return False
-    _stop(found.pid)
-    _note().unlink(missing_ok=True)
-    return True
+    with _alone():
+        found = find()
+        if found is None:
+            return False
+        _stop(found)
+        _note().unlink(missing_ok=True)
+        return True
+
+
+@contextmanager
+def _alone() -> Iterator[int]:
+    """One `up` or `down` at a time: waits for another. The lock's descriptor, to inherit."""
+    lock = os.open(notes_folder() / "ray.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield lock
+    finally:
+        os.close(lock)
+
+
+def _start(num_cpus: int | None, lock: int) -> LocalRay:
+    log = notes_folder() / "ray.log"
+    command = [*_python("barray.local.warm_ray"), str(lock), *([str(num_cpus)] if num_cpus else [])]
+    with log.open("wb") as output:
+        holder = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            pass_fds=[lock],  # held until there is a note, even if this process is killed
+        )
+    end = time.monotonic() + _START_S
+    while time.monotonic() < end and holder.poll() is None:
+        if found := find():
+            return found
+        time.sleep(0.05)
+    _stop(LocalRay("", holder.pid, _began(holder.pid)))
+    said = log.read_text(errors="replace").strip().splitlines()[-1:]
+    raise BarrayError(f"the local Ray did not start: {' '.join(said)}", remedy=f"see {log}")
 
 
 def _note() -> Path:
     return notes_folder() / "ray.note"
 
 
-def _stop(pid: int) -> None:
+def _is_up(ray: LocalRay) -> bool:
+    return is_alive(ray.pid) and _began(ray.pid) == ray.began
+
+
+def _began(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except OSError:
+        return 0
+
+
+def _stop(ray: LocalRay) -> None:
     for kind in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.kill(pid, kind)
+        _send(ray, kind)
         end = time.monotonic() + _STOP_S
-        while is_alive(pid) and time.monotonic() < end:
+        while _is_up(ray) and time.monotonic() < end:
             with suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)
+                os.waitpid(ray.pid, os.WNOHANG)
             time.sleep(0.05)
-        if not is_alive(pid):
+        if not _is_up(ray):
             return
 
 
-def _hold(num_cpus: int | None) -> None:
-    """Start Ray and hold it until SIGTERM; runs in a process of its own."""
+def _send(ray: LocalRay, kind: signal.Signals) -> None:
+    """To that process alone: what a descriptor stands for doesn't change between look and signal."""
+    with suppress(ProcessLookupError):
+        if not hasattr(os, "pidfd_open"):
+            os.kill(ray.pid, kind)
+            return
+        process = os.pidfd_open(ray.pid)
+        try:
+            if _is_up(ray):
+                signal.pidfd_send_signal(process, kind)
+        finally:
+            os.close(process)
+
+
+def _hold(lock: int, num_cpus: int | None) -> None:
+    """Start Ray and hold it until SIGTERM; runs in a process of its own, which has `lock` until others can find it."""
     from barray.coordinator import runtime
 
+    os.set_inheritable(lock, False)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     environment = dict(os.environ)  # before Ray changes it
     server = None
     try:
         runtime.start_ray(num_cpus)
+        ray = LocalRay(runtime.ray_address(), os.getpid(), _began(os.getpid()))
         with replacing(_note()) as temporary:
-            temporary.write_text(json.dumps(asdict(LocalRay(runtime.ray_address(), os.getpid()))))
+            temporary.write_text(json.dumps(asdict(ray)))
+        os.close(lock)
         if hasattr(os, "pidfd_open"):
             command = _python("barray.warm_commands.server")
             server = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
@@ -125,4 +176,4 @@ def _python(module: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    _hold(int(sys.argv[1]) if len(sys.argv) > 1 else None)
+    _hold(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else None)

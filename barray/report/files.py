@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from barray.actors.backtest_actor import load_range
 from barray.coordinator.prepare import PreparedRun
@@ -13,6 +15,8 @@ from barray.export.results import write_result
 from barray.market.errors import BarrayError
 from barray.market.interval import Interval
 from barray.market.series import derive
+from barray.market.session_range import RangeValidation, SessionRange, SourceSpan
+from barray.market.symbol_data import Lineage
 from barray.report.charts import Chart, default_symbols
 from barray.report.page import write_report
 from barray.trading.engine.commands import LoadRange
@@ -60,7 +64,9 @@ def charts_of(result: BacktestResult, run: PreparedRun) -> Mapping[str, Chart]:
         lineage = result.symbols[symbol].lineage
         if lineage is None:
             continue
-        command = LoadRange(symbol, session_range, manager.source(lineage.source), lineage.interval, {})
+        spans = _spans(result.symbols[symbol].sources or (lineage,), session_range)
+        reader = manager.reader(RangeValidation(result.step0[symbol], spans=spans))
+        command = LoadRange(symbol, session_range, reader, lineage.interval, {})
         try:
             data = load_range(command).prepare(run.plan.strategy())
         except BarrayError:  # it was readable a moment ago; a report without this chart is still a report
@@ -73,6 +79,15 @@ def charts_of(result: BacktestResult, run: PreparedRun) -> Mapping[str, Chart]:
         }
         charts[symbol] = Chart(str(interval), bars.bars.take(slice(first, None)), lines)
     return charts
+
+
+def _spans(lineages: Sequence[Lineage], session_range: SessionRange) -> tuple[SourceSpan, ...]:
+    """Which source to read which sessions from: each up to the session of its last bar."""
+    sessions = session_range.sessions
+    rows = np.searchsorted(sessions.open_ns, [one.last_ns or 0 for one in lineages], side="right") - 1
+    return tuple(
+        SourceSpan(one.source, sessions.dates[row].item()) for one, row in zip(lineages, rows.tolist(), strict=True)
+    )
 
 
 def _interval(main: Interval, bars: int) -> Interval:

@@ -36,6 +36,7 @@ def render_report(result: BacktestResult, charts: Mapping[str, Chart], numbers: 
         (
             summary.headline(result, numbers),
             summary.validation(result),
+            summary.logs(result),
             account.equity(result),
             account.months(numbers),
             symbols.extremes(result),

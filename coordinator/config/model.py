@@ -110,7 +110,8 @@ class ActorsSection(Section):
     that to Ray; `preload` names further modules for that process to import. `symbols_per_actor`: how many symbols share
     a process; `auto` gives each its own up to what the nodes' cores bear, and packs beyond. `num_cpus`: what a process
     claims of Ray's CPUs. `call_timeout_s`: after it a call counts as hung; the process is
-    killed and brought back, at most `max_restarts` times a session.
+    killed and brought back, at most `max_restarts` times a session. A strategy's call that takes longer is ended as its
+    error.
     """
 
     lifecycle: Literal["kill", "reuse"] = "kill"
@@ -335,7 +336,7 @@ class SweepSection(Section):
     sets: int = Field(100, ge=1, le=1_000_000)
     seed: int = 0
     where: str | None = None
-    metric: Literal["pnl", "sharpe", "sortino", "profit_factor", "expectancy", "calmar"] = "sharpe"
+    metric: Literal["pnl", "sharpe", "sortino", "profit_factor", "expectancy", "close_calmar"] = "sharpe"
     walk_forward: WalkForwardSection | None = None
 
 
@@ -370,28 +371,20 @@ class SessionConfig(Section):
     sweep: SweepSection | None = None
 
     @model_validator(mode="after")
-    def _distinct_sources(self) -> SessionConfig:
+    def _consistent(self) -> SessionConfig:
         names = [source.name for source in self.sources]
         if twice := [name for name in names if names.count(name) > 1]:
             raise ValueError(f"two sources are named {twice[0]!r}: give each a name of its own")
-        return self
-
-    @model_validator(mode="after")
-    def _streamed(self) -> SessionConfig:
         if self.is_live and not any(isinstance(source, AlpacaSection) for source in self.sources):
             raise ValueError("a live session needs a source of type alpaca: add one under sources")
+        if not self.intervals and self.strategy is None:
+            raise ValueError("there are no intervals: give at least one that every symbol must have, such as [1m, 5m]")
         return self
 
     @property
     def is_live(self) -> bool:
         """Whether bars come as minutes close."""
         return self.session.mode == "live"
-
-    @model_validator(mode="after")
-    def _not_empty(self) -> SessionConfig:
-        if not self.intervals and self.strategy is None:
-            raise ValueError("there are no intervals: give at least one that every symbol must have, such as [1m, 5m]")
-        return self
 
     @property
     def requirements(self) -> SymbolRequirements:
@@ -430,4 +423,4 @@ class SessionConfig(Section):
         if strategy is not None and strategy.path is not None:
             strategy = strategy.model_copy(update={"path": absolute(strategy.path)})
         changed = {"sources": sources, "export": export, "report": report, "strategy": strategy, "live": live}
-        return self.model_copy(update=changed)
+        return SessionConfig.model_construct(_fields_set=self.model_fields_set, **{**dict(self), **changed})

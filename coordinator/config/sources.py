@@ -28,7 +28,8 @@ STORE = "bars"
 class ColumnsSection(Section):
     """Names of the columns in a source's files; `timezone` of stamps stored without one; `stamp`: which edge.
 
-    `unit`: of stamps stored as whole numbers since 1970; without it their size tells.
+    `unit`: of stamps stored as whole numbers since 1970; without it their size tells. `max_rows`: how many may be
+    read at once; a small file can hold more than a machine.
     """
 
     timestamp: str = "timestamp"
@@ -41,6 +42,7 @@ class ColumnsSection(Section):
     timezone: Annotated[str, AfterValidator(zone_name)] | None = None
     stamp: Literal["start", "end"] = "start"
     unit: Literal["s", "ms", "us", "ns"] | None = None
+    max_rows: int = Field(25_000_000, ge=1)
 
 
 class ParquetSection(Section):

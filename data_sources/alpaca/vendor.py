@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from barray.data_sources.fetching.vendor import (
     VendorFailed,
     VendorThrottled,
 )
-from barray.market.bars import Bars, check_order, check_values, format_ns
+from barray.market.bars import Bars, format_ns
 from barray.market.errors import BarrayError, ConfigError, DataError, shorten
 from barray.market.interval import Interval
 
@@ -52,8 +52,11 @@ LIMITS = Limits(page_rows=10_000, symbols=1_000, per_minute=200)
 
 @dataclass(frozen=True)
 class AlpacaAccount:
-    """See VendorAccount. `file` holds the keys where the environment does not; `url`s other than Alpaca's own."""
+    """See VendorAccount. `feed`: `iex`, `sip`, `otc`, `boats`. `file` holds the keys where the environment does not;
+    `url`s other than Alpaca's own.
+    """
 
+    native: ClassVar[Mapping[Interval, timedelta | None]] = NATIVE
     feed: str = "iex"
     adjustment: str = "raw"
     per_minute: int = LIMITS.per_minute
@@ -67,21 +70,13 @@ class AlpacaAccount:
         """See VendorAccount."""
         return Dataset("alpaca", self.feed, self.adjustment)
 
-    @property
-    def native(self) -> Mapping[Interval, timedelta | None]:
-        """See VendorAccount."""
-        return NATIVE
-
     def secret(self) -> KeyPair:
         """See VendorAccount. From the environment (`APCA_API_KEY_ID`, `APCA_API_SECRET_KEY`) or the file."""
         return key_pair(KEY_NAME, SECRET_NAME, file=self.file)
 
     def vendor(self, secret: KeyPair) -> AlpacaVendor:
         """See VendorAccount."""
-        limits = replace(LIMITS, per_minute=self.per_minute)
-        return AlpacaVendor(
-            secret, self.feed, self.adjustment, url=self.url, trading_url=self.trading_url, limits=limits
-        )
+        return AlpacaVendor(secret, self, replace(LIMITS, per_minute=self.per_minute))
 
     def live(self, secret: KeyPair) -> AlpacaStream:
         """See VendorAccount. Of `iex` or `sip`, else ConfigError; unadjusted, as all live bars are."""
@@ -91,33 +86,14 @@ class AlpacaAccount:
 
 
 class AlpacaVendor:
-    """See Vendor. `feed`: `iex`, `sip`, `otc`, `boats`. `url`, `trading_url`: other addresses than Alpaca's."""
+    """See Vendor."""
 
-    def __init__(
-        self,
-        keys: KeyPair,
-        feed: str = "iex",
-        adjustment: str = "raw",
-        *,
-        url: str | None = None,
-        trading_url: str | None = None,
-        limits: Limits = LIMITS,
-    ) -> None:
-        self._keys, self._feed, self._adjustment = keys, feed, adjustment
-        self._url, self._trading_url, self.limits = url, trading_url, limits
+    def __init__(self, keys: KeyPair, account: AlpacaAccount, limits: Limits = LIMITS) -> None:
+        self._keys, self._account = keys, account
+        self.dataset, self.limits = account.dataset, limits
         self._answer = _Answer()
         self._lock = threading.Lock()
         self._made: Any = None
-
-    @property
-    def dataset(self) -> Dataset:
-        """See Vendor."""
-        return Dataset("alpaca", self._feed, self._adjustment)
-
-    @property
-    def native(self) -> Mapping[Interval, timedelta | None]:
-        """See Vendor."""
-        return NATIVE
 
     def fetch(self, request: PageRequest) -> Page:
         """See Vendor."""
@@ -127,9 +103,9 @@ class AlpacaVendor:
             "start": format_ns(request.start_ns),
             "end": format_ns(request.end_ns - 1),  # theirs is inclusive
             "limit": self.limits.page_rows,
-            "adjustment": self._adjustment,
+            "adjustment": self.dataset.adjustment,
             "asof": "-",  # a symbol means what it meant then: no mapping of renamed ones
-            "feed": self._feed,
+            "feed": self.dataset.feed,
             "currency": "USD",
             "sort": "asc",
         }
@@ -149,7 +125,7 @@ class AlpacaVendor:
         from alpaca.trading.client import TradingClient
 
         client = TradingClient(
-            self._keys.key, self._keys.secret, raw_data=True, url_override=self._trading_url, paper=True
+            self._keys.key, self._keys.secret, raw_data=True, url_override=self._account.trading_url, paper=True
         )
         self._prepare(client)
         with self._translated():
@@ -165,8 +141,8 @@ class AlpacaVendor:
             if self._made is None:
                 from alpaca.data.historical.stock import StockHistoricalDataClient
 
-                keys = self._keys
-                self._made = StockHistoricalDataClient(keys.key, keys.secret, raw_data=True, url_override=self._url)
+                keys, url = self._keys, self._account.url
+                self._made = StockHistoricalDataClient(keys.key, keys.secret, raw_data=True, url_override=url)
                 self._prepare(self._made)
             return self._made
 
@@ -261,8 +237,4 @@ def _bars(rows: Sequence[Mapping[str, Any]], symbol: str, request: PageRequest) 
         raise ValueError(f"a stamp of {symbol} is not in UTC")
     stamps = np.array([text[:-1] for text in texts], "datetime64[ns]").astype(np.int64)
     bars = Bars(stamps, *(np.array([row[name] for row in rows], np.float64) for name in _COLUMNS))
-    names = {"symbol": symbol, "interval": str(request.interval), "source": "alpaca"}
-    check_order(bars.start_ns, **names)
-    check_values(bars, **names)
-    inside = (stamps >= request.start_ns) & (stamps < request.end_ns)
-    return bars if inside.all() else bars.take(inside)
+    return request.checked(bars, symbol, "alpaca")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from random import Random
 from threading import Lock
 
 from barray.data_sources.fetching.dataset_store import DatasetStore
@@ -29,41 +29,34 @@ _TRIES_OF_TOKEN = 2  # then the token is suspect
 _TRIES_OF_BATCH = 3  # then a symbol in it may be what the vendor fails at
 
 
+@dataclass(eq=False)
 class FetchRun:
-    """What the chains of one fetch share: counts, failures, and whether to go on at all."""
+    """What the chains of one fetch share: counts, failures, and whether to go on at all.
 
-    def __init__(
-        self,
-        vendor: Vendor,
-        store: DatasetStore,
-        limiter: RateLimiter,
-        clock: Clock,
-        sleep: Sleep,
-        *,
-        deadline_s: float,
-        report: Callable[[FetchRun], None],
-        seed: int | None = None,
-    ) -> None:
-        self.vendor = vendor
-        self.source = vendor.dataset.folder
-        self.deadline_ns = int(deadline_s * 1e9)
-        self.requests = 0
-        self.rows = 0
-        self.failures: dict[str, Reason] = {}
-        self.capped_ns: int | None = None
-        self.stopped: Reason | None = None
-        self.served_ns = -1  # when any chain was last served
-        self._store = store
-        self._limiter = limiter
-        self._clock = clock
-        self._sleep = sleep
-        self._report = report
-        self._random = random.Random(seed)
-        self._lock = Lock()
+    `deadline_ns`: see Fetcher. `capped_ns`: the vendor serves nothing from there on. `served_ns`: when any chain was
+    last served, by the fetcher's clock.
+    """
 
-    def now_ns(self) -> int:
-        """The time of the fetcher's clock, UTC nanoseconds."""
-        return self._clock.now_ns()
+    vendor: Vendor
+    store: DatasetStore
+    limiter: RateLimiter
+    clock: Clock
+    sleep: Sleep
+    deadline_ns: int
+    report: Callable[[FetchRun], None]
+    random: Random
+    requests: int = 0
+    rows: int = 0
+    failures: dict[str, Reason] = field(default_factory=dict)
+    capped_ns: int | None = None
+    stopped: Reason | None = None
+    served_ns: int = -1
+    _lock: Lock = field(default_factory=Lock, init=False)
+
+    @property
+    def source(self) -> str:
+        """Name of the dataset, for reasons."""
+        return self.vendor.dataset.folder
 
     def stop(self, reason: Reason) -> None:
         """End the whole fetch: no chain goes on, and what is open fails for this reason."""
@@ -83,8 +76,8 @@ class FetchRun:
     def pause(self, failures: int, until_ns: int) -> None:
         """Wait after so many failures in a row, not past `until_ns`."""
         with self._lock:
-            chance = self._random.random()
-        self._sleep(max(0.0, min(backoff_s(failures, chance), (until_ns - self.now_ns()) / 1e9)))
+            chance = self.random.random()
+        self.sleep(max(0.0, min(backoff_s(failures, chance), (until_ns - self.clock.now_ns()) / 1e9)))
 
     def fetch(self, request: PageRequest) -> Page:
         """Fetch one page, once the rate limit lets it; raises as the vendor does."""
@@ -93,22 +86,14 @@ class FetchRun:
         try:
             page = self.vendor.fetch(request)
         except VendorThrottled as error:
-            self._limiter.throttled(error.retry_at_s)
+            self.limiter.throttled(error.retry_at_s)
             raise
         except BaseException:
-            self._limiter.answered(None, served=False)
+            self.limiter.answered(None, served=False)
             raise
-        self._limiter.answered(page.rate)
-        self.served_ns = self.now_ns()
+        self.limiter.answered(page.rate)
+        self.served_ns = self.clock.now_ns()
         return page
-
-    def acquire(self) -> None:
-        """Wait for the rate limit."""
-        self._limiter.acquire()
-
-    def release(self) -> None:
-        """Give back what `acquire` took, unused."""
-        self._limiter.answered(None, served=False)
 
     def write(self, chain: Chain, parts: Iterable[Part], asked_ns: int) -> None:
         """Write these parts into the store, covered as far as bars were settled when they were asked for."""
@@ -118,19 +103,19 @@ class FetchRun:
             end_ns = max(part.start_ns, min(part.end_ns, settled_ns))
             try:
                 if end_ns > part.start_ns or len(part.bars):
-                    self._store.write(part.symbol, chain.interval, part.start_ns, end_ns, part.bars, asked_ns)
+                    self.store.write(part.symbol, chain.interval, part.start_ns, end_ns, part.bars, asked_ns)
             except DataError as error:  # what lies there already is damaged
                 self.fail([part.symbol], Reason.of(error, self.source))
                 continue
             rows += len(part.bars)
         with self._lock:
             self.rows += rows
-            self._report(self)
+            self.report(self)
 
     def forget(self, chain: Chain, symbols: Iterable[str]) -> None:
         """Mark what the chain has written of these symbols as not known: it may lack bars."""
         for symbol in symbols:
-            self._store.forget(symbol, chain.interval, chain.start_ns, chain.end_ns)
+            self.store.forget(symbol, chain.interval, chain.start_ns, chain.end_ns)
 
 
 class ChainFetch:
@@ -152,22 +137,23 @@ class ChainFetch:
             run.stop(Reason("interrupted", f"the fetch broke off: {type(error).__name__}", "fetch again", run.source))
             raise
         if run.stopped is not None:
-            self._fail_open(run.stopped)
+            for chain in self._open:
+                run.fail(chain.symbols, run.stopped)
 
     def _walk(self, walk: PageWalk) -> None:
         run = self._run
         while not walk.done:
-            run.acquire()
+            run.limiter.acquire()
             if run.stopped is not None:
-                run.release()
+                run.limiter.answered(None, served=False)
                 self._open += walk.rest()
                 return
-            asked_ns = run.now_ns()
+            asked_ns = run.clock.now_ns()
             try:
                 page = run.fetch(walk.request())
                 parts = walk.take(page)
             except AccessDenied as error:
-                run.stop(Reason.of(error, self._run.source))
+                run.stop(Reason.of(error, run.source))
                 self._open += walk.rest()
                 return
             except TooRecent as error:
@@ -190,7 +176,7 @@ class ChainFetch:
 
     def _try_again(self, walk: PageWalk, error: BarrayError) -> bool:
         """Wait; True if the same page is to be asked for again, False if what is open has changed."""
-        run, now_ns = self._run, self._run.now_ns()
+        run, now_ns = self._run, self._run.clock.now_ns()
         if self._failing_since_ns is None:
             self._failing_since_ns = now_ns
         if now_ns - self._failing_since_ns >= run.deadline_ns:
@@ -235,10 +221,6 @@ class ChainFetch:
             return self._bisected(walk.chain, error)
         self._run.cap(end_ns)
         return [replace(chain, end_ns=end_ns) for chain in walk.rest() if chain.start_ns < end_ns]
-
-    def _fail_open(self, reason: Reason) -> None:
-        for chain in self._open:
-            self._run.fail(chain.symbols, reason)
 
 
 def _halves(chain: Chain) -> list[Chain]:

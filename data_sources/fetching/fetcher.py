@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from random import Random
 from threading import Condition
 
 from barray.data_sources.fetching.chain_fetch import ChainFetch, FetchRun
@@ -60,7 +61,6 @@ class Fetcher:
         clock: Clock | None = None,
         sleep: Sleep = time.sleep,
         deadline_s: float = 180.0,
-        in_flight: int = IN_FLIGHT,
         expected: Expected = expected_bars,
         seed: int | None = None,
         limiter: RateLimiter | None = None,
@@ -70,7 +70,6 @@ class Fetcher:
         self._clock = clock or WallClock()
         self._sleep = sleep
         self._deadline_s = deadline_s
-        self._in_flight = in_flight
         self._expected = expected
         self._seed = seed
         self._limiter = limiter or RateLimiter(vendor.limits.per_minute, clock=self._clock, sleep=sleep, seed=seed)
@@ -93,9 +92,7 @@ class Fetcher:
                 missing[symbol] = self._store.missing(symbol, interval, start_ns, end_ns)
             except DataError as error:
                 damaged[symbol] = Reason.of(error, self._vendor.dataset.folder)
-        limits = self._vendor.limits
-        plan = plan_fetch(missing, interval, limits, in_flight=self._in_flight, expected=self._expected)
-        return plan, damaged
+        return plan_fetch(missing, interval, self._vendor.limits, expected=self._expected), damaged
 
     def active_symbols(self) -> Sequence[str]:
         """All symbols that are traded at the vendor now, sorted. Raises as Vendor.fetch."""
@@ -138,11 +135,11 @@ class Fetcher:
                 self._limiter,
                 self._clock,
                 self._sleep,
-                deadline_s=self._deadline_s,
-                report=report,
-                seed=self._seed,
+                int(self._deadline_s * 1e9),
+                report,
+                Random(self._seed),
             )
-            with ThreadPoolExecutor(self._in_flight, thread_name_prefix=f"fetch-{source}") as pool:
+            with ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix=f"fetch-{source}") as pool:
                 try:
                     for done in [pool.submit(ChainFetch(run, chain).run) for chain in plan.chains]:
                         done.result()

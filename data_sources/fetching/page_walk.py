@@ -46,8 +46,7 @@ class PageWalk:
 
     def request(self) -> PageRequest:
         """The next page to ask for."""
-        chain = self.chain
-        return PageRequest(chain.symbols, chain.interval, chain.start_ns, chain.end_ns, self.token)
+        return replace(self.chain, token=self.token)
 
     def take(self, page: Page) -> list[Part]:
         """Take the next page; returns the parts that it settles.

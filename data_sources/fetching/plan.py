@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil
 
-from barray.data_sources.fetching.vendor import Limits
-from barray.market.interval import Interval
+from barray.data_sources.fetching.vendor import Limits, PageRequest
+from barray.market.interval import NS_PER_DAY, Interval
 
 IN_FLIGHT = 4
 _SPARE = 0.1  # of the fewest requests: what running side by side may cost
-_DAY_NS = 86_400_000_000_000
 
 Expected = Callable[[str, Interval, int, int], float]
-
-
-@dataclass(frozen=True)
-class Chain:
-    """Symbols, in order, whose bars in `[start_ns, end_ns)` are asked for together, page after page."""
-
-    symbols: tuple[str, ...]
-    interval: Interval
-    start_ns: int
-    end_ns: int
+Chain = PageRequest
+"""The request for the first page of symbols, in order, that are asked for together, page after page."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +28,16 @@ class FetchPlan:
 
 def expected_bars(symbol: str, interval: Interval, start_ns: int, end_ns: int) -> float:
     """Bars of a symbol that trades in every minute of the regular session, five days in seven."""
-    sessions = (end_ns - start_ns) / _DAY_NS * 5 / 7
-    return sessions * max(1.0, 390 * 60e9 / interval.ns) if interval.is_intraday else sessions * _DAY_NS / interval.ns
+    sessions = (end_ns - start_ns) / NS_PER_DAY * 5 / 7
+    if interval.is_intraday:
+        return sessions * max(1.0, 390 * 60e9 / interval.ns)
+    return sessions * NS_PER_DAY / interval.ns
 
 
 def plan_fetch(
     missing: Mapping[str, Iterable[tuple[int, int]]],
     interval: Interval,
     limits: Limits,
-    *,
-    in_flight: int = IN_FLIGHT,
     expected: Expected = expected_bars,
 ) -> FetchPlan:
     """Chains that hold every missing range once. `missing`: ranges by symbol, those of a symbol apart.
@@ -62,11 +53,11 @@ def plan_fetch(
     parts = [
         _Part(span, tuple(chunk), tuple(expected(symbol, interval, *span) for symbol in chunk))
         for span, symbols in sorted(groups.items())
-        for chunk in _chunks(symbols, most)
+        for chunk in (symbols[at : at + most] for at in range(0, len(symbols), most))
     ]
     if limits.page_rows is not None:
         fewest = sum(part.pages(limits.page_rows) for part in parts)
-        for _ in range(min(int(fewest * _SPARE), in_flight - len(parts))):
+        for _ in range(min(int(fewest * _SPARE), IN_FLIGHT - len(parts))):
             largest = max((part for part in parts if len(part.symbols) > 1), key=lambda part: part.bars, default=None)
             if largest is None:
                 break
@@ -101,7 +92,3 @@ class _Part:
             _Part(self.span, self.symbols[:cut], self.weights[:cut]),
             _Part(self.span, self.symbols[cut:], self.weights[cut:]),
         ]
-
-
-def _chunks(symbols: Sequence[str], most: int) -> list[Sequence[str]]:
-    return [symbols[at : at + most] for at in range(0, len(symbols), most)]

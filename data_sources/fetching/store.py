@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime, time
 from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -32,14 +32,14 @@ from barray.data_sources.parquet.file import BarFile, Columns
 from barray.data_sources.parquet.layout import Layout
 from barray.market.arrow_arrays import arrow_numbers
 from barray.market.bars import COLUMNS, Bars, check_order, check_values, format_ns, parse_ns
+from barray.market.calendar import local_ns
 from barray.market.errors import ConfigError, DataError
-from barray.market.interval import NS_PER_SECOND, Interval
+from barray.market.interval import NS_PER_DAY, NS_PER_SECOND, Interval
 from barray.market.symbols import symbol_problem
 
 STORE_LAYOUT = Layout("{symbol}/{interval}/{month}.parquet")
 _VERSION = 1
 _STAMPS = ("start", "end", "fetched_at")
-_DAY_NS = 86_400 * NS_PER_SECOND
 _MANIFEST = "manifest.json"
 _LOCK = ".lock"
 _STAMP = pa.timestamp("ns", tz="UTC")
@@ -238,12 +238,12 @@ class _Manifest:
         if new.end_ns > new.start_ns:
             entries.append(new)
         joined: list[Fetched] = []
-        for entry in sorted(entries, key=lambda entry: entry.start_ns):
+        for one in sorted(entries, key=lambda one: one.start_ns):
             last = joined[-1] if joined else None
-            if last and last.end_ns == entry.start_ns and last.fetched_ns // _DAY_NS == entry.fetched_ns // _DAY_NS:
-                joined[-1] = Fetched(last.start_ns, entry.end_ns, max(last.fetched_ns, entry.fetched_ns))
+            if last and last.end_ns == one.start_ns and last.fetched_ns // NS_PER_DAY == one.fetched_ns // NS_PER_DAY:
+                joined[-1] = Fetched(last.start_ns, one.end_ns, max(last.fetched_ns, one.fetched_ns))
             else:
-                joined.append(entry)
+                joined.append(one)
         return replace(self, fetched=tuple(joined), sizes=sizes)
 
     def write(self, path: Path, dataset: Dataset) -> None:
@@ -302,5 +302,11 @@ def _next(month: str) -> str:
 @cache
 def _span(month: str) -> Range:
     """First instant of a month and of the next, UTC ns."""
-    start, end = (datetime.fromisoformat(f"{name}-01").replace(tzinfo=EXCHANGE) for name in (month, _next(month)))
-    return int(start.timestamp()) * NS_PER_SECOND, int(end.timestamp()) * NS_PER_SECOND
+    start, end = (date.fromisoformat(f"{name}-01") for name in (month, _next(month)))
+    return midnight_ns(start), midnight_ns(end)
+
+
+@cache
+def midnight_ns(day: date) -> int:
+    """When a day begins at the exchange, UTC ns."""
+    return local_ns(day, time(), EXCHANGE)

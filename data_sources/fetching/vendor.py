@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, Protocol
 
 from barray.data_sources.fetching.stream import BarStream
-from barray.market.bars import Bars
+from barray.market.bars import Bars, check_order, check_values
 from barray.market.errors import BarrayError, SourceUnavailable
 from barray.market.interval import Interval
 from barray.market.reason_codes import ReasonCode
@@ -41,6 +41,14 @@ class PageRequest:
     start_ns: int
     end_ns: int
     token: str | None = None
+
+    def checked(self, bars: Bars, symbol: str, source: str) -> Bars:
+        """Those of a symbol's bars that lie in the range; DataError where they cannot be right."""
+        names = {"symbol": symbol, "interval": str(self.interval), "source": source}
+        check_order(bars.start_ns, **names)
+        check_values(bars, **names)
+        inside = (bars.start_ns >= self.start_ns) & (bars.start_ns < self.end_ns)
+        return bars if inside.all() else bars.take(inside)
 
 
 @dataclass(frozen=True)
@@ -109,11 +117,6 @@ class Vendor(Protocol):
         ...
 
     @property
-    def native(self) -> Mapping[Interval, timedelta | None]:
-        """Intervals it serves itself, each with how far back it goes (None: as far as there is anything)."""
-        ...
-
-    @property
     def limits(self) -> Limits:
         """How much a request takes and how many there may be."""
         ...
@@ -140,7 +143,7 @@ class VendorAccount(Protocol):
 
     @property
     def native(self) -> Mapping[Interval, timedelta | None]:
-        """See Vendor."""
+        """Intervals it serves itself, each with how far back it goes (None: as far as there is anything)."""
         ...
 
     def secret(self) -> Any:
@@ -170,4 +173,4 @@ class Limits:
     symbols: int
     per_minute: int
     timeout_s: float = 30.0
-    settled: timedelta = field(default=timedelta(minutes=20))
+    settled: timedelta = timedelta(minutes=20)

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
-from functools import cache
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
 
-from barray.data_sources.fetching.store import EXCHANGE, STORE_LAYOUT, BarStore
+from barray.data_sources.fetching.store import STORE_LAYOUT, BarStore, midnight_ns
 from barray.data_sources.fetching.vendor import VendorAccount
 from barray.data_sources.parquet.source import ParquetSource
 from barray.market.bars import Bars, IntArray
 from barray.market.calendar import Sessions
 from barray.market.clock import PracticeClock
-from barray.market.interval import NS_PER_SECOND, Interval, best_base
+from barray.market.interval import NS_PER_DAY, NS_PER_SECOND, Interval, best_base
 from barray.market.requirements import SymbolRequirements
 from barray.market.validation import Coverage, Reason
-
-_DAY_NS = 86_400 * NS_PER_SECOND
 
 
 @dataclass(frozen=True)
@@ -78,7 +75,7 @@ class VendorSource:
             message = f"serves {served} from {since} on, which {needed} cannot be built from"
             return Reason("interval_unavailable", message, "ask for coarser bars or later sessions", self.name)
         if not base.is_intraday:
-            first_ns -= _DAY_NS  # such a bar is stamped with a midnight
+            first_ns -= NS_PER_DAY  # such a bar is stamped with a midnight
         return Wanted(base, first_ns, max(until_ns, int(sessions.close_ns[-1])))
 
     def has_symbols(self, symbols: Sequence[str], sessions: Sessions) -> dict[str, bool]:
@@ -114,15 +111,10 @@ class VendorSource:
     def _coverage(self, symbol: str, interval: Interval, days: Sequence[date]) -> Coverage:
         if not days:
             return Coverage(None, None)
-        starts = np.array([_midnight_ns(day) for day in days], np.int64)
-        ends = np.array([_midnight_ns(day + timedelta(days=1)) for day in days], np.int64)
+        starts = np.array([midnight_ns(day) for day in days], np.int64)
+        ends = np.array([midnight_ns(day + timedelta(days=1)) for day in days], np.int64)
         stamps: IntArray = self.store.read(symbol, interval, int(starts[0]), int(ends[-1])).start_ns
         held = np.searchsorted(stamps, ends) > np.searchsorted(stamps, starts)
         present = [day for day, is_held in zip(days, held.tolist(), strict=True) if is_held]
         missing = tuple(day for day, is_held in zip(days, held.tolist(), strict=True) if not is_held)
         return Coverage(present[0], present[-1], missing) if present else Coverage(None, None, missing)
-
-
-@cache
-def _midnight_ns(day: date) -> int:
-    return int(datetime.combine(day, time(), EXCHANGE).timestamp()) * NS_PER_SECOND

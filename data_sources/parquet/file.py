@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -35,7 +35,8 @@ class Columns:
     """Names of the columns in the files. `timezone` is that of stamps stored without one; None refuses them.
 
     `stamp`: whether a stamp is the bar's `start` or its `end`. `unit`: `s`, `ms`, `us` or `ns`, of stamps stored as
-    whole numbers (since 1970, UTC); None tells it by their size.
+    whole numbers (since 1970, UTC); None tells it by their size. `max_rows`: how many may be read at once, in the row
+    groups that bars of a symbol and its sessions lie in; two megabytes can hold more than a machine.
     """
 
     timestamp: str = "timestamp"
@@ -48,6 +49,7 @@ class Columns:
     timezone: str | None = None
     stamp: str = "start"
     unit: str | None = None
+    max_rows: int = 25_000_000
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -113,6 +115,17 @@ class BarFile:
         if self.has_symbols and not _is_text(kind := schema.field(columns.symbol).type):
             raise self._bad(f"{columns.symbol} is {kind}, not text", "wrong_types", "store the symbols as strings")
 
+    def _bound(self, groups: Iterable[int]) -> None:
+        """DataError where these row groups have more rows than may be read at once: the footer tells, not the size."""
+        rows, bound = sum(self._file.metadata.row_group(group).num_rows for group in groups), self._columns.max_rows
+        if rows > bound:
+            raise self._bad(
+                f"has {rows:,} rows to be read at once, the bound is {bound:,}",
+                "too_many_rows",
+                "write it in smaller files or row groups, sorted by symbol and time, or raise the source's "
+                "columns.max_rows",
+            )
+
     def _bad(self, reason: str, code: ReasonCode, remedy: str) -> DataError:
         return DataError(f"{self._shown} {reason}", source=self._source, remedy=remedy, code=code)
 
@@ -136,6 +149,7 @@ class BarFile:
             known = {symbol for symbol in told if symbol is not None}
             if not unclear:
                 return frozenset(known)
+            self._bound(unclear)
             column = self._dictionaries.read_row_groups(unclear, columns=[name], use_threads=False).column(0)
             return frozenset(known.union(column.unique().to_pylist()))
 
@@ -150,6 +164,7 @@ class BarFile:
                 for group in range(self._file.metadata.num_row_groups)
                 if self._overlaps(group, symbol, first_ns, last_ns)
             ]
+            self._bound(groups)
             table = self._file.read_row_groups(groups, columns=names, use_threads=False)
             if symbol is not None:
                 import pyarrow.compute as pc
@@ -168,6 +183,7 @@ class BarFile:
             if len(known) == len(ranges):
                 return min(low for low, _ in known), max(high for _, high in known)
             name = self._columns.timestamp
+            self._bound(range(len(ranges)))
             stamps = self._stamps(self._file.read(columns=[name], use_threads=False).column(0))
             return int(stamps.min()), int(stamps.max())
 
@@ -200,6 +216,7 @@ class BarFile:
     ) -> Iterator[tuple[str | None, IntArray]]:
         names = [self._columns.timestamp] + ([self._columns.symbol] if symbols is not None else [])
         with translated(self._shown, self._source):
+            self._bound([group])
             file = self._file if symbols is None else self._dictionaries
             table = file.read_row_group(group, columns=names, use_threads=False)
             stamps = self._stamps(table.column(self._columns.timestamp))

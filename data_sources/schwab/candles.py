@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from barray.data_sources.fetching.store import midnight_ns
 from barray.data_sources.fetching.vendor import PageRequest
-from barray.market.bars import COLUMNS, Bars, IntArray, check_order, check_values
-from barray.market.interval import NS_PER_SECOND, Interval
+from barray.market.bars import COLUMNS, Bars, IntArray
+from barray.market.interval import NS_PER_DAY, Interval
 
-_DAY_NS = 86_400 * NS_PER_SECOND
 _LATEST_MS = 4_102_444_800_000  # 2100
-_EXCHANGE = ZoneInfo("America/New_York")
+_EPOCH = date(1970, 1, 1)
 
 
 def bars_of(held: Any, symbol: str, request: PageRequest) -> Bars:
@@ -30,11 +29,7 @@ def bars_of(held: Any, symbol: str, request: PageRequest) -> Bars:
         raise ValueError(f"it is about {held['symbol']}")
     stamps = _stamps(_numbers(candles, "datetime"), request.interval)
     bars = Bars(stamps, *(_numbers(candles, name).astype(np.float64) for name in COLUMNS))
-    names = {"symbol": symbol, "interval": str(request.interval), "source": "schwab"}
-    check_order(bars.start_ns, **names)
-    check_values(bars, **names)
-    inside = (stamps >= request.start_ns) & (stamps < request.end_ns)
-    return bars if inside.all() else bars.take(inside)
+    return request.checked(bars, symbol, "schwab")
 
 
 def _numbers(candles: Sequence[Mapping[str, Any]], name: str) -> Any:
@@ -51,13 +46,7 @@ def _stamps(stamp_ms: Any, interval: Interval) -> IntArray:
     stamps: IntArray = stamp_ms.astype(np.int64) * 1_000_000
     if interval.is_intraday:
         return stamps
-    days = stamps // _DAY_NS  # a US midnight, and all of the session, are of the same date in UTC
+    days = stamps // NS_PER_DAY  # a US midnight, and all of the session, are of the same date in UTC
     if interval.unit == "w":
         days -= (days + 3) % 7  # 1970-01-01 was a Thursday
-    return np.array([_midnight_ns(day) for day in days.tolist()], np.int64)
-
-
-def _midnight_ns(day: int) -> int:
-    """UTC nanoseconds of New York's midnight, of a day counted from 1970-01-01."""
-    first = date(1970, 1, 1) + timedelta(days=day)
-    return int(datetime(first.year, first.month, first.day, tzinfo=_EXCHANGE).timestamp()) * NS_PER_SECOND
+    return np.array([midnight_ns(_EPOCH + timedelta(days=day)) for day in days.tolist()], np.int64)

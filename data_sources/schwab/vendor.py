@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
 import orjson
 
@@ -58,6 +58,8 @@ class SchwabVendor:
     ConfigError where schwab-py is not installed, or the token file can't be used.
     """
 
+    dataset: ClassVar = DATASET
+
     def __init__(
         self,
         keys: KeyPair,
@@ -76,16 +78,6 @@ class SchwabVendor:
         self._redaction.guard(_LOGGERS, self)
         self._lock = threading.Lock()
         self._made: Any = None
-
-    @property
-    def dataset(self) -> Dataset:
-        """See Vendor."""
-        return DATASET
-
-    @property
-    def native(self) -> Mapping[Interval, timedelta | None]:
-        """See Vendor."""
-        return NATIVE
 
     def fetch(self, request: PageRequest) -> Page:
         """See Vendor. One HTTP request, and a few more where the token has expired."""
@@ -164,20 +156,12 @@ class SchwabAccount:
     environment does not. `url`: asked instead of Schwab.
     """
 
+    dataset: ClassVar = DATASET
+    native: ClassVar = NATIVE
     token_file: Path
     per_minute: int = LIMITS.per_minute
     file: Path | None = None
     url: str | None = None
-
-    @property
-    def dataset(self) -> Dataset:
-        """See VendorAccount."""
-        return DATASET
-
-    @property
-    def native(self) -> Mapping[Interval, timedelta | None]:
-        """See VendorAccount."""
-        return NATIVE
 
     def secret(self) -> KeyPair:
         """See VendorAccount. From the environment (`SCHWAB_API_KEY`, `SCHWAB_APP_SECRET`) or the file."""

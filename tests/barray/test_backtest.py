@@ -145,6 +145,85 @@ class Dies(Strategy):
     assert died == tables(settings(universe, strategy=section, actors=actors), tmp_path / "lived-out")
 
 
+def test_what_a_strategy_prints_and_logs_is_shown_kept_and_reported(
+    universe: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code = """
+import logging
+class Talks(Strategy):
+    def on_bar(self, ctx):
+        if ctx.minute == 31 and ctx.session_date.day == 1:
+            print("half", ctx.symbol)
+            logging.getLogger(__name__).info("<b>informed</b>")
+"""
+    report = {"directory": str(tmp_path), "formats": ["html"], "charts": 0}
+    config = settings(universe, symbols=["AAPL", "MSFT"], strategy=strategy(tmp_path, code), report=report)
+    with backtested(parse_config(config)) as (result, run):
+        (page,) = write_backtest(result, run)
+    assert [(line.symbol, line.text) for line in result.logs.lines] == [
+        ("AAPL", "half AAPL"),
+        ("AAPL", "INFO: <b>informed</b>"),
+        ("MSFT", "half MSFT"),
+        ("MSFT", "INFO: <b>informed</b>"),
+    ]
+    printed, said = capfd.readouterr()
+    assert printed == ""
+    assert "AAPL 2024-07-01 10:01:00 EDT: half AAPL\n" in said
+    assert "MSFT 2024-07-01 10:01:00 EDT: INFO: <b>informed</b>\n" in said
+    shown = page.read_text()
+    assert "What the strategy said" in shown
+    assert "<td>2024-07-01 10:01</td><td>MSFT</td><td>INFO: &lt;b&gt;informed&lt;/b&gt;</td>" in shown
+
+
+def test_a_strategy_over_all_symbols_is_heard_too(
+    universe: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code = """
+class Talks(Strategy):
+    def on_window(self, view):
+        if view.minute == 390: print(view.session_date, len(view.symbols))
+"""
+    days = {"start": "2024-07-01", "end": "2024-07-02"}
+    run = {"strategy": {**strategy(tmp_path, code), "window": "30m"}, "session": days}
+    result = barray.backtest(settings(universe, **run))
+    assert [line.text for line in result.logs.lines] == ["2024-07-01 4", "2024-07-02 4"]
+    assert capfd.readouterr().err.splitlines() == [
+        "2024-07-01 16:00:00 EDT: 2024-07-01 4",
+        "2024-07-02 16:00:00 EDT: 2024-07-02 4",
+    ]
+
+
+@pytest.mark.parametrize("module", [False, True])
+def test_helpers_beside_the_strategy_and_modules_of_the_working_directory_travel(
+    universe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: bool
+) -> None:
+    own = tmp_path / "mine_g"
+    (own / "tools").mkdir(parents=True)
+    (own / "tools/sizes.py").write_text("def shares(symbol):\n    return {'AAPL': 3}.get(symbol, 4)\n")
+    code = f"from {'mine_g.' if module else ''}tools.sizes import shares\nclass Buys(Strategy):\n"
+    code += "    def on_bar(self, ctx):\n        if ctx.minute == 5 and not ctx.position: ctx.buy(shares(ctx.symbol))\n"
+    section = strategy(own, code)
+    monkeypatch.chdir(tmp_path)
+    named = {"module": "mine_g.strategy", "class": "Buys"} if module else section
+    result = barray.backtest(settings(universe, symbols=["AAPL", "MSFT"], strategy=named))
+    assert {symbol: one.position for symbol, one in result.symbols.items()} == {"AAPL": 3, "MSFT": 4}
+
+
+def test_an_endless_loop_is_named_and_costs_one_symbol(universe: Path, tmp_path: Path) -> None:
+    code = """
+class Stuck(Strategy):
+    def on_bar(self, ctx):
+        while ctx.symbol == "MSFT" and ctx.minute == 31: ctx.close[-1]
+"""
+    actors = {"call_timeout_s": 2}
+    symbols = ["AAPL", "MSFT"]
+    result = barray.backtest(settings(universe, symbols=symbols, strategy=strategy(tmp_path, code), actors=actors))
+    assert result.symbols["AAPL"].error is None
+    last = str(result.symbols["MSFT"].error).splitlines()[-1]
+    assert last.endswith(f"(in on_bar, MSFT, 2024-06-26 10:01 EDT, {tmp_path}/strategy.py line 7)")
+    assert "did not come back within 2 s" in last
+
+
 def test_what_is_wrong_with_a_strategy_is_said_before_anything_starts(universe: Path, tmp_path: Path) -> None:
     wrong = {
         "class A(Strategy):\n    def on_bar(self, ctx): pass\nclass B(A): pass\n": "2 strategies (A, B); name one",
@@ -234,3 +313,64 @@ class Picky(Strategy):
     assert [row.error is None for row in result.rows] == [True, False, True]
     assert "not two" in str(result.rows[1].error)
     assert result.best is not None
+
+
+def linked(folder: Path, universe: Path, days: dict[str, list[str]]) -> Path:
+    """A tree with these days of some symbols of the universe."""
+    for symbol, stems in days.items():
+        (folder / symbol / "1m").mkdir(parents=True)
+        for stem in stems:
+            (folder / symbol / "1m" / f"{stem}.parquet").symlink_to(universe / symbol / "1m" / f"{stem}.parquet")
+    return folder
+
+
+@pytest.mark.parametrize("carry", [True, False])
+def test_one_stale_day_of_the_first_source_hides_nothing_of_the_next(
+    universe: Path, tmp_path: Path, carry: bool
+) -> None:
+    stale = linked(tmp_path / "stale", universe, {"AAPL": ["2024-06-27", "2024-06-28"]})  # the 27th lacks its history
+    sources = [{"root": str(stale), "name": "stale"}, {"root": str(universe), "name": "all"}]
+    changes: dict[str, Any] = {"symbols": ["AAPL", "MSFT"], "account": {"carry": carry}}
+    report = {"directory": str(tmp_path), "formats": ["html", "json"], "charts": 2}
+    with backtested(parse_config(settings(universe, sources=sources, report=report, **changes))) as (both, run):
+        files = write_backtest(both, run)
+    alone = barray.backtest(settings(universe, **changes))
+    assert both.symbols["AAPL"].sessions == both.dates
+    assert both.symbols["AAPL"].fills.price.tolist() == alone.symbols["AAPL"].fills.price.tolist()
+    assert both.account_equity.tobytes() == alone.account_equity.tobytes()
+    assert [one.source for one in both.symbols["AAPL"].sources] == ["all", "stale", "all"]
+    assert both.symbols["MSFT"].sources == ()
+    written = json.loads(next(path for path in files if path.name == "summary.json").read_text())["symbols"]
+    assert written["AAPL"]["lineage"]["source"] == "all + stale"
+    assert [one["first"][:10] for one in written["AAPL"]["sources"]][1:] == ["2024-06-28", "2024-07-01"]
+    assert "sources" not in written["MSFT"]
+    page = next(path for path in files if path.suffix == ".html").read_text()
+    assert len(json.loads(page.partition('<script id="data" type="application/json">')[2].partition("<")[0])["candles"])
+
+
+def test_a_session_without_history_for_anybody_is_traded_by_nobody(universe: Path, tmp_path: Path) -> None:
+    days = ["2024-07-01", "2024-07-02", "2024-07-03"]
+    root = linked(tmp_path / "late", universe, {"AAPL": days, "MSFT": days})
+    section = strategy(
+        tmp_path,
+        "class Buys(Strategy):\n    def on_window(self, view):\n"
+        "        if view.minute in (1, 61): view.rebalance(dict.fromkeys(view.symbols, 0.1 + view.minute / 600))\n",
+    )
+    config = settings(
+        universe,
+        session={"start": days[0], "end": days[-1]},
+        symbols=["AAPL", "MSFT"],
+        sources=[{"root": str(root)}],
+        history={"trailing_days": 1},
+        account={"shared": True},
+        strategy=section,
+    )
+    result = barray.backtest(config)
+    assert result.error is None
+    for part in result.symbols.values():
+        assert part.sessions == tuple(days[1:])
+        assert "lacks 1 of the 1 trailing sessions" in part.skipped[days[0]] or "no history" in part.skipped[days[0]]
+        assert len(part.fills)
+    opens = np.datetime64("2024-07-02T13:30", "ns").astype(np.int64)
+    assert min(part.fills.bar_ns.min() for part in result.symbols.values()) > opens
+    assert (result.account_equity[result.grid_session == 0] == result.capital).all()

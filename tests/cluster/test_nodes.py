@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 import barray
-from barray.actors.forkserver import worker_executable
+from barray.actors.ray_start.patch import altered_ray
 from tests.sessions import config, family, without_agents
 
 pytestmark = pytest.mark.ray
@@ -28,7 +28,7 @@ def cluster() -> Iterator[Any]:
     import ray
     from ray.cluster_utils import Cluster
 
-    with worker_executable():
+    with altered_ray():
         nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
         nodes.add_node(num_cpus=1)
     nodes.wait_for_nodes()
@@ -91,7 +91,7 @@ def test_a_node_started_by_the_command_forks_its_workers(universe: Path, tmp_pat
         result = _run(path)
         assert result.returncode == 0, result.stderr
         assert barray.validate_session_dump(tmp_path / "out/session-2024-07-02.json") == []
-        servers = [p for p in family(head.pid) if "forkserver/server.py" in " ".join(p.cmdline())]
+        servers = [p for p in family(head.pid) if "forking.workers import server" in " ".join(p.cmdline())]
         assert servers
     finally:
         members = without_agents(family(head.pid))

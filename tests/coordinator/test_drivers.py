@@ -320,6 +320,8 @@ def test_a_replay_stops_at_windows_and_at_what_is_scheduled_and_nowhere_else(uni
             await coordinator.advance_to(utc_ns("2024-07-02T20:01"))
         await coordinator.advance_to(utc_ns("2024-07-02T18:00"))
         assert processes.side_by_side == [1, 1, 1, 2, 2, 2], "10:00; MSFT's process, its load; 11:30, 13:30, 14:00"
+        with pytest.raises(IllegalTransition, match="cannot go back to 2024-07-02T17:59:00Z"):
+            await coordinator.advance_to(utc_ns("2024-07-02T17:59"))
         await coordinator.end()
         with pytest.raises(IllegalTransition, match="it is ended"):
             await coordinator.advance_to()

@@ -164,6 +164,7 @@ def test_a_process_lost_too_often_costs_its_symbol_and_no_other() -> None:
     failed = do(made.advance(minutes(1)))
     assert list(failed) == ["A"]
     assert "lost 3 times, at last by TimeoutError" in str(failed["A"].error)
+    assert "a call that never comes back, or raise actors.call_timeout_s" in str(failed["A"].error)
     assert list(made.pop_lost()) == ["A"]
     assert made.pop_lost() == {}, "it is told once"
     made.remove(["A"])

@@ -10,15 +10,11 @@ from barray.coordinator.live_day import (
     REST_S,
     AdvanceTo,
     Fill,
-    Filled,
     Instruction,
-    Joined,
     LiveDay,
     Looked,
     NoteStream,
-    RunAsked,
     Subscribe,
-    TakenIn,
     Wait,
     WaitUntil,
 )
@@ -58,8 +54,7 @@ class Play:
         self.run_to(ends or range(begun + 1, LENGTH + 1))
 
     def run_to(self, ends: range) -> None:
-        asked = RunAsked([minute(end) for end in ends], to_close=ends[-1] == LENGTH if ends else True)
-        assert self.day.handle(asked) == []
+        self.day.run_through([minute(end) for end in ends], to_close=ends[-1] == LENGTH if ends else True)
 
     def look(
         self,
@@ -71,7 +66,7 @@ class Play:
         **more: object,
     ) -> list[Instruction]:
         heard = Heard(bars or {}, connections > 0, connections, silent_s, **more)
-        return self.day.handle(Looked(heard, minute(at), at * 60, self.full))
+        return self.day.look(Looked(heard, minute(at), at * 60, self.full))
 
     def whole(self, count: int, **more: object) -> list[Instruction]:
         """The minute that begins then is over, and its bars are here."""
@@ -79,7 +74,7 @@ class Play:
 
     def gone(self, at: float) -> list[Instruction]:
         """Nobody listens any more."""
-        return self.day.handle(Looked(None, minute(at), at * 60, self.full))
+        return self.day.look(Looked(None, minute(at), at * 60, self.full))
 
     def flowing(self, count: int) -> None:
         """Minutes up to then have gone well, the first of them filled from history."""
@@ -93,9 +88,9 @@ class Play:
         for number in range(3, count):
             assert kinds(self.whole(number)) == [AdvanceTo]
 
-    def filled(self, bars: dict[str, Bars] | None = None, **failures: Reason) -> list[Instruction]:
+    def filled(self, bars: dict[str, Bars] | None = None, **failures: Reason) -> None:
         """History has answered."""
-        return self.day.handle(Filled(bars or {}, failures))
+        self.day.fill_in(bars or {}, failures)
 
 
 def kinds(instructions: list[Instruction]) -> list[type]:
@@ -140,7 +135,7 @@ def test_a_session_that_is_behind_waits_for_nothing() -> None:
 
 def test_a_moment_between_two_minutes_needs_the_minute_before_it() -> None:
     play = Play()
-    play.day.handle(RunAsked([minute(2.5), minute(3)], to_close=False))
+    play.day.run_through([minute(2.5), minute(3)], to_close=False)
     assert play.look(2.5, {"A": bar(0), "B": bar(1)}) == [Wait(LOOK_S)]
     assert one(play.look(2.51, {"A": bar(1)}), AdvanceTo).to_ns == minute(2.5)
     assert play.look(2.6) == [WaitUntil(minute(3))]
@@ -163,7 +158,7 @@ def test_late_bars_doubles_and_corrections_are_handed_on_in_the_order_they_came(
 
 def test_what_symbols_made_of_their_bars_is_counted_and_refusals_are_told(caplog: pytest.LogCaptureFixture) -> None:
     play = Play()
-    assert play.day.handle(TakenIn({"A": Appended(1, 2, 3), "B": Rejected("off the grid")})) == []
+    play.day.count({"A": Appended(1, 2, 3), "B": Rejected("off the grid")})
     play.look(0.5, {"A": bar(0)}, refused=("C: no time",))
     assert caplog.messages == [
         "B: bars of the stream were refused: off the grid",
@@ -201,9 +196,9 @@ def test_bars_from_history_come_before_those_of_the_stream_which_win() -> None:
 def test_after_a_cut_everything_since_the_bars_were_whole_is_fetched_while_the_session_goes_on() -> None:
     play = Play()
     play.flowing(5)
-    cut = play.day.handle(Looked(Heard({}, False, 1, 1), minute(6.1), 366 + 10, play.full))
+    cut = play.day.look(Looked(Heard({}, False, 1, 1), minute(6.1), 366 + 10, play.full))
     assert kinds(cut) == [Wait]
-    cut = play.day.handle(Looked(Heard({}, False, 1, 1), minute(6.2), 366 + 20, play.full))
+    cut = play.day.look(Looked(Heard({}, False, 1, 1), minute(6.2), 366 + 20, play.full))
     assert kinds(cut) == [AdvanceTo, Fill]
     assert cut[1].wanted.start_ns == minute(5 - 1), "one bar more, as it may have been corrected"
     play.filled()
@@ -299,7 +294,7 @@ def test_a_symbol_that_joins_has_its_bars_since_fetched() -> None:
     play = Play()
     play.flowing(4)
     play.full = frozenset("ABC")
-    assert play.day.handle(Joined(minute(4))) == []
+    play.day.join(minute(4))
     fill = one(play.whole(4), Fill)
     assert fill.symbols == ("A", "B", "C")
     assert (fill.wanted.start_ns, fill.wanted.end_ns) == (minute(3), minute(5))
@@ -309,11 +304,11 @@ def test_a_fill_under_way_when_a_symbol_joins_does_not_count_for_it() -> None:
     play = Play()
     play.flowing(4)
     cut = Heard({}, connected=False, connections=1)
-    assert one(play.day.handle(Looked(cut, minute(6), 360, play.full)), Fill).symbols == ("A", "B")
+    assert one(play.day.look(Looked(cut, minute(6), 360, play.full)), Fill).symbols == ("A", "B")
     play.full = frozenset("ABC")
-    play.day.handle(Joined(minute(5)))
+    play.day.join(minute(5))
     play.filled()
-    again = one(play.day.handle(Looked(cut, minute(7), 420, play.full)), Fill)
+    again = one(play.day.look(Looked(cut, minute(7), 420, play.full)), Fill)
     assert (again.symbols, again.wanted.start_ns) == (("A", "B", "C"), minute(4 - 1))
 
 

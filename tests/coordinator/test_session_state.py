@@ -43,6 +43,7 @@ from barray.market.commands import (
 )
 from barray.market.errors import (
     ActorFailed,
+    BarrayError,
     ConfigError,
     DataError,
     IllegalTransition,
@@ -342,6 +343,65 @@ def test_only_strategies_and_scanners_add_symbols() -> None:
         world.run(made.change(AddSymbol("C", "me")))
 
 
+NAN = float("nan")
+
+
+@pytest.mark.parametrize("symbol", [None, 7203, NAN, True, b"7203", ["AAPL"]])
+def test_a_symbol_that_is_no_text_can_not_even_be_asked_for(symbol: Any) -> None:
+    made = state()
+    begun(made)
+    for ask in (
+        lambda: AddSymbol(symbol),
+        lambda: AddBar(symbol, "1m", FLAT),
+        lambda: AddIndicator(symbol, "RSI(14)@5m"),
+        lambda: RemoveSymbol(symbol),
+        lambda: made.snapshots([symbol]).send(None),
+    ):
+        with pytest.raises(ConfigError, match="a symbol is text, not") as raised:
+            ask()
+        assert raised.value.code == "bad_symbol"
+    assert made.summary().events == ()
+
+
+@pytest.mark.parametrize(
+    ("ask", "says"),
+    [
+        (lambda: AddSymbol("C", None), "who asks is NoneType"),
+        (lambda: AddBar("C", "1m", FLAT, None), "who asks is NoneType"),
+        (lambda: AddBar("C", None, FLAT), "an interval is NoneType"),
+        (lambda: AddBar("C", 5, FLAT), "an interval is int"),
+        (lambda: AddBar("C", "1m", None), "a bar is NoneType"),
+        (lambda: AddBar("C", "1m", [1, 2, 3]), "a bar is list"),
+        (lambda: AddIndicator("C", None), "an indicator is NoneType"),
+        (lambda: AddIndicator("C", "RSI(14)@5m", 7), "who asks is int"),
+        (lambda: RemoveSymbol("C", None), "who asks is NoneType"),
+    ],
+)
+def test_a_request_of_other_types_can_not_be_made(ask: Callable[[], Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        ask()
+
+
+def test_time_that_has_passed_is_not_asked_for_again() -> None:
+    made = state()
+    begun(made)
+    made.require_ahead(OPEN)
+    with pytest.raises(IllegalTransition, match="stands at 2024-07-02T13:30:00Z and cannot go back to"):
+        made.require_ahead(OPEN - 1)
+    for moment in (1.5, True, "10:30"):
+        with pytest.raises(ConfigError, match="is no time"):
+            made.require_ahead(moment)  # type: ignore[arg-type]
+
+
+def test_what_an_addition_does_not_do_is_said_with_it() -> None:
+    made = state()
+    world = begun(made)
+    world.run(made.advance(OPEN + MINUTE_NS))
+    world.answers = {("D", AddAdhocBar): Accepted("RSI(14)@5m stays empty")}
+    assert world.run(made.change(AddBar("D", "1m", FLAT))) == AddResult(True, "RSI(14)@5m stays empty")
+    assert made.summary().events[-1].reason == "RSI(14)@5m stays empty"
+
+
 def test_an_unknown_symbol_is_provisioned_for_its_first_adhoc_bar_and_not_again() -> None:
     made = state()
     world = begun(made)
@@ -398,6 +458,28 @@ def test_a_removed_symbol_is_ended_and_an_unknown_one_said_to_be() -> None:
     assert not world.run(made.change(RemoveSymbol("A"))).accepted
     assert made.running().symbols == ["B"]
     assert world.asked[0] == End(("A",))
+
+
+def test_every_symbol_of_the_config_is_accounted_for_at_any_time() -> None:
+    made = state("A", "B", "C")
+    world = begun(made)
+    world.before = lambda instruction: made.summary()
+    world.run(made.change(RemoveSymbol("A")))
+    world.run(made.change(AddIndicator("A", "SMA(2)@1m")))
+    world.run(made.change(AddSymbol("A")))
+    world.bad = {"B"}
+    world.run(made.change(RemoveSymbol("B")))
+    world.run(made.change(AddSymbol("B")))
+    assert (made.running().full, list(made.summary().dropped)) == ({"A", "C"}, ["B"])
+
+
+def test_a_symbol_that_vanished_ends_the_session_with_its_name() -> None:
+    made = state("A", "B")
+    begun(made)
+    made.running().full.discard("A")
+    with pytest.raises(BarrayError, match="1 of 2 asked for were neither run nor left out with a reason: A") as raised:
+        made.summary()
+    assert raised.value.code == "unaccounted"
 
 
 def test_scheduled_requests_are_due_when_their_time_has_come_one_after_another() -> None:

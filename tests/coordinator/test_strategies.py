@@ -162,4 +162,4 @@ def test_a_class_of_an_installed_package_is_imported_where_it_runs(tmp_path: Pat
 def test_a_class_that_needs_a_module_which_is_not_there_says_so() -> None:
     pickled = pickle.dumps(Cross).replace(b"test_strategies", b"test_strategiez")
     with pytest.raises(ConfigError, match=r"mine\.Cross can't be made .*test_strategiez.*install the modules"):
-        ClassSource("mine.Cross", None, "Cross", pickled).load()
+        ClassSource("mine.Cross", None, "Cross", pickled=pickled).load()

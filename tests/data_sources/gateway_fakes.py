@@ -6,7 +6,6 @@ import base64
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from threading import Lock
 
 import numpy as np
@@ -68,7 +67,6 @@ class FakeVendor:
     raises: list[Exception] = field(default_factory=list)
     always: Exception | None = None
     failing: frozenset[str] = frozenset()
-    native: Mapping[Interval, timedelta | None] = field(default_factory=lambda: {MINUTE: None})
     asked: list[PageRequest] = field(default_factory=list)
 
     def __post_init__(self) -> None:

@@ -5,15 +5,29 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from barray.actors.backtest_actor import load_range
+from barray.data_sources.alpaca.vendor import AlpacaAccount
+from barray.data_sources.fetching.vendor import VendorAccount
+from barray.data_sources.fetching.vendor_source import VendorSource
 from barray.data_sources.manager import DataManager
 from barray.data_sources.parquet.source import ParquetSource
+from barray.data_sources.schwab.vendor import SchwabAccount
 from barray.market.calendar import load_calendar
-from barray.market.errors import ConfigError
+from barray.market.errors import BarrayError, ConfigError
 from barray.market.interval import Interval
 from barray.market.requirements import SymbolRequirements
-from barray.market.session_range import SessionRange, session_range_of
+from barray.market.session_range import RangeValidation, SessionRange, session_range_of
+from barray.trading.engine.commands import LoadRange
+from barray.trading.engine.event_run import Outcome
+from barray.trading.engine.symbol_run import summarise
+from barray.trading.orders.broker import Account
+from barray.trading.orders.fills import Fills
+from tests.market.builders import walk
 
 CALENDAR = load_calendar("XNYS", date(2024, 6, 10), date(2024, 7, 12))
 
@@ -48,16 +62,158 @@ def test_every_session_is_judged_as_if_it_were_alone(universe: Path, tmp_path: P
     assert not found["../x"].result.can_proceed
 
 
-def test_the_first_source_that_serves_any_session_serves_the_symbol(universe: Path, tmp_path: Path) -> None:
-    (tmp_path / "TSLA/1m").mkdir(parents=True)
-    (tmp_path / "TSLA/1m/2024-07-03.parquet").symlink_to(universe / "TSLA/1m/2024-07-03.parquet")
-    manager = DataManager((ParquetSource(str(tmp_path), "some"), ParquetSource(str(universe), "all")))
+def linked(folder: Path, universe: Path, symbol: str, *days: int) -> ParquetSource:
+    """A source named as its folder, with some days of July of the universe."""
+    (folder / symbol / "1m").mkdir(parents=True)
+    for day in days:
+        name = f"{symbol}/1m/2024-07-{day:02}.parquet"
+        (folder / name).symlink_to(universe / name)
+    return ParquetSource(str(folder), folder.name)
+
+
+def named(found: RangeValidation) -> list[tuple[str, int]]:
+    return [(span.source, span.last.day) for span in found.spans]
+
+
+def test_each_session_is_served_by_the_first_source_that_has_it(universe: Path, tmp_path: Path) -> None:
+    some = linked(tmp_path / "some", universe, "TSLA", 2)
+    manager = DataManager((some, ParquetSource(str(universe), "all")))
     wanted = requirements()
     found = manager.validate_range(["TSLA", "SPY"], wanted, session_range(wanted, date(2024, 7, 1), date(2024, 7, 3)))
+    assert named(found["TSLA"]) == [("all", 1), ("some", 2), ("all", 3)]
+    assert found["TSLA"].whole
     assert found["TSLA"].result.data_source == "some"
-    assert sorted(found["TSLA"].skipped) == [date(2024, 7, 1), date(2024, 7, 2)]
-    assert found["SPY"].result.data_source == "all"
-    assert not found["SPY"].skipped
+    assert found["TSLA"].result.sources_asked == ("some", "all")
+    assert named(found["SPY"]) == [("all", 3)]
+
+
+def test_a_stale_day_whose_history_is_gone_leaves_its_session_to_the_next_source(
+    universe: Path, tmp_path: Path
+) -> None:
+    stale = linked(tmp_path / "stale", universe, "TSLA", 2)
+    manager = DataManager((stale, ParquetSource(str(universe), "all")))
+    wanted = requirements(trailing_days=2)
+    days = session_range(wanted, date(2024, 7, 1), date(2024, 7, 3))
+    found = manager.validate_range(["TSLA"], wanted, days)["TSLA"]
+    assert named(found) == [("all", 3)]
+    assert found.whole
+    assert [reason.source for reason in found.result.reasons] == ["stale", "stale"], "lacks history, and the 1st"
+
+
+def test_history_is_read_from_the_source_of_the_first_session_that_needs_it_if_that_has_it(
+    universe: Path, tmp_path: Path
+) -> None:
+    wanted = requirements(trailing_days=1, max_missing_days=1)
+    first = linked(tmp_path / "first", universe, "TSLA", 3)
+    second = linked(tmp_path / "second", universe, "TSLA", 2, 5)
+    days = session_range_of(wanted, CALENDAR, [date(2024, 7, 3), date(2024, 7, 5)])
+    found = DataManager((first, second)).validate_range(["TSLA"], wanted, days)["TSLA"]
+    assert named(found) == [("first", 3), ("second", 5)]
+    with_the_second = requirements(trailing_days=2, max_missing_days=2)
+    days = session_range_of(with_the_second, CALENDAR, [date(2024, 7, 3), date(2024, 7, 5)])
+    found = DataManager((first, second)).validate_range(["TSLA"], with_the_second, days)["TSLA"]
+    assert named(found) == [("first", 1), ("second", 2), ("first", 3), ("second", 5)]
+
+
+def test_what_no_source_serves_is_left_out_with_what_each_said(universe: Path, tmp_path: Path) -> None:
+    one, two = (linked(tmp_path / name, universe, "TSLA", day) for name, day in (("one", 1), ("two", 2)))
+    wanted = requirements()
+    days = session_range(wanted, date(2024, 7, 1), date(2024, 7, 3))
+    found = DataManager((one, two)).validate_range(["TSLA"], wanted, days)["TSLA"]
+    assert not found.whole
+    assert found.result.can_proceed
+    [(day, reasons)] = found.skipped.items()
+    assert day == date(2024, 7, 3)
+    assert [(reason.source, reason.code) for reason in reasons] == [
+        ("one", "no_session_data"),
+        ("two", "no_session_data"),
+    ]
+
+
+def test_sources_of_one_range_share_their_interval(universe: Path, tmp_path: Path) -> None:
+    wanted = SymbolRequirements((Interval.parse("5m"),))
+    days = session_range(wanted, date(2024, 7, 1), date(2024, 7, 2))
+    minutes = linked(tmp_path / "minutes", universe, "TSLA", 1)
+    (tmp_path / "fives/TSLA/5m").mkdir(parents=True)
+    fives = ParquetSource(str(tmp_path / "fives"), "fives")
+    bars = derived(universe, days)
+    pq.write_table(bars, tmp_path / "fives/TSLA/5m/2024-07-02.parquet")
+    found = DataManager((minutes, fives)).validate_range(["TSLA"], wanted, days)["TSLA"]
+    [(day, reasons)] = found.skipped.items()
+    assert day == date(2024, 7, 2)
+    assert [reason.code for reason in reasons] == ["no_session_data", "mixed_sources"]
+    assert reasons[1].message == "has 5m bars, while minutes with 1m bars serves other sessions of the range"
+
+
+def derived(universe: Path, days: SessionRange) -> pa.Table:
+    """TSLA's 5m bars of 2 July, as a file has them."""
+    minutes = pq.read_table(universe / "TSLA/1m/2024-07-02.parquet")
+    return minutes.take(list(range(0, len(minutes), 5)))
+
+
+def vendor_source(folder: Path, name: str, account: VendorAccount, day: date) -> VendorSource:
+    """A vendor's source whose store holds a symbol's minutes of one session."""
+    made = VendorSource(name, account, str(folder), int(CALENDAR.sessions.close_ns[-1]))
+    row = CALENDAR.session(day)
+    open_ns, close_ns = int(CALENDAR.sessions.open_ns[row]), int(CALENDAR.sessions.close_ns[row])
+    bars = walk(np.arange(open_ns, close_ns, 60 * 10**9), seed=1)
+    made.store.write("TSLA", Interval.parse("1m"), open_ns, close_ns, bars, close_ns)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("account", "alike"),
+    [
+        (SchwabAccount(Path("token.json")), False),
+        (AlpacaAccount("sip", "raw"), False),
+        (AlpacaAccount("iex", "split"), False),
+        (AlpacaAccount("iex", "raw"), True),
+    ],
+)
+def test_two_datasets_never_make_one_range(tmp_path: Path, account: VendorAccount, alike: bool) -> None:
+    monday, tuesday = date(2024, 7, 1), date(2024, 7, 2)
+    raw = vendor_source(tmp_path / "a", "raw", AlpacaAccount("iex", "raw"), monday)
+    other = vendor_source(tmp_path / "b", "other", account, tuesday)
+    wanted = requirements()
+    days = session_range(wanted, monday, tuesday)
+    found = DataManager((raw, other)).validate_range(["TSLA"], wanted, days)["TSLA"]
+    assert found.whole == alike
+    if not alike:
+        assert found.skipped[tuesday][-1].code == "mixed_sources"
+        assert f"has {other.account.dataset.folder} bars, while raw with alpaca-iex-raw" in str(found.skipped[tuesday])
+
+
+def test_files_of_ones_own_go_with_a_vendors_bars(universe: Path, tmp_path: Path) -> None:
+    monday, tuesday = date(2024, 7, 1), date(2024, 7, 2)
+    raw = vendor_source(tmp_path / "a", "raw", AlpacaAccount("iex", "raw"), monday)
+    own = linked(tmp_path / "own", universe, "TSLA", 2)
+    wanted = requirements()
+    found = DataManager((raw, own)).validate_range(["TSLA"], wanted, session_range(wanted, monday, tuesday))["TSLA"]
+    assert named(found) == [("raw", 1), ("own", 2)]
+
+
+def test_each_session_is_read_from_its_source_and_lineage_says_so(universe: Path, tmp_path: Path) -> None:
+    some = linked(tmp_path / "some", universe, "TSLA", 2)
+    manager = DataManager((some, ParquetSource(str(universe), "all")))
+    wanted = requirements(trailing_days=1, max_missing_days=1)
+    days = session_range(wanted, date(2024, 7, 1), date(2024, 7, 3))
+    found = manager.validate_range(["TSLA"], wanted, days)["TSLA"]
+    minute = Interval.parse("1m")
+    mixed = load_range(LoadRange("TSLA", days, manager.reader(found), minute, {}))
+    alone = load_range(LoadRange("TSLA", days, manager.source("all"), minute, {}))
+    assert mixed.base.bars.equals(alone.base.bars)
+    (tmp_path / "some/TSLA/1m/2024-07-02.parquet").unlink()
+    with pytest.raises(BarrayError, match="some"):
+        manager.reader(found).read_bars("TSLA", minute, days.loaded.take(slice(2, 3)))
+    result = summarise(mixed, Account(), Outcome(Fills.of([])), days.grid(minute)[0], 0.0)
+    assert result.lineage is not None
+    assert result.lineage.source == "all + some"
+    shares = [(one.source, one.bars, str(np.datetime64(one.last_ns, "ns"))[:16]) for one in result.sources]
+    assert shares == [
+        ("all", 2 * 390, "2024-07-01T19:59"),
+        ("some", 390, "2024-07-02T19:59"),
+        ("all", 210, "2024-07-03T16:59"),
+    ]
 
 
 def test_a_symbol_with_nothing_says_what_the_first_session_lacks(universe: Path) -> None:
@@ -65,7 +221,7 @@ def test_a_symbol_with_nothing_says_what_the_first_session_lacks(universe: Path)
     wanted = requirements(trailing_days=2)
     found = manager.validate_range(["GME"], wanted, session_range(wanted, date(2024, 7, 1), date(2024, 7, 2)))["GME"]
     assert not found.result.can_proceed
-    assert "lacks 2 of the 2 trailing sessions" in found.result.reason
+    assert "has no history; 2 sessions" in found.result.reason
     assert len(found.skipped) == 2
 
 

@@ -58,10 +58,10 @@ def test_the_blocks_of_a_page_do_what_it_says(
     monkeypatch.delenv("PYTEST_CURRENT_TEST")
     names: dict[str, Any] = {"__name__": "page"}
     for fence in fences(page):
+        if fence.file:
+            Path(fence.file).parent.mkdir(parents=True, exist_ok=True)
+            Path(fence.file).write_text(fence.text)
         if fence.is_run:
-            if fence.file:
-                Path(fence.file).parent.mkdir(parents=True, exist_ok=True)
-                Path(fence.file).write_text(fence.text)
             if fence.language == "python":
                 run_python(fence, names)
             elif fence.language == "console":

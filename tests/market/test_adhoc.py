@@ -36,7 +36,7 @@ def test_a_bar_is_read_from_a_mapping(stamp: dict[str, object]) -> None:
     bar = parse_bar({**VALUES, **stamp})
     assert bar == BAR
     assert type(bar.start_ns) is int
-    assert parse_bar(bar) is bar
+    assert parse_bar(bar) == bar
 
 
 def test_a_stamp_keeps_its_microseconds() -> None:
@@ -54,6 +54,9 @@ GOOD = {**VALUES, "timestamp": "2024-06-05T13:30:00Z"}
         ({**GOOD, "close": None}, "the bar's close is None"),
         ({**GOOD, "close": "abc"}, "the bar's close is 'abc'"),
         ({**GOOD, "volume": True}, "the bar's volume is True"),
+        (Bar(OPEN, None, 2.0, 0.5, 1.5, 10.0), "the bar's open is None"),
+        (Bar("now", 1.0, 2.0, 0.5, 1.5, 10.0), "the bar has no timestamp"),
+        ({**GOOD, 7: 1, None: 2}, "a bar has no '7'"),
         ({**GOOD, "open": 10**400}, "the bar's open is 1"),
         ({k: v for k, v in GOOD.items() if k != "low"}, "the bar has no low"),
         (VALUES, "the bar has no timestamp"),
@@ -168,3 +171,12 @@ def test_an_indicator_that_cannot_be_is_refused_with_the_reason(symbol: str, con
     ok, told = validate_adhoc_indicator(symbol, config)  # type: ignore[arg-type]
     assert not ok
     assert reason in told
+
+
+@pytest.mark.parametrize(
+    "inputs", [np.array([1, 2]), {"price": np.array([1, 2])}, {"price": ["low"]}, 7, {"price": None}]
+)
+def test_inputs_of_an_indicator_that_are_no_columns_are_refused(inputs: object) -> None:
+    ok, told = validate_adhoc_indicator("SPY", {"name": "SMA", "interval": "5m", "inputs": inputs})
+    assert not ok
+    assert "cannot take" in told or "are mappings" in told

@@ -363,6 +363,26 @@ def test_an_indicator_of_an_adhoc_symbol_has_no_values_until_bars_arrive() -> No
     assert values[1] == 5.0
 
 
+def test_an_indicator_that_no_bar_added_by_hand_makes_is_refused() -> None:
+    session = run(adhoc_at(TEN), add_bar(flat(OPEN)))
+    report = session.apply(add_indicator("SMA(2)@5m"))
+    assert report == Rejected(
+        "TEST has 1m bars, all added by hand, of which no others are derived; "
+        "add 5m bars first, or add_symbol to load it whole"
+    )
+    assert session.snapshot().indicators == {}
+    run(session, add_bar(flat(OPEN), FIVE_MINUTES))
+    assert session.apply(add_indicator("SMA(2)@5m")) == Accepted()
+
+
+def test_bars_that_leave_an_indicator_empty_say_so_until_it_has_its_own() -> None:
+    session = run(adhoc_at(TEN), add_indicator("SMA(2)@5m"), add_indicator("SMA(2)@1m"))
+    said = Accepted("SMA(2)@5m stays empty: of bars added by hand no others are derived, add its own")
+    assert session.apply(add_bar(flat(OPEN))) == said
+    assert session.apply(add_bar(flat(OPEN), FIVE_MINUTES)) == Accepted()
+    assert session.apply(add_bar(flat(OPEN + MINUTE_NS))) == Accepted()
+
+
 def test_on_upgrade_the_bar_of_the_source_wins_and_the_conflict_is_reported() -> None:
     session = run(adhoc_at(TEN), add_bar(flat(OPEN, price=1.0)))
     report = session.apply(load(TEN, "scanner"), BARS)

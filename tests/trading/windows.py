@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,13 @@ def sessions_of(n: int, minutes: int, back: int = 0) -> SessionRange:
     return SessionRange("XNYS", "regular", "UTC", weekdays(back + n, minutes), rows, history)
 
 
-def lay(session_range: SessionRange, symbol: str, closes: list[float], **columns: list[float]) -> LoadedRange:
+def lay(
+    session_range: SessionRange,
+    symbol: str,
+    closes: list[float],
+    skipped: Mapping[date, str] | None = None,
+    **columns: list[float],
+) -> LoadedRange:
     """Bars of one minute by their closes, from the first session on; each opens at the close before it."""
     starts = np.concatenate(
         [
@@ -47,7 +54,7 @@ def lay(session_range: SessionRange, symbol: str, closes: list[float], **columns
     low = np.array(columns.get("low", np.minimum(open_, close)), np.float64)
     volume = np.array(columns.get("volume", np.full(len(close), 1000.0)), np.float64)
     bars = Bars(starts[: len(close)], open_, high, low, close, volume)
-    return lay_range(symbol, bars, MINUTE, session_range, "memory", {})
+    return lay_range(symbol, bars, MINUTE, session_range, "memory", skipped or {})
 
 
 def plan(
@@ -58,11 +65,13 @@ def plan(
     reserve: float = 0.0,
     market: Market | None = None,
     parameters: Any = None,
+    call_timeout_s: float | None = None,
     **account: Any,
 ) -> Plan:
     """A strategy's code as it will run."""
     source = StrategySource("made_up.py", HEAD + text, None)
-    return Plan(source, parameters or {}, form, market or Market(), Account(**account), shared, reserve)
+    account_ = Account(**account)
+    return Plan(source, parameters or {}, form, market or Market(), account_, shared, reserve, call_timeout_s)
 
 
 @dataclass
@@ -80,14 +89,15 @@ class Floor:
         self.portfolio = PortfolioEngine(self.plan, self._add)
         self.runs = {symbol: WindowRun(loaded, self.plan) for symbol, loaded in self.loaded.items()}
         for symbol, run in self.runs.items():
-            self.portfolio.join(symbol, Opened(run.columns, MINUTE))
+            self.portfolio.join(symbol, Opened(run.columns, MINUTE, run.opens))
         self.now_ns = 0
 
     def _add(self, symbol: str) -> Added:
         if symbol not in self.guests:
             return Added(False, "nobody has it")
         self.runs[symbol] = WindowRun(self.guests[symbol], self.plan)
-        self.portfolio.join(symbol, Opened(self.runs[symbol].columns, MINUTE), guest=True)
+        run = self.runs[symbol]
+        self.portfolio.join(symbol, Opened(run.columns, MINUTE, run.opens), guest=True)
         self.portfolio.apply({symbol: self._tell(symbol, self.portfolio.steps_of(symbol, self.now_ns))})
         return Added(True)
 

@@ -5,99 +5,58 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Literal
 
 import numpy as np
 
-from barray.market.bars import Bars, format_ns
+from barray.market.bars import Bars
 from barray.market.series import IntervalBars
 from barray.trading.checks.decisions import Decisions, changed_ns, decisions_of
+from barray.trading.checks.lookahead_report import Difference, Future, LookaheadReport
+from barray.trading.checks.outside import watching
 from barray.trading.engine.commands import Plan
 from barray.trading.engine.symbol_run import LoadedRange
 from barray.trading.strategy.data import SymbolData
 
-Future = Literal["cut off", "raised", "lowered"]
 _FACTORS: Mapping[Future, float] = {"raised": 1.7, "lowered": 0.6}
 _MOST_DIFFERENCES = 20
+_FEWEST_CUTS = 40
+_MOST_BARS = {"signals": 20_000_000, "on_bar": 2_000_000}
+"""How many bars all runs together may go through: a matter of ten seconds."""
 _WHIMSICAL = (
     "the strategy decides differently on the same data; give what is random a fixed seed, and keep nothing between runs"
     " in its class or module"
 )
 
 
-@dataclass(frozen=True)
-class Difference:
-    """A decision at `decided_ns` that changed when the future from `cut_ns` on did (UTC ns; decided_ns ≤ cut_ns).
-
-    `future`: what was done to it. `decided`, `instead`: what the strategy did with the true future and with that one.
-    `culprits`: the inputs whose future alone changes it, such as `1m bars` or `rsi (RSI(14)@5m)`; none where it takes
-    several, or the bars to be cut off.
-    """
-
-    symbol: str
-    cut_ns: int
-    decided_ns: int
-    future: Future
-    decided: str
-    instead: str
-    culprits: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        through = f", through {' and '.join(self.culprits)}" if self.culprits else ""
-        return (
-            f"{self.symbol} at {format_ns(self.decided_ns)}: {self.decided}; with the bars after"
-            f" {format_ns(self.cut_ns)} {self.future}: {self.instead}{through}"
-        )
-
-
-@dataclass(frozen=True)
-class LookaheadReport:
-    """What became of `decisions` decisions at `cuts` cuts. `differences`: the first of each cut that has any, at most
-    twenty. `error`: why the strategy could not be judged.
-    """
-
-    symbol: str
-    cuts: int
-    decisions: int
-    differences: tuple[Difference, ...] = ()
-    error: str | None = None
-
-    @property
-    def ok(self) -> bool:
-        """Whether it was judged and no decision depends on the future."""
-        return not self.differences and self.error is None
-
-    @property
-    def sentences(self) -> tuple[str, ...]:
-        """The report for people."""
-        if self.error is not None:
-            return (f"{self.symbol}: {self.error}",)
-        if not self.decisions:
-            return (f"{self.symbol}: the strategy decided nothing, so there is nothing to compare",)
-        tried = f"{self.decisions} decisions, the future changed at {self.cuts} times"
-        if self.ok:
-            return (f"{self.symbol}: no decision depends on the future ({tried})",)
-        hints = {_hint(culprit) for found in self.differences for culprit in found.culprits or ("",)}
-        return (f"{self.symbol}: the strategy looks ahead ({tried})", *map(str, self.differences), *sorted(hints))
-
-
-def lookahead(loaded: LoadedRange, plan: Plan, *, cuts: int = 40, seed: int = 0) -> LookaheadReport:
+def lookahead(loaded: LoadedRange, plan: Plan, *, cuts: int | None = None, seed: int = 0) -> LookaheadReport:
     """Let fresh strategies decide with the future after each of `cuts` times raised and lowered (shuffled too) and cut
     off, and compare what they decided up to then. Everything is derived and computed anew from the bars.
 
     Times are closes of bars: those at which something was decided, others, and those of higher intervals; which, and
-    the shuffles, follow from `seed`. ConfigError for a form that sees all symbols.
+    the shuffles, follow from `seed`. By default every decision has its own, as far as that takes no more than some ten
+    seconds (of `signals` 20 million bars in all runs together, of `on_bar` 2 million); 40 at least. What the strategy
+    reads besides its bars is noticed when its code is loaded and while it first runs. ConfigError for a form that sees
+    all symbols.
     """
     rng = np.random.default_rng(seed)
-    data, true = _decided(loaded, plan)
+    with watching() as seen:
+        plan.source.load_anew()
+        data, true = _decided(loaded, plan)
+    report = LookaheadReport(loaded.symbol, 0, len(true), outside=tuple(sorted(seen)))
     if true.error is not None:
-        return LookaheadReport(loaded.symbol, 0, len(true), error=f"the strategy raised an error:\n{true.error}")
+        return replace(report, error=f"the strategy raised an error:\n{true.error}")
     if len(changed_ns(true, _decided(loaded, plan)[1])):
-        return LookaheadReport(loaded.symbol, 0, len(true), error=_WHIMSICAL)
-    chosen = _cut_times(data, true, cuts, rng)
+        return replace(report, error=_WHIMSICAL)
+    chosen = _cut_times(data, true, cuts or _affordable(plan.form, len(data.base)), rng)
     past = _Past(loaded, plan, data, true)
     changed = (difference for cut_ns in chosen if (difference := past.difference(cut_ns, rng)) is not None)
-    return LookaheadReport(loaded.symbol, len(chosen), len(true), tuple(islice(changed, _MOST_DIFFERENCES)))
+    differences = tuple(islice(changed, _MOST_DIFFERENCES))
+    tried = int(np.isin(true.ns, chosen).sum())
+    return replace(report, cuts=len(chosen), tried=tried, differences=differences)
+
+
+def _affordable(form: str, bars: int) -> int:
+    return max(_FEWEST_CUTS, _MOST_BARS[form] // ((len(_FACTORS) + 1) * bars))
 
 
 def _decided(loaded: LoadedRange, plan: Plan) -> tuple[SymbolData, Decisions]:
@@ -165,11 +124,12 @@ def _swapped(data: SymbolData, other: SymbolData) -> Iterator[tuple[str, SymbolD
 
 
 def _cut_times(data: SymbolData, true: Decisions, cuts: int, rng: np.random.Generator) -> list[int]:
-    """Closes of base bars in traded sessions, ascending: half of them where something was decided."""
+    """Closes of base bars in traded sessions, ascending: all but twenty, at least half, where something was decided."""
     closes = data.base.end_ns[np.isin(data.base.session, data.traded)]
     pools = [np.intersect1d(true.ns, closes), data.bars.end_ns[data.live]]
     pools += [series.end_ns for interval, series in data.series.items() if interval != data.interval]
-    shares = [cuts / 2] + [cuts / 2 / (len(pools) - 1)] * (len(pools) - 1)
+    others = min(cuts, _FEWEST_CUTS) / 2
+    shares = [cuts - others] + [others / (len(pools) - 1)] * (len(pools) - 1)
     picked: set[int] = set()
     for pool, share in zip(pools, shares, strict=True):
         there = np.intersect1d(pool, closes)
@@ -184,15 +144,3 @@ def _with_other_future(base: IntervalBars, known: int, factor: float, rng: np.ra
     bars = base.bars
     columns = (bars.open, bars.high, bars.low, bars.close, bars.volume)
     return replace(base, bars=Bars(bars.start_ns, *(column[order] * scale for column in columns)))
-
-
-def _hint(culprit: str) -> str:
-    if not culprit:
-        return (
-            "hint: where only cutting the future off changes something, a decision depends on whether another bar"
-            " follows: tell a session's end by its close (data.minute, ctx.minutes_to_close), not by its last bar"
-        )
-    return (
-        f"hint: {culprit}: look for [i + 1], shift(-1), a maximum or mean of the whole array, a value carried back; a"
-        " bar of a higher interval is known from its close on, see data.visible(interval)"
-    )

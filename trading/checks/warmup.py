@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
 from barray.market.bars import FloatArray, format_ns
-from barray.trading.checks.decisions import Decisions, changed_ns, decisions_of
+from barray.trading.checks.decisions import Decisions, changed_ns
+from barray.trading.checks.history import first_session, known_at, median_size, run_with, times
+from barray.trading.checks.ties import Ties
 from barray.trading.engine.commands import Plan
 from barray.trading.engine.symbol_run import LoadedRange
 from barray.trading.strategy.data import SymbolData
 
+Verdict = Literal["ok", "too little history", "can't tell"]
 TOLERANCE = 1e-3
 """Relative difference of an indicator's values from which on it counts as not converged."""
 
@@ -21,6 +25,9 @@ TOLERANCE = 1e-3
 class HistoryEffect:
     """What `sessions` sessions of history (the most that any session has) change: `changed` times of decisions, the
     first at `first_ns` (UTC ns, -1 for none) from `decided` to `instead`. `error`: the strategy raised.
+
+    At `ties` more times, the first at `tie_ns`, rounding decides: the indicators are the same but for it, and changing
+    every price by a ten-billionth changes the decision too, as where two averages are exactly equal.
     """
 
     sessions: int
@@ -29,6 +36,8 @@ class HistoryEffect:
     decided: str = ""
     instead: str = ""
     error: str | None = None
+    ties: int = 0
+    tie_ns: int = -1
 
 
 @dataclass(frozen=True)
@@ -61,36 +70,55 @@ class WarmupReport:
     error: str | None = None
 
     @property
+    def verdict(self) -> Verdict:
+        """`can't tell` where no longer history was tried, or nothing decided with any."""
+        if self.error is not None:
+            return "can't tell"
+        if any(effect.changed or effect.error for effect in self.more) or not all(one.ok for one in self.indicators):
+            return "too little history"
+        return "ok" if self.decisions else "can't tell"
+
+    @property
     def ok(self) -> bool:
-        """Whether more history was tried, changes no decision, and leaves the indicators as they are."""
-        unchanged = all(not effect.changed and effect.error is None for effect in self.more)
-        return self.error is None and unchanged and all(one.ok for one in self.indicators)
+        """Whether more history was tried, changes no decision (but ties), and leaves the indicators as they are."""
+        return self.verdict == "ok"
 
     @property
     def sentences(self) -> tuple[str, ...]:
         """The report for people."""
         if self.error is not None:
             return (f"{self.symbol}: {self.error}",)
-        lines = []
-        for effect in (*self.more, *self.less):
-            compared = f"with {effect.sessions} sessions of history instead of {self.sessions}"
-            if effect.error is not None:
-                lines.append(f"{compared} the strategy raises an error:\n{effect.error}")
-            elif not effect.changed:
-                lines.append(f"{compared} all {self.decisions} decisions are the same")
-            else:
-                lines.append(
-                    f"{compared} decisions change at {effect.changed} times, first at {format_ns(effect.first_ns)}:"
-                    f" {effect.decided} becomes {effect.instead}"
-                )
+        lines = [line for effect in (*self.more, *self.less) for line in self._told(effect)]
         for one in self.indicators:
             if np.isinf(one.difference):
                 lines.append(f"{one.name} ({one.key}) has no value yet when a session begins")
             elif not one.ok:
                 lines.append(f"{one.name} ({one.key}) is off by {one.difference:.2%} when a session begins")
-        if not self.ok:
+        if self.verdict == "too little history":
             lines.append("raise trailing_days until more history changes nothing")
         return tuple(f"{self.symbol}: {line}" for line in lines)
+
+    def _told(self, effect: HistoryEffect) -> list[str]:
+        compared = f"with {effect.sessions} sessions of history instead of {self.sessions}"
+        if effect.error is not None:
+            return [f"{compared} the strategy raises an error:\n{effect.error}"]
+        if not effect.changed and not effect.ties:
+            if not self.decisions:
+                return [f"{compared} the strategy decides nothing either: nothing was compared"]
+            return [f"{compared} all {self.decisions} decisions are the same"]
+        lines = []
+        if effect.changed:
+            lines.append(
+                f"{compared} decisions change at {effect.changed} times, first at {format_ns(effect.first_ns)}:"
+                f" {effect.decided} becomes {effect.instead}"
+            )
+        if effect.ties:
+            lines.append(
+                f"{compared} decisions change at {effect.ties} times where rounding decides, first at"
+                f" {format_ns(effect.tie_ns)}: a tie, two values that are compared are equal there; that is no lack of"
+                " history, and a margin between them makes it certain"
+            )
+        return lines
 
 
 def warmup(
@@ -103,62 +131,46 @@ def warmup(
     """
     history = loaded.session_range.history
     given = max(row - start for row, start in history.items())
-    data, decided = _run(loaded, plan)
+    data, decided = run_with(loaded, plan)
     report = WarmupReport(loaded.symbol, given, len(decided))
     if decided.error is not None:
         return replace(report, error=f"the strategy raised an error:\n{decided.error}")
-    reach = min(history) - _first_session(loaded)
-    possible = sorted({min(_times(given, factor), reach) for factor in more} - set(range(given + 1)))
+    reach = min(history) - first_session(loaded)
+    possible = sorted({min(times(given, factor), reach) for factor in more} - set(range(given + 1)))
     if not possible:
         why = f"no session is loaded before the {given} of its history; load more to compare with"
         return replace(report, error=why)
-    longer = [_run(loaded, plan, length / max(given, 1)) for length in possible]
-    fewer = sorted({_times(given, factor) for factor in less} - {given}, reverse=True)
-    shorter = [_run(loaded, plan, length / max(given, 1)) for length in fewer]
+    longer = [run_with(loaded, plan, length / max(given, 1)) for length in possible]
+    fewer = sorted({times(given, factor) for factor in less} - {given}, reverse=True)
+    shorter = [run_with(loaded, plan, length / max(given, 1)) for length in fewer]
+    ties = Ties(loaded, plan, data, decided)
     return replace(
         report,
-        more=tuple(_effect(length, decided, other) for length, (_, other) in zip(possible, longer, strict=True)),
-        less=tuple(_effect(length, decided, other) for length, (_, other) in zip(fewer, shorter, strict=True)),
+        more=tuple(_effect(length, ties, *other) for length, other in zip(possible, longer, strict=True)),
+        less=tuple(_effect(length, ties, *other) for length, other in zip(fewer, shorter, strict=True)),
         indicators=tuple(_convergence(name, data, longer[-1][0]) for name in data.indicators),
     )
 
 
-def _run(loaded: LoadedRange, plan: Plan, factor: float = 1) -> tuple[SymbolData, Decisions]:
-    """The data and decisions with so many times the history, as far as it is loaded."""
-    session_range, first = loaded.session_range, _first_session(loaded)
-    history = {row: max(row - _times(row - start, factor), first) for row, start in session_range.history.items()}
-    begin = int(np.searchsorted(loaded.base.session, min(history.values())))
-    changed = replace(
-        loaded,
-        base=loaded.base.take(slice(begin, len(loaded.base))),
-        session_range=replace(session_range, history=history),
-    )
-    data = changed.prepare(plan.strategy())
-    return data, decisions_of(plan, data, session_range.timezone)
-
-
-def _first_session(loaded: LoadedRange) -> int:
-    return int(loaded.base.session[0])
-
-
-def _times(sessions: int, factor: float) -> int:
-    return round(max(sessions, 1) * factor) if factor != 1 else sessions
-
-
-def _effect(sessions: int, decided: Decisions, other: Decisions) -> HistoryEffect:
+def _effect(sessions: int, ties: Ties, data: SymbolData, other: Decisions) -> HistoryEffect:
+    decided = ties.decided
     changed = changed_ns(decided, other)
-    if not len(changed):
-        return HistoryEffect(sessions, 0, error=other.error)
-    first_ns = int(changed[0])
-    return HistoryEffect(sessions, len(changed), first_ns, decided.at(first_ns), other.at(first_ns), other.error)
+    tied = ties.among(changed, data)
+    real = np.setdiff1d(changed, tied)
+    effect = HistoryEffect(sessions, len(real), error=other.error, ties=len(tied))
+    if len(tied):
+        effect = replace(effect, tie_ns=int(tied[0]))
+    if len(real):
+        first_ns = int(real[0])
+        effect = replace(effect, first_ns=first_ns, decided=decided.at(first_ns), instead=other.at(first_ns))
+    return effect
 
 
 def _convergence(name: str, data: SymbolData, longest: SymbolData) -> Convergence:
     spec = data.specs[name]
     ours, theirs = _at_session_starts(name, data), _at_session_starts(name, longest)
     with np.errstate(invalid="ignore"):
-        size = float(np.nanmedian(np.abs(theirs))) if not np.isnan(theirs).all() else 0.0
-        apart = np.abs(ours - theirs) / (size or 1.0)
+        apart = np.abs(ours - theirs) / (median_size(theirs) or 1.0)
     unlike = np.where(np.isnan(ours) & np.isnan(theirs), 0.0, np.where(np.isnan(apart), np.inf, apart))
     return Convergence(name, spec.key, float(unlike.max(initial=0.0)))
 
@@ -166,10 +178,4 @@ def _convergence(name: str, data: SymbolData, longest: SymbolData) -> Convergenc
 def _at_session_starts(name: str, data: SymbolData) -> FloatArray:
     """The values known at the close of the first main bar of each traded session; NaN where none is."""
     first = np.searchsorted(data.session, data.traded)
-    first = first[first < len(data.session)]
-    rows = data.visible(data.specs[name].interval)[first] - 1
-    values = data.indicators[name]
-    known: FloatArray = (
-        np.where(rows >= 0, values[np.maximum(rows, 0)], np.nan) if len(values) else np.full(len(rows), np.nan)
-    )
-    return known
+    return known_at(name, data, data.bars.end_ns[first[first < len(data.session)]])

@@ -26,7 +26,8 @@ from barray.trading.strategy.view import SymbolView
 class Plan:
     """A strategy with its parameters, and how to run it. `form`: on_bar, signals or on_window.
 
-    `shared`: one account for all symbols; `reserve`: see barray.trading.orders.accounts.
+    `shared`: one account for all symbols; `reserve`: see barray.trading.orders.accounts. `call_timeout_s`: a call of
+    the strategy that takes longer (wall clock) is its error; None where it may take for ever.
     """
 
     source: StrategySource
@@ -36,6 +37,7 @@ class Plan:
     account: Account
     shared: bool = False
     reserve: float = 0.02
+    call_timeout_s: float | None = None
 
     @property
     def in_windows(self) -> bool:
@@ -78,10 +80,14 @@ class OpenRun(Logged):
 
 @dataclass(frozen=True)
 class Opened:
-    """The run stands at its beginning. `columns`: names of the indicators in `Stepped.values`."""
+    """The run stands at its beginning. `columns`: names of the indicators in `Stepped.values`.
+
+    `opens`: opens of the sessions that it goes through, UTC ns; it is left out of all others.
+    """
 
     columns: tuple[str, ...]
     base_interval: Interval
+    opens: frozenset[int]
 
 
 @dataclass(frozen=True)

@@ -4,36 +4,55 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from barray.trading.engine.array_run import execute, signals_of
+from barray.trading.engine.listener import Listener
+from barray.trading.engine.watchdog import watched
 from barray.trading.orders.broker import Account, Broker, Refusal
 from barray.trading.orders.costs import Market
 from barray.trading.orders.fills import Fills
+from barray.trading.results.logs import MOST_LINES, NO_LOGS, Logs
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.columns import Cursor
 from barray.trading.strategy.context import Context
 from barray.trading.strategy.data import SymbolData
-from barray.trading.strategy.failure import failure_text, file_of
+from barray.trading.strategy.failure import DidNotReturn, failure_text, file_of
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What came of a strategy on one symbol. `error`: its traceback, where it raised; it stopped at `error_ns`."""
+    """What came of a strategy on one symbol. `error`: its traceback, where it raised; it stopped at `error_ns`.
+
+    `logs`: what it printed and logged.
+    """
 
     fills: Fills
     refusals: tuple[Refusal, ...] = ()
     error: str | None = None
     error_ns: int | None = None
+    logs: Logs = NO_LOGS
 
 
 class EventRun:
-    """A strategy stepping through one symbol, session by session; can stop between any two bars and go on."""
+    """A strategy stepping through one symbol, session by session; can stop between any two bars and go on.
 
-    def __init__(self, strategy: Strategy, data: SymbolData, broker: Broker, timezone: str = "UTC") -> None:
+    `written`: what the user wrote, where that is not the strategy itself.
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        data: SymbolData,
+        broker: Broker,
+        timezone: str = "UTC",
+        written: Strategy | None = None,
+    ) -> None:
         self.strategy = strategy
         self.data = data
         self.broker = broker
         self.context = Context(data, broker, timezone)
+        self._file = file_of(written or strategy)
         self.error: str | None = None
         self.error_ns: int | None = None
         self._reports_fills = type(strategy).on_fill is not Strategy.on_fill
@@ -51,8 +70,13 @@ class EventRun:
             self.start(traded[0])
             for session in traded:
                 self.session(session)
-        except Exception:  # the user's code: its error is the symbol's end, not the run's
+        except (Exception, DidNotReturn):  # the user's code: its error is the symbol's end, not the run's
             self.stop()
+
+    @property
+    def place(self) -> tuple[object, int]:
+        """Where it stands: another after every call of `on_bar` that came back."""
+        return self.context.session_date, self.context.bar
 
     def start(self, session: int) -> None:
         """Call `on_start`, before the first session."""
@@ -144,34 +168,54 @@ class EventRun:
 
     def stop(self) -> None:
         """Remember the error being handled; nothing is called any more."""
-        self.error = failure_text(file_of(self.strategy), self.data.symbol, self.context.now)
+        self.error = failure_text(self._file, self.data.symbol, self.context.now)
         self.error_ns = self.context.now_ns
         self.broker.cancel_all("the strategy raised an error")
 
 
 def run_symbol(
-    strategy: Strategy, data: SymbolData, market: Market, account: Account, *, form: str, timezone: str = "UTC"
+    strategy: Strategy,
+    data: SymbolData,
+    market: Market,
+    account: Account,
+    *,
+    form: str,
+    timezone: str = "UTC",
+    call_timeout_s: float | None = None,
 ) -> Outcome:
     """Run a strategy over all sessions of a symbol, by `form` `on_bar` or `signals`. Its errors are in the outcome.
 
     Where the account does not carry over, every session has a strategy object and an account of its own.
+    `call_timeout_s`: a call of the strategy that takes longer is its error; of `signals`, longer a session.
     """
     if not account.carry and len(data.traded) > 1:
         sessions = [replace(data, traded=data.traded[i : i + 1]) for i in range(len(data.traded))]
         kind, values = type(strategy), strategy.values()
-        return joined(
-            [run_symbol(kind(**values), one, market, account, form=form, timezone=timezone) for one in sessions]
-        )
+        run_one = partial(run_symbol, market=market, account=account, form=form, timezone=timezone)
+        return joined([run_one(kind(**values), one, call_timeout_s=call_timeout_s) for one in sessions])
     if form == "signals":
-        try:
-            executed = execute(signals_of(strategy, data), data, market, account)
-        except Exception:  # the user's code: its error is the symbol's end, not the run's
-            return Outcome(Fills.of([]), error=failure_text(file_of(strategy), data.symbol))
-        return Outcome(executed.fills, tuple(executed.broker.refusals) if executed.broker else ())
+        return _run_signals(strategy, data, market, account, call_timeout_s)
     broker = Broker(data.base.bars, market, account)
     run = EventRun(strategy, data, broker, timezone)
-    run.run()
-    return Outcome(Fills.of(broker.fills), tuple(broker.refusals), run.error, run.error_ns)
+    listener = Listener(data.symbol, lambda: run.context.now_ns)
+    with listener, watched(lambda: run.place, call_timeout_s):
+        run.run()
+    return Outcome(Fills.of(broker.fills), broker.all_refusals(), run.error, run.error_ns, listener.heard())
+
+
+def _run_signals(
+    strategy: Strategy, data: SymbolData, market: Market, account: Account, call_timeout_s: float | None
+) -> Outcome:
+    listener = Listener(data.symbol)
+    limit_s = call_timeout_s and call_timeout_s * max(len(data.traded), 1)
+    try:
+        with listener, watched(lambda: None, limit_s):
+            signals = signals_of(strategy, data)
+        executed = execute(signals, data, market, account)
+    except (Exception, DidNotReturn):  # the user's code: its error is the symbol's end, not the run's
+        error = failure_text(file_of(strategy), data.symbol)
+        return Outcome(Fills.of([]), error=error, logs=listener.heard())
+    return Outcome(executed.fills, executed.broker.all_refusals() if executed.broker else (), logs=listener.heard())
 
 
 def joined(outcomes: Sequence[Outcome]) -> Outcome:
@@ -179,4 +223,5 @@ def joined(outcomes: Sequence[Outcome]) -> Outcome:
     failed = next((outcome for outcome in outcomes if outcome.error), None)
     refusals = tuple(refusal for outcome in outcomes for refusal in outcome.refusals)
     fills = Fills.concat([outcome.fills for outcome in outcomes])
-    return Outcome(fills, refusals, failed.error if failed else None, failed.error_ns if failed else None)
+    logs = Logs.together(outcome.logs for outcome in outcomes).first(MOST_LINES)
+    return Outcome(fills, refusals, failed.error if failed else None, failed.error_ns if failed else None, logs)

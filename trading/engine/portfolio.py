@@ -12,7 +12,10 @@ from math import isnan
 
 from barray.market.errors import BarrayError, ConfigError
 from barray.market.indicators import IndicatorSpec, parse_indicator
+from barray.market.symbols import require_text
 from barray.trading.engine.commands import Opened, Plan, Step, Stepped
+from barray.trading.engine.listener import Listener
+from barray.trading.engine.watchdog import watched
 from barray.trading.orders.accounts import (
     Accounts,
     Approval,
@@ -23,9 +26,14 @@ from barray.trading.orders.accounts import (
     WorkingOrder,
 )
 from barray.trading.orders.terms import OrderTerms
+from barray.trading.results.logs import MOST_LINES, Logs
 from barray.trading.strategy.base import Strategy
-from barray.trading.strategy.failure import failure_text, file_of
+from barray.trading.strategy.failure import DidNotReturn, failure_text, file_of
 from barray.trading.strategy.view import Added, Moment, WindowView
+
+_MOST_LINES = 5 * MOST_LINES
+"""Kept of what a strategy over all symbols says in a run."""
+_LEFT_OUT = "is left out of this session"
 
 
 @dataclass
@@ -39,8 +47,10 @@ class _Outbox:
 
 
 class PortfolioEngine:
-    """Owns the account and the cross-symbol strategy. `reports`: the last of every symbol. `error`: its traceback.
+    """Owns the account and the cross-symbol strategy. `error`: its traceback.
 
+    `reports`: the last of every symbol that the session is run for. A symbol that is left out of a session is not seen
+    nor traded in it; its position and orders stay. Where all are left out, the strategy is not asked.
     `add`: gets a symbol for the rest of the session and has it `join`, or says why not.
     """
 
@@ -53,8 +63,11 @@ class PortfolioEngine:
         self._later: dict[str, float] = {}
         self._numbers: dict[str, int] = {}
         self._moment: Moment | None = None
+        self._last: dict[str, Stepped] = {}
         self.reports: dict[str, Stepped] = {}
         self.error: str | None = None
+        self._adding = False
+        self._listener = Listener("", lambda: self._moment.now_ns if self._moment else None, most=_MOST_LINES)
         self._new_life()
 
     def _new_life(self) -> None:
@@ -78,7 +91,7 @@ class PortfolioEngine:
     def leave(self, symbol: str) -> None:
         """Forget a symbol that is gone."""
         self._guests.discard(symbol)
-        for held in (self._opened, self._outbox, self._later, self._numbers, self.reports):
+        for held in (self._opened, self._outbox, self._later, self._numbers, self._last, self.reports):
             held.pop(symbol, None)
         self.accounts.forget(symbol)
 
@@ -108,13 +121,14 @@ class PortfolioEngine:
         """Book what the step brought to each symbol."""
         for symbol in sorted(reports):
             report = reports[symbol]
-            self.reports[symbol] = report
+            self._last[symbol] = self.reports[symbol] = report
             self._numbers[symbol] = report.placed
             self.accounts.update(symbol, report.price, report.fills, report.working)
 
     def end_window(self, moment: Moment) -> None:
         """Let the strategy decide at a window's end or a session's open, and have what was ordered approved."""
         self._moment = moment
+        self.reports = {symbol: report for symbol, report in self._last.items() if self._is_run(symbol, moment)}
         if moment.opening and not self._plan.account.carry:
             self._new_life()
         if self._plan.form == "on_window":
@@ -135,33 +149,53 @@ class PortfolioEngine:
             self.accounts.release(symbol)
 
     def _ask(self, moment: Moment) -> None:
-        if self.error is not None:
+        if self.error is not None or not self.reports:
             return
         view = WindowView(self, moment)
         try:
-            if self._strategy is None:
-                self._strategy = self._plan.strategy()
-                self._strategy.on_start(view)  # type: ignore[arg-type]  # documented in Strategy
-            if moment.opening:
-                self._strategy.on_session(view)  # type: ignore[arg-type]
-                return
-            later, self._later = self._later, {}
-            for symbol, quantity in sorted(later.items()):
-                if symbol in self.reports:
-                    self.place_missing(symbol, quantity)
-            self._strategy.on_window(view)
-        except Exception:  # the user's code: no more calls, positions stay
+            with self._listener, watched(self._waits, self._plan.call_timeout_s):
+                self._call(view, moment)
+        except (Exception, DidNotReturn):  # the user's code: no more calls, positions stay
             self.error = failure_text(file_of(self._strategy), view.now)
             self._outbox = {}
-            for symbol in self.symbols:
-                self.cancel(symbol)
+            for symbol, report in self._last.items():
+                self._cancel(symbol, report)
+
+    def _waits(self) -> object:
+        """Always the same, but while a symbol is got: that is not the strategy's time."""
+        return object() if self._adding else None
+
+    def _call(self, view: WindowView, moment: Moment) -> None:
+        if self._strategy is None:
+            self._strategy = self._plan.strategy()
+            self._strategy.on_start(view)  # type: ignore[arg-type]  # documented in Strategy
+        if moment.opening:
+            self._strategy.on_session(view)  # type: ignore[arg-type]
+            return
+        later, self._later = self._later, {}
+        for symbol, quantity in sorted(later.items()):
+            if symbol in self.reports:
+                self.place_missing(symbol, quantity)
+        self._strategy.on_window(view)
+
+    def logs(self) -> Logs:
+        """What the strategy over all symbols has printed and logged so far."""
+        return self._listener.heard()
 
     def _box(self, symbol: str) -> _Outbox:
         return self._outbox.setdefault(symbol, _Outbox())
 
+    def _is_run(self, symbol: str, moment: Moment) -> bool:
+        return moment.open_ns in self._opened[symbol].opens
+
+    def _is_left_out(self, symbol: str) -> bool:
+        return symbol in self._opened and self._moment is not None and not self._is_run(symbol, self._moment)
+
     def _known(self, symbol: str) -> Stepped:
         report = self.reports.get(symbol)
         if report is None:
+            if self._is_left_out(symbol):
+                raise ConfigError(_LEFT_OUT, symbol=symbol, remedy="trade view.symbols")
             raise ConfigError(
                 "there is no such symbol", symbol=symbol, remedy="trade view.symbols, or add_symbol first"
             )
@@ -190,7 +224,9 @@ class PortfolioEngine:
 
     def cancel(self, symbol: str) -> None:
         """Cancel all orders of a symbol, those to go out too; ConfigError where there is no such symbol."""
-        report = self._known(symbol)
+        self._cancel(symbol, self._known(symbol))
+
+    def _cancel(self, symbol: str, report: Stepped) -> None:
         box = self._box(symbol)
         box.cancel = box.cancel or bool(report.working)
         box.new_orders.clear()
@@ -226,18 +262,32 @@ class PortfolioEngine:
                 self._later[symbol] = targets[symbol]
 
     def add_symbol(self, symbol: str) -> Added:
-        """Get a symbol for the rest of the session."""
+        """Get a symbol for the rest of the session. ConfigError for what is no text."""
+        require_text(symbol)
+        if self._is_left_out(symbol):
+            return Added(False, _LEFT_OUT)
         if symbol in self._opened:
             return Added(True, "it is there already")
         if self._moment is None or self._moment.closing:
             return Added(False, "the session has closed")
-        return self._add(symbol)
+        self._adding = True
+        try:
+            return self._add(symbol)
+        finally:
+            self._adding = False
 
     def add_indicator(self, symbol: str, indicator: str) -> Added:
-        """Have one more indicator computed, for the rest of the session."""
+        """Have one more indicator computed, for the rest of the session. ConfigError where either is no text."""
+        require_text(symbol)
+        if not isinstance(indicator, str):
+            raise ConfigError(
+                f"an indicator is text, not {type(indicator).__name__}", remedy='write it as "RSI(14)@5m"'
+            )
         opened = self._opened.get(symbol)
         if opened is None:
             return Added(False, f"there is no symbol {symbol}")
+        if self._is_left_out(symbol):
+            return Added(False, _LEFT_OUT)
         if self._moment is None or self._moment.closing:
             return Added(False, "the session has closed")
         try:

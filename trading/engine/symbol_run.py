@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date
+from functools import cached_property
+from hashlib import blake2b
 from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
 from barray.market.bars import Bars, FloatArray, IntArray, Prices
+from barray.market.calendar import Sessions
 from barray.market.errors import NoDataError
 from barray.market.interval import Interval
 from barray.market.jumps import check_jumps, first_warnings
 from barray.market.series import IntervalBars, lay_on_sessions
-from barray.market.session_range import SessionRange
+from barray.market.session_range import SessionRange, SourceSpan
 from barray.market.symbol_data import Lineage
 from barray.market.validation import Reason
 from barray.trading.engine.commands import Plan
@@ -23,6 +26,7 @@ from barray.trading.engine.event_run import Outcome, run_symbol
 from barray.trading.orders.broker import Account
 from barray.trading.orders.fills import Fills
 from barray.trading.results.equity import equity_on_grid, session_closes, session_pnl
+from barray.trading.results.logs import MOST_LINES, Logs
 from barray.trading.results.result import SymbolResult, Trades
 from barray.trading.results.trades import round_trips
 from barray.trading.strategy.base import Strategy
@@ -34,7 +38,8 @@ from barray.trading.strategy.data import SymbolData, prepare
 class LoadedRange:
     """A symbol's bars of a range. `skipped`: sessions it can't run, with the reason. `traded`: rows of the others.
 
-    `dataset`: see Lineage. `warnings`: moves of prices that are suspected.
+    `spans`: which source served which sessions, where there are several. `dataset`: see Lineage. `warnings`: moves of
+    prices that are suspected.
     """
 
     symbol: str
@@ -43,8 +48,23 @@ class LoadedRange:
     base: IntervalBars
     traded: IntArray
     skipped: Mapping[str, str]
+    spans: tuple[SourceSpan, ...] = ()
     dataset: str | None = None
     warnings: tuple[Reason, ...] = ()
+
+    @cached_property
+    def digest(self) -> str:
+        """What tells these bars from others: 32 hex digits over all that a run goes by, bars as laid, sessions that are
+        traded, and their history. Where they come from is not in it.
+        """
+        base, sessions = self.base, self.session_range.sessions
+        bars = base.bars
+        digest = blake2b(f"{base.interval} {sorted(self.session_range.history.items())}".encode(), digest_size=16)
+        prices = (bars.open, bars.high, bars.low, bars.close, bars.volume)
+        for column in (bars.start_ns, base.end_ns, base.session, *prices, self.traded, *_bounds(sessions)):
+            digest.update(f"{column.dtype} {len(column)}".encode())
+            digest.update(np.ascontiguousarray(column).data)
+        return digest.hexdigest()
 
     def prepare(self, strategy: Strategy, computed: Computed | None = None) -> SymbolData:
         """Everything that a strategy needs of it; `computed`: see barray.trading.strategy.data.prepare.
@@ -55,6 +75,10 @@ class LoadedRange:
         return prepare(self.symbol, self.base, strategy.needs(), sessions, self.traded, history, computed)
 
 
+def _bounds(sessions: Sessions) -> tuple[IntArray, IntArray]:
+    return sessions.open_ns, sessions.close_ns
+
+
 def lay_range(
     symbol: str,
     bars: Bars,
@@ -63,6 +87,7 @@ def lay_range(
     source: str,
     skipped: Mapping[date, str],
     prices: Prices = "positive",
+    spans: tuple[SourceSpan, ...] = (),
 ) -> LoadedRange:
     """Lay bars on the range; DataError where they can't be right, NoDataError where no session has any."""
     first = int(session_range.rows[0])
@@ -87,7 +112,7 @@ def lay_range(
             remedy="check the dates, and the stamps in the source",
             code="no_session_data",
         )
-    return LoadedRange(symbol, source, session_range, base, traded, dict(sorted(reasons.items())))
+    return LoadedRange(symbol, source, session_range, base, traded, dict(sorted(reasons.items())), spans)
 
 
 def judge_prices(loaded: LoadedRange, *, anew: bool = False) -> LoadedRange:
@@ -121,7 +146,15 @@ def run_loaded(loaded: LoadedRange, plan: Plan, computed: Computed | None = None
     """Run a strategy over all its sessions. The strategy's errors are in the outcome; ConfigError for what it needs."""
     strategy, timezone = plan.strategy(), loaded.session_range.timezone
     data = loaded.prepare(strategy, computed)
-    return run_symbol(strategy, data, plan.market, plan.account, form=plan.form, timezone=timezone)
+    return run_symbol(
+        strategy,
+        data,
+        plan.market,
+        plan.account,
+        form=plan.form,
+        timezone=timezone,
+        call_timeout_s=plan.call_timeout_s,
+    )
 
 
 def join_results(parts: Sequence[SymbolResult], grid_session: IntArray) -> SymbolResult:
@@ -154,6 +187,12 @@ def add_results(parts: Sequence[SymbolResult]) -> SymbolResult:
     )
 
 
+def skipping(result: SymbolResult, days: Iterable[date], why: str) -> SymbolResult:
+    """The result of a symbol that was in some of these sessions, with `why` it was not in the others."""
+    absent = [label for day in days if (label := day.isoformat()) not in result.sessions]
+    return replace(result, skipped=dict(sorted({**dict.fromkeys(absent, why), **result.skipped}.items())))
+
+
 def _together(parts: Sequence[SymbolResult]) -> SymbolResult:
     """The last part, with all that is a list in any. Rows of fills count in no bars that all have, and are -1."""
     first, last, capital = parts[0], parts[-1], parts[0].capital
@@ -171,7 +210,10 @@ def _together(parts: Sequence[SymbolResult]) -> SymbolResult:
         skipped={day: reason for part in parts for day, reason in part.skipped.items()},
         error=failed.error if failed else None,
         error_ns=failed.error_ns if failed else None,
+        logs=Logs.together(part.logs for part in parts).first(MOST_LINES),
         lineage=_joined_lineage(parts),
+        sources=_joined_sources(parts),
+        sessions=tuple(sorted({day for part in parts for day in part.sessions})),
         warnings=first_warnings(warning for part in parts for warning in part.warnings),
         engine_s=sum(part.engine_s for part in parts),
     )
@@ -180,7 +222,43 @@ def _together(parts: Sequence[SymbolResult]) -> SymbolResult:
 def _joined_lineage(parts: Sequence[SymbolResult]) -> Lineage | None:
     """Of all parts; bars that one only read as history are not counted."""
     first, last = parts[0].lineage, parts[-1].lineage
-    return replace(last, first_ns=first.first_ns, bars=sum(part.bars for part in parts)) if first and last else None
+    if first is None or last is None:
+        return None
+    source = " + ".join(dict.fromkeys(part.lineage.source for part in parts if part.lineage))
+    return replace(last, source=source, first_ns=first.first_ns, bars=sum(part.bars for part in parts))
+
+
+def _joined_sources(parts: Sequence[SymbolResult]) -> tuple[Lineage, ...]:
+    """Of parts with one source each, in order of time; () where all have the same."""
+    known = [replace(part.lineage, bars=part.bars) for part in parts if part.lineage]
+    if len(parts) == 1 or len({one.source for one in known}) == 1:
+        return parts[0].sources
+    joined = known[:1]
+    for one in known[1:]:
+        last = joined[-1]
+        if one.source == last.source:
+            joined[-1] = replace(last, last_ns=one.last_ns, bars=last.bars + one.bars)
+        else:
+            joined.append(one)
+    return tuple(joined)
+
+
+def _sources(loaded: LoadedRange) -> tuple[Lineage, ...]:
+    """What each source gave of the bars; () where there is one."""
+    base, dates = loaded.base, loaded.session_range.sessions.dates
+    ends = [
+        int(np.searchsorted(base.session, np.searchsorted(dates, np.datetime64(span.last), side="right")))
+        for span in loaded.spans
+    ]
+    shares = zip(loaded.spans, [0, *ends[:-1]], ends, strict=False)
+    return tuple(
+        _lineage(span.source, base.take(slice(start, end)), span.dataset) for span, start, end in shares if start < end
+    )
+
+
+def _lineage(source: str, base: IntervalBars, dataset: str | None) -> Lineage:
+    stamps = base.bars.start_ns
+    return Lineage(source, base.interval, int(stamps[0]), int(stamps[-1]), len(stamps), dataset)
 
 
 def summarise(
@@ -190,8 +268,10 @@ def summarise(
     grid_ns: IntArray,
     engine_s: float,
     hold_capital: float | None = None,
+    entered: IntArray | None = None,
 ) -> SymbolResult:
     """Trades, equity and the rest, from what was filled. `hold_capital`: of buy and hold, by default the capital.
+    `entered`: rows of the sessions that were begun, by default all that are traded.
 
     Where the account does not carry over, equity begins with the capital in every session: `join_results` adds up.
     """
@@ -205,7 +285,6 @@ def summarise(
         equity, exposure, by_session = _anew(loaded, capital, fills, grid_ns, number)
     first = int(np.searchsorted(base.session, int(loaded.traded[0])))
     last = len(base) - 1
-    stamps = base.bars.start_ns
     return SymbolResult(
         symbol=loaded.symbol,
         capital=capital,
@@ -225,10 +304,22 @@ def summarise(
         skipped=loaded.skipped,
         error=outcome.error,
         error_ns=outcome.error_ns,
-        lineage=Lineage(loaded.source, base.interval, int(stamps[0]), int(stamps[-1]), len(stamps), loaded.dataset),
+        logs=outcome.logs,
+        lineage=_lineage(loaded.source, base, loaded.dataset),
+        sources=_sources(loaded),
+        sessions=_gone_through(loaded, account, outcome, entered),
         warnings=loaded.warnings,
         engine_s=engine_s,
     )
+
+
+def _gone_through(loaded: LoadedRange, account: Account, outcome: Outcome, entered: IntArray | None) -> tuple[str, ...]:
+    """Labels of the sessions that were begun before the strategy failed, which where accounts begin anew is no end."""
+    sessions = loaded.session_range.sessions
+    rows = loaded.traded if entered is None else entered
+    if outcome.error is not None and account.carry:
+        rows = rows[sessions.open_ns[rows] <= (-1 if outcome.error_ns is None else outcome.error_ns)]
+    return tuple(day.item().isoformat() for day in sessions.dates[rows])
 
 
 def _anew(

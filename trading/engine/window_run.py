@@ -14,7 +14,9 @@ from barray.market.series import IntervalBars, derive
 from barray.trading.engine.array_run import place_orders, signals_of
 from barray.trading.engine.commands import CloseRun, Plan, Step, Stepped
 from barray.trading.engine.event_run import EventRun, Outcome, joined
+from barray.trading.engine.listener import Listener
 from barray.trading.engine.symbol_run import LoadedRange, summarise
+from barray.trading.engine.watchdog import watched
 from barray.trading.orders.accounts import Approval, NewOrder, OrderRequest, WorkingOrder
 from barray.trading.orders.broker import Account, Broker, Order, Refusal
 from barray.trading.orders.costs import Market
@@ -23,6 +25,7 @@ from barray.trading.results.result import SymbolResult
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.context import Context
 from barray.trading.strategy.data import SymbolData, indicator_values
+from barray.trading.strategy.failure import DidNotReturn
 from barray.trading.strategy.signals import Signals
 
 
@@ -40,6 +43,9 @@ class WindowRun:
         self._done: list[Outcome] = []
         self._engine_s = 0.0
         self._last: Stepped | None = None
+        many = len(self._ahead) if plan.form == "signals" else 1
+        self._limit_s = plan.call_timeout_s and plan.call_timeout_s * max(many, 1)
+        self._listener = Listener(loaded.symbol, lambda: self._run.context.now_ns)
         self._new_life()
 
     @property
@@ -47,20 +53,29 @@ class WindowRun:
         """Names of the strategy's indicators, in the order of `Stepped.values`."""
         return tuple(self._data.indicators)
 
+    @property
+    def opens(self) -> frozenset[int]:
+        """Opens of the sessions that are gone through, UTC ns."""
+        return frozenset(self._data.sessions.open_ns[self._data.traded].tolist())
+
     def _new_life(self) -> None:
         """A strategy object and an account that know of nothing before."""
         self._broker = WindowBroker(self._data.base.bars, self._plan.market, self._account, shared=self._plan.shared)
-        self._run = EventRun(self._strategy(), self._data, self._broker, self._loaded.session_range.timezone)
+        strategy, written = self._strategies()
+        timezone = self._loaded.session_range.timezone
+        self._run = EventRun(strategy, self._data, self._broker, timezone, written)
         self._started = False
         self._fills = 0
 
-    def _strategy(self) -> Strategy:
+    def _strategies(self) -> tuple[Strategy, Strategy]:
+        """What runs here, and what the user wrote of it."""
+        written = self._plan.strategy()
         match self._plan.form:
             case "on_window":
-                return _Idle()
+                return _Idle(), written
             case "signals":
-                return _Following(self._plan.strategy(), self._data, self._broker)
-        return self._plan.strategy()
+                return _Following(written, self._data, self._broker), written
+        return written, written
 
     def step(self, step: Step) -> Stepped:
         """Carry a step out, once."""
@@ -69,8 +84,9 @@ class WindowRun:
         began = perf_counter()
         self._obey(step)
         try:
-            self._go(step.to_ns)
-        except Exception:  # the user's code: its error is the symbol's end, not the run's
+            with self._listener, watched(lambda: self._run.place, self._limit_s):
+                self._go(step.to_ns)
+        except (Exception, DidNotReturn):  # the user's code: its error is the symbol's end, not the run's
             self._run.stop()
         self._day.see(step.to_ns)
         self._last = self._report(step.to_ns)
@@ -80,13 +96,17 @@ class WindowRun:
     def close(self, command: CloseRun) -> SymbolResult:
         """End the run and say what came of it."""
         self._bury()
-        outcome = joined(self._done)
+        outcome = replace(joined(self._done), logs=self._listener.heard())
         self._done.pop()
-        return summarise(self._loaded, self._account, outcome, command.grid_ns, self._engine_s, command.hold_capital)
+        traded = self._data.traded
+        entered = traded[: len(traded) - len(self._ahead)]
+        return summarise(
+            self._loaded, self._account, outcome, command.grid_ns, self._engine_s, command.hold_capital, entered
+        )
 
     def _bury(self) -> None:
         run, broker = self._run, self._broker
-        self._done.append(Outcome(Fills.of(broker.fills), tuple(broker.refusals), run.error, run.error_ns))
+        self._done.append(Outcome(Fills.of(broker.fills), broker.all_refusals(), run.error, run.error_ns))
 
     def _obey(self, step: Step) -> None:
         broker = self._broker

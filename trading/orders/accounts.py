@@ -24,9 +24,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import copysign, fsum, isnan
+from math import copysign, fsum, inf, isnan
 from typing import Protocol
 
+from barray.market.errors import BarrayError
 from barray.trading.orders.broker import Account
 from barray.trading.orders.costs import Market
 from barray.trading.orders.fills import Fill
@@ -88,7 +89,10 @@ class Accounts(Protocol):
     """Whose money it is, as PortfolioEngine asks of it: one account for all symbols, or one each."""
 
     def update(self, symbol: str, price: float, fills: Sequence[Fill], working: Sequence[WorkingOrder]) -> None:
-        """Book what a window did to a symbol. `price`: its last close, NaN before it has one."""
+        """Book what a window did to a symbol. `price`: its last close, NaN before it has one.
+
+        BarrayError where the account can't have done it.
+        """
         ...
 
     def release(self, symbol: str) -> None:
@@ -127,6 +131,7 @@ class SharedAccount:
         self._reserve = reserve
         self._working: dict[str, dict[int, WorkingOrder]] = {}
         self._cash = account.capital
+        self._may_owe = 0.0 if account.margin >= 1 else inf
         self.positions: dict[str, float] = {}
         self.prices: dict[str, float] = {}
 
@@ -159,10 +164,19 @@ class SharedAccount:
         return self.equity
 
     def update(self, symbol: str, price: float, fills: Sequence[Fill], working: Sequence[WorkingOrder]) -> None:
-        """Book what a window did to a symbol. `price`: its last close, NaN before it has one."""
+        """Book what a window did to a symbol. `price`: its last close, NaN before it has one.
+
+        BarrayError (`overdrawn`) where that leaves less cash than the module says there always is.
+        """
         for fill in fills:
-            self._cash -= fill.quantity * fill.price + fill.commission
-            self.positions[symbol] = self._market.lots(self.positions.get(symbol, 0.0) + fill.quantity)
+            self._book(symbol, fill)
+        if self._cash < -self._may_owe - _SLACK * self._account.capital:
+            raise BarrayError(
+                f"cash is {self._cash:,.2f} after its fills, though margin is {self._account.margin:g}",
+                symbol=symbol,
+                remedy="this is a fault of the program: please report it with the strategy",
+                code="overdrawn",
+            )
         self._working[symbol] = {order.number: order for order in working}
         if not isnan(price):
             self.prices[symbol] = price
@@ -186,6 +200,15 @@ class SharedAccount:
                 order = WorkingOrder(request.number, approval.quantity, budget=approval.budget)
                 self._working.setdefault(request.symbol, {})[request.number] = order
         return answers
+
+    def _book(self, symbol: str, fill: Fill) -> None:
+        spent = fill.quantity * fill.price + fill.commission
+        held = self._market.lots(self.positions.get(symbol, 0.0) + fill.quantity)
+        self._cash, self.positions[symbol] = self._cash - spent, held
+        if held < 0:
+            self._may_owe = inf
+        elif fill.quantity < 0:
+            self._may_owe += max(spent, 0.0)
 
     def _values(self) -> list[float]:
         return [position * self.prices[symbol] for symbol, position in self.positions.items() if position]

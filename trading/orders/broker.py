@@ -33,7 +33,7 @@ A bar tells its open, high, low and close, not the way between; where that leave
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import copysign, inf
 
@@ -50,7 +50,7 @@ _DUST = 1e-12
 class Order:
     """An order on its way. `terms`: what was asked for; `quantity` (signed): whole lots that are left of it. `status`:
     working, filled, cancelled, expired or rejected. `budget`: money set aside for what it opens of a position, less
-    what was spent of it.
+    what was spent of it. `starved_ns`: start of the first bar that would have filled it, had it had the volume.
     """
 
     number: int
@@ -62,6 +62,7 @@ class Order:
     parent: Order | None = None
     triggered: bool = False
     budget: float | None = None
+    starved_ns: int | None = None
 
     @property
     def limit(self) -> float | None:
@@ -161,6 +162,18 @@ class Broker:
         if order.status == "working":
             order.status, order.reason = status, reason
             self.working.remove(order)
+            if status != "rejected":  # that says why itself
+                self.refusals.extend(self._starved(order))
+
+    def all_refusals(self) -> tuple[Refusal, ...]:
+        """Refusals so far, and orders that work but found no volume."""
+        return (*self.refusals, *(refusal for order in self.working for refusal in self._starved(order)))
+
+    def _starved(self, order: Order) -> Iterator[Refusal]:
+        """Why an order was never filled, where its prices were met and volume was all it lacked."""
+        if order.starved_ns is not None and not order.filled and order.parent is None and order.quantity:
+            why = f"costs.volume_share {self.market.volume_share:g} of the bars' volume left it less than a lot"
+            yield Refusal(order.starved_ns, order.quantity, why)
 
     def cancel_all(self, reason: str = "", status: str = "cancelled", *, tif: TimeInForce | None = None) -> None:
         """End all orders, or the working ones of one time in force."""
@@ -207,6 +220,8 @@ class Broker:
             if order.status != "working":
                 continue
             before = self.position
+            if room <= 0 and order.starved_ns is None:
+                order.starved_ns = self._start_ns[row]
             filled = self._execute(order, reference, row, min(room, abs(most))) if room > 0 else 0.0
             room = self.market.lots(room - abs(filled)) if room < inf else inf
             if order.parent is not None:

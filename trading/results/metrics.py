@@ -122,7 +122,10 @@ def statistics(
 
 def session_statistics(session_pnl: FloatArray, capital: float, sessions_per_year: float = 252) -> dict[str, Any]:
     """The figures that profits by session alone give: return_pct, cagr_pct, volatility_pct, sharpe, sortino,
-    max_drawdown_pct (on session closes) and calmar. `session_pnl` float64 (n_sessions,).
+    close_drawdown_pct and close_calmar. `session_pnl` float64 (n_sessions,).
+
+    The last two know equity at session closes alone: what was lost and won back within a session is not in them, as it
+    is in `max_drawdown_pct` and `calmar`, which know every bar.
     """
     closes: FloatArray = capital + np.cumsum(session_pnl)
     final = float(closes[-1]) if len(closes) else capital
@@ -132,8 +135,8 @@ def session_statistics(session_pnl: FloatArray, capital: float, sessions_per_yea
         "return_pct": _percent(final - capital, capital),
         "cagr_pct": cagr,
         **_of_returns(_returns(closes, capital), sessions_per_year),
-        "max_drawdown_pct": deepest,
-        "calmar": _ratio(cagr, deepest),
+        "close_drawdown_pct": deepest,
+        "close_calmar": _ratio(cagr, deepest),
     }
 
 

@@ -14,6 +14,7 @@ from barray.market.symbol_data import Lineage
 from barray.market.validation import Reason, SymbolValidationResult
 from barray.trading.orders.broker import Refusal
 from barray.trading.orders.fills import Fills
+from barray.trading.results.logs import NO_LOGS, Logs
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +71,10 @@ class SymbolResult:
     the first, float64 (n_sessions,). `hold_capital`: what buying and holding would spend, an equal part where it is
     shared. `session_pnl` float64 (n_sessions,): change of equity by session.
     `error`: the traceback where the strategy raised; the symbol then stopped at `error_ns`. `skipped`: sessions that
-    Step 0 refused, with the reason, by ISO date. `bars`: base bars run through. `first_price`: open of the first of
-    them; `last_price`: close of the last. `warnings`: moves of prices that are suspected; see barray.market.jumps.
+    Step 0 refused, with the reason, by ISO date; `sessions`: those that were begun. `bars`: base bars run through.
+    `first_price`: open of the first of them; `last_price`: close of the last. `lineage`: of all bars; `sources`: what
+    each source gave of them, in order of time, where there are several. `logs`: what the strategy printed and logged.
+    `warnings`: moves of prices that are suspected; see barray.market.jumps.
     """
 
     symbol: str
@@ -92,7 +95,10 @@ class SymbolResult:
     skipped: Mapping[str, str] = field(default_factory=dict)
     error: str | None = None
     error_ns: int | None = None
+    logs: Logs = NO_LOGS
     lineage: Lineage | None = None
+    sources: tuple[Lineage, ...] = ()
+    sessions: tuple[str, ...] = ()
     warnings: tuple[Reason, ...] = ()
     engine_s: float = 0.0
 
@@ -123,6 +129,7 @@ class BacktestValues:
     float64 (n_grid,): of the account, or of all symbols' accounts together. `strategy`: the class's name; `source`:
     file or module it came from. `shared`: one account for all symbols, whose own equity then starts at 0 and is their
     profit. `step0`: what Step 0 found of every symbol asked for, as of a session that it can run, or of the first.
+    `logs`: what the strategy printed and logged, `on_window` first, then symbol by symbol.
     """
 
     name: str
@@ -143,6 +150,7 @@ class BacktestValues:
     account_equity: FloatArray
     shared: bool = False
     error: str | None = None
+    logs: Logs = NO_LOGS
     step0: Mapping[str, SymbolValidationResult] = field(default_factory=dict)
     timings_s: Mapping[str, float] = field(default_factory=dict)
 

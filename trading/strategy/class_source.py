@@ -38,6 +38,10 @@ class ClassSource(StrategySource):
         """The class; ConfigError where a module that it needs is not there."""
         return self.kind or _unpickled(self.where, self.pickled)
 
+    def load_anew(self) -> type[Strategy]:
+        """The class: the code it comes from has been run by the caller."""
+        return self.load()
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "kind": None}
 
@@ -61,7 +65,8 @@ def class_source(kind: type[Strategy], pickled_by_value: Callable[[object], byte
             f"strategy {where} names {len(pickled) / 1e6:,.0f} MB of values, which every symbol would be sent",
             remedy="read big data from a file in on_start",
         )
-    return ClassSource(where, _text(kind) or hashlib.sha256(pickled).hexdigest(), kind.__name__, pickled, kind)
+    text = _text(kind) or hashlib.sha256(pickled).hexdigest()
+    return ClassSource(where, text, kind.__name__, pickled=pickled, kind=kind)
 
 
 @functools.lru_cache(maxsize=64)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from barray.market.bars import FloatArray, IntArray
 from barray.market.calendar import Sessions
+from barray.market.errors import ConfigError
 from barray.market.indicators import SESSION_VWAP, IndicatorSpec, compute
 from barray.market.interval import Interval
 from barray.market.series import IntervalBars, derive
@@ -136,9 +137,19 @@ class SymbolData:
             return np.arange(len(self.base))
         return np.searchsorted(self.base.end_ns, self.bars.end_ns, side="right") - 1
 
-    def visible(self, interval: Interval) -> IntArray:
-        """How many bars of `interval` have closed when each main bar closes, int64 (n,)."""
-        return np.searchsorted(self.series[interval].end_ns, self.bars.end_ns, side="right")
+    def visible(self, interval: Interval | str) -> IntArray:
+        """How many bars of `interval` (`"15m"` means the same) have closed when each main bar closes, int64 (n,).
+
+        ConfigError where it is not loaded.
+        """
+        wanted = Interval.parse(interval) if isinstance(interval, str) else interval
+        if wanted not in self.series:
+            raise ConfigError(
+                f"bars of {wanted} are not loaded; there are {', '.join(map(str, sorted(self.series)))}",
+                symbol=self.symbol,
+                remedy=f'name it in the strategy: intervals = ("{wanted}",)',
+            )
+        return np.searchsorted(self.series[wanted].end_ns, self.bars.end_ns, side="right")
 
     def base_rows(self, session: int) -> tuple[int, int]:
         """First row and end of a session's base bars."""

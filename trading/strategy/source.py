@@ -6,7 +6,7 @@ import functools
 import hashlib
 import linecache
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -14,23 +14,30 @@ from typing import Any
 from barray.market.errors import ConfigError
 from barray.trading.strategy.base import Strategy, strategies_in
 from barray.trading.strategy.mistakes import check_hooks, no_strategy
+from barray.trading.strategy.siblings import Sibling, serve
 
 
 @dataclass(frozen=True)
 class StrategySource:
-    """A strategy's code: the text of a file, or a module that is installed wherever it runs.
+    """A strategy's code: the text of a file, or a module that is installed wherever it runs or among the siblings.
 
     `where`: the file's path or the module's name. `text`: the file's content, None for a module. `name`: of the class,
-    None where the code defines just one.
+    None where the code defines just one. `siblings`: modules that it imports and that are not installed.
     """
 
     where: str
     text: str | None = None
     name: str | None = None
+    siblings: tuple[Sibling, ...] = field(default=(), repr=False)
 
     def load(self) -> type[Strategy]:
         """The class; ConfigError where the code can't be run, has no such class, or one with a misspelt method."""
+        serve(self.siblings)
         return _load(self)
+
+    def load_anew(self) -> type[Strategy]:
+        """The class from a file's code run once more, whatever was loaded before; errors as in `load`."""
+        return _load.__wrapped__(self)
 
 
 @functools.lru_cache(maxsize=64)
@@ -72,8 +79,17 @@ def _module(source: StrategySource) -> ModuleType:
     except Exception as error:
         line = _line_of(error, source.where)
         raise ConfigError(
-            f"strategy {source.where}{line}: {type(error).__name__}: {error}", remedy="mend the strategy's code"
+            f"strategy {source.where}{line}: {type(error).__name__}: {error}", remedy=_remedy(error, source)
         ) from error
+
+
+def _remedy(error: Exception, source: StrategySource) -> str:
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    if missing is None:
+        return "mend the strategy's code"
+    if source.text is None and missing == source.where.partition(".")[0]:
+        return "install it, or begin in the folder that it lies in"
+    return f"install {missing}, or put {missing.replace('.', '/')}.py beside the code"
 
 
 def _line_of(error: Any, where: str) -> str:

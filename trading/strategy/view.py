@@ -112,7 +112,8 @@ class Viewed(Protocol):
 class WindowView:
     """All symbols as of a window's end. Nothing in it knows of later bars.
 
-    `symbols`: sorted. Arrays are float64 (n,), in their order, with NaN where a symbol has no value yet.
+    `symbols`: sorted, without those that are left out of the session. Arrays are float64 (n,), in their order, with NaN
+    where a symbol has no value yet.
     """
 
     def __init__(self, portfolio: Viewed, moment: Moment) -> None:
@@ -234,11 +235,13 @@ class WindowView:
     def add_symbol(self, symbol: str) -> Added:
         """Have a symbol for the rest of the session: validated and loaded as those of the config, in the view from the
         next window on. At the session's end its position is closed at its last bar's close and it is gone.
+        ConfigError for what is no text.
         """
         return self._portfolio.add_symbol(symbol)
 
     def add_adhoc_indicator(self, symbol: str, indicator: str) -> Added:
         """Have one more indicator of a symbol, such as `"RSI(14)@5m"`, for the rest of the session: in
         `view.indicators` under the name given here, from the next window on. It knows the history that is loaded.
+        ConfigError where either is no text.
         """
         return self._portfolio.add_indicator(symbol, indicator)

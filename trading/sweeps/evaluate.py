@@ -37,7 +37,7 @@ class SetTable:
     negative. `n_trades`, `n_open`, `wins` int64: trades, those still open, those with a profit. `commission`,
     `slippage`: of all fills. `session_pnl` float64 (n_sets, n_sessions): change of equity from close to close;
     `max_drawdown`: deepest fall of equity below its highest session close (or the capital), in currency, never
-    negative. `errors`: why a set has no figures (NaN, and 0 trades), or None.
+    negative. `errors`: why a set has no figures (NaN, and 0 trades), or None. `data`: the digest of the bars.
     """
 
     symbol: str
@@ -53,18 +53,21 @@ class SetTable:
     max_drawdown: FloatArray
     session_pnl: FloatArray
     errors: tuple[str | None, ...]
+    data: str
 
     def __len__(self) -> int:
         return len(self.sets)
 
     @classmethod
     def concat(cls, parts: Sequence[SetTable]) -> SetTable:
-        """Tables of one symbol as one, one after another."""
+        """Tables of one symbol as one, one after another; `data` is empty where they are not of the same bars."""
         sets = tuple(one for part in parts for one in part.sets)
         errors = tuple(error for part in parts for error in part.errors)
-        arrays = [c.name for c in fields(cls) if c.name not in ("symbol", "sets", "errors")]
+        arrays = [c.name for c in fields(cls) if c.name not in ("symbol", "sets", "errors", "data")]
         columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in arrays}
-        return cls(symbol=parts[0].symbol, sets=sets, errors=errors, **columns)
+        made_of = {part.data for part in parts}
+        data = made_of.pop() if len(made_of) == 1 else ""
+        return cls(symbol=parts[0].symbol, sets=sets, errors=errors, data=data, **columns)
 
 
 def needs_of_all(
@@ -106,7 +109,15 @@ def evaluate_sets(
     n_trades, n_open, wins = counts.T.copy()
     figures = dict(zip(_COLUMNS, sums.T.copy(), strict=True))
     return SetTable(
-        loaded.symbol, tuple(sets), n_trades, n_open, wins, session_pnl=session_pnl, errors=tuple(errors), **figures
+        loaded.symbol,
+        tuple(sets),
+        n_trades,
+        n_open,
+        wins,
+        session_pnl=session_pnl,
+        errors=tuple(errors),
+        data=loaded.digest,
+        **figures,
     )
 
 

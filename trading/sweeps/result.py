@@ -12,12 +12,12 @@ import numpy as np
 
 from barray.market.html import figure, html_table
 from barray.market.table import Column, Table, floats_known, texts
-from barray.trading.sweeps.table import SetRow, WalkForwardStep, score
+from barray.trading.sweeps.table import SetRow, WalkForwardStep, like_with_like, score
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_SHOWN = ("pnl", "return_pct", "sharpe", "max_drawdown_pct", "trades")
+_SHOWN = ("pnl", "return_pct", "sharpe", "close_drawdown_pct", "trades")
 _SHOWN_SETS = 10
 
 
@@ -26,7 +26,11 @@ class SweepResult:
     """All sets tried, in the order they were asked for. `capital`: of all symbols together. `metric`: what was sought.
 
     `walked`: one step a walk-forward window, if the config asks for it. `resumed`: how many sets an earlier, stopped
-    run of the same sweep had done. `journal`: the file that lets this one be resumed.
+    run of the same sweep had done. `outdated`: how many it had done of other bars or other symbols: they were evaluated
+    anew. `journal`: the file that lets this one be resumed.
+
+    Only sets made of the same symbols and bars are ranked, those of the most symbols. Others, evaluated after symbols
+    were lost on the way, are in `unlike`: without figures, and not in the journal.
     """
 
     name: str
@@ -39,12 +43,32 @@ class SweepResult:
     journal: Path
     walked: tuple[WalkForwardStep, ...] = ()
     resumed: int = 0
+    outdated: int = 0
     timings_s: Mapping[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def made_of(self) -> Mapping[str, str]:
+        """The symbols that the ranked sets are made of, and the digest of each one's bars."""
+        return like_with_like(self.rows)
+
+    @property
+    def unlike(self) -> list[SetRow]:
+        """Rows without errors that can't be compared with the ranked ones."""
+        return [row for row in self.rows if row.error is None and row.data != self.made_of]
+
+    def problem(self, row: SetRow) -> str | None:
+        """Why a row has no rank; None where it has one."""
+        if row.error is not None or row.data == self.made_of:
+            return row.error
+        lost = sorted(self.made_of.keys() - row.data.keys())
+        if not lost:
+            return "not ranked: made of other bars than the rest"
+        return f"not ranked: made without {', '.join(lost[:3])}{f' and {len(lost) - 3} more' if len(lost) > 3 else ''}"
 
     @property
     def ranked(self) -> list[SetRow]:
-        """Rows without errors, best first; ties in the order they were tried."""
-        good = [row for row in self.rows if row.error is None]
+        """Rows without errors that are made of the same, best first; ties in the order they were tried."""
+        good = [row for row in self.rows if self.problem(row) is None]
         return sorted(good, key=lambda row: -score(row.figures(self.capital), self.metric))
 
     @property
@@ -55,14 +79,18 @@ class SweepResult:
     @cached_property
     def table(self) -> Table:
         """A row a set, in the order tried: its parameters, its figures, `error`; see barray.market.table.Table."""
-        figures = [row.figures(self.capital) if row.error is None else {} for row in self.rows]
+        problems = [self.problem(row) for row in self.rows]
+        figures = [
+            row.figures(self.capital) if problem is None else {}
+            for row, problem in zip(self.rows, problems, strict=True)
+        ]
         names = dict.fromkeys(name for row in self.rows for name in row.parameters)
         shown = dict.fromkeys(name for row in figures for name in row if name not in names)
         return Table(
             {
                 **{name: _column([row.parameters.get(name) for row in self.rows]) for name in names},
                 **{name: floats_known(np.array([row.get(name) for row in figures], np.float64)) for name in shown},
-                "error": texts([row.error for row in self.rows]),
+                "error": texts(problems),
             }
         )
 

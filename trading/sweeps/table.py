@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -15,14 +16,13 @@ from barray.trading.sweeps.evaluate import SetTable
 from barray.trading.sweeps.parameter_sets import ParameterSet, set_key
 from barray.trading.sweeps.walk_forward import Window
 
-METRICS = ("pnl", "sharpe", "sortino", "profit_factor", "expectancy", "calmar")
-
 
 @dataclass(frozen=True, eq=False)
 class SetRow:
     """One parameter set over all symbols. `session_pnl` float64 (n_sessions,); `error`: why it has no figures.
 
-    `symbol_pnl`: profit by symbol. Counts and sums are over all symbols; ratios are of the sums.
+    `symbol_pnl`: profit by symbol. `data`: the symbols that it was made of, and the digest of each one's bars; only
+    rows made of the same can be compared. Counts and sums are over all symbols; ratios are of the sums.
     """
 
     parameters: ParameterSet
@@ -36,6 +36,7 @@ class SetRow:
     session_pnl: FloatArray
     symbol_pnl: Mapping[str, float] = field(default_factory=dict)
     error: str | None = None
+    data: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -61,6 +62,7 @@ class SetRow:
         values = dict(self.__dict__)
         values["session_pnl"] = self.session_pnl.tolist()
         values["symbol_pnl"] = dict(self.symbol_pnl)
+        values["data"] = dict(self.data)
         return values
 
     @classmethod
@@ -75,12 +77,14 @@ def rows_of(tables: Iterable[SetTable], sessions: int) -> list[SetRow]:
     A set that is in error on any symbol is in error, with the first symbol's traceback.
     """
     ordered = sorted(tables, key=lambda table: table.symbol)
+    data = {table.symbol: table.data for table in ordered}
     rows = []
     for number, parameters in enumerate(ordered[0].sets if ordered else ()):
         failed = next((f"{t.symbol}: {t.errors[number]}" for t in ordered if t.errors[number]), None)
         if failed is not None:
             nan = float("nan")
-            rows.append(SetRow(parameters, 0, 0, nan, nan, nan, nan, nan, np.full(sessions, np.nan), error=failed))
+            none = np.full(sessions, np.nan)
+            rows.append(SetRow(parameters, 0, 0, nan, nan, nan, nan, nan, none, error=failed, data=data))
             continue
 
         def total(name: str, row: int = number) -> float:
@@ -98,9 +102,17 @@ def rows_of(tables: Iterable[SetTable], sessions: int) -> list[SetRow]:
                 slippage=total("slippage"),
                 session_pnl=np.sum([table.session_pnl[number] for table in ordered], axis=0),
                 symbol_pnl={table.symbol: float(table.pnl[number]) for table in ordered},
+                data=data,
             )
         )
     return rows
+
+
+def like_with_like(rows: Sequence[SetRow]) -> Mapping[str, str]:
+    """What the rows that can be compared are made of: the most symbols, then the most rows; nothing without any."""
+    counted = Counter(tuple(sorted(row.data.items())) for row in rows if row.error is None)
+    best = max(counted.items(), key=lambda item: (len(item[0]), item[1]), default=((), 0))
+    return dict(best[0])
 
 
 def score(figures: Mapping[str, Any], metric: str) -> float:
@@ -129,7 +141,7 @@ def walk(
     `sharpe` then stands in.
     """
     position = {day: number for number, day in enumerate(dates)}
-    by_session = metric if metric in ("pnl", "sharpe", "sortino", "calmar") else "sharpe"
+    by_session = metric if metric in ("pnl", "sharpe", "sortino", "close_calmar") else "sharpe"
     good = [row for row in rows if row.error is None]
     steps = []
     for window in windows if good else ():

@@ -17,6 +17,9 @@ from barray.market.calendar import ExtendedHours, TradingCalendar
 from barray.market.errors import BarrayError
 from barray.market.requirements import JumpRule, SessionContext, SymbolRequirements, calendar_for, session_context
 
+MAX_DAYS, MAX_REQUIRED = 5_000, 1_000
+"""What a session may require: days of history, intervals, indicators. More would take more than minutes to check."""
+
 
 @dataclass(frozen=True, eq=False)
 class SessionFacts:
@@ -83,13 +86,18 @@ def check_session(header: HeaderJson, out: Findings, *, version: int) -> Session
 def _requirements(entry: RequirementsJson, out: Findings) -> SymbolRequirements | None:
     before = len(out)
     where = "requirements"
+    for section in ("intervals", "indicators"):
+        if len(entry[section]) > MAX_REQUIRED:
+            out.add(f"{where}.{section}", "out_of_range", len(entry[section]), f"at most {MAX_REQUIRED}")
+    if len(out) > before:
+        return None
     intervals = [read_interval(text, f"{where}.intervals[{nth}]", out) for nth, text in enumerate(entry["intervals"])]
     indicators = [
         read_indicator(text, f"{where}.indicators[{nth}]", out) for nth, text in enumerate(entry["indicators"])
     ]
     for name in ("trailing_days", "max_missing_days"):
-        if entry[name] < 0:
-            out.add(f"{where}.{name}", "out_of_range", entry[name], "0 or more")
+        if not 0 <= entry[name] <= MAX_DAYS:
+            out.add(f"{where}.{name}", "out_of_range", entry[name], f"0 to {MAX_DAYS}, as in a config")
     rule = entry.get("suspect_jump")
     if rule is not None and not rule["size"] > 0:
         out.add(f"{where}.suspect_jump.size", "out_of_range", rule["size"], "above 0")

@@ -3,7 +3,10 @@
 - `bars.parquet`: symbol, interval, timestamp (start, ns UTC), open, high, low, close, volume, end, expected, actual,
   complete, history (closed before the session opened), adhoc (added by hand);
 - `indicators.parquet`: symbol, key, output, timestamp (of the bar), value (null before warm-up);
-- `symbols.parquet`: a row a symbol with metadata, lineage, and quality by interval (of the session, of the history).
+- `symbols.parquet`: a row a symbol with metadata, lineage, and quality by interval (of the session, of the history);
+  `intervals` and `indicators` that it has, those without rows too; `adhoc_indicators` and the overruled `conflicts`.
+  The file's metadata hold, as `barray:header`, the header of the JSON dump, and as `barray:digest` SHA-256 over that
+  header and the three tables (see `barray.dump.digest`).
 
 Rows are ordered by symbol, interval (finest first) and time. Unlike JSON, all rows are written, of derived bars too.
 """
@@ -21,10 +24,11 @@ import pyarrow.parquet
 
 from barray.coordinator.summary import SessionSummary
 from barray.data_sources.atomic_file import made, replacing
-from barray.dump.writers.json import in_order
+from barray.dump.digest import SORTED, TableDigest, digest_of_tables, dumps
+from barray.dump.writers.json import bar_json, header_json, in_order
 from barray.market.bars import COLUMNS, IntArray
 from barray.market.quality import Quality
-from barray.market.symbol_data import SymbolSessionData
+from barray.market.symbol_data import AdhocConflict, SymbolSessionData
 
 _STAMP = pa.timestamp("ns", "UTC")
 _QUALITY = pa.list_(
@@ -38,6 +42,8 @@ _QUALITY = pa.list_(
         }
     )
 )
+_BAR = pa.struct(dict.fromkeys(COLUMNS, pa.float64()))
+_CONFLICT = pa.struct({"interval": pa.string(), "timestamp": _STAMP, "adhoc": _BAR, "record": _BAR})
 BARS_SCHEMA = pa.schema(
     {
         "symbol": pa.string(),
@@ -65,14 +71,22 @@ SYMBOLS_SCHEMA = pa.schema(
         "upgraded_from_adhoc": pa.bool_(),
         "base_interval": pa.string(),
         "lineage_source": pa.string(),
+        "lineage_dataset": pa.string(),
         "lineage_interval": pa.string(),
         "lineage_first": _STAMP,
         "lineage_last": _STAMP,
         "lineage_bars": pa.int64(),
         "quality": _QUALITY,
         "history_quality": _QUALITY,
+        **dict.fromkeys(("intervals", "indicators", "adhoc_indicators"), pa.list_(pa.string())),
+        "conflicts": pa.list_(_CONFLICT),
     }
 )
+_SINCE_2 = ("lineage_dataset", "intervals", "indicators", "adhoc_indicators", "conflicts")
+SYMBOLS_SCHEMA_1 = pa.schema([field for field in SYMBOLS_SCHEMA if field.name not in _SINCE_2])
+"""Of dumps without a header."""
+TABLES = {"bars.parquet": BARS_SCHEMA, "indicators.parquet": INDICATORS_SCHEMA, "symbols.parquet": SYMBOLS_SCHEMA}
+HEADER_KEY, DIGEST_KEY = b"barray:header", b"barray:digest"
 _ROWS_A_GROUP = 262_144
 
 
@@ -82,14 +96,20 @@ class _Writer:
     def __init__(self, path: Path, schema: Any) -> None:
         self._file = pa.parquet.ParquetWriter(path, schema, compression="zstd")
         self._schema = schema
+        self.digest = TableDigest(schema)
         self._waiting: list[Any] = []
         self._rows = 0
 
     def write(self, table: Any) -> None:
+        self.digest.add(table)
         self._waiting.append(table)
         self._rows += table.num_rows
         if self._rows >= _ROWS_A_GROUP:
             self._flush()
+
+    def describe(self, metadata: dict[bytes, bytes]) -> None:
+        """Put this into the file's metadata."""
+        self._file.add_key_value_metadata(metadata)
 
     def close(self) -> None:
         self._flush()
@@ -108,21 +128,17 @@ def write_parquet(directory: str | Path, summary: SessionSummary, symbols: Itera
     `directory` cannot be written. Each file is replaced whole, all three at the end.
     """
     folder = made(Path(directory))
+    header = dumps(header_json(summary), SORTED)
     with ExitStack() as files:
-        bars, indicators, rows = (
-            _open(folder / name, schema, files)
-            for name, schema in (
-                ("bars.parquet", BARS_SCHEMA),
-                ("indicators.parquet", INDICATORS_SCHEMA),
-                ("symbols.parquet", SYMBOLS_SCHEMA),
-            )
-        )
+        bars, indicators, rows = (_open(folder / name, schema, files) for name, schema in TABLES.items())
         for data in in_order(symbols, summary.now_ns):
             for table in _bars(data):
                 bars.write(table)
             for table in _indicators(data):
                 indicators.write(table)
             rows.write(pa.Table.from_pylist([_symbol(data)], SYMBOLS_SCHEMA))
+        digest = digest_of_tables(header, [one.digest for one in (bars, indicators, rows)])
+        rows.describe({HEADER_KEY: header, DIGEST_KEY: digest.encode()})
     return folder
 
 
@@ -167,12 +183,26 @@ def _symbol(data: SymbolSessionData) -> dict[str, Any]:
         "added_at": data.added_at,
         "base_interval": str(data.base_interval) if data.base_interval else None,
         "lineage_source": lineage.source if lineage else None,
+        "lineage_dataset": lineage.dataset if lineage else None,
         "lineage_interval": str(lineage.interval) if lineage else None,
         "lineage_first": lineage.first_ns if lineage else None,
         "lineage_last": lineage.last_ns if lineage else None,
         "lineage_bars": lineage.bars if lineage else None,
         "quality": [_quality(name, quality) for name, quality in data.quality.items()],
         "history_quality": [_quality(name, quality) for name, quality in data.history_quality.items()],
+        "intervals": list(data.bars),
+        "indicators": list(data.indicators),
+        "adhoc_indicators": list(data.adhoc_indicators),
+        "conflicts": [_conflict(conflict) for conflict in data.conflicts],
+    }
+
+
+def _conflict(conflict: AdhocConflict) -> dict[str, Any]:
+    return {
+        "interval": str(conflict.interval),
+        "timestamp": conflict.adhoc.start_ns,
+        "adhoc": bar_json(conflict.adhoc),
+        "record": bar_json(conflict.record) if conflict.record else None,
     }
 
 

@@ -26,6 +26,7 @@ from barray.trading.results.numbers import ResultNumbers
 from barray.trading.results.result import SymbolResult
 
 _MAX_REFUSALS = 100
+_MAX_LINES = 500
 
 
 def headline(result: BacktestResult, numbers: ResultNumbers) -> Html:
@@ -119,6 +120,22 @@ def validation(result: BacktestResult) -> Html:
     if refused:
         content.append(_refusals(refused, result))
     return section("validation", "Validation", *content, note="Symbols, sessions and orders that were left out")
+
+
+def logs(result: BacktestResult) -> Html:
+    """What the strategy printed and logged; nothing where it was silent."""
+    lines = result.logs.lines
+    if not lines:
+        return Html("")
+    rows = (
+        (NOTHING if line.now_ns is None else when(line.now_ns, result.timezone), line.symbol or NOTHING, line.text)
+        for line in lines[:_MAX_LINES]
+    )
+    every = len(lines) + result.logs.left_out
+    left_out = every - min(len(lines), _MAX_LINES)
+    note = count(every, "line") + (f", {left_out:,} left out" if left_out else "")
+    listed = folded("Printed and logged", table(("Session time", "Symbol", "Line"), rows, left=3))
+    return section("logs", "What the strategy said", listed, note=note)
 
 
 def _step0(result: BacktestResult) -> Html:

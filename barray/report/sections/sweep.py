@@ -14,7 +14,7 @@ from barray.trading.sweeps.table import score
 
 MAX_SETS = 1000
 _MAX_MAPS = 6
-_FIGURES = ("pnl", "return_pct", "sharpe", "sortino", "max_drawdown_pct", "profit_factor", "win_rate_pct", "trades")
+_FIGURES = ("pnl", "return_pct", "sharpe", "sortino", "close_drawdown_pct", "profit_factor", "win_rate_pct", "trades")
 
 
 def headline(result: SweepResult) -> Html:
@@ -68,7 +68,10 @@ def sets(result: SweepResult) -> Html:
     figures = (result.metric, *(name for name in _FIGURES if name != result.metric))
     rows = [_set_row(row, parameters, figures) for row in set_rows(result)[:MAX_SETS]]
     many = len(result.rows)
-    note = f"The best {MAX_SETS:,} of {many:,}; the table beside this page has all" if many > MAX_SETS else ""
+    notes = [f"The best {MAX_SETS:,} of {many:,}; the table beside this page has all"] if many > MAX_SETS else []
+    if result.unlike:
+        notes.append(f"{count(len(result.unlike), 'set')} {result.problem(result.unlike[0])}")
+    note = ". ".join(notes)
     columns = [*parameters, *map(_words, figures)]
     return section("sets", "Parameter sets", table(columns, rows, left=0, kind="sortable sets"), note=note)
 

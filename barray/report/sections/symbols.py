@@ -193,7 +193,12 @@ def _trade_rows(
 
 def lineage(result: BacktestResult) -> Html:
     """Which source served which bars."""
-    known = [(part.symbol, part.lineage, part.bars) for part in result.symbols.values() if part.lineage is not None]
+    known = [
+        (part.symbol, entry, f"{part.bars:,}" if number == 0 else "")
+        for part in result.symbols.values()
+        if part.lineage is not None
+        for number, entry in enumerate(part.sources or (part.lineage,))
+    ]
     if not known:
         return Html("")
     rows = (
@@ -204,7 +209,7 @@ def lineage(result: BacktestResult) -> Html:
             when(entry.first_ns, result.timezone),
             when(entry.last_ns, result.timezone),
             f"{entry.bars:,}",
-            f"{bars:,}",
+            bars,
         )
         for symbol, entry, bars in known
     )

@@ -98,7 +98,7 @@ def test_a_config_that_cannot_be_meant_is_exit_code_2(
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_here")
 def test_backtest_and_sweep_write_their_files_and_say_what_came_of_it(universe: Path, tmp_path: Path) -> None:
-    config = write(tmp_path, universe)
+    config = write(tmp_path, universe, extra="schedule: [{at: '10:00', add_symbol: TSLA}]\n")
     shown = barray("backtest", config, "--quiet")
     assert shown.exit_code == 0, shown.output
     assert "SmaCross, 1 symbols" in shown.output
@@ -112,10 +112,38 @@ def test_backtest_and_sweep_write_their_files_and_say_what_came_of_it(universe: 
     assert (tmp_path / "out/cli/trades.csv").exists()
     machine = barray("backtest", config, "--quiet", "--json", "--out", tmp_path / "elsewhere")
     told = json.loads(machine.stdout)
+    assert told["ignored"] == ["schedule", "sweep"]
+    assert "note: barray backtest makes no use of schedule (for run), sweep (for sweep)" in machine.stderr
     assert told["total"]["trades"] == told["symbols"]["AAPL"]["trades"] > 10
     assert (tmp_path / "elsewhere/report.html").exists()
     swept = barray("sweep", config, "--quiet", "--json")
     assert swept.exit_code == 0, swept.output
     assert json.loads(swept.stdout)["sets"] == 2
+    assert json.loads(swept.stdout)["ignored"] == ["schedule"]
     assert (tmp_path / "out/cli-sweep.html").exists()
     assert len((tmp_path / "out/cli-sweep.csv").read_text().splitlines()) == 3
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_here")
+def test_a_strategy_that_fails_on_one_symbol_fails_the_run_and_the_json_stays_json(
+    universe: Path, tmp_path: Path
+) -> None:
+    code = "from barray import Strategy\nclass Odd(Strategy):\n    def on_bar(self, ctx):\n"
+    code += "        if ctx.symbol == 'MSFT' and ctx.minute == 3: print('soon'); 1 / 0\n"
+    (tmp_path / "odd.py").write_text(code)
+    config = write(tmp_path, universe, "odd.py")
+    config.write_text(config.read_text().replace("AAPL, NOPE", "AAPL, MSFT"))
+    machine = barray("backtest", config, "--quiet", "--json")
+    assert machine.exit_code == 1
+    told = json.loads(machine.stdout)
+    assert list(told["errors"]) == ["MSFT"]
+    assert "MSFT 2024-07-01 09:33:00 EDT: soon" in machine.stderr
+    shown = barray("backtest", config, "--quiet")
+    assert shown.exit_code == 1
+    assert "the strategy failed on 1 of 2 symbols" in shown.stderr
+    assert "ZeroDivisionError: division by zero (MSFT, 2024-07-01 09:33 EDT, " in shown.stderr
+    config.write_text(config.read_text().replace("AAPL, MSFT", "NOPE"))
+    nothing = barray("backtest", config, "--quiet", "--json")
+    assert nothing.exit_code == 1
+    assert "has no data for NOPE" in json.loads(nothing.stdout)["error"]

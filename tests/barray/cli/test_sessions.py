@@ -44,8 +44,13 @@ def barray(*arguments: object, timeout_s: float = 90) -> subprocess.CompletedPro
 
 
 def test_run_writes_valid_dumps_and_json_for_machines(universe: Path, tmp_path: Path) -> None:
-    result = barray("run", write_config(tmp_path, universe), "--json")
+    config = write_config(tmp_path, universe)
+    config.write_text(config.read_text() + "costs: {volume_share: 0.1}\nstrategy: {path: mine.py}\n")
+    result = barray("run", config, "--json")
     assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["ignored"] == ["strategy", "costs"]
+    said = "note: barray run makes no use of strategy (for backtest and sweep), costs (for backtest and sweep)"
+    assert said in result.stderr.splitlines()
     (session,) = json.loads(result.stdout)["sessions"]
     assert session["date"] == "2024-07-02"
     assert list(session["symbols"]) == ["AAPL", "MSFT"]
@@ -62,6 +67,42 @@ def test_a_run_with_no_symbol_left_fails_with_every_reason_and_no_traceback(univ
     assert "none of 2 symbols can be loaded" in result.stderr
     assert "has no data for NOPE" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def one_bad_date(universe: Path, folder: Path) -> Path:
+    """A config for 1 to 3 July, of which the second has no bars."""
+    for symbol in ("AAPL", "MSFT"):
+        (folder / "bars" / symbol / "1m").mkdir(parents=True)
+        for day in (1, 3):
+            file = f"{symbol}/1m/2024-07-{day:02}.parquet"
+            (folder / "bars" / file).symlink_to(universe / file)
+    path = write_config(folder, folder / "bars")
+    text = path.read_text().replace("{start: 2024-07-02}", "{start: 2024-07-01, end: 2024-07-03}")
+    text = text.replace("trailing_days: 2", "trailing_days: 0").replace('"RSI(14)@5m"', "")
+    path.write_text(text.replace("export: {", f"export: {{directory: {folder}/out, "))
+    return path
+
+
+def test_one_bad_date_is_marked_and_the_others_are_run(universe: Path, tmp_path: Path) -> None:
+    result = barray("run", one_bad_date(universe, tmp_path), "--json")
+    assert result.returncode == 1
+    assert "error: 2024-07-02: none of 3 symbols can be loaded" in result.stderr
+    first, bad, last = json.loads(result.stdout)["sessions"]
+    assert [day["date"] for day in (first, bad, last)] == ["2024-07-01", "2024-07-02", "2024-07-03"]
+    for good in (first, last):
+        assert "error" not in good
+        assert sorted([*good["symbols"], *good["dropped"]]) == ["AAPL", "MSFT", "NOPE"]
+        assert Path(good["files"][0]).exists()
+    assert bad["error"]["code"] == "validation_failed"
+    assert sorted(bad["dropped"]) == ["AAPL", "MSFT", "NOPE"]
+    assert "2024-07-02" in bad["dropped"]["AAPL"][0]
+
+
+def test_from_python_one_bad_date_is_raised_when_the_others_are_done(universe: Path, tmp_path: Path) -> None:
+    script = f"import barray; barray.run({str(one_bad_date(universe, tmp_path))!r})"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=90, check=False)
+    assert "ValidationFailed: 1 of 3 dates failed; the others were run:\n2024-07-02: none of 3" in result.stderr
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["cli-2024-07-01.json", "cli-2024-07-03.json"]
 
 
 @pytest.fixture
@@ -121,6 +162,17 @@ def test_a_second_terminal_reads_and_changes_a_running_session(slow_session: sub
     assert "RSI(14)@5m" in barray("attach", "snapshot", "NVDA").stdout
     assert barray("attach", "remove-symbol", "TSLA").returncode == 0
     assert barray("attach", "remove-symbol", "TSLA").returncode == 1
+    again = barray("attach", "remove-symbol", "TSLA", "--json")
+    assert (again.returncode, json.loads(again.stdout)) == (1, {"symbol": "TSLA", "removed": False})
+    no_bar = barray("attach", "add-bar", "TSLA", "1m", "2024-07-02T13:30:00Z", 9, 8, 10, 9.5, 100, "--json")
+    assert no_bar.returncode == 1
+    assert json.loads(no_bar.stdout)["accepted"] is False
+    assert "high" in json.loads(no_bar.stdout)["reason"]
+    more = barray("attach", "add-indicator", "NVDA", "SMA(3)@1m", "--json")
+    assert json.loads(more.stdout) == {"symbol": "NVDA", "accepted": True, "reason": "", "conflicts": []}
+    unknown = barray("attach", "add-symbol", "NVDA", "--session", "nosuch", "--json")
+    assert unknown.returncode == 2
+    assert "running: slow" in json.loads(unknown.stdout)["error"]
     missing = barray("attach", "status", "--session", "nosuch")
     assert missing.returncode == 2
     assert "running: slow" in missing.stderr
@@ -167,7 +219,33 @@ def test_what_ray_prints_meanwhile_does_not_get_into_the_json(universe: Path, tm
     symbol_processes(process.pid)[0].kill()
     printed, said = process.communicate(timeout=60)
     assert "A worker died or was killed" in said, "Ray had nothing to print: nothing was tested"
-    assert list(json.loads(printed)) == ["sessions"]
+    assert list(json.loads(printed)) == ["sessions", "ignored"]
+
+
+DIES_ONCE = """
+import os, pathlib
+from barray import Strategy
+class Dies(Strategy):
+    def on_bar(self, ctx):
+        print("bar", ctx.bar)
+        mark = pathlib.Path("MARK")
+        if ctx.symbol == "MSFT" and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_backtest_whose_worker_dies_prints_nothing_but_its_json(universe: Path, tmp_path: Path) -> None:
+    config, mark = write_config(tmp_path, universe), tmp_path / "died"
+    (tmp_path / "dies.py").write_text(DIES_ONCE.replace("MARK", str(mark)))
+    config.write_text(config.read_text() + "strategy: {path: dies.py}\n")
+    result = barray("backtest", config, "--json")
+    assert result.returncode == 0, result.stderr
+    assert mark.exists()
+    told = json.loads(result.stdout)
+    assert sorted(told["symbols"]) == ["AAPL", "MSFT"]
+    assert told["errors"] == {}
+    assert "MSFT 2024-07-02 09:31:00 EDT: bar" in result.stderr
 
 
 def test_attaching_where_nothing_runs_says_so() -> None:

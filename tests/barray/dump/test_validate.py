@@ -320,7 +320,8 @@ EDITS: dict[str, tuple[Edit, str, str]] = {
         change("step0", "NONE", "reasons", 0, "message", to="has no bars"), "step0.NONE.reason", "step0"),
     "Step 0: the reasons of a drop": (
         change("dropped", "NONE", 0, "code", to="no_history"), "dropped.NONE[0].code", "step0"),
-    "trailing days without end": (change("requirements", "trailing_days", to=10**9), "session", "bad_dates"),
+    "trailing days without end": (
+        change("requirements", "trailing_days", to=10**9), "requirements.trailing_days", "out_of_range"),
 }  # fmt: skip
 
 
@@ -488,7 +489,7 @@ class _Dump:
         """What is wrong where a leaf, and the digest with it, was changed."""
         return self.written(path, value, sign=signed)
 
-    def written(self, path: tuple[Any, ...], value: Any, sign: Callable[[Any], Any] = lambda tree: tree) -> Any:
+    def written(self, path: tuple[Any, ...], value: Any, sign: Callable[[Any], Any] = copied) -> list[Violation]:
         """What is wrong where a leaf was changed."""
         parent, before = at(self.tree, path[:-1]), at(self.tree, path)
         parent[path[-1]] = value
@@ -544,7 +545,7 @@ def test_any_single_leaf_changed_is_rejected(dump: _Dump, data: st.DataObject) -
         assert dump.written(path, changed), (path, value, changed)
 
 
-OTHER = [None, True, False, 0, 1.5, -1, "", "x", "2024-07-03T14:00:00Z", "2024-07-02", [], {}]
+OTHER: list[Any] = [None, True, False, 0, 1.5, -1, "", "x", "2024-07-03T14:00:00Z", "2024-07-02", [], {}]
 
 
 @pytest.mark.long
@@ -553,7 +554,22 @@ OTHER = [None, True, False, 0, 1.5, -1, "", "x", "2024-07-03T14:00:00Z", "2024-0
 def test_no_leaf_whatever_it_becomes_is_a_traceback(dump: _Dump, data: st.DataObject) -> None:
     path = data.draw(st.sampled_from(dump.kinds[data.draw(st.sampled_from(list(dump.kinds)))]))
     path = path[: data.draw(st.integers(1, len(path)))]
-    strange = [None, True, 0, -1, 10**18, 1e300, "", "x", "2024-06-05T14:00:00Z", [], {}, [[]], {"a": 1}, ["1m"]]
+    strange: list[Any] = [
+        None,
+        True,
+        0,
+        -1,
+        10**18,
+        1e300,
+        "",
+        "x",
+        "2024-06-05T14:00:00Z",
+        [],
+        {},
+        [[]],
+        {"a": 1},
+        ["1m"],
+    ]
     dump.replaced(path, data.draw(st.sampled_from(strange)))
 
 

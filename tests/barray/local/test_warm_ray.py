@@ -74,15 +74,15 @@ def test_a_forked_backtest_gives_what_it_gives_by_itself(warm: LocalRay, univers
 
 def test_jobs_that_come_and_go_leave_one_forkserver_the_next_jobs(warm: LocalRay) -> None:
     (raylet,) = [process for process in psutil.Process(warm.pid).children() if process.name() == "raylet"]
-    session = next(word for word in raylet.cmdline() if word.startswith("--session_dir=")).partition("=")[2]
 
     def sockets() -> set[str]:
-        return {path.name for path in Path(session, "forkserver").glob("*.sock")}
+        return {path.name for path in (notes_folder() / "workers").glob(f"{raylet.pid}-*.sock")}
 
     def servers() -> int:
-        """They run `server.py SOCKET`, and so do the workers that they fork; here there are none."""
+        """Their command line has their socket, and so has that of the workers that they fork; here there are none."""
         commands = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
-        return sum(any(word.startswith(f"{session}/forkserver/") for word in words[2:4]) for words in commands)
+        prefix = str(notes_folder() / f"workers/{raylet.pid}-")
+        return sum(any(word.startswith(prefix) for word in words) for words in commands)
 
     seen: set[str] = set()
 
@@ -95,3 +95,38 @@ def test_jobs_that_come_and_go_leave_one_forkserver_the_next_jobs(warm: LocalRay
         subprocess.run([sys.executable, "-c", DRIVER, warm.address], check=True, timeout=60)
     wait_until(another_is_ready)
     wait_until(lambda: servers() == 1)
+
+
+UP = "from barray.local import warm_ray; print(warm_ray.up(1)[0].pid)"
+
+
+def test_two_that_start_it_at_once_get_the_same_one(tmp_path: Path) -> None:
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
+    starting = [
+        subprocess.Popen([sys.executable, "-c", UP], stdout=subprocess.PIPE, text=True, env=environment)
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=120)[0] for process in starting]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+        processes = [process for pid in set(said) for process in psutil.Process(int(pid)).children(recursive=True)]
+        assert warm_ray.down()
+    assert said[0] == said[1]
+    assert psutil.wait_procs(processes, timeout=20)[1] == []
+
+
+def test_a_process_that_has_the_number_of_a_dead_holder_is_neither_taken_for_it_nor_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    other = subprocess.Popen(["sleep", "60"])
+    began = int(Path(f"/proc/{other.pid}/stat").read_text().split()[21])
+    note = notes_folder() / "ray.note"
+    note.write_text(json.dumps({"address": "127.0.0.1:1", "pid": other.pid, "began": began - 1}))
+    assert warm_ray.find() is None
+    assert not warm_ray.down()
+    assert other.poll() is None
+    note.write_text(json.dumps({"address": "127.0.0.1:1", "pid": other.pid, "began": began}))
+    assert warm_ray.find() == LocalRay("127.0.0.1:1", other.pid, began)
+    assert warm_ray.down()
+    assert other.wait(10) < 0

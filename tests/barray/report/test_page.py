@@ -23,6 +23,7 @@ from barray.report.sections.symbols import MAX_TRADES
 from barray.trading.orders.broker import Refusal
 from barray.trading.orders.fills import Fills
 from barray.trading.results.backtest import BacktestResult
+from barray.trading.results.logs import LogLine, Logs
 from tests.barray.browser import opened
 from tests.barray.result_builder import (
     HOSTILE,
@@ -164,6 +165,20 @@ def test_the_whole_of_step_0_is_told_with_the_sources_that_failed_before_another
     assert page.count("<script") == 2
     assert "<dt>Step 0, answers of files</dt><dd>0.750 s</dd>" in page
     assert "<dt>Step 0, answers of alpaca</dt><dd>2.000 s</dd>" in page
+
+
+def test_what_the_strategy_said_is_told_and_a_silent_one_has_no_such_section(tmp_path: Path) -> None:
+    silent = random_backtest(1, 1, 2)
+    lines = tuple(
+        LogLine(None if number else 1_719_840_660_000_000_000, "S000", f"<i>{number}") for number in range(600)
+    )
+    spoken = replace(silent, logs=Logs(lines, 7))
+    page = write_report(spoken, tmp_path / "spoken.html").read_text()
+    assert "607 lines, 107 left out" in page
+    assert "<td>2024-07-01 09:31</td><td>S000</td><td>&lt;i&gt;0</td>" in page
+    assert "&lt;i&gt;499<" in page
+    assert "&lt;i&gt;500<" not in page
+    assert "What the strategy said" not in write_report(silent, tmp_path / "silent.html").read_text()
 
 
 def test_a_shared_account_shows_symbols_by_their_share_of_it(tmp_path: Path) -> None:

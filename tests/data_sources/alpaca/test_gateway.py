@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from barray.data_sources.alpaca.vendor import AlpacaVendor
+from barray.data_sources.alpaca.vendor import AlpacaAccount, AlpacaVendor
 from barray.data_sources.fetching.fetcher import Fetcher, FetchResult
 from barray.data_sources.fetching.store import BarStore
 from barray.data_sources.fetching.vendor import Limits
@@ -61,7 +61,7 @@ class Setting(Stored):
         self.store = BarStore(folder / "store", self.vendor().dataset)
 
     def vendor(self) -> AlpacaVendor:
-        return AlpacaVendor(KEYS, url=self.server.url, trading_url=self.server.url, limits=self.limits)
+        return AlpacaVendor(KEYS, AlpacaAccount(url=self.server.url, trading_url=self.server.url), self.limits)
 
     def run(self) -> FetchResult:
         gateway = Fetcher(self.vendor(), self.store, clock=self.clock, sleep=self.clock.sleep, seed=1)
@@ -190,7 +190,7 @@ import sys, time
 from pathlib import Path
 from tests.data_sources.alpaca.test_gateway import *
 url, folder, count = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-vendor = AlpacaVendor(KEYS, url=url, limits=Limits(100, 100, 1_000_000, timeout_s=5))
+vendor = AlpacaVendor(KEYS, AlpacaAccount(url=url), Limits(100, 100, 1_000_000, timeout_s=5))
 print(Fetcher(vendor, BarStore(folder, vendor.dataset)).ensure([f"S{n}" for n in range(count)], MINUTE, *SPAN).requests)
 """
 

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from barray.data_sources.alpaca.vendor import AlpacaVendor
+from barray.data_sources.alpaca.vendor import AlpacaAccount, AlpacaVendor
 from barray.data_sources.fetching.credentials import KeyPair
 from barray.data_sources.fetching.vendor import (
     AccessDenied,
@@ -81,7 +81,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def vendor(server: Server) -> AlpacaVendor:
     limits = Limits(page_rows=10_000, symbols=100, per_minute=200, timeout_s=5)
-    return AlpacaVendor(KEYS, url=server.url, trading_url=server.url, limits=limits)
+    return AlpacaVendor(KEYS, AlpacaAccount(url=server.url, trading_url=server.url), limits)
 
 
 def row(stamp: str, price: float = 10.0, **changed: Any) -> dict[str, Any]:
@@ -218,7 +218,7 @@ def test_a_body_cut_short_and_a_server_that_is_gone_may_be_asked_again(server: S
     with pytest.raises(VendorFailed):
         vendor.fetch(REQUEST)
     with pytest.raises(VendorFailed):
-        AlpacaVendor(KEYS, url="http://127.0.0.1:9").fetch(REQUEST)
+        AlpacaVendor(KEYS, AlpacaAccount(url="http://127.0.0.1:9")).fetch(REQUEST)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 429, 500])

@@ -33,7 +33,7 @@ from barray.trading.engine.symbol_run import run_range
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.context import Context
 from tests.data_sources.files import MONDAY, TUESDAY, WEDNESDAY, write_days
-from tests.market.builders import context_for, expected_stamps, intervals, new_york_ns, require, walk
+from tests.market.builders import context_for, expected_stamps, new_york_ns, require, walk
 from tests.trading.sweep_data import plan_of
 
 NOW_NS = new_york_ns(date(2024, 7, 8), "12:00")
@@ -48,7 +48,6 @@ class Answering:
     dataset: Dataset
     truth: Mapping[str, Bars]
     down: Exception | None = None
-    native: Mapping[Interval, timedelta | None] = field(default_factory=lambda: dict.fromkeys(intervals("1m", "1d")))
     limits: Limits = field(default_factory=lambda: Limits(10_000, 100, 1_000_000))
     asked: list[PageRequest] = field(default_factory=list)
 

@@ -42,6 +42,19 @@ def test_bars_come_as_they_were_written(tmp_path: Path) -> None:
     assert bars.volume.tolist() == [7, 7, 7]
 
 
+def test_more_rows_than_the_bound_are_refused_by_the_footer(tmp_path: Path) -> None:
+    """A few kilobytes of Parquet can hold many million rows; those of other row groups do not count."""
+    path = tmp_path / "a.parquet"
+    pq.write_table(minutes(MONDAY, count=390), path, row_group_size=100)
+    first, last = OPEN_NS, OPEN_NS + 99 * MINUTE_NS
+    assert len(opened(path, max_rows=100).read(None, first, last)) == 100
+    with pytest.raises(DataError, match=r"a\.parquet has 390 rows to be read at once, the bound is 389; .*max_rows"):
+        read(path, max_rows=389)
+    with pytest.raises(DataError, match="has 200 rows to be read at once") as caught:
+        opened(path, max_rows=199).read(None, first, last + MINUTE_NS)
+    assert caught.value.code == "too_many_rows"
+
+
 @pytest.mark.parametrize(
     "kind", [pa.float32(), pa.float64(), pa.decimal128(12, 4), pa.int32(), pa.int64(), pa.uint16()]
 )

@@ -19,7 +19,7 @@ from barray.data_sources.fetching.vendor import (
     VendorFailed,
     VendorThrottled,
 )
-from barray.data_sources.schwab.vendor import SchwabVendor
+from barray.data_sources.schwab.vendor import SchwabAccount, SchwabVendor
 from barray.market.bars import COLUMNS, Bars, parse_ns
 from barray.market.errors import BarrayError, ConfigError
 from barray.market.interval import Interval
@@ -99,8 +99,8 @@ def test_weeks_begin_on_monday_whatever_day_they_are_stamped_with(
 
 
 def test_what_lies_too_far_back_is_refused_and_not_taken_for_empty(server: SchwabServer, vendor: SchwabVendor) -> None:
-    assert {str(interval) for interval in vendor.native} == {"1m", "5m", "10m", "15m", "30m", "1d", "1w"}
-    for interval, limit in vendor.native.items():
+    assert {str(interval) for interval in SchwabAccount.native} == {"1m", "5m", "10m", "15m", "30m", "1d", "1w"}
+    for interval, limit in SchwabAccount.native.items():
         start_ns = NOW_NS - int((limit or timedelta(days=9_000)).total_seconds()) * 1_000_000_000
         vendor.fetch(PageRequest(("ZZZZ",), interval, start_ns, END_NS))
         if limit is None:

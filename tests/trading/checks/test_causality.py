@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from barray.market.bars import Bars
 from barray.market.errors import ConfigError
-from barray.trading.checks.causality import LookaheadReport, lookahead
+from barray.trading.checks.causality import lookahead
+from barray.trading.checks.lookahead_report import LookaheadReport
 from barray.trading.checks.warmup import warmup
 from barray.trading.engine.symbol_run import LoadedRange
 from barray.trading.orders.broker import Account
@@ -282,12 +286,44 @@ class Idle(Strategy):
 
 @pytest.mark.parametrize(
     ("kind", "form", "words"),
-    [(Whims, "signals", "differently on the same data"), (Raising, "on_bar", "no idea"), (Idle, "signals", "nothing")],
+    [
+        (Whims, "signals", "differently on the same data"),
+        (Raising, "on_bar", "no idea"),
+        (Idle, "signals", "nothing was checked"),
+    ],
 )
 def test_what_cannot_be_judged_says_so(kind: type[Strategy], form: str, words: str) -> None:
     report = check(kind, form, loaded_range(), Account())
-    assert report.ok == (kind is Idle)
+    assert report.verdict == "can't tell"
+    assert not report.ok
     assert words in report.sentences[0]
+
+
+class OnceOnly(Strategy):
+    """Honest 1,949 times of 1,950: one decision knows the next bar's close."""
+
+    def signals(self, data: SymbolData) -> Signals:
+        buy = np.ones(len(data.close), np.bool_)
+        at = int(np.flatnonzero(data.live)[0]) + 777
+        if len(data.close) > at + 1:
+            buy[at] = data.close[at + 1] > data.close[at]
+        return Signals(buy, ~buy)
+
+
+def test_one_decision_that_cheats_among_1950_is_found() -> None:
+    made = loaded_range(4, n=7, minutes=390, missing=0.0)
+    report = check(OnceOnly, "signals", made, Account())
+    assert report.decisions == report.tried == 1950
+    assert len(report.differences) == 1
+    assert report.differences[0].decided_ns == made.base.end_ns[2 * 390 + 777]
+
+
+def test_few_cuts_say_how_likely_they_miss_something() -> None:
+    report = check(Crossing, "signals", loaded_range(4, n=12, minutes=100, missing=0.0), Account(), cuts=40)
+    assert (report.decisions, report.ok) == (1000, True)
+    share = report.tried / 1000
+    assert 0.02 <= share <= 0.04
+    assert f"missed with a chance of {1 - share:.1%}" in report.sentences[1]
 
 
 def test_only_forms_of_one_symbol_can_be_checked() -> None:
@@ -349,3 +385,72 @@ def test_history_that_cannot_be_lengthened_is_no_proof() -> None:
     assert not report.ok
     assert "load more" in report.sentences[0]
     assert "no idea" in warmup(_short(2), plan_of(Raising, "on_bar")).sentences[0]
+
+
+class Averages(Strategy):
+    """Three bars against nine: equal where prices stand still, and honest all the same."""
+
+    def indicators(self) -> dict[str, str]:
+        return {"fast": "SMA(3)", "slow": "SMA(9)"}
+
+    def signals(self, data: SymbolData) -> Signals:
+        above = data.indicators["fast"] > data.indicators["slow"]
+        return Signals(above, ~above)
+
+    def on_bar(self, ctx: Context) -> None:
+        above = ctx.indicators["fast"][-1] > ctx.indicators["slow"][-1]
+        if above != bool(ctx.position) and not ctx.orders:
+            ctx.order_target(5 if above else 0)
+
+
+class OwnAverages(Strategy):
+    """The same, from sums of its own over all that it sees."""
+
+    def signals(self, data: SymbolData) -> Signals:
+        sums = np.concatenate(([0.0], np.cumsum(data.close)))
+        fast, slow = ((sums[9:] - sums[9 - n : -n]) / n for n in (3, 9))
+        above = np.concatenate((np.zeros(8, np.bool_), fast > slow))
+        return Signals(above, ~above)
+
+
+def _standing_still() -> LoadedRange:
+    """Prices that stand for half of each session, at 0.1 of a cent more every bar before."""
+    made = loaded_range(7, n=12, back=8, history=2, missing=0.0)
+    bars = made.base.bars
+    price = np.where(made.base.bars.start_ns % 3_600_000_000_000 < 1_800_000_000_000, 100.1, bars.close)
+    still = Bars(bars.start_ns, price, price, price, price, bars.volume)
+    return replace(made, base=replace(made.base, bars=still))
+
+
+@pytest.mark.parametrize(("kind", "form"), [(Averages, "signals"), (Averages, "on_bar"), (OwnAverages, "signals")])
+def test_equal_averages_are_called_a_tie_and_no_lack_of_history(kind: type[Strategy], form: str) -> None:
+    report = warmup(_standing_still(), plan_of(kind, form))
+    assert sum(effect.ties for effect in report.more) > 0
+    assert [effect.changed for effect in report.more] == [0, 0]
+    assert report.ok, report.sentences
+    assert any("a tie" in line for line in report.sentences)
+    assert "raise trailing_days" not in report.sentences[-1]
+
+
+class OwnExponential(Strategy):
+    """Remembers for ever where its bars began, without an indicator that says so."""
+
+    def signals(self, data: SymbolData) -> Signals:
+        average = [float(data.close[0])]
+        for close in data.close[1:].tolist():
+            average.append(average[-1] + (close - average[-1]) / 100)
+        above = data.close > np.array(average)
+        return Signals(above, ~above)
+
+
+@pytest.mark.parametrize("kind", [Slow, OwnExponential])
+def test_history_that_lacks_is_found_among_ties_too(kind: type[Strategy]) -> None:
+    report = warmup(_standing_still(), plan_of(kind, "signals"))
+    assert report.verdict == "too little history"
+    assert report.more[-1].changed > 0
+
+
+def test_a_strategy_that_decides_nothing_has_not_been_compared() -> None:
+    report = warmup(_short(10), plan_of(Idle, "signals"))
+    assert report.verdict == "can't tell"
+    assert "nothing was compared" in report.sentences[0]

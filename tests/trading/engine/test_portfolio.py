@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import date
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -199,3 +202,97 @@ class Invites(Strategy):
     assert floor.portfolio.symbols == ["A"]
     assert floor.states[-1] == (1_018.0, 0.0, 1_018.0)
     assert np.isnan(floor.portfolio.reports.get("G", np.nan))  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        ("view.add_symbol(7203)", "a symbol is text, not int"),
+        ("view.add_symbol(None)", "a symbol is text, not NoneType"),
+        ("view.add_adhoc_indicator(['A'], 'RSI(14)@5m')", "a symbol is text, not list"),
+        ("view.add_adhoc_indicator('A', {'name': 'RSI'})", "an indicator is text, not dict"),
+    ],
+)
+def test_what_a_strategy_adds_is_text(call: str, says: str) -> None:
+    floor, _ = run(call)
+    assert says in str(floor.portfolio.error)
+
+
+SEES = """
+class Sees(Strategy):
+    seen: str = ""
+    def note(self, text):
+        Path(self.seen).open("a").write(text)
+    def on_start(self, view):
+        self.note(f"start {view.session_date.day} ")
+    def on_session(self, view):
+        self.note(f"open {view.session_date.day} ")
+    def on_window(self, view):
+        if view.minute == 1: self.note(f"{view.session_date.day} {''.join(view.symbols)} ")
+        if "B" in view.symbols and view.minute in (1, 5): view.order("B", 1)
+"""
+
+
+def left_out(text: str, tmp_path: Path, **days: list[int]) -> tuple[Floor, dict[str, SymbolResult], str]:
+    """Run a strategy over three sessions from 3 to 5 June, with the days on which a symbol is left out."""
+    seen, session_range = tmp_path / "seen", sessions_of(3, 10)
+    seen.touch()
+    loaded = {
+        symbol: lay(session_range, symbol, [100.0] * 30, {date(2024, 6, day): "no history" for day in skipped})
+        for symbol, skipped in days.items()
+    }
+    made = plan("from pathlib import Path\n" + text, "on_window", parameters={"seen": str(seen)}, capital=10_000.0)
+    floor = Floor(made, loaded)
+    return floor, floor.run(), seen.read_text()
+
+
+@pytest.mark.parametrize("out", [3, 4, 5])
+def test_a_session_that_all_symbols_are_left_out_of_has_no_call_and_no_order(tmp_path: Path, out: int) -> None:
+    floor, results, seen = left_out(SEES, tmp_path, A=[out], B=[out])
+    run = [day for day in (3, 4, 5) if day != out]
+    assert floor.portfolio.error is None
+    assert seen == f"start {run[0]} " + "".join(f"open {day} {day} AB " for day in run)
+    rows = [10 * (day - 3) + minute for day in run for minute in (1, 5)]
+    assert fills_of(results["B"]) == [(row, 1.0, 100.0) for row in rows]
+
+
+def test_a_symbol_left_out_is_neither_seen_nor_traded_while_the_others_are(tmp_path: Path) -> None:
+    floor, results, seen = left_out(SEES, tmp_path, A=[], B=[4])
+    assert floor.portfolio.error is None
+    assert seen == "start 3 open 3 3 AB open 4 4 A open 5 5 AB "
+    assert [row for row, _, _ in fills_of(results["B"])] == [1, 5, 21, 25]
+
+
+@pytest.mark.parametrize(
+    "call", ["view.order('B', 1)", "view.cancel_all('B')", "view.orders('B')", "view.rebalance({'B': 0.5})"]
+)
+def test_to_trade_a_symbol_that_is_left_out_is_an_error_that_says_so(tmp_path: Path, call: str) -> None:
+    text = f"""
+class Trades(Strategy):
+    seen: str = ""
+    def on_window(self, view):
+        if view.session_date.day == 3 and view.minute == 9: view.order("B", 5, limit=1.0)
+        if view.session_date.day == 4: {call}
+"""
+    floor, results, _ = left_out(text, tmp_path, A=[], B=[4])
+    assert "B: is left out of this session; trade view.symbols" in str(floor.portfolio.error)
+    assert fills_of(results["B"]) == []
+    assert any(step.cancel for step in floor.steps["B"]), "its limit order ends with the strategy"
+
+
+def test_a_symbol_that_is_left_out_is_not_added_nor_its_indicators(tmp_path: Path) -> None:
+    text = """
+class Adds(Strategy):
+    seen: str = ""
+    def on_window(self, view):
+        added = view.add_symbol("B"), view.add_adhoc_indicator("B", "SMA(2)")
+        Path(self.seen).write_text(" ".join(f"{bool(one)}:{one.reason}" for one in added))
+"""
+    _, _, seen = left_out(text, tmp_path, A=[], B=[5])
+    assert seen == "False:is left out of this session False:is left out of this session"
+
+
+def test_the_position_of_a_symbol_left_out_still_counts_at_its_price(tmp_path: Path) -> None:
+    floor, _, _ = left_out(SEES, tmp_path, A=[], B=[4])
+    cash, reserved, equity = floor.states[15]  # in the session that B is left out of
+    assert (cash, reserved, equity) == (9_800.0, 0.0, 10_000.0)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from barray.market.errors import BarrayError
 from barray.market.interval import Interval
 from barray.trading.orders.accounts import Approval, OrderRequest, SeparateAccounts, SharedAccount, WorkingOrder
 from barray.trading.orders.broker import Account
@@ -225,3 +226,26 @@ def test_cash_is_never_below_zero_nor_below_what_is_reserved(
     again = turned.run()
     assert all(fills_of(again[name]) == fills_of(results[name]) for name in loaded)
     assert turned.states == floor.states
+
+
+def test_a_purchase_beyond_the_cash_is_a_fault_that_is_named() -> None:
+    made = account()
+    made.update("A", 100.0, [fill(100, 100.0)], [])
+    assert made.cash == 0
+    with pytest.raises(BarrayError, match=r"B: cash is -100.00 after its fills, though margin is 1") as raised:
+        made.update("B", 100.0, [fill(1, 100.0)], [])
+    assert raised.value.code == "overdrawn"
+
+
+def test_what_nobody_can_reserve_for_may_leave_less_than_nothing() -> None:
+    borrowed = account(margin=0.5)
+    borrowed.update("A", 100.0, [fill(150, 100.0)], [])
+    assert borrowed.cash == -5_000
+    short = account()
+    short.update("A", 100.0, [fill(-100, 100.0), fill(100, 250.0)], [])
+    assert short.cash == -5_000
+    costly = account()
+    costly.update("A", 100.0, [fill(100, 100.0), fill(-1, 0.5, 3.0)], [])
+    assert costly.cash == -2.5
+    with pytest.raises(BarrayError, match="cash is"):
+        costly.update("A", 100.0, [fill(1, 0.5)], [])

@@ -258,6 +258,28 @@ def test_two_brackets_guard_each_its_own_part() -> None:
 TENTH = Market(volume_share=0.1)
 
 
+@pytest.mark.parametrize("ends", ["cancelled", "working", "expired"])
+def test_an_order_that_finds_no_volume_is_refused_once_and_says_why(ends: str) -> None:
+    one = broker(*[(100, 101, 99, 100, 0)] * 3, market=TENTH)
+    one.place(OrderTerms(10, tif="day" if ends == "expired" else "gtc"))
+    one.match(0)
+    run(one, 1)
+    if ends == "cancelled":
+        one.cancel_all()
+    one.close_session(2)
+    (refusal,) = one.all_refusals()
+    assert (refusal.bar_ns, refusal.quantity) == (0, 10)
+    assert refusal.reason == "costs.volume_share 0.1 of the bars' volume left it less than a lot"
+
+
+def test_an_order_that_finds_volume_late_is_no_refusal() -> None:
+    one = broker((100, 101, 99, 100, 0), (100, 101, 99, 100, 50), market=TENTH)
+    one.place(OrderTerms(10))
+    run(one).cancel_all()
+    assert filled(one) == [(1, 5, 100)]
+    assert one.all_refusals() == ()
+
+
 def test_an_order_takes_its_share_of_every_bar_until_it_is_filled() -> None:
     one = broker((100, 101, 99, 100, 100), (101, 102, 99, 100, 59), (102, 103, 99, 100, 1_000), market=TENTH)
     order = one.place(OrderTerms(20))

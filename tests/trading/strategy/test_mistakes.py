@@ -68,3 +68,21 @@ def test_an_error_over_all_symbols_names_time_file_and_line() -> None:
     floor.run()
     last = str(floor.portfolio.error).splitlines()[-1]
     assert last == "ZeroDivisionError: division by zero (2024-06-03 13:32 UTC, made_up.py line 5)"
+
+
+def test_an_interval_that_is_not_loaded_names_those_that_are() -> None:
+    method = 'def signals(self, data): data.visible("15m")'
+    outcome = run_loaded(
+        lay(sessions_of(1, 10), "A", [100.0] * 10), plan(f"class Wrong(Strategy):\n    {method}\n", "signals")
+    )
+    said = 'A: bars of 15m are not loaded; there are 1m; name it in the strategy: intervals = ("15m",)'
+    assert said in str(outcome.error)
+
+
+def test_visible_takes_an_interval_by_its_name() -> None:
+    text = (
+        "class Even(Strategy):\n    intervals = ('5m',)\n    def signals(self, data):\n"
+        "        seen = data.visible('5m')\n        assert seen.tolist() == [0] * 4 + [1] * 5 + [2]\n"
+        "        return Signals(seen > 9, seen > 9)\n"
+    )
+    assert run_loaded(lay(sessions_of(1, 10), "A", [100.0] * 10), plan(text, "signals")).error is None

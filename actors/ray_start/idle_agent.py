@@ -39,10 +39,11 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def write_port(file: str, port: int) -> None:
-    """Write what the raylet waits for, whole or not at all."""
+    """Write what the raylet waits for, whole or not at all, and not where a link leads: others can write there."""
     draft = f"{file}.{os.getpid()}"
-    with open(draft, "w") as out:
-        out.write(str(port))
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+    os.write(descriptor, str(port).encode())
+    os.close(descriptor)
     os.rename(draft, file)
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from barray.actors.local_node import with_idle_agents
+from barray.actors.ray_start.idle_agents import with_idle_agents
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = """
 import json, os, sys
 import psutil, ray

@@ -1,22 +1,22 @@
 """Stands in for the Python interpreter when a raylet starts a worker.
 
-A raylet runs it as `<stub> .../default_worker.py --node-id=...`, where the stub (written by `barray.actors.forkserver`)
-calls `main`. It hands argv, environment, directory and the standard descriptors to this raylet's forkserver, starting
-that on first use, and exits once a forked process has taken over. Whatever it does not know, and whatever goes wrong,
-goes to the real interpreter.
+A raylet runs `python -ISc "… main()" FOLDER MODULES …/default_worker.py --node-id=…`, as `barray.actors.ray_start` has
+told it to. The launcher hands argv, environment, directory and the standard descriptors to this raylet's forkserver,
+whose socket lies in FOLDER, starting it on first use, and exits once a forked process has taken over. Whatever it does
+not know, and whatever goes wrong, goes to the real interpreter.
 
-It runs once per worker, so it imports next to nothing: `_socket` and `_json` instead of `socket` and `json`, types
-only when checked (25 ms less).
+It runs once per worker, so it imports next to nothing (25 ms less).
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from _json import encode_basestring_ascii
-from _signal import SIG_BLOCK, pthread_sigmask  # type: ignore[import-not-found]
-from _socket import AF_UNIX, SCM_RIGHTS, SOCK_STREAM, SOL_SOCKET, socket
+from _socket import AF_UNIX, SOCK_STREAM, socket
 from binascii import crc32
+
+from ..handshake import DECLINED, FORKED, GO, SERVER_ENVIRONMENT, ask, connect, describe_us
+from ..private_folder import check_private
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 PREWARM, DISMISS = ORDERS = ("--prewarm", "--dismiss")
 WORKER_SCRIPT = "/ray/_private/workers/default_worker.py"
+SETUP_SCRIPT = "/ray/_private/workers/setup_worker.py"
+RUNTIME_ENV, FOR_SETUP = "--serialized-runtime-env-context=", "--language=PYTHON"
 INTERPRETER_FLAGS = frozenset({"-u", "-s", "-S"})
 WORKER_FLAGS = frozenset(
     {
@@ -51,21 +53,20 @@ WORKER_FLAGS = frozenset(
         "--worker-preload-modules",
     }
 )
-# What the server gets on top of a worker's environment, unless that sets it. Taken away again in each worker.
-SERVER_ENVIRONMENT = {
-    # Statistics of Ray's event loops, for its debug log alone. Idle CPU 0.43 -> 0.35 % of a core (medians of 3, noisy).
-    b"RAY_event_stats": b"0",
-    b"MALLOC_ARENA_MAX": b"2",
-    # Without these an import would start threads, and a process with threads cannot fork safely.
-    b"OPENBLAS_NUM_THREADS": b"1",
-    b"OMP_NUM_THREADS": b"1",
-    b"JE_ARROW_MALLOC_CONF": b"background_thread:false",
-}
-FORKED, DECLINED, DECLINED_AGAIN, GO = b"F", b"D", b"d", b"G"
 # A raylet gives a worker 60 s to register. Waiting for the server has to leave time for a stock start.
 REPLY_TIMEOUT_S = 25.0
 MAX_FAILED_STARTS = 2
 MAX_SERVERS = 8  # of one raylet: an environment that differs from worker to worker must not pile up servers
+
+
+def without_setup(argv: Sequence[str]) -> list[str]:
+    """The command without Ray's script that makes a runtime environment, where there is none to be made.
+
+    A raylet leaves the script out itself, but only where it is the second word of a command.
+    """
+    if not argv or not argv[0].endswith(SETUP_SCRIPT) or any(word.startswith(RUNTIME_ENV) for word in argv):
+        return list(argv)
+    return [word for word in argv[1:] if word != FOR_SETUP]
 
 
 def split_worker_command(argv: Sequence[str]) -> tuple[list[str], list[str]] | None:
@@ -98,57 +99,6 @@ def server_key(flags: Sequence[str], script: str, environment: Mapping[bytes, by
     return f"{crc32(bytes(1).join(parts)):08x}"
 
 
-def encode_request(
-    command: Sequence[str],
-    environment: Mapping[bytes, bytes],
-    cwd: bytes,
-    group: int,
-    oom_score_adj: int,
-    blocked: Sequence[int],
-) -> bytes:
-    """The request as length and JSON. Bytes travel as Latin-1 text, which keeps each of them whatever the locale.
-
-    `group` 0 asks for a process group of its own, `blocked` are signal numbers.
-    """
-
-    def text(value: bytes) -> str:
-        return encode_basestring_ascii(value.decode("latin-1"))
-
-    argv = ",".join(text(os.fsencode(argument)) for argument in command)
-    pairs = ",".join(f"{text(name)}:{text(value)}" for name, value in environment.items())
-    numbers = f'"group":{group},"oom_score_adj":{oom_score_adj},"blocked":{list(blocked)}'
-    body = f'{{"argv":[{argv}],"env":{{{pairs}}},"cwd":{text(cwd)},{numbers}}}'.encode()
-    return len(body).to_bytes(4, "big") + body
-
-
-def describe_us(command: Sequence[str]) -> bytes:
-    """The request for a worker that is what the real interpreter would be if it took this process over."""
-    with open("/proc/self/oom_score_adj") as file:
-        oom_score_adj = int(file.read())
-    group = 0 if os.getpgid(0) == os.getpid() else os.getpgid(0)
-    blocked = sorted(map(int, pthread_sigmask(SIG_BLOCK, ())))
-    return encode_request(command, os.environb, os.getcwdb(), group, oom_score_adj, blocked)
-
-
-def check_private(directory: str) -> None:
-    """Raises unless the directory is ours alone: who can write to it could pose as the server."""
-    status = os.lstat(directory)
-    if status.st_uid != os.geteuid() or status.st_mode != 0o040700:
-        raise PermissionError(f"{directory} must be a directory of uid {os.geteuid()} with mode 0700")
-
-
-def connect(path: str) -> socket | None:
-    """A connection, or None if nobody listens there."""
-    connection = socket(AF_UNIX, SOCK_STREAM)
-    connection.settimeout(REPLY_TIMEOUT_S)
-    try:
-        connection.connect(path)
-    except (FileNotFoundError, ConnectionRefusedError):
-        connection.close()
-        return None
-    return connection
-
-
 def start_server(path: str, raylet: int, arguments: Sequence[str], log_path: str) -> socket | None:
     """A connection to a new server, or to one that another launcher started meanwhile; None if it keeps failing.
 
@@ -168,7 +118,7 @@ def start_server(path: str, raylet: int, arguments: Sequence[str], log_path: str
 def start_server_locked(path: str, lock: int, raylet: int, arguments: Sequence[str], log_path: str) -> socket | None:
     """`start_server`, while no other launcher can be in it."""
     parent = os.getppid()
-    if connection := connect(path):
+    if connection := connect(path, REPLY_TIMEOUT_S):
         return connection
     if os.fstat(lock).st_size >= MAX_FAILED_STARTS:
         return None
@@ -194,7 +144,7 @@ def start_server_locked(path: str, lock: int, raylet: int, arguments: Sequence[s
             os._exit(1)
     os.waitpid(child, 0)
     listener.close()
-    return connect(path)
+    return connect(path, REPLY_TIMEOUT_S)
 
 
 def exec_server(listener: int, raylet_handle: int, arguments: Sequence[str], log_path: str) -> NoReturn:
@@ -203,7 +153,7 @@ def exec_server(listener: int, raylet_handle: int, arguments: Sequence[str], log
 
     os.setpgid(0, 0)  # the launcher's group would keep the launcher's pid taken
     null = os.open(os.devnull, os.O_RDWR)
-    log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
     # Out of the way first: a source may have the number of a target.
     moved = [fcntl.fcntl(source, fcntl.F_DUPFD, 10) for source in (null, log, log, listener, raylet_handle)]
     for target, source in enumerate(moved):
@@ -212,41 +162,44 @@ def exec_server(listener: int, raylet_handle: int, arguments: Sequence[str], log
     os.execve(arguments[0], list(arguments), {**SERVER_ENVIRONMENT, **os.environb})  # noqa: S606 (no shell wanted)
 
 
-def hand_over(connection: socket, request: bytes) -> bytes:
-    """The server's answer; empty if it died.
-
-    The forked process answers FORKED and waits for GO, so that it or we become the worker, and never both.
-    """
+def hand_over(connection: socket, request: bytes) -> tuple[bytes, str]:
+    """The server's answer, empty if it died, and its reason. If it is FORKED, this process is not to go on."""
     try:
-        descriptors = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, 1, 2))
-        sent = connection.sendmsg([request], [(SOL_SOCKET, SCM_RIGHTS, descriptors)])
-        connection.sendall(request[sent:])
-        answer = connection.recv(1)
+        answer, reason, _ = ask(connection, request)
         if answer == FORKED:
             connection.sendall(GO)
-        return answer
+        return answer, reason
     except ConnectionError:
-        return b""
+        return b"", ""
     finally:
         connection.close()
 
 
-class Forkserver:
-    """The forkserver of one raylet and environment: those that started this process."""
+def describe_worker(command: Sequence[str]) -> bytes:
+    """The request for a worker that is what the real interpreter would be if it took this process over."""
+    return describe_us(command, 0 if os.getpgid(0) == os.getpid() else os.getpgid(0))
 
-    def __init__(self, node: Node, flags: Sequence[str], command: Sequence[str]) -> None:
-        check_private(node.directory)
+
+class Forkserver:
+    """The forkserver of one raylet and environment: those that started this process. `folder`: for its socket."""
+
+    def __init__(self, folder: str, modules: str, flags: Sequence[str], command: Sequence[str]) -> None:
+        check_private(folder)
+        self.folder = folder
         self.raylet = int(os.environ["RAY_RAYLET_PID"])
         name = f"{self.raylet}-{server_key(flags, command[0], os.environb)}"
-        self.path = f"{node.directory}/{name}.sock"
-        session = f"{option(command, '--temp-dir')}/{option(command, '--session-name')}"
-        self.log_path = f"{session}/logs/forkserver-{name}.log"
-        modules, paths = ",".join(node.preload), os.pathsep.join(node.paths)
-        self.arguments = [node.python, *flags, node.server, self.path, command[0], modules, paths]
+        self.path, self.log_path = f"{folder}/{name}.sock", f"{folder}/{name}.log"
+        actors = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+        project = os.path.dirname(os.path.dirname(actors))
+        # `-c` has the working directory searched first: not what lies there is meant
+        code = f"import sys; sys.path[: not sys.flags.safe_path] = [{actors!r}]; from forking.workers import server; "
+        code += "server.main(*sys.argv[1:])"
+        self.arguments = [sys.executable, *flags, "-c", code, self.path, command[0], modules, project]
 
     def connect(self) -> socket | None:
         """A connection to the server, which is started if need be; None if it keeps failing."""
-        return connect(self.path) or start_server(self.path, self.raylet, self.arguments, self.log_path)
+        found = connect(self.path, REPLY_TIMEOUT_S)
+        return found or start_server(self.path, self.raylet, self.arguments, self.log_path)
 
     def dismiss(self) -> None:
         """Nobody will want this server again; without its socket it ends, once it has no workers."""
@@ -257,32 +210,25 @@ class Forkserver:
         """Whether a forked worker has taken over."""
         for _ in range(2):  # a server that was killed, or left because it was idle, is started anew
             connection = self.connect()
-            answer = hand_over(connection, request) if connection else b""
+            answer, reason = hand_over(connection, request) if connection else (b"", "")
             if answer == FORKED:
                 return True
             if answer == DECLINED:
-                warn(f"the forkserver declines to fork, its log says why: {self.log_path}")
+                warn(f"the forkserver declines to fork: {reason}", self.folder)
             if answer:
                 return False
-        warn(f"the forkserver does not start, its log may say why: {self.log_path}")
+        warn(f"the forkserver does not start, its log may say why: {self.log_path}", self.folder)
         return False
 
 
-class Node:
-    """What the stub knows: the interpreter, a private directory for sockets, `server.py`, and what to preload."""
-
-    def __init__(self, python: str, directory: str, server: str, preload: Sequence[str], paths: Sequence[str]) -> None:
-        self.python, self.directory, self.server, self.preload, self.paths = python, directory, server, preload, paths
-
-
-def warn(message: str) -> None:
+def warn(message: str, folder: str) -> None:
     """Writes to what is still the raylet's stderr, which Ray shows to the driver as "(raylet) ...".
 
     Once a node and job, as long as the first worker that warned lives: it keeps a name of the kernel's, which needs
     no disk, as that may be full.
     """
     mark = socket(AF_UNIX, SOCK_STREAM)
-    told = f"{sys.argv[0]} {os.getppid()} {os.environ.get('RAY_JOB_ID')}"
+    told = f"{folder} {os.getppid()} {os.environ.get('RAY_JOB_ID')}"
     try:
         mark.bind(f"\0barray-{crc32(os.fsencode(told)):08x}")
     except OSError:
@@ -291,25 +237,26 @@ def warn(message: str) -> None:
     os.write(2, f"barray: {message}. Workers start Ray's own, slower way.\n".encode())
 
 
-def main(node: Node) -> NoReturn:
-    """`<stub> --prewarm SCRIPT ...` only starts the server that workers with this environment will want; `--dismiss`
-    ends it.
+def main() -> NoReturn:
+    """`… FOLDER MODULES --prewarm SCRIPT` only starts the server that workers with this environment will want;
+    `--dismiss` ends it.
     """
-    argv = sys.argv[1:]
-    order = argv[0] if argv and argv[0] in ORDERS else None
+    folder, modules, *argv = sys.argv[1:]
+    order = argv.pop(0) if argv[:1] and argv[0] in ORDERS else None
+    argv = without_setup(argv)
     done = False
     try:
-        if parsed := split_worker_command(argv[1:] if order else argv):
-            flags, command = parsed
+        if parsed := split_worker_command(argv):
+            forkserver = Forkserver(folder, modules, *parsed)
             if order == PREWARM:
-                Forkserver(node, flags, command).connect()
+                forkserver.connect()
             elif order == DISMISS:
-                Forkserver(node, flags, command).dismiss()
+                forkserver.dismiss()
             elif os.environ.get("RAY_RAYLET_PID") == str(os.getppid()):
-                done = Forkserver(node, flags, command).spawn(describe_us(command))
+                done = forkserver.spawn(describe_worker(parsed[1]))
     except Exception as error:  # whatever it is, the real interpreter still starts the worker
         if not order:
-            warn(f"no forked worker: {error!r}")
+            warn(f"no forked worker: {error!r}", folder)
     if done or order:
         os._exit(0)  # skips the interpreter's clean-up
-    os.execv(node.python, [node.python, *argv])  # noqa: S606 (no shell wanted)
+    os.execv(sys.executable, [sys.executable, *argv])  # noqa: S606 (no shell wanted)

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -19,10 +20,12 @@ import psutil
 import pytest
 import ray
 
-from barray.actors.forkserver import worker_executable
+from barray.actors.ray_start import patch
+from barray.actors.ray_start.forked_workers import workers_folder
+from barray.actors.ray_start.patch import altered_ray
 
 pytestmark = pytest.mark.ray
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def wait_until(condition: Callable[[], object], timeout_s: float = 30) -> None:
@@ -32,11 +35,11 @@ def wait_until(condition: Callable[[], object], timeout_s: float = 30) -> None:
         time.sleep(0.02)
 
 
-def forkservers(session: str) -> list[psutil.Process]:
-    """The forkservers of a Ray session. A worker starts with the same command line, but has no pidfd."""
+def forkservers(raylet: int) -> list[psutil.Process]:
+    """The forkservers of a raylet. A worker starts with the same command line, but has no pidfd."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
-        if any(word.startswith(f"{session}/forkserver/") for word in process.info["cmdline"] or []):
+        if any(word.startswith(f"{workers_folder()}/{raylet}-") for word in process.info["cmdline"] or []):
             try:
                 if "pidfd" in os.readlink(f"/proc/{process.pid}/fd/4"):
                     found.append(process)
@@ -45,24 +48,24 @@ def forkservers(session: str) -> list[psutil.Process]:
     return found
 
 
-def leftovers(session: str) -> list[str]:
-    return [path.name for path in Path(session, "forkserver").iterdir() if path.suffix in (".sock", ".lock")]
+def leftovers(raylet: int) -> list[str]:
+    return [path.name for path in Path(workers_folder()).glob(f"{raylet}-*") if path.suffix in (".sock", ".lock")]
 
 
 @pytest.fixture(scope="module")
-def session() -> Iterator[str]:
-    """A local Ray with forked workers: its session directory. Checks at its end that nothing stays."""
+def raylet() -> Iterator[int]:
+    """A local Ray with forked workers: its raylet's pid. Checks at its end that nothing stays."""
     assert os.environ["RAY_AUTH_MODE"] == "token"  # set by conftest, before Ray's library is loaded
-    with worker_executable():
+    with altered_ray():
         ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    directory = ray._private.worker._global_node.get_session_dir_path()
-    yield directory
-    workers = [child for process in forkservers(directory) for child in process.children()]
-    servers = forkservers(directory)
+    pid = ray._private.worker._global_node.all_processes["raylet"][0].process.pid
+    yield pid
+    workers = [child for process in forkservers(pid) for child in process.children()]
+    servers = forkservers(pid)
     ray.shutdown()
     _, alive = psutil.wait_procs([*workers, *servers], timeout=10)
     assert not alive
-    assert leftovers(directory) == []
+    assert leftovers(pid) == []
 
 
 @ray.remote(num_cpus=0, enable_task_events=False)
@@ -119,10 +122,10 @@ def end(*actors: Any) -> None:
     assert not alive
 
 
-def test_actors_are_forks_of_one_server_and_differ_where_they_should(session: str) -> None:
+def test_actors_are_forks_of_one_server_and_differ_where_they_should(raylet: int) -> None:
     actors = [Probe.remote() for _ in range(4)]
     seen = ray.get([actor.about.remote() for actor in actors])
-    (server,) = forkservers(session)
+    (server,) = forkservers(raylet)
     assert {about["ppid"] for about in seen} == {server.pid}
     assert all(about["own_group"] for about in seen)
     for name in ("pid", "random", "numpy", "uuid", "object", "id"):
@@ -132,13 +135,13 @@ def test_actors_are_forks_of_one_server_and_differ_where_they_should(session: st
     end(*actors)
 
 
-def test_plain_tasks_run_in_forked_workers(session: str) -> None:
-    (server,) = forkservers(session)
+def test_plain_tasks_run_in_forked_workers(raylet: int) -> None:
+    (server,) = forkservers(raylet)
     assert ray.get([double.remote(number) for number in range(6)]) == [(2 * number, server.pid) for number in range(6)]
 
 
-def test_a_runtime_environment_gets_rays_own_worker_which_is_like_a_forked_one(session: str) -> None:
-    (server,) = forkservers(session)
+def test_a_runtime_environment_gets_rays_own_worker_which_is_like_a_forked_one(raylet: int) -> None:
+    (server,) = forkservers(raylet)
     stock_actor = Probe.options(runtime_env={"env_vars": {"RAY_PROBE_SECRET": "1"}}).remote()
     forked_actor = Probe.remote()
     stock, forked = ray.get([stock_actor.about.remote(), forked_actor.about.remote()], timeout=60)
@@ -152,7 +155,7 @@ def test_a_runtime_environment_gets_rays_own_worker_which_is_like_a_forked_one(s
     end(stock_actor, forked_actor)
 
 
-def test_a_crash_is_seen_and_max_restarts_works(session: str) -> None:
+def test_a_crash_is_seen_and_max_restarts_works(raylet: int) -> None:
     actor = Probe.options(max_restarts=1).remote()
     first = ray.get(actor.pid.remote())
     with pytest.raises(ray.exceptions.RayActorError):
@@ -166,68 +169,102 @@ def test_a_crash_is_seen_and_max_restarts_works(session: str) -> None:
     wait_until(lambda: not psutil.pid_exists(first) and not psutil.pid_exists(second))
 
 
-def test_a_hundred_actors_come_and_go_and_leak_nothing(session: str) -> None:
-    (server,) = forkservers(session)
+def test_a_hundred_actors_come_and_go_and_leak_nothing(raylet: int) -> None:
+    (server,) = forkservers(raylet)
     wait_until(lambda: all(child.status() != psutil.STATUS_ZOMBIE for child in server.children()))
     children, descriptors = len(server.children()), server.num_fds()
     for _ in range(5):
         end(*[Probe.remote() for _ in range(20)])
     wait_until(lambda: len(server.children()) <= children)
     assert server.num_fds() <= descriptors
-    assert forkservers(session) == [server]
+    assert forkservers(raylet) == [server]
 
 
-def test_workers_killed_at_random_come_back(session: str) -> None:
+def test_workers_killed_at_random_come_back(raylet: int) -> None:
     chance = random.Random(7)
     actors = [Probe.options(max_restarts=-1, max_task_retries=-1).remote() for _ in range(8)]
     for _ in range(3):
         for pid in chance.sample(pids(actors), 4):
             os.kill(pid, signal.SIGKILL)
     assert len(set(pids(actors))) == 8
-    (server,) = forkservers(session)
+    (server,) = forkservers(raylet)
     assert not [child for child in server.children() if child.status() == psutil.STATUS_ZOMBIE]
     end(*actors)
 
 
-def test_restarts_in_a_row_leave_nothing_behind(session: str) -> None:
+def test_restarts_in_a_row_leave_nothing_behind(raylet: int) -> None:
     """Fifty; `bench.restarts` does two hundred."""
     actor = Probe.options(max_restarts=-1, max_task_retries=-1).remote()
     seen = pids([actor])
-    (server,) = forkservers(session)
-    raylet = psutil.Process(ray._private.worker._global_node.all_processes["raylet"][0].process.pid)
-    before = {process: process.num_fds() for process in (server, raylet)}
-    files = sorted(Path(session, "forkserver").iterdir())
+    (server,) = forkservers(raylet)
+    before = {process: process.num_fds() for process in (server, psutil.Process(raylet))}
+    files = sorted(workers_folder().iterdir())
     for _ in range(50):
         os.kill(seen[-1], signal.SIGKILL)
         wait_until(lambda pid=seen[-1]: not psutil.pid_exists(pid))
         seen += pids([actor])
     assert len(set(seen)) == 51
-    assert forkservers(session) == [server]
+    assert forkservers(raylet) == [server]
     assert not [child for child in server.children() if child.status() == psutil.STATUS_ZOMBIE]
     wait_until(lambda: all(process.num_fds() <= count for process, count in before.items()))
-    assert sorted(Path(session, "forkserver").iterdir()) == files
+    assert sorted(workers_folder().iterdir()) == files
     end(actor)
 
 
-def test_a_server_killed_while_actors_start_costs_none_of_them(session: str) -> None:
-    (before,) = forkservers(session)
+def test_a_server_killed_while_actors_start_costs_none_of_them(raylet: int) -> None:
+    (before,) = forkservers(raylet)
     actors = [Probe.remote() for _ in range(40)]
     time.sleep(0.3)
     before.kill()
     assert len(set(pids(actors))) == 40
-    (after,) = forkservers(session)
+    (after,) = forkservers(raylet)
     assert after.pid != before.pid
     end(*actors)
 
 
-def test_output_goes_to_the_workers_own_log(session: str) -> None:
+def test_output_goes_to_the_workers_own_log(raylet: int) -> None:
     actor = Probe.remote()
     ray.get(actor.say.remote("a line of its own"))
     pid = pids([actor])[0]
     for stream in ("out", "err"):
-        (path,) = Path(session, "logs").glob(f"worker-*-{pid}.{stream}")
+        (path,) = Path(ray._private.worker._global_node.get_logs_dir_path()).glob(f"worker-*-{pid}.{stream}")
         wait_until(lambda path=path: "a line of its own" in path.read_text())
     end(actor)
+
+
+AS_NOBODY = """
+import os, sys
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+for path in sys.argv[1:]:
+    while path != "/":
+        for attack in (lambda: os.rename(path, path + ".away"), lambda: open(path, "a"), lambda: os.unlink(path)):
+            try:
+                attack()
+                print("changed", path)
+            except OSError:
+                pass
+        path = os.path.dirname(path)
+print("tried all")
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
+def test_another_user_can_change_nothing_that_a_raylet_runs_as_us(raylet: int) -> None:
+    """Though he may write to Ray's own folder."""
+    command = psutil.Process(raylet).cmdline()
+    (text,) = [word for word in command if word.startswith("--python_worker_command=")]
+    words = shlex.split(text.partition("=")[2])
+    before_ray = words[: next(i for i, word in enumerate(words) if word.endswith("default_worker.py")) + 1]
+    code = Path(patch.__file__).absolute().parents[1]
+    assert str(code) in before_ray[2]
+    paths = [word for word in before_ray if word.startswith("/")]
+    paths += [str(code), *map(str, code.glob("forking/**/*.py")), *map(str, workers_folder().iterdir())]
+    session = ray._private.worker._global_node.get_session_dir_path()
+    assert Path(session).stat().st_mode & 0o002
+    assert not [path for path in paths if path.startswith(session)]
+    every = {*paths, *map(os.path.realpath, paths)}
+    tried = subprocess.run([sys.executable, "-c", AS_NOBODY, *every], capture_output=True, text=True, check=True)
+    assert tried.stdout == "tried all\n"
 
 
 def run(program: str, **environment: str) -> "subprocess.Popen[str]":
@@ -252,16 +289,16 @@ actors = [Probe.remote() for _ in range(4)]
 pids = ray.get([actor.pids.remote() for actor in actors])
 node = ray._private.worker._global_node
 raylets = [info.process.pid for info in node.all_processes.get("raylet", [])]
-print(json.dumps({"pids": pids, "raylets": raylets, "session": node.get_session_dir_path()}), flush=True)
+print(json.dumps({"pids": pids, "raylets": raylets}), flush=True)
 sys.stdin.read()
 """
 
 PROGRAM = (
     """
 import json, os, sys, pathlib, ray
-from barray.actors import forkserver
+from barray.actors.ray_start import patch
 %s
-with forkserver.worker_executable():
+with patch.altered_ray():
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=True, logging_level="ERROR")
 """
     + ACTORS
@@ -278,7 +315,7 @@ ray.init(address=os.environ["NODE"], logging_level="ERROR")
 NO_SPACE = """
 def mkdir(*args, **kwargs):
     raise OSError(28, "No space left on device")
-pathlib.Path.mkdir = mkdir
+patch.with_launcher.__globals__["private_folder"] = mkdir
 """
 
 
@@ -299,24 +336,24 @@ def test_two_runs_at_once_one_with_token_auth_and_a_raylet_killed(tmp_path: Path
     ]
     victim, other = map(answer, programs)
     for seen in (victim, other):
-        (server,) = forkservers(seen["session"])
+        (server,) = forkservers(seen["raylets"][0])
         assert {ppid for _, ppid in seen["pids"]} == {server.pid}
-    processes = [*forkservers(victim["session"]), *(psutil.Process(pid) for pid, _ in victim["pids"])]
+    processes = [*forkservers(victim["raylets"][0]), *(psutil.Process(pid) for pid, _ in victim["pids"])]
     os.kill(victim["raylets"][0], signal.SIGKILL)
     _, alive = psutil.wait_procs(processes, timeout=15)
     assert not alive
-    assert leftovers(victim["session"]) == []
+    assert leftovers(victim["raylets"][0]) == []
     assert all(psutil.pid_exists(pid) for pid, _ in other["pids"])
     for program in programs:
         program.communicate(timeout=60)
-    wait_until(lambda: not forkservers(other["session"]))
-    assert leftovers(other["session"]) == []
+    wait_until(lambda: not forkservers(other["raylets"][0]))
+    assert leftovers(other["raylets"][0]) == []
 
 
 @pytest.mark.parametrize(
     ("spoil", "complaint"),
     [
-        ("forkserver.TESTED_RAY_VERSIONS = {'1.0'}", "tested with Ray 1.0"),
+        ("patch.TESTED_RAY_VERSIONS = {'1.0'}", "tested with Ray 1.0"),
         (NO_SPACE, "No space left on device"),
     ],
 )
@@ -330,7 +367,7 @@ def test_on_doubt_ray_starts_workers_its_own_way_after_one_warning(spoil: str, c
 
 def test_a_node_started_by_ray_start_forks_for_every_driver_that_connects() -> None:
     """A head node, a driver in a process of its own, and then the end of the raylet, as `ray stop` brings it about."""
-    start = "import sys\nfrom barray.actors.forkserver import ray_start\nsys.exit(ray_start(sys.argv[1:]))"
+    start = "import sys\nfrom barray.actors.ray_start.patch import ray_start\nsys.exit(ray_start(sys.argv[1:]))"
     temporary = tempfile.mkdtemp(dir="/tmp", prefix="fs")  # pytest's own is too long for Ray's sockets
     options = ["--port=0", "--num-cpus=2", "--include-dashboard=false", "--disable-usage-stats"]
     environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT)}
@@ -346,7 +383,7 @@ def test_a_node_started_by_ray_start_forks_for_every_driver_that_connects() -> N
         for _ in range(2):
             driver = run(DRIVER, NODE=address)
             (ppid,) = {ppid for _, ppid in answer(driver)["pids"]}
-            assert ppid in {server.pid for server in forkservers(session)}
+            assert ppid in {server.pid for server in forkservers(raylet.pid)}
             driver.communicate(timeout=60)
     finally:
         raylet.terminate()
@@ -354,22 +391,23 @@ def test_a_node_started_by_ray_start_forks_for_every_driver_that_connects() -> N
         for process in node:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-    wait_until(lambda: not forkservers(session))
-    assert leftovers(session) == []
+    wait_until(lambda: not forkservers(raylet.pid))
+    assert leftovers(raylet.pid) == []
     shutil.rmtree(temporary)
 
 
 PRELOADING = """
 import importlib, json
-from barray.actors.forkserver import DEFAULT_PRELOAD, server
+from barray.actors.forking.safety import draw_alike
+from barray.actors.ray_start.forked_workers import DEFAULT_PRELOAD
 from barray.coordinator.runtime import COORDINATORS
 
 for name in (*DEFAULT_PRELOAD, *COORDINATORS):
     importlib.import_module(name)
-ours = server.draw_alike()
+ours = draw_alike()
 import ray
 ray.remote(type("Actor", (), {}))
-print(json.dumps([ours, server.draw_alike()]))
+print(json.dumps([ours, draw_alike()]))
 """
 
 

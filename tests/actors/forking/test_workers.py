@@ -1,10 +1,8 @@
-"""The forkserver without a cluster: commands, requests, and real forks for a raylet that the test plays."""
+"""The forkserver without a cluster: a raylet's commands, and real forks for a raylet that the test plays."""
 
-import array
 import contextlib
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,11 +15,11 @@ from typing import Any
 
 import psutil
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from barray.actors import forkserver
-from barray.actors.forkserver import launcher, server
+from barray.actors.forking import handshake
+from barray.actors.forking.become import differing
+from barray.actors.forking.workers import launcher, server
+from barray.actors.ray_start.forked_workers import _LAUNCHER
 
 SCRIPT = "/site/ray/_private/workers/default_worker.py"
 PLAIN = [SCRIPT, "--node-id=ab", "--temp-dir=/tmp/ray", "--session-name=s1", "--runtime-env-hash=0"]
@@ -60,127 +58,18 @@ def test_any_difference_in_the_environment_asks_for_another_server() -> None:
     assert key == launcher.server_key([], SCRIPT, {b"A": b"1", b"RAY_JOB_ID": b"01"})
     assert key != launcher.server_key([], SCRIPT, {b"RAY_JOB_ID": b"02", b"A": b"1"})
     assert key != launcher.server_key(["-u"], SCRIPT, {b"RAY_JOB_ID": b"01", b"A": b"1"})
-    assert server.differing({b"A": b"1", b"B": b"2"}, {b"A": b"1", b"B": b"3", b"C": b"4"}) == [b"B", b"C"]
-    assert server.differing({b"A": b"1", b"OMP_NUM_THREADS": b"1"}, {b"A": b"1"}) == []
+    assert differing({b"A": b"1", b"B": b"2"}, {b"A": b"1", b"B": b"3", b"C": b"4"}) == [b"B", b"C"]
 
 
-without_nul = st.binary(max_size=30).filter(lambda value: 0 not in value)
+SETUP = "/site/ray/_private/workers/setup_worker.py"
 
 
-@given(
-    env=st.dictionaries(without_nul, without_nul, max_size=5), cwd=without_nul, argv=st.lists(without_nul, min_size=1)
-)
-def test_a_request_keeps_every_byte(env: dict[bytes, bytes], cwd: bytes, argv: list[bytes]) -> None:
-    words = [os.fsdecode(word) for word in argv]
-    body = launcher.encode_request(words, env, cwd, 0, 1000, [2])
-    request = server.decode_request(body[4:], [5, 6, 7])
-    assert int.from_bytes(body[:4], "big") == len(body) - 4
-    assert request == server.Request(words, env, cwd, 0, 1000, [2], [5, 6, 7])
-
-
-GOOD: dict[str, Any] = {"argv": ["x"], "env": {}, "cwd": "/", "group": 0, "oom_score_adj": 0, "blocked": []}
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"[]",
-        b"null",
-        b"\xff",
-        b"[" * 1000,
-        *(
-            json.dumps({**GOOD, **change}).encode()
-            for change in (
-                {"argv": []},
-                {"argv": [1]},
-                {"argv": ["a\0b"]},
-                {"argv": ["€"]},
-                {"env": []},
-                {"env": {"a": None}},
-                {"group": "0"},
-                {"group": True},
-                {"blocked": None},
-                {"cwd": None},
-            )
-        ),
-    ],
-)
-def test_a_malformed_request_is_refused(body: bytes) -> None:
-    with pytest.raises((ValueError, RecursionError)):
-        server.decode_request(body, [1, 2, 3])
-
-
-def test_a_request_without_three_descriptors_is_refused() -> None:
-    with pytest.raises(ValueError, match="malformed"):
-        server.decode_request(json.dumps(GOOD).encode(), [])
-
-
-def open_descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
-@pytest.mark.parametrize("data", [b"\0\0\0", b"\0\0\0\x09{", b"\xff\xff\xff\xff{}", b"\0\0\0\x02[]"])
-def test_a_hostile_request_is_dropped_and_its_descriptors_are_closed(data: bytes) -> None:
-    before = open_descriptors()
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        socket.send_fds(theirs, [data], [0, 1, 2, 0, 1, 2])
-        theirs.shutdown(socket.SHUT_WR)
-        with pytest.raises(ValueError, match=r"."):
-            server.receive(ours)
-    assert open_descriptors() == before
-
-
-def test_a_silent_client_does_not_hold_up_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "REQUEST_TIMEOUT_S", 0.05)
-    ours, theirs = socket.socketpair()
-    with ours, theirs, pytest.raises(TimeoutError):
-        server.receive(ours)
-
-
-def test_a_directory_others_can_enter_is_refused(tmp_path: Path) -> None:
-    tmp_path.chmod(0o700)
-    launcher.check_private(str(tmp_path))
-    tmp_path.chmod(0o750)
-    with pytest.raises(PermissionError):
-        launcher.check_private(str(tmp_path))
-    link = tmp_path / "link"
-    link.symlink_to(tmp_path)
-    with pytest.raises(PermissionError):
-        launcher.check_private(str(link))
-
-
-@as_root
-def test_a_directory_that_another_user_made_first_is_refused(tmp_path: Path) -> None:
-    tmp_path.chmod(0o700)
-    os.chown(tmp_path, NOBODY, NOBODY)
-    with pytest.raises(PermissionError, match="must be a directory of uid 0"):
-        forkserver._write_stub(tmp_path, ())
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_raylet_command_of_another_shape_is_refused() -> None:
-    with pytest.raises(ValueError, match="not the one expected"):
-        forkserver._with_launcher(["raylet", "--python_worker_command=/other/python x"], ())
-
-
-def test_what_a_killed_server_left_is_removed_by_the_next_ray_once_its_raylet_has_ended(tmp_path: Path) -> None:
-    raylet = subprocess.Popen(["sleep", "60"])
-    directory = tmp_path / "session_1/forkserver"
-    directory.mkdir(parents=True)
-    (tmp_path / "session_2").mkdir()
-    others = {directory / "python-0badcafe", directory / "launcher.pyc"}
-    left = {directory / f"{raylet.pid}-0badcafe.sock", directory / f"{raylet.pid}-0badcafe.sock.lock"}
-    for path in others | left:
-        path.touch()
-    command = ["raylet", f"--python_worker_command={sys.executable} x", f"--session_dir={tmp_path}/session_2"]
-    forkserver._with_launcher(command, ())
-    assert set(directory.iterdir()) == others | left
-    raylet.kill()
-    raylet.wait()
-    forkserver._with_launcher(command, ())
-    assert set(directory.iterdir()) == others
+def test_the_script_that_makes_an_environment_is_left_out_where_there_is_none_to_be_made() -> None:
+    assert launcher.without_setup([SETUP, *PLAIN, "--language=PYTHON"]) == PLAIN
+    wanted = [SETUP, *PLAIN, "--language=PYTHON", "--serialized-runtime-env-context={}"]
+    assert launcher.without_setup(wanted) == wanted
+    assert launcher.without_setup(PLAIN) == PLAIN
+    assert launcher.without_setup([]) == []
 
 
 # From here on the test plays the raylet: it starts the launcher, whose server forks this "default worker".
@@ -197,6 +86,7 @@ report = {
             and os.path.exists(f"/proc/self/fd/{fd}")},
     "oom": open("/proc/self/oom_score_adj").read(), "stdout": str(sys.stdout),
     "limits": open("/proc/self/limits").read(),
+    "ours": [name for name in sys.modules if name.partition(".")[0] == "forking"],
 }
 unique = {"random": random.random(), "uuid": str(uuid.uuid4()), "pid": os.getpid(), "ppid": os.getppid()}
 if "numpy" in sys.modules:
@@ -223,22 +113,41 @@ class Node:
         self.script = root / "ray/_private/workers/default_worker.py"
         self.script.parent.mkdir(parents=True)
         self.script.write_text(WORKER)
-        (root / "s1/logs").mkdir(parents=True)
         (root / "modules").mkdir()
-        self.directory = root / "s1/forkserver"
+        self.directory = root / "sockets"
+        self.directory.mkdir(mode=0o700)
         self.environment = {**os.environ, "RAY_RAYLET_PID": str(os.getpid()), "PYTHONPATH": str(root / "modules")}
         self.environment["REPORT"] = str(root / "report")
-        self.stub = ""
         self.preload = preload
 
     def command(self, *more: str) -> list[str]:
-        self.stub = self.stub or str(forkserver._write_stub(self.directory, self.preload))
-        return [self.stub, str(self.script), f"--temp-dir={self.root}", "--session-name=s1", *more]
+        return [*self.launcher(), str(self.script), f"--temp-dir={self.root}", "--session-name=s1", *more]
+
+    def launcher(self) -> list[str]:
+        return [*_LAUNCHER, str(self.directory), ",".join(self.preload)]
+
+    def request(self, **changes: Any) -> bytes:
+        """What a launcher would ask for, but for the `changes`."""
+        environment = {os.fsencode(name): os.fsencode(value) for name, value in self.environment.items()}
+        words = [str(self.script), f"--temp-dir={self.root}"]
+        asked = {"argv": words, "environment": environment, "umask": 0o022, "group": 0, "oom_score_adj": 0}
+        return handshake.encode_request(**{**asked, "blocked": [], **changes})
+
+    def ask(self, request: bytes, directory: str = "/") -> tuple["socket.socket", bytes]:
+        """A connection that has asked for this, and the first byte of the answer."""
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(str(next(self.directory.glob("*.sock"))))
+        opened = os.open(directory, os.O_RDONLY)
+        socket.send_fds(connection, [request], [0, 1, 2, opened])
+        os.close(opened)
+        return connection, connection.recv(1)
 
     def launch(self, *more: str, python: str = "", **options: Any) -> "subprocess.Popen[bytes]":
         command = self.command(*more)
+        if python:
+            command = [python, *command[len(self.launcher()) :]]
         options = {"env": self.environment, "process_group": 0, "stderr": subprocess.PIPE} | options
-        return subprocess.Popen([python or command[0], *command[1:]], **options)
+        return subprocess.Popen(command, **options)
 
     def report(self) -> tuple[dict[str, Any], dict[str, Any]]:
         done = self.root / "report.done"
@@ -254,13 +163,13 @@ class Node:
         return self.report()
 
     def logs(self) -> str:
-        return "".join(path.read_text() for path in (self.root / "s1/logs").iterdir())
+        return "".join(path.read_text() for path in self.directory.glob("*.log"))
 
     def servers(self) -> list[psutil.Process]:
         """Forkservers of this node. A worker that was forked has the same command line, but no pidfd."""
         found = []
         for process in psutil.process_iter(["cmdline"]):
-            if any(word.startswith(f"{self.directory}/") for word in (process.info["cmdline"] or [])[2:4]):
+            if any(word.startswith(f"{self.directory}/") for word in process.info["cmdline"] or []):
                 with contextlib.suppress(OSError):
                     if "pidfd" in os.readlink(f"/proc/{process.pid}/fd/{server.RAYLET}"):
                         found.append(process)
@@ -367,17 +276,10 @@ def test_a_server_that_dies_while_it_imports_is_tried_twice_and_then_left_alone(
 
 
 @pytest.mark.ray
-def test_a_preloaded_module_that_hangs_costs_the_fork_and_no_worker(
-    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    impatient = tmp_path / "impatient"
-    shutil.copytree(forkserver._PACKAGE, impatient)
-    text = (impatient / "server.py").read_text()
-    assert "\nPRELOAD_LIMIT_S = 20\n" in text
-    (impatient / "server.py").write_text(text.replace("PRELOAD_LIMIT_S = 20", "PRELOAD_LIMIT_S = 1"))
-    monkeypatch.setattr(forkserver, "_PACKAGE", impatient)
+def test_a_preloaded_module_that_hangs_costs_the_fork_and_no_worker(node: Node) -> None:
+    (node.root / "modules/impatient.py").write_text("import signal\nassert signal.alarm(1) > 10")  # the server's own
     (node.root / "modules/hanging.py").write_text("import time\ntime.sleep(99)")
-    node.preload = ("hanging",)
+    node.preload = ("impatient", "hanging")
     node.environment.pop("REPORT")
     node.script.write_text("import os\nprint(os.getpid())\ninput()")
     errors = node.root / "errors"
@@ -395,7 +297,6 @@ def test_a_preloaded_module_that_hangs_costs_the_fork_and_no_worker(
 @pytest.mark.ray
 def test_workers_that_start_rays_own_way_side_by_side_warn_once_a_job(node: Node) -> None:
     """The directory is not private, as where it could not be made: there is no place for a marker, nor for a socket."""
-    node.command()
     node.directory.chmod(0o755)
     node.environment.pop("REPORT")
     node.script.write_text("input()")
@@ -406,7 +307,7 @@ def test_workers_that_start_rays_own_way_side_by_side_warn_once_a_job(node: Node
             workers = [node.launch(stderr=stderr, stdin=subprocess.PIPE) for _ in range(4)]
             for worker in workers:
                 # empty while it becomes the real interpreter
-                wait_until(lambda pid=worker.pid: "-IS" not in (psutil.Process(pid).cmdline() or ["-IS"]))
+                wait_until(lambda pid=worker.pid: "-ISc" not in (psutil.Process(pid).cmdline() or ["-ISc"]))
             for worker in workers:
                 worker.communicate(b"\n")
                 assert worker.returncode == 0
@@ -446,20 +347,15 @@ def test_two_hundred_restarts_leave_nothing_behind(node: Node) -> None:
     wait_until(lambda: not server_process.children())
     assert server_process.num_fds() == before
     assert node.servers() == [server_process]
-    assert sorted(path.suffix for path in node.directory.iterdir() if path.name[0].isdigit()) == [".lock", ".sock"]
+    assert sorted(path.suffix for path in node.directory.iterdir() if path.suffix != ".log") == [".lock", ".sock"]
 
 
 @pytest.mark.ray
 def test_a_worker_whose_launcher_is_gone_gives_up(node: Node) -> None:
     node.run()
-    path = next(node.directory.glob("*.sock"))
-    words = node.command()[1:]
-    environment = {os.fsencode(name): os.fsencode(value) for name, value in node.environment.items()}
-    request = launcher.encode_request(words, environment, b"/", 0, 0, [])
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(str(path))
-        connection.sendmsg([request], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0, 1, 2]))])
-        assert connection.recv(1) == launcher.FORKED
+    connection, answer = node.ask(node.request())
+    assert answer == handshake.FORKED
+    connection.close()
     wait_until(lambda: not node.servers()[0].children())
     assert not (node.root / "report.done").exists()
 
@@ -467,11 +363,10 @@ def test_a_worker_whose_launcher_is_gone_gives_up(node: Node) -> None:
 @pytest.mark.ray
 def test_a_request_with_another_environment_is_declined(node: Node) -> None:
     node.run()
-    request = launcher.encode_request(["x"], {b"A": b"B"}, b"/", 0, 0, [])
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(str(next(node.directory.glob("*.sock"))))
-        connection.sendmsg([request], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0, 1, 2]))])
-        assert connection.recv(1) == launcher.DECLINED
+    connection, answer = node.ask(node.request(environment={b"A": b"B"}))
+    assert answer == handshake.DECLINED
+    assert b"environment differs" in connection.recv(100)
+    connection.close()
     assert "environment differs" in node.logs()
 
 
@@ -479,12 +374,9 @@ def test_a_request_with_another_environment_is_declined(node: Node) -> None:
 def test_a_child_that_cannot_become_the_worker_ends_and_the_server_stays(node: Node) -> None:
     node.run()
     (before,) = node.servers()
-    environment = {os.fsencode(name): os.fsencode(value) for name, value in node.environment.items()}
-    request = launcher.encode_request(node.command()[1:], environment, b"/not/there", 0, 0, [])
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(str(next(node.directory.glob("*.sock"))))
-        connection.sendmsg([request], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0, 1, 2]))])
-        assert connection.recv(1) == b""
+    connection, answer = node.ask(node.request(), directory=os.devnull)
+    assert answer == b""
+    connection.close()
     wait_until(lambda: not before.children())
     node.run()
     assert node.servers() == [before]
@@ -512,7 +404,7 @@ os.setuid({NOBODY})
 with socket.socket(socket.AF_UNIX) as connection:
     try:
         connection.connect(sys.argv[1])
-        socket.send_fds(connection, [request], [0, 1, 2])
+        socket.send_fds(connection, [request], [0, 1, 2, 0])
         print(connection.recv(1))
     except OSError as error:
         print(type(error).__name__)
@@ -527,8 +419,7 @@ def test_another_user_reaches_no_server_and_is_refused_where_a_directory_was_ope
         node = Node(Path(folder))
         node.run()
         path = next(node.directory.glob("*.sock"))
-        environment = {os.fsencode(name): os.fsencode(value) for name, value in node.environment.items()}
-        request = launcher.encode_request(node.command()[1:], environment, b"/", 0, 0, [])
+        request = node.request()
 
         def send() -> str:
             command = [sys.executable, "-c", SEND_AS_NOBODY, str(path)]
@@ -564,19 +455,30 @@ def test_a_server_that_is_dismissed_ends_after_its_workers(node: Node) -> None:
     node.report()
     (before,) = node.servers()
     assert (
-        subprocess.run([node.stub, "--dismiss", *node.command()[1:]], env=node.environment, check=False).returncode == 0
+        subprocess.run([*node.launcher(), "--dismiss", str(node.script)], env=node.environment, check=False).returncode
+        == 0
     )
     assert list(node.directory.glob("*.sock")) == []
     (sleeper,) = before.children()
     sleeper.kill()
     wait_until(lambda: not node.servers())
-    assert [path.name for path in node.directory.iterdir() if path.name[0].isdigit()] == []
+    assert [path.name for path in node.directory.iterdir() if path.suffix != ".log"] == []
     worker.wait()
+
+
+@pytest.mark.ray
+def test_a_server_that_is_dismissed_while_it_imports_ends_quietly(node: Node) -> None:
+    (node.root / "modules/dismissed.py").write_text("import os, sys\nos.unlink(sys.argv[1])")
+    node.preload = ("dismissed",)
+    order = [*node.launcher(), "--prewarm", str(node.script)]
+    subprocess.run(order, env=node.environment, check=True)
+    wait_until(lambda: "ready for raylet" in node.logs() and not node.servers())
+    assert node.logs().count("\n") == 1
+    assert [path.suffix for path in node.directory.iterdir()] == [".log"]
 
 
 @pytest.mark.long
 def test_where_the_directory_is_full_workers_start_as_usual(node: Node) -> None:
-    node.command()
     node.directory.chmod(0o500)
     if os.geteuid() == 0:
         node.directory.chmod(0o755)  # root may write anywhere: a directory open to others serves as well
@@ -602,19 +504,4 @@ def test_the_server_ends_with_its_raylet_and_takes_stray_workers_with_it(node: N
     raylet.communicate()
     _, alive = psutil.wait_procs([worker, forkserver_process], timeout=10)
     assert not alive
-    assert [path.name for path in node.directory.iterdir() if path.name[0].isdigit()] == []
-
-
-def test_an_unknown_ray_version_warns_once_and_changes_nothing(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    from ray._private import services
-
-    monkeypatch.setattr(forkserver, "TESTED_RAY_VERSIONS", frozenset({"0.0.1"}))
-    start = services.start_ray_process
-    for _ in range(2):
-        with forkserver.worker_executable():
-            assert services.start_ray_process is start
-    assert [record.getMessage() for record in caplog.records if "0.0.1" in record.getMessage()] == [
-        caplog.records[0].getMessage()
-    ]
+    assert [path.name for path in node.directory.iterdir() if path.suffix != ".log"] == []

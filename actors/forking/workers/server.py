@@ -1,0 +1,126 @@
+"""Imports what every worker needs, once; then forks a Ray worker for each request of `launcher`.
+
+`server.main(SOCKET, SCRIPT, MODULES, PATHS)`, with the listening socket as descriptor 3 and a pidfd of the raylet as 4.
+Serves one raylet and one environment, because Ray's library reads its environment when it is loaded. Ends with the
+raylet, or when it has had nothing to do for long.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import glob
+import importlib
+import os
+import signal
+import socket
+import sys
+import traceback
+import types
+from collections.abc import Mapping, Sequence
+
+from ..become import differing, set_oom_score
+from ..handshake import SERVER_ENVIRONMENT
+from ..request import Request
+from ..safety import draw_alike, keep_pages_shared, thread_count
+from ..server import Server, log
+
+LISTENER, RAYLET = 3, 4
+PRELOAD_LIMIT_S = 20
+# Workers see within a second that their raylet is gone; one that does not is ended by us.
+FAREWELL_S = 3.0
+# A job that ended leaves a server without workers; one nobody has asked yet waits for its first job.
+IDLE_S, UNUSED_S = 60.0, 900.0
+GLANCE_S = 2.0  # how often a server that waits looks whether it was dismissed
+
+
+class WorkerRules:
+    """Which workers are forked: those that a fresh interpreter would not do better."""
+
+    def __init__(self, raylet_pid: int, environment: Mapping[bytes, bytes]) -> None:
+        self.raylet_pid = raylet_pid
+        self.environment = environment
+        self.draws_alike = draw_alike()
+
+    def objection(self, request: Request) -> str | None:
+        """Why this request should become a stock worker, if it should."""
+        if self.draws_alike:
+            return "an imported module has called ray.remote or drawn Ray ids: forked workers would all draw the same"
+        if names := set(differing(self.environment, request.environment)) - SERVER_ENVIRONMENT.keys():
+            return f"environment differs from this server's in {', '.join(map(os.fsdecode, sorted(names)))}"
+        if os.getppid() == self.raylet_pid:
+            return "the raylet is a subreaper and would kill this server and its workers as strangers"
+        return None
+
+    def is_over(self, quiet_s: float, was_used: bool) -> bool:
+        """Whether nobody is likely to ask any more."""
+        return quiet_s > (IDLE_S if was_used else UNUSED_S)
+
+
+def preload(modules: Sequence[str], paths: Sequence[str]) -> None:
+    """Imports the modules; one that fails is noted and left to the workers. `paths` are searched last, and only now."""
+    signal.alarm(PRELOAD_LIMIT_S)  # kills: launchers waiting for a module that hangs get their answer
+    added = [path for path in paths if path not in sys.path]
+    sys.path.extend(added)
+    for name in ("ray", "ray._private.workers.default_worker", *modules):
+        try:
+            importlib.import_module(name)
+        except (Exception, SystemExit):
+            log(f"could not preload {name}: {traceback.format_exc()}")
+        if thread_count() != 1:
+            log(f"{thread_count()} threads after importing {name}: no fork is safe")
+    for path in added:
+        sys.path.remove(path)
+    signal.alarm(0)
+
+
+def run_worker(code: types.CodeType, argv: list[str], ours: Sequence[str]) -> None:
+    """Runs the worker's script as `python argv...` would, without the modules `ours`: a user's may be named so."""
+    for name in ours:
+        del sys.modules[name]
+    sys.argv = argv
+    module = types.ModuleType("__main__")
+    module.__dict__.update(__file__=argv[0], __builtins__=__builtins__)
+    sys.modules["__main__"] = module
+    exec(code, module.__dict__)  # noqa: S102 (Ray's own script)
+
+
+def remove_files(path: str, raylet_pid: int, *, is_held: bool) -> None:
+    """Removes a server's lock; if its raylet is gone all its sockets and locks, also of servers killed before."""
+    folder = glob.escape(os.path.dirname(path))
+    for left in [f"{path}.lock"] if is_held else glob.glob(f"{folder}/{raylet_pid}-*.sock*"):
+        with contextlib.suppress(OSError):
+            os.unlink(left)
+
+
+def main(path: str, script: str, modules: str, paths: str) -> None:
+    """Preloads, serves, and in each forked child runs the worker; `modules` have commas, `paths` colons between."""
+    environment = dict(os.environb)
+    sys.path[:1] = [] if sys.flags.safe_path else [os.path.dirname(script)]
+    with open(script, "rb") as file:
+        code = compile(file.read(), script, "exec")
+    gc.disable()
+    preload(list(filter(None, modules.split(","))), list(filter(None, paths.split(os.pathsep))))
+    # in each worker, to look through them all would cost 1.5 MB of shared pages
+    ours = [name for name in sys.modules if name.partition(".")[0] == __name__.partition(".")[0]]
+    keep_pages_shared()
+    raylet_pid = int(environment[b"RAY_RAYLET_PID"])
+    server = Server(
+        path,
+        socket.socket(fileno=LISTENER),
+        RAYLET,
+        WorkerRules(raylet_pid, environment),
+        environment,
+        attended=False,
+        farewell_s=FAREWELL_S,
+        glance_s=GLANCE_S,
+    )
+    # The launcher's, hence ours, says "kill me first". If it must stay so, a killed server is started anew.
+    with contextlib.suppress(OSError), open(f"/proc/{raylet_pid}/oom_score_adj") as file:
+        set_oom_score(int(file.read()))
+    os.truncate(path + ".lock", 0)
+    log(f"ready for raylet {raylet_pid}")
+    if request := server.serve():
+        run_worker(code, request.argv, ours)
+    else:
+        remove_files(path, raylet_pid, is_held=server.is_held)

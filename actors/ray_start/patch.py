@@ -1,0 +1,116 @@
+"""The one place that reaches into how Ray starts a node.
+
+    with altered_ray(DEFAULT_PRELOAD, lean=True):
+        ray.init(num_cpus=2)
+
+starts a Ray whose workers are forked. On any doubt Ray starts its own way, after one warning.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from barray.actors.ray_start.forked_workers import DEFAULT_PRELOAD, FIRST_JOB, prewarm, with_launcher
+from barray.actors.ray_start.idle_agents import with_idle_agents
+
+__all__ = ["DEFAULT_PRELOAD", "TESTED_RAY_VERSIONS", "altered_ray", "objection", "ray_start"]
+
+TESTED_RAY_VERSIONS = frozenset({"2.60.0"})
+Change = Callable[[list[str]], list[str]]
+"""Of a raylet's command. OSError, KeyError, ValueError, SubprocessError: it is not what was expected."""
+_logger = logging.getLogger("barray.forkserver")
+
+
+@contextlib.contextmanager
+def altered_ray(preload: Sequence[str] | None = DEFAULT_PRELOAD, *, lean: bool = False) -> Iterator[None]:
+    """Raylets started within, by this process, get their Python workers from a forkserver that has imported `preload`.
+
+    They keep doing so after the block ends, for their whole life. None: no forked workers. `lean`: a node that is
+    started here, by `ray.init`, is a `LeanNode`, and its raylet's agents wait until they are wanted.
+    """
+    if reason := objection():
+        _warn(reason)
+        yield
+        return
+    from ray._private import node, services
+
+    changes: list[Change] = [with_idle_agents] if lean else []
+    if preload is not None:
+        changes.append(lambda command: with_launcher(command, preload))
+    with contextlib.ExitStack() as patches:
+        patches.enter_context(_replaced(services, "start_ray_process", _altering(services.start_ray_process, changes)))
+        if lean:
+            from barray.actors.ray_start.lean_node import LeanNode
+
+            patches.enter_context(_replaced(node, "Node", LeanNode))
+        yield
+
+
+def ray_start(arguments: Sequence[str], preload: Sequence[str] = DEFAULT_PRELOAD) -> int:
+    """Runs `ray start ARGUMENTS` in this process, with forked workers on the new node; returns the exit status."""
+    from ray.scripts.scripts import cli
+
+    with altered_ray(preload):
+        try:
+            cli.main(["start", *arguments], prog_name="ray")
+        except SystemExit as end:
+            return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+def objection() -> str | None:
+    """Why this Ray, on this machine, is better not tampered with; None if it may be."""
+    if not sys.platform.startswith("linux") or not hasattr(os, "pidfd_open"):
+        return "forked workers need Linux with pidfd_open"
+    import ray
+
+    if ray.__version__ not in TESTED_RAY_VERSIONS:
+        tested = ", ".join(sorted(TESTED_RAY_VERSIONS))
+        return f"forked workers are tested with Ray {tested}, not with {ray.__version__}"
+    return None
+
+
+def _altering(start: Callable[..., Any], changes: Sequence[Change]) -> Callable[..., Any]:
+    """Ray's `start`, for a raylet with a changed command. A change that fails is left out."""
+
+    def start_altered(command: list[str], process_type: str, *args: Any, **kwargs: Any) -> Any:
+        if process_type != "raylet":
+            return start(command, process_type, *args, **kwargs)
+        for change in changes:
+            command = _changed(command, change)
+        info = start(command, process_type, *args, **kwargs)
+        if "--head" in command:
+            prewarm(info.process.pid, FIRST_JOB)
+        return info
+
+    return start_altered
+
+
+def _changed(command: list[str], change: Change) -> list[str]:
+    try:
+        return change(command)
+    except (OSError, KeyError, ValueError, subprocess.SubprocessError) as error:
+        _warn(str(error))
+        return command
+
+
+@contextlib.contextmanager
+def _replaced(module: Any, name: str, value: Any) -> Iterator[None]:
+    before = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, before)
+
+
+@functools.cache
+def _warn(reason: str) -> None:
+    _logger.warning("%s. Ray starts its own, slower way.", reason)
