@@ -12,11 +12,10 @@ from barray.data_sources.span_reader import SpanReader
 from barray.market.bars import Bars
 from barray.market.commands import Failed, prices_of
 from barray.market.errors import ActorFailed, BarrayError, DataError, NoDataError
-from barray.market.jumps import check_jumps
 from barray.market.series import lay_on_sessions
 from barray.trading.engine.commands import CloseRun, LoadRange, Opened, OpenRun, RangeRun, RunRange, Step
 from barray.trading.engine.listener import hear_info
-from barray.trading.engine.symbol_run import LoadedRange, lay_range, run_range
+from barray.trading.engine.symbol_run import LoadedRange, judge_prices, lay_range, run_range
 from barray.trading.engine.window_run import WindowRun
 from barray.trading.strategy.computed import Computed
 from barray.trading.sweeps.commands import EvaluateSets, SetsEvaluated
@@ -45,7 +44,7 @@ class BacktestActor:
         try:
             match command:
                 case RunRange():
-                    return RangeRun(run_range(load_range(command.load), command.plan, command.grid_ns))
+                    return RangeRun(run_range(_load(command), command.plan, command.grid_ns))
                 case EvaluateSets():
                     return self._evaluate(symbol, command)
                 case OpenRun():
@@ -62,31 +61,32 @@ class BacktestActor:
 
     def _open(self, symbol: str, command: OpenRun) -> Opened:
         if symbol not in self._runs:
-            self._runs[symbol] = WindowRun(load_range(command.load), command.plan)
+            self._runs[symbol] = WindowRun(_load(command), command.plan)
         run = self._runs[symbol]
         return Opened(run.columns, command.load.base_interval, run.opens)
 
     def _evaluate(self, symbol: str, command: EvaluateSets) -> SetsEvaluated:
         if symbol not in self._held:
-            self._held[symbol] = load_range(command.load), Computed()
+            self._held[symbol] = _load(command), Computed()
         loaded, computed = self._held[symbol]
         return SetsEvaluated(evaluate_sets(loaded, command.plan, command.sets, computed), loaded.warnings)
 
 
-def load_range(command: LoadRange) -> LoadedRange:
+def _load(command: RunRange | OpenRun | EvaluateSets) -> LoadedRange:
+    return load_range(command.load, anew=not command.plan.account.carry)
+
+
+def load_range(command: LoadRange, *, anew: bool = False) -> LoadedRange:
     """Read a symbol's bars; where some session's can't be right, that session and those that need it are left out.
 
-    NoDataError where no session is left, SourceUnavailable; DataError for suspected moves where they are refused.
+    `anew`: see judge_prices. NoDataError where no session is left, SourceUnavailable; DataError for suspected prices
+    where they are refused.
     """
     try:
         loaded = _read(command)
     except DataError:
         loaded = _read_by_session(command)
-    session_range = loaded.session_range
-    warnings = check_jumps(
-        loaded.base, session_range.sessions, session_range.suspect_jump, symbol=command.symbol, source=loaded.source
-    )
-    return replace(loaded, dataset=getattr(command.reader, "dataset", None), warnings=warnings)
+    return judge_prices(replace(loaded, dataset=getattr(command.reader, "dataset", None)), anew=anew)
 
 
 def _read(command: LoadRange) -> LoadedRange:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import islice
 from math import log, sqrt
 from typing import Literal
@@ -30,6 +30,7 @@ _COMPARED = 20
 be another company's."""
 _MOST = 20
 """How many are told of one symbol."""
+_MORE = f"moves like these {_MOST} go on"
 _SPLITS = {
     (n, m): log(n / m) for n, m in ((3, 2), (5, 2), *((n, 1) for n in (2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 50, 100)))
 }
@@ -163,9 +164,16 @@ def jump_warnings(series: IntervalBars, sessions: Sessions, rule: JumpRule | Non
         Reason("suspect_jump", str(jump), _REMEDY, source)
         for jump in islice(find_jumps(series, sessions, rule.size), _MOST + 1)
     ]
-    if len(found) > _MOST:
-        found[_MOST] = Reason("suspect_jump", f"moves like these {_MOST} go on", _REMEDY, source)
-    return tuple(found)
+    return first_warnings(found)
+
+
+def first_warnings(warnings: Iterable[Reason]) -> tuple[Reason, ...]:
+    """Each once, the first 20, and that there are more. It is the same whether all are given, or the first of parts."""
+    distinct = list(dict.fromkeys(warnings))
+    told = [warning for warning in distinct if warning.message != _MORE]
+    if len(told) > _MOST or len(told) < len(distinct):
+        return (*told[:_MOST], replace(told[0], message=_MORE))
+    return tuple(told)
 
 
 def check_jumps(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import date
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 import barray
+from barray.actors.backtest_actor import load_range
 from barray.check import check_config
 from barray.cli.app import app
 from barray.coordinator.config.file import parse_config
@@ -22,11 +24,14 @@ from barray.dump.validate import validate_session_dump
 from barray.dump.writers.json import write_json
 from barray.market.commands import Advance, Load, Loaded
 from barray.market.interval import Interval
+from barray.market.jumps import first_warnings
 from barray.market.requirements import JumpRule, SymbolRequirements, calendar_for, session_context
+from barray.market.session_range import session_range_of
 from barray.market.symbol_data import SymbolSessionData
 from barray.market.symbol_session import SymbolSession
 from barray.report.files import write_backtest
 from barray.run_backtest import backtested
+from barray.trading.engine.commands import LoadRange
 from tests.barray.dump_builder import Built, passed, signed, summary_of
 from tests.data_sources.files import write
 from tests.market.builders import MINUTE_NS, MemoryReader, new_york_ns
@@ -182,6 +187,23 @@ def test_a_dump_whose_warnings_are_not_those_of_its_bars_is_rejected(root: Path,
             tree["requirements"]["suspect_jump"]["size"] = 9.0
     path.write_bytes(orjson.dumps(signed(tree)))
     assert {violation.code for violation in validate_session_dump(path)} == {"warnings"}
+
+
+@pytest.mark.parametrize(
+    ("history", "anew", "expected"), [(0, False, [SPLIT]), (0, True, []), (1, False, [SPLIT]), (1, True, [SPLIT])]
+)
+@pytest.mark.parametrize("parts", [1, 3])
+def test_sessions_that_begin_anew_are_judged_by_what_each_sees(
+    root: Path, history: int, anew: bool, expected: list[str], parts: int
+) -> None:
+    config = parse_config({**settings(root), "history": {"trailing_days": history}})
+    wanted, first = config.requirements, MONDAY if history else FRIDAY
+    calendar = calendar_for(wanted, "XNYS", first, TUESDAY)
+    days = session_range_of(wanted, calendar, calendar.between(first, TUESDAY))
+    whole = days.split(parts if anew else 1)
+    loads = [LoadRange("AAPL", part, config.data_sources[0], Interval.parse("1m"), {}) for part in whole]
+    found = first_warnings(chain(*(load_range(load, anew=anew).warnings for load in loads)))
+    assert [warning.message for warning in found] == expected
 
 
 @pytest.mark.ray

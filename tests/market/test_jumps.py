@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
+from itertools import chain, pairwise
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from hypothesis import strategies as st
 
 from barray.market.bars import Bars
 from barray.market.errors import DataError
-from barray.market.jumps import Jump, check_jumps, find_jumps, jump_warnings
+from barray.market.jumps import Jump, check_jumps, find_jumps, first_warnings, jump_warnings
 from barray.market.requirements import JumpRule
 from barray.market.series import IntervalBars
+from barray.market.validation import Reason
 from tests.market.builders import calendar, expected_stamps, lay
 
 MONTHS = calendar("XNYS", date(2024, 1, 2), date(2024, 6, 28)).sessions
@@ -216,6 +218,14 @@ def test_many_moves_are_told_as_twenty_and_more() -> None:
     told = jump_warnings(series, MONTHS, JumpRule(SIZE), "bars")
     assert len(told) == 21
     assert told[-1].message == "moves like these 20 go on"
+
+
+def test_the_first_of_parts_are_the_first_of_all() -> None:
+    told = [Reason("suspect_jump", f"move {number}", "mend it", "bars") for number in range(50)]
+    for cuts in ([0, 50], [0, 5, 50], [0, 19, 20, 21, 50], [0, 10, 12]):
+        parts = [first_warnings(told[a:b]) for a, b in pairwise(cuts)]
+        assert first_warnings(chain(*parts)) == first_warnings(told[: cuts[-1]])
+    assert first_warnings(told[:2] * 3) == tuple(told[:2])
 
 
 def test_a_rule_that_refuses_makes_an_error_of_it() -> None:

@@ -16,6 +16,7 @@ from barray.market.bars import Bars, FloatArray, IntArray, Prices
 from barray.market.calendar import Sessions
 from barray.market.errors import NoDataError
 from barray.market.interval import Interval
+from barray.market.jumps import check_jumps, first_warnings
 from barray.market.series import IntervalBars, lay_on_sessions
 from barray.market.session_range import SessionRange, SourceSpan
 from barray.market.symbol_data import Lineage
@@ -114,6 +115,24 @@ def lay_range(
     return LoadedRange(symbol, source, session_range, base, traded, dict(sorted(reasons.items())), spans)
 
 
+def judge_prices(loaded: LoadedRange, *, anew: bool = False) -> LoadedRange:
+    """The range with what its prices are suspected of; DataError where such prices are refused.
+
+    `anew`: every session is judged by itself, with its own history, as it is run: a night that nothing is held over
+    does no harm, and in how many parts sessions are run makes no difference.
+    """
+    session_range, base = loaded.session_range, loaded.base
+    found: list[Reason] = []
+    spans = [(session_range.first_row, int(session_range.rows[-1]))]
+    if anew:
+        spans = [(session_range.history[row], row) for row in loaded.traded.tolist()]
+    for first, last in spans:
+        rows = slice(*np.searchsorted(base.session, (first, last + 1)).tolist())
+        rule, symbol = session_range.suspect_jump, loaded.symbol
+        found += check_jumps(base.take(rows), session_range.sessions, rule, symbol=symbol, source=loaded.source)
+    return replace(loaded, warnings=first_warnings(found))
+
+
 def run_range(loaded: LoadedRange, plan: Plan, grid_ns: IntArray) -> SymbolResult:
     """Run a strategy over all its sessions and say what came of it; errors as in `run_loaded`. `grid_ns`: see
     SymbolResult.equity.
@@ -195,7 +214,7 @@ def _together(parts: Sequence[SymbolResult]) -> SymbolResult:
         lineage=_joined_lineage(parts),
         sources=_joined_sources(parts),
         sessions=tuple(sorted({day for part in parts for day in part.sessions})),
-        warnings=tuple(dict.fromkeys(warning for part in parts for warning in part.warnings)),
+        warnings=first_warnings(warning for part in parts for warning in part.warnings),
         engine_s=sum(part.engine_s for part in parts),
     )
 
