@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from time import perf_counter
@@ -18,12 +19,14 @@ from barray.coordinator.strategies import StrategyLike, asked_for
 from barray.local.connection import ensure_ray, hand_over_credentials, load_calendar
 from barray.local.progress import Progress, shown
 from barray.market.bars import FloatArray
+from barray.market.errors import shorten
 from barray.trading.results.backtest import BacktestResult
 from barray.trading.results.result import SymbolResult
 
 if TYPE_CHECKING:
     from barray.coordinator.backtest import Prepared
 
+drop_logger = logging.getLogger("barray.dropped")
 _POLL_S = 0.1
 _TEARDOWN_S = 30.0
 
@@ -83,10 +86,17 @@ def backtested(
         results: dict[str, SymbolResult] = {}
         while (done := remote.call("next_results")) is not None:
             results.update({result.symbol: result for result in done})
-        dropped, error = remote.call("dropped"), remote.call("error")
+        dropped, lost, error = (remote.call(asked) for asked in ("dropped", "lost", "error"))
+        warn_of_loss(lost)
         timings["run_s"] = perf_counter() - began - sum(timings.values())
         remote.close_beside()
-        yield _assemble(run, prepared, results, dropped, error, timings), run
+        yield _assemble(run, prepared, results, dropped, lost, error, timings), run
+
+
+def warn_of_loss(lost: Sequence[str]) -> None:
+    """Log that a run is degraded, where it is; the command line says it itself."""
+    if lost:
+        drop_logger.warning("degraded: the machine failed, and lost %s", shorten(", ".join(lost), 200))
 
 
 class RemoteRun:
@@ -158,6 +168,7 @@ def _assemble(
     prepared: Prepared,
     results: Mapping[str, SymbolResult],
     dropped: Mapping[str, tuple[str, ...]],
+    lost: tuple[str, ...],
     error: str | None,
     timings: Mapping[str, float],
 ) -> BacktestResult:
@@ -190,4 +201,5 @@ def _assemble(
         error=error,
         step0={symbol: prepared.step0[symbol] for symbol in sorted(prepared.step0)},
         timings_s=dict(timings),
+        lost=lost,
     )

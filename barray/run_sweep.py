@@ -14,7 +14,7 @@ from barray.coordinator.prepare import PreparedSweep, prepare_sweep
 from barray.coordinator.strategies import StrategyLike, asked_for
 from barray.local.connection import load_calendar
 from barray.local.progress import Progress, shown
-from barray.run_backtest import RemoteRun
+from barray.run_backtest import RemoteRun, warn_of_loss
 from barray.sweep_journal import Journal
 from barray.trading.engine.commands import Plan
 from barray.trading.sweeps.parameter_sets import Listed, Sampler, set_key
@@ -56,6 +56,7 @@ def sweep(
     from barray.coordinator.sweep import SweepCoordinator
 
     dropped: dict[str, tuple[str, ...]] = {}
+    lost: tuple[str, ...] = ()
     symbols = 0
     with shown(progress) as told, RemoteRun(run, SweepCoordinator, progress=told) as remote:
         prepared = remote.call("begin")
@@ -73,7 +74,8 @@ def sweep(
                 rows.append(row)
                 sampler.tell(one, score(row.figures(settings.account.capital * symbols), section.metric))
         timings["evaluate_s"] = perf_counter() - began - sum(timings.values())
-        dropped = remote.call("dropped")
+        dropped, lost = remote.call("dropped"), remote.call("lost")
+        warn_of_loss(lost)
     capital = settings.account.capital * (symbols - len([s for s in prepared.symbols if s in dropped]))
     timings["close_s"] = perf_counter() - began - sum(timings.values())
     return SweepResult(
@@ -88,6 +90,7 @@ def sweep(
         walked=tuple(walk(rows, windows, days, capital, section.metric)),
         resumed=sum(1 for row in rows if row.key in journal.resumed),
         timings_s=timings,
+        lost=lost,
     )
 
 

@@ -14,6 +14,7 @@ from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.fleet import Fleet, cpus_of
 from barray.coordinator.gateway_pool import GatewayPool
 from barray.coordinator.step0 import all_failed, require_enough, validate_range
+from barray.coordinator.summary import lost_symbols
 from barray.data_sources.manager import DataManager
 from barray.market.commands import Failed
 from barray.market.errors import BarrayError, NoDataError, shorten
@@ -210,6 +211,10 @@ class BacktestCoordinator:
     def dropped(self) -> dict[str, tuple[str, ...]]:
         """Symbols that ran no session at all, with the reasons."""
         return {symbol: tuple(map(str, reasons)) for symbol, reasons in sorted(self._dropped.items())}
+
+    def lost(self) -> tuple[str, ...]:
+        """Those of them that are missing because the machine failed."""
+        return lost_symbols(self._dropped)
 
     def error(self) -> str | None:
         """What ended the run before its time; here every symbol's error is its own."""

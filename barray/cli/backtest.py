@@ -10,11 +10,13 @@ import typer
 
 from barray.cli.console import (
     FAILED,
+    end_degraded,
     print_json,
     print_table,
     reporting,
     session_progress,
     stdout,
+    stdout_kept,
     without_drop_warnings,
 )
 from barray.cli.options import AsJson, Quiet, StrategyConfig
@@ -35,6 +37,7 @@ def backtest(config: StrategyConfig, out: Out = None, quiet: Quiet = False, as_j
 
     settings = read_config(config)
     with (
+        stdout_kept(as_json),
         without_drop_warnings(),
         session_progress(quiet=quiet) as progress,
         backtested(settings, progress=progress, meanwhile=_import_report) as (result, run),
@@ -54,6 +57,7 @@ def backtest(config: StrategyConfig, out: Out = None, quiet: Quiet = False, as_j
             stdout.print(f"  wrote {path}", highlight=False, markup=False)
     if result.error or (result.symbols and all(one.error for one in result.symbols.values())):
         raise typer.Exit(FAILED)
+    end_degraded(result.lost, allowed=settings.validation.allow_lost)
 
 
 def _import_report() -> None:
@@ -73,6 +77,7 @@ def summary(
         "total": dict(total),
         "symbols": {symbol: dict(figures) for symbol, figures in by_symbol.items()},
         "dropped": {symbol: list(reasons) for symbol, reasons in result.dropped.items()},
+        "degraded": list(result.lost),
         "skipped": {symbol: dict(one.skipped) for symbol, one in result.symbols.items() if one.skipped},
         "errors": {symbol: one.error for symbol, one in result.symbols.items() if one.error},
         "error": result.error,

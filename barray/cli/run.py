@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from barray.cli.console import (
+    end_degraded,
     note,
     print_json,
     print_table,
@@ -46,8 +47,11 @@ def run(
             done.append(run_date(session, day, out))
             if not as_json:
                 print_session(done[-1])
+        allowed = session.config.validation.allow_lost
+    lost = sorted({symbol for one in done for symbol in one["degraded"]})
     if as_json:
-        print_json({"sessions": done})
+        print_json({"degraded": lost, "sessions": done})
+    end_degraded(lost, allowed=allowed)
 
 
 def run_date(session: Session, day: date, out: Path | None) -> dict[str, Any]:
@@ -79,6 +83,7 @@ def run_date(session: Session, day: date, out: Path | None) -> dict[str, Any]:
         "date": str(day),
         "symbols": symbols,
         "dropped": {symbol: [str(reason) for reason in reasons] for symbol, reasons in summary.dropped.items()},
+        "degraded": list(summary.lost),
         "events": [
             {"action": e.action, "symbol": e.symbol, "by": e.by, "accepted": e.accepted, "reason": e.reason}
             for e in summary.events

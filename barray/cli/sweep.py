@@ -10,11 +10,13 @@ import typer
 from barray.cli.backtest import shown
 from barray.cli.console import (
     FAILED,
+    end_degraded,
     print_json,
     print_table,
     reporting,
     session_progress,
     stdout,
+    stdout_kept,
     without_drop_warnings,
 )
 from barray.cli.options import AsJson, Quiet, StrategyConfig
@@ -43,7 +45,7 @@ def sweep(
     from barray.run_sweep import sweep as run
 
     settings = read_config(config)
-    with without_drop_warnings(), session_progress(quiet=quiet) as progress:
+    with stdout_kept(as_json), without_drop_warnings(), session_progress(quiet=quiet) as progress:
         result = run(settings, progress=progress, fresh=fresh)
     files = write_sweep(result, out or Path(settings.report.directory))
     if as_json:
@@ -54,6 +56,7 @@ def sweep(
             stdout.print(f"  wrote {path}", highlight=False, markup=False)
     if result.best is None:
         raise typer.Exit(FAILED)
+    end_degraded(result.lost, allowed=settings.validation.allow_lost)
 
 
 @reporting
@@ -115,6 +118,7 @@ def _sweep_json(result: SweepResult) -> dict[str, Any]:
             for step in result.walked
         ],
         "dropped": {symbol: list(reasons) for symbol, reasons in result.dropped.items()},
+        "degraded": list(result.lost),
         "timings_s": dict(result.timings_s),
     }
 

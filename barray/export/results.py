@@ -97,6 +97,7 @@ def summary(result: BacktestResult, numbers: ResultNumbers) -> dict[str, Any]:
         "statistics": numbers.total.as_dict(),
         "monthly_returns_pct": dict(numbers.months),
         "dropped": {symbol: list(reasons) for symbol, reasons in result.dropped.items()},
+        **({"degraded": list(result.lost)} if result.degraded else {}),
         "symbols": {part.symbol: _symbol(part, numbers) for part in result.symbols.values()},
     }
 

@@ -85,9 +85,13 @@ class HistorySection(Section):
 
 
 class ValidationSection(Section):
-    """Step 0. `per_symbol: false` lets any failure end the session; `deadline_s` is each symbol's, wall clock."""
+    """Step 0. `per_symbol: false` lets any failure end the session; `deadline_s` is each symbol's, wall clock.
+
+    `allow_lost`: a run that lost symbols because the machine failed says so, and ends with exit code 0 nevertheless.
+    """
 
     per_symbol: bool = True
+    allow_lost: bool = False
     deadline_s: float = Field(30.0, gt=0, le=86_400)
 
 

@@ -26,7 +26,8 @@ class SweepResult:
     """All sets tried, in the order they were asked for. `capital`: of all symbols together. `metric`: what was sought.
 
     `walked`: one step a walk-forward window, if the config asks for it. `resumed`: how many sets an earlier, stopped
-    run of the same sweep had done. `journal`: the file that lets this one be resumed.
+    run of the same sweep had done. `journal`: the file that lets this one be resumed. `lost`: symbols of
+    `dropped` that are missing because the machine failed, sorted.
     """
 
     name: str
@@ -40,6 +41,12 @@ class SweepResult:
     walked: tuple[WalkForwardStep, ...] = ()
     resumed: int = 0
     timings_s: Mapping[str, float] = field(default_factory=dict)
+    lost: tuple[str, ...] = ()
+
+    @property
+    def degraded(self) -> bool:
+        """Whether any symbol is missing that would be there had the machine not failed."""
+        return bool(self.lost)
 
     @property
     def ranked(self) -> list[SetRow]:

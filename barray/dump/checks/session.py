@@ -16,6 +16,7 @@ from barray.market.calendar import ExtendedHours, TradingCalendar
 from barray.market.errors import BarrayError
 from barray.market.indicators import IndicatorSpec, parse_indicator
 from barray.market.interval import Interval
+from barray.market.reason_codes import MACHINE_FAILED
 from barray.market.requirements import SessionContext, SymbolRequirements, calendar_for, session_context
 
 _Name = TypeVar("_Name", Interval, IndicatorSpec)
@@ -68,6 +69,7 @@ def check_session(header: HeaderJson, out: Findings) -> SessionFacts | None:
         return None
     _check_hours(session, header["requirements"], calendar, context, out)
     _check_step0(header, out)
+    _check_degraded(header, out)
     accepted = _accepted(header["events"], now_ns, out)
     members = _members(header, accepted)
     return SessionFacts(context, requirements, now_ns, header["step0"], accepted, members)
@@ -170,6 +172,13 @@ def _check_step0(header: HeaderJson, out: Findings) -> None:
         for name in ("data_source", "base_interval"):
             if entry["can_proceed"] and entry[name] is None:
                 out.add(f"{place}.{name}", "step0", None, "a value, since the symbol can proceed")
+
+
+def _check_degraded(header: HeaderJson, out: Findings) -> None:
+    dropped = header["dropped"].items()
+    lost = sorted(symbol for symbol, reasons in dropped if any(reason["code"] in MACHINE_FAILED for reason in reasons))
+    if (found := header["session"].get("degraded", [])) != lost:
+        out.add("session.degraded", "degraded", found, lost)
 
 
 def _accepted(events: list[EventJson], now_ns: int, out: Findings) -> dict[str, list[EventJson]]:
