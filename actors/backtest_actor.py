@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
+from barray.actors.answers_once import AnswersOnce
 from barray.market.bars import Bars
 from barray.market.commands import Failed, prices_of
 from barray.market.errors import ActorFailed, BarrayError, DataError, NoDataError
@@ -18,10 +19,11 @@ from barray.trading.sweeps.commands import EvaluateSets, SetsEvaluated
 from barray.trading.sweeps.evaluate import SetTable, evaluate_sets
 
 
-class BacktestActor:
+class BacktestActor(AnswersOnce):
     """Runs strategies over ranges of bars. A plain class; `barray.actors.options` makes a Ray actor of it."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._held: dict[str, tuple[LoadedRange, Computed]] = {}
         self._runs: dict[str, WindowRun] = {}
 

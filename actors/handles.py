@@ -1,37 +1,47 @@
-"""Calls to actors with a deadline: many at once, each failing by itself."""
+"""Calls to actors with a deadline: many at once, each failing by itself, and tried again where only the way failed."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import RayError
+from ray.exceptions import ActorUnavailableError, RayError
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 1.0
+"""Before a call that did not come through is made again: at first, and at last."""
+Send = Callable[[], Awaitable[Any]]
+"""Makes a call, and makes it again if it is called again: it must not matter to the actor how often."""
 
 
-async def gather(references: Sequence[Awaitable[Any]], timeout_s: float | None) -> list[Any]:
+async def gather(sends: Sequence[Send], timeout_s: float | None) -> list[Any]:
     """Results in order; where a call failed in Ray (dead process, lost object) or took too long, the exception instead.
 
-    The deadline is one for all, from now on: they run side by side. None: as long as it takes.
+    An actor that can't be reached is no dead one: it is called again. The deadline is one for all, from now on: they
+    run side by side. None: as long as it takes.
     """
-    calls = [asyncio.ensure_future(reference) for reference in references]
+    calls = [asyncio.ensure_future(answer(send)) for send in sends]
     if not calls:
         return []
     _, late = await asyncio.wait(calls, timeout=timeout_s)
     for call in late:
         call.cancel()
-    return [TimeoutError(f"no answer within {timeout_s:g} s") if call in late else _settled(call) for call in calls]
+    return [TimeoutError(f"no answer within {timeout_s:g} s") if call in late else call.result() for call in calls]
 
 
-def _settled(call: asyncio.Future[Any]) -> Any:
-    error = call.exception()
-    if error is None:
-        return call.result()
-    if isinstance(error, RayError):
-        return error
-    raise error
+async def answer(send: Send) -> Any:
+    """The result of one call, or the RayError that it came to; what it raised there is raised here."""
+    pause_s = FIRST_PAUSE_S
+    while True:
+        try:
+            return await send()
+        except ActorUnavailableError:
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        except RayError as error:
+            return error
 
 
 def kill(actor: ActorHandle[Any]) -> None:

@@ -63,10 +63,13 @@ def live_nodes() -> dict[str, float]:
 
 
 def submit_validation(*arguments: Any) -> ray.ObjectRef[Any]:
-    """Run `validate_chunk` as a task, anywhere. A worker's death costs a second try, no more."""
+    """Run `validate_chunk` as a task, anywhere.
+
+    Ray can't tell a call that was lost on its way from a worker that died, so it tries often.
+    """
     task = _remote(validate_chunk)
     reference: ray.ObjectRef[Any] = task.options(
-        num_cpus=0.5, max_retries=1, scheduling_strategy="SPREAD", enable_task_events=False
+        num_cpus=0.5, max_retries=20, scheduling_strategy="SPREAD", enable_task_events=False
     ).remote(*arguments)
     return reference
 

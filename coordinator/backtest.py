@@ -10,6 +10,7 @@ from typing import Any
 
 from barray.actors.options import new_backtest_actor
 from barray.actors.transport import RayTransport
+from barray.coordinator.asked_once import AskedOnce
 from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.fleet import Fleet, cpus_of
 from barray.coordinator.gateway_pool import GatewayPool
@@ -49,7 +50,7 @@ class Job:
     session_range: SessionRange
 
 
-class BacktestCoordinator:
+class BacktestCoordinator(AskedOnce):
     """Runs one strategy over a range of sessions, every symbol by itself.
 
     begin → start → next_results … until None → teardown.
@@ -62,6 +63,7 @@ class BacktestCoordinator:
         requirements: SymbolRequirements,
         plan: Plan | None = None,
     ) -> None:
+        super().__init__()
         self._config = config
         self._session_range = session_range
         self._requirements = requirements
