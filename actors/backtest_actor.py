@@ -31,6 +31,9 @@ class BacktestActor(AnswersOnce):
         """Carry out commands in order, one report each. A symbol that fails, fails alone: its report is `Failed`."""
         return tuple(self._execute(symbol, command) for symbol, command in batch)
 
+    def pulse(self) -> None:
+        """Answer, whatever else is going on here."""
+
     def forget(self, symbols: Sequence[str]) -> None:
         """Drop these symbols with all that is held of them."""
         for symbol in symbols:

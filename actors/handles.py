@@ -22,7 +22,12 @@ async def gather(sends: Sequence[Send], timeout_s: float | None) -> list[Any]:
     An actor that can't be reached is no dead one: it is called again. The deadline is one for all, from now on: they
     run side by side. None: as long as it takes.
     """
-    calls = [asyncio.ensure_future(answer(send)) for send in sends]
+    return await settled([answer(send) for send in sends], timeout_s)
+
+
+async def settled(answers: Sequence[Awaitable[Any]], timeout_s: float | None) -> list[Any]:
+    """What each came to by the deadline, TimeoutError where it did not."""
+    calls = [asyncio.ensure_future(one) for one in answers]
     if not calls:
         return []
     _, late = await asyncio.wait(calls, timeout=timeout_s)
@@ -42,6 +47,22 @@ async def answer(send: Send) -> Any:
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         except RayError as error:
             return error
+
+
+async def answer_of_the_living(send: Send, pulse: Send, silence_s: float) -> Any:
+    """The same, or a TimeoutError where the actor is found not to answer even `pulse` for so long.
+
+    `pulse` calls what the actor answers while it works, so that no long work is taken for a hang.
+    """
+    call = asyncio.ensure_future(answer(send))
+    try:
+        while not (await asyncio.wait([call], timeout=silence_s / 2))[0]:
+            (beat,) = await gather([pulse], silence_s)
+            if isinstance(beat, TimeoutError) and not call.done():
+                return TimeoutError(f"it has not stirred for {silence_s:g} s")
+        return call.result()
+    finally:
+        call.cancel()
 
 
 def kill(actor: ActorHandle[Any]) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 from ray.actor import ActorHandle
 
-from barray.actors.handles import Send, gather, kill
-from barray.actors.options import live_nodes, new_symbol_actor, submit_validation
+from barray.actors.handles import Send, answer_of_the_living, gather, kill, settled
+from barray.actors.options import live_nodes, new_symbol_actor, pulse, submit_validation
 
 
 @dataclass(eq=False)
@@ -43,10 +43,17 @@ class RayTransport:
         return live_nodes()
 
     async def execute(
-        self, batches: Sequence[tuple[Process, Sequence[tuple[str, Any]]]], timeout_s: float
+        self,
+        batches: Sequence[tuple[Process, Sequence[tuple[str, Any]]]],
+        timeout_s: float,
+        silence_s: float | None = None,
     ) -> list[Any]:
         """Each process's reports on its batch, or the exception that came instead."""
-        return await gather([process.call("execute", tuple(batch)) for process, batch in batches], timeout_s)
+        calls = [(process, process.call("execute", tuple(batch))) for process, batch in batches]
+        if silence_s is None:
+            return await gather([call for _, call in calls], timeout_s)
+        living = [answer_of_the_living(call, partial(pulse, process.actor), silence_s) for process, call in calls]
+        return await settled(living, timeout_s)
 
     async def advance(self, processes: Sequence[Process], to_ns: int, timeout_s: float) -> list[Any]:
         """Each process's symbols that could not advance, or the exception that came instead."""

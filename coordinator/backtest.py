@@ -68,10 +68,8 @@ class BacktestCoordinator(AskedOnce):
         self._session_range = session_range
         self._requirements = requirements
         self._plan = plan
-        sessions = len(session_range.rows)
-        patient = config.actors.model_copy(update={"call_timeout_s": config.actors.call_timeout_s * max(sessions, 1)})
         self._transport = RayTransport(new_backtest_actor)
-        self._fleet = Fleet(patient, self._transport)
+        self._fleet = Fleet(config.actors, self._transport, sessions=max(len(session_range.rows), 1))
         self._manager = DataManager(config.data_sources)
         self._gateways = GatewayPool()
         self._dropped: dict[str, tuple[Reason, ...]] = {}

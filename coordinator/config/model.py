@@ -101,8 +101,9 @@ class ActorsSection(Section):
     `spawn`: `fork` takes workers from a process that has imported everything (Linux, Ray that we start), `stock` leaves
     that to Ray; `preload` names further modules for that process to import. `symbols_per_actor`: how many symbols share
     a process; `auto` gives each its own up to what the nodes' cores bear, and packs beyond. `num_cpus`: what a process
-    claims of Ray's CPUs. `call_timeout_s`: after it a call counts as hung; the process is
-    killed and brought back, at most `max_restarts` times a session.
+    claims of Ray's CPUs. `call_timeout_s`: after it a call counts as hung (in a backtest, whose calls may take that for
+    every session: a process that does not stir for so long); the process is killed and brought back, at most
+    `max_restarts` times in an hour of session time.
     """
 
     lifecycle: Literal["kill", "reuse"] = "kill"
