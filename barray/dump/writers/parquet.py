@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from barray.coordinator.summary import SessionSummary
-from barray.data_sources.atomic_file import made, replacing
+from barray.data_sources.atomic_folder import replacing_folder
 from barray.dump.writers.json import in_order
 from barray.market.bars import COLUMNS, IntArray
 from barray.market.quality import Quality
@@ -101,21 +101,20 @@ class _Writer:
         self._waiting, self._rows = [], 0
 
 
+FILES = ("bars.parquet", "indicators.parquet", "symbols.parquet")
+
+
 def write_parquet(directory: str | Path, summary: SessionSummary, symbols: Iterable[SymbolSessionData]) -> Path:
     """Write the three tables into `directory` (made if it is not there) and give it.
 
     `symbols` come sorted by name, each standing at `summary.now_ns`; ValueError otherwise. ConfigError where
-    `directory` cannot be written. Each file is replaced whole, all three at the end.
+    `directory` cannot be written; all three files are replaced at the end, or none.
     """
-    folder = made(Path(directory))
-    with ExitStack() as files:
+    folder = Path(directory)
+    with replacing_folder(folder, FILES) as draft, ExitStack() as files:
         bars, indicators, rows = (
-            _open(folder / name, schema, files)
-            for name, schema in (
-                ("bars.parquet", BARS_SCHEMA),
-                ("indicators.parquet", INDICATORS_SCHEMA),
-                ("symbols.parquet", SYMBOLS_SCHEMA),
-            )
+            _open(draft / name, schema, files)
+            for name, schema in zip(FILES, (BARS_SCHEMA, INDICATORS_SCHEMA, SYMBOLS_SCHEMA), strict=True)
         )
         for data in in_order(symbols, summary.now_ns):
             for table in _bars(data):
@@ -127,7 +126,7 @@ def write_parquet(directory: str | Path, summary: SessionSummary, symbols: Itera
 
 
 def _open(path: Path, schema: Any, files: ExitStack) -> _Writer:
-    writer = _Writer(files.enter_context(replacing(path)), schema)
+    writer = _Writer(path, schema)
     files.callback(writer.close)
     return writer
 
