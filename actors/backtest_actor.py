@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
+from barray.actors.answers_once import AnswersOnce
 from barray.data_sources.span_reader import SpanReader
 from barray.market.bars import Bars
 from barray.market.commands import Failed, prices_of
@@ -22,10 +23,11 @@ from barray.trading.sweeps.commands import EvaluateSets, SetsEvaluated
 from barray.trading.sweeps.evaluate import evaluate_sets
 
 
-class BacktestActor:
+class BacktestActor(AnswersOnce):
     """Runs strategies over ranges of bars. A plain class; `barray.actors.options` makes a Ray actor of it."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._held: dict[str, tuple[LoadedRange, Computed]] = {}
         self._runs: dict[str, WindowRun] = {}
         hear_info()
@@ -33,6 +35,9 @@ class BacktestActor:
     def execute(self, batch: Sequence[tuple[str, Any]]) -> tuple[Any, ...]:
         """Carry out commands in order, one report each. A symbol that fails, fails alone: its report is `Failed`."""
         return tuple(self._execute(symbol, command) for symbol, command in batch)
+
+    def pulse(self) -> None:
+        """Answer, whatever else is going on here."""
 
     def forget(self, symbols: Sequence[str]) -> None:
         """Drop these symbols with all that is held of them."""

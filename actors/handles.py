@@ -1,37 +1,68 @@
-"""Calls to actors with a deadline: many at once, each failing by itself."""
+"""Calls to actors with a deadline: many at once, each failing by itself, and tried again where only the way failed."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import RayError
+from ray.exceptions import ActorUnavailableError, RayError
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 1.0
+"""Before a call that did not come through is made again: at first, and at last."""
+Send = Callable[[], Awaitable[Any]]
+"""Makes a call, and makes it again if it is called again: it must not matter to the actor how often."""
 
 
-async def gather(references: Sequence[Awaitable[Any]], timeout_s: float | None) -> list[Any]:
+async def gather(sends: Sequence[Send], timeout_s: float | None) -> list[Any]:
     """Results in order; where a call failed in Ray (dead process, lost object) or took too long, the exception instead.
 
-    The deadline is one for all, from now on: they run side by side. None: as long as it takes.
+    An actor that can't be reached is no dead one: it is called again. The deadline is one for all, from now on: they
+    run side by side. None: as long as it takes.
     """
-    calls = [asyncio.ensure_future(reference) for reference in references]
+    return await settled([answer(send) for send in sends], timeout_s)
+
+
+async def settled(answers: Sequence[Awaitable[Any]], timeout_s: float | None) -> list[Any]:
+    """What each came to by the deadline, TimeoutError where it did not."""
+    calls = [asyncio.ensure_future(one) for one in answers]
     if not calls:
         return []
     _, late = await asyncio.wait(calls, timeout=timeout_s)
     for call in late:
         call.cancel()
-    return [TimeoutError(f"no answer within {timeout_s:g} s") if call in late else _settled(call) for call in calls]
+    return [TimeoutError(f"no answer within {timeout_s:g} s") if call in late else call.result() for call in calls]
 
 
-def _settled(call: asyncio.Future[Any]) -> Any:
-    error = call.exception()
-    if error is None:
+async def answer(send: Send) -> Any:
+    """The result of one call, or the RayError that it came to; what it raised there is raised here."""
+    pause_s = FIRST_PAUSE_S
+    while True:
+        try:
+            return await send()
+        except ActorUnavailableError:
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        except RayError as error:
+            return error
+
+
+async def answer_of_the_living(send: Send, pulse: Send, silence_s: float) -> Any:
+    """The same, or a TimeoutError where the actor is found not to answer even `pulse` for so long.
+
+    `pulse` calls what the actor answers while it works, so that no long work is taken for a hang.
+    """
+    call = asyncio.ensure_future(answer(send))
+    try:
+        while not (await asyncio.wait([call], timeout=silence_s / 2))[0]:
+            (beat,) = await gather([pulse], silence_s)
+            if isinstance(beat, TimeoutError) and not call.done():
+                return TimeoutError(f"it has not stirred for {silence_s:g} s")
         return call.result()
-    if isinstance(error, RayError):
-        return error
-    raise error
+    finally:
+        call.cancel()
 
 
 def kill(actor: ActorHandle[Any]) -> None:

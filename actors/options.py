@@ -20,11 +20,19 @@ from barray.data_sources.fetching.gateway import Gateway
 
 COORDINATOR = "coordinator"
 _NAMESPACE = "barray-"
+_PULSE = "pulse"
 
 
 @cache
 def _remote(kind: Any) -> Any:
     return ray.remote(kind)
+
+
+@cache
+def _remote_with_pulse(kind: Any) -> Any:
+    """Calls are carried out one after another in a thread of their own, and `pulse` is answered meanwhile."""
+    remote: Any = ray.remote  # its types don't know concurrency groups
+    return remote(concurrency_groups={_PULSE: 1})(kind)
 
 
 def _nothing() -> None:
@@ -41,9 +49,14 @@ def new_symbol_actor(num_cpus: float, node: str) -> ActorHandle[SymbolActor]:
 
 
 def new_backtest_actor(num_cpus: float, node: str) -> ActorHandle[BacktestActor]:
-    """The same, to hold a range of sessions and run strategies over it."""
-    handle: ActorHandle[BacktestActor] = _new_actor(_remote(BacktestActor), num_cpus, node)
+    """The same, to hold a range of sessions and run strategies over it. It has a pulse, for its work may take long."""
+    handle: ActorHandle[BacktestActor] = _new_actor(_remote_with_pulse(BacktestActor), num_cpus, node)
     return handle
+
+
+def pulse(actor: Any) -> Any:
+    """Ask an actor that has a pulse whether it is alive."""
+    return actor.pulse.options(concurrency_group=_PULSE, enable_task_events=False).remote()
 
 
 def _new_actor(kind: Any, num_cpus: float, node: str) -> Any:
@@ -63,10 +76,13 @@ def live_nodes() -> dict[str, float]:
 
 
 def submit_validation(*arguments: Any) -> ray.ObjectRef[Any]:
-    """Run `validate_chunk` as a task, anywhere. A worker's death costs a second try, no more."""
+    """Run `validate_chunk` as a task, anywhere.
+
+    Ray can't tell a call that was lost on its way from a worker that died, so it tries often.
+    """
     task = _remote(validate_chunk)
     reference: ray.ObjectRef[Any] = task.options(
-        num_cpus=0.5, max_retries=1, scheduling_strategy="SPREAD", enable_task_events=False
+        num_cpus=0.5, max_retries=20, scheduling_strategy="SPREAD", enable_task_events=False
     ).remote(*arguments)
     return reference
 

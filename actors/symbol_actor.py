@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Sequence
 
+from barray.actors.answers_once import AnswersOnce
 from barray.market.commands import Advance, Command, Failed, Load, Report
 from barray.market.errors import ActorFailed, BarrayError
 from barray.market.symbol_session import SymbolSession
@@ -12,10 +13,11 @@ from barray.market.symbol_session import SymbolSession
 Batch = Sequence[tuple[str, Command]]
 
 
-class SymbolActor:
+class SymbolActor(AnswersOnce):
     """Holds the sessions of its symbols. A plain class; `barray.actors.options` makes a Ray actor of it."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._sessions: dict[str, SymbolSession] = {}
 
     def execute(self, batch: Batch) -> tuple[Report, ...]:

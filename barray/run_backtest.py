@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -20,6 +21,7 @@ from barray.local.connection import ensure_ray, hand_over_credentials, load_cale
 from barray.local.progress import Progress, shown
 from barray.local.strategy_logs import LogPrinter
 from barray.market.bars import FloatArray
+from barray.market.errors import shorten
 from barray.trading.results.backtest import BacktestResult
 from barray.trading.results.logs import NO_LOGS, Logs
 from barray.trading.results.result import SymbolResult
@@ -28,6 +30,7 @@ from barray.trading.results.totals import require_all_sessions
 if TYPE_CHECKING:
     from barray.coordinator.backtest import Prepared
 
+drop_logger = logging.getLogger("barray.dropped")
 _POLL_S = 0.1
 _TEARDOWN_S = 30.0
 
@@ -87,12 +90,19 @@ def backtested(
         timings["provision_s"] = perf_counter() - began - sum(timings.values())
         remote.call("start", prepared.grid_interval)
         results, said = _collect(remote, run)
-        dropped, error = remote.call("dropped"), remote.call("error")
+        dropped, lost, error = (remote.call(asked) for asked in ("dropped", "lost", "error"))
+        warn_of_loss(lost)
         timings["run_s"] = perf_counter() - began - sum(timings.values())
         remote.close_beside()
-        result = _assemble(run, prepared, results, dropped, error, timings)
+        result = _assemble(run, prepared, results, dropped, lost, error, timings)
         every = (said, *(one.logs for one in result.symbols.values()))
         yield replace(result, logs=Logs.together(every)), run
+
+
+def warn_of_loss(lost: Sequence[str]) -> None:
+    """Log that a run is degraded, where it is; the command line says it itself."""
+    if lost:
+        drop_logger.warning("degraded: the machine failed, and lost %s", shorten(", ".join(lost), 200))
 
 
 def _collect(remote: RemoteRun, run: PreparedRun) -> tuple[dict[str, SymbolResult], Logs]:
@@ -181,6 +191,7 @@ def _assemble(
     prepared: Prepared,
     results: Mapping[str, SymbolResult],
     dropped: Mapping[str, tuple[str, ...]],
+    lost: tuple[str, ...],
     error: str | None,
     timings: Mapping[str, float],
 ) -> BacktestResult:
@@ -213,6 +224,7 @@ def _assemble(
         error=error,
         step0={symbol: prepared.step0[symbol] for symbol in sorted(prepared.step0)},
         timings_s=dict(timings),
+        lost=lost,
     )
     require_all_sessions(config.symbols, whole)
     return whole

@@ -16,7 +16,7 @@ from barray.coordinator.prepare import PreparedSweep, prepare_sweep
 from barray.coordinator.strategies import StrategyLike, asked_for
 from barray.local.connection import load_calendar
 from barray.local.progress import Progress, shown
-from barray.run_backtest import RemoteRun
+from barray.run_backtest import RemoteRun, warn_of_loss
 from barray.sweep_journal import Journal
 from barray.trading.engine.commands import Plan
 from barray.trading.strategy.code_digest import code_digest
@@ -62,7 +62,8 @@ def sweep(
         timings["provision_s"] = perf_counter() - began - timings["plan_s"]
         rows = _evaluated(run, remote, journal, data)
         timings["evaluate_s"] = perf_counter() - began - sum(timings.values())
-        dropped = remote.call("dropped")
+        dropped, lost = remote.call("dropped"), remote.call("lost")
+        warn_of_loss(lost)
     made_of = like_with_like(rows)
     capital = settings.account.capital * len(made_of or data)
     resumed, outdated = journal.done(data), journal.outdated(data)
@@ -80,6 +81,7 @@ def sweep(
         resumed=sum(1 for row in rows if row.key in resumed),
         outdated=sum(1 for row in rows if row.key in outdated),
         timings_s=timings,
+        lost=lost,
     )
 
 

@@ -218,6 +218,9 @@ class Session(AttachedSession):
     def end(self) -> SessionSummary:
         """No more time passes; everything stays readable until `teardown`."""
         summary: SessionSummary = self._call("end")
+        if summary.degraded:
+            lost = shorten(", ".join(summary.lost), 200)
+            drop_logger.warning("%s is degraded: the machine failed, and lost %s", summary.session_date, lost)
         return summary
 
     def export(self, directory: str | Path | None = None, formats: Sequence[str] | None = None) -> list[Path]:

@@ -10,10 +10,12 @@ from typing import Any
 
 from barray.actors.options import new_backtest_actor
 from barray.actors.transport import RayTransport
+from barray.coordinator.asked_once import AskedOnce
 from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.fleet import Fleet, cpus_of
 from barray.coordinator.gateway_pool import GatewayPool
 from barray.coordinator.step0 import all_failed, require_enough, validate_range
+from barray.coordinator.summary import lost_symbols
 from barray.data_sources.manager import DataManager
 from barray.market.commands import Failed
 from barray.market.errors import NoDataError, shorten
@@ -51,7 +53,7 @@ class Job:
     session_range: SessionRange
 
 
-class BacktestCoordinator:
+class BacktestCoordinator(AskedOnce):
     """Runs one strategy over a range of sessions, every symbol by itself.
 
     begin → start → next_results … until None → teardown.
@@ -64,14 +66,13 @@ class BacktestCoordinator:
         requirements: SymbolRequirements,
         plan: Plan,
     ) -> None:
+        super().__init__()
         self._config = config
         self._session_range = session_range
         self._requirements = requirements
         self._plan = plan
-        timeout_s = config.actors.call_timeout_s * (max(len(session_range.rows), 1) + _STUCK_CALLS)
-        patient = config.actors.model_copy(update={"call_timeout_s": timeout_s})
         self._transport = RayTransport(new_backtest_actor)
-        self._fleet = Fleet(patient, self._transport)
+        self._fleet = Fleet(config.actors, self._transport, sessions=max(len(session_range.rows), 1) + _STUCK_CALLS)
         self._manager = DataManager(config.data_sources)
         self._gateways = GatewayPool()
         self._dropped: dict[str, tuple[Reason, ...]] = {}
@@ -219,6 +220,10 @@ class BacktestCoordinator:
     def dropped(self) -> dict[str, tuple[str, ...]]:
         """Symbols that ran no session at all, with the reasons."""
         return {symbol: tuple(map(str, reasons)) for symbol, reasons in sorted(self._dropped.items())}
+
+    def lost(self) -> tuple[str, ...]:
+        """Those of them that are missing because the machine failed."""
+        return lost_symbols(self._dropped)
 
     def error(self) -> str | None:
         """What ended the run before its time; here every symbol's error is its own."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -11,10 +12,13 @@ from typing import Any, Protocol
 from barray.coordinator.config.model import ActorsSection
 from barray.market.commands import Advance, Failed, Logged, Rejected
 from barray.market.errors import ActorFailed
+from barray.market.interval import NS_PER_SECOND
 
 logger = logging.getLogger(__name__)
 _START_S = 2.0
 """What may pass until one more process is up, the machine being busy with the others."""
+LOSS_COUNTS_NS = 3600 * NS_PER_SECOND
+"""Session time for which a loss counts. A process that is lost more often has a cause that stays."""
 IN_FLIGHT = 256
 """Calls under way at once. More would only queue up."""
 Batch = Sequence[tuple[str, Any]]
@@ -34,8 +38,13 @@ class Transport(Protocol):
         """CPUs of each node that can run symbols."""
         ...
 
-    async def execute(self, batches: Sequence[tuple[Any, Batch]], timeout_s: float) -> list[Any]:
-        """Have processes carry out commands, side by side: each one's reports, or an exception."""
+    async def execute(
+        self, batches: Sequence[tuple[Any, Batch]], timeout_s: float, silence_s: float | None = None
+    ) -> list[Any]:
+        """Have processes carry out commands, side by side: each one's reports, or an exception.
+
+        `silence_s`: how long a process may not stir at all, however long its work takes (None: is not looked at).
+        """
         ...
 
     async def advance(self, processes: Sequence[Any], to_ns: int, timeout_s: float) -> list[Any]:
@@ -62,12 +71,12 @@ def cpus_of(transport: Transport) -> int:
 
 @dataclass(eq=False)
 class _Slot:
-    """One process, its node, and the symbols in it. `restarts`: how often it was brought back in this session."""
+    """One process, its node, and the symbols in it. `losses`: when it was lost, as far as that still counts."""
 
     process: Any
     node: str
     symbols: list[str]
-    restarts: int = 0
+    losses: list[int] = field(default_factory=list)
 
 
 @dataclass
@@ -88,10 +97,15 @@ class Fleet:
     """Owns every symbol's process and every symbol's log. A symbol is in the fleet from `add` to `remove`.
 
     Recovery is replay: a process that died or hangs is killed, started anew and told again what its symbols were told.
+    `sessions`: how many one call works through; it may take so many times as long, though not without stirring.
+    A loss counts for an hour of session time, or until the process has done something that has no time (`_forgive`).
     """
 
-    def __init__(self, settings: ActorsSection, transport: Transport) -> None:
+    def __init__(self, settings: ActorsSection, transport: Transport, *, sessions: int = 1) -> None:
         self._settings = settings
+        self._call_s = settings.call_timeout_s * sessions
+        self._silence_s = settings.call_timeout_s if sessions > 1 else None
+        self._now_ns = 0
         self._transport = transport
         self._slots: dict[str, _Slot] = {}
         self._logs: dict[str, _Log] = {}
@@ -124,34 +138,35 @@ class Fleet:
         slots = []
         for group in groups:
             slot = self._idle.pop() if self._idle else _Slot(*self._start(next(places)), [])
-            slot.symbols, slot.restarts = group, 0
+            slot.symbols, slot.losses = group, []
             slots.append(slot)
             self._slots.update(dict.fromkeys(group, slot))
             self._logs.update({symbol: _Log() for symbol in group})
-        await self._send({slot: [] for slot in slots}, self._settings.call_timeout_s + _START_S * len(slots))
+        await self._send({slot: [] for slot in slots}, starting=len(slots))
 
     async def advance(self, to_ns: int) -> dict[str, Failed]:
         """Let every symbol advance to `to_ns`, all side by side; the symbols that could not."""
         slots = list(dict.fromkeys(self._slots.values()))
         failed: dict[str, Failed] = {}
+        self._now_ns = max(self._now_ns, to_ns)
         for start in range(0, len(slots), IN_FLIGHT):
             part = slots[start : start + IN_FLIGHT]
             processes = [slot.process for slot in part]
-            answers = await self._transport.advance(processes, to_ns, self._settings.call_timeout_s)
-            for slot, answer in zip(part, answers, strict=True):
-                if isinstance(answer, Exception):
-                    batch = [(symbol, Advance(to_ns)) for symbol in slot.symbols]
-                    reports = await self._bring_back(slot, batch, answer)
-                    named = zip((symbol for symbol, _ in batch), reports, strict=True)
-                    failed.update({symbol: report for symbol, report in named if isinstance(report, Failed)})
-                else:
+            answers = await self._transport.advance(processes, to_ns, self._call_s)
+            batches = {slot: [(symbol, Advance(to_ns)) for symbol in slot.symbols] for slot in part}
+            for slot, answer in (await self._bring_all_back(batches, answers)).items():
+                if isinstance(answer, dict):
                     failed.update(answer)
+                else:
+                    named = zip((symbol for symbol, _ in batches[slot]), answer, strict=True)
+                    failed.update({symbol: report for symbol, report in named if isinstance(report, Failed)})
         for symbol in self._slots.keys() - failed.keys():
             self._logs[symbol].record(Advance(to_ns))
         return failed
 
     async def execute(self, commands: Mapping[str, Any]) -> dict[str, Any]:
         """Tell each symbol its command, all side by side; one report each, sorted by symbol. Nothing raises."""
+        self._now_ns = max((self._now_ns, *(_time_of(command) for command in commands.values())))
         by_slot: dict[_Slot, list[tuple[str, Any]]] = {}
         for symbol in sorted(commands):
             by_slot.setdefault(self._slots[symbol], []).append((symbol, commands[symbol]))
@@ -214,37 +229,61 @@ class Fleet:
     def _start(self, node: str) -> tuple[Any, str]:
         return self._transport.start(self._settings.num_cpus, node), node
 
-    async def _send(self, batches: Mapping[_Slot, Batch], timeout_s: float | None = None) -> dict[str, Any]:
-        timeout_s = timeout_s or self._settings.call_timeout_s
+    async def _send(self, batches: Mapping[_Slot, Batch], *, starting: int = 0) -> dict[str, Any]:
+        """Each symbol's report. `starting`: how many of the processes are not up yet."""
+        timeout_s, silence_s = self._patience(starting)
         reports: dict[str, Any] = {}
         pending = list(batches)
         while pending:
             now, pending = pending[:IN_FLIGHT], pending[IN_FLIGHT:]
-            answers = await self._transport.execute([(slot.process, batches[slot]) for slot in now], timeout_s)
-            for slot, answer in zip(now, answers, strict=True):
-                if isinstance(answer, Exception):
-                    answer = await self._bring_back(slot, batches[slot], answer)  # noqa: PLW2901
+            calls = [(slot.process, batches[slot]) for slot in now]
+            answers = await self._transport.execute(calls, timeout_s, silence_s)
+            came = await self._bring_all_back({slot: batches[slot] for slot in now}, answers)
+            for slot, answer in came.items():
                 reports.update(zip((symbol for symbol, _ in batches[slot]), answer, strict=True))
+                self._forgive(slot, batches[slot])
         return reports
 
-    async def _bring_back(self, slot: _Slot, batch: Batch, cause: Exception) -> Sequence[Any]:
-        """Start a slot's process again, replay its symbols' logs, and carry the interrupted batch out."""
+    async def _bring_all_back(self, batches: Mapping[_Slot, Batch], answers: Sequence[Any]) -> dict[_Slot, Any]:
+        """The answers, with those of lost processes once these are back: all are brought back side by side."""
+        came = dict(zip(batches, answers, strict=True))
+        lost = [slot for slot, answer in came.items() if isinstance(answer, Exception)]
+        again = [self._bring_back(slot, batches[slot], came[slot], beside=len(lost)) for slot in lost]
+        return {**came, **dict(zip(lost, await asyncio.gather(*again), strict=True))}
+
+    def _forgive(self, slot: _Slot, batch: Batch) -> None:
+        """What a process has got through shows that it is not the work that ends it."""
+        if batch and not batch[0][1].recorded:
+            del slot.losses[:1]
+
+    def _may_come_back(self, slot: _Slot) -> bool:
+        """Whether a process that was lost is started again; the loss is counted."""
+        slot.losses = [at_ns for at_ns in slot.losses if self._now_ns - at_ns < LOSS_COUNTS_NS]
+        if len(slot.losses) >= self._settings.max_restarts:
+            return False
+        slot.losses.append(self._now_ns)
+        return True
+
+    async def _bring_back(self, slot: _Slot, batch: Batch, cause: Exception, *, beside: int = 1) -> Sequence[Any]:
+        """Start a slot's process again, replay its symbols' logs, and carry the interrupted batch out.
+
+        `beside`: how many are brought back at once.
+        """
         listed = ", ".join(slot.symbols)
-        while slot.restarts < self._settings.max_restarts:
-            slot.restarts += 1
+        while self._may_come_back(slot):
             logger.warning("%s: process lost (%s); starting it again and replaying", listed, type(cause).__name__)
             self._transport.kill(slot.process)
             slot.process, slot.node = self._start(next(self._places()))
             replay = [(symbol, command) for symbol in slot.symbols for command in self._logs[symbol].commands]
             calls = [(slot.process, [*replay, *batch])]
-            answer = (await self._transport.execute(calls, self._settings.call_timeout_s))[0]
+            answer = (await self._transport.execute(calls, *self._patience(beside)))[0]
             if not isinstance(answer, Exception):
                 return list(answer[len(replay) :])
             cause = answer
         self._transport.kill(slot.process)
         if len(slot.symbols) > 1 and self._settings.max_restarts > 0:
             return await self._bring_back_apart(slot, batch, cause)
-        reason = f"its process was lost {slot.restarts + 1} times, at last by {type(cause).__name__}"
+        reason = f"its process was lost {len(slot.losses) + 1} times, at last by {type(cause).__name__}"
         remedy = "look into Ray's logs for memory or crashes, or raise actors.max_restarts"
         if isinstance(cause, TimeoutError):
             remedy = "look for a call that never comes back, or raise actors.call_timeout_s"
@@ -252,13 +291,23 @@ class Fleet:
         self._lost.update(errors)
         return [Failed(errors[symbol]) for symbol, _ in batch]
 
+    def _patience(self, starting: int) -> tuple[float, float | None]:
+        """How long a process may take that is started beside others, and how long it may not stir."""
+        extra_s = _START_S * starting
+        return self._call_s + extra_s, None if self._silence_s is None else self._silence_s + extra_s
+
     async def _bring_back_apart(self, slot: _Slot, batch: Batch, cause: Exception) -> Sequence[Any]:
         """Bring the symbols of a process back in a process each, once: if one of them is the cause, it fails alone."""
-        reports: dict[str, Any] = {}
         told = dict(batch)
-        for symbol in slot.symbols:
-            alone = _Slot(slot.process, slot.node, [symbol], restarts=self._settings.max_restarts - 1)
-            self._slots[symbol] = alone
-            own = [(symbol, told[symbol])] if symbol in told else []
-            reports.update(zip([symbol] * len(own), await self._bring_back(alone, own, cause), strict=True))
-        return [reports[symbol] for symbol, _ in batch]
+        own = {symbol: [(symbol, told[symbol])] if symbol in told else [] for symbol in slot.symbols}
+        tried = [self._now_ns] * (self._settings.max_restarts - 1)
+        alone = {symbol: _Slot(slot.process, slot.node, [symbol], list(tried)) for symbol in slot.symbols}
+        self._slots.update(alone)
+        again = [self._bring_back(alone[symbol], own[symbol], cause, beside=len(own)) for symbol in slot.symbols]
+        reports = dict(zip(slot.symbols, await asyncio.gather(*again), strict=True))
+        return [reports[symbol][0] for symbol, _ in batch]
+
+
+def _time_of(command: Any) -> int:
+    """The session time that a command carries, UTC ns; 0 if it carries none."""
+    return int(getattr(command, "to_ns", 0) or getattr(command, "at_ns", 0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ray.exceptions import RayActorError
@@ -89,7 +90,7 @@ class GatewayPool:
                 answer = gateway
                 continue
             try:
-                answer = (await gather([getattr(gateway, method).remote(*arguments)], timeout_s))[0]
+                answer = (await gather([partial(getattr(gateway, method).remote, *arguments)], timeout_s))[0]
             except BarrayError as error:
                 return error
             if not isinstance(answer, RayActorError):
@@ -100,8 +101,8 @@ class GatewayPool:
     async def _gateway(self, secret: Any) -> Any:
         """The gateway of a credential, which it has; or what went wrong."""
         if secret.id not in self._actors:
-            gateway = gateway_actor(secret.id)
-            failure = (await gather([gateway.set_credentials.remote(secret)], _CALL_S))[0]
+            gateway: Any = gateway_actor(secret.id)
+            failure = (await gather([partial(gateway.set_credentials.remote, secret)], _CALL_S))[0]
             if failure is not None:
                 return failure
             self._actors[secret.id] = gateway

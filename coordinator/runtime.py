@@ -8,11 +8,14 @@ import socket
 import sys
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
+from uuid import uuid4
 
 from barray.market.errors import BarrayError, ConfigError, SourceUnavailable
 
@@ -227,22 +230,45 @@ def leave_ray() -> None:
         shutdown()
 
 
-@dataclass(frozen=True)
-class Remote:
-    """The coordinator, called as if it were here. Its errors arrive as they were raised there."""
+@dataclass(eq=False)
+class Call:
+    """A question on its way to the coordinator. `ask` puts it again; `number`: see AskedOnce (None: it only reads)."""
 
-    actor: Any
+    ask: Callable[[], ObjectRef[Any]]
+    reference: ObjectRef[Any]
+    number: int | None
+
+
+class Remote:
+    """The coordinator, called as if it were here. Its errors arrive as they were raised there.
+
+    A call that fails on its way, or whose answer does, is made again, and takes effect once.
+    """
+
+    def __init__(self, actor: Any) -> None:
+        self.actor = actor
+        self._asker = uuid4().hex
+        self._numbers = count(1)
+        self._unsettled: set[int] = set()
 
     def call(self, method: str, *arguments: Any, timeout_s: float | None = None, **options: Any) -> Any:
         """Call a method and wait for its result; errors as for `wait`."""
         return self.wait(self.submit(method, *arguments, **options), timeout_s)
 
-    def submit(self, method: str, *arguments: Any, **options: Any) -> ObjectRef[Any]:
+    def submit(self, method: str, *arguments: Any, **options: Any) -> Call:
         """Call a method without waiting; see `wait`."""
-        reference: ObjectRef[Any] = getattr(self.actor, method).remote(*arguments, **options)
-        return reference
+        from barray.coordinator.asked_once import READS
 
-    def wait(self, reference: ObjectRef[Any], timeout_s: float | None = None) -> Any:
+        if method in READS:
+            ask, number = partial(getattr(self.actor, method).remote, *arguments, **options), None
+        else:
+            number = next(self._numbers)
+            self._unsettled.add(number)
+            settled = min(tuple(self._unsettled))
+            ask = partial(self.actor.once.remote, self._asker, number, settled, method, arguments, options)
+        return Call(ask, ask(), number)
+
+    def wait(self, call: Call, timeout_s: float | None = None) -> Any:
         """The result of a call, or the error that it raised there.
 
         TimeoutError after `timeout_s`, BarrayError (`coordinator_lost`) if the coordinator is gone.
@@ -250,26 +276,50 @@ class Remote:
         import ray
         from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError, RayTaskError
 
-        try:
-            return ray.get(reference, timeout=timeout_s)
-        except GetTimeoutError:
-            raise TimeoutError(f"no answer from the coordinator within {timeout_s:g} s") from None
-        except (ActorDiedError, ActorUnavailableError) as error:
-            raise BarrayError(
-                "the coordinator is gone",
-                remedy="the session has ended, or its process was killed",
-                code="coordinator_lost",
-            ) from error
-        except RayTaskError as error:
-            if isinstance(error.cause, BarrayError):
-                raise error.cause from None
-            raise
+        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+        for pause_s in _pauses():
+            left_s = None if deadline_s is None else max(deadline_s - time.monotonic(), 0.0)
+            try:
+                answer = ray.get(call.reference, timeout=left_s)
+            except GetTimeoutError:
+                raise TimeoutError(f"no answer from the coordinator within {timeout_s:g} s") from None
+            except ActorUnavailableError:
+                time.sleep(pause_s)
+                call.reference = call.ask()
+                continue
+            except ActorDiedError as error:
+                raise _gone() from error
+            except RayTaskError as error:
+                self._settle(call)
+                if isinstance(error.cause, BarrayError):
+                    raise error.cause from None
+                raise
+            self._settle(call)
+            return answer
+        raise _gone()
+
+    def _settle(self, call: Call) -> None:
+        if call.number is not None:
+            self._unsettled.discard(call.number)
 
     def kill(self) -> None:
         """End the coordinator's process; the symbols' processes, which it owns, end with it."""
         from barray.actors.handles import kill
 
         kill(self.actor)
+
+
+def _pauses() -> Iterator[float]:
+    """Between attempts to reach a coordinator that can't be reached, seconds: about a minute in all."""
+    yield from (min(0.02 * 2**attempt, 0.5) for attempt in range(120))
+
+
+def _gone() -> BarrayError:
+    return BarrayError(
+        "the coordinator is gone",
+        remedy="the session has ended, or its process was killed",
+        code="coordinator_lost",
+    )
 
 
 def new_coordinator(name: str, kind: type | None, *arguments: Any) -> Remote:

@@ -11,6 +11,7 @@ from typing import Any
 
 from barray.actors.transport import RayTransport
 from barray.coordinator import messages as ask
+from barray.coordinator.asked_once import AskedOnce
 from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.driver import Driver
 from barray.coordinator.fleet import Fleet, Transport, cpus_of
@@ -31,7 +32,7 @@ from barray.market.symbols import require_text
 from barray.market.validation import SymbolValidationResult
 
 
-class SessionCoordinator:
+class SessionCoordinator(AskedOnce):
     """Runs sessions, one date after another. Async: reading calls are answered while a session runs.
 
     begin → advance_to … → end → teardown, then the next date's begin. Additions take effect at window ends, under
@@ -46,6 +47,7 @@ class SessionCoordinator:
         transport: Transport | None = None,
         gateways: GatewayPool | None = None,
     ) -> None:
+        super().__init__()
         self._config = config
         self._transport = transport or RayTransport()
         self._gateways = gateways or GatewayPool()

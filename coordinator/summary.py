@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal
 
 from barray.market.calendar import ExtendedHours
 from barray.market.html import NOTHING, html_table
+from barray.market.reason_codes import MACHINE_FAILED
 from barray.market.requirements import SymbolRequirements
 from barray.market.symbol_data import AdhocConflict
 from barray.market.validation import Reason, SymbolValidationResult
@@ -64,6 +66,16 @@ class SessionSummary:
     dropped: dict[str, tuple[Reason, ...]]
     events: tuple[SessionEvent, ...]
 
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """Symbols that are missing because the machine failed, sorted; see `lost_symbols`."""
+        return lost_symbols(self.dropped)
+
+    @property
+    def degraded(self) -> bool:
+        """Whether any symbol is missing that would be there had the machine not failed."""
+        return bool(self.lost)
+
     def _repr_html_(self) -> str:
         rows = [
             (
@@ -77,3 +89,8 @@ class SessionSummary:
         ]
         counts = f"{len(self.step0)} asked for, {len(self.dropped)} dropped, {len(self.events)} events"
         return html_table(("symbol", "step 0", "source", "base", "reasons"), rows, f"{self.session_date}, {counts}")
+
+
+def lost_symbols(dropped: Mapping[str, Sequence[Reason]]) -> tuple[str, ...]:
+    """Symbols that were dropped for no fault of theirs or of their data: their process, or their gateway, was lost."""
+    return tuple(sorted(s for s, reasons in dropped.items() if any(r.code in MACHINE_FAILED for r in reasons)))

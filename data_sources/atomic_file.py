@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from barray.market.errors import ConfigError
+
+_HOST = re.sub(r"[^A-Za-z0-9-]", "-", os.uname().nodename)
+_DRAFT = re.compile(rf"\..+\.{_HOST}\.(\d+)\.tmp")
 
 
 @contextmanager
@@ -16,19 +21,48 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Raises ConfigError where the place cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(draft_name(path.name))
     try:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        raise ConfigError(
-            f"cannot write {path}: {error.strerror or error}",
-            remedy="choose a file in a directory that exists and can be written to",
-            code="cannot_write",
-        ) from error
+        raise cannot_write(path, error) from error
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def draft_name(name: str) -> str:
+    """What something is called until it is whole; it says who writes it."""
+    return f".{name}.{_HOST}.{os.getpid()}.tmp"
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove the drafts that processes of this machine left in a folder when they were killed."""
+    with suppress(OSError):
+        for entry in list(folder.iterdir()):
+            drafted = _DRAFT.fullmatch(entry.name)
+            if drafted and not _lives(int(drafted[1])):
+                shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink(missing_ok=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
+
+
+def cannot_write(path: Path, error: OSError) -> ConfigError:
+    """The error of a place that can't be written."""
+    return ConfigError(
+        f"cannot write {path}: {error.strerror or error}",
+        remedy="choose a place in a directory that exists and can be written to, or make room there",
+        code="cannot_write",
+    )
 
 
 def made(folder: Path) -> Path:

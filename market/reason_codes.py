@@ -69,6 +69,9 @@ ReasonCode = Literal[
     "wrong_types",
 ]
 
+MACHINE_FAILED: Final[frozenset[ReasonCode]] = frozenset({"actor_failed", "gateway_lost", "validation_lost"})
+"""What says nothing of a symbol: it would have run, had the machine not failed. A run that left one out is degraded."""
+
 MEANINGS: Final[dict[ReasonCode, str]] = {
     "access_denied": "The vendor does not accept the key or token, or the account may not read this.",
     "actor_failed": "A symbol's process died or hung more often than it is brought back.",

@@ -11,6 +11,7 @@ import typer
 from barray.cli.console import (
     FAILED,
     document,
+    end_degraded,
     fail,
     note_unused,
     print_json,
@@ -63,6 +64,7 @@ def backtest(config: StrategyConfig, out: Out = None, quiet: Quiet = False, as_j
         if not as_json:
             fail(failed)
         raise typer.Exit(FAILED)
+    end_degraded(result.lost, allowed=run.config.validation.allow_lost)
 
 
 def _failed(result: BacktestResult) -> str:
@@ -96,6 +98,7 @@ def summary(
         "total": dict(total),
         "symbols": {symbol: dict(figures) for symbol, figures in by_symbol.items()},
         "dropped": {symbol: list(reasons) for symbol, reasons in result.dropped.items()},
+        "degraded": list(result.lost),
         "skipped": {symbol: dict(one.skipped) for symbol, one in result.symbols.items() if one.skipped},
         "warnings": {
             s: [str(warning) for warning in one.warnings] for s, one in result.symbols.items() if one.warnings

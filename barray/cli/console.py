@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from barray.coordinator.config.model import SessionConfig
 
 P = ParamSpec("P")
-FAILED, BAD_USAGE, INTERRUPTED = 1, 2, 130
+FAILED, BAD_USAGE, DEGRADED, INTERRUPTED = 1, 2, 3, 130
 _ASK_AGAIN_S = 0.05
 stdout = Console(soft_wrap=True)
 stderr = Console(stderr=True, soft_wrap=True)
@@ -189,6 +189,20 @@ def leave(status: int) -> NoReturn:
 def fail(message: str) -> None:
     """Print an error to standard error."""
     stderr.print(f"[bold red]error:[/] {escape(message)}", highlight=False)
+
+
+def end_degraded(lost: Sequence[str], *, allowed: bool) -> None:
+    """Say that a run lost symbols because the machine failed, where it did, and end it with an exit code of its own."""
+    if lost:
+        stderr.print(f"[bold yellow]degraded:[/] {escape(loss(lost))}", highlight=False)
+        if not allowed:
+            raise typer.Exit(DEGRADED)
+
+
+def loss(lost: Sequence[str]) -> str:
+    """What a degraded run lost, in a sentence."""
+    named = shorten(", ".join(lost), 200)
+    return f"the machine failed, and lost {len(lost)} symbol{'s' if len(lost) > 1 else ''}: {named}"
 
 
 def note(message: str) -> None:

@@ -11,6 +11,7 @@ import typer
 
 from barray.cli.console import (
     FAILED,
+    end_degraded,
     fail,
     note,
     note_unused,
@@ -54,10 +55,13 @@ def run(
             done.append(run_or_tell(session, day, out))
             if not as_json and "error" not in done[-1]:
                 print_session(done[-1])
+        allowed = session.config.validation.allow_lost
+    lost = sorted({symbol for one in done for symbol in one.get("degraded", ())})
     if as_json:
-        print_json({"sessions": done, "ignored": ignored})
+        print_json({"degraded": lost, "sessions": done, "ignored": ignored})
     if any("error" in result for result in done):
         raise typer.Exit(FAILED)
+    end_degraded(lost, allowed=allowed)
 
 
 def run_or_tell(session: Session, day: date, out: Path | None) -> dict[str, Any]:
@@ -116,6 +120,7 @@ def run_date(session: Session, day: date, out: Path | None) -> dict[str, Any]:
         "date": str(day),
         "symbols": symbols,
         "dropped": {symbol: [str(reason) for reason in reasons] for symbol, reasons in summary.dropped.items()},
+        "degraded": list(summary.lost),
         "events": [
             {"action": e.action, "symbol": e.symbol, "by": e.by, "accepted": e.accepted, "reason": e.reason}
             for e in summary.events

@@ -14,6 +14,7 @@ from barray.cli.backtest import shown
 from barray.cli.console import (
     FAILED,
     document,
+    end_degraded,
     note_unused,
     print_json,
     print_table,
@@ -62,6 +63,7 @@ def sweep(
             stdout.print(f"  wrote {path}", highlight=False, markup=False)
     if result.best is None or result.unlike:
         raise typer.Exit(FAILED)
+    end_degraded(result.lost, allowed=settings.validation.allow_lost)
 
 
 @contextmanager
@@ -147,6 +149,7 @@ def _sweep_json(result: SweepResult) -> dict[str, Any]:
             for step in result.walked
         ],
         "dropped": {symbol: list(reasons) for symbol, reasons in result.dropped.items()},
+        "degraded": list(result.lost),
         "timings_s": dict(result.timings_s),
     }
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from barray.coordinator.summary import SessionSummary
+from barray.data_sources.atomic_file import clear_leftovers
 from barray.market.errors import ConfigError
 from barray.market.symbol_data import SymbolSessionData
 
@@ -34,6 +35,7 @@ def write_exports(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"{folder} cannot be made: {error.strerror}", remedy="correct export.directory") from error
+    clear_leftovers(folder)
     stem = f"{name}-{summary.session_date}"
     written: list[Path] = []
     if "json" in formats:

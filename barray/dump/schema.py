@@ -32,7 +32,10 @@ class HoursJson(TypedDict):
 
 @_closed
 class SessionJson(TypedDict):
-    """Facts of the session; `date` as YYYY-MM-DD, `open`, `close` and `now` as stamps."""
+    """Facts of the session; `date` as YYYY-MM-DD, `open`, `close` and `now` as stamps.
+
+    `degraded`: there where symbols are missing because the machine failed: those that are dropped for it.
+    """
 
     calendar: str
     timezone: str
@@ -42,6 +45,7 @@ class SessionJson(TypedDict):
     open: str
     close: str
     now: str
+    degraded: NotRequired[list[str]]
 
 
 @_closed

@@ -16,14 +16,14 @@ The same result gives the same bytes, whatever was measured while it was made: n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
 
-from barray.data_sources.atomic_file import made, replacing
+from barray.data_sources.atomic_folder import replacing_folder
 from barray.dump.files import FORMATS
 from barray.market.arrow_arrays import arrow_numbers, arrow_texts
 from barray.market.bars import IntArray, format_ns
@@ -36,6 +36,11 @@ from barray.trading.results.result import SymbolResult
 from barray.trading.results.tables import TRADE_VALUES
 
 SCHEMA = "barray.backtest/1"
+FILES = {
+    "parquet": ("trades.parquet", "equity.parquet", "equity_by_symbol.parquet"),
+    "csv": ("trades.csv", "equity.csv"),
+    "json": ("trades.json", "equity.json", "summary.json"),
+}
 _ROWS_A_GROUP = 262_144
 _JSON = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
@@ -46,35 +51,40 @@ def write_result(
     formats: Sequence[str] = ("parquet", "json", "csv"),
     numbers: ResultNumbers | None = None,
 ) -> list[Path]:
-    """Write the files of `formats` into `directory`, made if it is not there, each whole or not at all; their paths.
+    """Write the files of `formats` into `directory`, made if it is not there, all or none; their paths.
 
     `numbers`: `ResultNumbers.of(result)`, where they are at hand already. ConfigError for an unknown format, and where
-    nothing can be written.
+    nothing can be written; then what stood there is untouched.
     """
     if unknown := [entry for entry in formats if entry not in FORMATS]:
         raise ConfigError(f"{unknown[0]!r} is no export format", remedy=f"choose from {', '.join(FORMATS)}")
-    folder = made(Path(directory))
-    written: list[Path] = []
+    with replacing_folder(Path(directory), table_names(formats)) as draft:
+        write_tables(result, draft, formats, numbers)
+    return [Path(directory) / name for name in table_names(formats)]
 
-    def write(name: str, content: Callable[[Path], None]) -> None:
-        with replacing(folder / name) as temporary:
-            content(temporary)
-        written.append(folder / name)
 
+def table_names(formats: Sequence[str]) -> list[str]:
+    """Names of the files of `formats`, in the order they are written."""
+    return [name for entry in FILES for name in FILES[entry] if entry in formats]
+
+
+def write_tables(
+    result: BacktestResult, folder: Path, formats: Sequence[str], numbers: ResultNumbers | None = None
+) -> None:
+    """Write the files of `formats` into a folder that is there. OSError where that fails: some are then there."""
     trades, equity = (_trades(result), _equity(result)) if {"parquet", "csv"} & set(formats) else (None, None)
     if "parquet" in formats:
-        write("trades.parquet", lambda path: _write_parquet(path, trades))
-        write("equity.parquet", lambda path: _write_parquet(path, equity))
-        write("equity_by_symbol.parquet", lambda path: _write_by_symbol(path, result))
+        _write_parquet(folder / "trades.parquet", trades)
+        _write_parquet(folder / "equity.parquet", equity)
+        _write_by_symbol(folder / "equity_by_symbol.parquet", result)
     if "csv" in formats:
-        write("trades.csv", lambda path: _write_csv(path, trades))
-        write("equity.csv", lambda path: _write_csv(path, equity))
+        _write_csv(folder / "trades.csv", trades)
+        _write_csv(folder / "equity.csv", equity)
     if "json" in formats:
         figures = numbers or ResultNumbers.of(result)
-        write("trades.json", lambda path: _write_trades_json(path, result))
-        write("equity.json", lambda path: _write_json(path, _equity_json(result)))
-        write("summary.json", lambda path: _write_json(path, summary(result, figures), orjson.OPT_INDENT_2))
-    return written
+        _write_trades_json(folder / "trades.json", result)
+        _write_json(folder / "equity.json", _equity_json(result))
+        _write_json(folder / "summary.json", summary(result, figures), orjson.OPT_INDENT_2)
 
 
 def summary(result: BacktestResult, numbers: ResultNumbers) -> dict[str, Any]:
@@ -97,6 +107,7 @@ def summary(result: BacktestResult, numbers: ResultNumbers) -> dict[str, Any]:
         "statistics": numbers.total.as_dict(),
         "monthly_returns_pct": dict(numbers.months),
         "dropped": {symbol: list(reasons) for symbol, reasons in result.dropped.items()},
+        **({"degraded": list(result.lost)} if result.degraded else {}),
         "symbols": {part.symbol: _symbol(part, numbers) for part in result.symbols.values()},
     }
 

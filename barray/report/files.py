@@ -9,16 +9,17 @@ import numpy as np
 
 from barray.actors.backtest_actor import load_range
 from barray.coordinator.prepare import PreparedRun
-from barray.data_sources.atomic_file import made
+from barray.data_sources.atomic_folder import replacing_folder
 from barray.data_sources.manager import DataManager
-from barray.export.results import write_result
+from barray.dump.files import FORMATS
+from barray.export.results import table_names, write_tables
 from barray.market.errors import BarrayError
 from barray.market.interval import Interval
 from barray.market.series import derive
 from barray.market.session_range import RangeValidation, SessionRange, SourceSpan
 from barray.market.symbol_data import Lineage
 from barray.report.charts import Chart, default_symbols
-from barray.report.page import write_report
+from barray.report.page import render_report
 from barray.trading.engine.commands import LoadRange
 from barray.trading.results.backtest import BacktestResult
 from barray.trading.results.numbers import ResultNumbers
@@ -36,20 +37,20 @@ def write_backtest(
 ) -> list[Path]:
     """Write what the config's `report` asks for into `out` (default: its directory, and the config's name in it).
 
-    `run`: what was run to come to `result`. ConfigError where `out` can't be written.
+    All or nothing: files of an earlier result there go when all of this one's are written, and not before. `run`: what
+    was run to come to `result`. ConfigError where `out` can't be written.
     """
     config = run.config
     folder = out or Path(config.report.directory) / config.name
     numbers = numbers or ResultNumbers.of(result)
-    written: list[Path] = []
     formats = config.report.formats
-    tables = [name for name in formats if name != "html"]
-    if tables:
-        written += write_result(result, folder, tables, numbers)
-    if "html" in formats:
-        charts = charts_of(result, run)
-        written.insert(0, write_report(result, made(folder) / "report.html", charts, numbers))
-    return written
+    page = ["report.html"] if "html" in formats else []
+    charts = charts_of(result, run) if page else {}
+    with replacing_folder(folder, ["report.html", *table_names(FORMATS)]) as draft:
+        write_tables(result, draft, formats, numbers)
+        for name in page:
+            (draft / name).write_bytes(render_report(result, charts, numbers))
+    return [folder / name for name in (*page, *table_names(formats))]
 
 
 def charts_of(result: BacktestResult, run: PreparedRun) -> Mapping[str, Chart]:

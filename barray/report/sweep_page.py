@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from barray.data_sources.atomic_file import made
+from barray.data_sources.atomic_file import clear_leftovers, made
 from barray.export.sweep import write_sweep_csv
 from barray.report.document import document, write_document
 from barray.report.markup import join
@@ -17,7 +17,8 @@ def write_sweep(result: SweepResult, directory: Path) -> list[Path]:
 
     The same result gives the same bytes. `directory` is made if it is not there; ConfigError where it can't be written.
     """
-    table = write_sweep_csv(result, made(directory) / f"{result.name}-sweep.csv")
+    clear_leftovers(made(directory))
+    table = write_sweep_csv(result, directory / f"{result.name}-sweep.csv")
     return [table, write_document(directory / f"{result.name}-sweep.html", render_sweep(result))]
 
 

@@ -88,11 +88,13 @@ class HistorySection(Section):
 class ValidationSection(Section):
     """Step 0. `per_symbol: false` lets any failure end the session; `deadline_s` is each symbol's, wall clock.
 
+    `allow_lost`: a run that lost symbols because the machine failed says so, and ends with exit code 0 nevertheless.
     `suspect_jump`: how far apart two prices are suspected, 0.4 where the higher is 40 % above the lower; `false` where
     none are. `on_jump: refuse` makes an error of the warning. See docs/data.md.
     """
 
     per_symbol: bool = True
+    allow_lost: bool = False
     deadline_s: float = Field(30.0, gt=0, le=86_400)
     suspect_jump: Annotated[float | Literal[False], BeforeValidator(jump_size)] = 0.4
     on_jump: Literal["warn", "refuse"] = "warn"
@@ -109,9 +111,9 @@ class ActorsSection(Section):
     `spawn`: `fork` takes workers from a process that has imported everything (Linux, Ray that we start), `stock` leaves
     that to Ray; `preload` names further modules for that process to import. `symbols_per_actor`: how many symbols share
     a process; `auto` gives each its own up to what the nodes' cores bear, and packs beyond. `num_cpus`: what a process
-    claims of Ray's CPUs. `call_timeout_s`: after it a call counts as hung; the process is
-    killed and brought back, at most `max_restarts` times a session. A strategy's call that takes longer is ended as its
-    error.
+    claims of Ray's CPUs. `call_timeout_s`: after it a call counts as hung (in a backtest, whose calls may take that for
+    every session: a process that does not stir for so long); the process is killed and brought back, at most
+    `max_restarts` times in an hour of session time. A strategy's call that takes longer is ended as its error.
     """
 
     lifecycle: Literal["kill", "reuse"] = "kill"

@@ -224,6 +224,31 @@ class Stuck(Strategy):
     assert "did not come back within 2 s" in last
 
 
+@pytest.mark.timeout(100)
+def test_a_process_that_stops_is_noticed_however_many_sessions_it_was_to_work_through(
+    universe: Path, tmp_path: Path
+) -> None:
+    code = """
+class Stops(Strategy):
+    marker: str = ""
+
+    def on_bar(self, ctx):
+        mark = pathlib.Path(self.marker)
+        if self.marker and ctx.symbol == "NVDA" and ctx.bar == 900 and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), 19)
+        if ctx.minute == 10:
+            ctx.buy(10)
+"""
+    section = strategy(tmp_path, code)
+    marker = tmp_path / "stopped"
+    stopping = {**section, "parameters": {"marker": str(marker)}}
+    actors = {"call_timeout_s": 16}  # which is 96 s for 6 sessions
+    stopped = tables(settings(universe, strategy=stopping, actors=actors), tmp_path / "stopped-out")
+    assert marker.exists()
+    assert stopped == tables(settings(universe, strategy=section, actors=actors), tmp_path / "calm-out")
+
+
 def test_what_is_wrong_with_a_strategy_is_said_before_anything_starts(universe: Path, tmp_path: Path) -> None:
     wrong = {
         "class A(Strategy):\n    def on_bar(self, ctx): pass\nclass B(A): pass\n": "2 strategies (A, B); name one",

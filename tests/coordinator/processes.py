@@ -59,7 +59,10 @@ class Processes:
         return process
 
     async def execute(
-        self, batches: Sequence[tuple[Process, Sequence[tuple[str, Any]]]], timeout_s: float
+        self,
+        batches: Sequence[tuple[Process, Sequence[tuple[str, Any]]]],
+        timeout_s: float,
+        silence_s: float | None = None,
     ) -> list[Any]:
         self.side_by_side.append(len(batches))
         await asyncio.sleep(0)  # others go on meanwhile

@@ -172,6 +172,74 @@ def test_a_process_lost_too_often_costs_its_symbol_and_no_other() -> None:
     assert [process.alive for process in processes.started] == [False, True, False, False]
 
 
+def test_losses_are_forgiven_an_hour_of_session_time_later() -> None:
+    processes = Processes()
+    made = loaded(processes, "A", max_restarts=2)
+    for count in (10, 20, 90, 100, 150):
+        processes.alive[0].fate = "dies"
+        assert do(made.advance(minutes(count))) == {}, "no more than two in any hour"
+    processes.alive[0].fate = "dies"
+    assert list(do(made.advance(minutes(159)))) == ["A"], "the third in an hour"
+
+
+def test_a_process_that_gets_through_work_without_a_time_has_made_good_one_loss() -> None:
+    processes = Processes()
+    made = loaded(processes, "A", max_restarts=1)
+    for _ in range(4):
+        processes.alive[0].fate = "dies"
+        assert snapshot(made, "A").symbol == "A"
+    processes.alive[0].fate, processes.fates = "dies", ["dies"]
+    assert list(do(made.advance(minutes(1)))) == ["A"], "its work ends it"
+
+
+class Meeting(Processes):
+    """Processes that come back once so many of them are awaited at once; earlier, nothing does."""
+
+    many = 3
+
+    async def execute(self, batches: Any, timeout_s: float, silence_s: float | None = None) -> list[Any]:
+        if len(batches) == 1 and self.many:
+            self.waiting = getattr(self, "waiting", 0) + 1
+            for _ in range(1000):
+                if self.waiting >= self.many:
+                    break
+                await asyncio.sleep(0)
+            else:
+                return [TimeoutError("the others never came")]
+        return await super().execute(batches, timeout_s, silence_s)
+
+
+def test_lost_processes_come_back_side_by_side() -> None:
+    processes = Meeting()
+    made = loaded(processes, "A", "B", "C", max_restarts=1)
+    for process in processes.alive:
+        process.fate = "hangs"
+    assert do(made.advance(minutes(1))) == {}
+    assert len(processes.alive) == 3
+
+
+class Listening(Processes):
+    """Notes how long calls may take, and how long a process may not stir."""
+
+    patience: list[tuple[float, float | None]]
+
+    async def execute(self, batches: Any, timeout_s: float, silence_s: float | None = None) -> list[Any]:
+        self.patience = [*getattr(self, "patience", []), (timeout_s, silence_s)]
+        return await super().execute(batches, timeout_s, silence_s)
+
+
+def test_how_long_a_process_may_not_stir_does_not_depend_on_how_long_its_work_takes() -> None:
+    for sessions, expected in ((1, (10.0, None)), (250, (2500.0, 10.0))):
+        processes = Listening()
+        made = Fleet(ActorsSection(call_timeout_s=10), processes, sessions=sessions)
+        do(made.add(["A"]))
+        do(made.execute({"A": load()}))
+        assert processes.patience[-1] == expected
+        processes.alive[0].fate = "dies"
+        snapshot(made, "A")
+        assert processes.patience[-1][1] == (expected[1] and expected[1] + 2.0), "it starts again meanwhile"
+
+
 def test_a_symbol_that_was_dropped_and_is_added_again_begins_anew() -> None:
     processes = Processes()
     made = loaded(processes, "A", max_restarts=1)
@@ -196,11 +264,11 @@ class Poisoned:
 class Fragile(Processes):
     """A process that ends with the symbol that crashes it."""
 
-    async def execute(self, batches: Any, timeout_s: float) -> list[Any]:
+    async def execute(self, batches: Any, timeout_s: float, silence_s: float | None = None) -> list[Any]:
         for process, batch in batches:
             if any(getattr(command, "reader", None).__class__ is Poisoned for _, command in batch):
                 process.fate = "dies"
-        return await super().execute(batches, timeout_s)
+        return await super().execute(batches, timeout_s, silence_s)
 
 
 def test_the_symbol_that_ends_a_shared_process_is_found_and_fails_alone() -> None:

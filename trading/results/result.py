@@ -129,7 +129,8 @@ class BacktestValues:
     float64 (n_grid,): of the account, or of all symbols' accounts together. `strategy`: the class's name; `source`:
     file or module it came from. `shared`: one account for all symbols, whose own equity then starts at 0 and is their
     profit. `step0`: what Step 0 found of every symbol asked for, as of a session that it can run, or of the first.
-    `logs`: what the strategy printed and logged, `on_window` first, then symbol by symbol.
+    `logs`: what the strategy printed and logged, `on_window` first, then symbol by symbol. `lost`: those dropped
+    because the machine failed, sorted.
     """
 
     name: str
@@ -153,6 +154,12 @@ class BacktestValues:
     logs: Logs = NO_LOGS
     step0: Mapping[str, SymbolValidationResult] = field(default_factory=dict)
     timings_s: Mapping[str, float] = field(default_factory=dict)
+    lost: tuple[str, ...] = ()
+
+    @property
+    def degraded(self) -> bool:
+        """Whether any symbol is missing that would be there had the machine not failed."""
+        return bool(self.lost)
 
     @property
     def pnl(self) -> float:

@@ -27,7 +27,8 @@ class SweepResult:
 
     `walked`: one step a walk-forward window, if the config asks for it. `resumed`: how many sets an earlier, stopped
     run of the same sweep had done. `outdated`: how many it had done of other bars or other symbols: they were evaluated
-    anew. `journal`: the file that lets this one be resumed.
+    anew. `journal`: the file that lets this one be resumed. `lost`: symbols of `dropped` that are missing because the
+    machine failed, sorted.
 
     Only sets made of the same symbols and bars are ranked, those of the most symbols. Others, evaluated after symbols
     were lost on the way, are in `unlike`: without figures, and not in the journal.
@@ -45,6 +46,12 @@ class SweepResult:
     resumed: int = 0
     outdated: int = 0
     timings_s: Mapping[str, float] = field(default_factory=dict)
+    lost: tuple[str, ...] = ()
+
+    @property
+    def degraded(self) -> bool:
+        """Whether any symbol is missing that would be there had the machine not failed."""
+        return bool(self.lost)
 
     @cached_property
     def made_of(self) -> Mapping[str, str]:

@@ -15,6 +15,7 @@ from barray.local.calendar_cache import cached_sessions
 from barray.market.bars import format_ns
 from barray.market.calendar import ExtendedHours, TradingCalendar
 from barray.market.errors import BarrayError
+from barray.market.reason_codes import MACHINE_FAILED
 from barray.market.requirements import JumpRule, SessionContext, SymbolRequirements, calendar_for, session_context
 
 MAX_DAYS, MAX_REQUIRED = 5_000, 1_000
@@ -73,6 +74,7 @@ def check_session(header: HeaderJson, out: Findings, *, version: int) -> Session
         return None
     _check_hours(session, header["requirements"], calendar, context, out)
     check_step0(header, out)
+    _check_degraded(header, out)
     accepted = accepted_events(header["events"], now_ns, out)
     members = members_told(header, accepted)
     told: dict[str, Told] | None = None
@@ -138,3 +140,10 @@ def _check_hours(
     ):
         if found != expected:
             out.add(place, "calendar", found, expected)
+
+
+def _check_degraded(header: HeaderJson, out: Findings) -> None:
+    dropped = header["dropped"].items()
+    lost = sorted(symbol for symbol, reasons in dropped if any(reason["code"] in MACHINE_FAILED for reason in reasons))
+    if (found := header["session"].get("degraded", [])) != lost:
+        out.add("session.degraded", "degraded", found, lost)

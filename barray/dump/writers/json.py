@@ -142,6 +142,7 @@ def _session(summary: SessionSummary) -> dict[str, Any]:
         "open": format_ns(summary.open_ns),
         "close": format_ns(summary.close_ns),
         "now": format_ns(summary.now_ns),
+        **({"degraded": list(summary.lost)} if summary.degraded else {}),
     }
 
 

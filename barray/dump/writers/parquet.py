@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from barray.coordinator.summary import SessionSummary
-from barray.data_sources.atomic_file import made, replacing
+from barray.data_sources.atomic_folder import replacing_folder
 from barray.dump.digest import SORTED, TableDigest, digest_of_tables, dumps
 from barray.dump.writers.json import bar_json, header_json, in_order
 from barray.market.bars import COLUMNS, IntArray
@@ -125,12 +125,12 @@ def write_parquet(directory: str | Path, summary: SessionSummary, symbols: Itera
     """Write the three tables into `directory` (made if it is not there) and give it.
 
     `symbols` come sorted by name, each standing at `summary.now_ns`; ValueError otherwise. ConfigError where
-    `directory` cannot be written. Each file is replaced whole, all three at the end.
+    `directory` cannot be written; all three files are replaced at the end, or none.
     """
-    folder = made(Path(directory))
+    folder = Path(directory)
     header = dumps(header_json(summary), SORTED)
-    with ExitStack() as files:
-        bars, indicators, rows = (_open(folder / name, schema, files) for name, schema in TABLES.items())
+    with replacing_folder(folder, tuple(TABLES)) as draft, ExitStack() as files:
+        bars, indicators, rows = (_open(draft / name, schema, files) for name, schema in TABLES.items())
         for data in in_order(symbols, summary.now_ns):
             for table in _bars(data):
                 bars.write(table)
@@ -143,7 +143,7 @@ def write_parquet(directory: str | Path, summary: SessionSummary, symbols: Itera
 
 
 def _open(path: Path, schema: Any, files: ExitStack) -> _Writer:
-    writer = _Writer(files.enter_context(replacing(path)), schema)
+    writer = _Writer(path, schema)
     files.callback(writer.close)
     return writer
 

@@ -42,6 +42,7 @@ def headline(result: BacktestResult, numbers: ResultNumbers) -> Html:
         f"{result.base_interval} bars",
         result.calendar,
         "shared account" if result.shared else "an account a symbol",
+        *((f"degraded: {count(len(result.lost), 'symbol')} lost",) if result.degraded else ()),
     )
     against = (
         f"Buy and hold {percent(total.hold_return_pct, sign=True)}"
@@ -88,9 +89,11 @@ def validation(result: BacktestResult) -> Html:
     failed = [part for part in parts if part.error is not None]
     refused = [part for part in parts if part.refusals]
     warned = [part for part in parts if part.warnings]
+    dropped = len(result.dropped) - len(result.lost)
     counts = (
         (len(parts) - len(failed), "ran to the end", "good"),
-        (len(result.dropped), "dropped in Step 0", "bad" if result.dropped else ""),
+        (dropped, "dropped in Step 0", "bad" if dropped else ""),
+        *([(len(result.lost), "lost by the machine", "bad")] if result.degraded else []),
         (len(skipped), "with sessions skipped", "warn" if skipped else ""),
         (len(failed), "stopped by an error", "bad" if failed else ""),
         (len(refused), "with orders refused", "warn" if refused else ""),
@@ -103,6 +106,8 @@ def validation(result: BacktestResult) -> Html:
     ]
     if result.error is not None:
         content.append(_failure("The run stopped", result.error))
+    if result.degraded:
+        content.append(_failure("Degraded", f"the machine failed, and lost {', '.join(result.lost)}"))
     if result.dropped:
         rows = ((symbol, " · ".join(reasons)) for symbol, reasons in result.dropped.items())
         content.append(table(("Dropped symbol", "Reasons"), rows, left=2, kind="reasons"))

@@ -26,6 +26,7 @@ def headline(result: SweepResult) -> Html:
         span,
         count(len(result.dates), "session"),
         f"capital {money(result.capital)}",
+        *((f"degraded: the machine failed, and lost {', '.join(result.lost)}",) if result.degraded else ()),
     )
     return top("Sweep report", result.name, facts)
 

@@ -116,6 +116,26 @@ def slow_session(universe: Path, tmp_path: Path) -> Iterator[subprocess.Popen[st
     process.wait(60)
 
 
+@pytest.mark.parametrize(("allowed", "status"), [("false", 3), ("true", 0)])
+def test_a_run_that_lost_a_symbol_because_its_process_died_is_degraded(
+    universe: Path, tmp_path: Path, allowed: str, status: int
+) -> None:
+    path = write_config(tmp_path, universe, "lossy", pause_s=0.05)
+    path.write_text(f"{path.read_text()}actors: {{max_restarts: 0}}\nvalidation: {{allow_lost: {allowed}}}\n")
+    process = start(path, "--json", "--out", str(tmp_path))
+    wait_for_phase(process, "running")
+    symbol_processes(process.pid)[0].kill()
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == status
+    told = json.loads(out)
+    (lost,) = told["degraded"]
+    assert f"degraded: the machine failed, and lost 1 symbol: {lost}" in err
+    assert set(told["sessions"][0]["dropped"]) == {lost, "NOPE"}
+    dump = tmp_path / "lossy-2024-07-02.json"
+    assert json.loads(dump.read_text())["session"]["degraded"] == [lost]
+    assert barray("validate-dump", dump).returncode == 0
+
+
 _started: list[subprocess.Popen[str]] = []
 
 

@@ -1,0 +1,31 @@
+"""What lets a process be called again when an answer was lost on its way: it does nothing twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+class AnswersOnce:
+    """A process that its one caller calls with numbers, one call after another, each number higher than the last."""
+
+    def __init__(self) -> None:
+        self._answered = 0
+        self._answer: Any = None
+
+    def once(self, number: int, forget: Sequence[str], method: str, *arguments: Any) -> Any:
+        """Forget these symbols, then call a method; the same answer, and nothing done, where this number was answered.
+
+        Forgetting comes along, so that it can't be lost, nor overtake what comes after it.
+        """
+        if number > self._answered:
+            self._answer = None  # two large answers need not be here at once
+            if forget:
+                self.forget(forget)
+            self._answer = getattr(self, method)(*arguments)
+            self._answered = number
+        return self._answer
+
+    def forget(self, symbols: Sequence[str]) -> None:
+        """Drop these symbols with all that is held of them."""
+        raise NotImplementedError
