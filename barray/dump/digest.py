@@ -84,13 +84,13 @@ def _values(column: Any) -> bytes:
     if pa.types.is_string(kind):
         coded = column.dictionary_encode()
         texts = [orjson.dumps(text) for text in coded.dictionary.to_pylist()]
-        return b"\n".join(b"" if at is None else texts[at] for at in coded.indices.to_pylist()) + b"\n"
+        return b"".join((b"" if at is None else texts[at]) + b"\n" for at in coded.indices.to_pylist())
     whole = column.cast(pa.int64()) if pa.types.is_timestamp(kind) else column
     known = np.asarray(whole.is_valid())
     numbers = np.asarray(pa.compute.fill_null(whole, pa.scalar(0).cast(whole.type)))
     paired = np.zeros((len(numbers), 1 + numbers.itemsize), np.uint8)
     paired[:, 0] = known
-    paired[:, 1:] = np.ascontiguousarray(numbers).view(np.uint8).reshape(len(numbers), -1)
+    paired[:, 1:] = np.ascontiguousarray(numbers).view(np.uint8).reshape(len(numbers), numbers.itemsize)
     return paired.tobytes()
 
 

@@ -22,6 +22,7 @@ from barray.coordinator.config.file import parse_config
 from barray.dump.read import read_dump
 from barray.dump.validate import validate_session_dump
 from barray.dump.writers.json import write_json
+from barray.dump.writers.parquet import write_parquet
 from barray.market.commands import Advance, Load, Loaded
 from barray.market.interval import Interval
 from barray.market.jumps import first_warnings
@@ -168,6 +169,16 @@ def test_a_dump_tells_of_it_and_gives_it_back(root: Path, tmp_path: Path) -> Non
     dump = read_dump(path)
     assert dump.symbols["AAPL"].warnings == session.symbols[0].warnings
     assert dump.summary.requirements.suspect_jump == JumpRule(0.4)
+
+
+def test_tables_tell_of_it_as_json_does(root: Path, tmp_path: Path) -> None:
+    session = built(root)
+    folder = write_parquet(tmp_path / "session", session.summary, iter(session.symbols))
+    assert validate_session_dump(folder) == []
+    found = read_dump(folder).symbols
+    assert {name: data.warnings for name, data in found.items()} == {
+        one.symbol: one.warnings for one in session.symbols
+    }
 
 
 @pytest.mark.parametrize("how", ["taken away", "changed", "made up", "no longer suspected"])

@@ -23,6 +23,7 @@ from barray.market.interval import Interval
 from barray.market.quality import Gap, Quality
 from barray.market.series import IntervalBars
 from barray.market.symbol_data import AdhocConflict, Lineage, SymbolSessionData
+from barray.market.validation import Reason
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_NS = -(2**63)
@@ -159,6 +160,7 @@ def _symbol(row: Mapping[str, Any], bars: Any, indicators: Any, now_ns: int) -> 
         adhoc_indicators=tuple(row["adhoc_indicators"] or ()),
         conflicts=tuple(map(_conflict, row["conflicts"] or ())),
         lineage=_lineage(row),
+        warnings=tuple(Reason(**warning) for warning in row["warnings"] or ()),
     )
 
 

@@ -25,7 +25,7 @@ import pyarrow.parquet
 from barray.coordinator.summary import SessionSummary
 from barray.data_sources.atomic_folder import replacing_folder
 from barray.dump.digest import SORTED, TableDigest, digest_of_tables, dumps
-from barray.dump.writers.json import bar_json, header_json, in_order
+from barray.dump.writers.json import bar_json, header_json, in_order, reason_json
 from barray.market.bars import COLUMNS, IntArray
 from barray.market.quality import Quality
 from barray.market.symbol_data import AdhocConflict, SymbolSessionData
@@ -44,6 +44,7 @@ _QUALITY = pa.list_(
 )
 _BAR = pa.struct(dict.fromkeys(COLUMNS, pa.float64()))
 _CONFLICT = pa.struct({"interval": pa.string(), "timestamp": _STAMP, "adhoc": _BAR, "record": _BAR})
+_REASON = pa.struct(dict.fromkeys(("code", "message", "remedy", "source"), pa.string()))
 BARS_SCHEMA = pa.schema(
     {
         "symbol": pa.string(),
@@ -80,9 +81,10 @@ SYMBOLS_SCHEMA = pa.schema(
         "history_quality": _QUALITY,
         **dict.fromkeys(("intervals", "indicators", "adhoc_indicators"), pa.list_(pa.string())),
         "conflicts": pa.list_(_CONFLICT),
+        "warnings": pa.list_(_REASON),
     }
 )
-_SINCE_2 = ("lineage_dataset", "intervals", "indicators", "adhoc_indicators", "conflicts")
+_SINCE_2 = ("lineage_dataset", "intervals", "indicators", "adhoc_indicators", "conflicts", "warnings")
 SYMBOLS_SCHEMA_1 = pa.schema([field for field in SYMBOLS_SCHEMA if field.name not in _SINCE_2])
 """Of dumps without a header."""
 TABLES = {"bars.parquet": BARS_SCHEMA, "indicators.parquet": INDICATORS_SCHEMA, "symbols.parquet": SYMBOLS_SCHEMA}
@@ -194,6 +196,7 @@ def _symbol(data: SymbolSessionData) -> dict[str, Any]:
         "indicators": list(data.indicators),
         "adhoc_indicators": list(data.adhoc_indicators),
         "conflicts": [_conflict(conflict) for conflict in data.conflicts],
+        "warnings": [reason_json(warning) for warning in data.warnings],
     }
 
 
