@@ -47,6 +47,7 @@ class Strategy:
     intervals: ClassVar[Sequence[str]] = ()
 
     def __init__(self, **parameters: Any) -> None:
+        """With these parameters; ConfigError for one that isn't declared, or a value that it can't have."""
         declared = self.parameters()
         if unknown := sorted(parameters.keys() - declared.keys()):
             listed = ", ".join(declared) or "none"
