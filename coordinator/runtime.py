@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from barray.data_sources.fetching.environment import without_credentials
 from barray.market.errors import BarrayError, ConfigError, SourceUnavailable
 
 if TYPE_CHECKING:
@@ -91,15 +92,16 @@ def _prefer_loopback() -> None:
 def start_ray(num_cpus: int | None = None, *, fork: bool = True, preload: Sequence[str] = ()) -> None:
     """Start Ray in this process, for this process: every listener on loopback, no dashboard, token authentication.
 
-    `fork`: its workers are forked from a process that has imported our packages and `preload`; see
-    barray.actors.forking.
+    Its processes get none of the credentials that this one's environment holds. `fork`: its workers are forked from a
+    process that has imported our packages and `preload`; see barray.actors.forking.
     """
     _prefer_loopback()
     import ray
 
     from barray.actors.ray_start.patch import DEFAULT_PRELOAD, altered_ray
 
-    with altered_ray((*DEFAULT_PRELOAD, *COORDINATORS, *preload) if fork else None, lean=True):
+    imported = (*DEFAULT_PRELOAD, *COORDINATORS, *preload) if fork else None
+    with without_credentials(), altered_ray(imported, lean=True):
         ray.init(
             address="local",  # whatever other Ray this machine runs
             num_cpus=num_cpus,
