@@ -113,9 +113,13 @@ def start_ray(num_cpus: int | None = None, *, fork: bool = True, preload: Sequen
     # The autoscaler, if there is one, has nothing to scale on one machine, and would take a second to end.
     node: Any = ray._private.worker._global_node
     node.kill_monitor(check_alive=False)
-    token = Path.home() / ".ray" / "auth_token"
+    _close_token()
+
+
+def _close_token() -> None:
+    """Ray 2.60 leaves the token it makes readable by all."""
     with suppress(OSError):
-        token.chmod(0o600)  # Ray 2.60 leaves the token it makes readable by all
+        (Path.home() / ".ray" / "auth_token").chmod(0o600)
 
 
 def keep_next_job_warm(poll_s: float = 0.25) -> NoReturn:
@@ -155,6 +159,7 @@ def start_node(arguments: Sequence[str]) -> int:
     """`ray start ARGUMENTS` in this process, the node's workers forked; returns the exit status."""
     from barray.actors.ray_start.patch import ray_start
 
+    _close_token()
     return ray_start(arguments)
 
 

@@ -41,6 +41,7 @@ def altered_ray(preload: Sequence[str] | None = DEFAULT_PRELOAD, *, lean: bool =
         _warn(reason)
         yield
         return
+    from ray._common.utils import try_to_create_directory
     from ray._private import node, services
 
     changes: list[Change] = [with_idle_agents] if lean else []
@@ -48,7 +49,7 @@ def altered_ray(preload: Sequence[str] | None = DEFAULT_PRELOAD, *, lean: bool =
         changes.append(lambda command: with_launcher(command, preload))
     with contextlib.ExitStack() as patches:
         patches.enter_context(_replaced(services, "start_ray_process", _altering(services.start_ray_process, changes)))
-        create = with_private_session(node.try_to_create_directory)
+        create = with_private_session(try_to_create_directory)
         patches.enter_context(_replaced(node, "try_to_create_directory", create))
         if lean:
             from barray.actors.ray_start.lean_node import LeanNode
