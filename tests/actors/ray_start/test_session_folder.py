@@ -17,6 +17,7 @@ import ray
 from ray._common.utils import try_to_create_directory
 
 from barray.actors.ray_start.session_folder import make_private, with_private_session
+from barray.coordinator import runtime
 
 NOBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
@@ -38,6 +39,10 @@ print([reached(attack) for attack in (
     lambda: open(session + "/sockets/mine", "w"),
 )])
 """
+
+
+def pid_of_worker() -> int:
+    return os.getpid()
 
 
 def attacks_by_nobody(session: Path) -> str:
@@ -98,9 +103,18 @@ def test_a_folder_of_all_sessions_that_is_anothers_is_told(
 
 
 @pytest.mark.ray
-@pytest.mark.usefixtures("ray_here")
 @as_root
-def test_a_ray_that_runs_is_closed_to_others() -> None:
-    session = Path(ray._private.worker._global_node.get_session_dir_path())
-    assert (session / "sockets").exists()
-    assert attacks_by_nobody(session) == "[False, False, False, False]"
+def test_a_ray_that_runs_is_closed_to_others_and_its_workers_leave_it_so(
+    all_sessions: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    all_sessions.parent.chmod(0o755)
+    monkeypatch.setenv("RAY_TMPDIR", str(all_sessions.parent))
+    runtime.start_ray(num_cpus=1)
+    try:
+        assert ray.get(ray.remote(pid_of_worker).remote()) != os.getpid()
+        session = Path(ray._private.worker._global_node.get_session_dir_path())
+        assert session.parent == all_sessions
+        assert (session / "sockets").exists()
+        assert attacks_by_nobody(session) == "[False, False, False, False]"
+    finally:
+        runtime.leave_ray()
