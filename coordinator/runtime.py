@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import uuid4
 
+from barray.data_sources.fetching.environment import without_credentials
 from barray.market.errors import BarrayError, ConfigError, SourceUnavailable
 
 if TYPE_CHECKING:
@@ -94,15 +95,16 @@ def _prefer_loopback() -> None:
 def start_ray(num_cpus: int | None = None, *, fork: bool = True, preload: Sequence[str] = ()) -> None:
     """Start Ray in this process, for this process: every listener on loopback, no dashboard, token authentication.
 
-    `fork`: its workers are forked from a process that has imported our packages and `preload`; see
-    barray.actors.forking.
+    Its processes get none of the credentials that this one's environment holds. `fork`: its workers are forked from a
+    process that has imported our packages and `preload`; see barray.actors.forking.
     """
     _prefer_loopback()
     import ray
 
     from barray.actors.ray_start.patch import DEFAULT_PRELOAD, altered_ray
 
-    with altered_ray((*DEFAULT_PRELOAD, *COORDINATORS, *preload) if fork else None, lean=True):
+    imported = (*DEFAULT_PRELOAD, *COORDINATORS, *preload) if fork else None
+    with without_credentials(), altered_ray(imported, lean=True):
         ray.init(
             address="local",  # whatever other Ray this machine runs
             num_cpus=num_cpus,
@@ -114,9 +116,13 @@ def start_ray(num_cpus: int | None = None, *, fork: bool = True, preload: Sequen
     # The autoscaler, if there is one, has nothing to scale on one machine, and would take a second to end.
     node: Any = ray._private.worker._global_node
     node.kill_monitor(check_alive=False)
-    token = Path.home() / ".ray" / "auth_token"
+    _close_token()
+
+
+def _close_token() -> None:
+    """Ray 2.60 leaves the token it makes readable by all."""
     with suppress(OSError):
-        token.chmod(0o600)  # Ray 2.60 leaves the token it makes readable by all
+        (Path.home() / ".ray" / "auth_token").chmod(0o600)
 
 
 def keep_next_job_warm(poll_s: float = 0.25) -> NoReturn:
@@ -156,6 +162,7 @@ def start_node(arguments: Sequence[str]) -> int:
     """`ray start ARGUMENTS` in this process, the node's workers forked; returns the exit status."""
     from barray.actors.ray_start.patch import ray_start
 
+    _close_token()
     return ray_start(arguments)
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from barray.actors.ray_start.forked_workers import DEFAULT_PRELOAD, FIRST_JOB, prewarm, with_launcher
 from barray.actors.ray_start.idle_agents import with_idle_agents
+from barray.actors.ray_start.session_folder import with_private_session
 
 __all__ = ["DEFAULT_PRELOAD", "TESTED_RAY_VERSIONS", "altered_ray", "objection", "ray_start"]
 
@@ -33,12 +34,14 @@ def altered_ray(preload: Sequence[str] | None = DEFAULT_PRELOAD, *, lean: bool =
     """Raylets started within, by this process, get their Python workers from a forkserver that has imported `preload`.
 
     They keep doing so after the block ends, for their whole life. None: no forked workers. `lean`: a node that is
-    started here, by `ray.init`, is a `LeanNode`, and its raylet's agents wait until they are wanted.
+    started here, by `ray.init`, is a `LeanNode`, and its raylet's agents wait until they are wanted. The session's
+    folder is this user's alone.
     """
     if reason := objection():
         _warn(reason)
         yield
         return
+    from ray._common.utils import try_to_create_directory
     from ray._private import node, services
 
     changes: list[Change] = [with_idle_agents] if lean else []
@@ -46,6 +49,8 @@ def altered_ray(preload: Sequence[str] | None = DEFAULT_PRELOAD, *, lean: bool =
         changes.append(lambda command: with_launcher(command, preload))
     with contextlib.ExitStack() as patches:
         patches.enter_context(_replaced(services, "start_ray_process", _altering(services.start_ray_process, changes)))
+        create = with_private_session(try_to_create_directory)
+        patches.enter_context(_replaced(node, "try_to_create_directory", create))
         if lean:
             from barray.actors.ray_start.lean_node import LeanNode
 

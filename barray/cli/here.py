@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 
+from barray.data_sources.fetching.environment import take_credentials
+
 INTERRUPTED = 130
 
 
 def run_here() -> None:
-    """Run the command of `sys.argv` in this process, and end it."""
+    """Run the command of `sys.argv` in this process, and end it. What it starts gets no credentials."""
+    take_credentials()
     try:
         from barray.cli.app import main as run
 

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from barray.data_sources.atomic_file import replacing
+from barray.data_sources.fetching.environment import take_credentials
 from barray.local.sessions import is_alive
 from barray.local.user_folder import notes_folder
 from barray.market.errors import BarrayError
@@ -143,6 +144,7 @@ def _hold(lock: int, num_cpus: int | None) -> None:
     from barray.coordinator import runtime
 
     os.set_inheritable(lock, False)
+    take_credentials()  # whoever comes with a session has his own
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     environment = dict(os.environ)  # before Ray changes it
     server = None

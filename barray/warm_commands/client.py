@@ -11,6 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from barray.actors.forking.handshake import FORKED, GO, ask, connect, describe_us
+from barray.data_sources.fetching.environment import take_credentials
 from barray.local.user_folder import notes_folder
 from barray.market.errors import ConfigError
 from barray.warm_commands.origin import origin
@@ -38,6 +39,7 @@ def run_warm() -> int | None:
         if not path.exists():
             return None
         request = _request()  # before it connects: the server waits for nobody to think
+        take_credentials()
         connection = connect(str(path), _ANSWER_S)
     except (OSError, ConfigError):  # it is not to be trusted
         return None

@@ -22,6 +22,7 @@ from barray.actors.forking.safety import draw_alike, keep_pages_shared, thread_c
 from barray.actors.forking.server import Server, log
 from barray.cli.here import run_here
 from barray.coordinator import runtime
+from barray.data_sources.fetching.environment import WITH_TAKEN, take_credentials
 from barray.local.user_folder import notes_folder
 from barray.warm_commands.client import COLD, SOCKET
 from barray.warm_commands.origin import Origin, difference, origin
@@ -87,7 +88,7 @@ def run_command(request: Request) -> NoReturn:
     try:
         run_here()
     except runtime.BegunForLoopback:
-        os.execve(sys.executable, sys.orig_argv, {**os.environ, COLD: "1"})  # noqa: S606
+        os.execve(sys.executable, sys.orig_argv, {**WITH_TAKEN, COLD: "1"})  # noqa: S606
     sys.exit()
 
 
@@ -115,6 +116,7 @@ def _listen(path: Path) -> socket.socket:
 def main() -> None:
     """Import, serve; in each forked child, run the command. Begins anew where the code has changed."""
     began_ns = time.time_ns()
+    take_credentials()  # each command brings its own
     environment, ours = dict(os.environ), origin()
     os.environb.update(SERVER_ENVIRONMENT)
     gc.disable()

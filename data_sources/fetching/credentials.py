@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
+from barray.data_sources.fetching.environment import WITH_TAKEN
 from barray.market.errors import ConfigError
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -34,7 +34,7 @@ class KeyPair:
 
 
 def key_pair(
-    key_name: str, secret_name: str, *, file: Path | None = None, environment: Mapping[str, str] = os.environ
+    key_name: str, secret_name: str, *, file: Path | None = None, environment: Mapping[str, str] = WITH_TAKEN
 ) -> KeyPair:
     """The pair that the environment holds under these names, or else `file`, in lines such as `NAME=value`.
 

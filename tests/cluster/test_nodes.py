@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -93,6 +94,9 @@ def test_a_node_started_by_the_command_forks_its_workers(universe: Path, tmp_pat
         assert barray.validate_session_dump(tmp_path / "out/session-2024-07-02.json") == []
         servers = [p for p in family(head.pid) if "forking.workers import server" in " ".join(p.cmdline())]
         assert servers
+        (raylet,) = [p.cmdline() for p in family(head.pid) if p.name() == "raylet"]
+        (session,) = [word.partition("=")[2] for word in raylet if word.startswith("--session_dir=")]
+        assert stat.S_IMODE(Path(session).stat().st_mode) == 0o700, "others stay out"
     finally:
         members = without_agents(family(head.pid))
         head.send_signal(signal.SIGTERM)

@@ -8,6 +8,7 @@ raylet, or when it has had nothing to do for long.
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import glob
 import importlib
@@ -74,6 +75,12 @@ def preload(modules: Sequence[str], paths: Sequence[str]) -> None:
     signal.alarm(0)
 
 
+def leave_folders_closed() -> None:
+    """A worker would open its session's folder to everybody, which `ray_start` has closed."""
+    if node := sys.modules.get("ray._private.node"):
+        vars(node)["try_to_create_directory"] = functools.partial(os.makedirs, exist_ok=True)
+
+
 def run_worker(code: types.CodeType, argv: list[str], ours: Sequence[str]) -> None:
     """Runs the worker's script as `python argv...` would, without the modules `ours`: a user's may be named so."""
     for name in ours:
@@ -101,6 +108,7 @@ def main(path: str, script: str, modules: str, paths: str) -> None:
         code = compile(file.read(), script, "exec")
     gc.disable()
     preload(list(filter(None, modules.split(","))), list(filter(None, paths.split(os.pathsep))))
+    leave_folders_closed()
     # in each worker, to look through them all would cost 1.5 MB of shared pages
     ours = [name for name in sys.modules if name.partition(".")[0] == __name__.partition(".")[0]]
     keep_pages_shared()
