@@ -95,7 +95,7 @@ def events(summary: SessionSummary) -> Html:
         )
         for event in summary.events[:MAX_ROWS]
     )
-    columns = ("Time", "Action", "Symbol", "Of it", "By", "Accepted", "Reason")
+    columns = ("Time", "Action", "Symbol", "What", "By", "Accepted", "Reason")
     note = f"{_limited(len(summary.events), 'event')} · {summary.timezone}"
     return section("events", "Events", table(columns, shown, left=len(columns), kind="reasons"), note=note)
 
