@@ -16,7 +16,6 @@ from barray.coordinator.config.file import as_config
 from barray.coordinator.config.model import ACTORS_PER_CPU, SessionConfig
 from barray.coordinator.messages import AddBar, AddIndicator, AddSymbol, RemoveSymbol
 from barray.coordinator.summary import AddResult, SessionSummary
-from barray.dump.files import write_exports
 from barray.export.recording import write_recording
 from barray.local.connection import ensure_ray, hand_over_credentials, load_calendar
 from barray.local.progress import Progress, shown
@@ -27,6 +26,7 @@ from barray.market.errors import BarrayError, ConfigError, ValidationFailed, sho
 from barray.market.indicators import IndicatorSpec
 from barray.market.interval import Interval
 from barray.market.symbol_data import SymbolMetadata, SymbolSessionData
+from barray.report.session_files import write_exports
 
 logger = logging.getLogger("barray")
 drop_logger = logging.getLogger("barray.dropped")

@@ -92,6 +92,8 @@ def _failed(session: Session, day: date, error: BarrayError) -> dict[str, Any]:
 
 def run_date(session: Session, day: date, out: Path | None) -> dict[str, Any]:
     """One session from begin to teardown; what became of it, in JSON types."""
+    from barray.export.symbol_row import SymbolRow
+
     session.begin(day)
     try:
         session.advance_to()
@@ -102,18 +104,16 @@ def run_date(session: Session, day: date, out: Path | None) -> dict[str, Any]:
     summary = session.end()
     paths = _write(session, out)
     symbols = {}
-    for data in session.snapshots():
-        base = data.bars.get(str(data.base_interval)) if data.base_interval else None
-        quality = data.quality.get(str(data.base_interval)) if data.base_interval else None
-        symbols[data.symbol] = {
-            "state": "full" if data.meets_session_config_requirements else "adhoc",
-            "added_by": data.added_by,
-            "upgraded": data.upgraded_from_adhoc,
-            "source": data.lineage.source if data.lineage else None,
-            "bars": len(base) - base.history if base else sum(len(series) for series in data.bars.values()),
-            "quality": quality.share if quality else None,
-            "conflicts": [str(conflict) for conflict in data.conflicts],
-            "warnings": [str(warning) for warning in data.warnings],
+    for row in map(SymbolRow.of, session.snapshots()):
+        symbols[row.symbol] = {
+            "state": row.state,
+            "added_by": row.added_by,
+            "upgraded": row.upgraded,
+            "source": row.source,
+            "bars": row.bars,
+            "quality": row.quality,
+            "conflicts": [str(conflict) for conflict in row.conflicts],
+            "warnings": [str(warning) for warning in row.warnings],
         }
     session.teardown()
     return {

@@ -1,4 +1,4 @@
-"""The files of a session: which formats there are and what they are called."""
+"""The dumps of a session: which formats there are and what they are called."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from barray.market.symbol_data import SymbolSessionData
 FORMATS = ("json", "csv", "parquet")
 
 
-def write_exports(
+def write_dumps(
     directory: str | Path,
     name: str,
     formats: Sequence[str],
@@ -22,14 +22,13 @@ def write_exports(
 ) -> list[Path]:
     """Write `{name}-{date}.json`, `.csv` and a folder `{name}-{date}-parquet` as `formats` ask; returns their paths.
 
-    `snapshots` is called once a format: symbols stream through, in order. ConfigError where nothing can be written.
+    What else stands in `formats` is not written here. `snapshots` is called once a format: symbols stream through, in
+    order. ConfigError where nothing can be written.
     """
     from barray.dump.writers.csv import write_csv
     from barray.dump.writers.json import write_json
     from barray.dump.writers.parquet import write_parquet
 
-    if unknown := [entry for entry in formats if entry not in FORMATS]:
-        raise ConfigError(f"{unknown[0]!r} is no export format", remedy=f"choose from {', '.join(FORMATS)}")
     folder = Path(directory)
     try:
         folder.mkdir(parents=True, exist_ok=True)

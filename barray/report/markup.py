@@ -128,6 +128,12 @@ def top(kind: str, name: object, facts: Iterable[object]) -> Html:
     )
 
 
+def counted(entries: Iterable[tuple[int, str, str]]) -> Html:
+    """How many there are of each kind, in a row: the number, what it counts, and the class that colours it, if any."""
+    listed = (f'<li class="{kind}"><b>{many:,}</b> {text(name)}</li>' for many, name, kind in entries)
+    return Html(f'<ul class="counts">{"".join(listed)}</ul>')
+
+
 def folded(summary: object, content: object) -> Html:
     """Content that is opened on demand."""
     return Html(f"<details><summary>{text(summary)}</summary>{text(content)}</details>")

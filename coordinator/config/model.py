@@ -228,10 +228,13 @@ class ScheduledAction(Section):
 
 
 class ExportSection(Section):
-    """What is written at the end of each session, below `directory`; `{date}` in it is not needed."""
+    """What is written at the end of each session, below `directory`; `{date}` in it is not needed.
+
+    Of the formats, `html` is a report to read; the others are dumps.
+    """
 
     directory: str = "out"
-    formats: tuple[Literal["json", "csv", "parquet"], ...] = ("json",)
+    formats: tuple[Literal["json", "csv", "parquet", "html"], ...] = ("json",)
 
 
 class StrategySection(Section):

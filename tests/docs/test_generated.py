@@ -62,7 +62,8 @@ def test_every_key_of_the_examples_is_on_the_page_of_the_configuration() -> None
 def test_limits_and_defaults_are_those_that_the_models_have() -> None:
     live = part(config_reference(), "`live`")
     assert "| `grace_s` | number, at least 0, at most 60 | `3.0` |" in live
-    assert "| `formats` | list of: `json` or `csv` or `parquet` | `[json]` |" in part(config_reference(), "`export`")
+    export = part(config_reference(), "`export`")
+    assert "| `formats` | list of: `json` or `csv` or `parquet` or `html` | `[json]` |" in export
     assert "| `symbols` | list of: text | *required* |" in part(config_reference(), "The whole")
     assert "| `symbols_per_actor` | whole number or `auto` | `1` |" in part(config_reference(), "`actors`")
 

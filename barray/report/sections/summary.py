@@ -8,6 +8,7 @@ from barray.report.markup import (
     NOTHING,
     Html,
     count,
+    counted,
     digits,
     folded,
     money,
@@ -21,6 +22,7 @@ from barray.report.markup import (
     top,
     when,
 )
+from barray.report.sections.step0 import step0
 from barray.trading.results.backtest import BacktestResult
 from barray.trading.results.numbers import ResultNumbers
 from barray.trading.results.result import SymbolResult
@@ -99,11 +101,7 @@ def validation(result: BacktestResult) -> Html:
         (len(refused), "with orders refused", "warn" if refused else ""),
         (len(warned), "with suspected prices", "warn" if warned else ""),
     )
-    content = [
-        Html('<ul class="counts">'),
-        *(Html(f'<li class="{kind}"><b>{many:,}</b> {text(name)}</li>') for many, name, kind in counts),
-        Html("</ul>"),
-    ]
+    content = [counted(counts)]
     if result.error is not None:
         content.append(_failure("The run stopped", result.error))
     if result.degraded:
@@ -112,7 +110,7 @@ def validation(result: BacktestResult) -> Html:
         rows = ((symbol, " · ".join(reasons)) for symbol, reasons in result.dropped.items())
         content.append(table(("Dropped symbol", "Reasons"), rows, left=2, kind="reasons"))
     if result.step0:
-        content.append(_step0(result))
+        content.append(step0(result.step0.values()))
     if warned:
         rows = ((part.symbol, str(warning)) for part in warned for warning in part.warnings)
         content.append(table(("Symbol", "Suspected move of its prices"), rows, left=2, kind="reasons"))
@@ -141,28 +139,6 @@ def logs(result: BacktestResult) -> Html:
     note = count(every, "line") + (f", {left_out:,} left out" if left_out else "")
     listed = folded("Printed and logged", table(("Session time", "Symbol", "Line"), rows, left=3))
     return section("logs", "What the strategy said", listed, note=note)
-
-
-def _step0(result: BacktestResult) -> Html:
-    """Every symbol asked for: whether it passed, by which source, and why those asked before it were passed over."""
-    found = result.step0.values()
-    passed = [one for one in found if one.can_proceed]
-    other = sum(1 for one in passed if one.reasons)
-    beside = f", {other:,} of them by another source than the first asked" if other else ""
-    rows = (
-        (
-            one.symbol,
-            "passed" if one.can_proceed else Html('<span class="loss">failed</span>'),
-            one.data_source or NOTHING,
-            one.base_interval or NOTHING,
-            ", ".join(one.sources_asked) or NOTHING,
-            " · ".join(map(str, one.reasons)),
-        )
-        for one in found
-    )
-    columns = ("Symbol", "Step 0", "Source", "Base", "Asked", "Failures")
-    listed = table(columns, rows, left=len(columns), kind="sortable reasons")
-    return folded(f"Step 0: {len(passed):,} of {count(len(found), 'symbol')} passed{beside}", listed)
 
 
 def _failure(what: str, trace: str) -> Html:

@@ -43,9 +43,10 @@ def barray(*arguments: object, timeout_s: float = 90) -> subprocess.CompletedPro
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
 
 
-def test_run_writes_valid_dumps_and_json_for_machines(universe: Path, tmp_path: Path) -> None:
+def test_run_writes_valid_dumps_pages_and_json_for_machines(universe: Path, tmp_path: Path) -> None:
     config = write_config(tmp_path, universe)
-    config.write_text(config.read_text() + "costs: {volume_share: 0.1}\nstrategy: {path: mine.py}\n")
+    text = config.read_text().replace("formats: [json]", "formats: [json, html]")
+    config.write_text(text + "costs: {volume_share: 0.1}\nstrategy: {path: mine.py}\n")
     result = barray("run", config, "--json")
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["ignored"] == ["strategy", "costs"]
@@ -56,7 +57,11 @@ def test_run_writes_valid_dumps_and_json_for_machines(universe: Path, tmp_path: 
     assert list(session["symbols"]) == ["AAPL", "MSFT"]
     assert session["symbols"]["AAPL"]["source"] == "parquet"
     assert list(session["dropped"]) == ["NOPE"]
-    assert barray("validate-dump", session["files"][0]).returncode == 0
+    dump, page = map(Path, session["files"])
+    assert barray("validate-dump", dump).returncode == 0
+    assert page == dump.with_suffix(".html")
+    assert "<td>AAPL</td><td>full</td><td>config</td><td>parquet</td>" in page.read_text("utf-8")
+    assert "has no data for NOPE" in page.read_text("utf-8")
 
 
 def test_a_run_with_no_symbol_left_fails_with_every_reason_and_no_traceback(universe: Path, tmp_path: Path) -> None:
