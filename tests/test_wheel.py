@@ -268,7 +268,8 @@ def test_a_program_of_the_user_imports_both_and_its_processes_are_forks(installe
 
 
 def is_forkserver(command: list[str], installed: Installed) -> bool:
-    return any(word.startswith(str(installed.packages / "barray/actors/fork")) for word in command)
+    actors = repr(str(installed.packages / "barray/actors"))
+    return any(actors in word and "from forking.workers import server" in word for word in command)
 
 
 @pytest.mark.usefixtures("all_forked")

@@ -244,7 +244,7 @@ def test_what_ray_prints_meanwhile_does_not_get_into_the_json(universe: Path, tm
     symbol_processes(process.pid)[0].kill()
     printed, said = process.communicate(timeout=60)
     assert "A worker died or was killed" in said, "Ray had nothing to print: nothing was tested"
-    assert list(json.loads(printed)) == ["sessions", "ignored"]
+    assert list(json.loads(printed)) == ["degraded", "sessions", "ignored"]
 
 
 DIES_ONCE = """

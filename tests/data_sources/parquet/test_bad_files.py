@@ -39,7 +39,7 @@ FILE = "2024-07-02.parquet"
 STEP_0, LOAD = False, True
 EXPECTED = {
     "no_data": (STEP_0, "no_data_source", "BAD_NO_DATA"),
-    "no_history": (STEP_0, "no_history", "2024-06-28, 2024-07-01"),
+    "no_history": (STEP_0, "no_history", "2 sessions from 2024-06-28 to 2024-07-01"),
     "missing_session": (STEP_0, "no_session_data", "2024-07-02"),
     "empty": (STEP_0, "empty_file", FILE),
     "truncated": (STEP_0, "unreadable_file", FILE),
