@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+Call = tuple[int, Sequence[str], str, tuple[Any, ...]]
+"""Its number, symbols to forget before, a method, and its arguments."""
+
 
 class AnswersOnce:
     """A process that its one caller calls with numbers, one call after another, each number higher than the last."""
@@ -13,11 +16,13 @@ class AnswersOnce:
         self._answered = 0
         self._answer: Any = None
 
-    def once(self, number: int, forget: Sequence[str], method: str, *arguments: Any) -> Any:
-        """Forget these symbols, then call a method; the same answer, and nothing done, where this number was answered.
+    def once(self, call: Call) -> Any:
+        """Forget symbols, then call a method; the same answer, and nothing done, where this number was answered.
 
-        Forgetting comes along, so that it can't be lost, nor overtake what comes after it.
+        Forgetting comes along, so that it can't be lost, nor overtake what comes after it. All in one argument: Ray
+        serialises each by itself.
         """
+        number, forget, method, arguments = call
         if number > self._answered:
             self._answer = None  # two large answers need not be here at once
             if forget:

@@ -25,7 +25,7 @@ class Process:
         """The next call, to be made as often as it takes; see AnswersOnce."""
         self.calls += 1
         forget, self.forget = tuple(self.forget), []
-        return partial(self.actor.once.remote, self.calls, forget, method, *arguments)
+        return partial(self.actor.once.remote, (self.calls, forget, method, arguments))
 
 
 class RayTransport:

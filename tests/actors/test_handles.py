@@ -30,9 +30,9 @@ class Counter(AnswersOnce):
 
 def test_a_call_that_comes_again_is_answered_as_before_and_does_nothing() -> None:
     counter = Counter()
-    assert [counter.once(1, ("A",), "add", 5) for _ in range(3)] == [5, 5, 5]
-    assert counter.once(2, (), "add", 1) == 6
-    assert counter.once(1, ("A",), "add", 5) == 6, "one that comes too late: nobody waits for its answer"
+    assert [counter.once((1, ("A",), "add", (5,))) for _ in range(3)] == [5, 5, 5]
+    assert counter.once((2, (), "add", (1,))) == 6
+    assert counter.once((1, ("A",), "add", (5,))) == 6, "one that comes too late: nobody waits for its answer"
     assert (counter.count, counter.forgotten) == (6, ["A"])
 
 
