@@ -97,10 +97,10 @@ def test_an_upgraded_symbol_is_the_one_that_was_there_from_the_open(
     starts = data.draw(st.lists(st.integers(0, max(upgraded - 1, 0)), max_size=4, unique=True), label="adhoc minutes")
     bars = thinned(seed, 0.05)
     session = run(SymbolSession("TEST"), Provision(CONTEXT, "bar_addition", at(provisioned)), Advance(at(upgraded)))
-    for minute in starts:
-        run(session, AddAdhocBar(Interval.parse("1m"), flat(at(minute), price=1.0), "scanner", at(upgraded)))
     for key in ("RSI(14)@5m", "WMA(4)@15m"):  # one that the config wants as well, one of another interval
         run(session, AddAdhocIndicator(parse_indicator(key), "scanner", at(upgraded)))
+    for minute in starts:
+        run(session, AddAdhocBar(Interval.parse("1m"), flat(at(minute), price=1.0), "scanner", at(upgraded)))
     command = load_command(WANTED, CONTEXT, bars, added_by="scanner", at_ns=at(upgraded))
     late = snapshot_of(run(session, command), now_ns)
     assert_same_view(loaded(WANTED, CONTEXT, bars, now_ns), late, names=NAMES, keys=KEYS)
