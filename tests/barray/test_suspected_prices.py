@@ -94,6 +94,7 @@ def told(root: Path, day: date, symbol: str = "AAPL", **validation: Any) -> list
     return [warning.message for warning in result.warnings]
 
 
+@pytest.mark.long
 def test_a_deep_check_warns_of_the_sessions_whose_bars_span_the_split(root: Path) -> None:
     assert told(root, MONDAY) == [SPLIT]
     assert told(root, TUESDAY) == []  # with Monday as its history it never sees the price before

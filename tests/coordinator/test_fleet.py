@@ -89,6 +89,7 @@ def test_processes_go_where_there_are_fewest_a_cpu() -> None:
     assert processes.started[-1].node == "large", "what has ended takes no room"
 
 
+@pytest.mark.long
 def test_no_more_calls_are_under_way_at_once_than_is_said() -> None:
     processes = Processes()
     made = fleet(processes)
@@ -99,6 +100,7 @@ def test_no_more_calls_are_under_way_at_once_than_is_said() -> None:
     assert processes.side_by_side[2:] == [IN_FLIGHT, 1] * 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fate", ["dies", "hangs", "loses"])
 def test_a_process_that_is_lost_comes_back_as_it_was(fate: str) -> None:
     calm, troubled = Processes(), Processes()
@@ -182,6 +184,7 @@ def test_losses_are_forgiven_an_hour_of_session_time_later() -> None:
     assert list(do(made.advance(minutes(159)))) == ["A"], "the third in an hour"
 
 
+@pytest.mark.long
 def test_a_process_that_gets_through_work_without_a_time_has_made_good_one_loss() -> None:
     processes = Processes()
     made = loaded(processes, "A", max_restarts=1)

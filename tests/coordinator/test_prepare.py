@@ -78,6 +78,7 @@ def test_a_sweep_needs_what_its_sets_need_and_not_the_value_that_they_replace(co
     assert run.sets == [{"days": 4}, {"days": 5}]
 
 
+@pytest.mark.long
 def test_of_more_sets_than_can_be_asked_the_widest_decide(code: Path) -> None:
     code.write_text(STRATEGY.replace("    def ind", "    more: int = parameter(1, low=1, high=20_000)\n\n    def ind"))
     swept = {"days": {"low": 2, "high": 6}, "more": {"low": 1, "high": 20_000}}

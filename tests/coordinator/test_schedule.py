@@ -38,6 +38,7 @@ def test_actions_are_due_at_exchange_time_whatever_the_season() -> None:
     assert due(WINTER, add("A", "10:30")) == [(utc_ns("2024-01-03T15:30"), "A")]
 
 
+@pytest.mark.long
 def test_actions_come_in_order_of_time_and_those_of_one_time_as_written() -> None:
     found = due(TUESDAY, add("C", "12:00"), add("A", "10:00"), add("B", "12:00"), add("D", "11:59:59"))
     assert [symbol for _, symbol in found] == ["A", "D", "C", "B"]
@@ -62,6 +63,7 @@ def bar_of(day: date, **stamp: str) -> Bar | None:
     return entry.request.bar
 
 
+@pytest.mark.long
 def test_a_scheduled_bar_starts_at_its_time_of_each_day() -> None:
     assert bar_of(TUESDAY, time="09:31") == Bar(utc_ns("2024-07-02T13:31"), 1, 4, 1, 2, 7)
     assert bar_of(WINTER, time="09:31") == Bar(utc_ns("2024-01-03T14:31"), 1, 4, 1, 2, 7)

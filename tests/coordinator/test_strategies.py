@@ -62,6 +62,7 @@ def test_a_class_needs_no_strategy_and_no_interval_in_the_config() -> None:
     assert parameters(Cross, CONFIG) == {"fast": 10, "slow": 30}
 
 
+@pytest.mark.long
 def test_the_configs_parameters_hold_for_a_class_below_those_of_the_object_and_the_call() -> None:
     assert parameters(Cross, WITH_STRATEGY) == {"fast": 4, "slow": 9}
     assert parameters(Cross(fast=6), CONFIG) == {"fast": 6, "slow": 30}

@@ -90,6 +90,7 @@ def test_after_an_error_everything_is_as_it_was(tmp_path: Path, more: tuple[str,
     assert list(tmp_path.iterdir()) == [folder]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["full", "killed"])
 def test_a_result_cut_short_leaves_the_one_before_and_nothing_else(tmp_path: Path, how: str) -> None:
     folder = tmp_path / "result"

@@ -68,6 +68,7 @@ def test_limits_and_defaults_are_those_that_the_models_have() -> None:
     assert "| `symbols_per_actor` | whole number or `auto` | `1` |" in part(config_reference(), "`actors`")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", re.findall(r"^## `barray (.*)`$", cli_reference(), re.MULTILINE))
 def test_every_option_that_help_lists_is_on_the_page_of_commands(command: str) -> None:
     shown = CliRunner().invoke(app, [*command.split(), "--help"], env={"COLUMNS": "200"}).output

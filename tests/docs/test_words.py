@@ -53,6 +53,7 @@ def test_other_names_are_let_be(name: str) -> None:
     assert retired_in(name) is None
 
 
+@pytest.mark.long
 def test_no_identifier_says_a_retired_word() -> None:
     found = {
         f"{path}: {name}": f"say {RETIRED[word]}"

@@ -15,6 +15,7 @@ def fuzzer(tmp_path_factory: pytest.TempPathFactory) -> Fuzzer:
     return Fuzzer(tmp_path_factory.mktemp("fuzz"))
 
 
+@pytest.mark.long
 @settings(max_examples=at_most(64), deadline=None, derandomize=True)
 @given(st.integers(0, 10**6))
 def test_whatever_is_spoiled_ends_in_success_or_in_a_line_that_helps(fuzzer: Fuzzer, number: int) -> None:

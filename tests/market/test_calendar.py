@@ -35,6 +35,7 @@ def test_new_york_opens_and_closes_by_its_own_clock(day: date, opens: str, close
     assert hours_of(sessions, day) == (utc_ns(opens), utc_ns(closes))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("day", "opens", "closes"),
     [
@@ -135,6 +136,7 @@ def test_expected_bars_are_those_that_should_have_closed(interval: str, until: s
     assert (ends <= utc_ns(until)).all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("interval", ["1m", "7m", "15m", "1h", "2h", "4h"])
 @pytest.mark.parametrize("name", ["XNYS", "XTKS", "XHKG", "24/7"])
 def test_counting_expected_bars_and_listing_them_agree(name: str, interval: str) -> None:
@@ -170,6 +172,7 @@ def test_what_no_calendar_knows_is_refused(name: str, hours: str, first: date, r
         load_calendar(name, first, first, hours=hours)
 
 
+@pytest.mark.long
 def test_extended_hours_may_be_given_for_any_exchange() -> None:
     given = ExtendedHours(time(8), time(17), time(13))
     day = date(2024, 6, 5)

@@ -71,6 +71,7 @@ def test_a_gap_never_spans_the_night() -> None:
     assert [gap.missing for gap in quality.gaps] == [390, 390]
 
 
+@pytest.mark.long
 def test_the_midday_break_is_no_gap() -> None:
     tokyo = calendar("XTKS", WEDNESDAY, WEDNESDAY).sessions
     close = int(tokyo.close_ns[ROW])

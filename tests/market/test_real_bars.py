@@ -84,6 +84,7 @@ def test_intraday_bars_are_anchored_to_the_open(source: str, symbol: str, month:
     assert derived.expected.tolist() == [min(minutes, 390 - bucket * minutes) for _, bucket in grouped.groups]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("month", ["2011-01", "2011-03"])
 def test_weekly_bars_from_minutes_are_those_of_iso_weeks(month: str) -> None:
     found = tape("pyalgotrade", "SPY", month)
@@ -138,6 +139,7 @@ def test_extended_hours_take_in_what_trades_before_and_after(month: str) -> None
     assert daily.bars.start_ns.tolist() == [new_york_ns(day, "04:00") for day in found.days]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("hours", ["regular", "extended"])
 def test_the_stamp_at_the_close_belongs_to_no_regular_session(hours: str) -> None:
     """Stock.Indicators' tape has a 16:00 bar: it starts when the session is over."""
@@ -149,6 +151,7 @@ def test_the_stamp_at_the_close_belongs_to_no_regular_session(hours: str) -> Non
     assert bool(kept) == (hours == "extended")
 
 
+@pytest.mark.long
 def test_bars_without_volume_derive_and_have_no_vwap() -> None:
     found = tape("mplfinance", "SPX", "2019-11")
     requirements = SymbolRequirements(intervals("1m", "1h"), indicators("SESSION_VWAP@1m", "SMA(20)@1m"))

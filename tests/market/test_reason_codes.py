@@ -49,12 +49,14 @@ def test_every_code_says_what_it_means_in_a_sentence() -> None:
     assert list(MEANINGS) == sorted(MEANINGS)
 
 
+@pytest.mark.long
 def test_every_code_that_the_program_produces_is_listed() -> None:
     unlisted = {path.name: found for path, module in MODULES.items() if (found := produced(module) - CODES)}
     assert unlisted == {}
     assert len(set().union(*map(produced, MODULES.values()))) > 40
 
 
+@pytest.mark.long
 def test_no_code_is_listed_that_nothing_produces() -> None:
     written = {node.value for module in MODULES.values() for node in ast.walk(module) if isinstance(node, ast.Constant)}
     assert CODES - written == set()

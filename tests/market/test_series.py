@@ -153,6 +153,7 @@ def test_the_midday_break_is_expected_empty() -> None:
     assert derived(minutes_of(tokyo, ROW), "1m", "1d", tokyo).expected.tolist() == [300]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "hours"), [("XTKS", "2 3"), ("XHKG", "3 4")])
 def test_hourly_bars_of_the_source_around_the_midday_break_stay(name: str, hours: str) -> None:
     """Hong Kong's 12:30 bar starts in the break and holds what trades from 13:00 on."""
@@ -165,6 +166,7 @@ def test_hourly_bars_of_the_source_around_the_midday_break_stay(name: str, hours
     assert (daily.expected.tolist(), daily.actual.tolist()) == ([len(native)], [len(native)])
 
 
+@pytest.mark.long
 def test_extended_hours_anchor_at_four_in_the_morning() -> None:
     sessions = calendar("XNYS", HALF_DAY, HALF_DAY, "extended").sessions
     row = sessions.index(HALF_DAY)

@@ -98,6 +98,7 @@ def test_all_that_a_configs_runs_need_is_fetched_ahead_of_time(config: Path, ser
     assert len(server.asked) == 2  # the check has asked for no more
 
 
+@pytest.mark.long
 def test_a_configs_interval_is_taken_with_other_dates_and_its_dates_with_another_end(
     config: Path, server: SchwabServer
 ) -> None:

@@ -63,6 +63,7 @@ def test_a_json_dump_has_the_sessions_summary(tmp_path: Path) -> None:
     assert summary == replace(built.summary, step0=unmeasured)
 
 
+@pytest.mark.long
 def test_parquet_gives_every_row_back(tmp_path: Path) -> None:
     built = build()
     dump = barray.read_dump(write_parquet(tmp_path / "tables", built.summary, built.symbols))
@@ -79,6 +80,7 @@ def test_parquet_gives_every_row_back(tmp_path: Path) -> None:
     assert dump.summary is None
 
 
+@pytest.mark.long
 def test_parquet_written_again_is_the_same_to_the_byte(tmp_path: Path) -> None:
     built = build()
     first = write_parquet(tmp_path / "first", built.summary, built.symbols)

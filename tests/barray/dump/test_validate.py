@@ -43,6 +43,7 @@ def places(violations: list[Violation]) -> dict[str, str]:
     return {violation.place: violation.code for violation in violations}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "built",
     [
@@ -533,6 +534,7 @@ def nearby(value: float) -> st.SearchStrategy[float]:
     return st.sampled_from([value * (1 + 2**-52) or 2.0**-1000, value + 0.01, -value - 1.0]) | near
 
 
+@pytest.mark.long
 @RELAXED
 @given(st.data())
 def test_any_single_leaf_changed_is_rejected(dump: _Dump, data: st.DataObject) -> None:

@@ -84,6 +84,7 @@ def test_the_digest_is_the_one_that_the_reference_describes(text: str) -> None:
     assert columns[-1] == ("digest", *[hashlib.sha256(cells.encode()).hexdigest()] * 390)
 
 
+@pytest.mark.long
 @settings(max_examples=at_most(60), deadline=None, derandomize=True)
 @given(st.data())
 def test_any_cell_changed_is_rejected(text: str, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
@@ -180,6 +181,7 @@ EDITS: dict[str, tuple[Callable[[Rows], None], str, str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("edit", "place", "code"), EDITS.values(), ids=EDITS)
 def test_an_edited_csv_is_rejected_with_the_place(
     text: str, tmp_path: Path, edit: Callable[[Rows], None], place: str, code: str
@@ -209,6 +211,7 @@ def test_a_broken_file_is_a_violation_and_never_a_traceback(tmp_path: Path, cont
     assert violations[0].place == place
 
 
+@pytest.mark.long
 @settings(
     max_examples=at_most(60),
     deadline=None,

@@ -70,6 +70,7 @@ def signed(tables: Tables) -> Tables:
     return {**tables, "symbols.parquet": tables["symbols.parquet"].replace_schema_metadata({**metadata, DIGEST: total})}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "built",
     [
@@ -83,12 +84,14 @@ def test_tables_as_written_are_true(built: Any, tmp_path: Path) -> None:
     assert validate_session_dump(written(built(), tmp_path)) == []
 
 
+@pytest.mark.long
 def test_tables_written_again_by_another_hand_are_true(tables: Tables, tmp_path: Path) -> None:
     for name, table in tables.items():
         pq.write_table(table, tmp_path / name, row_group_size=97, compression="snappy")
     assert validate_session_dump(tmp_path) == []
 
 
+@pytest.mark.long
 def test_a_cell_is_found_by_the_digest_and_by_what_follows_from_it(tables: Tables, tmp_path: Path) -> None:
     bars = tables["bars.parquet"].to_pandas()
     row = int(np.flatnonzero((bars["symbol"] == "ALL") & (bars["interval"] == "5m") & ~bars["history"])[17])
@@ -101,6 +104,7 @@ def test_a_cell_is_found_by_the_digest_and_by_what_follows_from_it(tables: Table
     assert places(check(forged, tmp_path / "forged")) == {"symbols.ALL.bars.5m[17].high": "derived_bar"}
 
 
+@pytest.mark.long
 def test_the_header_is_checked_as_that_of_json(tables: Tables, tmp_path: Path) -> None:
     metadata = tables["symbols.parquet"].schema.metadata
     step0 = orjson.loads(metadata[HEADER])["step0"]
@@ -111,6 +115,7 @@ def test_the_header_is_checked_as_that_of_json(tables: Tables, tmp_path: Path) -
     assert places(check(signed(edited), tmp_path / "forged")) == expected
 
 
+@pytest.mark.long
 @settings(max_examples=at_most(60), deadline=None, derandomize=True)
 @given(st.data())
 def test_any_cell_changed_is_rejected(

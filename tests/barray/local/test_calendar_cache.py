@@ -81,6 +81,7 @@ def _as_a_folder(path: Path) -> None:
     path.mkdir()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "spoil",
     [

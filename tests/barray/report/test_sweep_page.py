@@ -74,6 +74,7 @@ def test_the_metric_that_was_sought_stands_first_among_the_figures(tmp_path: Pat
     assert "Heat maps" not in page  # one parameter alone varies
 
 
+@pytest.mark.long
 def test_only_the_best_sets_are_listed_and_the_rest_counted(tmp_path: Path) -> None:
     many = swept(*(tried({"n": number}, float(number), 0.0) for number in range(MAX_SETS + 200)))
     page = page_of(many, tmp_path)

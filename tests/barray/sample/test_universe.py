@@ -282,6 +282,7 @@ def test_progress_counts_symbol_days(tmp_path: Path) -> None:
     assert heard == [(done, 8) for done in range(1, 9)]
 
 
+@pytest.mark.long
 def test_nothing_but_the_files_is_left_behind(tmp_path: Path) -> None:
     written = write(tmp_path, 1, broken=list(FAULTS))
     files = [path for path in tmp_path.rglob("*") if path.is_file()]

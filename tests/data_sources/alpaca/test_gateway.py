@@ -126,6 +126,7 @@ def test_a_fault_that_stays_fails_its_symbol_and_says_why(server: AlpacaServer, 
     assert setting.is_whole()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", FATAL)
 def test_a_refused_key_stops_all_at_once_and_is_not_tried_again(
     server: AlpacaServer, tmp_path: Path, fault: str

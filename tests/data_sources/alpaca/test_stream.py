@@ -165,6 +165,7 @@ def test_closed_it_leaves_no_thread(feed: AlpacaStream, stream: StreamServer) ->
     until(lambda: not stream.subscribed())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("wait_s", [0.0, 0.001, 0.01, 0.05])
 def test_closed_while_it_begins_it_leaves_no_thread_and_no_connection(
     feed: AlpacaStream, stream: StreamServer, wait_s: float

@@ -62,6 +62,7 @@ def test_where_there_are_none_nothing_changes() -> None:
     run("before = shown(); take_credentials(); assert shown() == before", {})
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="only Linux shows it")
 def test_a_title_written_over_the_variables_as_ray_does_is_let_be() -> None:
     run(f"""

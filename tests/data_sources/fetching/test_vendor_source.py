@@ -158,6 +158,7 @@ def test_what_was_fetched_is_what_step_0_judges_and_what_is_read(tmp_path: Path)
     assert read.equals(truth.take(truth.start_ns >= loaded.open_ns[0]))
 
 
+@pytest.mark.long
 def test_a_day_that_the_vendor_has_nothing_of_is_missing(tmp_path: Path) -> None:
     vendor("fake", {"HOLE": minutes(MONDAY, WEDNESDAY), "ENDS": minutes(MONDAY, TUESDAY)})
     results, _ = validate(DataManager((source(tmp_path),)), "HOLE", "ENDS")

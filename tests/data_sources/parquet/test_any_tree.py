@@ -188,6 +188,7 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(made)
 
 
+@pytest.mark.long
 @given(trees(), SOURCES, st.sampled_from(["positive", "any"]), OTHER, st.integers(0, 1), st.integers(0, 1))
 def test_a_symbol_of_any_tree_is_loaded_or_stopped_with_a_reason(
     folder: Path, tree: Any, columns: dict[str, Any], prices: Any, other: str | None, trailing: int, missing: int

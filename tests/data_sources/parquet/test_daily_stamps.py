@@ -27,6 +27,7 @@ LAYOUTS = [
 DAYS = calendar("XNYS", FIRST, LAST).between(FIRST, LAST)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_daily_sample_data_stamped_with_the_open_run_on_every_day(tmp_path: Path, layout: str) -> None:
     write_sample_data(tmp_path, symbols=["A", "B"], start=FIRST, end=LAST, interval="1d", layout=layout)

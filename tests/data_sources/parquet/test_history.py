@@ -105,6 +105,7 @@ def test_a_backtest_leaves_out_the_sessions_that_a_session_would_refuse(
     assert dict(loaded.skipped) == ({} if allowed else {str(TUESDAY): told})
 
 
+@pytest.mark.long
 def test_the_indicator_that_needs_the_history_is_named(tmp_path: Path) -> None:
     for day in (MONDAY, TUESDAY):
         write(tmp_path / "A" / "1m" / f"{day}.parquet", minutes(day))

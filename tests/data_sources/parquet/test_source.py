@@ -49,6 +49,7 @@ def reading(trailing_days: int = 1, day: date = TUESDAY, **changes: object) -> o
     return context_for(require("1m", trailing_days=trailing_days), day, **changes)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("layout", [*LAYOUTS, YEAR, ALL, "{interval}/{year}.parquet"])
 def test_every_layout_gives_the_same_bars(tmp_path: Path, layout: str) -> None:
     symbols = ["AAPL", "BRK.B", "SPY"]
@@ -101,6 +102,7 @@ def test_each_file_is_opened_once_to_validate_all_symbols_in_it(
     assert opened == {f"{MONDAY}.parquet": 1, f"{TUESDAY}.parquet": 1}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("layout", "first", "last"), [(YEAR, "2023-12-29", "2024-07-02"), (ALL, "2023-12-29", "2024-07-02")]
 )
@@ -275,6 +277,7 @@ def test_daily_bars_stamped_with_the_close_are_known_too(tmp_path: Path) -> None
         assert data.bars["1d"].bars.close.tolist() == prices
 
 
+@pytest.mark.long
 def test_the_next_days_midnight_is_no_bar_of_an_extended_session_in_winter(tmp_path: Path) -> None:
     """Midnight UTC is 19:00 in New York then, within the extended hours of the day before."""
     stamps = [utc_ns(f"2024-01-{day:02}T00:00") for day in (2, 3, 4, 5)]

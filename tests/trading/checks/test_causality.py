@@ -310,6 +310,7 @@ class OnceOnly(Strategy):
         return Signals(buy, ~buy)
 
 
+@pytest.mark.long
 def test_one_decision_that_cheats_among_1950_is_found() -> None:
     made = loaded_range(4, n=7, minutes=390, missing=0.0)
     report = check(OnceOnly, "signals", made, Account())

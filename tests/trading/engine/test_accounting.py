@@ -124,6 +124,7 @@ def test_fills_keep_to_bars_volume_and_time_and_the_books_balance(seed: int, mar
             assert sum(fill.quantity for fill in broker.fills if fill.row < end) == pytest.approx(0, abs=1e-9)
 
 
+@pytest.mark.long
 @many
 @given(st.integers(0, 2**32), MARKETS, st.sampled_from([300.0, 2_000.0, 20_000.0]), st.booleans())
 def test_without_margin_and_short_sales_cash_never_falls_below_zero(

@@ -129,6 +129,7 @@ def told(outcome: Outcome) -> list[tuple[int, int, int]]:
     return list(zip(fills.bar_ns.tolist(), fills.quantity.astype(np.int64).tolist(), cents.tolist(), strict=True))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", ["on_bar", "signals"])
 @pytest.mark.parametrize("kind", [Cross, Cross5, CrossWithMore])
 @pytest.mark.parametrize("seed", [1, 2])

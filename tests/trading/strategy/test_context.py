@@ -127,6 +127,7 @@ def test_a_coarser_main_interval_is_called_at_its_bars_ends_and_fills_on_base_ba
     assert outcome.fills.price.tolist() == [BASE.bars.open[390 + 30 * k] for k in range(1, 13)]
 
 
+@pytest.mark.long
 def test_weekly_main_bars_are_acted_on_where_they_close() -> None:
     sessions = sessions_of(date(2024, 6, 3), date(2024, 6, 14))
     base = minutes(sessions)
