@@ -16,15 +16,21 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 @cache
-def modules() -> Mapping[str, ast.Module]:
-    """Every module of the package by its name, parsed; the floors behind their links included."""
+def files() -> Mapping[str, Path]:
+    """Every module's file, by the module's name; the floors behind their links included."""
     paths = [
         Path(folder, file)
         for folder, _, files in os.walk(ROOT / "barray", followlinks=True)
         for file in files
         if file.endswith(".py")
     ]
-    return {module_name(path): ast.parse(path.read_text()) for path in sorted(paths)}
+    return {module_name(path): path for path in sorted(paths)}
+
+
+@cache
+def modules() -> Mapping[str, ast.Module]:
+    """Every module of the package by its name, parsed."""
+    return {name: ast.parse(path.read_text()) for name, path in files().items()}
 
 
 def module_name(path: Path) -> str:
@@ -34,12 +40,12 @@ def module_name(path: Path) -> str:
 
 def packages() -> list[str]:
     """The modules that are folders."""
-    return [name for name in modules() if any(other.startswith(f"{name}.") for other in modules())]
+    return [name for name in files() if any(other.startswith(f"{name}.") for other in files())]
 
 
 def children(package: str) -> list[str]:
     """The last names of the files and folders that stand in a package."""
-    inside = [name.removeprefix(f"{package}.") for name in modules() if name.startswith(f"{package}.")]
+    inside = [name.removeprefix(f"{package}.") for name in files() if name.startswith(f"{package}.")]
     return sorted({name.partition(".")[0] for name in inside})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 from typing import get_args
 
@@ -17,7 +18,12 @@ ROOT = Path(__file__).parents[2]
 FLOORS = ("market", "data_sources", "trading", "actors", "coordinator", "barray")
 CODES = set(get_args(ReasonCode))
 FILES = {path.resolve() for floor in FLOORS for path in (ROOT / floor).rglob("*.py")}
-MODULES = {path: ast.parse(path.read_text()) for path in FILES if path.name != "reason_codes.py"}
+
+
+@cache
+def modules() -> dict[Path, ast.Module]:
+    """Every file but the list itself, parsed."""
+    return {path: ast.parse(path.read_text()) for path in FILES if path.name != "reason_codes.py"}
 
 
 def texts(node: ast.AST) -> set[str]:
@@ -51,14 +57,16 @@ def test_every_code_says_what_it_means_in_a_sentence() -> None:
 
 @pytest.mark.long
 def test_every_code_that_the_program_produces_is_listed() -> None:
-    unlisted = {path.name: found for path, module in MODULES.items() if (found := produced(module) - CODES)}
+    unlisted = {path.name: found for path, module in modules().items() if (found := produced(module) - CODES)}
     assert unlisted == {}
-    assert len(set().union(*map(produced, MODULES.values()))) > 40
+    assert len(set().union(*map(produced, modules().values()))) > 40
 
 
 @pytest.mark.long
 def test_no_code_is_listed_that_nothing_produces() -> None:
-    written = {node.value for module in MODULES.values() for node in ast.walk(module) if isinstance(node, ast.Constant)}
+    written = {
+        node.value for module in modules().values() for node in ast.walk(module) if isinstance(node, ast.Constant)
+    }
     assert CODES - written == set()
 
 
