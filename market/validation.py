@@ -182,7 +182,10 @@ def check_historical_data_availability(
     if len(missing) <= requirements.max_missing_days:
         return []
     if not held:
-        message = f"has no history; {len(days)} sessions from {days[0]} to {days[-1]} are needed"
+        span = (
+            f"{len(days)} sessions from {days[0]} to {days[-1]} are" if len(days) > 1 else f"the session {days[0]} is"
+        )
+        message = f"has no history; {span} needed"
     else:
         listed = ", ".join(map(str, missing[:5])) + (" …" if len(missing) > 5 else "")
         message = f"lacks {len(missing)} of the {len(days)} trailing sessions ({listed})"

@@ -126,7 +126,7 @@ def print_backtest(
     for symbol, one in result.symbols.items():
         if one.skipped:
             first = next(iter(one.skipped.items()))
-            remarks.append(f"{symbol}: {len(one.skipped)} sessions left out, first {first[0]}: {first[1]}")
+            remarks.append(f"{symbol}: {len(one.skipped)} session(s) left out, first {first[0]}: {first[1]}")
         remarks += [f"{symbol}: {warning}" for warning in one.warnings]
         if one.error:
             remarks.append(f"{symbol}: the strategy raised {_last(one.error)}")

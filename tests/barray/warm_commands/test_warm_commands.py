@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
@@ -37,6 +37,7 @@ class Kept:
     folder: Path
     environment: dict[str, str]
     process: subprocess.Popen[bytes]
+    clients: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
     def socket(self) -> Path:
@@ -47,7 +48,7 @@ class Kept:
         return (self.folder / "log").read_text()
 
     def start(self, *arguments: object, **environment: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        client = subprocess.Popen(
             [*BARRAY, *map(str, arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -55,6 +56,8 @@ class Kept:
             cwd=self.folder,
             env=self.environment | environment,
         )
+        self.clients.append(client)
+        return client
 
     def forked(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children()
@@ -88,6 +91,8 @@ def keep(folder: Path, **more: str) -> Kept:
 
 
 def end(kept: Kept) -> None:
+    for client in kept.clients:  # one that a failing test left may wait for ever
+        client.kill()
     assert kept.process.stdin is not None
     kept.process.stdin.close()
     try:
