@@ -42,7 +42,7 @@ def altered_ray(preload: Sequence[str] | None = DEFAULT_PRELOAD, *, lean: bool =
         yield
         return
     from ray._common.utils import try_to_create_directory
-    from ray._private import node, services
+    from ray._private import node, services, utils
 
     changes: list[Change] = [with_idle_agents] if lean else []
     if preload is not None:
@@ -55,6 +55,7 @@ def altered_ray(preload: Sequence[str] | None = DEFAULT_PRELOAD, *, lean: bool =
             from barray.actors.ray_start.lean_node import LeanNode
 
             patches.enter_context(_replaced(node, "Node", LeanNode))
+            patches.enter_context(_replaced(utils, "get_dashboard_dependency_error", _no_dashboard))
         yield
 
 
@@ -104,6 +105,11 @@ def _changed(command: list[str], change: Change) -> list[str]:
     except (OSError, KeyError, ValueError, subprocess.SubprocessError) as error:
         _warn(str(error))
         return command
+
+
+def _no_dashboard() -> ImportError:
+    """What Ray finds out by importing aiohttp and more, for a quarter of a second, only to start a lesser agent."""
+    return ImportError("a Ray of one machine has no dashboard")
 
 
 @contextlib.contextmanager

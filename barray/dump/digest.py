@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import orjson
 import pyarrow as pa
-import pyarrow.compute
 
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 SORTED = orjson.OPT_SORT_KEYS
@@ -49,7 +48,7 @@ def digest_of_texts(names: Sequence[str], columns: Sequence[Any]) -> str:
     """Of a CSV: for each column its name and its cells, a line feed after each. `columns`: Arrow arrays of strings."""
     total = hashlib.sha256()
     for name, column in zip(names, columns, strict=True):
-        cells = pa.compute.fill_null(column, "").to_pylist()
+        cells = column.fill_null("").to_pylist()
         total.update("".join(f"{cell}\n" for cell in (name, *cells)).encode())
     return total.hexdigest()
 
@@ -87,7 +86,7 @@ def _values(column: Any) -> bytes:
         return b"".join((b"" if at is None else texts[at]) + b"\n" for at in coded.indices.to_pylist())
     whole = column.cast(pa.int64()) if pa.types.is_timestamp(kind) else column
     known = np.asarray(whole.is_valid())
-    numbers = np.asarray(pa.compute.fill_null(whole, pa.scalar(0).cast(whole.type)))
+    numbers = np.asarray(whole.fill_null(pa.scalar(0).cast(whole.type)))
     paired = np.zeros((len(numbers), 1 + numbers.itemsize), np.uint8)
     paired[:, 0] = known
     paired[:, 1:] = np.ascontiguousarray(numbers).view(np.uint8).reshape(len(numbers), numbers.itemsize)

@@ -1,12 +1,19 @@
-"""What the pure core leaves out: every symbol's process pays for what it imports."""
+"""What the pure core leaves out, and a run: every symbol's process pays for what it imports."""
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from barray.data_sources.manager import DataManager
+from barray.data_sources.parquet.source import ParquetSource
+from tests.barray.dump_builder import build
+from tests.conftest import GOOD, LAST
+from tests.market.builders import context_for, require
 from tests.shared_data import REPO
 
 HEAVY = ["ray", "pandas", "polars", "pyarrow", "exchange_calendars", "pydantic", "alpaca"]
@@ -39,6 +46,37 @@ def test_a_symbols_process_never_imports_pandas() -> None:
         "print([name for name in ('pandas', 'IPython', 'polars') if name in sys.modules])"
     )
     assert printed(code) == "[]"
+
+
+@pytest.mark.long
+def test_step_0_over_parquet_imports_no_masked_arrays(universe: Path, tmp_path: Path) -> None:
+    """Each process that takes part would, for 20 ms: `numpy.unique` does."""
+    manager = DataManager([ParquetSource(str(universe))])
+    needs = require("1m", trailing_days=2)
+    work = (GOOD[:2], manager, needs, context_for(needs, LAST), 30.0)
+    (tmp_path / "work").write_bytes(pickle.dumps(work))
+    code = (
+        "import pickle, sys, pathlib\n"
+        "from barray.actors.validation import validate_chunk\n"
+        f"found = validate_chunk(*pickle.loads(pathlib.Path({str(tmp_path / 'work')!r}).read_bytes()))\n"
+        "print([one.can_proceed for one in found.values()], 'numpy.ma' in sys.modules)"
+    )
+    assert printed(code) == "[True, True] False"
+
+
+@pytest.mark.long
+def test_a_session_that_ends_as_json_imports_none_of_arrows_functions(tmp_path: Path) -> None:
+    """They take 30 ms, and only tables need them."""
+    (tmp_path / "built").write_bytes(pickle.dumps(build()))
+    code = (
+        "import pickle, sys, pathlib\n"
+        "from barray.report.session_files import write_exports\n"
+        f"folder = pathlib.Path({str(tmp_path)!r})\n"
+        "built = pickle.loads((folder / 'built').read_bytes())\n"
+        "write_exports(folder, 'x', ['json'], built.summary, lambda: built.symbols)\n"
+        "print('pyarrow.compute' in sys.modules, len(list(folder.glob('*.json'))))"
+    )
+    assert printed(code) == "False 1"
 
 
 def printed(code: str) -> str:

@@ -28,7 +28,7 @@ def script(process):  # of a Python process; elsewhere the program
     return " ".join(word for word in words[:3] if not word.startswith("-"))
 
 children = {process.pid: script(process) for process in psutil.Process().children(recursive=True)}
-print(json.dumps({"children": children, "wanted": wanted}), flush=True)
+print(json.dumps({"children": children, "wanted": wanted, "modules": sorted(sys.modules)}), flush=True)
 sys.stdin.read()
 runtime.leave_ray()
 """
@@ -63,6 +63,7 @@ class Started:
     process: "subprocess.Popen[str]"
     children: dict[int, str]
     wanted: str | None
+    modules: list[str]
 
     def pids(self, name: str) -> list[int]:
         return [pid for pid, child in self.children.items() if name in child]
@@ -78,7 +79,8 @@ def started(*arguments: str) -> Started:
     )
     assert process.stdout
     told = json.loads(process.stdout.readline())
-    return Started(process, {int(pid): name for pid, name in told["children"].items()}, told["wanted"])
+    children = {int(pid): name for pid, name in told["children"].items()}
+    return Started(process, children, told["wanted"], told["modules"])
 
 
 def gone(pid: int) -> bool:
@@ -94,6 +96,7 @@ def test_a_ray_of_this_machine_starts_no_autoscaler_no_dashboard_no_log_monitor(
     found.end()
     assert len(found.pids("raylet/raylet")) == 1
     assert len(found.pids("idle_agent.py")) == 2
+    assert "aiohttp" not in found.modules
     assert not [found.pids(absent) for absent in ("monitor.py", "dashboard.py") if found.pids(absent)]
 
 
