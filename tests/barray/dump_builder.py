@@ -22,7 +22,16 @@ from barray.market.requirements import SessionContext, SymbolRequirements, calen
 from barray.market.symbol_data import SymbolSessionData
 from barray.market.symbol_session import SymbolSession
 from barray.market.validation import Reason, SymbolValidationResult
-from tests.market.builders import MINUTE_NS, WEDNESDAY, MemoryReader, flat, require, run, session_walk
+from tests.market.builders import (
+    MINUTE_NS,
+    WEDNESDAY,
+    MemoryReader,
+    flat,
+    require,
+    run,
+    session_walk,
+    sessions_of,
+)
 
 SPECS = ("RSI(14)@5m", "SESSION_VWAP@1m", "BBANDS(5)@5m", "SMA(2)@1d")
 ONE, FIVE, SEVEN = (Interval.parse(text) for text in ("1m", "5m", "7m"))
@@ -124,7 +133,7 @@ def build(minutes: int = 390, day: date = WEDNESDAY, hours: str = "regular", tra
     The session stands `minutes` after its open (60 at least).
     """
     requirements = require("1m", "5m", "1d", specs=SPECS, trailing_days=trailing_days)
-    calendar = calendar_for(requirements, "XNYS", day, day, hours=hours)
+    calendar = calendar_for(requirements, "XNYS", day, day, hours=hours, source=sessions_of)
     context = session_context(requirements, calendar, day)
     open_ns, now_ns = context.open_ns, context.open_ns + minutes * MINUTE_NS
 

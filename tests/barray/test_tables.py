@@ -49,6 +49,7 @@ def cells(table: Table) -> list[dict[str, object]]:
     return rows
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", TABLES)
 def test_every_reader_sees_the_same_rows(name: str) -> None:
     table = TABLES[name]

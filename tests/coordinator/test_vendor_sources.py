@@ -19,7 +19,7 @@ from barray.data_sources.fetching.gateway import secrets_of
 from barray.data_sources.fetching.vendor_source import VendorSource
 from barray.market.bars import Bars
 from barray.market.requirements import calendar_for
-from tests.market.builders import new_york_ns, require, walk
+from tests.market.builders import new_york_ns, require, sessions_of, walk
 from tests.sessions import config
 from tests.vendors.schwab_server import KEYS, REFRESH, SchwabServer, token_file
 from tests.vendors.serving import serving
@@ -31,7 +31,7 @@ NOWHERE = "http://127.0.0.1:9"
 
 def daily(seed: int) -> Bars:
     """Bars of every session of half a year around the dates, stamped as vendors do: with New York's midnight."""
-    days = calendar_for(require("1d"), "XNYS", date(2024, 3, 1), date(2024, 8, 30)).sessions.dates
+    days = calendar_for(require("1d"), "XNYS", date(2024, 3, 1), date(2024, 8, 30), source=sessions_of).sessions.dates
     return walk(np.array([new_york_ns(day.item(), "00:00") for day in days], np.int64), seed)
 
 

@@ -18,7 +18,6 @@ from barray.data_sources.manager import DataManager
 from barray.data_sources.parquet.source import ParquetSource
 from barray.data_sources.schwab.vendor import SchwabAccount
 from barray.data_sources.span_reader import SpanReader
-from barray.market.calendar import load_calendar
 from barray.market.errors import BarrayError, ConfigError
 from barray.market.interval import Interval
 from barray.market.requirements import SymbolRequirements
@@ -28,9 +27,9 @@ from barray.trading.engine.event_run import Outcome
 from barray.trading.engine.symbol_run import summarise
 from barray.trading.orders.broker import Account
 from barray.trading.orders.fills import Fills
-from tests.market.builders import walk
+from tests.market.builders import calendar, walk
 
-CALENDAR = load_calendar("XNYS", date(2024, 6, 10), date(2024, 7, 12))
+CALENDAR = calendar("XNYS", date(2024, 6, 10), date(2024, 7, 12))
 
 
 def session_range(requirements: SymbolRequirements, first: date, last: date) -> SessionRange:

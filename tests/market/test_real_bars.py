@@ -10,13 +10,12 @@ import pandas as pd
 import pytest
 
 from barray.market.bars import COLUMNS, Bars
-from barray.market.calendar import load_calendar
 from barray.market.interval import Interval
 from barray.market.quality import measure_quality
 from barray.market.requirements import SymbolRequirements, session_context
 from barray.market.series import IntervalBars, derive, lay_on_sessions
 from barray.market.symbol_session import SymbolSession
-from tests.market.builders import indicators, intervals, load_command, new_york_ns, run
+from tests.market.builders import calendar, indicators, intervals, load_command, new_york_ns, run
 from tests.shared_data import bar_files, load_bars, skip_without_shared
 
 pytestmark = skip_without_shared
@@ -49,7 +48,7 @@ def tape(source: str, symbol: str, month: str, first: str = "09:30", last: str =
 
 
 def laid(found: Tape, hours: str = "regular") -> tuple[IntervalBars, object]:
-    sessions = load_calendar("XNYS", found.days[0], found.days[-1], hours=hours).sessions
+    sessions = calendar("XNYS", found.days[0], found.days[-1], hours).sessions
     return lay_on_sessions(found.bars, Interval.parse("1m"), sessions, 0, symbol="SPY", source="real"), sessions
 
 
@@ -102,6 +101,7 @@ def test_weekly_bars_from_minutes_are_those_of_iso_weeks(month: str) -> None:
         assert third.end_ns.tolist() == [new_york_ns(holiday_week[1], "16:00")]
 
 
+@pytest.mark.long
 def test_all_43_sessions_of_pyalgotrade_are_complete() -> None:
     sessions_seen = 0
     for month in ("2011-01", "2011-03"):
@@ -155,8 +155,7 @@ def test_the_stamp_at_the_close_belongs_to_no_regular_session(hours: str) -> Non
 def test_bars_without_volume_derive_and_have_no_vwap() -> None:
     found = tape("mplfinance", "SPX", "2019-11")
     requirements = SymbolRequirements(intervals("1m", "1h"), indicators("SESSION_VWAP@1m", "SMA(20)@1m"))
-    calendar = load_calendar("XNYS", found.days[0], found.days[-1])
-    context = session_context(requirements, calendar, found.days[-1])
+    context = session_context(requirements, calendar("XNYS", found.days[0], found.days[-1]), found.days[-1])
     data = run(SymbolSession("SPX"), load_command(requirements, context, found.bars, at_ns=context.close_ns)).snapshot()
     assert np.isnan(data.indicators["SESSION_VWAP@1m"].values["vwap"]).all()
     assert not np.isnan(data.indicators["SMA(20)@1m"].values["real"][-1])
@@ -170,7 +169,7 @@ def test_a_symbol_session_on_real_bars_shows_a_day_as_a_trader_saw_it() -> None:
     requirements = SymbolRequirements(
         intervals("1m", "5m", "1d"), indicators("SMA(20)@5m", "SESSION_VWAP@1m", "SMA(3)@1d"), trailing_days=5
     )
-    context = session_context(requirements, load_calendar("XNYS", found.days[0], found.days[-1]), day)
+    context = session_context(requirements, calendar("XNYS", found.days[0], found.days[-1]), day)
     now = new_york_ns(day, "10:30")
     data = run(SymbolSession("SPY"), load_command(requirements, context, found.bars, at_ns=now)).snapshot()
 

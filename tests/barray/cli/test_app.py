@@ -53,6 +53,7 @@ def test_check_says_what_a_run_would_drop_and_why(config: Path) -> None:
     assert "dropped on 2 of 2 dates" in result.output
 
 
+@pytest.mark.long
 def test_check_deep_reads_what_the_footer_does_not_show(config: Path) -> None:
     shallow = json.loads(barray("check", config, "--json").output)
     deep = json.loads(barray("check", config, "--json", "--deep").output)

@@ -17,11 +17,11 @@ from barray.data_sources.fetching.store import STORE_LAYOUT
 from barray.data_sources.parquet.source import ParquetSource
 from barray.market.interval import Interval
 from barray.market.requirements import calendar_for
-from tests.market.builders import new_york_ns, require, walk
+from tests.market.builders import new_york_ns, require, sessions_of, walk
 from tests.vendors.schwab_server import KEYS, SchwabServer, token_file, told
 from tests.vendors.serving import serving
 
-SESSIONS = calendar_for(require("1d"), "XNYS", date(2024, 6, 3), date(2024, 7, 31)).sessions
+SESSIONS = calendar_for(require("1d"), "XNYS", date(2024, 6, 3), date(2024, 7, 31), source=sessions_of).sessions
 TRUTH = walk(np.array([new_york_ns(day.item(), "00:00") for day in SESSIONS.dates], np.int64), 3)
 
 MEAN = """
@@ -132,6 +132,7 @@ def test_a_plan_asks_nobody(config: Path, server: SchwabServer) -> None:
     assert "nothing is missing" in fetch(*options, "--plan").output
 
 
+@pytest.mark.long
 def test_symbols_come_from_a_file_and_the_range_from_options(
     config: Path, server: SchwabServer, tmp_path: Path
 ) -> None:

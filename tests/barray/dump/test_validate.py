@@ -575,6 +575,7 @@ def test_no_leaf_whatever_it_becomes_is_a_traceback(dump: _Dump, data: st.DataOb
     dump.replaced(path, data.draw(st.sampled_from(strange)))
 
 
+@pytest.mark.long
 @RELAXED
 @given(st.integers(0, 200_000), st.binary(min_size=0, max_size=3), st.integers(0, 40))
 def test_no_damage_to_the_bytes_is_a_traceback(dump: _Dump, at_byte: int, inserted: bytes, cut: int) -> None:

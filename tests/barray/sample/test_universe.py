@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from barray.market.bars import COLUMNS, Bars
-from barray.market.calendar import load_calendar
 from barray.market.errors import ConfigError
 from barray.market.interval import Interval
 from barray.market.series import IntervalBars, lay_on_sessions
 from barray.sample.universe import FAULTS, KNOWN_SYMBOLS, SampleData, sample_symbols, write_sample_data
+from tests.market.builders import calendar
 
 MONDAY, WEDNESDAY, FRIDAY = date(2024, 7, 1), date(2024, 7, 3), date(2024, 7, 5)
 ONE_DAY = Path("1m/2024-07-05.parquet")
@@ -32,7 +32,7 @@ def read(root: Path) -> Bars:
 
 
 def lay(bars: Bars, interval: str, start: date, end: date, hours: str = "regular") -> IntervalBars:
-    sessions = load_calendar("XNYS", start, end, hours=hours).sessions
+    sessions = calendar("XNYS", start, end, hours).sessions
     return lay_on_sessions(bars, Interval.parse(interval), sessions, 0, symbol="X", source="test")
 
 

@@ -224,6 +224,7 @@ def test_a_killed_fetch_goes_on_from_what_is_written(server: AlpacaServer, tmp_p
     assert setting.is_whole()
 
 
+@pytest.mark.long
 def test_no_secret_is_in_a_file_a_log_or_an_error(
     server: AlpacaServer, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
