@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-Call = tuple[int, Sequence[str], str, tuple[Any, ...]]
-"""Its number, symbols to forget before, a method, and its arguments."""
+Call = Sequence[Any]
+"""A list, which Ray sends as it is where a tuple is pickled: number, symbols to forget before, method, arguments."""
 
 
 class AnswersOnce:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -22,18 +23,41 @@ async def gather(sends: Sequence[Send], timeout_s: float | None) -> list[Any]:
     An actor that can't be reached is no dead one: it is called again. The deadline is one for all, from now on: they
     run side by side. None: as long as it takes.
     """
-    return await settled([answer(send) for send in sends], timeout_s)
+    calls = [_begun(send()) for send in sends]
+    end_s = None if timeout_s is None else time.monotonic() + timeout_s
+    waited = set(calls)
+    while waited and (end_s is None or time.monotonic() < end_s):
+        left_s = None if end_s is None else end_s - time.monotonic()
+        done, waited = await asyncio.wait(waited, timeout=left_s, return_when=asyncio.FIRST_EXCEPTION)
+        for place, call in enumerate(calls):
+            if call in done and isinstance(call.exception(), ActorUnavailableError):
+                calls[place] = asyncio.ensure_future(answer(sends[place]))
+                waited.add(calls[place])
+    return _outcomes(calls, timeout_s)
 
 
-async def settled(answers: Sequence[Awaitable[Any]], timeout_s: float | None) -> list[Any]:
-    """What each came to by the deadline, TimeoutError where it did not."""
+async def settled(answers: Sequence[Awaitable[Any]], timeout_s: float) -> list[Any]:
+    """What each came to by the deadline, as for `gather`."""
     calls = [asyncio.ensure_future(one) for one in answers]
-    if not calls:
-        return []
-    _, late = await asyncio.wait(calls, timeout=timeout_s)
-    for call in late:
+    if calls:
+        await asyncio.wait(calls, timeout=timeout_s)
+    return _outcomes(calls, timeout_s)
+
+
+def _begun(call: Awaitable[Any]) -> asyncio.Future[Any]:
+    """A future of the answer, without a task that would only wait for it, a third of what a call costs here."""
+    return asyncio.wrap_future(call.future()) if isinstance(call, ray.ObjectRef) else asyncio.ensure_future(call)
+
+
+def _outcomes(calls: Sequence[asyncio.Future[Any]], timeout_s: float | None) -> list[Any]:
+    """Each one's result or RayError, and TimeoutError where there is none yet; those are given up."""
+    late = TimeoutError(f"no answer within {timeout_s or 0:g} s")
+    errors = [call.exception() if call.done() else late for call in calls]
+    for call in calls:
         call.cancel()
-    return [TimeoutError(f"no answer within {timeout_s:g} s") if call in late else call.result() for call in calls]
+    if bugs := [error for error in errors if error and error is not late and not isinstance(error, RayError)]:
+        raise bugs[0]
+    return [error or call.result() for call, error in zip(calls, errors, strict=True)]
 
 
 async def answer(send: Send) -> Any:

@@ -24,8 +24,8 @@ class Process:
     def call(self, method: str, *arguments: Any) -> Send:
         """The next call, to be made as often as it takes; see AnswersOnce."""
         self.calls += 1
-        forget, self.forget = tuple(self.forget), []
-        return partial(self.actor.once.remote, (self.calls, forget, method, arguments))
+        forget, self.forget = self.forget, []
+        return partial(self.actor.once.remote, [self.calls, forget, method, list(arguments)])
 
 
 class RayTransport:
