@@ -121,7 +121,7 @@ def new_coordinator(kind: type, session_name: str, *arguments: Any) -> ActorHand
     It runs on the node of its driver: no other node's end is the session's end.
     """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    handle: Any = (
+    handle: ActorHandle[Any] = (
         _remote(kind)
         .options(
             name=COORDINATOR,
@@ -134,8 +134,7 @@ def new_coordinator(kind: type, session_name: str, *arguments: Any) -> ActorHand
         )
         .remote(*arguments)
     )
-    typed: ActorHandle[Any] = handle
-    return typed
+    return handle
 
 
 def find_coordinator(session_name: str) -> ActorHandle[Any]:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -337,11 +336,6 @@ class _Look:
     def may_hold(self, symbol: str) -> bool:
         """Whether bars of `symbol` are in it; nobody knows of a file that can't be read."""
         return self.problem is not None or symbol in self.symbols
-
-
-def local_source(root: str | Path) -> ParquetSource:
-    """A source over a local folder in the default layout."""
-    return ParquetSource(str(root))
 
 
 def _days(sessions: Sessions) -> list[date]:

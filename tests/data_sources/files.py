@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from barray.data_sources.manager import DataManager
+from barray.data_sources.parquet.source import ParquetSource
 from barray.data_sources.protocol import DataSource
 from barray.market.errors import BarrayError
 from barray.market.interval import Interval
@@ -24,6 +25,11 @@ MONDAY, TUESDAY, WEDNESDAY = date(2024, 7, 1), date(2024, 7, 2), date(2024, 7, 3
 MINUTE = Interval.parse("1m")
 DAILY = Interval.parse("1d")
 UTC_US = pa.timestamp("us", tz="UTC")
+
+
+def local_source(root: str | Path) -> ParquetSource:
+    """A source over a local folder in the default layout."""
+    return ParquetSource(str(root))
 
 
 def minutes(day: date, *, first: str = "09:30", count: int = 5, price: float = 100.0, volume: int = 10) -> pa.Table:

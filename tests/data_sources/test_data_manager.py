@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 
 from barray.data_sources.manager import DataManager
-from barray.data_sources.parquet.source import local_source
 from barray.data_sources.protocol import DataSource
 from barray.market.bars import Bars
 from barray.market.calendar import Sessions
 from barray.market.errors import DataError, SourceUnavailable
 from barray.market.interval import Interval
 from barray.market.validation import Coverage, Reason, SymbolValidationResult
-from tests.data_sources.files import MONDAY, TUESDAY, write_days
+from tests.data_sources.files import MONDAY, TUESDAY, local_source, write_days
 from tests.market.builders import context_for, intervals, require
 
 

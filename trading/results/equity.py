@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
 from barray.market.bars import FloatArray, IntArray
-from barray.market.calendar import Sessions
-from barray.market.interval import Interval
 from barray.market.series import IntervalBars
 from barray.trading.orders.fills import Fills
 
 _DUST = 1e-12
 """Share of the largest position below which one is rounding."""
-
-
-def session_grid(sessions: Sessions, rows: Sequence[int], interval: Interval) -> tuple[IntArray, NDArray[np.int32]]:
-    """Ends of all bars of `interval` that the calendar expects in these sessions, and which of them each lies in.
-
-    `rows`: positions in `sessions`, ascending. Gives stamps int64 (n_grid,), UTC ns, ascending, and positions in
-    `rows`, int32 (n_grid,). 1d and 1w have one stamp a session, its close.
-    """
-    ends = [sessions.expected_starts(row, interval, int(sessions.close_ns[row]))[1] for row in rows]
-    counts = [len(one) for one in ends]
-    grid_ns = np.concatenate(ends) if ends else np.empty(0, np.int64)
-    return grid_ns, np.repeat(np.arange(len(ends), dtype=np.int32), counts)
 
 
 def equity_on_grid(

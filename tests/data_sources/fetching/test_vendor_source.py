@@ -21,7 +21,6 @@ from barray.data_sources.fetching.gateway import Gateway, secrets_of
 from barray.data_sources.fetching.vendor import AccessDenied, Dataset, Limits, Page, PageRequest, VendorFailed
 from barray.data_sources.fetching.vendor_source import VendorSource, Wanted
 from barray.data_sources.manager import DataManager
-from barray.data_sources.parquet.source import local_source
 from barray.market.bars import Bars
 from barray.market.errors import ConfigError, DataError
 from barray.market.interval import Interval
@@ -32,7 +31,7 @@ from barray.trading.engine.commands import LoadRange
 from barray.trading.engine.symbol_run import run_range
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.context import Context
-from tests.data_sources.files import MONDAY, TUESDAY, WEDNESDAY, write_days
+from tests.data_sources.files import MONDAY, TUESDAY, WEDNESDAY, local_source, write_days
 from tests.market.builders import context_for, expected_stamps, new_york_ns, require, walk
 from tests.trading.sweep_data import plan_of
 

@@ -17,13 +17,14 @@ import pyarrow as pa
 import pytest
 
 from barray.data_sources.parquet.layout import Layout
-from barray.data_sources.parquet.source import ParquetSource, local_source
+from barray.data_sources.parquet.source import ParquetSource
 from barray.sample.universe import write_sample_data
 from tests.data_sources.files import (
     MONDAY,
     TUESDAY,
     Outcome,
     changed,
+    local_source,
     minutes,
     named,
     outcomes,

@@ -16,9 +16,9 @@ import pytest
 
 from barray.data_sources.parquet.file import Columns
 from barray.data_sources.parquet.layout import Layout
-from barray.data_sources.parquet.source import ParquetSource, local_source
+from barray.data_sources.parquet.source import ParquetSource
 from barray.sample.universe import write_sample_data
-from tests.data_sources.files import MINUTE, MONDAY, TUESDAY, minutes, named, outcomes, write, write_days
+from tests.data_sources.files import MINUTE, MONDAY, TUESDAY, local_source, minutes, named, outcomes, write, write_days
 from tests.market.builders import calendar, context_for, require
 
 FRIDAY = date(2024, 6, 28)

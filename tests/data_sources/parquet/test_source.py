@@ -17,7 +17,7 @@ import pytest
 
 from barray.data_sources.parquet.file import Columns
 from barray.data_sources.parquet.layout import Layout
-from barray.data_sources.parquet.source import ParquetSource, local_source
+from barray.data_sources.parquet.source import ParquetSource
 from barray.data_sources.protocol import DataSource
 from barray.market.errors import ConfigError, NoDataError, SourceUnavailable
 from barray.market.interval import Interval
@@ -30,6 +30,7 @@ from tests.data_sources.files import (
     TUESDAY,
     WEDNESDAY,
     changed,
+    local_source,
     minutes,
     named,
     outcomes,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,11 +9,10 @@ from hypothesis import strategies as st
 
 from barray.market.bars import Bar, Bars
 from barray.market.calendar import Sessions
-from barray.market.interval import Interval
 from barray.market.series import IntervalBars
 from barray.trading.orders.fills import Fill, Fills
-from barray.trading.results.equity import equity_on_grid, session_closes, session_grid, session_pnl
-from tests.market.builders import HALF_DAY, MINUTE_NS, calendar, lay
+from barray.trading.results.equity import equity_on_grid, session_closes, session_pnl
+from tests.market.builders import MINUTE_NS, lay
 
 quick = settings(deadline=None, max_examples=100)
 ONE_DAY = Sessions(*(np.array([x], d) for x, d in ((0, "M8[D]"), *((m * MINUTE_NS, "i8") for m in (0, 100, 100, 100)))))
@@ -86,22 +83,6 @@ def test_sessions_profits_add_up_and_one_without_stamps_has_none() -> None:
     pnl = session_pnl(equity, np.array([1, 1, 3, 3], np.int32), 5, 100)
     assert pnl.tolist() == [0, 3, 0, 1, 0]
     assert session_pnl(np.empty(0), np.empty(0, np.int32), 2, 100).tolist() == [0, 0]
-
-
-def test_the_grid_has_the_ends_of_all_bars_expected() -> None:
-    sessions = calendar("XNYS", HALF_DAY, date(2024, 7, 5)).sessions
-    rows = [sessions.index(HALF_DAY), sessions.index(date(2024, 7, 5))]  # 13:00 close, then a full day
-    grid_ns, grid_session = session_grid(sessions, rows, Interval.parse("1h"))
-    assert np.bincount(grid_session).tolist() == [4, 7]  # three and a half hours, six and a half
-    assert grid_session.dtype == np.int32
-    assert [str(stamp) for stamp in grid_ns[[0, 3, 4, 10]].astype("M8[ns]").astype("M8[m]")] == [
-        "2024-07-03T14:30",
-        "2024-07-03T17:00",
-        "2024-07-05T14:30",
-        "2024-07-05T20:00",
-    ]
-    assert session_grid(sessions, rows, Interval.parse("1d"))[0].tolist() == [sessions.close_ns[row] for row in rows]
-    assert len(session_grid(sessions, [], Interval.parse("1m"))[0]) == 0
 
 
 @pytest.mark.long
