@@ -92,16 +92,26 @@ def _prefer_loopback() -> None:
     ray_constants.ENABLE_RAY_CLUSTER = os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "1"
 
 
+def require_room() -> None:
+    """ConfigError where this machine has no room for a Ray: what to raise or to free."""
+    from barray.actors.ray_start import room
+
+    room.require_room()
+
+
 def start_ray(num_cpus: int | None = None, *, fork: bool = True, preload: Sequence[str] = ()) -> None:
     """Start Ray in this process, for this process: every listener on loopback, no dashboard, token authentication.
 
     Its processes get none of the credentials that this one's environment holds. `fork`: its workers are forked from a
-    process that has imported our packages and `preload`; see barray.actors.forking.
+    process that has imported our packages and `preload`; see barray.actors.forking. ConfigError where the machine has
+    no room for it.
     """
     _prefer_loopback()
     import ray
 
     from barray.actors.ray_start.patch import DEFAULT_PRELOAD, altered_ray
+
+    require_room()
 
     imported = (*DEFAULT_PRELOAD, *COORDINATORS, *preload) if fork else None
     with without_credentials(), altered_ray(imported, lean=True):
@@ -159,7 +169,10 @@ def _job_number(job_id: str) -> int:
 
 
 def start_node(arguments: Sequence[str]) -> int:
-    """`ray start ARGUMENTS` in this process, the node's workers forked; returns the exit status."""
+    """`ray start ARGUMENTS` in this process, the node's workers forked; returns the exit status.
+
+    ConfigError where the machine has no room for it.
+    """
     from barray.actors.ray_start.patch import ray_start
 
     _close_token()

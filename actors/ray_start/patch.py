@@ -19,6 +19,7 @@ from typing import Any
 
 from barray.actors.ray_start.forked_workers import DEFAULT_PRELOAD, FIRST_JOB, prewarm, with_launcher
 from barray.actors.ray_start.idle_agents import with_idle_agents
+from barray.actors.ray_start.room import require_room
 from barray.actors.ray_start.session_folder import with_private_session
 
 __all__ = ["DEFAULT_PRELOAD", "TESTED_RAY_VERSIONS", "altered_ray", "objection", "ray_start"]
@@ -59,9 +60,13 @@ def altered_ray(preload: Sequence[str] | None = DEFAULT_PRELOAD, *, lean: bool =
 
 
 def ray_start(arguments: Sequence[str], preload: Sequence[str] = DEFAULT_PRELOAD) -> int:
-    """Runs `ray start ARGUMENTS` in this process, with forked workers on the new node; returns the exit status."""
+    """Runs `ray start ARGUMENTS` in this process, with forked workers on the new node; returns the exit status.
+
+    ConfigError where the machine has no room for it.
+    """
     from ray.scripts.scripts import cli
 
+    require_room(next((word.partition("=")[2] for word in arguments if word.startswith("--temp-dir=")), None))
     with altered_ray(preload):
         try:
             cli.main(["start", *arguments], prog_name="ray")
