@@ -56,7 +56,7 @@ def leftovers(raylet: int) -> list[str]:
 def raylet() -> Iterator[int]:
     """A local Ray with forked workers: its raylet's pid. Checks at its end that nothing stays."""
     assert os.environ["RAY_AUTH_MODE"] == "token"  # set by conftest, before Ray's library is loaded
-    with altered_ray(), pytest.MonkeyPatch.context() as patched:
+    with altered_ray(lean=True), pytest.MonkeyPatch.context() as patched:  # of its agents none has to start in time
         patched.setenv("RAY_worker_register_timeout_seconds", "600")  # no worker that was lost is missed by its raylet
         ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     pid = ray._private.worker._global_node.all_processes["raylet"][0].process.pid
