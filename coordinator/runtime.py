@@ -110,12 +110,11 @@ def start_ray(num_cpus: int | None = None, *, fork: bool = True, preload: Sequen
     process that has imported our packages and `preload`; see barray.actors.forking. ConfigError where the machine has
     no room for it.
     """
+    require_room()
     _prefer_loopback()
     import ray
 
     from barray.actors.ray_start.patch import DEFAULT_PRELOAD, altered_ray, own_sigterm
-
-    require_room()
 
     imported = (*DEFAULT_PRELOAD, *COORDINATORS, *preload) if fork else None
     with without_credentials(), own_sigterm(), altered_ray(imported, lean=True):

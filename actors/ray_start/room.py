@@ -7,12 +7,13 @@ import resource
 import tempfile
 from pathlib import Path
 
+from barray.actors.forking.private_folder import user_folder
 from barray.data_sources.atomic_file import cannot_write
 from barray.market.errors import ConfigError
 
 LEAST_FILES = 256
 """The raylet of 30 symbols had 149 descriptors open, that of three 74."""
-_ROOM_BYTES = 4 << 20
+_ROOM_BYTES, _NOTES_BYTES = 4 << 20, 64 << 10
 _STORE_SHARE, _BESIDE_STORE_BYTES = 0.3, 4 << 30
 """Of the memory, that Ray gives its object store, which the raylet maps twice; and what that maps beside it."""
 
@@ -25,6 +26,7 @@ def require_room(folder: str | None = None) -> None:
     _require_limits()
     _require_place_for_token()
     _require_place(Path(folder) if folder else _ray_folder(), "have RAY_TMPDIR name another place")
+    _require_place_for_sockets()
 
 
 def _require_limits() -> None:
@@ -62,16 +64,26 @@ def _require_place_for_token() -> None:
 
 
 def _ray_folder() -> Path:
-    from ray._common.utils import get_default_ray_temp_dir
+    """As Ray 2.60 has it, without loading Ray: that takes more memory than there may be."""
+    return Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp", "ray")  # noqa: S108
 
-    return Path(get_default_ray_temp_dir())  # type: ignore[no-untyped-call]
+
+def _require_place_for_sockets() -> None:
+    """Those of forkservers, with their logs, and notes. Where the place is not safe, others than this will say so."""
+    try:
+        folder = user_folder()
+    except OSError as error:
+        if error.filename:
+            raise cannot_write(Path(error.filename), error, "have XDG_RUNTIME_DIR name another place") from error
+        return
+    _require_place(Path(folder), "have XDG_RUNTIME_DIR name another place", _NOTES_BYTES)
 
 
-def _require_place(folder: Path, other: str) -> None:
+def _require_place(folder: Path, other: str, room_bytes: int = _ROOM_BYTES) -> None:
     """ConfigError unless there is room for some files in the folder, or where it would be made. `other`: what helps."""
     try:
         there = next(place for place in (folder, *folder.parents) if place.exists())
         with tempfile.TemporaryFile(dir=there) as file:
-            os.posix_fallocate(file.fileno(), 0, _ROOM_BYTES)
+            os.posix_fallocate(file.fileno(), 0, room_bytes)
     except OSError as error:
         raise cannot_write(folder, error, other) from error

@@ -21,6 +21,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from barray.cli.shortage import shortage
 from barray.local.progress import Told
 from barray.market.errors import BarrayError, ConfigError, shorten
 
@@ -161,6 +162,9 @@ def _end(error: BaseException, signals: Sequence[int]) -> NoReturn:
         raise typer.Exit(FAILED) from None
     if os.environ.get("BARRAY_DEBUG") or not isinstance(error, Exception):
         raise error
+    if short := shortage(error):
+        fail(short)
+        raise typer.Exit(BAD_USAGE) from None
     reason = (str(error).strip().splitlines() or [""])[-1]
     fail(f"{type(error).__name__}: {reason} (set BARRAY_DEBUG=1 to see where)")
     raise typer.Exit(FAILED) from None

@@ -57,6 +57,12 @@ def test_a_folder_of_rays_that_cannot_be_written(tmp_path: Path) -> None:
     assert said(tmp_path, RAY_TMPDIR="/proc/nothing").startswith(sentence)
 
 
+def test_a_place_for_sockets_and_notes_that_cannot_be_written(tmp_path: Path) -> None:
+    answer = said(tmp_path, XDG_RUNTIME_DIR="/proc")
+    assert answer.startswith(f"cannot_write cannot write /proc/barray-{os.geteuid()}: No such file or directory")
+    assert "have XDG_RUNTIME_DIR name another place" in answer
+
+
 def test_no_room_for_a_file_of_some_size(tmp_path: Path) -> None:
     sentence = f"cannot_write cannot write {tmp_path}/.ray: File too large; make room there, or have HOME name another"
     assert said(tmp_path, limited(resource.RLIMIT_FSIZE, 1 << 20)).startswith(sentence)
