@@ -71,7 +71,8 @@ def cannot_write(path: Path, error: OSError, other: str = _ELSEWHERE) -> ConfigE
     """The error of a place that can't be written. `other`: how to choose another."""
     is_full = error.errno in _FULL
     remedy = f"make room there, or {other}" if is_full else f"{other}, in a folder that is there and can be written to"
-    return ConfigError(f"cannot write {path}: {error.strerror or error}", remedy=remedy, code="cannot_write")
+    reason = os.strerror(error.errno) if error.errno else error  # pyarrow's own text is a long one
+    return ConfigError(f"cannot write {path}: {reason}", remedy=remedy, code="cannot_write")
 
 
 def made(folder: Path) -> Path:

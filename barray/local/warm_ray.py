@@ -22,7 +22,7 @@ from barray.market.errors import BarrayError
 
 _START_S = 60.0
 _STOP_S = 30.0
-_SERVER_STOP_S = 10.0
+_SERVER_STOP_S = 6.0  # a second more than it gives its commands
 
 
 @dataclass(frozen=True)
