@@ -25,6 +25,7 @@ from barray.market.calendar import TradingCalendar
 from barray.market.errors import BarrayError, ConfigError, ValidationFailed, shorten
 from barray.market.indicators import IndicatorSpec
 from barray.market.interval import Interval
+from barray.market.reason_codes import ALL_IS_LOST
 from barray.market.symbol_data import SymbolMetadata, SymbolSessionData
 from barray.report.session_files import write_exports
 
@@ -317,7 +318,7 @@ def run(config: str | Path | Mapping[str, Any] | SessionConfig) -> list[Path]:
     """Run every session date of a configuration from open to close; returns the files written.
 
     A date that fails keeps none of the others from being run; ValidationFailed then names each with its reason, once
-    all are done. ConfigError at once.
+    all are done. ConfigError at once, and BarrayError where Ray or the coordinator is gone.
     """
     written: list[Path] = []
     failed: dict[date, BarrayError] = {}
@@ -331,6 +332,8 @@ def run(config: str | Path | Mapping[str, Any] | SessionConfig) -> list[Path]:
             except ConfigError:
                 raise
             except BarrayError as error:
+                if error.code in ALL_IS_LOST:
+                    raise
                 failed[day] = error
             session.teardown()
         if failed:
@@ -348,10 +351,12 @@ def _of_dates(failed: Mapping[date, BarrayError], asked: int) -> BarrayError:
 
 
 def _attempt(what: str, work: Callable[[], object]) -> None:
-    """One step of an end that goes on to the next step whatever happens; a failure is logged."""
+    """One step of an end that goes on to the next step whatever happens; a failure is logged, unless all is lost."""
     try:
         work()
     except Exception as error:  # of any kind: what is left must still be ended, and the caller's own error be seen
+        if isinstance(error, BarrayError) and error.code in ALL_IS_LOST:
+            return
         reason = (str(error).strip().splitlines() or [""])[-1]  # Ray's errors are tracebacks
         logger.warning("could not %s: %s: %s", what, type(error).__name__, reason)
 

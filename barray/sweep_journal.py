@@ -8,7 +8,7 @@ from pathlib import Path
 
 import orjson
 
-from barray.market.errors import ConfigError
+from barray.data_sources.atomic_file import writing
 from barray.trading.sweeps.table import SetRow
 
 
@@ -21,13 +21,11 @@ class Journal:
 
     def __init__(self, directory: Path, name: str, fingerprint: str, *, fresh: bool = False) -> None:
         self.path = directory / f"{name}-{fingerprint}.sweep.jsonl"
-        try:
+        with writing(self.path):
             directory.mkdir(parents=True, exist_ok=True)
             if fresh:
                 self.path.unlink(missing_ok=True)
             self._rows = _read(self.path)  # what earlier runs did
-        except OSError as error:
-            raise ConfigError(f"{self.path}: {error.strerror}", remedy="choose another report.directory") from error
 
     def done(self, data: Mapping[str, str]) -> dict[str, SetRow]:
         """Sets that earlier runs did of just these symbols and bars (digests by symbol), by key."""
@@ -38,9 +36,9 @@ class Journal:
         return frozenset(row.key for row in self._rows) - self.done(data).keys()
 
     def add(self, rows: Sequence[SetRow]) -> None:
-        """Write sets down, on disk before this returns."""
+        """Write sets down, on disk before this returns. ConfigError where they can't be."""
         lines = b"".join(orjson.dumps(row.as_json(), option=orjson.OPT_SERIALIZE_NUMPY) + b"\n" for row in rows)
-        with self.path.open("ab") as file:
+        with writing(self.path), self.path.open("ab") as file:
             if file.tell() and not _ends_whole(self.path):
                 file.write(b"\n")
             file.write(lines)

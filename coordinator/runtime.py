@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import sys
@@ -14,9 +15,10 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from barray.coordinator.ray_alive import has_ended, require_ray
 from barray.data_sources.fetching.environment import without_credentials
 from barray.market.errors import BarrayError, ConfigError, SourceUnavailable
 
@@ -46,6 +48,8 @@ COORDINATORS = (
 )
 """Imported by the forkserver too: a coordinator's process then starts as fast as a symbol's, 0.3 s of CPU sooner."""
 
+_LOOK_S = 1.0
+"""How often it is looked, while an answer is waited for, whether Ray is there still."""
 _loaded_for_loopback = False
 
 
@@ -92,19 +96,28 @@ def _prefer_loopback() -> None:
     ray_constants.ENABLE_RAY_CLUSTER = os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "1"
 
 
+def require_room() -> None:
+    """ConfigError where this machine has no room for a Ray: what to raise or to free."""
+    from barray.actors.ray_start import room
+
+    room.require_room()
+
+
 def start_ray(num_cpus: int | None = None, *, fork: bool = True, preload: Sequence[str] = ()) -> None:
     """Start Ray in this process, for this process: every listener on loopback, no dashboard, token authentication.
 
     Its processes get none of the credentials that this one's environment holds. `fork`: its workers are forked from a
-    process that has imported our packages and `preload`; see barray.actors.forking.
+    process that has imported our packages and `preload`; see barray.actors.forking. ConfigError where the machine has
+    no room for it.
     """
+    require_room()
     _prefer_loopback()
     import ray
 
-    from barray.actors.ray_start.patch import DEFAULT_PRELOAD, altered_ray
+    from barray.actors.ray_start.patch import DEFAULT_PRELOAD, altered_ray, own_sigterm
 
     imported = (*DEFAULT_PRELOAD, *COORDINATORS, *preload) if fork else None
-    with without_credentials(), altered_ray(imported, lean=True):
+    with without_credentials(), own_sigterm(), altered_ray(imported, lean=True):
         ray.init(
             address="local",  # whatever other Ray this machine runs
             num_cpus=num_cpus,
@@ -125,8 +138,10 @@ def _close_token() -> None:
         (Path.home() / ".ray" / "auth_token").chmod(0o600)
 
 
-def keep_next_job_warm(poll_s: float = 0.25) -> NoReturn:
+def keep_next_job_warm(poll_s: float = 0.25) -> None:
     """For the process that holds a local Ray: have the next job's forkserver ready whenever no other job runs.
+
+    Returns when Ray has ended.
 
     Each job has a forkserver of its own, because Ray's library reads the job's id when it is loaded. Those of jobs that
     are over are ended: a raylet's next is refused while there are many.
@@ -141,7 +156,7 @@ def keep_next_job_warm(poll_s: float = 0.25) -> NoReturn:
     prepared = own
     over: set[str] = set()
     dismiss(raylet, own)  # this process wants no workers
-    while True:
+    while not has_ended():
         jobs = {job.hex(): info for job, info in worker.global_worker.gcs_client.get_all_job_info().items()}
         latest = max(jobs, key=_job_number)
         upcoming = (_job_number(latest) + 1).to_bytes(4, "little").hex()
@@ -159,7 +174,10 @@ def _job_number(job_id: str) -> int:
 
 
 def start_node(arguments: Sequence[str]) -> int:
-    """`ray start ARGUMENTS` in this process, the node's workers forked; returns the exit status."""
+    """`ray start ARGUMENTS` in this process, the node's workers forked; returns the exit status.
+
+    ConfigError where the machine has no room for it.
+    """
     from barray.actors.ray_start.patch import ray_start
 
     _close_token()
@@ -188,8 +206,11 @@ def join_ray(address: str) -> None:
     import_ray()
     import ray
 
+    from barray.actors.ray_start.patch import own_sigterm
+
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        with own_sigterm():
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise SourceUnavailable(
@@ -217,7 +238,8 @@ def ray_address() -> str:
 
 
 def cluster_cpus() -> int:
-    """CPUs of all nodes together."""
+    """CPUs of all nodes together. BarrayError (`ray_lost`) where Ray is gone, and would not answer for a minute."""
+    require_ray()
     from barray.actors import options
 
     return options.cluster_cpus()
@@ -257,6 +279,7 @@ class Remote:
         self._asker = uuid4().hex
         self._numbers = count(1)
         self._unsettled: set[int] = set()
+        self._looked_s = 0.0
 
     def call(self, method: str, *arguments: Any, timeout_s: float | None = None, **options: Any) -> Any:
         """Call a method and wait for its result; errors as for `wait`."""
@@ -278,23 +301,23 @@ class Remote:
     def wait(self, call: Call, timeout_s: float | None = None) -> Any:
         """The result of a call, or the error that it raised there.
 
-        TimeoutError after `timeout_s`, BarrayError (`coordinator_lost`) if the coordinator is gone.
+        TimeoutError after `timeout_s`, BarrayError if the coordinator is gone (`coordinator_lost`), or Ray is.
         """
-        import ray
         from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError, RayTaskError
 
-        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+        deadline_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
         for pause_s in _pauses():
-            left_s = None if deadline_s is None else max(deadline_s - time.monotonic(), 0.0)
             try:
-                answer = ray.get(call.reference, timeout=left_s)
+                answer = self._get(call.reference, deadline_s)
             except GetTimeoutError:
                 raise TimeoutError(f"no answer from the coordinator within {timeout_s:g} s") from None
             except ActorUnavailableError:
+                require_ray()
                 time.sleep(pause_s)
                 call.reference = call.ask()
                 continue
             except ActorDiedError as error:
+                require_ray()
                 raise _gone() from error
             except RayTaskError as error:
                 self._settle(call)
@@ -304,6 +327,22 @@ class Remote:
             self._settle(call)
             return answer
         raise _gone()
+
+    def _get(self, reference: ObjectRef[Any], deadline_s: float) -> Any:
+        """`ray.get`, which would not notice that Ray is gone."""
+        import ray
+        from ray.exceptions import GetTimeoutError
+
+        while True:
+            left_s = max(deadline_s - time.monotonic(), 0.0)
+            try:
+                return ray.get(reference, timeout=min(left_s, _LOOK_S))
+            except GetTimeoutError:
+                if time.monotonic() - self._looked_s > _LOOK_S:
+                    require_ray()
+                    self._looked_s = time.monotonic()
+                if left_s <= _LOOK_S:
+                    raise
 
     def _settle(self, call: Call) -> None:
         if call.number is not None:

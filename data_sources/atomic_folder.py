@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from barray.data_sources.atomic_file import cannot_write, clear_leftovers, draft_name, made
+from barray.data_sources.atomic_file import clear_leftovers, draft_name, made, writing
 
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD, RENAME_EXCHANGE of linux/fcntl.h and linux/fs.h
 
@@ -28,13 +28,12 @@ def replacing_folder(folder: Path, owned: Collection[str]) -> Iterator[Path]:
     alone = _holds_only(folder, owned)
     draft = (folder.parent if alone else folder) / draft_name(folder.name)
     try:
-        clear_leftovers(draft.parent)
-        draft.mkdir()
-        yield draft
-        if not (alone and _put_in_place(draft, folder)):
-            _move_into(draft, made(folder), owned)
-    except OSError as error:
-        raise cannot_write(folder, error) from error
+        with writing(folder):
+            clear_leftovers(draft.parent)
+            draft.mkdir()
+            yield draft
+            if not (alone and _put_in_place(draft, folder)):
+                _move_into(draft, made(folder), owned)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 

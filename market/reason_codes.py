@@ -33,6 +33,7 @@ ReasonCode = Literal[
     "interval_unavailable",
     "is_folder",
     "layout_misfit",
+    "limit_too_low",
     "mixed_sources",
     "naive_stamps",
     "no_credentials",
@@ -50,6 +51,7 @@ ReasonCode = Literal[
     "other_symbol",
     "outside_session",
     "overdrawn",
+    "ray_lost",
     "request_refused",
     "session_over",
     "source_error",
@@ -71,6 +73,9 @@ ReasonCode = Literal[
 
 MACHINE_FAILED: Final[frozenset[ReasonCode]] = frozenset({"actor_failed", "gateway_lost", "validation_lost"})
 """What says nothing of a symbol: it would have run, had the machine not failed. A run that left one out is degraded."""
+
+ALL_IS_LOST: Final[frozenset[ReasonCode]] = frozenset({"coordinator_lost", "ray_lost"})
+"""What nothing that is still to be run can be run after."""
 
 MEANINGS: Final[dict[ReasonCode, str]] = {
     "access_denied": "The vendor does not accept the key or token, or the account may not read this.",
@@ -101,6 +106,7 @@ MEANINGS: Final[dict[ReasonCode, str]] = {
     "interval_unavailable": "A required interval is neither held by the source nor derived from one that is.",
     "is_folder": "A path where a file should be is a folder.",
     "layout_misfit": "The source's layout doesn't match the tree's files.",
+    "limit_too_low": "The system allows a process fewer files or less memory than Ray needs.",
     "mixed_sources": "Sources that serve sessions of one range differ in interval, feed or adjustment.",
     "naive_stamps": "Time stamps have no time zone.",
     "no_credentials": "The vendor's key is not set.",
@@ -118,6 +124,7 @@ MEANINGS: Final[dict[ReasonCode, str]] = {
     "other_symbol": "The file holds the bars of another symbol.",
     "outside_session": "The bar lies outside the session.",
     "overdrawn": "An account has less cash than its margin allows: a fault of the program.",
+    "ray_lost": "A process of Ray itself ended under a run.",
     "request_refused": "The vendor will never serve this request as it stands.",
     "session_over": "The live session was over before it began.",
     "source_error": "A source's code raised: its kind and text are the reason.",

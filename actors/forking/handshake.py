@@ -2,6 +2,7 @@
 
     asks: the request, with descriptors 0, 1, 2 and its directory       told: FORKED, or DECLINED and the reason
     says: GO                                                            the forked process goes on
+                                                                        a worker: BORN, once its raylet knows of it
 
 Without GO it ends: one of the two goes on, and never both. `request` is the server's half.
 
@@ -30,7 +31,7 @@ SERVER_ENVIRONMENT = {
     b"JE_ARROW_MALLOC_CONF": b"background_thread:false",
 }
 """What a server gets on top of its environment, unless that sets it. Taken away again in each forked process."""
-FORKED, DECLINED, DECLINED_AGAIN, GO = b"F", b"D", b"d", b"G"
+FORKED, DECLINED, DECLINED_AGAIN, GO, BORN = b"F", b"D", b"d", b"G", b"B"
 MAX_ANSWER_BYTES = 1000
 
 

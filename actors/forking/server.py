@@ -72,6 +72,8 @@ class Server:
         """By pidfd, and by the descriptor of who waits."""
         self._was_used = self._has_declined = False
         self.is_held = True
+        self.client: socket.socket | None = None
+        """In a forked child that is not attended: who asked for it, and may wait to hear of it."""
         self._poll = select.poll()
         self._poll.register(listener, select.POLLIN)
         self._poll.register(holder, select.POLLIN)
@@ -185,7 +187,10 @@ class Server:
             connection.settimeout(_GO_TIMEOUT_S)
             self._tell_forked(connection)
             taken = connection.recv(1) == GO
-            connection.close()
+            if self._attended:
+                connection.close()
+            else:
+                self.client = connection
         finally:
             if not taken:  # whatever went wrong, no child goes on as a server
                 os._exit(1)

@@ -12,16 +12,19 @@ import contextlib
 import functools
 import logging
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from barray.actors.ray_start.forked_workers import DEFAULT_PRELOAD, FIRST_JOB, prewarm, with_launcher
 from barray.actors.ray_start.idle_agents import with_idle_agents
+from barray.actors.ray_start.room import require_room
 from barray.actors.ray_start.session_folder import with_private_session
 
-__all__ = ["DEFAULT_PRELOAD", "TESTED_RAY_VERSIONS", "altered_ray", "objection", "ray_start"]
+__all__ = ["DEFAULT_PRELOAD", "TESTED_RAY_VERSIONS", "altered_ray", "objection", "own_sigterm", "ray_start"]
 
 TESTED_RAY_VERSIONS = frozenset({"2.60.0"})
 Change = Callable[[list[str]], list[str]]
@@ -59,10 +62,34 @@ def altered_ray(preload: Sequence[str] | None = DEFAULT_PRELOAD, *, lean: bool =
         yield
 
 
+@contextlib.contextmanager
+def own_sigterm() -> Iterator[None]:
+    """For a block in which this process starts or joins Ray: SIGTERM goes on to whoever had it before.
+
+    Ray would take it, and print its C++ stack at the end. Where nobody had it Ray's end stays, without the stack.
+    """
+    from ray._private import utils
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with contextlib.ExitStack() as patches:
+        if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+            patches.enter_context(_replaced(utils, "set_sigterm_handler", lambda _: None))
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))  # again, for C has it by now
+
+
 def ray_start(arguments: Sequence[str], preload: Sequence[str] = DEFAULT_PRELOAD) -> int:
-    """Runs `ray start ARGUMENTS` in this process, with forked workers on the new node; returns the exit status."""
+    """Runs `ray start ARGUMENTS` in this process, with forked workers on the new node; returns the exit status.
+
+    ConfigError where the machine has no room for it.
+    """
     from ray.scripts.scripts import cli
 
+    require_room(next((word.partition("=")[2] for word in arguments if word.startswith("--temp-dir=")), None))
     with altered_ray(preload):
         try:
             cli.main(["start", *arguments], prog_name="ray")

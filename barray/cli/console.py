@@ -21,6 +21,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from barray.cli.shortage import shortage
 from barray.local.progress import Told
 from barray.market.errors import BarrayError, ConfigError, shorten
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from barray.coordinator.config.model import SessionConfig
 
 P = ParamSpec("P")
-FAILED, BAD_USAGE, DEGRADED, INTERRUPTED = 1, 2, 3, 130
+FAILED, BAD_USAGE, DEGRADED, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
 _ASK_AGAIN_S = 0.05
 stdout = Console(soft_wrap=True)
 stderr = Console(stderr=True, soft_wrap=True)
@@ -43,12 +44,12 @@ def reporting(command: Callable[P, None]) -> Callable[P, None]:
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            with _noticing_interrupt() as interrupted:
+            with _noticing_interrupt() as signals:
                 command(*args, **kwargs)
         except typer.Exit:
             raise
         except BaseException as error:
-            _end(error, was_interrupted=bool(interrupted))
+            _end(error, signals)
 
     return run
 
@@ -99,7 +100,7 @@ def document(wanted: bool) -> Iterator[None]:
 
 @contextmanager
 def _noticing_interrupt() -> Iterator[list[int]]:
-    """A list that is no longer empty once Ctrl-C was pressed: what it stops may raise something else in its place.
+    """A list that is no longer empty once Ctrl-C was pressed, or SIGTERM came: of what it stops may come another error.
 
     An import is let finish first, lest it leave a module half made and locked; so is what holds logging's lock, which
     Python does around every fork. And an interrupt that Python had to
@@ -119,11 +120,14 @@ def _noticing_interrupt() -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():
         yield pressed
         return
-    before = signal.signal(signal.SIGINT, handler)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, handler)
     try:
         yield pressed
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, was in before.items():
+            signal.signal(number, was)
         if pressed:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
@@ -143,11 +147,13 @@ def _holds_a_lock(frame: FrameType | None) -> bool:
     return False
 
 
-def _end(error: BaseException, *, was_interrupted: bool) -> NoReturn:
-    """Say why a command ends, and end it with the right exit code."""
-    if was_interrupted or isinstance(error, KeyboardInterrupt):
-        fail("\n".join(("interrupted; everything was ended", *_notes(error))))
-        raise typer.Exit(INTERRUPTED) from None
+def _end(error: BaseException, signals: Sequence[int]) -> NoReturn:
+    """Say why a command ends, and end it with the right exit code. `signals`: those that asked for its end."""
+    if signals or isinstance(error, KeyboardInterrupt):
+        is_terminated = signal.SIGTERM in signals
+        how = "terminated" if is_terminated else "interrupted"
+        fail("\n".join((f"{how}; everything was ended", *_notes(error))))
+        raise typer.Exit(TERMINATED if is_terminated else INTERRUPTED) from None
     if isinstance(error, BarrayError):
         fail("\n".join((str(error), *_notes(error))))
         raise typer.Exit(BAD_USAGE if isinstance(error, ConfigError) else FAILED) from None
@@ -156,6 +162,9 @@ def _end(error: BaseException, *, was_interrupted: bool) -> NoReturn:
         raise typer.Exit(FAILED) from None
     if os.environ.get("BARRAY_DEBUG") or not isinstance(error, Exception):
         raise error
+    if short := shortage(error):
+        fail(short)
+        raise typer.Exit(BAD_USAGE) from None
     reason = (str(error).strip().splitlines() or [""])[-1]
     fail(f"{type(error).__name__}: {reason} (set BARRAY_DEBUG=1 to see where)")
     raise typer.Exit(FAILED) from None
@@ -177,7 +186,7 @@ def leave(status: int) -> NoReturn:
     if it is taken apart.
     """
     others = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
-    if status == INTERRUPTED or all(thread.daemon for thread in others):
+    if status in (INTERRUPTED, TERMINATED) or all(thread.daemon for thread in others):
         atexit._run_exitfuncs()
         with suppress(OSError):  # nobody reads on
             sys.stdout.flush()

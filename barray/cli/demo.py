@@ -12,6 +12,7 @@ from barray.cli.backtest import print_backtest
 from barray.cli.console import FAILED, note, session_progress, stdout, without_drop_warnings
 from barray.cli.run import print_session, run_date
 from barray.coordinator.config.file import read_config
+from barray.data_sources.atomic_file import made, writing
 from barray.dump.validate import validate_session_dump
 from barray.market.errors import ConfigError
 from barray.report.files import write_backtest
@@ -81,8 +82,7 @@ def run_demo(folder: Path, *, quiet: bool) -> None:
     names = ["AAPL", "MSFT", "NVDA", "SPY", "TSLA", "AMZN", "META", *_BROKEN]
     written = write_sample_data(folder / "bars", symbols=names, start=_HISTORY, end=LAST, broken=_BROKEN)
     stdout.print(f"Sample universe: {len(names)} symbols, {written.bars:,} bars in {folder / 'bars'}", highlight=False)
-    config = folder / "session.yaml"
-    config.write_text(_CONFIG.format(folder=folder, first=FIRST, last=LAST), encoding="utf-8")
+    config = _written(folder / "session.yaml", _CONFIG.format(folder=folder, first=FIRST, last=LAST))
     dumps: list[str] = []
     note("Starting Ray on loopback …")
     with (
@@ -106,9 +106,8 @@ def run_demo(folder: Path, *, quiet: bool) -> None:
 
 def _run_backtest(folder: Path) -> Path:
     """A backtest on the same bars and the same Ray; its report."""
-    (folder / "strategy.py").write_text(_STRATEGY, encoding="utf-8")
-    config = folder / "backtest.yaml"
-    config.write_text(_BACKTEST.format(folder=folder, first=FIRST, last=LAST), encoding="utf-8")
+    _written(folder / "strategy.py", _STRATEGY)
+    config = _written(folder / "backtest.yaml", _BACKTEST.format(folder=folder, first=FIRST, last=LAST))
     with backtested(read_config(config)) as (result, run):
         numbers = ResultNumbers.of(result)
         files = write_backtest(result, run, numbers=numbers)
@@ -122,5 +121,10 @@ def _prepare(folder: Path) -> None:
     if folder.exists() and any(folder.iterdir()) and not (folder / _MARK).exists():
         raise ConfigError(f"{folder} holds other things than a demo", remedy="choose another folder with --out")
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    (folder / _MARK).touch()
+    _written(made(folder) / _MARK, "")
+
+
+def _written(path: Path, text: str) -> Path:
+    with writing(path):
+        path.write_text(text, encoding="utf-8")
+    return path

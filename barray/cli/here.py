@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 
+from barray.cli.shortage import shortage
 from barray.data_sources.fetching.environment import take_credentials
 
-INTERRUPTED = 130
+BAD_USAGE, INTERRUPTED = 2, 130
 
 
 def run_here() -> None:
@@ -19,3 +20,8 @@ def run_here() -> None:
     except KeyboardInterrupt:  # during the import; a command handles its own
         print("error: interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
+    except (ImportError, MemoryError, OSError) as error:
+        if (reason := shortage(error)) is None:
+            raise
+        print(f"error: {reason}", file=sys.stderr)
+        sys.exit(BAD_USAGE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
@@ -25,6 +26,7 @@ from barray.cli.console import (
 )
 from barray.cli.options import AsJson, ConfigPath, Quiet
 from barray.market.errors import BarrayError, ConfigError, shorten
+from barray.market.reason_codes import ALL_IS_LOST
 
 if TYPE_CHECKING:
     from barray.session import Session
@@ -39,7 +41,7 @@ def run(
 ) -> None:
     """Run every session of a config from open to close, write its exports, and say what happened to each symbol.
 
-    A date that fails is told, and the next one run. Exit code 1 where one did.
+    A date that fails is told, and the next one run, unless Ray or the coordinator is gone. Exit code 1 where one did.
     """
     from barray.session import Session
 
@@ -52,6 +54,9 @@ def run(
     ):
         ignored = note_unused("run", session.config)
         for day in session.dates:
+            if done and done[-1].get("error", {}).get("code") in ALL_IS_LOST:
+                done.append(_not_run(session, day, done[-1]["error"]))
+                continue
             done.append(run_or_tell(session, day, out))
             if not as_json and "error" not in done[-1]:
                 print_session(done[-1])
@@ -80,14 +85,18 @@ def run_or_tell(session: Session, day: date, out: Path | None) -> dict[str, Any]
 
 def _failed(session: Session, day: date, error: BarrayError) -> dict[str, Any]:
     """What is left to say of a date that failed; the session is torn down, so that the next can begin."""
-    dropped = {symbol: [str(error)] for symbol in session.config.symbols}
+    told = _not_run(session, day, {"code": error.code, "message": str(error)})
     with suppress(BarrayError):  # its coordinator may be gone, or no day have begun
         found = session.summary().dropped
-        dropped |= {symbol: [str(reason) for reason in reasons] for symbol, reasons in found.items()}
+        told["dropped"] |= {symbol: [str(reason) for reason in reasons] for symbol, reasons in found.items()}
     with suppress(BarrayError):
         session.teardown()
-    told = {"code": error.code, "message": str(error)}
-    return {"date": str(day), "error": told, "symbols": {}, "dropped": dropped, "events": [], "files": []}
+    return told
+
+
+def _not_run(session: Session, day: date, error: Mapping[str, str]) -> dict[str, Any]:
+    dropped = {symbol: [error["message"]] for symbol in session.config.symbols}
+    return {"date": str(day), "error": dict(error), "symbols": {}, "dropped": dropped, "events": [], "files": []}
 
 
 def run_date(session: Session, day: date, out: Path | None) -> dict[str, Any]:

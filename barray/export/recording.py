@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from barray.data_sources.atomic_file import replacing
+from barray.data_sources.atomic_file import made, replacing
 from barray.market.arrow_arrays import arrow_numbers
 from barray.market.bars import COLUMNS
 from barray.market.calendar import Sessions
@@ -20,7 +20,7 @@ def write_recording(folder: Path, snapshots: Iterable[SymbolSessionData], sessio
     """Base bars of full symbols, history and session, as `{symbol}/{interval}/{date}.parquet`.
 
     Returns the session's files. `sessions` are those the bars lie in. A day of history that is there already is left as
-    it is.
+    it is. ConfigError where they can't be written.
     """
     written: list[Path] = []
     for data in snapshots:
@@ -46,6 +46,6 @@ def _write(path: Path, series: IntervalBars, rows: NDArray[np.bool_]) -> None:
     bars = series.bars.take(rows)
     columns = {name: arrow_numbers(getattr(bars, name)) for name in COLUMNS}
     stamps = arrow_numbers(bars.start_ns).cast(pa.timestamp("ns", "UTC"))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    made(path.parent)
     with replacing(path) as temporary:
         pq.write_table(pa.table({"timestamp": stamps, **columns}), temporary, compression="zstd")

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from barray.data_sources.atomic_file import replacing
-from barray.local.user_folder import notes_folder
+from barray.local.user_folder import OTHER, notes_folder
 from barray.market.errors import ConfigError
 
 
@@ -23,9 +23,9 @@ class RunningSession:
 
 
 def announce(name: str, address: str) -> Path:
-    """Note that this process drives session `name`; the note's path, to remove at the end."""
+    """Note that this process drives session `name`; the note's path, to remove at the end. ConfigError if it can't."""
     path = notes_folder() / f"{name}.{os.getpid()}.json"
-    with replacing(path) as temporary:
+    with replacing(path, OTHER) as temporary:
         temporary.write_text(json.dumps(asdict(RunningSession(name, address, os.getpid()))))
     return path
 

@@ -14,15 +14,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from barray.data_sources.atomic_file import replacing
+from barray.data_sources.atomic_file import replacing, writing
 from barray.data_sources.fetching.environment import take_credentials
 from barray.local.sessions import is_alive
-from barray.local.user_folder import notes_folder
+from barray.local.user_folder import OTHER, notes_folder
 from barray.market.errors import BarrayError
 
 _START_S = 60.0
 _STOP_S = 30.0
-_SERVER_STOP_S = 10.0
+_SERVER_STOP_S = 6.0  # a second more than it gives its commands
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,13 @@ def find() -> LocalRay | None:
 
 def up(num_cpus: int | None = None) -> tuple[LocalRay, bool]:
     """The warm Ray, and whether it was started now. BarrayError, with what it said, if it doesn't come up."""
+    from barray.coordinator import runtime
+
     with _alone() as lock:
-        found = find()
-        return (found, False) if found else (_start(num_cpus, lock), True)
+        if found := find():
+            return found, False
+        runtime.require_room()
+        return _start(num_cpus, lock), True
 
 
 def down() -> bool:
@@ -68,7 +72,9 @@ def down() -> bool:
 @contextmanager
 def _alone() -> Iterator[int]:
     """One `up` or `down` at a time: waits for another. The lock's descriptor, to inherit."""
-    lock = os.open(notes_folder() / "ray.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    path = notes_folder() / "ray.lock"
+    with writing(path, OTHER):
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield lock
@@ -79,7 +85,7 @@ def _alone() -> Iterator[int]:
 def _start(num_cpus: int | None, lock: int) -> LocalRay:
     log = notes_folder() / "ray.log"
     command = [*_python("barray.local.warm_ray"), str(lock), *([str(num_cpus)] if num_cpus else [])]
-    with log.open("wb") as output:
+    with writing(log, OTHER), log.open("wb") as output:
         holder = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -151,7 +157,7 @@ def _hold(lock: int, num_cpus: int | None) -> None:
     try:
         runtime.start_ray(num_cpus)
         ray = LocalRay(runtime.ray_address(), os.getpid(), _began(os.getpid()))
-        with replacing(_note()) as temporary:
+        with replacing(_note(), OTHER) as temporary:
             temporary.write_text(json.dumps(asdict(ray)))
         os.close(lock)
         if hasattr(os, "pidfd_open"):

@@ -2,8 +2,8 @@
 
 A raylet runs `python -ISc "… main()" FOLDER MODULES …/default_worker.py --node-id=…`, as `barray.actors.ray_start` has
 told it to. The launcher hands argv, environment, directory and the standard descriptors to this raylet's forkserver,
-whose socket lies in FOLDER, starting it on first use, and exits once a forked process has taken over. Whatever it does
-not know, and whatever goes wrong, goes to the real interpreter.
+whose socket lies in FOLDER, starting it on first use, and exits once a forked process has taken over and registered.
+Whatever it does not know, and whatever goes wrong, goes to the real interpreter.
 
 It runs once per worker, so it imports next to nothing (25 ms less).
 """
@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from _socket import AF_UNIX, SOCK_STREAM, socket
 from binascii import crc32
 
-from ..handshake import DECLINED, FORKED, GO, SERVER_ENVIRONMENT, ask, connect, describe_us
+from ..handshake import BORN, DECLINED, DECLINED_AGAIN, FORKED, GO, SERVER_ENVIRONMENT, ask, connect, describe_us
 from ..private_folder import check_private
 
 TYPE_CHECKING = False
@@ -55,6 +56,10 @@ WORKER_FLAGS = frozenset(
 )
 # A raylet gives a worker 60 s to register. Waiting for the server has to leave time for a stock start.
 REPLY_TIMEOUT_S = 25.0
+# Before a worker that was killed while it registered is replaced: the raylet may know it by now, and has to have seen
+# it go when another of the same id comes, which it then refuses.
+SETTLE_S = 1.0
+UNBORN = b"U"
 MAX_FAILED_STARTS = 2
 MAX_SERVERS = 8  # of one raylet: an environment that differs from worker to worker must not pile up servers
 
@@ -163,16 +168,31 @@ def exec_server(listener: int, raylet_handle: int, arguments: Sequence[str], log
 
 
 def hand_over(connection: socket, request: bytes) -> tuple[bytes, str]:
-    """The server's answer, empty if it died, and its reason. If it is FORKED, this process is not to go on."""
+    """The server's answer, empty if it died, and its reason. If it is FORKED, this process is not to go on.
+
+    UNBORN if the worker ended before its raylet, which lives, knew of it, and so would miss it only after a minute.
+    """
     try:
         answer, reason, _ = ask(connection, request)
         if answer == FORKED:
             connection.sendall(GO)
+            return (UNBORN if died_unborn(connection) else FORKED), ""
         return answer, reason
     except ConnectionError:
         return b"", ""
     finally:
         connection.close()
+
+
+def died_unborn(connection: socket) -> bool:
+    """Whether the worker at the other end ended before it said BORN, and its raylet still waits for it.
+
+    False where it is merely slow.
+    """
+    try:
+        return connection.recv(1) != BORN and os.environ["RAY_RAYLET_PID"] == str(os.getppid())
+    except TimeoutError:
+        return False
 
 
 def describe_worker(command: Sequence[str]) -> bytes:
@@ -215,9 +235,12 @@ class Forkserver:
                 return True
             if answer == DECLINED:
                 warn(f"the forkserver declines to fork: {reason}", self.folder)
-            if answer:
+            if answer in (DECLINED, DECLINED_AGAIN):
                 return False
-        warn(f"the forkserver does not start, its log may say why: {self.log_path}", self.folder)
+            if answer == UNBORN:
+                time.sleep(SETTLE_S)
+        failure = "has forked workers that ended at once" if answer == UNBORN else "does not start"
+        warn(f"the forkserver {failure}, its log may say why: {self.log_path}", self.folder)
         return False
 
 

@@ -19,9 +19,10 @@ import sys
 import traceback
 import types
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ..become import differing, set_oom_score
-from ..handshake import SERVER_ENVIRONMENT
+from ..handshake import BORN, SERVER_ENVIRONMENT
 from ..request import Request
 from ..safety import draw_alike, keep_pages_shared, thread_count
 from ..server import Server, log
@@ -81,6 +82,28 @@ def leave_folders_closed() -> None:
         vars(node)["try_to_create_directory"] = functools.partial(os.makedirs, exist_ok=True)
 
 
+def tell_when_born(client: socket.socket, script: str) -> None:
+    """Has the launcher, which waits for it, told as soon as the raylet knows of this worker."""
+
+    def tell() -> None:
+        with contextlib.suppress(OSError), client:
+            client.sendall(BORN)
+
+    rays = sys.modules.get("ray._private.workers.default_worker")
+    if rays is None or not os.path.samefile(script, str(rays.__file__)):
+        tell()  # when another script has connected, nothing says
+        return
+    worker: Any = sys.modules["ray._private.worker"]
+    connect = worker.connect
+
+    def connect_and_tell(*arguments: object, **options: object) -> None:
+        worker.connect = connect
+        connect(*arguments, **options)
+        tell()
+
+    worker.connect = connect_and_tell
+
+
 def run_worker(code: types.CodeType, argv: list[str], ours: Sequence[str]) -> None:
     """Runs the worker's script as `python argv...` would, without the modules `ours`: a user's may be named so."""
     for name in ours:
@@ -129,6 +152,8 @@ def main(path: str, script: str, modules: str, paths: str) -> None:
     os.truncate(path + ".lock", 0)
     log(f"ready for raylet {raylet_pid}")
     if request := server.serve():
+        assert server.client
+        tell_when_born(server.client, script)
         run_worker(code, request.argv, ours)
     else:
         remove_files(path, raylet_pid, is_held=server.is_held)

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,31 @@ def test_the_script_that_makes_an_environment_is_left_out_where_there_is_none_to
     assert launcher.without_setup(wanted) == wanted
     assert launcher.without_setup(PLAIN) == PLAIN
     assert launcher.without_setup([]) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "raylet", "counts_as"),
+    [
+        (handshake.BORN, os.getppid(), handshake.FORKED),
+        (b"", os.getppid(), launcher.UNBORN),
+        (b"", os.getpid(), handshake.FORKED),
+    ],
+    ids=["born", "ended unborn", "ended with its raylet"],
+)
+def test_what_became_of_a_forked_worker(
+    monkeypatch: pytest.MonkeyPatch, said: bytes, raylet: int, counts_as: bytes
+) -> None:
+    """The test plays the server and the worker; the launcher's parent is the raylet, or the raylet is gone."""
+    monkeypatch.setenv("RAY_RAYLET_PID", str(raylet))
+    ours, theirs = socket.socketpair()
+    with theirs, theirs.makefile("rb") as asked:
+        theirs.sendall(handshake.FORKED)
+        ours.settimeout(10)
+        waiting = ThreadPoolExecutor(1).submit(launcher.hand_over, ours, b"request")
+        assert asked.read(8) == b"request" + handshake.GO
+        theirs.sendall(said)
+        theirs.shutdown(socket.SHUT_WR)
+        assert waiting.result(10)[0] == counts_as
 
 
 # From here on the test plays the raylet: it starts the launcher, whose server forks this "default worker".

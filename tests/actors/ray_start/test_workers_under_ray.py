@@ -56,7 +56,8 @@ def leftovers(raylet: int) -> list[str]:
 def raylet() -> Iterator[int]:
     """A local Ray with forked workers: its raylet's pid. Checks at its end that nothing stays."""
     assert os.environ["RAY_AUTH_MODE"] == "token"  # set by conftest, before Ray's library is loaded
-    with altered_ray():
+    with altered_ray(lean=True), pytest.MonkeyPatch.context() as patched:  # of its agents none has to start in time
+        patched.setenv("RAY_worker_register_timeout_seconds", "600")  # no worker that was lost is missed by its raylet
         ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     pid = ray._private.worker._global_node.all_processes["raylet"][0].process.pid
     yield pid
@@ -120,6 +121,15 @@ def end(*actors: Any) -> None:
         ray.kill(actor)
     _, alive = psutil.wait_procs(processes, timeout=10)
     assert not alive
+
+
+@contextlib.contextmanager
+def held(process: psutil.Process) -> Iterator[None]:
+    process.suspend()
+    try:
+        yield
+    finally:
+        process.resume()
 
 
 def test_actors_are_forks_of_one_server_and_differ_where_they_should(raylet: int) -> None:
@@ -209,6 +219,30 @@ def test_restarts_in_a_row_leave_nothing_behind(raylet: int) -> None:
     wait_until(lambda: all(process.num_fds() <= count for process, count in before.items()))
     assert sorted(workers_folder().iterdir()) == files
     end(actor)
+
+
+def living(processes: list[psutil.Process]) -> list[psutil.Process]:
+    return [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_workers_killed_with_their_server_before_the_raylet_knows_of_them_are_replaced(raylet: int) -> None:
+    """The raylet, which would look for them after ten minutes, is held until they are dead."""
+    (server,) = forkservers(raylet)
+    before = server.children()
+    actors = [Probe.options(max_restarts=-1, max_task_retries=-1).remote() for _ in range(6)]
+
+    def unborn() -> list[psutil.Process]:
+        return living([child for child in server.children() if child not in before])
+
+    wait_until(unborn)
+    with held(psutil.Process(raylet)):
+        wait_until(lambda: all(worker.num_threads() > 1 for worker in unborn()))  # Ray's own: they run its script
+        killed = [*server.children(), server]
+        for process in killed:
+            process.kill()
+        psutil.wait_procs(killed, timeout=10)
+    assert len(set(pids(actors))) == 6
+    end(*actors)
 
 
 def test_a_server_killed_while_actors_start_costs_none_of_them(raylet: int) -> None:

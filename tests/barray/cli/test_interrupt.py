@@ -1,4 +1,4 @@
-"""Ctrl-C where Python would lose it or do harm with it, each in a process of its own."""
+"""Ctrl-C and SIGTERM; Ctrl-C where Python would lose it or do harm with it, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -27,6 +27,10 @@ def half_made_module():
     print("whole", flush=True)
     time.sleep(30)
 
+def terminated():
+    signal.raise_signal(signal.SIGTERM)
+    time.sleep(30)
+
 try:
     reporting({work})()
 except typer.Exit as end:
@@ -44,3 +48,10 @@ def test_an_interrupt_is_neither_lost_nor_leaves_a_module_half_made(tmp_path: Pa
     assert done.returncode == 130, done.stderr
     assert "interrupted" in done.stderr
     assert done.stdout == ("whole\n" if work == "half_made_module" else "")
+
+
+@pytest.mark.long
+def test_sigterm_ends_a_command_in_a_line() -> None:
+    code = COMMAND.replace("{work}", "terminated")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
+    assert (done.returncode, done.stderr) == (143, "error: terminated; everything was ended\n")

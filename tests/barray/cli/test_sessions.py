@@ -203,22 +203,27 @@ def test_a_second_terminal_reads_and_changes_a_running_session(slow_session: sub
     assert "running: slow" in missing.stderr
 
 
-def interrupt(process: subprocess.Popen[str]) -> None:
+def interrupt(process: subprocess.Popen[str], number: int = signal.SIGINT) -> None:
     """Send Ctrl-C; the process says so in a line and takes every other process along."""
     relatives = family(process.pid)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 130, said
-    assert "interrupted" in said
+    word, status = ("interrupted", 130) if number == signal.SIGINT else ("terminated", 143)
+    assert process.returncode == status, said
+    assert said.splitlines()[-1].startswith(f"error: {word}")
     assert "Traceback" not in said
+    assert "***" not in said, "a stack of Ray's"
     wait_until(lambda: not without_agents(relatives))  # asked again and again: a new process has no name yet
 
 
-def test_ctrl_c_ends_a_running_session_and_everything_with_it(universe: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_end_a_running_session_and_everything_with_it(
+    universe: Path, tmp_path: Path, number: int
+) -> None:
     process = start(write_config(tmp_path, universe, pause_s=0.5))
     wait_for_phase(process, "running")
     assert family(process.pid)
-    interrupt(process)
+    interrupt(process, number)
 
 
 @pytest.mark.parametrize("delay_s", [0.8, 1.6, 2.2, 2.8, 3.4])
@@ -227,6 +232,25 @@ def test_ctrl_c_at_any_moment_of_the_start_leaves_nothing(universe: Path, tmp_pa
     process = start(write_config(tmp_path, universe, pause_s=0.5))
     time.sleep(delay_s)
     interrupt(process)
+
+
+@pytest.mark.parametrize("vital", ["gcs_server", "raylet"])
+def test_a_run_whose_ray_is_killed_says_so_once_and_leaves_nothing(universe: Path, tmp_path: Path, vital: str) -> None:
+    path = write_config(tmp_path, universe, pause_s=0.5)
+    path.write_text(path.read_text().replace("{start: 2024-07-02}", "{start: 2024-07-02, end: 2024-07-03}"))
+    process = start(path, "--json")
+    wait_for_phase(process, "running")
+    relatives = family(process.pid)
+    next(one for one in relatives if one.name() == vital).kill()
+    out, err = process.communicate(timeout=30)  # Ray itself would end it after a minute, from C++
+    assert process.returncode == 1
+    said = [line for line in err.splitlines() if "error" in line]
+    assert [line.partition(";")[0] for line in said] == [
+        f"error: 2024-07-02: Ray's {vital} has ended, and what ran on this Ray with it"
+    ]
+    assert [day["error"]["code"] for day in json.loads(out)["sessions"]] == ["ray_lost", "ray_lost"]
+    _, alive = psutil.wait_procs(relatives, timeout=20)
+    assert without_agents(alive) == []
 
 
 def test_a_killed_driver_takes_everything_with_it(universe: Path, tmp_path: Path) -> None:

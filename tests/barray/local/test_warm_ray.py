@@ -115,6 +115,15 @@ def test_two_that_start_it_at_once_get_the_same_one(tmp_path: Path) -> None:
     assert psutil.wait_procs(processes, timeout=20)[1] == []
 
 
+def test_one_whose_control_store_is_killed_ends_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    holder = psutil.Process(warm_ray.up(1)[0].pid)
+    processes = [holder, *holder.children(recursive=True)]
+    next(process for process in processes if process.name() == "gcs_server").kill()
+    assert psutil.wait_procs(processes, timeout=20)[1] == []
+    assert warm_ray.find() is None
+
+
 def test_a_process_that_has_the_number_of_a_dead_holder_is_neither_taken_for_it_nor_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
