@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+import barray
 from barray.actors.ray_start import leftovers
 from barray.actors.ray_start.session_folder import make_private
 from barray.coordinator import runtime
+from tests.sessions import config
 
 DAY_S = 24 * 3600.0
 NOBODY = 65534
@@ -80,3 +82,15 @@ def test_a_ray_that_ends_takes_its_files_with_it_unless_asked_to_keep_them(keep_
     assert folder.exists() == keep_logs
     assert (folder.parent / "session_latest").is_symlink() == keep_logs
     assert not (folder.parent / "ray_current_cluster").exists()
+
+
+@pytest.mark.ray
+def test_sessions_on_a_ray_each_leave_no_socket_in_the_program(universe: Path) -> None:
+    def sockets_after_a_session() -> int:
+        with barray.Session(config(universe, "AAPL", ray={"num_cpus": 1})) as session:
+            session.begin()
+        links = [os.readlink(link) for link in Path("/proc/self/fd").iterdir() if os.path.lexists(link)]
+        return sum(link.startswith("socket:") for link in links)
+
+    first = sockets_after_a_session()
+    assert sockets_after_a_session() <= first

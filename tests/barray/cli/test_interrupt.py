@@ -44,3 +44,15 @@ def test_an_interrupt_is_neither_lost_nor_leaves_a_module_half_made(tmp_path: Pa
     assert done.returncode == 130, done.stderr
     assert "interrupted" in done.stderr
     assert done.stdout == ("whole\n" if work == "half_made_module" else "")
+
+
+@pytest.mark.long
+def test_one_that_was_started_to_ignore_interrupts_goes_on() -> None:
+    """As a shell starts `barray run … &` and `nohup` does."""
+    work = "lambda: (signal.raise_signal(signal.SIGINT), signal.raise_signal(signal.SIGHUP))"
+    ignoring = (
+        "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); signal.signal(signal.SIGHUP, signal.SIG_IGN)"
+    )
+    code = ignoring + COMMAND.replace("{work}", work)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
