@@ -103,13 +103,27 @@ def require_room() -> None:
     room.require_room()
 
 
-def start_ray(num_cpus: int | None = None, *, fork: bool = True, preload: Sequence[str] = ()) -> None:
+@dataclass
+class OwnRay:
+    """A Ray that this process has started. `folder`: Ray's for it, with its logs."""
+
+    folder: Path
+    keep_logs: bool
+
+
+_own: OwnRay | None = None
+
+
+def start_ray(
+    num_cpus: int | None = None, *, fork: bool = True, preload: Sequence[str] = (), keep_logs: bool = False
+) -> None:
     """Start Ray in this process, for this process: every listener on loopback, no dashboard, token authentication.
 
     Its processes get none of the credentials that this one's environment holds. `fork`: its workers are forked from a
-    process that has imported our packages and `preload`; see barray.actors.forking. ConfigError where the machine has
-    no room for it.
+    process that has imported our packages and `preload`; see barray.actors.forking. `keep_logs`: when Ray ends.
+    ConfigError where the machine has no room for it.
     """
+    global _own  # noqa: PLW0603
     require_room()
     _prefer_loopback()
     import ray
@@ -129,6 +143,7 @@ def start_ray(num_cpus: int | None = None, *, fork: bool = True, preload: Sequen
     # The autoscaler, if there is one, has nothing to scale on one machine, and would take a second to end.
     node: Any = ray._private.worker._global_node
     node.kill_monitor(check_alive=False)
+    _own = OwnRay(Path(node.get_session_dir_path()), keep_logs)
     _close_token()
 
 
@@ -176,12 +191,17 @@ def _job_number(job_id: str) -> int:
 def start_node(arguments: Sequence[str]) -> int:
     """`ray start ARGUMENTS` in this process, the node's workers forked; returns the exit status.
 
-    ConfigError where the machine has no room for it.
+    With `--block` the node has ended by then, and what Ray would have later programs join is forgotten. ConfigError
+    where the machine has no room for it.
     """
-    from barray.actors.ray_start.patch import ray_start
+    from barray.actors.ray_start.patch import forget_current_cluster, ray_start
 
     _close_token()
-    return ray_start(arguments)
+    try:
+        return ray_start(arguments)
+    finally:
+        if "--block" in arguments:
+            forget_current_cluster(arguments)
 
 
 def join_ray(address: str) -> None:
@@ -252,11 +272,23 @@ def is_connected() -> bool:
 
 
 def leave_ray() -> None:
-    """Leave Ray; one that this process started ends, with everything in it."""
+    """Leave Ray; one that this process started ends, with everything in it, and its files go."""
+    global _own
     ray = sys.modules.get("ray")
     shutdown = getattr(ray, "shutdown", None)  # not there yet if Ctrl-C came while ray was imported
+    own, _own = _own, None
+    if own is not None:
+        from barray.actors.ray_start.lean_node import end_control_store
+
+        end_control_store()
     if shutdown is not None:
         shutdown()
+    if own is not None:
+        from barray.actors.ray_start import leftovers
+
+        if not own.keep_logs:
+            leftovers.remove(own.folder)
+        leftovers.sweep(own.folder.parent, time.time())
 
 
 @dataclass(eq=False)
@@ -349,10 +381,15 @@ class Remote:
             self._unsettled.discard(call.number)
 
     def kill(self) -> None:
-        """End the coordinator's process; the symbols' processes, which it owns, end with it."""
+        """End the coordinator's process, and the symbols' processes, which it owns; and let go of it.
+
+        Ray 2.60 has a question open for as long as somebody holds an actor with a name, and where Ray ends before that
+        never closes the socket.
+        """
         from barray.actors.handles import kill
 
-        kill(self.actor)
+        actor, self.actor = self.actor, None
+        kill(actor)
 
 
 def _pauses() -> Iterator[float]:
@@ -361,9 +398,13 @@ def _pauses() -> Iterator[float]:
 
 
 def _gone() -> BarrayError:
+    logs = ""
+    if _own is not None:
+        _own.keep_logs = True
+        logs = f"; Ray's logs: {_own.folder / 'logs'}"
     return BarrayError(
         "the coordinator is gone",
-        remedy="the session has ended, or its process was killed",
+        remedy=f"the session has ended, or its process was killed{logs}",
         code="coordinator_lost",
     )
 

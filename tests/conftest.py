@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from datetime import date
@@ -19,19 +20,32 @@ settings.load_profile("full")
 
 os.environ["RAY_AUTH_MODE"] = "token"  # explicit, whatever the machine's default; read when Ray's library is loaded
 os.environ.setdefault("RAY_DEDUP_LOGS", "0")
-# notes of running sessions: this run's own, whatever else runs on the machine
-os.environ["XDG_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="barray-tests-")
-os.environ["XDG_CACHE_HOME"] = os.environ["XDG_RUNTIME_DIR"]
+# Notes of running sessions, sockets, Ray's folder: this process's own, whatever else runs on the machine.
+_PREFIX = "barray-tests-"
+_OWN_FOLDER = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+for _name in ("XDG_RUNTIME_DIR", "XDG_CACHE_HOME", "RAY_TMPDIR"):
+    os.environ[_name] = str(_OWN_FOLDER)
 
 FIRST, LAST = date(2024, 6, 24), date(2024, 7, 3)
 GOOD = ("AAPL", "MSFT", "NVDA", "SPY", "TSLA", "AMZN")
 BROKEN = {"GME": "no_history", "NFLX": "nan", "AMD": "truncated"}
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _runtime_folder() -> Iterator[None]:
-    yield
-    shutil.rmtree(os.environ["XDG_RUNTIME_DIR"], ignore_errors=True)
+def pytest_configure() -> None:
+    """What is started here gets the default signals, also where this was started to ignore them (`nohup … &`)."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)  # still ignored by this process, and by none that it starts
+
+
+def pytest_unconfigure() -> None:
+    """Leave nothing: neither of this process nor of one that was killed."""
+    shutil.rmtree(_OWN_FOLDER, ignore_errors=True)
+    for folder in _OWN_FOLDER.parent.glob(f"{_PREFIX}*-*"):
+        pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if pid.isdecimal() and folder.stat().st_uid == os.geteuid() and not Path(f"/proc/{pid}").exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 from barray.actors.ray_start.forked_workers import DEFAULT_PRELOAD, FIRST_JOB, prewarm, with_launcher
@@ -96,6 +97,24 @@ def ray_start(arguments: Sequence[str], preload: Sequence[str] = DEFAULT_PRELOAD
         except SystemExit as end:
             return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0
+
+
+def forget_current_cluster(arguments: Sequence[str]) -> None:
+    """Have Ray no longer name a cluster none of whose nodes is here any more, after `ray start ARGUMENTS` has ended.
+
+    Ray 2.60 forgets it only in `ray stop`; until then each `ray.init()` on this machine wants to join it.
+    """
+    from ray._common.utils import get_ray_address_file
+    from ray._private import services
+    from ray._private.utils import read_ray_address
+
+    words = [part for word in arguments for part in word.split("=", 1)]
+    folder = next((value for name, value in pairwise(words) if name == "--temp-dir"), None)
+    find: Any = services.find_gcs_addresses
+    find.cache_clear()
+    with contextlib.suppress(OSError):
+        if read_ray_address(folder) not in find():
+            os.unlink(get_ray_address_file(folder))
 
 
 def objection() -> str | None:

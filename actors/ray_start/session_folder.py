@@ -9,6 +9,7 @@ import stat
 from collections.abc import Callable
 
 from barray.actors.forking.private_folder import check_private
+from barray.actors.ray_start import leftovers
 
 Create = Callable[[str], None]
 _logger = logging.getLogger("barray.forkserver")
@@ -35,12 +36,13 @@ def with_private_session(create: Create) -> Create:
 
 
 def make_private(folder: str) -> None:
-    """The folder, made or found, this user's alone. PermissionError where it is another's or a link.
+    """The folder, made and marked as one of ours, or found, this user's alone.
 
-    Warns where others could put another in its place.
+    PermissionError where it is another's or a link. Warns where others could put another in its place.
     """
     try:
         os.mkdir(folder, 0o700)
+        leftovers.mark(folder)
     except FileExistsError:  # another node's, of the same Ray
         status = os.lstat(folder)
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():

@@ -117,7 +117,8 @@ def _noticing_interrupt() -> Iterator[list[int]]:
         if not _holds_a_lock(frame):
             raise KeyboardInterrupt
 
-    if threading.current_thread() is not threading.main_thread():
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # as a shell has it for `barray run … &`
+    if ignored or threading.current_thread() is not threading.main_thread():
         yield pressed
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -41,8 +41,9 @@ def ensure_ray(config: SessionConfig) -> None:
     warm = warm_ray.find()
     address = config.ray.address or (warm.address if warm else None)
     if address is None:
-        actors = config.actors
-        runtime.start_ray(config.ray.num_cpus, fork=actors.spawn == "fork", preload=actors.preload)
+        actors, ray = config.actors, config.ray
+        fork = actors.spawn == "fork"
+        runtime.start_ray(ray.num_cpus, fork=fork, preload=actors.preload, keep_logs=ray.keep_logs)
     else:
         runtime.join_ray(address)
     runtime.prewarm()

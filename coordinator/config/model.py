@@ -346,10 +346,14 @@ class SweepSection(Section):
 
 
 class RaySection(Section):
-    """Where to run. `address`: None starts Ray here, on loopback; `auto` or `host:port` joins a running cluster."""
+    """Where to run. `address`: None starts Ray here, on loopback; `auto` or `host:port` joins a running cluster.
+
+    `keep_logs`: a Ray that was started here leaves its folder when it ends, for a day.
+    """
 
     address: str | None = None
     num_cpus: int | None = Field(None, ge=1)
+    keep_logs: bool = False
 
 
 class SessionConfig(Section):

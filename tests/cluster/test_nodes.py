@@ -97,12 +97,15 @@ def test_a_node_started_by_the_command_forks_its_workers(universe: Path, tmp_pat
         (raylet,) = [p.cmdline() for p in family(head.pid) if p.name() == "raylet"]
         (session,) = [word.partition("=")[2] for word in raylet if word.startswith("--session_dir=")]
         assert stat.S_IMODE(Path(session).stat().st_mode) == 0o700, "others stay out"
+        current = Path(session).parent / "ray_current_cluster"
+        assert current.exists()
     finally:
         members = without_agents(family(head.pid))
         head.send_signal(signal.SIGTERM)
         head.wait(60)
     _, alive = psutil.wait_procs(members, timeout=60)
     assert not alive
+    assert not current.exists(), "a later ray.init() would want to join it"
 
 
 def _run(path: Path) -> subprocess.CompletedProcess[str]:

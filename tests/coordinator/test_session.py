@@ -328,3 +328,17 @@ def test_a_teardown_that_fails_is_logged_and_every_process_ended_nevertheless(
     assert said.startswith("could not tear down: ")
     assert said.endswith("RuntimeError: planted in teardown")
     wait_until(lambda: not actor_processes())
+
+
+def test_a_coordinator_that_is_killed_ends_the_session_with_a_word_on_where_rays_logs_are(universe: Path) -> None:
+    def run() -> None:
+        with barray.Session(config(universe, "AAPL", name="killed")) as session:
+            session.begin()
+            for process in actor_processes():
+                process.kill()
+            session.advance_to()
+
+    with pytest.raises(barray.BarrayError, match="Ray's logs: ") as error:
+        run()
+    assert error.value.code == "coordinator_lost"
+    assert list(Path(str(error.value).rpartition("logs: ")[2]).glob("python-core-worker-*.log"))

@@ -152,9 +152,11 @@ def test_a_cross_symbol_strategy_survives_the_death_of_a_process(universe: Path,
     killing = """
 import psutil
 def victim():
-    every = psutil.process_iter(["cmdline", "environ"])  # leaves out those that end while it looks
+    # leaves out those that end while it looks
+    every = psutil.process_iter(["cmdline", "environ", "create_time"])
     found = [p for p in every if " ".join(p.info["cmdline"] or ()).startswith("ray::Backtest")]
-    return [p for p in found if p.info["environ"].get("RAY_RAYLET_PID") == os.environ.get("RAY_RAYLET_PID")][0]
+    ours = [p for p in found if (p.info["environ"] or {}).get("RAY_RAYLET_PID") == os.environ.get("RAY_RAYLET_PID")]
+    return max(ours, key=lambda p: p.info["create_time"])  # others may be of the run before, and just ending
 
 class Kills(Ranks):
     def on_window(self, view):

@@ -34,6 +34,7 @@ FAREWELL_S = 3.0
 # A job that ended leaves a server without workers; one nobody has asked yet waits for its first job.
 IDLE_S, UNUSED_S = 60.0, 900.0
 GLANCE_S = 2.0  # how often a server that waits looks whether it was dismissed
+READY = "ready for raylet"
 
 
 class WorkerRules:
@@ -116,11 +117,19 @@ def run_worker(code: types.CodeType, argv: list[str], ours: Sequence[str]) -> No
 
 
 def remove_files(path: str, raylet_pid: int, *, is_held: bool) -> None:
-    """Removes a server's lock; if its raylet is gone all its sockets and locks, also of servers killed before."""
+    """Removes a server's lock; if its raylet is gone all its sockets and locks, also of servers killed before.
+
+    So with logs, but for one that says more than that a server was ready.
+    """
     folder = glob.escape(os.path.dirname(path))
-    for left in [f"{path}.lock"] if is_held else glob.glob(f"{folder}/{raylet_pid}-*.sock*"):
+    names = glob.escape(path.removesuffix(".sock")) if is_held else f"{folder}/{raylet_pid}-*"
+    for left in [f"{path}.lock"] if is_held else glob.glob(f"{names}.sock*"):
         with contextlib.suppress(OSError):
             os.unlink(left)
+    for left in glob.glob(f"{names}.log"):
+        with contextlib.suppress(OSError), open(left) as file:
+            if all(line.rstrip().endswith(f"{READY} {raylet_pid}") for line in file):
+                os.unlink(left)
 
 
 def main(path: str, script: str, modules: str, paths: str) -> None:
@@ -150,7 +159,7 @@ def main(path: str, script: str, modules: str, paths: str) -> None:
     with contextlib.suppress(OSError), open(f"/proc/{raylet_pid}/oom_score_adj") as file:
         set_oom_score(int(file.read()))
     os.truncate(path + ".lock", 0)
-    log(f"ready for raylet {raylet_pid}")
+    log(f"{READY} {raylet_pid}")
     if request := server.serve():
         assert server.client
         tell_when_born(server.client, script)

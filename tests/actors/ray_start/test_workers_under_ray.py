@@ -181,12 +181,17 @@ def test_a_crash_is_seen_and_max_restarts_works(raylet: int) -> None:
 
 def test_a_hundred_actors_come_and_go_and_leak_nothing(raylet: int) -> None:
     (server,) = forkservers(raylet)
-    wait_until(lambda: all(child.status() != psutil.STATUS_ZOMBIE for child in server.children()))
-    children, descriptors = len(server.children()), server.num_fds()
+
+    def descriptors() -> tuple[int, int]:
+        """Those that stand for processes: the raylet, and each child until it is reaped; and the others."""
+        links = [os.readlink(link) for link in Path(f"/proc/{server.pid}/fd").iterdir() if os.path.lexists(link)]
+        return sum("pidfd" in link for link in links), sum("pidfd" not in link for link in links)
+
+    children, (_, before) = set(server.children()), descriptors()
     for _ in range(5):
         end(*[Probe.remote() for _ in range(20)])
-    wait_until(lambda: len(server.children()) <= children)
-    assert server.num_fds() <= descriptors
+    wait_until(lambda: not set(server.children()) - children)
+    wait_until(lambda: descriptors() == (1 + len(server.children()), before))
     assert forkservers(raylet) == [server]
 
 

@@ -55,3 +55,15 @@ def test_sigterm_ends_a_command_in_a_line() -> None:
     code = COMMAND.replace("{work}", "terminated")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
     assert (done.returncode, done.stderr) == (143, "error: terminated; everything was ended\n")
+
+
+@pytest.mark.long
+def test_one_that_was_started_to_ignore_interrupts_goes_on() -> None:
+    """As a shell starts `barray run … &` and `nohup` does."""
+    work = "lambda: (signal.raise_signal(signal.SIGINT), signal.raise_signal(signal.SIGHUP))"
+    ignoring = (
+        "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); signal.signal(signal.SIGHUP, signal.SIG_IGN)"
+    )
+    code = ignoring + COMMAND.replace("{work}", work)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
