@@ -97,7 +97,7 @@ def load_range(command: LoadRange, *, anew: bool = False) -> LoadedRange:
     try:
         try:
             loaded = _read(command)
-        except DataError:
+        except (DataError, NoDataError):
             bars, bad = _read_by_session(command)
             skipped = {**_in_need_of(command, bad), **skipped}
             loaded = _lay(command, bars, skipped)
@@ -183,9 +183,9 @@ def _read_by_session(command: LoadRange) -> tuple[Bars, dict[date, Reason]]:
             bars = command.reader.read_bars(symbol, interval, session)
             laid = lay_on_sessions(bars, interval, session, 0, symbol=symbol, source=source, prices=prices)
             parts.append(laid.bars)
-        except NoDataError:
-            continue
-        except DataError as error:
+        except (DataError, NoDataError) as error:
+            if error.code == "no_data":
+                continue  # there is nothing: Step 0 knows, or the laying tells
             bad[session.dates[0].item()] = Reason.of(error)
     return Bars.concat(parts), bad
 
