@@ -102,8 +102,8 @@ def _files_in(value: object) -> list[str]:
         text = os.fsdecode(value)  # type: ignore[arg-type]  # a TypeError is answered
     except TypeError:
         return []
-    if "." not in text and os.sep not in text:
-        return []
+    if not text.strip("." + os.sep) or ("." not in text and os.sep not in text):
+        return []  # a mark that separates, say
     named = [text, *(one or other for one, other in _QUOTED.findall(text))]
     return [path for path in named if _is_data(path) and _exists(path)]
 

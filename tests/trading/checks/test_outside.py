@@ -28,6 +28,7 @@ from tests.trading.sweep_data import loaded_range
 
 READERS: list[Callable[[str], object]] = [
     pq.read_table,
+    lambda path: pq.read_table(path, columns=["close"]),
     lambda path: pq.ParquetFile(path).read(),
     lambda path: pd.read_parquet(Path(path)),
     lambda path: pa.dataset.dataset(path).to_table(),
