@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
 
+from barray.actors.backtest_actor import load_range
 from barray.actors.validation import validate_chunk
 from barray.coordinator.config.model import SessionConfig
-from barray.coordinator.prepare import prepare_sessions
+from barray.coordinator.prepare import PreparedSessions, prepare_sessions
 from barray.data_sources.failover import needs_of_session, validate_with_fetches
 from barray.data_sources.manager import DataManager
 from barray.local.connection import load_calendar
@@ -20,6 +21,7 @@ from barray.market.errors import BarrayError, DataError, NoDataError
 from barray.market.requirements import SessionContext, SymbolRequirements
 from barray.market.symbol_session import SymbolSession
 from barray.market.validation import Reason, SymbolValidationResult
+from barray.trading.engine.commands import LoadRange
 
 _CHUNK = 64
 _THREADS = 4
@@ -58,7 +60,29 @@ def check_config(config: SessionConfig, *, deep: bool = False) -> dict[date, dic
         return {s: _loaded(requirements, manager, context, r, found_by) for s, r in results.items()}
 
     with ThreadPoolExecutor(_THREADS) as pool:  # mostly waiting for files
-        return dict(zip(session_range.dates, pool.map(check_day, session_range.rows.tolist()), strict=True))
+        found = dict(zip(session_range.dates, pool.map(check_day, session_range.rows.tolist()), strict=True))
+    if deep and config.strategy is not None and config.account.carry:
+        _add_warnings_of_nights(found, run, manager)
+    return found
+
+
+def _add_warnings_of_nights(
+    found: dict[date, dict[str, SymbolValidationResult]], run: PreparedSessions, manager: DataManager
+) -> None:
+    """Add, to each symbol's first session, what a backtest that holds over night will suspect of its prices besides."""
+    for symbol, one in manager.validate_range(list(found[min(found)]), run.requirements, run.session_range).items():
+        first = next((results for results in found.values() if results[symbol].can_proceed), None)
+        base = one.result.base_interval
+        if first is None or base is None or not one.result.can_proceed:
+            continue
+        skipped = {day: "; ".join(map(str, reasons)) for day, reasons in one.skipped.items()}
+        try:
+            warnings = load_range(LoadRange(symbol, run.session_range, manager.reader(one), base, skipped)).warnings
+        except BarrayError as error:  # others than of prices, the sessions' own checks have told
+            warnings = (Reason.of(error),) if error.code == "suspect_jump" else ()
+        told = [warning for results in found.values() for warning in results[symbol].warnings]
+        more = tuple(warning for warning in warnings if warning not in told)
+        first[symbol] = replace(first[symbol], warnings=(*first[symbol].warnings, *more))
 
 
 def _loaded(

@@ -55,6 +55,18 @@ def test_a_file_is_seen_whichever_library_opens_it(read: Callable[[str], object]
     assert seen == {str(parquet)}
 
 
+def test_words_and_marks_that_a_library_is_called_with_are_no_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "month").mkdir()
+    with watching() as seen:
+        np.char.add(np.array(["by 'month'. Or so"]), ".")
+        pd.Series(["a.b"]).str.split(".")
+        pd.Series(["a"]).replace("say 'month' and '.', or '/'", "/")
+    assert seen == set()
+
+
 def test_connections_databases_and_programs_are_seen(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, watching() as seen:
         address = server.getsockname()
