@@ -12,7 +12,7 @@ from barray.coordinator.config.file import ConfigLike
 from barray.coordinator.prepare import PreparedRun, prepare_run, session_range_for
 from barray.coordinator.step0 import all_failed
 from barray.coordinator.strategies import StrategyLike, asked_for
-from barray.data_sources.failover import validate_with_fetches
+from barray.data_sources.failover import needs_of_range, validate_with_fetches
 from barray.data_sources.manager import DataManager
 from barray.local.connection import load_calendar
 from barray.local.gateways import LocalGatewayPool
@@ -92,7 +92,7 @@ def _loaded(run: PreparedRun, symbols: Sequence[str], *, history: int) -> list[L
     async def validate(some: Sequence[str], over: DataManager) -> dict[str, RangeValidation]:
         return over.validate_range(some, requirements, asked)
 
-    fetch = LocalGatewayPool().fetch_for(requirements, session_range.loaded)
+    fetch = LocalGatewayPool().fetch_for(requirements, needs_of_range(session_range))
     validated = asyncio.run(validate_with_fetches(chosen, manager, validate, lambda found: found.whole, fetch))
     dropped: dict[str, tuple[Reason, ...]] = {}
     loaded: list[LoadedRange] = []

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
 
+from barray.actors.backtest_actor import load_range
 from barray.actors.validation import validate_chunk
 from barray.coordinator.config.model import SessionConfig
-from barray.coordinator.prepare import prepare_sessions
-from barray.data_sources.failover import validate_with_fetches
+from barray.coordinator.prepare import PreparedSessions, prepare_sessions
+from barray.data_sources.failover import needs_of_session, validate_with_fetches
 from barray.data_sources.manager import DataManager
 from barray.local.connection import load_calendar
 from barray.local.gateways import LocalGatewayPool
 from barray.market.commands import Load, Loaded
-from barray.market.errors import BarrayError
+from barray.market.errors import BarrayError, DataError, NoDataError
 from barray.market.requirements import SessionContext, SymbolRequirements
 from barray.market.symbol_session import SymbolSession
 from barray.market.validation import Reason, SymbolValidationResult
+from barray.trading.engine.commands import LoadRange
 
 _CHUNK = 64
 _THREADS = 4
@@ -48,20 +50,52 @@ def check_config(config: SessionConfig, *, deep: bool = False) -> dict[date, dic
                 results |= validate_chunk(chunk, over, requirements, context, config.validation.deadline_s)
             return results
 
-        fetch = gateways.fetch_for(requirements, context.loaded, until_ns)
-        results = asyncio.run(
-            validate_with_fetches(symbols, manager, validate, lambda result: result.can_proceed, fetch)
-        )
-        return {s: _loaded(requirements, manager, context, r) for s, r in results.items()} if deep else results
+        def found_by(over: DataManager, some: Sequence[str]) -> dict[str, SymbolValidationResult]:
+            return asyncio.run(validate_with_fetches(some, over, validate, lambda result: result.can_proceed, fetch))
+
+        fetch = gateways.fetch_for(requirements, needs_of_session(context.loaded, until_ns))
+        results = found_by(manager, symbols)
+        if not deep:
+            return results
+        return {s: _loaded(requirements, manager, context, r, found_by) for s, r in results.items()}
 
     with ThreadPoolExecutor(_THREADS) as pool:  # mostly waiting for files
-        return dict(zip(session_range.dates, pool.map(check_day, session_range.rows.tolist()), strict=True))
+        found = dict(zip(session_range.dates, pool.map(check_day, session_range.rows.tolist()), strict=True))
+    if deep and config.strategy is not None and config.account.carry:
+        _add_warnings_of_nights(found, run, manager)
+    return found
+
+
+def _add_warnings_of_nights(
+    found: dict[date, dict[str, SymbolValidationResult]], run: PreparedSessions, manager: DataManager
+) -> None:
+    """Add, to each symbol's first session, what a backtest that holds over night will suspect of its prices besides."""
+    for symbol, one in manager.validate_range(list(found[min(found)]), run.requirements, run.session_range).items():
+        first = next((results for results in found.values() if results[symbol].can_proceed), None)
+        base = one.result.base_interval
+        if first is None or base is None or not one.result.can_proceed:
+            continue
+        skipped = {day: "; ".join(map(str, reasons)) for day, reasons in one.skipped.items()}
+        try:
+            warnings = load_range(LoadRange(symbol, run.session_range, manager.reader(one), base, skipped)).warnings
+        except BarrayError as error:  # others than of prices, the sessions' own checks have told
+            warnings = (Reason.of(error),) if error.code == "suspect_jump" else ()
+        told = [warning for results in found.values() for warning in results[symbol].warnings]
+        more = tuple(warning for warning in warnings if warning not in told)
+        first[symbol] = replace(first[symbol], warnings=(*first[symbol].warnings, *more))
 
 
 def _loaded(
-    requirements: SymbolRequirements, manager: DataManager, context: SessionContext, result: SymbolValidationResult
+    requirements: SymbolRequirements,
+    manager: DataManager,
+    context: SessionContext,
+    result: SymbolValidationResult,
+    found_by: Callable[[DataManager, Sequence[str]], dict[str, SymbolValidationResult]],
 ) -> SymbolValidationResult:
-    """The result with what loading the symbol's bars shows and the footers could not: a failure, or warnings."""
+    """The result with what loading the symbol's bars shows and the footers could not: a failure, or warnings.
+
+    `found_by`: Step 0 anew, where one source's bars prove to be no good, and there are others.
+    """
     if not result.can_proceed or result.base_interval is None or result.data_source is None:
         return result
     source = manager.source(result.data_source)
@@ -79,6 +113,10 @@ def _loaded(
         bars = source.read_bars(result.symbol, result.base_interval, context.loaded)
         report = SymbolSession(result.symbol).apply(load, bars)
     except BarrayError as error:
+        if source != manager.sources[-1] and isinstance(error, DataError | NoDataError):
+            others = manager.passing_over({source.name: {result.symbol: Reason.of(error, source.name)}})
+            again = found_by(others, [result.symbol])[result.symbol]
+            return _loaded(requirements, others, context, again, found_by)
         reason = Reason.of(error)
         return replace(
             result, can_proceed=False, meets_config_requirements=False, reason=str(reason), reasons=(reason,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
@@ -16,15 +17,19 @@ from barray.coordinator.prepare import PreparedSweep, prepare_sweep
 from barray.coordinator.strategies import StrategyLike, asked_for
 from barray.local.connection import load_calendar
 from barray.local.progress import Progress, shown
+from barray.local.strategy_logs import LogPrinter
 from barray.run_backtest import RemoteRun, warn_of_loss
 from barray.sweep_journal import Journal
 from barray.trading.engine.commands import Plan
+from barray.trading.results.logs import NO_LOGS
 from barray.trading.strategy.code_digest import code_digest
 from barray.trading.sweeps.parameter_sets import Listed, Sampler, set_key
 from barray.trading.sweeps.result import SweepResult
 from barray.trading.sweeps.table import SetRow, like_with_like, rows_of, score, walk
 from barray.trading.sweeps.walk_forward import walk_forward
 
+_MOST_FAILING = 10
+"""Sets in error of which it is shown what the strategy said."""
 _ROUND, _OPTUNA_ROUND = 128, 16
 """Sets evaluated before what came of them is written down; optuna learns from it that often."""
 
@@ -95,18 +100,41 @@ def _evaluated(run: PreparedSweep, remote: RemoteRun, journal: Journal, data: Ma
     size = _OPTUNA_ROUND if section.method == "optuna" else _ROUND
     done = journal.done(data)
     rows: list[SetRow] = []
+    said = _Said(run.session_range.timezone)
     with _saying_how_far(rows, data, wanted, journal):
         while len(rows) < wanted and (asked := sampler.ask(min(size, wanted - len(rows)))):
             new = [one for one in asked if set_key(one) not in done]
             if new:
-                found = rows_of(remote.call("evaluate", new), len(days))
+                found = said.of(rows_of(remote.call("evaluate", new), len(days)))
                 journal.add([row for row in found if row.data == data])
                 done.update({row.key: row for row in found})
             for one in asked:
                 row = done[set_key(one)]
                 rows.append(row)
                 sampler.tell(one, score(row.figures(capital * len(row.data)), section.metric))
+    said.printer.close()
     return rows
+
+
+class _Said:
+    """Shows and keeps what the strategy says with the first set, and with the first that are in error."""
+
+    def __init__(self, timezone: str) -> None:
+        self.printer = LogPrinter(timezone)
+        self._room = _MOST_FAILING
+        self._begun = False
+
+    def of(self, rows: Sequence[SetRow]) -> list[SetRow]:
+        """The rows, with logs only where these are kept."""
+        kept: list[SetRow] = []
+        for row in rows:
+            keeps = not self._begun or (row.error is not None and self._room > 0)
+            self._room -= self._begun and keeps
+            self._begun = True
+            if keeps:
+                self.printer.show(row.logs, f"set {row.key}")
+            kept.append(row if keeps else replace(row, logs=NO_LOGS))
+        return kept
 
 
 @contextmanager

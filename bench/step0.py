@@ -14,6 +14,7 @@ from barray.coordinator import runtime
 from barray.coordinator.config.file import parse_config
 from barray.coordinator.gateway_pool import GatewayPool
 from barray.coordinator.step0 import validate_all
+from barray.data_sources.failover import needs_of_session
 from barray.data_sources.manager import DataManager
 from barray.market.requirements import calendar_for, session_context
 from barray.sample.universe import sample_symbols, write_sample_data
@@ -44,7 +45,10 @@ def main() -> None:
         runtime.start_ray(num_cpus=2)
         try:
             begun = perf_counter()
-            manager, fetch = DataManager(config.data_sources), GatewayPool().fetch_for(requirements, context.loaded)
+            manager, fetch = (
+                DataManager(config.data_sources),
+                GatewayPool().fetch_for(requirements, needs_of_session(context.loaded)),
+            )
             work = validate_all(symbols, manager, requirements, context, 30.0, transport=RayTransport(), fetch=fetch)
             results = asyncio.run(work)
             seconds = perf_counter() - begun

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import date
 from typing import Any
 
 from barray.actors.options import new_backtest_actor
@@ -16,14 +17,15 @@ from barray.coordinator.fleet import Fleet, cpus_of
 from barray.coordinator.gateway_pool import GatewayPool
 from barray.coordinator.step0 import all_failed, require_enough, validate_range
 from barray.coordinator.summary import lost_symbols
+from barray.data_sources.failover import needs_of_range
 from barray.data_sources.manager import DataManager
 from barray.market.commands import Failed
-from barray.market.errors import NoDataError, shorten
+from barray.market.errors import BarrayError, NoDataError, shorten
 from barray.market.interval import Interval
 from barray.market.requirements import SymbolRequirements
 from barray.market.session_range import RangeValidation, SessionRange
 from barray.market.validation import Reason, SymbolValidationResult
-from barray.trading.engine.commands import LoadRange, Plan, RangeRun, RunRange
+from barray.trading.engine.commands import LoadRange, Plan, RangeRun, RunRange, Unreadable
 from barray.trading.engine.symbol_run import join_results
 from barray.trading.results.logs import Logs
 from barray.trading.results.result import SymbolResult
@@ -47,10 +49,11 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Job:
-    """What one process does in one go: a symbol over some sessions."""
+    """What one process does in one go: a symbol over some sessions. `is_guest`: it comes and goes with these."""
 
     symbol: str
     session_range: SessionRange
+    is_guest: bool = False
 
 
 class BacktestCoordinator(AskedOnce):
@@ -79,6 +82,8 @@ class BacktestCoordinator(AskedOnce):
         self._drops: dict[str, tuple[Reason, ...]] = {}
         self._warned: set[str] = set()
         self._validated: dict[str, RangeValidation] = {}
+        self._failing_over = asyncio.Lock()
+        self._faults: dict[str, dict[str, dict[date, Reason]]] = {}
         self._jobs: dict[str, Job] = {}
         self._reports: dict[str, dict[str, Any]] = {}
         self._done: asyncio.Queue[SymbolResult | Logs | None] = asyncio.Queue()
@@ -95,15 +100,7 @@ class BacktestCoordinator(AskedOnce):
         self._phase = "validating"
         symbols = list(dict.fromkeys(self._config.symbols))
         self._progress = (0, len(symbols))
-        validated = await validate_range(
-            symbols,
-            self._manager,
-            self._requirements,
-            self._session_range,
-            self._config.validation.deadline_s,
-            transport=self._transport,
-            fetch=self._gateways.fetch_for(self._requirements, self._session_range.loaded),
-        )
+        validated = await self._validate(symbols, self._session_range)
         results = {symbol: found.result for symbol, found in validated.items()}
         for symbol, result in results.items():
             if not result.can_proceed:
@@ -115,6 +112,50 @@ class BacktestCoordinator(AskedOnce):
         await self._fleet.add(self._jobs, per_actor=self._symbols_per_actor(len(self._jobs)))
         bases = [base for symbol in passed if (base := results[symbol].base_interval)]
         return Prepared(tuple(passed), results, dict(self._dropped), min(bases))
+
+    async def _validate(
+        self, symbols: Sequence[str], session_range: SessionRange, ahead_ns: int = 0
+    ) -> dict[str, RangeValidation]:
+        """Step 0 over a range, with what is known of the sources' faults. `ahead_ns`: see needs_of_range."""
+        return await validate_range(
+            symbols,
+            replace(self._manager, faults=self._faults),
+            self._requirements,
+            session_range,
+            self._config.validation.deadline_s,
+            transport=self._transport,
+            fetch=self._gateways.fetch_for(self._requirements, needs_of_range(session_range, ahead_ns)),
+        )
+
+    async def _execute_loading(self, jobs: Mapping[str, Job], command: Callable[[LoadRange], Any]) -> dict[str, Any]:
+        """Have processes carry out what loads bars; where these prove unreadable, again with the next source's."""
+        given = {name: command(self._load(job)) for name, job in jobs.items()}
+        reports = await self._fleet.execute(given)
+        while faulty := {name: report for name, report in reports.items() if isinstance(report, Unreadable)}:
+            async with self._failing_over:
+                for name, report in faulty.items():
+                    reports[name] = Failed(error) if (error := await self._fail_over(jobs[name], report)) else report
+            again = [name for name in faulty if isinstance(reports[name], Unreadable)]
+            reports |= await self._fleet.execute({name: command(self._load(jobs[name])) for name in again})
+        return reports
+
+    async def _fail_over(self, job: Job, report: Unreadable) -> BarrayError | None:
+        """Find who else serves the days that could not be read; the error where nothing is left of the symbol."""
+        symbol = job.symbol
+        self._note_faults(symbol, report.faults)
+        whole = job.session_range if job.is_guest else self._session_range
+        found = self._validated[symbol] = (await self._validate([symbol], whole))[symbol]
+        result = found.result
+        if result.can_proceed:
+            return None
+        return NoDataError(result.reason, symbol=symbol, code=result.reasons[0].code)
+
+    def _note_faults(self, symbol: str, faults: Mapping[date, Reason]) -> None:
+        for day, reason in faults.items():
+            known = self._faults.setdefault(reason.source or "", {}).setdefault(symbol, {})
+            if day not in known:
+                known[day] = reason
+                logger.warning("%s: %s: %s", symbol, day, reason)
 
     def _split(self, symbols: Sequence[str]) -> dict[str, Job]:
         """A job a symbol; several where its sessions begin anew and the symbols alone don't keep the cores busy."""
@@ -178,12 +219,13 @@ class BacktestCoordinator(AskedOnce):
     async def _run_group(self, group: Sequence[str], grid_interval: Interval) -> None:
         """One process's symbols, a few at a time: calls to one process never overlap."""
         for start in range(0, len(group), _PER_CALL):
-            commands = {
-                name: self._command(self._jobs[name], grid_interval) for name in group[start : start + _PER_CALL]
-            }
-            for name, report in (await self._fleet.execute(commands)).items():
+            jobs = {name: self._jobs[name] for name in group[start : start + _PER_CALL]}
+            reports = await self._execute_loading(
+                jobs, lambda load: RunRange(load, self._plan, load.session_range.grid(grid_interval)[0])
+            )
+            for name, report in reports.items():
                 self._collect(name, report)
-            self._progress = (self._progress[0] + len(commands), self._progress[1])
+            self._progress = (self._progress[0] + len(jobs), self._progress[1])
 
     def _collect(self, name: str, report: Any) -> None:
         """Hand a symbol's result out once all its jobs are done; drop it where none of them could run."""
@@ -206,16 +248,32 @@ class BacktestCoordinator(AskedOnce):
     def _whole(self, parts: list[SymbolResult]) -> SymbolResult:
         return parts[0] if self._plan.account.carry else join_results(parts, self._grid_session)
 
-    def _command(self, job: Job, grid_interval: Interval) -> RunRange:
-        return RunRange(self._load(job), self._plan, job.session_range.grid(grid_interval)[0])
-
     def _load(self, job: Job) -> LoadRange:
         found = self._validated[job.symbol]
         result = found.result
         if result.base_interval is None:
             raise ValueError(f"{job.symbol} has not passed Step 0")
         skipped = {day: "; ".join(map(str, reasons)) for day, reasons in found.skipped.items()}
-        return LoadRange(job.symbol, job.session_range, self._manager.reader(found), result.base_interval, skipped)
+        known, warnings = self._known_faults(found, job.session_range)
+        reader, others = self._manager.reader(found), len(self._manager.sources) > 1
+        base, asked = result.base_interval, known if others else None
+        return LoadRange(job.symbol, job.session_range, reader, base, skipped, asked, warnings)
+
+    def _known_faults(
+        self, found: RangeValidation, session_range: SessionRange
+    ) -> tuple[frozenset[date], tuple[Reason, ...]]:
+        """Days of the range that are still read from a source at fault; and what to say of those that no longer are."""
+        still: set[date] = set()
+        warnings: list[Reason] = []
+        days = {stamp.item() for stamp in session_range.loaded.dates}
+        for source, by_symbol in self._faults.items():
+            for day, reason in sorted(by_symbol.get(found.result.symbol, {}).items()):
+                instead = found.source_of(day)
+                if instead == source:
+                    still.add(day)
+                elif day in days:
+                    warnings.append(replace(reason, message=f"{day} is read from {instead}: {reason.message}"))
+        return frozenset(still), tuple(warnings)
 
     def dropped(self) -> dict[str, tuple[str, ...]]:
         """Symbols that ran no session at all, with the reasons."""

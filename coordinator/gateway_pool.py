@@ -11,11 +11,10 @@ from ray.exceptions import RayActorError
 
 from barray.actors.handles import gather
 from barray.actors.options import gateway_actor
-from barray.data_sources.failover import Fetch
+from barray.data_sources.failover import Fetch, Needs, V, fetching
 from barray.data_sources.fetching.fetcher import FetchProgress
 from barray.data_sources.fetching.stream import Heard
 from barray.data_sources.fetching.vendor_source import VendorSource, Wanted
-from barray.market.calendar import Sessions
 from barray.market.errors import BarrayError
 from barray.market.requirements import SymbolRequirements
 from barray.market.validation import Reason
@@ -38,16 +37,9 @@ class GatewayPool:
         """Credentials by the name of their source, or the Reason why there is none."""
         self._secrets.update(secrets)
 
-    def fetch_for(self, requirements: SymbolRequirements, sessions: Sessions, until_ns: int = 0) -> Fetch:
-        """What has a source fetch all that these sessions need, and ahead of time what comes up to `until_ns`."""
-
-        async def fetch(source: VendorSource, symbols: Sequence[str]) -> Mapping[str, Reason]:
-            wanted = source.wanted(requirements, sessions, until_ns)
-            if isinstance(wanted, Reason):
-                return dict.fromkeys(symbols, wanted)
-            return await self.ensure(source, symbols, wanted, int(sessions.close_ns[-1]))
-
-        return fetch
+    def fetch_for(self, requirements: SymbolRequirements, needs: Needs[V]) -> Fetch[V]:
+        """What has a source fetch the sessions that it is to serve."""
+        return fetching(requirements, needs, self.ensure)
 
     async def ensure(
         self, source: VendorSource, symbols: Sequence[str], wanted: Wanted, needed_ns: int

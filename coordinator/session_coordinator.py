@@ -22,6 +22,7 @@ from barray.coordinator.replay import ReplayDriver
 from barray.coordinator.session_state import SessionState, T, Work
 from barray.coordinator.step0 import validate_all
 from barray.coordinator.summary import AddResult, SessionSummary
+from barray.data_sources.failover import needs_of_session
 from barray.market.bars import Bar, Bars
 from barray.market.calendar import TradingCalendar
 from barray.market.commands import Report
@@ -182,7 +183,9 @@ class SessionCoordinator(AskedOnce):
             day.context,
             self._config.validation.deadline_s,
             transport=self._transport,
-            fetch=self._gateways.fetch_for(requirements, day.context.loaded, self._driver.fetch_until_ns()),
+            fetch=self._gateways.fetch_for(
+                requirements, needs_of_session(day.context.loaded, self._driver.fetch_until_ns())
+            ),
             progress=progress,
         )
 

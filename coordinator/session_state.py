@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from datetime import date
 from typing import Any, TypeVar
 
 from barray.coordinator import messages as ask
 from barray.coordinator.config.model import ACTORS_PER_CPU, SessionConfig
+from barray.coordinator.day import Day
 from barray.coordinator.lifecycle import Phase, move
-from barray.coordinator.schedule import DueAction, due_actions, windows
+from barray.coordinator.schedule import due_actions, windows
 from barray.coordinator.step0 import all_failed, require_enough
 from barray.coordinator.summary import AddResult, EventAction, SessionEvent, SessionSummary
 from barray.data_sources.manager import DataManager
@@ -41,26 +42,6 @@ PACKED_ACTORS_PER_CPU = 8
 """Processes a core where symbols share them: enough to keep the core busy, few enough to start in a second."""
 T = TypeVar("T")
 Work = Generator[ask.Instruction, Any, T]
-
-
-@dataclass(eq=False)
-class Day:
-    """All that belongs to one session date; gone with it."""
-
-    context: SessionContext
-    clock: SimulatedClock
-    schedule: list[DueAction]
-    manager: DataManager
-    step0: dict[str, SymbolValidationResult] = field(default_factory=dict)
-    dropped: dict[str, tuple[Reason, ...]] = field(default_factory=dict)
-    events: list[SessionEvent] = field(default_factory=list)
-    full: set[str] = field(default_factory=set)
-    adhoc: set[str] = field(default_factory=set)
-
-    @property
-    def symbols(self) -> list[str]:
-        """Those in the session, sorted."""
-        return sorted(self.full | self.adhoc)
 
 
 class SessionState:
@@ -145,14 +126,34 @@ class SessionState:
     def _load_symbols_full(self, loads: Mapping[str, commands.Load]) -> Work[None]:
         """Step 3: load symbols that have a process. Those that fail are dropped."""
         day = self.open_day()
-        told = yield from self._tell(loads)
+        told = yield from self._tell_to_load(loads)
         for symbol, report in told.reports.items():
             if isinstance(report, commands.Loaded):
                 day.full.add(symbol)
                 _warn(symbol, report)
+            elif not day.step0[symbol].can_proceed:
+                day.dropped[symbol] = day.step0[symbol].reasons
+                logger.warning("%s: dropped: %s", shorten(symbol), day.step0[symbol].reason)
+                yield ask.End((symbol,))
             elif isinstance(report, commands.Failed) and symbol not in told.lost:
                 yield from self._drop(symbol, report.error)
         self.progress = (len(day.full), len(loads))
+
+    def _tell_to_load(self, loads: Mapping[str, commands.Load]) -> Work[ask.Told]:
+        """Have symbols loaded. Where bars prove to be no good that Step 0 let through, it judges the symbol anew,
+        without the source of these, and the next that serves it is loaded from.
+        """
+        day = self.open_day()
+        told = yield from self._tell(loads)
+        reports, lost, left = dict(told.reports), dict(told.lost), dict(loads)
+        while passed := day.pass_over({s: (load, reports[s]) for s, load in left.items() if s not in lost}):
+            results: Mapping[str, SymbolValidationResult] = yield ask.Validate(passed)
+            day.step0.update(results)
+            left = {s: self._plan(day, s, loads[s].added_by) for s in passed if results[s].can_proceed}
+            told = (yield from self._tell(left)) if left else ask.Told({}, {})
+            reports.update(told.reports)
+            lost.update(told.lost)
+        return ask.Told(reports, lost)
 
     def _tell(self, given: Mapping[str, Command]) -> Work[ask.Told]:
         """Have commands carried out, and drop every symbol whose process was lost for good over it."""
@@ -250,14 +251,15 @@ class SessionState:
     def _validate_and_load(self, day: Day, symbol: str, added_by: str) -> Work[AddResult]:
         validation = day.step0[symbol] = (yield ask.Validate((symbol,)))[symbol]
         if not validation.can_proceed:
-            logger.error("%s: validation failed: %s", shorten(symbol), validation.reason)
-            if symbol not in day.adhoc:
-                day.dropped[symbol] = validation.reasons
-            return AddResult(accepted=False, reason=validation.reason, validation=validation)
+            return self._refuse(day, validation)
         load = self._plan(day, symbol, added_by)
         yield ask.Provide((symbol,))
-        told = yield from self._tell({symbol: load})
-        report = told.reports[symbol]
+        told = yield from self._tell_to_load({symbol: load})
+        report, validation = told.reports[symbol], day.step0[symbol]
+        if not validation.can_proceed:
+            if symbol not in day.adhoc:
+                yield ask.End((symbol,))
+            return self._refuse(day, validation)
         if not isinstance(report, commands.Loaded):
             error = report.error if isinstance(report, commands.Failed) else RuntimeError(repr(report))
             if symbol not in told.lost and symbol not in day.adhoc:
@@ -268,6 +270,14 @@ class SessionState:
         day.adhoc.discard(symbol)
         day.dropped.pop(symbol, None)
         return AddResult(accepted=True, validation=validation, conflicts=report.conflicts)
+
+    @staticmethod
+    def _refuse(day: Day, validation: SymbolValidationResult) -> AddResult:
+        symbol = validation.symbol
+        logger.error("%s: validation failed: %s", shorten(symbol), validation.reason)
+        if symbol not in day.adhoc:
+            day.dropped[symbol] = validation.reasons
+        return AddResult(accepted=False, reason=validation.reason, validation=validation)
 
     def _add_adhoc_bar(self, request: ask.AddBar) -> Work[AddResult]:
         day, symbol, interval, bar = self.running(), request.symbol, request.interval, request.bar

@@ -27,7 +27,7 @@ async def validate_all(
     deadline_s: float,
     *,
     transport: Transport,
-    fetch: Fetch,
+    fetch: Fetch[SymbolValidationResult],
     progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, SymbolValidationResult]:
     """Results of all symbols, in their order; two tasks a CPU run at once. `progress` hears how many results there are.
@@ -49,7 +49,7 @@ async def validate_range(
     deadline_s: float,
     *,
     transport: Transport,
-    fetch: Fetch,
+    fetch: Fetch[RangeValidation],
 ) -> dict[str, RangeValidation]:
     """The same over all sessions of a range; a source is called to fetch for symbols of which any session is left."""
 

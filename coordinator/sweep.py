@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 from barray.coordinator.backtest import BacktestCoordinator, Job
 from barray.coordinator.step0 import all_failed
@@ -44,7 +45,9 @@ class SweepCoordinator(BacktestCoordinator):
             parts: list[SetTable] = []
             for start in range(0, max(len(sets), 1), _SETS_PER_CALL):
                 chunk = tuple(sets[start : start + _SETS_PER_CALL])
-                report = (await self._fleet.execute({name: EvaluateSets(self._load(job), self._plan, chunk)}))[name]
+                report = (await self._execute_loading({name: job}, partial(EvaluateSets, plan=self._plan, sets=chunk)))[
+                    name
+                ]
                 if not isinstance(report, SetsEvaluated):
                     self._collect(name, report)
                     break

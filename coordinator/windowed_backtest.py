@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from barray.coordinator.backtest import BacktestCoordinator, Job
-from barray.coordinator.step0 import all_failed, validate_range
+from barray.coordinator.step0 import all_failed
 from barray.market.commands import Failed
 from barray.market.interval import Interval
 from barray.market.validation import Reason
@@ -102,8 +102,7 @@ class WindowedBacktestCoordinator(BacktestCoordinator):
                 yield row, Moment(end_ns, day, open_ns, close_ns, session_range.timezone)
 
     async def _open(self) -> None:
-        opening = {name: OpenRun(self._load(job), self._plan) for name, job in self._jobs.items()}
-        reports = await self._fleet.execute(opening)
+        reports = await self._execute_loading(self._jobs, lambda load: OpenRun(load, self._plan))
         for symbol in self._working_ones(reports, Opened):
             self._portfolio.join(symbol, reports[symbol])
         if not self._portfolio.symbols:
@@ -160,24 +159,14 @@ class WindowedBacktestCoordinator(BacktestCoordinator):
         today = replace(
             self._session_range, rows=np.array([self._row]), history={self._row: self._session_range.history[self._row]}
         )
-        deadline_s = self._config.validation.deadline_s
-        validated = await validate_range(
-            [symbol],
-            self._manager,
-            self._requirements,
-            today,
-            deadline_s,
-            transport=self._transport,
-            fetch=self._gateways.fetch_for(
-                self._requirements, today.loaded, int(self._session_range.loaded.close_ns[-1])
-            ),
-        )
+        validated = await self._validate([symbol], today, int(self._session_range.loaded.close_ns[-1]))
         if not validated[symbol].result.can_proceed:
             return Added(False, validated[symbol].result.reason)
         self._validated[symbol] = validated[symbol]
         await self._fleet.add([symbol])
         flat = replace(plan, account=replace(plan.account, flat_at_close=True))
-        opened = (await self._fleet.execute({symbol: OpenRun(self._load(Job(symbol, today)), flat)}))[symbol]
+        guest = {symbol: Job(symbol, today, is_guest=True)}
+        opened = (await self._execute_loading(guest, lambda load: OpenRun(load, flat)))[symbol]
         if not isinstance(opened, Opened):
             self._fleet.remove([symbol])
             return Added(False, str(opened.error if isinstance(opened, Failed) else opened))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from typing import Final
 
 from barray.data_sources.protocol import DataSource
 from barray.data_sources.session_sources import SessionSources
@@ -14,21 +15,33 @@ from barray.market.clock import monotonic_s
 from barray.market.commands import BarReader
 from barray.market.errors import BarrayError
 from barray.market.interval import Interval, best_base
+from barray.market.reason_codes import ReasonCode
 from barray.market.requirements import SessionContext, SymbolRequirements
 from barray.market.session_range import RangeValidation, SessionRange
 from barray.market.symbols import symbol_problem
 from barray.market.validation import Reason, SourceAnswers, SymbolValidationResult, failures, validate_symbol
+
+ABSENT: Final[frozenset[ReasonCode]] = frozenset({"no_session_data", "no_history"})
+"""Codes of days at fault that have no bars, or too few before them; the bars of others can't be right."""
 
 
 @dataclass(frozen=True)
 class DataManager:
     """The sources of a session, the first having priority.
 
-    `problems`: by source and symbol, why the one need not be asked about the other.
+    `problems`: by source and symbol, why the one need not be asked about the other. `faults`: by source and symbol, the
+    days of a range whose bars proved to be no good when they were read, though their files look well.
     """
 
     sources: tuple[DataSource, ...]
     problems: Mapping[str, Mapping[str, Reason]] = field(default_factory=dict)
+    faults: Mapping[str, Mapping[str, Mapping[date, Reason]]] = field(default_factory=dict)
+
+    def passing_over(self, problems: Mapping[str, Mapping[str, Reason]]) -> DataManager:
+        """The same with more problems."""
+        names = [*self.problems, *problems]
+        together = {name: {**self.problems.get(name, {}), **problems.get(name, {})} for name in names}
+        return replace(self, problems=together)
 
     def source(self, name: str) -> DataSource:
         """The source of that name; KeyError if there is none."""
@@ -59,14 +72,13 @@ class DataManager:
         asked: dict[str, list[SourceAnswers]] = {symbol: [] for symbol in symbols}
         served = {symbol: SessionSources(session_range) for symbol in asked if symbol_problem(symbol) is None}
         for source in self.sources:
-            remaining = [symbol for symbol, chosen in served.items() if not chosen.whole]
-            answers = self._ask(source, remaining, requirements, first, session_range.loaded) if remaining else {}
-            for symbol, answer in answers.items():
-                refused, typical = _by_session(symbol, requirements, session_range, answer)
+            for symbol, answer in self._ask_for_the_rest(source, served, requirements, session_range).items():
+                faults = self.faults.get(source.name, {}).get(symbol, {})
+                refused, typical = _by_session(symbol, requirements, session_range, answer, faults)
                 asked[symbol].append(typical)
                 base = best_base(requirements.all_intervals, answer.intervals)
                 missing = answer.coverage.missing if answer.coverage else ()
-                served[symbol].offer(source, base, refused, missing)
+                served[symbol].offer(source, base, refused, {*missing, *faults})
         found: dict[str, RangeValidation] = {}
         for symbol, answers_of in asked.items():
             result = validate_symbol(symbol, requirements, first, answers_of)
@@ -85,6 +97,27 @@ class DataManager:
             return self.source(found.spans[0].source)
         return SpanReader(tuple((span.last, self.source(span.source)) for span in found.spans))
 
+    def _ask_for_the_rest(
+        self,
+        source: DataSource,
+        served: Mapping[str, SessionSources],
+        requirements: SymbolRequirements,
+        session_range: SessionRange,
+    ) -> dict[str, SourceAnswers]:
+        """Answers for symbols that have sessions left, from the first of these on, with its history: a vendor may not
+        reach back further.
+        """
+        by_first: dict[int, list[str]] = {}
+        for symbol, chosen in served.items():
+            if not chosen.whole:
+                by_first.setdefault(chosen.first_row, []).append(symbol)
+        answers: dict[str, SourceAnswers] = {}
+        end, context = int(session_range.rows[-1]) + 1, session_range.context(int(session_range.rows[0]))
+        for row, symbols in sorted(by_first.items()):
+            rest = session_range.sessions.take(slice(row, end))
+            answers |= self._ask(source, symbols, requirements, context, rest)
+        return answers
+
     def _ask(
         self,
         source: DataSource,
@@ -100,10 +133,19 @@ class DataManager:
 
 
 def _by_session(
-    symbol: str, requirements: SymbolRequirements, session_range: SessionRange, answers: SourceAnswers
+    symbol: str,
+    requirements: SymbolRequirements,
+    session_range: SessionRange,
+    answers: SourceAnswers,
+    faults: Mapping[date, Reason],
 ) -> tuple[dict[date, tuple[Reason, ...]], SourceAnswers]:
-    """Sessions that this source can't serve, with the reasons; and its answers as to one that it can, or the first."""
-    missing = set(answers.coverage.missing) if answers.coverage else set()
+    """Sessions that this source can't serve, with the reasons; and its answers as to one that it can, or the first.
+
+    A day that is at fault is wanting, as the session and in the history of others; but one whose bars can't be right
+    is no day that may be missing, so that no session is served with it among its history.
+    """
+    absent = {day for day, fault in faults.items() if fault.code in ABSENT}
+    missing = {*answers.coverage.missing, *absent} if answers.coverage else absent
     refused: dict[date, tuple[Reason, ...]] = {}
     typical: SourceAnswers | None = None
     found = False
@@ -113,11 +155,12 @@ def _by_session(
         if coverage is not None:
             coverage = replace(coverage, missing=tuple(day for day in context.history_dates if day in missing))
         day = context.session_date
-        problem = None
-        if answers.has_symbol and (coverage is None or coverage.first is None or day in missing):
+        problem = faults.get(day)
+        if problem is None and answers.has_symbol and (coverage is None or coverage.first is None or day in missing):
             problem = Reason("no_session_data", f"has no data for {day}", "add it", answers.source)
         one = replace(answers, coverage=coverage, session_problem=problem)
-        if reasons := failures(symbol, requirements, context, one):
+        wrong = [faults[past] for past in context.history_dates if past in faults and past not in absent]
+        if reasons := [*failures(symbol, requirements, context, one), *wrong]:
             refused[day] = tuple(reasons)
             typical = typical or one
         elif not found:

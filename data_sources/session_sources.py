@@ -32,6 +32,11 @@ class SessionSources:
         return len(self._served) == len(self._range.rows)
 
     @property
+    def first_row(self) -> int:
+        """Where the history of the first session begins that isn't served yet; ValueError where all are."""
+        return min([self._range.history[row] for row in self._range.rows.tolist() if row not in self._served])
+
+    @property
     def skipped(self) -> dict[date, tuple[Reason, ...]]:
         """Sessions that no source serves, with what each said."""
         days = zip(self._range.rows.tolist(), self._range.dates, strict=True)

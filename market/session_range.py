@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
@@ -15,6 +15,9 @@ from barray.market.errors import ConfigError
 from barray.market.interval import Interval
 from barray.market.requirements import JumpRule, SessionContext, SymbolRequirements
 from barray.market.validation import Reason, SymbolValidationResult
+
+_WEEK = 5
+"""Sessions: fewer bars than what one more request to a vendor costs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +52,21 @@ class SessionRange:
     def loaded(self) -> Sessions:
         """The sessions whose bars are read."""
         return self.sessions.take(slice(self.first_row, int(self.rows[-1]) + 1))
+
+    def runs(self, days: Collection[date]) -> list[Sessions]:
+        """The sessions that must be loaded to run those with the labels `days`, history included, in consecutive runs.
+
+        Runs that lie no further apart than a week are one.
+        """
+        bounds: list[tuple[int, int]] = []
+        for day, row in zip(self.dates, self.rows.tolist(), strict=True):
+            if day not in days:
+                continue
+            first = self.history[row]
+            if bounds and first - bounds[-1][1] <= _WEEK:
+                first = min(first, bounds.pop()[0])
+            bounds.append((first, row))
+        return [self.sessions.take(slice(first, last + 1)) for first, last in bounds]
 
     def split(self, parts: int) -> list[SessionRange]:
         """The same in consecutive parts of about one length, each with the history of its own sessions."""
@@ -133,6 +151,11 @@ class SourceSpan:
     dataset: str | None = None
 
 
+def source_on(day: date, spans: Sequence[SourceSpan]) -> str:
+    """Which of these sources, in order of time, serves a session."""
+    return next((span.source for span in spans if day <= span.last), spans[-1].source)
+
+
 @dataclass(frozen=True)
 class RangeValidation:
     """Step 0 over a range: the result of the symbol as a whole, and the sessions that it can't run, with reasons.
@@ -144,6 +167,12 @@ class RangeValidation:
     result: SymbolValidationResult
     skipped: dict[date, tuple[Reason, ...]] = field(default_factory=dict)
     spans: tuple[SourceSpan, ...] = ()
+
+    def source_of(self, day: date) -> str:
+        """The source that a session that is loaded is read from; ValueError where none serves any."""
+        if not self.spans:
+            raise ValueError(f"{self.result.symbol} has not passed Step 0")
+        return source_on(day, self.spans)
 
     @property
     def whole(self) -> bool:

@@ -22,6 +22,11 @@ def symbol_problem(symbol: object) -> str | None:
     return None
 
 
+def is_symbol(symbol: object) -> bool:
+    """Whether it can name an instrument."""
+    return symbol_problem(symbol) is None
+
+
 def require_text(symbol: object) -> None:
     """ConfigError for a symbol that is no text; what the text may be, Step 0 and the light checks say."""
     if not isinstance(symbol, str):

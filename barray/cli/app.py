@@ -198,23 +198,29 @@ def validate_dump(
 ) -> None:
     """Recompute a dump from its base bars and name all that is wrong with it. Exit code 0 if nothing is, else 1.
 
+    The dump of a degraded session is true if it says so, and that is said.
+
     JSON and Parquet: all that follows from base bars, events and Step 0, and a digest over everything. CSV: grid,
     values that are possible, quality, and the digest. A digest finds damage and edits; it proves nothing against
     somebody who computes it anew: what no other part of a dump depends on (the source's own prices, a reason's words)
     can then be forged, in a CSV every value.
     """
     from barray.dump.objects.parquet import MAX_ROWS
-    from barray.dump.validate import validate_session_dump
+    from barray.dump.validate import check_dump
     from barray.dump.violations import count_violations
 
-    violations = validate_session_dump(path, calendar=calendar, hours=hours, max_rows=max_rows or MAX_ROWS)
+    found = check_dump(path, calendar=calendar, hours=hours, max_rows=max_rows or MAX_ROWS)
+    violations, lost = found.violations, ", ".join(found.degraded)
+    degraded = f"; the session is degraded: the machine failed, and lost {shorten(lost, 200)}" if lost else ""
     if as_json:
-        print_json({"path": str(path), "ok": not violations, "violations": [_violation(found) for found in violations]})
+        listed = [_violation(one) for one in violations]
+        print_json({"path": str(path), "ok": not violations, "degraded": list(found.degraded), "violations": listed})
     elif not violations:
-        stdout.print(f"[green]{path}: nothing is wrong[/]", highlight=False)
+        stdout.print(f"[green]{path}: nothing is wrong[/]{degraded}", highlight=False)
     else:
         rows = [(v.place, v.code, v.found, v.expected) for v in violations]
-        print_table(f"{path}: {count_violations(violations)} violations", ("place", "code", "found", "expected"), rows)
+        title = f"{path}: {count_violations(violations)} violations{degraded}"
+        print_table(title, ("place", "code", "found", "expected"), rows)
     if violations:
         raise typer.Exit(FAILED)
 

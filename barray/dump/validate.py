@@ -8,7 +8,7 @@ CSV: see `barray.dump.checks.csv`.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from barray.dump.checks.csv import check_csv
@@ -25,6 +25,14 @@ from barray.dump.violations import Findings, Violation, count_violations
 __all__ = ["Violation", "count_violations", "validate_session_dump"]
 
 
+@dataclass(frozen=True)
+class DumpCheck:
+    """What was found of a dump. `degraded`: the symbols that it says are missing because the machine failed."""
+
+    violations: list[Violation]
+    degraded: tuple[str, ...] = ()
+
+
 def validate_session_dump(
     path: str | Path, *, calendar: str = "XNYS", hours: str = "regular", max_rows: int = MAX_ROWS
 ) -> list[Violation]:
@@ -34,28 +42,45 @@ def validate_session_dump(
     what a CSV of the first layout was made for; all others say so themselves. `max_rows`: how many a Parquet table may
     have. A file that is missing, cut off or something else altogether is a violation too, never an exception.
     """
+    return check_dump(path, calendar=calendar, hours=hours, max_rows=max_rows).violations
+
+
+def check_dump(
+    path: str | Path, *, calendar: str = "XNYS", hours: str = "regular", max_rows: int = MAX_ROWS
+) -> DumpCheck:
+    """The same, and what else is to be said of the dump: one of a run that lost symbols can be true all the same."""
     source, out = Path(path), Findings()
+    degraded: tuple[str, ...] = ()
     try:
         if source.is_dir():
-            _check_content(parquet_as_json(source, max_rows, out), out)
+            dump = parquet_as_json(source, max_rows, out)
+            _check_content(dump, out)
+            degraded = _degraded(dump)
         elif source.suffix.lower() == ".csv":
-            check_csv(source, calendar, hours, out)
+            degraded = check_csv(source, calendar, hours, out)
         else:
-            _check_json(source, out)
+            degraded = _check_json(source, out)
     except UnreadableDump as error:
         out.violations.append(error.violation)
-    return list(dict.fromkeys(out.violations))
+    return DumpCheck(list(dict.fromkeys(out.violations)), degraded)
 
 
-def _check_json(path: Path, out: Findings) -> None:
+def _check_json(path: Path, out: Findings) -> tuple[str, ...]:
     dump = read_session(path, out)
     if dump is None:
-        return
+        return ()
     total = SessionDigest(dump.header)
     _check_content(replace(dump, symbols=total.over(dump.symbols)), out)
     found = dump.header.get("digest")
     if dump.version > 1 and found != total.hexdigest():
         out.add("digest", "digest", found, f"{total.hexdigest()}, computed from all that the dump holds")
+    return _degraded(dump)
+
+
+def _degraded(dump: DumpText) -> tuple[str, ...]:
+    session = dump.header.get("session")
+    lost = session.get("degraded", ()) if isinstance(session, dict) else ()
+    return tuple(map(str, lost)) if isinstance(lost, list) else ()
 
 
 def _check_content(dump: DumpText, out: Findings) -> None:
@@ -70,6 +95,7 @@ def _check_symbols(dump: DumpText, facts: SessionFacts | None, out: Findings) ->
     """Check each symbol by itself, and their order; gives their names."""
     names: list[str] = []
     seen: set[str] = set()
+    began: dict[str | None, list[str]] = {}
     for name, entry in dump.symbols:
         place = f"symbols.{name}"
         if names and name <= names[-1]:
@@ -80,7 +106,18 @@ def _check_symbols(dump: DumpText, facts: SessionFacts | None, out: Findings) ->
         symbol = conforming(SYMBOL, entry, place, out)
         if symbol and facts:
             check_symbol(name, symbol, facts, out)
+            if symbol["metadata"]["added_by"] == "config":
+                began.setdefault(symbol["metadata"]["added_at"], []).append(name)
+    _check_began(began, out)
     return names
+
+
+def _check_began(began: dict[str | None, list[str]], out: Findings) -> None:
+    """The config's symbols are all there when the session begins: all were added at one time."""
+    usual = max(began, key=lambda text: len(began[text]), default=None)
+    for text, names in began.items():
+        for name in names if text != usual else ():
+            out.add(f"symbols.{name}.metadata.added_at", "metadata", text, f"{usual}, as of the config's other symbols")
 
 
 def _check_members(names: list[str], header: HeaderJson, facts: SessionFacts, out: Findings) -> None:

@@ -30,7 +30,8 @@ class Violation:
 
     def __str__(self) -> str:
         tail = f" … and {self.more} more" if self.more else ""
-        return f"{self.place}: {self.code}: found {self.found}, expected {self.expected}{tail}"
+        text = f"{self.place}: {self.code}: found {self.found}, expected {self.expected}{tail}"
+        return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)  # a cell may hold line ends
 
 
 def count_violations(violations: list[Violation]) -> int:

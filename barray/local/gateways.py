@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from threading import Lock
 from typing import Any
 
-from barray.data_sources.failover import Fetch
+from barray.data_sources.failover import Fetch, Needs, V, fetching
 from barray.data_sources.fetching.gateway import Gateway, secrets_of
 from barray.data_sources.fetching.vendor_source import VendorSource, Wanted
-from barray.market.calendar import Sessions
 from barray.market.requirements import SymbolRequirements
 from barray.market.validation import Reason
 
@@ -26,17 +25,15 @@ class LocalGatewayPool:
         self._gateways: dict[str, Gateway] = {}
         self._lock = Lock()
 
-    def fetch_for(self, requirements: SymbolRequirements, sessions: Sessions, until_ns: int = 0) -> Fetch:
-        """What has a source fetch all that these sessions need, and ahead of time what comes up to `until_ns`."""
+    def fetch_for(self, requirements: SymbolRequirements, needs: Needs[V]) -> Fetch[V]:
+        """What has a source fetch the sessions that it is to serve."""
 
-        async def fetch(source: VendorSource, symbols: Sequence[str]) -> Mapping[str, Reason]:
-            wanted = source.wanted(requirements, sessions, until_ns)
-            if isinstance(wanted, Reason):
-                return dict.fromkeys(symbols, wanted)
-            needed_ns = int(sessions.close_ns[-1])
+        async def ensure(
+            source: VendorSource, symbols: Sequence[str], wanted: Wanted, needed_ns: int
+        ) -> Mapping[str, Reason]:
             return await asyncio.to_thread(self.ensure, source, symbols, wanted, needed_ns)
 
-        return fetch
+        return fetching(requirements, needs, ensure)
 
     def ensure(
         self, source: VendorSource, symbols: Sequence[str], wanted: Wanted, needed_ns: int

@@ -16,8 +16,10 @@ class LogPrinter:
         self._timezone = timezone
         self._printed = self._left_out = 0
 
-    def show(self, logs: Logs) -> None:
-        """Print these, as far as there is room."""
+    def show(self, logs: Logs, of: str = "") -> None:
+        """Print these, as far as there is room. `of`: what they are of, to stand before them."""
+        if of and logs.lines and self._printed < _MOST:
+            print(f"{of}:", file=sys.stderr)
         shown = logs.first(_MOST - self._printed)
         for line in shown.lines:
             print(line.shown(self._timezone), file=sys.stderr)

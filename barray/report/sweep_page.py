@@ -24,5 +24,5 @@ def write_sweep(result: SweepResult, directory: Path) -> list[Path]:
 
 def render_sweep(result: SweepResult) -> bytes:
     """The page, UTF-8."""
-    body = join((sweep.headline(result), sweep.heat_maps(result), sweep.sets(result)))
+    body = join((sweep.headline(result), sweep.heat_maps(result), sweep.sets(result), sweep.logs(result)))
     return document(f"{result.name} · sweep", body)

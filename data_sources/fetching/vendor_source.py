@@ -63,10 +63,15 @@ class VendorSource:
         reach = {interval: back for interval, back in native if interval.unit != "w" and self.only in (None, interval)}
         return tuple(sorted(interval for interval, back in reach.items() if back is None or age <= back))
 
-    def wanted(self, requirements: SymbolRequirements, sessions: Sessions, until_ns: int) -> Wanted | Reason:
-        """What to fetch so that these sessions, and those up to `until_ns`, can be served; or why they cannot."""
+    def wanted(
+        self, requirements: SymbolRequirements, sessions: Sessions, until_ns: int, since_ns: int | None = None
+    ) -> Wanted | Reason:
+        """What to fetch so that these sessions, and those up to `until_ns`, can be served; or why they cannot.
+
+        `since_ns`: how far back there have to be bars of one interval; by default, as far as these sessions.
+        """
         first_ns = int(sessions.open_ns[0])
-        native = self.native(first_ns)
+        native = self.native(first_ns if since_ns is None else since_ns)
         base = best_base(requirements.all_intervals, native)
         if base is None:
             needed = ", ".join(map(str, requirements.all_intervals))

@@ -5,18 +5,24 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from barray.cli.app import app
 from barray.coordinator.summary import lost_symbols
 from barray.dump.validate import validate_session_dump
+from barray.dump.writers.csv import write_csv
+from barray.dump.writers.json import write_json
+from barray.dump.writers.parquet import write_parquet
 from barray.export.results import write_result
 from barray.market.errors import ActorFailed, NoDataError
 from barray.market.validation import Reason
 from barray.report.page import write_report
-from tests.barray.dump_builder import build, laid_out, signed, tree_of
+from tests.barray.dump_builder import build, laid_out, signed, tree_of, with_summary
 from tests.barray.result_builder import random_backtest
 
 DIES = """
@@ -51,6 +57,25 @@ def test_a_dump_that_does_not_own_up_to_what_was_lost_is_wrong(tmp_path: Path) -
     tree["session"]["degraded"] = ["NONE"]
     path.write_bytes(laid_out(signed(tree)))
     assert "degraded" not in {found.code for found in validate_session_dump(path)}
+
+
+@pytest.mark.parametrize("kind", ["json", "csv", "parquet"])
+def test_a_degraded_dump_is_true_and_that_it_is_degraded_is_said(tmp_path: Path, kind: str) -> None:
+    whole = build(minutes=61, trailing_days=1)
+    reason = Reason("actor_failed", "its process was lost 4 times")
+    step0 = {**whole.summary.step0, "NONE": replace(whole.summary.step0["NONE"], reason=str(reason), reasons=(reason,))}
+    built = with_summary(whole, step0=step0, dropped={"NONE": (reason,)})
+    written = {"json": write_json, "csv": write_csv, "parquet": write_parquet}[kind]
+    for one, said in (
+        (built, "nothing is wrong; the session is degraded: the machine failed, and lost NONE"),
+        (whole, "nothing is wrong"),
+    ):
+        path = written(tmp_path / f"dump.{kind}", one.summary, one.symbols)
+        told = CliRunner().invoke(app, ["validate-dump", str(path)])
+        assert told.exit_code == 0, told.output
+        assert " ".join(told.stdout.split()).endswith(said)
+        as_json = CliRunner().invoke(app, ["validate-dump", "--json", str(path)])
+        assert json.loads(as_json.stdout)["degraded"] == (["NONE"] if one is built else [])
 
 
 def test_report_and_summary_of_a_degraded_backtest_say_so(tmp_path: Path) -> None:

@@ -106,6 +106,21 @@ def test_nothing_is_told_where_nothing_is_suspected(root: Path) -> None:
     assert told(root, MONDAY, suspect_jump=9.0) == []
 
 
+@pytest.mark.parametrize("rule", [{}, {"on_jump": "refuse"}])
+def test_a_deep_check_of_a_strategy_that_holds_over_night_warns_of_a_split_between_sessions(
+    root: Path, tmp_path: Path, rule: dict[str, Any]
+) -> None:
+    (tmp_path / "buy.py").write_text(BUY)
+    wanted = settings(root, **rule) | {"history": {"trailing_days": 0}, "strategy": {"path": str(tmp_path / "buy.py")}}
+    wanted["session"]["start"] = str(FRIDAY)
+    for carry in (True, False):
+        days = check_config(parse_config({**wanted, "account": {"carry": carry}}), deep=True)
+        said = [warning.message for results in days.values() for warning in results["AAPL"].warnings]
+        assert said == ([SPLIT] if carry else [])
+        assert all(results[symbol].can_proceed for results in days.values() for symbol in results)
+        assert not any(results["CALM"].warnings for results in days.values())
+
+
 def test_where_it_is_refused_the_symbol_is_dropped_on_that_day(root: Path) -> None:
     days = check_config(parse_config(settings(root, on_jump="refuse")), deep=True)
     refused = days[MONDAY]["AAPL"]

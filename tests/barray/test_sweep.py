@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from barray.cli.app import app
+from barray.report.sweep_page import render_sweep
 from barray.run_sweep import sweep
 from barray.sample.universe import write_sample_data
 from barray.trading.strategy.base import Strategy
@@ -155,3 +156,30 @@ def test_an_interrupted_sweep_says_how_far_it_got_and_what_goes_on(bars: Path) -
     assert ended.exit_code == 0, ended.output
     told = json.loads(ended.stdout)
     assert (told["resumed"], told["sets"], told["not_ranked"]) == (128, 130, 0)
+
+
+def test_a_sweep_shows_and_keeps_what_is_said_with_its_first_set_and_with_those_in_error(
+    bars: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    harm = """        print(f"{self.n} on {symbol}")
+        if self.n > 20:
+            raise ValueError("too many")
+"""
+    wanted = settings(bars, 140, HOLD.replace("        pass\n", harm))
+    found = sweep(wanted)
+    keys = [f'{{"n":{n}}}' for n in (1, *range(21, 31))]
+    assert list(found.logs) == keys
+    assert [(line.symbol, line.text) for line in found.logs[keys[0]].lines] == [
+        ("AAPL", "1 on AAPL"),
+        ("MSFT", "1 on MSFT"),
+    ]
+    said = capfd.readouterr().err
+    assert 'set {"n":1}:\nAAPL: 1 on AAPL\nMSFT: 1 on MSFT\nset {"n":21}:\nAAPL: 21 on AAPL\n' in said
+    assert "2 on AAPL" not in said.splitlines()
+    assert "31 on" not in said
+    page = render_sweep(found).decode()
+    assert "What the strategy said" in page
+    assert "1 on MSFT" in page
+    again = sweep(wanted)
+    assert (again.resumed, again.logs) == (140, {}), "those of an earlier run are not heard again"
+    assert [row.error for row in again.rows] == [row.error for row in found.rows]

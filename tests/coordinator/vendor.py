@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from barray.data_sources.failover import Fetch, Needs, V, fetching
 from barray.data_sources.fetching.stream import Heard
 from barray.data_sources.fetching.vendor_source import VendorSource, Wanted
 from barray.market.bars import Bars
-from barray.market.calendar import Sessions
 from barray.market.clock import PracticeClock
 from barray.market.interval import Interval
 from barray.market.requirements import SymbolRequirements
@@ -46,15 +46,13 @@ class Vendor:
     def set_credentials(self, secrets: Mapping[str, Any]) -> None:
         pass
 
-    def fetch_for(
-        self, requirements: SymbolRequirements, sessions: Sessions, until_ns: int
-    ) -> Callable[[VendorSource, Sequence[str]], Awaitable[Mapping[str, Reason]]]:
-        async def fetch(source: VendorSource, symbols: Sequence[str]) -> Mapping[str, Reason]:
-            wanted = source.wanted(requirements, sessions, until_ns)
-            assert isinstance(wanted, Wanted)
+    def fetch_for(self, requirements: SymbolRequirements, needs: Needs[V]) -> Fetch[V]:
+        async def ensure(
+            source: VendorSource, symbols: Sequence[str], wanted: Wanted, needed_ns: int
+        ) -> Mapping[str, Reason]:
             return self._store(source, symbols, wanted)
 
-        return fetch
+        return fetching(requirements, needs, ensure)
 
     async def ensure(
         self, source: VendorSource, symbols: Sequence[str], wanted: Wanted, needed_ns: int

@@ -250,3 +250,17 @@ def test_bars_of_several_sources_may_be_what_those_of_any_may(tmp_path: Path) ->
     monday, tuesday = date(2024, 7, 1), date(2024, 7, 2)
     assert SpanReader(((monday, stocks), (tuesday, spreads))).prices == "any"
     assert SpanReader(((monday, stocks), (tuesday, stocks))).prices == "positive"
+
+
+def test_a_file_without_rows_costs_its_own_session_alone(universe: Path, tmp_path: Path) -> None:
+    source = linked(tmp_path / "own", universe, "TSLA", 1, 2, 3)
+    empty = tmp_path / "own/TSLA/1m/2024-07-02.parquet"
+    table = pq.read_table(empty)
+    empty.unlink()
+    pq.write_table(table.slice(0, 0), empty)
+    wanted = requirements()
+    days = session_range(wanted, date(2024, 7, 1), date(2024, 7, 3))
+    loaded = load_range(LoadRange("TSLA", days, source, Interval.parse("1m"), {}))
+    assert list(loaded.skipped) == ["2024-07-02"]
+    assert "2024-07-02.parquet has no rows; write its bars, or remove it" in loaded.skipped["2024-07-02"]
+    assert len(loaded.traded) == 2

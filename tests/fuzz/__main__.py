@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import signal
 import tempfile
 import traceback
@@ -15,6 +16,8 @@ from tests.fuzz.cases import Fuzzer
 
 LIMIT_S = 120
 """What a case may take before it counts as one that hangs; they take milliseconds."""
+LIMIT_BYTES = 6 * 2**30
+"""Of addresses, which are more than memory: what asks for more is a MemoryError, and wrong."""
 
 
 def main() -> int:
@@ -25,6 +28,7 @@ def main() -> int:
     options = parser.parse_args()
     counts: Counter[str] = Counter()
     signal.signal(signal.SIGALRM, _hangs)
+    resource.setrlimit(resource.RLIMIT_AS, (LIMIT_BYTES, LIMIT_BYTES))
     with tempfile.TemporaryDirectory() as folder:
         fuzzer = Fuzzer(Path(folder))
         for number in range(options.cases):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,15 @@ import yaml
 
 import barray
 from barray.coordinator.config.file import read_config
+from barray.data_sources.parquet.source import local_source
 from barray.dump.validate import validate_session_dump
 from barray.dump.writers.csv import write_csv
 from barray.dump.writers.parquet import write_parquet
 from barray.market.errors import BarrayError
 from tests.barray.dump_builder import build, laid_out, tree_of
-from tests.fuzz.mutations import STRANGE, spoil, spoil_bytes, spoil_cell
+from tests.data_sources.files import MONDAY, TUESDAY, outcomes, write_days
+from tests.fuzz.mutations import STRANGE, spoil, spoil_bytes, spoil_cell, spoil_table
+from tests.market.builders import require
 
 CONFIG: dict[str, Any] = {
     "name": "fuzzed",
@@ -58,10 +62,13 @@ class Fuzzer:
         self.tree = tree_of(built.write(folder / "true.json"))
         self.csv = write_csv(folder / "true.csv", built.summary, built.symbols).read_bytes()
         tables = write_parquet(folder / "true", built.summary, built.symbols)
+        write_days(folder / "bars", "AAPL", MONDAY, TUESDAY)
+        self.bars = [folder / "bars/AAPL/1m" / f"{day}.parquet" for day in (MONDAY, TUESDAY)]
+        self.good_bars = self.bars[0].read_bytes(), self.bars[1].read_bytes()
         self.parquet = {name: (tables / name).read_bytes() for name in TABLES}
         self.kinds: list[Callable[[random.Random], str]] = [
             self.config, self.yaml, self.json_tree, self.json_bytes, self.csv_cell, self.csv_bytes, self.parquet_cell,
-            self.parquet_bytes,
+            self.parquet_bytes, self.bars_table, self.bars_bytes,
         ]  # fmt: skip
 
     def run(self, number: int, seed: int = 0) -> tuple[str, str]:
@@ -124,6 +131,34 @@ class Fuzzer:
         """A table's file with other bytes somewhere."""
         name = chance.choice(TABLES)
         return self._check_tables(name, spoil_bytes(self.parquet[name], chance))
+
+    def bars_table(self, chance: random.Random) -> str:
+        """A file of bars, of the session or of its history, with another cell, type, name or order somewhere."""
+        nth = chance.randrange(2)
+        sink = pa.BufferOutputStream()
+        pq.write_table(spoil_table(pq.read_table(pa.BufferReader(self.good_bars[nth])), chance), sink)
+        return self._load_bars(nth, sink.getvalue().to_pybytes())
+
+    def bars_bytes(self, chance: random.Random) -> str:
+        """A file of bars with other bytes somewhere."""
+        nth = chance.randrange(2)
+        return self._load_bars(nth, spoil_bytes(self.good_bars[nth], chance))
+
+    def _load_bars(self, nth: int, data: bytes) -> str:
+        """Step 0 and load, as a session has them: the bars that there are, or why not, with file or stamp."""
+        self.bars[nth].write_bytes(data)
+        try:
+            found = outcomes(
+                local_source(self.folder / "bars"), "AAPL", requirements=require("1m", "5m", trailing_days=1)
+            )
+        finally:
+            self.bars[nth].write_bytes(self.good_bars[nth])
+        outcome = found["AAPL"]
+        if outcome.data is not None:
+            return "loaded"
+        if not outcome.codes or "\n" in outcome.text or not re.search(r"2024-0|1970-|AAPL", outcome.text):
+            raise Wrong(f"an error that does not help: {outcome.text}")
+        return "refused on load" if outcome.on_load else "refused by Step 0"
 
     def _read_config(self, text: bytes) -> str:
         path = self.folder / "fuzzed.yaml"

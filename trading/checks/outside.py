@@ -102,10 +102,13 @@ def _files_in(value: object) -> list[str]:
         text = os.fsdecode(value)  # type: ignore[arg-type]  # a TypeError is answered
     except TypeError:
         return []
-    if "." not in text and os.sep not in text:
-        return []
-    named = [text, *(one or other for one, other in _QUOTED.findall(text))]
-    return [path for path in named if _is_data(path) and _exists(path)]
+    named = [text, *(one or other for one, other in _QUOTED.findall(text))] if _names_a_file(text) else []
+    return [path for path in named if _names_a_file(path) and _is_data(path) and _exists(path)]
+
+
+def _names_a_file(text: str) -> bool:
+    """Whether it looks like a path: a word that happens to be a folder's name, or a mark that separates, does not."""
+    return ("." in text or os.sep in text) and bool(text.strip("." + os.sep))
 
 
 def _exists(path: str) -> bool:

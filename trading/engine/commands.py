@@ -8,10 +8,11 @@ from datetime import date
 from typing import Any
 
 from barray.market.bars import IntArray
-from barray.market.commands import BarReader, Logged
+from barray.market.commands import BarReader, Failed, Logged
 from barray.market.indicators import IndicatorSpec
 from barray.market.interval import Interval
 from barray.market.session_range import SessionRange
+from barray.market.validation import Reason
 from barray.trading.orders.accounts import Approval, NewOrder, OrderRequest, WorkingOrder
 from barray.trading.orders.broker import Account
 from barray.trading.orders.costs import Market
@@ -51,13 +52,27 @@ class Plan:
 
 @dataclass(frozen=True)
 class LoadRange:
-    """Read a symbol's bars of a range of sessions. `skipped`: sessions that Step 0 refused, with the reason."""
+    """Read a symbol's bars of a range of sessions. `skipped`: sessions that Step 0 refused, with the reason.
+
+    `known_faults`: days whose bars are known to be no good; where there are others, nothing is done, and the answer is
+    Unreadable. None where no other source is to be asked: then sessions with such days are left out. `warnings`: what
+    is to be said of the symbol's bars already.
+    """
 
     symbol: str
     session_range: SessionRange
     reader: BarReader
     base_interval: Interval
     skipped: Mapping[date, str]
+    known_faults: frozenset[date] | None = None
+    warnings: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True)
+class Unreadable(Failed):
+    """Nothing was done: bars of these days, which Step 0 let through, are no good, and another source may have them."""
+
+    faults: Mapping[date, Reason] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -224,15 +224,17 @@ def _joined_lineage(parts: Sequence[SymbolResult]) -> Lineage | None:
     first, last = parts[0].lineage, parts[-1].lineage
     if first is None or last is None:
         return None
-    source = " + ".join(dict.fromkeys(part.lineage.source for part in parts if part.lineage))
+    source = " + ".join(dict.fromkeys(one.source for one in _shares(parts)))
     return replace(last, source=source, first_ns=first.first_ns, bars=sum(part.bars for part in parts))
 
 
 def _joined_sources(parts: Sequence[SymbolResult]) -> tuple[Lineage, ...]:
-    """Of parts with one source each, in order of time; () where all have the same."""
-    known = [replace(part.lineage, bars=part.bars) for part in parts if part.lineage]
-    if len(parts) == 1 or len({one.source for one in known}) == 1:
+    """What each source gave, in order of time; () where there is one."""
+    known = _shares(parts)
+    if len(parts) == 1:
         return parts[0].sources
+    if len({one.source for one in known}) == 1:
+        return ()
     joined = known[:1]
     for one in known[1:]:
         last = joined[-1]
@@ -241,6 +243,11 @@ def _joined_sources(parts: Sequence[SymbolResult]) -> tuple[Lineage, ...]:
         else:
             joined.append(one)
     return tuple(joined)
+
+
+def _shares(parts: Sequence[SymbolResult]) -> list[Lineage]:
+    """What each part has of each of its sources."""
+    return [one for part in parts if part.lineage for one in part.sources or (replace(part.lineage, bars=part.bars),)]
 
 
 def _sources(loaded: LoadedRange) -> tuple[Lineage, ...]:

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from barray.market.errors import ConfigError
+from barray.market.errors import BarrayError, ConfigError
 from barray.market.indicators import IndicatorSpec, parse_indicator
 from barray.market.interval import Interval
+from barray.trading.strategy.failure import file_of, place_in
 from barray.trading.strategy.needs import Needs
 from barray.trading.strategy.parameter import Declared, Parameter, type_of
 
@@ -125,15 +126,34 @@ class Strategy:
         return tuple(n for n in ("on_bar", "signals", "on_window") if getattr(cls, n) is not getattr(Strategy, n))
 
     def needs(self) -> Needs:
-        """Intervals and indicators as Step 0 requires them; ConfigError where one can't be read."""
+        """Intervals and indicators as Step 0 requires them; ConfigError, naming the strategy and its file, where one
+        can't be read, or what tells them raises.
+        """
+        try:
+            return self._needs()
+        except Exception as error:
+            raise _told_of(self, error) from error
+
+    def _needs(self) -> Needs:
         main = Interval.parse(self.interval)
         named: dict[str, IndicatorSpec] = {}
         for name, text in self.indicators().items():
             if not isinstance(name, str) or not name.isidentifier():
-                raise ConfigError(f"{type(self).__name__}: an indicator is named {name!r}", remedy="use a Python name")
+                raise ConfigError(f"an indicator is named {name!r}", remedy="use a Python name")
             named[name] = parse_indicator(f"{text}@{main}" if isinstance(text, str) and "@" not in text else text)
         further = (self.intervals,) if isinstance(self.intervals, str) else self.intervals
         return Needs(main, tuple(sorted({main, *map(Interval.parse, further)})), named)
+
+
+def _told_of(strategy: Strategy, error: Exception) -> ConfigError:
+    """An error in what a strategy needs, with the strategy's file, the line if it was raised there, and its name."""
+    file = file_of(strategy)
+    place = f"{place_in(file, error)}: " if file else ""
+    kind = type(strategy).__name__
+    if isinstance(error, BarrayError):
+        return ConfigError(f"{place}{kind} needs: {error.reason}", remedy=error.remedy, code=error.code)
+    text = f"{place}{kind} can't say what it needs: {type(error).__name__}: {error}"
+    return ConfigError(text, remedy="mend the strategy's code")
 
 
 def strategies_in(namespace: Mapping[str, Any], module: str) -> dict[str, type[Strategy]]:

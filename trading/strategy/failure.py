@@ -28,6 +28,12 @@ def failure_text(file: str | None, *where: str | datetime) -> str:
     return f"{traceback.format_exc(limit=-6).rstrip()} ({told})\n" if told else traceback.format_exc(limit=-6)
 
 
+def place_in(file: str, error: Exception) -> str:
+    """The file, and the line of it that an error came through last, if any."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return f"{file} line {lines[-1]}" if lines else file
+
+
 def file_of(strategy: object) -> str | None:
     """The file that a strategy's class is defined in, as its code names it; else its module's; None where it has none.
 

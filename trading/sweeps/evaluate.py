@@ -18,12 +18,15 @@ from barray.trading.engine.commands import Plan
 from barray.trading.engine.event_run import Outcome
 from barray.trading.engine.symbol_run import LoadedRange, run_loaded
 from barray.trading.orders.fills import Fills
+from barray.trading.results.logs import NO_LOGS, Logs
 from barray.trading.results.trades import match_alternating, match_fifo
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.computed import Computed
 from barray.trading.sweeps.parameter_sets import ParameterSet
 
 _DUST = 1e-9
+_MOST_LINES = 20
+"""Kept of a set on a symbol."""
 _COLUMNS = ("pnl", "gross_profit", "gross_loss", "commission", "slippage", "max_drawdown")
 _NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({})
 
@@ -37,7 +40,8 @@ class SetTable:
     negative. `n_trades`, `n_open`, `wins` int64: trades, those still open, those with a profit. `commission`,
     `slippage`: of all fills. `session_pnl` float64 (n_sets, n_sessions): change of equity from close to close;
     `max_drawdown`: deepest fall of equity below its highest session close (or the capital), in currency, never
-    negative. `errors`: why a set has no figures (NaN, and 0 trades), or None. `data`: the digest of the bars.
+    negative. `errors`: why a set has no figures (NaN, and 0 trades), or None. `data`: the digest of the bars. `logs`:
+    the first of what was printed and logged with the first set, and with those in error; nothing of the others.
     """
 
     symbol: str
@@ -54,6 +58,7 @@ class SetTable:
     session_pnl: FloatArray
     errors: tuple[str | None, ...]
     data: str
+    logs: tuple[Logs, ...]
 
     def __len__(self) -> int:
         return len(self.sets)
@@ -63,11 +68,12 @@ class SetTable:
         """Tables of one symbol as one, one after another; `data` is empty where they are not of the same bars."""
         sets = tuple(one for part in parts for one in part.sets)
         errors = tuple(error for part in parts for error in part.errors)
-        arrays = [c.name for c in fields(cls) if c.name not in ("symbol", "sets", "errors", "data")]
+        logs = tuple(one for part in parts for one in part.logs)
+        arrays = [c.name for c in fields(cls) if c.name not in ("symbol", "sets", "errors", "data", "logs")]
         columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in arrays}
         made_of = {part.data for part in parts}
         data = made_of.pop() if len(made_of) == 1 else ""
-        return cls(symbol=parts[0].symbol, sets=sets, errors=errors, data=data, **columns)
+        return cls(symbol=parts[0].symbol, sets=sets, errors=errors, data=data, logs=logs, **columns)
 
 
 def needs_of_all(
@@ -100,9 +106,11 @@ def evaluate_sets(
     sums = np.full((len(sets), len(_COLUMNS)), np.nan)
     session_pnl = np.full((len(sets), len(closes.rows)), np.nan)
     errors: list[str | None] = []
+    logs: list[Logs] = []
     for number, one in enumerate(sets):
         outcome = _outcome(loaded, replace(plan, parameters={**plan.parameters, **one}), computed)
         errors.append(outcome.error)
+        logs.append(outcome.logs.first(_MOST_LINES) if number == 0 or outcome.error else NO_LOGS)
         if outcome.error is None:
             session_pnl[number] = by_session = closes.session_pnl(outcome.fills)
             counts[number], sums[number] = _sums(outcome.fills, closes, by_session)
@@ -117,6 +125,7 @@ def evaluate_sets(
         session_pnl=session_pnl,
         errors=tuple(errors),
         data=loaded.digest,
+        logs=tuple(logs),
         **figures,
     )
 

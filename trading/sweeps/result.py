@@ -12,6 +12,7 @@ import numpy as np
 
 from barray.market.html import figure, html_table
 from barray.market.table import Column, Table, floats_known, texts
+from barray.trading.results.logs import Logs
 from barray.trading.sweeps.table import SetRow, WalkForwardStep, like_with_like, score
 
 if TYPE_CHECKING:
@@ -52,6 +53,13 @@ class SweepResult:
     def degraded(self) -> bool:
         """Whether any symbol is missing that would be there had the machine not failed."""
         return bool(self.lost)
+
+    @property
+    def logs(self) -> dict[str, Logs]:
+        """What the strategy printed and logged, by set, of those that this run evaluated: with the first set, and with
+        the first ten in error. Of the others it isn't kept, so that many sets don't drown what one says.
+        """
+        return {row.key: row.logs for row in self.rows if row.logs.lines}
 
     @cached_property
     def made_of(self) -> Mapping[str, str]:

@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 
 from barray.market.bars import FloatArray
+from barray.trading.results.logs import MOST_LINES, NO_LOGS, Logs
 from barray.trading.results.metrics import session_statistics
 from barray.trading.sweeps.evaluate import SetTable
 from barray.trading.sweeps.parameter_sets import ParameterSet, set_key
 from barray.trading.sweeps.walk_forward import Window
+
+_FIGURES = ("pnl", "gross_profit", "gross_loss", "commission", "slippage")
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +25,8 @@ class SetRow:
     """One parameter set over all symbols. `session_pnl` float64 (n_sessions,); `error`: why it has no figures.
 
     `symbol_pnl`: profit by symbol. `data`: the symbols that it was made of, and the digest of each one's bars; only
-    rows made of the same can be compared. Counts and sums are over all symbols; ratios are of the sums.
+    rows made of the same can be compared. Counts and sums are over all symbols; ratios are of the sums. `logs`: what
+    was printed and logged, kept of few sets (see SetTable), and in no journal.
     """
 
     parameters: ParameterSet
@@ -37,6 +41,7 @@ class SetRow:
     symbol_pnl: Mapping[str, float] = field(default_factory=dict)
     error: str | None = None
     data: Mapping[str, str] = field(default_factory=dict)
+    logs: Logs = NO_LOGS
 
     @property
     def key(self) -> str:
@@ -58,8 +63,9 @@ class SetRow:
         return {"pnl": float(pnl.sum()), **by_session, **(whole if sessions is None else {})}
 
     def as_json(self) -> dict[str, Any]:
-        """JSON types, with which `from_json` makes the same row again."""
+        """JSON types, with which `from_json` makes the same row again, but for its logs."""
         values = dict(self.__dict__)
+        del values["logs"]
         values["session_pnl"] = self.session_pnl.tolist()
         values["symbol_pnl"] = dict(self.symbol_pnl)
         values["data"] = dict(self.data)
@@ -68,7 +74,9 @@ class SetRow:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> SetRow:
         """A row from `as_json`; KeyError or TypeError where it is none."""
-        return cls(**{**values, "session_pnl": np.array(values["session_pnl"], np.float64)})
+        pnl = np.array(values["session_pnl"], np.float64)
+        figures = {name: float("nan") for name in _FIGURES if values[name] is None}  # JSON has no NaN
+        return cls(**{**values, **figures, "session_pnl": pnl})
 
 
 def rows_of(tables: Iterable[SetTable], sessions: int) -> list[SetRow]:
@@ -80,11 +88,12 @@ def rows_of(tables: Iterable[SetTable], sessions: int) -> list[SetRow]:
     data = {table.symbol: table.data for table in ordered}
     rows = []
     for number, parameters in enumerate(ordered[0].sets if ordered else ()):
+        logs = Logs.together(table.logs[number] for table in ordered).first(MOST_LINES)
         failed = next((f"{t.symbol}: {t.errors[number]}" for t in ordered if t.errors[number]), None)
         if failed is not None:
             nan = float("nan")
             none = np.full(sessions, np.nan)
-            rows.append(SetRow(parameters, 0, 0, nan, nan, nan, nan, nan, none, error=failed, data=data))
+            rows.append(SetRow(parameters, 0, 0, nan, nan, nan, nan, nan, none, error=failed, data=data, logs=logs))
             continue
 
         def total(name: str, row: int = number) -> float:
@@ -103,6 +112,7 @@ def rows_of(tables: Iterable[SetTable], sessions: int) -> list[SetRow]:
                 session_pnl=np.sum([table.session_pnl[number] for table in ordered], axis=0),
                 symbol_pnl={table.symbol: float(table.pnl[number]) for table in ordered},
                 data=data,
+                logs=logs,
             )
         )
     return rows

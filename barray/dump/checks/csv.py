@@ -55,11 +55,22 @@ class _Sheet:
         return lambda row: str(self.cells[column][row])
 
 
-def check_csv(path: Path, calendar: str, hours: str, out: Findings) -> None:
-    """Add everything wrong with the CSV to `out`; UnreadableDump where it is no table at all."""
+def check_csv(path: Path, calendar: str, hours: str, out: Findings) -> tuple[str, ...]:
+    """Add everything wrong with the CSV to `out`; UnreadableDump where it is no table at all.
+
+    The symbols that are missing because the machine failed, as the file says it.
+    """
     names, layout, cells = read_csv(path, out)
     if len(out) or not len(cells[0]):
-        return
+        return ()
+    _check_content(names, layout, cells, calendar, hours, out)
+    lost = cells[len(names) + FILE_COLUMNS.index("degraded") - len(FILE_COLUMNS)][0] if says_what_it_is(names) else ""
+    return tuple(str(lost).split())
+
+
+def _check_content(
+    names: list[str], layout: list[SymbolColumns], cells: list[Any], calendar: str, hours: str, out: Findings
+) -> None:
     texts = cells[0].to_pylist()
     stamps = parse_stamps(texts)
     if stamps is None:
@@ -67,7 +78,7 @@ def check_csv(path: Path, calendar: str, hours: str, out: Findings) -> None:
         return
     extended: ExtendedHours | None = None
     if says_what_it_is(names):
-        calendar, hours, extended = _check_file(names, cells, out)
+        calendar, hours, extended = _check_file(names, layout, cells, out)
     found = _session(stamps, calendar, hours, extended, out)
     if found is None:
         return
@@ -85,12 +96,17 @@ def check_csv(path: Path, calendar: str, hours: str, out: Findings) -> None:
     )
 
 
-def _check_file(names: list[str], cells: list[Any], out: Findings) -> tuple[str, str, ExtendedHours | None]:
+def _check_file(
+    names: list[str], layout: list[SymbolColumns], cells: list[Any], out: Findings
+) -> tuple[str, str, ExtendedHours | None]:
     """Calendar and hours that the file says it is of, once layout and digest are checked."""
     columns = range(len(names) - len(FILE_COLUMNS), len(names))
-    schema, calendar, hours, digest = (_same_throughout(names, cells, column, out) for column in columns)
+    said = (_same_throughout(names, cells, column, out) for column in columns)
+    schema, calendar, hours, _, warnings, digest = said
     if schema != SCHEMA:
         out.add("schema[line 2]", "schema", schema, SCHEMA)
+    for symbol in sorted({*warnings.split()} - {block.symbol for block in layout}):
+        out.add("warnings[line 2]", "unexpected", symbol, "symbols of the file")
     total = digest_of_texts(names[:-1], cells[:-1])
     if digest != total:
         out.add("digest[line 2]", "digest", digest, f"{total}, computed from all other cells")

@@ -28,7 +28,7 @@ class SessionFacts:
 
     `accepted`: the accepted events of each symbol, in order, without those of the session as a whole. `members`: the
     symbols that should be in the session; `told`: what Step 0 and the events say of each, None where the layout does
-    not promise that they say it.
+    not promise that they say it. `first_event_ns`: when the first of all events was.
     """
 
     context: SessionContext
@@ -38,6 +38,7 @@ class SessionFacts:
     accepted: dict[str, list[EventJson]]
     members: frozenset[str]
     told: dict[str, Told] | None
+    first_event_ns: int | None = None
 
 
 def check_session(header: HeaderJson, out: Findings, *, version: int) -> SessionFacts | None:
@@ -82,7 +83,8 @@ def check_session(header: HeaderJson, out: Findings, *, version: int) -> Session
         check_step0_parts(header, requirements, context, out)
         events, step0 = by_symbol(header["events"]), header["step0"]
         told = {one: tell(one, step0.get(one), events.get(one, []), context, out) for one in sorted(members)}
-    return SessionFacts(context, requirements, now_ns, header["step0"], accepted, members, told)
+    first_ns = parse_stamp(header["events"][0]["at"]) if header["events"] else None
+    return SessionFacts(context, requirements, now_ns, header["step0"], accepted, members, told, first_ns)
 
 
 def _requirements(entry: RequirementsJson, out: Findings) -> SymbolRequirements | None:

@@ -105,6 +105,11 @@ def _check_added_at(entry: MetadataJson, place: str, facts: SessionFacts, out: F
         out.add(f"{place}.added_at", "bad_stamp", text, STAMP_FORM)
     elif added_ns > facts.now_ns:
         out.add(f"{place}.added_at", "after_now", text, f"at most {format_ns(facts.now_ns)}")
+    elif added_ns < open_ns - open_ns % 1_000_000_000:
+        out.add(f"{place}.added_at", "metadata", text, f"not before {format_ns(open_ns)}, when the session opens")
+    elif entry["added_by"] == "config" and facts.first_event_ns is not None and added_ns > facts.first_event_ns:
+        first = format_ns(facts.first_event_ns)
+        out.add(f"{place}.added_at", "metadata", text, f"not after {first}, when the session's first event was")
     elif added_ns != open_ns and entry["added_mid_session"] != (
         added_ns > open_ns
     ):  # at the open, a cut-off fraction decides

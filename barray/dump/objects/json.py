@@ -190,13 +190,14 @@ def _indicator(
 ) -> IndicatorData | None:
     """The values, NaN in front where the dump has the bars alone."""
     rows = len(series[entry["interval"]]) if entry["interval"] in series else -1
-    before = np.full(max(entry["first_bar"], 0), np.nan)
+    first = max(entry["first_bar"], 0)
+    if first > max(rows, 0) or any(first + len(column) != rows for column in entry["values"].values()):
+        out.add(place, "length", "values of another number of bars", f"{rows} rows, as the bars have")
+        return None
+    before = np.full(first, np.nan)
     values = {
         output: np.concatenate((before, np.array(column, np.float64))) for output, column in entry["values"].items()
     }
-    if any(len(column) != rows for column in values.values()):
-        out.add(place, "length", "values of another number of bars", f"{rows} rows, as the bars have")
-        return None
     return IndicatorData(parse_indicator(key), values)
 
 

@@ -41,7 +41,7 @@ class SymbolColumns:
 def read_csv(path: Path, out: Findings) -> tuple[list[str], list[SymbolColumns], list[Any]]:
     """Names of the columns, the symbols' blocks, and the text cells of each column (Arrow arrays of one length).
 
-    The last four columns are those of the file as a whole, but for a file of the first layout.
+    The last columns are those of the file as a whole, but for a file of the first layout.
     Columns and lines that don't fit go to `out`; UnreadableDump where the file is no table at all.
     """
     data = _read(path)
@@ -98,7 +98,7 @@ def _layout(names: list[str], out: Findings) -> list[SymbolColumns]:
 
 
 def says_what_it_is(names: list[str]) -> bool:
-    """Whether the file has the columns that say its layout, calendar, hours and digest; those of the first don't."""
+    """Whether the file has the columns that say what it is, FILE_COLUMNS of the writer; those of the first don't."""
     return tuple(names[-len(FILE_COLUMNS) :]) == FILE_COLUMNS
 
 

@@ -12,8 +12,9 @@ its base interval (of its finest interval with bars where nothing was loaded for
 - `{symbol}_meets_config_req`, `_added_by`, `_auto_provisioned` (`true`, `false`), the same in every row.
 
 At last come columns that say the same in every row of what the file is: `schema`, `calendar`, `hours` (`regular`,
-`extended`, or `extended 04:00 20:00 17:00` with the open, close and close of half days that a config gives), and
-`digest`, SHA-256 over all other cells (see `barray.dump.digest`).
+`extended`, or `extended 04:00 20:00 17:00` with the open, close and close of half days that a config gives),
+`degraded`, the symbols that are missing because the machine failed, `warnings`, those whose prices are suspected (both
+with spaces between, empty where there are none), and `digest`, SHA-256 over all other cells (see `barray.dump.digest`).
 """
 
 from __future__ import annotations
@@ -40,9 +41,10 @@ from barray.market.calendar import ExtendedHours, Sessions, load_calendar
 from barray.market.interval import Interval
 from barray.market.series import IntervalBars
 from barray.market.symbol_data import SymbolSessionData
+from barray.market.symbols import is_symbol
 
 METADATA_COLUMNS = ("meets_config_req", "added_by", "auto_provisioned")
-FILE_COLUMNS = ("schema", "calendar", "hours", "digest")
+FILE_COLUMNS = ("schema", "calendar", "hours", "degraded", "warnings", "digest")
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class _Block:
     end_ns: IntArray
     columns: dict[str, FloatArray]
     metadata: tuple[bool, str, bool]
+    warned: bool
 
 
 def write_csv(path: str | Path, summary: SessionSummary, symbols: Iterable[SymbolSessionData]) -> Path:
@@ -72,7 +75,15 @@ def write_csv(path: str | Path, summary: SessionSummary, symbols: Iterable[Symbo
                 names.append(f"{block.symbol}_{name}")
                 arrays.append(array)
         arrays = [array.cast(pa.string()) for array in arrays]
-        for name, text in zip(FILE_COLUMNS, (SCHEMA, summary.calendar, hours_text(hours, extended)), strict=False):
+        warned = " ".join(block.symbol for block in blocks if block.warned)
+        said = (
+            SCHEMA,
+            summary.calendar,
+            hours_text(hours, extended),
+            " ".join(filter(is_symbol, summary.lost)),
+            warned,
+        )
+        for name, text in zip(FILE_COLUMNS, said, strict=False):
             names.append(name)
             arrays.append(pa.repeat(text, len(stamps)))
         arrays.append(pa.repeat(digest_of_texts(names, arrays), len(stamps)))
@@ -113,14 +124,15 @@ def _block(data: SymbolSessionData, open_ns: int) -> _Block:
     if series is None:
         nothing = np.empty(0, np.int64)
         columns = dict.fromkeys((*COLUMNS, *_outputs(data)), np.empty(0))
-        return _Block(data.symbol, data.base_interval, nothing, nothing, columns, metadata)
+        return _Block(data.symbol, data.base_interval, nothing, nothing, columns, metadata, bool(data.warnings))
     columns = {name: getattr(series.bars, name) for name in COLUMNS}
     for key, indicator in data.indicators.items():
         known = np.searchsorted(data.bars[str(indicator.spec.interval)].end_ns, series.end_ns, side="right")
         for output, values in indicator.values.items():
             name = key if len(indicator.values) == 1 else f"{key}.{output}"
             columns[name] = np.concatenate((np.array([np.nan]), values))[known]
-    return _Block(data.symbol, series.interval, series.bars.start_ns, series.end_ns, columns, metadata)
+    stamps, ends = series.bars.start_ns, series.end_ns
+    return _Block(data.symbol, series.interval, stamps, ends, columns, metadata, bool(data.warnings))
 
 
 def _base_series(data: SymbolSessionData, open_ns: int) -> IntervalBars | None:

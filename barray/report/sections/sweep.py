@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import Any
 
 from barray.export.sweep import set_rows
-from barray.report.markup import Html, count, join, money, number, section, table, text, top
+from barray.report.markup import NOTHING, Html, count, folded, join, money, number, section, table, text, top
 from barray.trading.sweeps.result import SweepResult
 from barray.trading.sweeps.table import score
 
@@ -75,6 +75,21 @@ def sets(result: SweepResult) -> Html:
     note = ". ".join(notes)
     columns = [*parameters, *map(_words, figures)]
     return section("sets", "Parameter sets", table(columns, rows, left=0, kind="sortable sets"), note=note)
+
+
+def logs(result: SweepResult) -> Html:
+    """What the strategy printed and logged with the sets of which that is kept; nothing where it was silent."""
+    if not result.logs:
+        return Html("")
+    parts = [
+        folded(
+            f"{of}: {count(len(said.lines) + said.left_out, 'line')}",
+            table(("Symbol", "Line"), ((line.symbol or NOTHING, line.text) for line in said.lines), left=2),
+        )
+        for of, said in result.logs.items()
+    ]
+    note = "Kept of the first set, and of the first ten in error"
+    return section("logs", "What the strategy said", *parts, note=note)
 
 
 def _set_row(row: dict[str, Any], parameters: Sequence[str], figures: Sequence[str]) -> tuple[object, ...]:

@@ -90,6 +90,15 @@ def test_a_config_that_cannot_be_meant_is_exit_code_2(config: Path, change: tupl
     assert "Traceback" not in result.output
 
 
+NEEDS = """class Mine(Strategy):
+    def indicators(self):
+        return {{"mean": {}}}
+
+    def on_bar(self, ctx):
+        pass
+"""
+
+
 @pytest.mark.parametrize(
     ("code", "said"),
     [
@@ -97,6 +106,8 @@ def test_a_config_that_cannot_be_meant_is_exit_code_2(config: Path, change: tupl
         ("class Mine(Strategy):\n    fast: int = paramter(3)\n", "mine.py line 3: NameError"),
         ("raise RuntimeError('no')\n", "mine.py line 2: RuntimeError: no"),
         ("", "mine.py defines 0 strategies"),
+        (NEEDS.format('"SMAA(5)"'), "mine.py: Mine needs: 'SMAA' is not an indicator; did you mean SMA"),
+        (NEEDS.format("nothing"), "mine.py line 4: Mine can't say what it needs: NameError: name 'nothing'"),
     ],
 )
 def test_check_fails_a_strategy_that_cannot_run_with_file_and_line(config: Path, code: str, said: str) -> None:

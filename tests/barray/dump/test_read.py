@@ -144,6 +144,25 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+def test_values_that_begin_beyond_all_bars_are_named_and_cost_no_memory(tmp_path: Path) -> None:
+    tree = tree_of(build(60).write(tmp_path / "dump.json"))
+    tree["symbols"]["ALL"]["indicators"]["RSI(14)@5m"]["first_bar"] = 10**15
+    (tmp_path / "spoilt.json").write_bytes(laid_out(tree))
+    with pytest.raises(DataError, match=r"symbols\.ALL\.indicators\.RSI\(14\)@5m: length"):
+        barray.read_dump(tmp_path / "spoilt.json")
+
+
+def test_a_cell_of_two_lines_is_told_in_one(tmp_path: Path) -> None:
+    built = build(60)
+    path = write_csv(tmp_path / "dump.csv", built.summary, built.symbols)
+    rows = path.read_text().splitlines()
+    rows[1] = rows[1].replace(rows[1].split(",")[1], '"10\n31"', 1)
+    path.write_text("\n".join(rows) + "\n")
+    with pytest.raises(DataError, match="ALL_open: not_a_number") as refused:
+        barray.read_dump(path)
+    assert len(str(refused.value).splitlines()) == 1
+
+
 @pytest.mark.parametrize("seed", range(at_most(40)))
 def test_a_dump_spoilt_anywhere_is_read_or_refused_and_nothing_else(seed: int, tmp_path: Path) -> None:
     """One value somewhere is replaced by another kind of value."""

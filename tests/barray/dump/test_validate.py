@@ -131,6 +131,14 @@ def swap_symbols(tree: dict[str, Any]) -> None:
     tree["symbols"] = dict(reversed(tree["symbols"].items()))
 
 
+def at_once(*edits: Edit) -> Edit:
+    def edit(tree: dict[str, Any]) -> None:
+        for one in edits:
+            one(tree)
+
+    return edit
+
+
 def drop(*keys: Any) -> Edit:
     def edit(tree: dict[str, Any]) -> None:
         place: Any = tree if keys[0] in tree else tree["symbols"]
@@ -275,6 +283,17 @@ EDITS: dict[str, tuple[Edit, str, str]] = {
     "added at another time": (
         change("LATE", "metadata", "added_at", to="2024-06-05T14:16:00Z"),
         "symbols.LATE.metadata.added_at", "metadata"),
+    "added before the session opened": (
+        change("ALL", "metadata", "added_at", to="2024-06-05T13:29:00Z"),
+        "symbols.ALL.metadata.added_at", "metadata"),
+    "one of the config's added while the session ran": (
+        at_once(change("ALL", "metadata", "added_at", to="2024-06-05T13:31:00Z"),
+                change("ALL", "metadata", "added_mid_session", to=True)),
+        "symbols.GAP.metadata.added_at", "metadata"),
+    "the config's symbols added after the first event": (
+        at_once(*(change(symbol, "metadata", name, to=value) for symbol in ("ALL", "GAP")
+                  for name, value in (("added_at", "2024-06-05T13:43:00Z"), ("added_mid_session", True)))),
+        "symbols.ALL.metadata.added_at", "metadata"),
     "upgraded at another time": (
         change("UP", "metadata", "added_at", to="2024-06-05T13:42:00Z"), "symbols.UP.metadata.added_at", "metadata"),
     "provisioned for another reason": (

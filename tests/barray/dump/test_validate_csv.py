@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from barray.dump.validate import Violation, validate_session_dump
-from barray.dump.writers.csv import write_csv
+from barray.dump.writers.csv import FILE_COLUMNS, write_csv
 from barray.market.calendar import ExtendedHours
+from barray.market.validation import Reason
 from tests.barray.dump_builder import build
 from tests.examples import at_most
 
@@ -53,13 +54,13 @@ def test_hours_that_a_config_gives_are_said_with_their_times(tmp_path: Path) -> 
     built = build(minutes=960, hours="extended")
     hours = ExtendedHours(time(4), time(20), time(17))
     path = write_csv(tmp_path / "a.csv", replace(built.summary, extended_hours=hours), built.symbols)
-    assert path.read_text().splitlines()[1].split(",")[-2] == "extended 04:00 20:00 17:00"
+    assert path.read_text().splitlines()[1].split(",")[-4] == "extended 04:00 20:00 17:00"
     assert validate_session_dump(path) == []
 
 
 def first_layout(text: str) -> Rows:
     """The table without the columns that say what it is, as it was written at first."""
-    return [row[:-4] for row in csv.reader(text.splitlines())]
+    return [row[: -len(FILE_COLUMNS)] for row in csv.reader(text.splitlines())]
 
 
 def test_a_csv_of_the_first_layout_is_checked_as_it_was(text: str, tmp_path: Path) -> None:
@@ -225,3 +226,17 @@ def test_no_damage_to_the_bytes_is_a_traceback(text: str, tmp_path: Path, at: in
     path = tmp_path / "a.csv"
     path.write_bytes(data[:at] + inserted + data[at + cut :])
     validate_session_dump(path)
+
+
+def test_a_csv_names_the_symbols_whose_prices_are_suspected(tmp_path: Path) -> None:
+    built = build(minutes=61)
+    split = Reason("suspect_jump", "a split of 7:1?", "adjust the bars", "memory")
+    symbols = [replace(data, warnings=(split,)) if data.symbol == "GAP" else data for data in built.symbols]
+    path = write_csv(tmp_path / "a.csv", built.summary, symbols)
+    rows = list(csv.reader(path.read_text().splitlines()))
+    column = rows[0].index("warnings")
+    assert {row[column] for row in rows[1:]} == {"GAP"}
+    assert validate_session_dump(path) == []
+    for row in rows[1:]:
+        row[column] = "GAP OTHER"
+    assert places(check(rows, path))["warnings[line 2]"] == "unexpected"

@@ -130,4 +130,5 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_no_symbols_give_a_header_alone(tmp_path: Path) -> None:
-    assert write_csv(tmp_path / "a.csv", build().summary, []).read_text() == "timestamp,schema,calendar,hours,digest\n"
+    header = "timestamp,schema,calendar,hours,degraded,warnings,digest\n"
+    assert write_csv(tmp_path / "a.csv", build().summary, []).read_text() == header

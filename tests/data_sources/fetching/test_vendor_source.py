@@ -15,24 +15,24 @@ import numpy as np
 import pytest
 
 from barray.actors.backtest_actor import load_range
-from barray.data_sources.failover import validate_with_fetches
+from barray.data_sources.failover import fetching, needs_of_range, needs_of_session, validate_with_fetches
 from barray.data_sources.fetching.credentials import KeyPair
 from barray.data_sources.fetching.gateway import Gateway, secrets_of
 from barray.data_sources.fetching.vendor import AccessDenied, Dataset, Limits, Page, PageRequest, VendorFailed
 from barray.data_sources.fetching.vendor_source import VendorSource, Wanted
 from barray.data_sources.manager import DataManager
-from barray.market.bars import Bars
+from barray.market.bars import Bars, format_ns
 from barray.market.errors import ConfigError, DataError
 from barray.market.interval import Interval
 from barray.market.requirements import SymbolRequirements, calendar_for
-from barray.market.session_range import session_range_of
+from barray.market.session_range import RangeValidation, session_range_of
 from barray.market.validation import Reason, SymbolValidationResult
 from barray.trading.engine.commands import LoadRange
 from barray.trading.engine.symbol_run import run_range
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.context import Context
 from tests.data_sources.files import MONDAY, TUESDAY, WEDNESDAY, local_source, write_days
-from tests.market.builders import context_for, expected_stamps, new_york_ns, require, walk
+from tests.market.builders import MINUTE_NS, context_for, expected_stamps, new_york_ns, require, walk
 from tests.trading.sweep_data import plan_of
 
 NOW_NS = new_york_ns(date(2024, 7, 8), "12:00")
@@ -329,3 +329,93 @@ def test_the_lineage_of_a_backtest_names_the_dataset_that_was_fetched(tmp_path: 
     lineage = run_range(loaded, plan_of(Idle, "on_bar"), days.grid(interval)[0]).lineage
     assert lineage is not None
     assert (lineage.source, lineage.dataset, lineage.bars) == ("fake", "fake-raw", 390 + 210)
+
+
+def over_a_range(
+    folder: Path,
+    days: Sequence[date],
+    *symbols: str,
+    back: tuple[tuple[str, int | None], ...] = (("1m", None),),
+    now_ns: int = NOW_NS,
+) -> tuple[dict[str, RangeValidation], list[PageRequest]]:
+    """Step 0 of a local tree before a vendor over sessions, and what the vendor was asked for."""
+    required = require("1m", trailing_days=1)
+    calendar = calendar_for(required, "XNYS", days[0], days[-1])
+    session_range = session_range_of(required, calendar, calendar.between(days[0], days[-1]))
+    of = replace(source(folder, "vendor", back=back), now_ns=now_ns)
+    manager, gateway = DataManager((local_source(folder / "own"), of)), connected()
+
+    async def step0(some: Sequence[str], over: DataManager) -> dict[str, RangeValidation]:
+        return over.validate_range(some, required, session_range)
+
+    async def ensure(of: VendorSource, some: Sequence[str], wanted: Wanted, needed_ns: int) -> Mapping[str, Reason]:
+        return gateway.ensure(of, some, wanted, needed_ns)
+
+    fetch = fetching(required, needs_of_range(session_range), ensure)
+    found = asyncio.run(validate_with_fetches(symbols, manager, step0, lambda one: one.whole, fetch))
+    return found, VENDORS["vendor"].asked
+
+
+def days_asked(request: PageRequest) -> tuple[str, str]:
+    return format_ns(request.start_ns)[:10], format_ns(request.end_ns)[:10]
+
+
+@pytest.mark.long
+def test_a_vendor_is_asked_for_the_sessions_that_those_before_it_lack_and_for_no_others(tmp_path: Path) -> None:
+    """Of eight weeks the own files lack two sessions, far from each other, and two that are near."""
+    calendar = calendar_for(require("1m", trailing_days=1), "XNYS", date(2024, 5, 1), date(2024, 6, 28))
+    days = calendar.between(date(2024, 5, 1), date(2024, 6, 28))
+    history = calendar.between(date(2024, 4, 30), date(2024, 4, 30))
+    lacking = {date(2024, 5, 7), date(2024, 6, 11), date(2024, 6, 13)}
+    for symbol in ("AAPL", "MSFT"):
+        write_days(tmp_path / "own", symbol, *(day for day in (*history, *days) if day not in lacking))
+    write_days(tmp_path / "own", "SPY", *history, *days)
+    every = walk(
+        np.concatenate([new_york_ns(day, "09:30") + np.arange(390) * MINUTE_NS for day in (*history, *days)]), 1
+    )
+    vendor("vendor", {"AAPL": every, "MSFT": every})
+    found, asked = over_a_range(tmp_path, (days[0], days[-1]), "AAPL", "MSFT", "SPY")
+    assert all(one.whole for one in found.values())
+    assert [span.source for span in found["SPY"].spans] == ["parquet"]
+    assert sorted((request.symbols, days_asked(request)) for request in asked) == [
+        (("AAPL", "MSFT"), ("2024-05-06", "2024-05-08")),  # the day, the one before it, and the one that needs it
+        (("AAPL", "MSFT"), ("2024-06-10", "2024-06-14")),
+    ]
+    assert len([span for span in found["AAPL"].spans if span.source == "vendor"]) == 2
+
+
+def test_a_vendor_that_does_not_reach_back_to_the_first_session_serves_the_last_ones(tmp_path: Path) -> None:
+    calendar = calendar_for(require("1m", trailing_days=1), "XNYS", date(2024, 5, 1), date(2024, 6, 28))
+    days = calendar.between(date(2024, 5, 2), date(2024, 6, 28))
+    write_days(tmp_path / "own", "AAPL", *calendar.between(date(2024, 5, 1), date(2024, 6, 20)))
+    every = walk(np.concatenate([new_york_ns(day, "09:30") + np.arange(390) * MINUTE_NS for day in days]), 1)
+    vendor("vendor", {"AAPL": every})
+    found, asked = over_a_range(
+        tmp_path, (days[0], days[-1]), "AAPL", back=(("1m", 20),), now_ns=new_york_ns(date(2024, 6, 29), "12:00")
+    )
+    assert found["AAPL"].whole
+    assert [(span.source, span.last.isoformat()) for span in found["AAPL"].spans] == [
+        ("parquet", "2024-06-20"),
+        ("vendor", "2024-06-28"),
+    ]
+    assert [days_asked(request) for request in asked] == [("2024-06-20", "2024-06-28")]
+
+
+def test_a_session_has_a_vendor_fetch_more_days_only_where_no_source_before_knows_the_symbol(tmp_path: Path) -> None:
+    context = context_for(REQUIRED, TUESDAY)
+    write_days(tmp_path / "own", "AAPL", FRIDAY, MONDAY)  # all but the session's own
+    vendor("vendor", {symbol: minutes(FRIDAY, MONDAY, TUESDAY, WEDNESDAY) for symbol in ("AAPL", "NEW")})
+    manager = DataManager((local_source(tmp_path / "own"), source(tmp_path, "vendor")))
+    ahead_ns, gateway = new_york_ns(WEDNESDAY, "13:00"), connected()
+
+    async def step0(some: Sequence[str], over: DataManager) -> dict[str, SymbolValidationResult]:
+        return over.validate(some, REQUIRED, context)
+
+    async def ensure(of: VendorSource, some: Sequence[str], wanted: Wanted, needed_ns: int) -> Mapping[str, Reason]:
+        return gateway.ensure(of, some, wanted, needed_ns)
+
+    fetch = fetching(REQUIRED, needs_of_session(context.loaded, ahead_ns), ensure)
+    found = asyncio.run(validate_with_fetches(["AAPL", "NEW"], manager, step0, lambda one: one.can_proceed, fetch))
+    assert all(one.can_proceed for one in found.values())
+    asked = {request.symbols: days_asked(request) for request in VENDORS["vendor"].asked}
+    assert asked == {("AAPL",): ("2024-06-28", "2024-07-02"), ("NEW",): ("2024-06-28", "2024-07-03")}

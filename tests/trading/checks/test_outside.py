@@ -28,6 +28,7 @@ from tests.trading.sweep_data import loaded_range
 
 READERS: list[Callable[[str], object]] = [
     pq.read_table,
+    lambda path: pq.read_table(path, columns=["close"]),
     lambda path: pq.ParquetFile(path).read(),
     lambda path: pd.read_parquet(Path(path)),
     lambda path: pa.dataset.dataset(path).to_table(),
@@ -52,6 +53,18 @@ def test_a_file_is_seen_whichever_library_opens_it(read: Callable[[str], object]
     with watching() as seen:
         read(str(parquet))
     assert seen == {str(parquet)}
+
+
+def test_words_and_marks_that_a_library_is_called_with_are_no_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "month").mkdir()
+    with watching() as seen:
+        np.char.add(np.array(["by 'month'. Or so"]), ".")
+        pd.Series(["a.b"]).str.split(".")
+        pd.Series(["a"]).replace("say 'month' and '.', or '/'", "/")
+    assert seen == set()
 
 
 def test_connections_databases_and_programs_are_seen(tmp_path: Path) -> None:

@@ -177,3 +177,22 @@ def test_what_all_sets_need_together() -> None:
     intervals, specs = needs_of_all(Cross, [{"fast": 2}, {"fast": 3, "coarse": "5m"}, {"fast": 0}])
     assert intervals == (Interval.parse("1m"),)
     assert [spec.key for spec in specs] == ["SMA(2)@1m", "EMA(8)@1m", "RSI(3)@1m", "SMA(3)@1m", "RSI(3)@5m"]
+
+
+class Talks(Strategy):
+    n: int = 1
+
+    def on_start(self, ctx: Context) -> None:
+        for line in range(30):
+            print(f"set {self.n}, line {line}")
+
+    def on_bar(self, ctx: Context) -> None:
+        if self.n % 3 == 0:
+            raise ValueError("a multiple of three")
+
+
+def test_what_is_said_is_kept_of_the_first_set_and_of_those_in_error_and_bounded() -> None:
+    table = evaluate_sets(loaded_range(), plan_of(Talks, "on_bar"), [{"n": n} for n in (1, 2, 3, 4)])
+    assert [len(logs.lines) for logs in table.logs] == [20, 0, 20, 0]
+    assert [logs.left_out for logs in table.logs] == [10, 0, 10, 0]
+    assert (table.logs[2].lines[0].text, table.logs[2].lines[0].symbol) == ("set 3, line 0", "AAA")

@@ -1,0 +1,52 @@
+"""All that a session knows of one date."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from barray.coordinator.schedule import DueAction
+from barray.coordinator.summary import SessionEvent
+from barray.data_sources.manager import DataManager
+from barray.market.clock import SimulatedClock
+from barray.market.commands import Load, Report
+from barray.market.errors import DataError, NoDataError, shorten
+from barray.market.requirements import SessionContext
+from barray.market.validation import Reason, SymbolValidationResult
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class Day:
+    """All that belongs to one session date; gone with it."""
+
+    context: SessionContext
+    clock: SimulatedClock
+    schedule: list[DueAction]
+    manager: DataManager
+    step0: dict[str, SymbolValidationResult] = field(default_factory=dict)
+    dropped: dict[str, tuple[Reason, ...]] = field(default_factory=dict)
+    events: list[SessionEvent] = field(default_factory=list)
+    full: set[str] = field(default_factory=set)
+    adhoc: set[str] = field(default_factory=set)
+
+    @property
+    def symbols(self) -> list[str]:
+        """Those in the session, sorted."""
+        return sorted(self.full | self.adhoc)
+
+    def pass_over(self, loaded: Mapping[str, tuple[Load, Report]]) -> tuple[str, ...]:
+        """Ask sources no more about symbols whose bars, of theirs, proved to be no good when they were loaded.
+
+        The symbols for which there are sources after theirs; the others' stay as they are.
+        """
+        problems: dict[str, dict[str, Reason]] = {}
+        for symbol, (load, report) in loaded.items():
+            error, source = getattr(report, "error", None), load.reader.name
+            if isinstance(error, DataError | NoDataError) and source != self.manager.sources[-1].name:
+                problems.setdefault(source, {})[symbol] = Reason.of(error, source)
+                logger.warning("%s: %s", shorten(symbol), problems[source][symbol])
+        self.manager = self.manager.passing_over(problems)
+        return tuple(symbol for by_symbol in problems.values() for symbol in by_symbol)
