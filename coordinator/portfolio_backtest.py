@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -28,8 +29,6 @@ from barray.trading.results.logs import Logs
 _ENGINE = "portfolio"
 _BLOCK_BYTES = 64 * 1024 * 1024
 _BYTES_A_BAR = 72
-_MOST_LOSSES = 3
-"""So often columns of one block may be lost before it is given up."""
 
 
 class PortfolioBacktestCoordinator(BacktestCoordinator):
@@ -42,9 +41,9 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self._engine = Fleet(
-            self._config.actors, RayTransport(new_portfolio_actor), sessions=len(self._session_range.rows) + 1
-        )
+        settings = self._config.actors.model_copy(update={"max_restarts": 0})  # what is lost is brought back here
+        sessions = len(self._session_range.rows) + 1
+        self._engine = Fleet(settings, RayTransport(new_portfolio_actor), sessions=sessions)
         self._ledgers: dict[str, Ledger] = {}
         self._guests: dict[str, Ledger] = {}
         self._added: dict[tuple[int, str], Any] = {}
@@ -136,43 +135,54 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
     async def _run_block(
         self, number: int, block: SessionRange, columns: tuple[Any, ...], following: int | None
     ) -> None:
-        rows, losses = block.rows.tolist(), 0
-        window = self._config.strategy.window if self._config.strategy is not None else None
+        rows, losses = block.rows.tolist(), Counter[int | None]()
         while rows:
-            command = RunSessions(
-                plan=self._plan,
-                window=window or self._base,
-                base=self._base,
-                block=number,
-                session_range=block,
-                columns=columns,
-                rows=tuple(rows),
-                next_row=following,
-                state=self._state,
-                stopped=self._error,
-                coordinator=this_actor(),
-            )
-            report = (await self._engine.execute({_ENGINE: command}))[_ENGINE]
+            together = rows[:1] if losses else rows  # which session it is that ends a process shows when it is alone
+            report = await self._run_sessions(number, block, columns, together, [*rows, following][len(together)])
             if isinstance(report, SessionsRun):
                 for row, outcome in zip(rows, report.outcomes, strict=False):
                     self._take(row, outcome)
                 self._state = report.state
                 rows = rows[len(report.outcomes) :]
-            elif isinstance(report, ColumnsLost) and losses < _MOST_LOSSES:
-                losses += 1
+                continue
+            losses[rows[0]] += 1
+            again = losses[rows[0]] <= self._config.actors.max_restarts
+            lost = bool(self._engine.pop_lost())
+            if isinstance(report, ColumnsLost) and again:
                 columns = await self._lay(block)
+            elif lost and again:
+                await self._bring_engine_back()
             elif self._error is None:
+                error = _lost_again_and_again("portfolio", losses[rows[0]]) if lost else _error_of(report)
                 day = self._session_range.sessions.dates[rows[0]].item().isoformat()
-                self._error = f"the run ended before {day}: {_error_of(report)}"
+                self._error = f"the run ended before {day}: {error}"
                 await self._bring_engine_back()
             else:
                 raise _error_of(report)
 
+    async def _run_sessions(
+        self, number: int, block: SessionRange, columns: tuple[Any, ...], rows: Sequence[int], following: int | None
+    ) -> Any:
+        window = self._config.strategy.window if self._config.strategy is not None else None
+        command = RunSessions(
+            plan=self._plan,
+            window=window or self._base,
+            base=self._base,
+            block=number,
+            session_range=block,
+            columns=columns,
+            rows=tuple(rows),
+            next_row=following,
+            state=self._state,
+            stopped=self._error,
+            coordinator=this_actor(),
+        )
+        return (await self._engine.execute({_ENGINE: command}))[_ENGINE]
+
     async def _bring_engine_back(self) -> None:
-        """Have a process that values what is held, after the strategy's was lost for good."""
-        if self._engine.pop_lost():
-            self._engine.remove([_ENGINE])
-            await self._engine.add([_ENGINE])
+        """Have a new process, which goes on from the state that the last report told."""
+        self._engine.remove([_ENGINE])
+        await self._engine.add([_ENGINE])
 
     def _take(self, row: int, outcome: SessionOutcome) -> None:
         """Book what a session brought."""
@@ -300,9 +310,10 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
 def _error_of(report: Any) -> Exception:
     if isinstance(report, Failed):
         return report.error
-    if isinstance(report, ColumnsLost):
-        return ActorFailed(
-            "the processes that hold the bars were lost again and again",
-            remedy="look into Ray's logs for memory or crashes",
-        )
     return RuntimeError(repr(report))
+
+
+def _lost_again_and_again(what: str, times: int) -> ActorFailed:
+    return ActorFailed(
+        f"the {what}'s process was lost {times} times", remedy="look into Ray's logs for memory or crashes"
+    )
