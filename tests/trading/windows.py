@@ -19,6 +19,7 @@ from barray.trading.engine.symbol_run import LoadedRange, lay_range, loaded_bars
 from barray.trading.orders.broker import Account
 from barray.trading.orders.costs import Market
 from barray.trading.results.ledger import Grid, Ledger
+from barray.trading.results.logs import LogLine
 from barray.trading.results.result import SymbolResult
 from barray.trading.strategy.data import SymbolData
 from barray.trading.strategy.source import StrategySource
@@ -85,6 +86,7 @@ class Floor:
     guests: Mapping[str, LoadedRange] = field(default_factory=dict)
     pickled: bool = False
     states: list[tuple[float, float, float]] = field(default_factory=list)
+    said: list[LogLine] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.portfolio = PortfolioRun(self.plan, self.window, self._add)
@@ -119,6 +121,7 @@ class Floor:
                 self.ledgers[symbol].begun.append(row)
             for symbol, error in outcome.errors.items():
                 self.ledgers[symbol].error = self.ledgers[symbol].error or error
+            self.said += outcome.logs.lines
             accounts = self.portfolio.accounts
             self.states.append((accounts.cash, getattr(accounts, "reserved", 0.0), accounts.equity))
         lengths = np.array(

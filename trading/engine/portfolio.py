@@ -342,6 +342,7 @@ class PortfolioRun:
             symbol = block.symbols[column]
             if symbol in symbols:
                 self.books[symbol].match(block.own_rows(column, first, last))
+                self._changed.add(symbol)  # a stop may be triggered and fill nothing
 
     def _buy(self) -> None:
         """Order what a rebalancing buys, with the money that there is now that it has sold."""
@@ -396,12 +397,12 @@ class PortfolioRun:
         here = self._here
         if asks:
             self._ask(opening=opening)
+        if here.closing:
+            self._end_orders()
         if self._changed:
             self._judge()
         if self._leaving:
             self._let_go()
-        if here.closing:
-            self._end_orders()
 
     def _ask(self, *, opening: bool) -> None:
         here = self._here
@@ -442,7 +443,6 @@ class PortfolioRun:
             if flat or book.guest:
                 self._purchases.pop(book.symbol, None)
                 book.broker.cancel_all("the session closed", "expired")
-        self._settle()
 
     def _let_go(self) -> None:
         """Close the positions of those that were removed, at their last closes."""

@@ -126,7 +126,7 @@ class SharedAccount:
     @property
     def reserved(self) -> float:
         """What is set aside for the orders that work."""
-        return fsum(order.budget or 0.0 for orders in self._working.values() for order in orders)
+        return fsum(self._budgets())
 
     @property
     def equity(self) -> float:
@@ -136,11 +136,7 @@ class SharedAccount:
     @property
     def free(self) -> float:
         """What new orders may reserve."""
-        values, margin = self._values(), self._account.margin
-        long = fsum(value for value in values if value > 0)
-        short = -fsum(value for value in values if value < 0)
-        free = self.cash + (1.0 - margin) * long - (1.0 + margin) * short - self.reserved
-        return free - _SLACK * abs(self.cash)
+        return self._free(self._unreserved(), self.reserved)
 
     def equity_for(self, symbol: str) -> float:
         """The account's equity."""
@@ -172,10 +168,11 @@ class SharedAccount:
 
     def approve(self, requests: Iterable[OrderRequest], answer: Callable[[OrderRequest, Approval], None]) -> None:
         """Judge orders in order of (time decided, symbol, number), each with the money that those before it left."""
-        free = self.free
+        unreserved, budgets = self._unreserved(), self._budgets()
         for request in sorted(requests):
-            approval = self._approve(request, max(free, 0.0))
-            free -= approval.budget or 0.0
+            approval = self._approve(request, max(self._free(unreserved, fsum(budgets)), 0.0))
+            if approval.budget:
+                budgets.append(approval.budget)
             answer(request, approval)
 
     def _book(self, symbol: str, fill: Fill) -> None:
@@ -190,6 +187,19 @@ class SharedAccount:
             self._may_owe = inf
         elif fill.quantity < 0:
             self._may_owe += max(spent, 0.0)
+
+    def _budgets(self) -> list[float]:
+        return [order.budget for orders in self._working.values() for order in orders if order.budget]
+
+    def _unreserved(self) -> float:
+        """What new orders could reserve if none worked."""
+        values, margin = self._values(), self._account.margin
+        long = fsum(value for value in values if value > 0)
+        short = -fsum(value for value in values if value < 0)
+        return self.cash + (1.0 - margin) * long - (1.0 + margin) * short
+
+    def _free(self, unreserved: float, reserved: float) -> float:
+        return unreserved - reserved - _SLACK * abs(self.cash)
 
     def _values(self) -> list[float]:
         return [position * self._price_of(symbol) for symbol, position in self.positions.items() if position]

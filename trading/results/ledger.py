@@ -100,7 +100,7 @@ class Ledger:
         fills, merged, numbers = self._fills(known)
         trades = round_trips(fills, merged, len(merged) - 1, numbers)
         first = int(np.searchsorted(known.rows, self.begun[0] if self.begun else known.traded[0]))
-        costs = fills.quantity * fills.price + fills.commission
+        costs, run_through = fills.quantity * fills.price + fills.commission, int(known.counts[first:].sum())
         return SymbolResult(
             symbol=self.symbol,
             capital=self.capital,
@@ -115,13 +115,13 @@ class Ledger:
             hold_capital=hold_capital,
             first_price=float(known.first_open[first]),
             last_price=float(known.last_close[-1]),
-            bars=int(known.counts[first:].sum()),
+            bars=run_through,
             refusals=tuple(self._refusals()),
             skipped=dict(sorted({**self.skipped, **known.skipped}.items())),
             error=self.error[0] if self.error else None,
             error_ns=self.error[1] if self.error else None,
             logs=self.logs,
-            lineage=known.lineage,
+            lineage=replace(known.lineage, bars=run_through) if self.anew else known.lineage,
             sources=known.sources,
             sessions=tuple(grid.dates[int(np.searchsorted(grid.rows, row))] for row in self.begun),
             warnings=first_warnings(warning for bars in self.bars for warning in bars.warnings),
