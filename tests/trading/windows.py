@@ -19,7 +19,7 @@ from barray.trading.engine.symbol_run import LoadedRange, lay_range, loaded_bars
 from barray.trading.orders.broker import Account
 from barray.trading.orders.costs import Market
 from barray.trading.results.ledger import Grid, Ledger
-from barray.trading.results.logs import LogLine
+from barray.trading.results.logs import LogLine, Logs
 from barray.trading.results.result import SymbolResult
 from barray.trading.strategy.data import SymbolData
 from barray.trading.strategy.source import StrategySource
@@ -76,21 +76,36 @@ def plan(
     return Plan(source, parameters or {}, form, market or Market(), account_, shared, reserve, call_timeout_s)
 
 
+class Watched(PortfolioRun):
+    """A run that notes cash, reserved and equity at every window's end, a session's open among them."""
+
+    def _decide(self, *, asks: bool, opening: bool = False) -> None:
+        super()._decide(asks=asks, opening=opening)
+        self.states = [*getattr(self, "states", []), self._state()]
+
+    def _state(self) -> tuple[float, float, float]:
+        return self.accounts.cash, getattr(self.accounts, "reserved", 0.0), self.accounts.equity
+
+
 @dataclass
 class Floor:
-    """The run. `states`: cash, reserved and equity after every session; `pickled`: it is, between any two sessions."""
+    """The run. `pickled`: it is, between any two sessions."""
 
     plan: Plan
     loaded: Mapping[str, LoadedRange]
     window: Interval = MINUTE
     guests: Mapping[str, LoadedRange] = field(default_factory=dict)
     pickled: bool = False
-    states: list[tuple[float, float, float]] = field(default_factory=list)
     said: list[LogLine] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.portfolio = PortfolioRun(self.plan, self.window, self._add)
+        self.portfolio = Watched(self.plan, self.window, self._add)
         self.ledgers: dict[str, Ledger] = {}
+
+    @property
+    def states(self) -> list[tuple[float, float, float]]:
+        """Cash, reserved and equity at every session's open and every window's end."""
+        return self.portfolio.states
 
     def _add(self, symbols: Sequence[str], row: int) -> dict[str, SymbolData | str]:
         return {symbol: self._guest(symbol) if symbol in self.guests else "nobody has it" for symbol in symbols}
@@ -122,12 +137,12 @@ class Floor:
             for symbol, error in outcome.errors.items():
                 self.ledgers[symbol].error = self.ledgers[symbol].error or error
             self.said += outcome.logs.lines
-            accounts = self.portfolio.accounts
-            self.states.append((accounts.cash, getattr(accounts, "reserved", 0.0), accounts.equity))
         lengths = np.array(
             [len(session_range.sessions.expected_starts(r, MINUTE, 2**62)[1]) for r in session_range.rows]
         )
         grid = Grid(session_range.rows, tuple(day.isoformat() for day in session_range.dates), lengths)
+        for symbol, ledger in self.ledgers.items():
+            ledger.logs = Logs(tuple(line for line in self.said if line.symbol == symbol))
         return {s: ledger.result(grid, 0.0, guest=s in self.guests) for s, ledger in sorted(self.ledgers.items())}
 
     def _load(self, session_range: SessionRange) -> None:

@@ -292,5 +292,5 @@ class Adds(Strategy):
 
 def test_the_position_of_a_symbol_left_out_still_counts_at_its_price(tmp_path: Path) -> None:
     floor, _, _ = left_out(SEES, tmp_path, A=[], B=[4])
-    cash, reserved, equity = floor.states[1]  # in the session that B is left out of
+    cash, reserved, equity = floor.states[15]  # in the session that B is left out of
     assert (cash, reserved, equity) == (9_800.0, 0.0, 10_000.0)
