@@ -196,16 +196,19 @@ class PortfolioRun:
     def _session_prices(self, block: PanelBlock | None, symbols: Sequence[str], grid_ns: IntArray) -> SessionPrices:
         """Their bars in a session; of those that the block doesn't have, the last closes known."""
         k, n = len(grid_ns), len(symbols)
-        open_, high, low, last = (np.full((k, n), nan) for _ in range(4))
+        open_, high, low, last = (np.full((n, k), nan) for _ in range(4))
         if block is not None:
             first = block.closed_by(int(grid_ns[0]) - 1)
             here = [number for number, symbol in enumerate(symbols) if symbol in block.index]
             there = [block.index[symbols[number]] for number in here]
             matrices = (*map(block.column, ("open", "high", "low")), block.last_close)
             for column, matrix in zip((open_, high, low, last), matrices, strict=True):
-                column[:, here] = matrix[first : first + k][:, there]
-        known = np.array([self._prices.get(symbol, nan) for symbol in symbols])
-        return SessionPrices(open_, high, low, np.where(np.isnan(last), known, last))
+                column[here] = matrix[first : first + k].T[there]
+        unknown = np.isnan(last)
+        if unknown.any():
+            known = np.array([self._prices.get(symbol, nan) for symbol in symbols])
+            last = np.where(unknown, known[:, None], last)
+        return SessionPrices(open_, high, low, last)
 
     def _run_in(self, row: int) -> list[str]:
         block = self._block

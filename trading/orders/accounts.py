@@ -13,8 +13,8 @@ one decided inside a window works from its end on, from the first base bar that 
   nor does an order that was to close what a stop_loss or take_profit then closes before it.
 - At the fill the broker cuts the order to its reservation, in the parts that open. What an order spends leaves the
   reservation with the cash; what is left when it ends is released at that window's end.
-- Cash from sales counts from the end of the window that they fill in; a rebalancing's sales pay for its purchases in the
-  bar that they fill in, which are approved between the two.
+- Cash from sales counts from the end of the window that they fill in; a rebalancing's purchases are approved in the bar
+  that its sales fill in, after them.
 
 So nothing is decided by prices that come later, and as every fill stays within its reservation, and these within the
 cash, cash never falls below zero with margin 1. Exceptions are what nobody can reserve for: a short position that loses

@@ -36,7 +36,7 @@ class Standing:
 
 @dataclass(frozen=True, eq=False)
 class SessionPrices:
-    """Bars of a session, float64 (k, n): a row a stamp of its grid, a column a symbol, NaN where there is no bar.
+    """Bars of a session, float64 (n, k): a row a symbol, a column a stamp of its grid, NaN where there is no bar.
 
     `last_close`: the last one known at each stamp.
     """
@@ -89,7 +89,7 @@ class SymbolDay:
 
 @dataclass(frozen=True, eq=False)
 class SessionDays:
-    """The same of all such symbols, in few arrays. `equity`, `exposure`: (k, n); `fills`, `merged`: symbol by symbol,
+    """The same of all such symbols, in few arrays. `equity`, `exposure`: (n, k); `fills`, `merged`: symbol by symbol,
     from `fill_bounds` and `merged_bounds`, int64 (n + 1,), on; `fills.row` counts in all of `merged`.
     """
 
@@ -112,8 +112,8 @@ class SessionDays:
             found[symbol] = SymbolDay(
                 replace(fills, row=fills.row - first),
                 self.refusals.get(symbol, ()),
-                self.equity[:, number],
-                self.exposure[:, number],
+                self.equity[number],
+                self.exposure[number],
                 self.merged.take(slice(first, merged_bounds[number + 1])),
             )
         return found
@@ -131,34 +131,41 @@ def days_of(
     """What a session did to symbols. `fills`: each one's, and `stamps` int64: at which stamp of the grid each of all
     these was; `before`: where each stood; `capital`: what each began with.
     """
-    k, n = prices.open.shape
+    n, k = prices.last_close.shape
     every = Fills.of([fill for one in fills for fill in one])
     lengths = np.array([len(one) for one in fills], np.int64)
-    number = np.repeat(np.arange(n), lengths)
-    changes = np.zeros((k + 1, n))
-    changes[0] = [standing.position for standing in before]
-    np.add.at(changes, (stamps + 1, number), every.quantity)
-    position = np.cumsum(changes, axis=0)[1:]
-    changes[:] = 0.0
-    changes[0] = [standing.spent for standing in before]
-    np.add.at(changes, (stamps + 1, number), every.quantity * every.price + every.commission)
-    spent = np.cumsum(changes, axis=0)[1:]
-    dust = _DUST * np.abs(position).max(axis=0, initial=0.0)
-    value = np.where(np.abs(position) > dust, position * prices.last_close, 0.0)
-    at = number * k + stamps
+    at = np.repeat(np.arange(n) * k, lengths) + stamps
+    spent, position = _stood(fills, before)
+    spans = np.diff(np.sort(np.concatenate((np.arange(n + 1) * k, at))))  # from where each of these held to the next
+    value = np.repeat(position, spans).reshape(n, k) * prices.last_close
+    value[np.isnan(value)] = 0.0  # nothing is held before the first price
     merged, first = _merged(prices, at)
-    bounds = np.concatenate(([0], np.cumsum(lengths)))
-    rows = np.searchsorted(first, at)
     return SessionDays(
         tuple(symbols),
-        capital - spent + value,
+        capital - np.repeat(spent, spans).reshape(n, k) + value,
         np.abs(value),
-        replace(every, row=rows),
-        bounds,
+        replace(every, row=np.searchsorted(first, at)),
+        np.concatenate(([0], np.cumsum(lengths))),
         merged,
         np.searchsorted(first, np.arange(n + 1) * k),
         refusals,
     )
+
+
+def _stood(fills: Sequence[Sequence[Fill]], before: Sequence[Standing]) -> tuple[FloatArray, FloatArray]:
+    """Cash spent and shares held, of one symbol after the other: before the session, and after each fill."""
+    spent, held = [], []
+    for one, standing in zip(fills, before, strict=True):
+        cost, shares, largest = standing.spent, standing.position, abs(standing.position)
+        spent.append(cost)
+        held.append(shares)
+        for fill in one:
+            cost += fill.quantity * fill.price + fill.commission
+            shares += fill.quantity
+            largest = max(largest, abs(shares))
+            spent.append(cost)
+            held.append(shares if abs(shares) > _DUST * largest else 0.0)
+    return np.array(spent), np.array(held)
 
 
 def _merged(prices: SessionPrices, at: IntArray) -> tuple[MergedBars, IntArray]:
@@ -166,18 +173,17 @@ def _merged(prices: SessionPrices, at: IntArray) -> tuple[MergedBars, IntArray]:
 
     `at`: where fills are, counted so.
     """
-    k, n = prices.open.shape
+    n, k = prices.last_close.shape
     first = np.unique(np.concatenate((np.arange(n) * k, at, at + 1)))
     first = first[first < n * k]
     last = np.append(first[1:], n * k) - 1
-    high, low = (getattr(prices, name).T.ravel() for name in ("high", "low"))
-    there = ~np.isnan(high)
-    counts = np.add.reduceat(there.astype(np.int64), first)
+    high = prices.high.ravel()
+    counts = np.add.reduceat(~np.isnan(high), first, dtype=np.int64)
     merged = MergedBars(
-        prices.open.T.ravel()[first],
+        prices.open.ravel()[first],
         np.fmax.reduceat(high, first),
-        np.fmin.reduceat(low, first),
-        prices.last_close.T.ravel()[last],
+        np.fmin.reduceat(prices.low.ravel(), first),
+        prices.last_close.ravel()[last],
         counts,
     )
     kept = counts > 0
