@@ -9,6 +9,7 @@ from datetime import date
 from typing import Any
 
 from barray.actors.answers_once import AnswersOnce
+from barray.actors.published import publish
 from barray.data_sources.span_reader import SpanReader
 from barray.market.bars import Bars
 from barray.market.commands import Failed, prices_of
@@ -17,11 +18,12 @@ from barray.market.reason_codes import ReasonCode
 from barray.market.series import lay_on_sessions
 from barray.market.session_range import SourceSpan, source_on
 from barray.market.validation import Reason
-from barray.trading.engine.commands import CloseRun, LoadRange, Opened, OpenRun, RangeRun, RunRange, Step, Unreadable
+from barray.trading.engine.commands import LayRange, LoadRange, RangeLaid, RangeRun, RunRange, Unreadable
 from barray.trading.engine.listener import hear_info
-from barray.trading.engine.symbol_run import LoadedRange, judge_prices, lay_range, run_range
-from barray.trading.engine.window_run import WindowRun
+from barray.trading.engine.symbol_run import LoadedRange, judge_prices, lay_range, loaded_bars, run_range
+from barray.trading.results.ledger import LoadedBars
 from barray.trading.strategy.computed import Computed
+from barray.trading.strategy.data import SymbolData
 from barray.trading.sweeps.commands import EvaluateSets, SetsEvaluated
 from barray.trading.sweeps.evaluate import evaluate_sets
 
@@ -32,12 +34,11 @@ class BacktestActor(AnswersOnce):
     def __init__(self) -> None:
         super().__init__()
         self._held: dict[str, tuple[LoadedRange, Computed]] = {}
-        self._runs: dict[str, WindowRun] = {}
         hear_info()
 
     def execute(self, batch: Sequence[tuple[str, Any]]) -> tuple[Any, ...]:
         """Carry out commands in order, one report each. A symbol that fails, fails alone: its report is `Failed`."""
-        return tuple(self._execute(symbol, command) for symbol, command in batch)
+        return _with_columns(tuple(self._execute(symbol, command) for symbol, command in batch))
 
     def pulse(self) -> None:
         """Answer, whatever else is going on here."""
@@ -46,7 +47,6 @@ class BacktestActor(AnswersOnce):
         """Drop these symbols with all that is held of them."""
         for symbol in symbols:
             self._held.pop(symbol, None)
-            self._runs.pop(symbol, None)
 
     def _execute(self, symbol: str, command: Any) -> Any:
         try:
@@ -55,12 +55,8 @@ class BacktestActor(AnswersOnce):
                     return RangeRun(run_range(_load(command), command.plan, command.grid_ns))
                 case EvaluateSets():
                     return self._evaluate(symbol, command)
-                case OpenRun():
-                    return self._open(symbol, command)
-                case Step():
-                    return self._runs[symbol].step(command)
-                case CloseRun():
-                    return RangeRun(self._runs[symbol].close(command))
+                case LayRange():
+                    return _lay_out(command)
             raise TypeError(f"{type(command).__name__} is no command of a backtest")
         except _NewFaults as found:
             return Unreadable(found.error(command), found.faults)
@@ -69,12 +65,6 @@ class BacktestActor(AnswersOnce):
         except Exception:  # a symbol's bug must not cost the other symbols of this process
             return Failed(ActorFailed(traceback.format_exc(limit=-3), symbol=symbol, code="bug"))
 
-    def _open(self, symbol: str, command: OpenRun) -> Opened:
-        if symbol not in self._runs:
-            self._runs[symbol] = WindowRun(_load(command), command.plan)
-        run = self._runs[symbol]
-        return Opened(run.columns, command.load.base_interval, run.opens)
-
     def _evaluate(self, symbol: str, command: EvaluateSets) -> SetsEvaluated:
         if symbol not in self._held:
             self._held[symbol] = _load(command), Computed()
@@ -82,7 +72,21 @@ class BacktestActor(AnswersOnce):
         return SetsEvaluated(evaluate_sets(loaded, command.plan, command.sets, computed), loaded.warnings)
 
 
-def _load(command: RunRange | OpenRun | EvaluateSets) -> LoadedRange:
+def _lay_out(command: LayRange) -> tuple[LoadedBars, SymbolData]:
+    loaded = _load(command)
+    return loaded_bars(loaded), loaded.prepare(command.plan.strategy())
+
+
+def _with_columns(reports: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The reports, columns among them published all together, and only told of."""
+    data = {report[1].symbol: report[1] for report in reports if isinstance(report, tuple)}
+    if not data:
+        return reports
+    columns = publish(data)
+    return tuple(RangeLaid(report[0], columns) if isinstance(report, tuple) else report for report in reports)
+
+
+def _load(command: RunRange | LayRange | EvaluateSets) -> LoadedRange:
     return load_range(command.load, anew=not command.plan.account.carry)
 
 
@@ -119,7 +123,7 @@ class _NewFaults(Exception):
         super().__init__()
         self.faults = faults
 
-    def error(self, command: RunRange | OpenRun | EvaluateSets) -> DataError:
+    def error(self, command: RunRange | LayRange | EvaluateSets) -> DataError:
         """The first of them, for those that ask no other source."""
         day, reason = min(self.faults.items())
         text = f"{day}: {reason.message}"

@@ -14,6 +14,7 @@ from ray.actor import ActorHandle
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from barray.actors.backtest_actor import BacktestActor
+from barray.actors.portfolio_actor import PortfolioActor
 from barray.actors.symbol_actor import SymbolActor
 from barray.actors.validation import validate_chunk
 from barray.data_sources.fetching.gateway import Gateway
@@ -52,6 +53,17 @@ def new_backtest_actor(num_cpus: float, node: str) -> ActorHandle[BacktestActor]
     """The same, to hold a range of sessions and run strategies over it. It has a pulse, for its work may take long."""
     handle: ActorHandle[BacktestActor] = _new_actor(_remote_with_pulse(BacktestActor), num_cpus, node)
     return handle
+
+
+def new_portfolio_actor(num_cpus: float, node: str) -> ActorHandle[PortfolioActor]:
+    """The same, to run a portfolio over what others have published."""
+    handle: ActorHandle[PortfolioActor] = _new_actor(_remote_with_pulse(PortfolioActor), num_cpus, node)
+    return handle
+
+
+def this_actor() -> Any:
+    """A handle of the actor that asks, for others to call."""
+    return ray.get_runtime_context().current_actor
 
 
 def pulse(actor: Any) -> Any:

@@ -81,9 +81,9 @@ def backtested(
     run = prepare_run(settings, load_calendar, source)
     timings = {"plan_s": perf_counter() - began}
     from barray.coordinator.backtest import BacktestCoordinator
-    from barray.coordinator.windowed_backtest import WindowedBacktestCoordinator
+    from barray.coordinator.portfolio_backtest import PortfolioBacktestCoordinator
 
-    kind = WindowedBacktestCoordinator if run.plan.in_windows else BacktestCoordinator
+    kind = PortfolioBacktestCoordinator if run.plan.in_windows else BacktestCoordinator
     with shown(progress) as told, RemoteRun(run, kind, progress=told) as remote:
         timings["connect_s"] = perf_counter() - began - timings["plan_s"]
         prepared = remote.call("begin", meanwhile=meanwhile)

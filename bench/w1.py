@@ -22,7 +22,7 @@ import yaml
 from barray.market.bars import COLUMNS
 from bench.backtest_engine import random_bases
 from bench.peers import work
-from bench.peers.environment import REQUIREMENTS, python_of
+from bench.peers.environment import python_of
 
 ROOT = Path(__file__).resolve().parents[1]
 STRATEGY = ROOT / "examples/strategies/sma_cross.py"
@@ -73,9 +73,9 @@ def write_config(path: Path, universe: Universe, *, symbols: int, days: int, **s
     return path
 
 
-def peers() -> dict[str, Path]:
+def peers(wanted: Sequence[str] = ("backtesting", "vectorbt", "vectorbt_rust")) -> dict[str, Path]:
     """Interpreters of the peers that could be installed."""
-    found = {peer: python_of(peer) for peer in REQUIREMENTS}
+    found = {peer: python_of(peer) for peer in wanted}
     return {peer: python for peer, python in found.items() if python}
 
 

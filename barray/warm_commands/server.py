@@ -33,7 +33,7 @@ _MODULES = (
     *("pyarrow.parquet", "pyarrow.compute", "pydantic.v1"),
     *(
         "barray.coordinator.config.file",
-        "barray.coordinator.windowed_backtest",
+        "barray.coordinator.portfolio_backtest",
         "barray.actors.options",
         "barray.actors.handles",
     ),

@@ -13,6 +13,7 @@ _DATA = ("pandas==3.1.1", "pyarrow==26.0.1")
 REQUIREMENTS = {
     "backtesting": ("backtesting==0.6.6", *_DATA),
     "vectorbt": ("vectorbt==1.2.0", "numba==0.68.1", *_DATA),
+    "zipline": ("zipline-reloaded==3.2.1", "pyarrow==26.0.1"),
     "vectorbt_rust": ("vectorbt[rust]==1.2.0", "numba==0.68.1", *_DATA),
 }
 """By peer. Tried on Python 3.11. vectorbt compiles with numba in each process; with its extra `rust` it needs not."""

@@ -1,9 +1,10 @@
-"""A windowed run in one process: a portfolio, a WindowRun a symbol, and the loop that the coordinator makes of them."""
+"""A portfolio run in one process, as the processes of a backtest make it together."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -12,15 +13,16 @@ import numpy as np
 from barray.market.bars import Bars
 from barray.market.interval import Interval
 from barray.market.session_range import SessionRange
-from barray.trading.engine.commands import CloseRun, Opened, Plan, Step, Stepped
-from barray.trading.engine.portfolio import PortfolioEngine
-from barray.trading.engine.symbol_run import LoadedRange, join_results, lay_range
-from barray.trading.engine.window_run import WindowRun
+from barray.trading.engine.commands import Plan
+from barray.trading.engine.portfolio import PortfolioRun
+from barray.trading.engine.symbol_run import LoadedRange, lay_range, loaded_bars
 from barray.trading.orders.broker import Account
 from barray.trading.orders.costs import Market
+from barray.trading.results.ledger import Grid, Ledger
+from barray.trading.results.logs import LogLine, Logs
 from barray.trading.results.result import SymbolResult
+from barray.trading.strategy.data import SymbolData
 from barray.trading.strategy.source import StrategySource
-from barray.trading.strategy.view import Added, Moment
 from tests.trading.sweep_data import weekdays
 
 MINUTE = Interval.parse("1m")
@@ -74,67 +76,78 @@ def plan(
     return Plan(source, parameters or {}, form, market or Market(), account_, shared, reserve, call_timeout_s)
 
 
+class Watched(PortfolioRun):
+    """A run that notes cash, reserved and equity at every window's end, a session's open among them."""
+
+    def _decide(self, *, asks: bool, opening: bool = False) -> None:
+        super()._decide(asks=asks, opening=opening)
+        self.states = [*getattr(self, "states", []), self._state()]
+
+    def _state(self) -> tuple[float, float, float]:
+        return self.accounts.cash, getattr(self.accounts, "reserved", 0.0), self.accounts.equity
+
+
 @dataclass
 class Floor:
-    """The loop. `steps`: what every symbol was told; `states`: cash, reserved and equity at every window's end."""
+    """The run. `pickled`: it is, between any two sessions."""
 
     plan: Plan
     loaded: Mapping[str, LoadedRange]
     window: Interval = MINUTE
     guests: Mapping[str, LoadedRange] = field(default_factory=dict)
-    steps: dict[str, list[Step]] = field(default_factory=dict)
-    states: list[tuple[float, float, float]] = field(default_factory=list)
+    pickled: bool = False
+    said: list[LogLine] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.portfolio = PortfolioEngine(self.plan, self._add)
-        self.runs = {symbol: WindowRun(loaded, self.plan) for symbol, loaded in self.loaded.items()}
-        for symbol, run in self.runs.items():
-            self.portfolio.join(symbol, Opened(run.columns, MINUTE, run.opens))
-        self.now_ns = 0
+        self.portfolio = Watched(self.plan, self.window, self._add)
+        self.ledgers: dict[str, Ledger] = {}
 
-    def _add(self, symbol: str) -> Added:
-        if symbol not in self.guests:
-            return Added(False, "nobody has it")
-        self.runs[symbol] = WindowRun(self.guests[symbol], self.plan)
-        run = self.runs[symbol]
-        self.portfolio.join(symbol, Opened(run.columns, MINUTE, run.opens), guest=True)
-        self.portfolio.apply({symbol: self._tell(symbol, self.portfolio.steps_of(symbol, self.now_ns))})
-        return Added(True)
+    @property
+    def states(self) -> list[tuple[float, float, float]]:
+        """Cash, reserved and equity at every session's open and every window's end."""
+        return self.portfolio.states
 
-    def _tell(self, symbol: str, step: Step) -> Stepped:
-        self.steps.setdefault(symbol, []).append(step)
-        return self.runs[symbol].step(step)
+    def _add(self, symbols: Sequence[str], row: int) -> dict[str, SymbolData | str]:
+        return {symbol: self._guest(symbol) if symbol in self.guests else "nobody has it" for symbol in symbols}
 
-    def moments(self) -> Iterator[Moment]:
-        session_range = next(iter(self.loaded.values())).session_range
-        for row, day in zip(session_range.rows.tolist(), session_range.dates, strict=True):
-            open_ns, close_ns = int(session_range.sessions.open_ns[row]), int(session_range.sessions.close_ns[row])
-            yield Moment(open_ns, day, open_ns, close_ns, "UTC", opening=True)
-            for end_ns in session_range.sessions.expected_starts(row, self.window, close_ns)[1].tolist():
-                yield Moment(end_ns, day, open_ns, close_ns, "UTC")
+    def _guest(self, symbol: str) -> SymbolData:
+        self._ledger(symbol, self.guests[symbol], anew=True)
+        return self.guests[symbol].prepare(self.plan.strategy())
+
+    def _ledger(self, symbol: str, loaded: LoadedRange, *, anew: bool) -> None:
+        capital = 0.0 if self.plan.shared else self.plan.account.capital
+        self.ledgers.setdefault(symbol, Ledger(symbol, capital, anew)).add_bars(loaded_bars(loaded))
 
     def run(self) -> dict[str, SymbolResult]:
-        """All windows, and what came of every symbol."""
-        for moment in self.moments():
-            self.now_ns = moment.now_ns
-            self.portfolio.apply(
-                {symbol: self._tell(symbol, step) for symbol, step in self.portfolio.steps(moment.now_ns).items()}
-            )
-            self.portfolio.end_window(moment)
-            accounts = self.portfolio.accounts
-            self.states.append((accounts.cash, getattr(accounts, "reserved", 0.0), accounts.equity))
-            if moment.closing:
-                for guest in self.portfolio.guests:
-                    self.portfolio.leave(guest)
+        """All sessions, and what came of every symbol."""
         session_range = next(iter(self.loaded.values())).session_range
-        grid_ns, grid_session = session_range.grid(MINUTE)
-        results = {symbol: self.runs[symbol].close(CloseRun(grid_ns, 0.0)) for symbol in self.portfolio.symbols}
-        if self.plan.account.carry:
-            return results
-        return {
-            symbol: replace(join_results([result], grid_session), fills=result.fills)
-            for symbol, result in results.items()
-        }
+        for symbol, loaded in self.loaded.items():
+            self._ledger(symbol, loaded, anew=not self.plan.account.carry)
+        self._load(session_range)
+        for row in session_range.rows.tolist():
+            if self.pickled:
+                self.portfolio = pickle.loads(pickle.dumps(self.portfolio))
+                self.portfolio.add = self._add
+                self._load(session_range)
+            outcome = self.portfolio.session(row)
+            for symbol, day in (outcome.days.days() if outcome.days else {}).items():
+                self.ledgers[symbol].days[row] = day
+            for symbol in outcome.begun:
+                self.ledgers[symbol].begun.append(row)
+            for symbol, error in outcome.errors.items():
+                self.ledgers[symbol].error = self.ledgers[symbol].error or error
+            self.said += outcome.logs.lines
+        lengths = np.array(
+            [len(session_range.sessions.expected_starts(r, MINUTE, 2**62)[1]) for r in session_range.rows]
+        )
+        grid = Grid(session_range.rows, tuple(day.isoformat() for day in session_range.dates), lengths)
+        for symbol, ledger in self.ledgers.items():
+            ledger.logs = Logs(tuple(line for line in self.said if line.symbol == symbol))
+        return {s: ledger.result(grid, 0.0, guest=s in self.guests) for s, ledger in sorted(self.ledgers.items())}
+
+    def _load(self, session_range: SessionRange) -> None:
+        data = {symbol: one.prepare(self.plan.strategy()) for symbol, one in self.loaded.items()}
+        self.portfolio.load(session_range, data, MINUTE)
 
 
 def fills_of(result: SymbolResult) -> list[tuple[int, float, float]]:

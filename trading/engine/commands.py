@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
 from barray.market.bars import IntArray
 from barray.market.commands import BarReader, Failed, Logged
-from barray.market.indicators import IndicatorSpec
 from barray.market.interval import Interval
 from barray.market.session_range import SessionRange
 from barray.market.validation import Reason
-from barray.trading.orders.accounts import Approval, NewOrder, OrderRequest, WorkingOrder
 from barray.trading.orders.broker import Account
 from barray.trading.orders.costs import Market
-from barray.trading.orders.fills import Fill
+from barray.trading.results.days import SessionDays
+from barray.trading.results.ledger import LoadedBars
+from barray.trading.results.logs import Logs
 from barray.trading.results.result import SymbolResult
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.source import StrategySource
-from barray.trading.strategy.view import SymbolView
 
 
 @dataclass(frozen=True)
@@ -48,6 +47,20 @@ class Plan:
     def strategy(self) -> Strategy:
         """A fresh object of the strategy."""
         return self.source.load()(**self.parameters)
+
+
+@dataclass(frozen=True)
+class SessionOutcome:
+    """What a session of a portfolio brought. `days`: of the symbols that had fills or held something, if any. `begun`:
+    symbols that it was run for. `errors`: tracebacks of symbols' own strategies, with the time (UTC ns). `error`: what
+    ended the run.
+    """
+
+    days: SessionDays | None
+    begun: frozenset[str]
+    errors: Mapping[str, tuple[str, int | None]]
+    logs: Logs
+    error: str | None = None
 
 
 @dataclass(frozen=True)
@@ -86,72 +99,58 @@ class RunRange(Logged):
 
 
 @dataclass(frozen=True)
-class OpenRun(Logged):
-    """Load a range and stand before its first session, to go through it in steps. Does nothing where that is done."""
+class LayRange(Logged):
+    """Load a range, derive and compute what the plan's strategy needs, and hand it out. Leaves nothing behind."""
 
+    recorded = False
     load: LoadRange
     plan: Plan
 
 
 @dataclass(frozen=True)
-class Opened:
-    """The run stands at its beginning. `columns`: names of the indicators in `Stepped.values`.
+class RangeLaid:
+    """`bars`: what there is of it. `columns`: a handle of a published mapping that has them, SymbolData by symbol."""
 
-    `opens`: opens of the sessions that it goes through, UTC ns; it is left out of all others.
-    """
-
-    columns: tuple[str, ...]
-    base_interval: Interval
-    opens: frozenset[int]
+    bars: LoadedBars
+    columns: Any
 
 
 @dataclass(frozen=True)
-class Step(Logged):
-    """Do what is said, then go on to `to_ns`. Does nothing where the run is there already.
+class RunSessions(Logged):
+    """Go on with a portfolio's run over sessions of one block, as many as fit in a while, at least one.
 
-    `cancel`: first all orders are cancelled, then `new_orders` placed, then `approvals` carried out. `funds`: cash and
-    equity of a shared account, for strategies to look at. `indicators`: more of them, by name, for this session.
+    `state`: where the run stands, None at its beginning, a text why that can't be told. `stopped`: what ended the run;
+    from then on positions are only valued. `block`: number of the block that `session_range` lays out and
+    `columns` are handles of. `rows`: sessions to run, in order; `next_row`: the one after them. `coordinator`: whom to
+    ask for more symbols.
     """
-
-    to_ns: int
-    cancel: bool = False
-    new_orders: tuple[NewOrder, ...] = ()
-    approvals: tuple[Approval, ...] = ()
-    funds: tuple[float, float] | None = None
-    indicators: Mapping[str, IndicatorSpec] = field(default_factory=dict)
-
-    @property
-    def only_moves(self) -> bool:
-        """Whether it says nothing but where to go: two such steps are one."""
-        return self == Step(self.to_ns)
-
-    def joined(self, last: object) -> Step | None:
-        """See Logged."""
-        return replace(last, to_ns=self.to_ns) if self.only_moves and isinstance(last, Step) else None
-
-
-@dataclass(frozen=True)
-class Stepped(SymbolView):
-    """The symbol where the step led, and what the step brought.
-
-    `requests`: orders that wait to be approved. `placed`: number of the order placed last. `failed`: the strategy
-    raised.
-    """
-
-    placed: int
-    fills: tuple[Fill, ...] = ()
-    requests: tuple[OrderRequest, ...] = ()
-    working: tuple[WorkingOrder, ...] = ()
-    failed: bool = False
-
-
-@dataclass(frozen=True)
-class CloseRun(Logged):
-    """Say what came of a run, as far as it went. `hold_capital`: what buying and holding would have had to spend."""
 
     recorded = False
-    grid_ns: IntArray
-    hold_capital: float
+    plan: Plan
+    window: Interval
+    base: Interval
+    block: int
+    session_range: SessionRange
+    columns: tuple[Any, ...]
+    rows: tuple[int, ...]
+    next_row: int | None
+    state: bytes | str | None
+    stopped: str | None = None
+    coordinator: Any = None
+
+
+@dataclass(frozen=True)
+class SessionsRun:
+    """What the first of the sessions brought, and the state they led to, or why that can't be told."""
+
+    outcomes: tuple[SessionOutcome, ...]
+    state: bytes | str
+    engine_s: float
+
+
+@dataclass(frozen=True)
+class ColumnsLost:
+    """Nothing was run: a process died, and columns that it had published with it."""
 
 
 @dataclass(frozen=True)

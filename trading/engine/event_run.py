@@ -129,6 +129,15 @@ class EventRun:
             self.strategy.on_bar(self.context)
         self._match(last)
 
+    def next_bar(self) -> None:
+        """`advance` by one bar that is not the session's last, where only base bars are looked at."""
+        cursor = self.context.cursor
+        if self.broker.working:
+            self.broker.match(cursor.end)
+            self._tell()
+        self._row = self._bar = cursor.end = cursor.end + 1
+        self.strategy.on_bar(self.context)
+
     def leave(self) -> None:
         """End what the session's close ends of orders and position."""
         if not self._closed:  # the main interval's bar closes in a later session
@@ -160,6 +169,10 @@ class EventRun:
             fill = self.broker.fills[self._told]
             self._told += 1
             self.strategy.on_fill(self.context, fill)
+
+    def forget_fills(self) -> None:
+        """Have the broker's fills, which somebody took, count from none again."""
+        self._told = 0
 
     @staticmethod
     def _see(others: list[tuple[Cursor, list[int]]], bar: int) -> None:

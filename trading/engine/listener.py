@@ -6,10 +6,11 @@ import io
 import logging
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Self
 
-from barray.trading.results.logs import MOST_LINES, LogLine, Logs
+from barray.trading.results.logs import MOST_LINES, MOST_LINES_OVER_ALL, LogLine, Logs
 
 _LONGEST = 500
 _OURS = ("barray", "ray")
@@ -19,14 +20,21 @@ class Listener:
     """Takes lines that a strategy prints, or logs at level INFO and above, each stamped with symbol and session time:
     what the thread says in the block that it is entered for, and that goes nowhere else.
 
-    `now_ns`: tells the session time, UTC ns, None where there is none. From `most` lines on they are only counted; what
-    a line has beyond 500 characters is cut off.
+    `symbol`: whose strategy it is, or what tells whose it is now, "" for one over all symbols. `now_ns`: tells the
+    session time, UTC ns, None where there is none. A symbol's lines from the 200th on are only counted, those over all
+    symbols from the 1,000th on; `heard_before`: how many each has said, and says from now on. What a line has beyond
+    500 characters is cut off.
     """
 
-    def __init__(self, symbol: str, now_ns: Callable[[], int | None] = lambda: None, most: int = MOST_LINES) -> None:
+    def __init__(
+        self,
+        symbol: str | Callable[[], str],
+        now_ns: Callable[[], int | None] = lambda: None,
+        heard_before: Counter[str] | None = None,
+    ) -> None:
         self._symbol = symbol
         self._now_ns = now_ns
-        self._most = most
+        self._counts = Counter() if heard_before is None else heard_before
         self._lines: list[LogLine] = []
         self._left_out = 0
         self._begun = ""
@@ -53,11 +61,13 @@ class Listener:
 
     def add(self, line: str) -> None:
         """Take a line that is whole."""
-        if len(self._lines) >= self._most:
+        symbol = self._symbol if isinstance(self._symbol, str) else self._symbol()
+        self._counts[symbol] += 1
+        if self._counts[symbol] > (MOST_LINES if symbol else MOST_LINES_OVER_ALL):
             self._left_out += 1
             return
         cut = line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
-        self._lines.append(LogLine(self._now_ns(), self._symbol, cut))
+        self._lines.append(LogLine(self._now_ns(), symbol, cut))
 
     def heard(self) -> Logs:
         """All that was said; of a line that has not ended, what there is."""

@@ -1,247 +1,561 @@
-"""The middle of a windowed run: where all symbols' orders meet, and the strategy that sees all symbols decides.
+"""Many symbols in one process: their account, their orders, and the strategies that trade them, window by window.
 
-Pure. Whoever owns the symbols' processes lets time pass: `steps` → tell each symbol → `apply` its reports →
-`end_window`.
+Pure. Whoever has the symbols' bars hands them over (`load`), then each session is one call. A window costs what happens
+in it: only symbols whose orders a bar can reach are looked at, and what a strategy doesn't ask for isn't computed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isnan
+from math import inf, isnan, nan
+from typing import Any
 
+import numpy as np
+
+from barray.market.bars import FloatArray, IntArray
+from barray.market.calendar import Sessions
 from barray.market.errors import BarrayError, ConfigError
-from barray.market.indicators import IndicatorSpec, parse_indicator
+from barray.market.indicators import parse_indicator
+from barray.market.interval import Interval
+from barray.market.series import IntervalBars, derive
+from barray.market.session_range import SessionRange
 from barray.market.symbols import require_text
-from barray.trading.engine.commands import Opened, Plan, Step, Stepped
+from barray.trading.engine.commands import Plan, SessionOutcome
 from barray.trading.engine.listener import Listener
+from barray.trading.engine.symbol_book import SymbolBook
 from barray.trading.engine.watchdog import watched
+from barray.trading.engine.window_broker import Funds
 from barray.trading.orders.accounts import (
     Accounts,
     Approval,
-    NewOrder,
     OrderRequest,
     SeparateAccounts,
     SharedAccount,
     WorkingOrder,
 )
+from barray.trading.orders.broker import Order
 from barray.trading.orders.terms import OrderTerms
-from barray.trading.results.logs import MOST_LINES, Logs
+from barray.trading.results.days import SessionDays, SessionPrices, days_of
 from barray.trading.strategy.base import Strategy
+from barray.trading.strategy.data import SymbolData, indicator_values
 from barray.trading.strategy.failure import DidNotReturn, failure_text, file_of
+from barray.trading.strategy.panel import Panel, PanelBlock
 from barray.trading.strategy.view import Added, Moment, WindowView
 
-_MOST_LINES = 5 * MOST_LINES
-"""Kept of what a strategy over all symbols says in a run."""
 _LEFT_OUT = "is left out of this session"
+Add = Callable[[Sequence[str], int], Mapping[str, "SymbolData | str"]]
+"""Gets symbols for the rest of a session (its row), or says why not."""
 
 
-@dataclass
-class _Outbox:
-    """What a symbol is told with the next step."""
+@dataclass(frozen=True, eq=False)
+class _AddedIndicator:
+    """Seen from the window after `added_ns` on."""
 
-    cancel: bool = False
-    new_orders: list[NewOrder] = field(default_factory=list)
-    approvals: list[Approval] = field(default_factory=list)
-    indicators: dict[str, IndicatorSpec] = field(default_factory=dict)
+    added_ns: int
+    series: IntervalBars
+    values: FloatArray
+
+    def latest(self, now_ns: int) -> float:
+        closed = self.series.closed_by(now_ns)
+        return float(self.values[closed - 1]) if closed else nan
 
 
-class PortfolioEngine:
-    """Owns the account and the cross-symbol strategy. `error`: its traceback.
-
-    `reports`: the last of every symbol that the session is run for. A symbol that is left out of a session is not seen
-    nor traded in it; its position and orders stay. Where all are left out, the strategy is not asked.
-    `add`: gets a symbol for the rest of the session and has it `join`, or says why not.
+@dataclass(eq=False)
+class _Session:
+    """Where the run stands in a session: at `now_ns`, when the block's row `row` has closed. `low`, `high`: by the
+    block's columns, what bars have to reach for an order to fill; see WindowBroker.reach.
     """
 
-    def __init__(self, plan: Plan, add: Callable[[str], Added]) -> None:
-        self._plan = plan
-        self._add = add
-        self._opened: dict[str, Opened] = {}
-        self._guests: set[str] = set()
-        self._outbox: dict[str, _Outbox] = {}
-        self._later: dict[str, float] = {}
-        self._numbers: dict[str, int] = {}
-        self._moment: Moment | None = None
-        self._last: dict[str, Stepped] = {}
-        self.reports: dict[str, Stepped] = {}
-        self.error: str | None = None
-        self._adding = False
-        self._listener = Listener("", lambda: self._moment.now_ns if self._moment else None, most=_MOST_LINES)
-        self._new_life()
+    number: int
+    open_ns: int
+    close_ns: int
+    history_ns: int
+    block: PanelBlock
+    symbols: list[str]
+    now_ns: int
+    row: int = -1
+    view: WindowView = field(init=False)
+    panel: Panel = field(init=False)
+    low: FloatArray = field(init=False)
+    high: FloatArray = field(init=False)
+    volumes: FloatArray | None = None
+    added: dict[str, dict[str, _AddedIndicator]] = field(default_factory=dict)
 
-    def _new_life(self) -> None:
+    @property
+    def closing(self) -> bool:
+        return self.now_ns >= self.close_ns
+
+
+class PortfolioRun:
+    """A plan's run over sessions, one after another; between two of them it can be pickled, all but the bars.
+
+    A symbol that is left out of a session is not seen nor traded in it; its position and orders stay. Where all are
+    left out, the strategy is not asked. `window`: at the end of each, accounts judge orders, and `on_window` is called.
+    `error`: the traceback of a strategy over all symbols, which ends the run; positions stay, and are valued on.
+    """
+
+    def __init__(self, plan: Plan, window: Interval, add: Add | None = None) -> None:
+        self.add = add
+        self.books: dict[str, SymbolBook] = {}
+        self.error: str | None = None
+        self._plan, self._window = plan, window
+        self._changed: set[str] = set()
+        self._working: set[str] = set()
+        self._purchases: dict[str, float] = {}
+        self._invited: dict[str, SymbolData] = {}
+        self._leaving: set[str] = set()
+        self._prices: dict[str, float] = {}
+        self._said: Counter[str] = Counter()
+        self._funds = Funds(self._look_at_funds)
+        self._block: PanelBlock | None = None
+        self._session: _Session | None = None
+        self._strategy: Strategy | None = None
+        self._remembered: dict[str, Any] | None = None
+        self._speaks: SymbolBook | None = None
+        self._adding = False
+        self._open_accounts()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the bars, which `load` brings, and `add`; of the strategy what it remembers."""
+        remembered = vars(self._strategy) if self._strategy is not None else None
+        here = {"add": None, "_block": None, "_range": None, "_session": None, "_speaks": None, "_strategy": None}
+        return {**vars(self), **here, "_remembered": remembered}
+
+    def _open_accounts(self) -> None:
         plan = self._plan
         self.accounts: Accounts = (
-            SharedAccount(plan.account, plan.market, plan.reserve) if plan.shared else SeparateAccounts(plan.account)
+            SharedAccount(plan.account, plan.market, self._price, plan.reserve)
+            if plan.shared
+            else SeparateAccounts(plan.account, self._price)
         )
-        self._strategy: Strategy | None = None
+        for symbol, book in self.books.items():
+            self.accounts.join(symbol, book.broker.working)
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the strategy's indicators."""
-        return next(iter(self._opened.values())).columns if self._opened else ()
+    def _look_at_funds(self) -> tuple[float, float]:
+        return self.accounts.cash, self.accounts.equity
 
-    def join(self, symbol: str, opened: Opened, *, guest: bool = False) -> None:
-        """Let a symbol be traded; a guest until the session's end."""
-        self._opened[symbol] = opened
-        if guest:
-            self._guests.add(symbol)
+    def load(self, session_range: SessionRange, data: Mapping[str, SymbolData], base: Interval) -> None:
+        """Go by these bars from now on, of these sessions. `base`: the finest interval of any symbol in the run."""
+        self._range, self._base = session_range, base
+        first, last = session_range.first_row, int(session_range.rows[-1])
+        self._block = PanelBlock(data, first, last, base) if data else None
+        for symbol, one in sorted(data.items()):
+            if symbol in self.books:
+                self.books[symbol].load(one)
+            else:
+                self._join(one)
 
-    def leave(self, symbol: str) -> None:
-        """Forget a symbol that is gone."""
-        self._guests.discard(symbol)
-        for held in (self._opened, self._outbox, self._later, self._numbers, self._last, self.reports):
-            held.pop(symbol, None)
-        self.accounts.forget(symbol)
+    def _join(self, data: SymbolData, *, guest: bool = False) -> SymbolBook:
+        book = SymbolBook(self._plan, data, self._range.timezone, self._changed, self._funds, guest=guest)
+        self.books[data.symbol] = book
+        self.accounts.join(data.symbol, book.broker.working)
+        return book
 
-    @property
-    def symbols(self) -> list[str]:
-        """Those that are traded, sorted."""
-        return sorted(self._opened)
+    def session(self, row: int) -> SessionOutcome:
+        """Go through a session (its row, of those loaded) from open to close, and say what it brought."""
+        sessions = self._range.sessions
+        close_ns = int(sessions.close_ns[row])
+        listener = Listener(self._speaker, self._time, self._said)
+        symbols = self._run_in(row) if self.error is None else []
+        if symbols:
+            ends_ns = sessions.expected_starts(row, self._window, close_ns)[1].tolist()
+            with listener, watched(self._progress, self._plan.call_timeout_s):
+                self._enter(sessions, row, symbols)
+                self._go(ends_ns)
+        days = self._days(row)
+        guests = {symbol for symbol, book in self.books.items() if book.guest}
+        errors = {s: (book.error, book.error_ns) for s, book in self.books.items() if book.error is not None}
+        self._leave(guests)
+        return SessionOutcome(days, frozenset((*symbols, *guests)), errors, listener.heard(), self.error)
 
-    @property
-    def guests(self) -> list[str]:
-        """Those among them that leave at the session's end."""
-        return sorted(self._guests)
+    def _days(self, row: int) -> SessionDays | None:
+        sessions = self._range.sessions
+        symbols, fills, before, refusals = [], [], [], {}
+        for symbol, book in sorted(self.books.items()):
+            filled, refused = book.take_fills()
+            if filled or refused or book.before.position:
+                symbols.append(symbol)
+                fills.append(filled)
+                before.append(book.before)
+                book.before = book.before.after(filled)
+                if refused:
+                    refusals[symbol] = refused
+        if not symbols:
+            return None
+        block = self._session.block if self._session is not None else self._block
+        grid_ns = sessions.expected_starts(row, self._base, int(sessions.close_ns[row]))[1]
+        ends = [self.books[symbol].data.base.end_ns for symbol in symbols]
+        filled_ns = [int(end_ns[fill.row]) for end_ns, one in zip(ends, fills, strict=True) for fill in one]
+        stamps = np.searchsorted(grid_ns, np.array(filled_ns, np.int64))
+        prices = self._session_prices(block, symbols, grid_ns)
+        capital = 0.0 if self._plan.shared else self._plan.account.capital
+        return days_of(symbols, fills, stamps, prices, before, capital, refusals)
 
-    def steps(self, to_ns: int) -> dict[str, Step]:
-        """What to tell every symbol, to go on to `to_ns`."""
-        looks = self._plan.shared and self._plan.form != "on_window"
-        funds = (self.accounts.cash, self.accounts.equity) if looks else None
-        plain = Step(to_ns, funds=funds)
-        outbox, self._outbox = self._outbox, {}
-        return {symbol: _step(to_ns, outbox[symbol], funds) if symbol in outbox else plain for symbol in self.symbols}
+    def _session_prices(self, block: PanelBlock | None, symbols: Sequence[str], grid_ns: IntArray) -> SessionPrices:
+        """Their bars in a session; of those that the block doesn't have, the last closes known."""
+        k, n = len(grid_ns), len(symbols)
+        open_, high, low, last = (np.full((n, k), nan) for _ in range(4))
+        if block is not None:
+            first = block.closed_by(int(grid_ns[0]) - 1)
+            here = [number for number, symbol in enumerate(symbols) if symbol in block.index]
+            there = [block.index[symbols[number]] for number in here]
+            matrices = (*map(block.column, ("open", "high", "low")), block.last_close)
+            for column, matrix in zip((open_, high, low, last), matrices, strict=True):
+                column[here] = matrix[first : first + k].T[there]
+        unknown = np.isnan(last)
+        if unknown.any():
+            known = np.array([self._prices.get(symbol, nan) for symbol in symbols])
+            last = np.where(unknown, known[:, None], last)
+        return SessionPrices(open_, high, low, last)
 
-    def steps_of(self, symbol: str, to_ns: int) -> Step:
-        """The same for one symbol that has just come, the others staying where they are."""
-        return _step(to_ns, self._outbox.pop(symbol, _Outbox()), None)
+    def _run_in(self, row: int) -> list[str]:
+        block = self._block
+        return [s for s in block.symbols if row in self.books[s].traded] if block is not None else []
 
-    def apply(self, reports: Mapping[str, Stepped]) -> None:
-        """Book what the step brought to each symbol."""
-        for symbol in sorted(reports):
-            report = reports[symbol]
-            self._last[symbol] = self.reports[symbol] = report
-            self._numbers[symbol] = report.placed
-            self.accounts.update(symbol, report.price, report.fills, report.working)
+    def _leave(self, guests: Iterable[str]) -> None:
+        """Keep of the session what the next may need to know."""
+        if self._session is not None:
+            block, row = self._session.block, self._session.row
+            closes = block.last_close[row].tolist() if row >= 0 else []
+            self._prices |= {s: price for s, price in zip(block.symbols, closes, strict=False) if not isnan(price)}
+            self._session = None
+        for symbol in guests:
+            del self.books[symbol]
+            self.accounts.forget(symbol)
+            self._prices.pop(symbol, None)
+        self._leaving.clear()
+        self._invited.clear()
 
-    def end_window(self, moment: Moment) -> None:
-        """Let the strategy decide at a window's end or a session's open, and have what was ordered approved."""
-        self._moment = moment
-        self.reports = {symbol: report for symbol, report in self._last.items() if self._is_run(symbol, moment)}
-        if moment.opening and not self._plan.account.carry:
-            self._new_life()
-        if self._plan.form == "on_window":
-            self._ask(moment)
-            requests = list(self._requests(moment.now_ns))
-        else:
-            requests = [request for report in self.reports.values() for request in report.requests]
-        for symbol, approvals in self.accounts.approve(requests).items():
-            self._box(symbol).approvals.extend(approvals)
-        if moment.closing:
-            self._end_orders(self.symbols if self._plan.account.flat_at_close else self.guests)
+    # ---- a session, window by window
 
-    def _end_orders(self, symbols: Iterable[str]) -> None:
-        """Drop what is still to go out: no order of this session may work in the next."""
+    def _enter(self, sessions: Sessions, row: int, symbols: list[str]) -> None:
+        block = self._block
+        if block is None:
+            raise RuntimeError("no bars were loaded")
+        if not self._plan.account.carry:
+            self._open_accounts()
+            self._strategy = self._remembered = None
+        open_ns = int(sessions.open_ns[row])
+        history_ns = int(sessions.open_ns[self._range.history[row]])
+        self._session = _Session(row, open_ns, int(sessions.close_ns[row]), history_ns, block, symbols, open_ns)
         for symbol in symbols:
-            self._outbox.pop(symbol, None)
-            self._later.pop(symbol, None)
-            self.accounts.release(symbol)
+            self._speaks = self.books[symbol]
+            self._speaks.enter(row)
+            self.accounts.join(symbol, self._speaks.broker.working)
+        self._speaks = None
+        self._look_around()
 
-    def _ask(self, moment: Moment) -> None:
-        if self.error is not None or not self.reports:
-            return
-        view = WindowView(self, moment)
+    def _aim_all(self) -> None:
+        self._working.clear()
+        for symbol in self._here.symbols:
+            self._aim(symbol)
+
+    def _look_around(self) -> None:
+        """Have matrices and a view of the symbols that there are now."""
+        here = self._here
+        if self._invited:
+            data = dict(zip(here.block.symbols, here.block.data, strict=True))
+            first = self._range.history[here.number]
+            here.block = PanelBlock({**data, **self._invited}, first, here.number, self._base)
+            here.symbols = sorted({*here.symbols, *self._invited})
+            self._invited.clear()
+        if self._leaving:
+            here.symbols = [symbol for symbol in here.symbols if symbol not in self._leaving]
+        here.panel = Panel(here.block, here.symbols, here.history_ns)
+        here.row = here.block.closed_by(here.now_ns) - 1
+        here.volumes = None
+        here.low, here.high = np.full(len(here.block.symbols), -inf), np.full(len(here.block.symbols), inf)
+        day = self._range.sessions.dates[here.number].item()
+        moment = Moment(here.now_ns, day, here.open_ns, here.close_ns, self._range.timezone)
+        here.view = WindowView(self, here.panel, moment)
+        self._aim_all()
+
+    @property
+    def _here(self) -> _Session:
+        if self._session is None:
+            raise RuntimeError("no session is open")
+        return self._session
+
+    def _go(self, ends_ns: Sequence[int]) -> None:
+        """From the open, through every window's end, to the close."""
+        here = self._here
+        asks = self._plan.form == "on_window"
+        self._decide(asks=asks, opening=True)
+        early = self._early_closes(here.now_ns)
+        rows = self._rows_closed(ends_ns)
+        for number, now_ns in enumerate(ends_ns):
+            if self.error is not None:
+                return
+            if self._invited or self._leaving:
+                self._look_around()
+                early, rows = self._early_closes(here.now_ns), self._rows_closed(ends_ns)
+            if not asks:
+                self._advance(now_ns)
+            elif self._working or self._purchases:
+                self._meet(rows[number])
+            here.row, here.now_ns = rows[number], now_ns
+            while early and now_ns >= early[0]:
+                self._close_early(early.pop(0))
+            if now_ns >= here.close_ns:
+                for book in self._books():
+                    book.leave()
+            if self._changed:
+                self._settle()
+            self._decide(asks=asks)
+
+    def _early_closes(self, after_ns: int) -> list[int]:
+        """When symbols have their last bars, where that is before the close; an own strategy sees to it itself."""
+        if self._plan.form != "on_window":
+            return []
+        closes = {book.closes_ns for book in self._books()}
+        return sorted(one for one in closes if after_ns < one < self._here.close_ns)
+
+    def _books(self) -> list[SymbolBook]:
+        return [self.books[symbol] for symbol in self._here.symbols]
+
+    def _rows_closed(self, ends_ns: Sequence[int]) -> list[int]:
+        closed: list[int] = (np.searchsorted(self._here.block.end_ns, ends_ns, side="right") - 1).tolist()
+        return closed
+
+    def _meet(self, row: int) -> None:
+        """Let the bars that have closed since the last window's end meet the orders that they can reach."""
+        first = self._here.row + 1
+        if self._purchases and row >= first:
+            bought = set(self._purchases)
+            self._meet_rows(first, first, self._working - bought)
+            self._settle()
+            self._buy()
+            self._meet_rows(first, first, self._working & bought)
+            first += 1
+        if self._working and row >= first:
+            self._meet_rows(first, row, self._working)
+
+    def _meet_rows(self, first: int, last: int, symbols: set[str]) -> None:
+        here = self._here
+        block = here.block
+        low, high = block.column("low"), block.column("high")
+        if first == last:
+            reached = (low[first] <= here.low) | (high[first] >= here.high)
+        else:
+            rows = slice(first, last + 1)
+            reached = ((low[rows] <= here.low) | (high[rows] >= here.high)).any(axis=0)
+        for column in np.flatnonzero(reached).tolist():
+            symbol = block.symbols[column]
+            if symbol in symbols:
+                self.books[symbol].match(block.own_rows(column, first, last))
+                self._changed.add(symbol)  # a stop may be triggered and fill nothing
+
+    def _buy(self) -> None:
+        """Order what a rebalancing buys, with the money that there is now that it has sold."""
+        purchases, self._purchases = self._purchases, {}
+        for symbol, target in sorted(purchases.items()):
+            if symbol in self._here.symbols:
+                self.place_missing(symbol, target)
+        self._judge()
+
+    def _advance(self, now_ns: int) -> None:
+        """Let all symbols' own strategies go on."""
+        quick = now_ns < self._here.close_ns
+        for book in self._books():
+            self._speaks = book
+            if quick and book.one_by_one:
+                book.next_bar(now_ns)
+            else:
+                book.advance(now_ns)
+        self._speaks = None
+
+    def _close_early(self, closes_ns: int) -> None:
+        for book in self._books():
+            if book.closes_ns == closes_ns:
+                book.close()
+
+    def _settle(self) -> None:
+        """Have the account know what has become of orders and positions."""
+        for symbol in sorted(self._changed):
+            broker = self.books[symbol].broker
+            if len(broker.fills) > broker.booked:
+                fills, broker.booked = broker.fills[broker.booked :], len(broker.fills)
+                self.accounts.book(symbol, fills)
+            self._aim(symbol)
+            if not broker.waiting:  # else it is still to be judged
+                self._changed.remove(symbol)
+
+    def _aim(self, symbol: str) -> None:
+        """Note what a bar has to reach for the symbol's orders to fill."""
+        here, broker = self._here, self.books[symbol].broker
+        column = here.block.index.get(symbol)
+        if broker.working:
+            self._working.add(symbol)
+        else:
+            self._working.discard(symbol)
+        if column is not None:
+            here.low[column], here.high[column] = broker.reach()
+
+    # ---- decisions, at a window's end
+
+    def _decide(self, *, asks: bool, opening: bool = False) -> None:
+        """Let the strategy over all symbols decide, and the account judge what was ordered."""
+        here = self._here
+        if asks:
+            self._ask(opening=opening)
+        if here.closing:
+            self._end_orders()
+        if self._changed:
+            self._judge()
+        if self._leaving:
+            self._let_go()
+
+    def _ask(self, *, opening: bool) -> None:
+        here = self._here
+        view = here.view
+        view.move(here.now_ns)
         try:
-            with self._listener, watched(self._waits, self._plan.call_timeout_s):
-                self._call(view, moment)
+            if self._strategy is None:
+                self._strategy = self._plan.strategy()
+                if self._remembered is None:
+                    self._strategy.on_start(view)  # type: ignore[arg-type]  # documented in Strategy
+                else:
+                    vars(self._strategy).update(self._remembered)
+            if opening:
+                self._strategy.on_session(view)  # type: ignore[arg-type]
+            else:
+                self._strategy.on_window(view)
         except (Exception, DidNotReturn):  # the user's code: no more calls, positions stay
             self.error = failure_text(file_of(self._strategy), view.now)
-            self._outbox = {}
-            for symbol, report in self._last.items():
-                self._cancel(symbol, report)
+            self._purchases.clear()
+            for symbol in self.books:
+                self._cancel(symbol)
 
-    def _waits(self) -> object:
-        """Always the same, but while a symbol is got: that is not the strategy's time."""
-        return object() if self._adding else None
+    def _judge(self) -> None:
+        """Have the account approve what waits, or what it has money for."""
+        now_ns = self._here.now_ns
+        waiting = [broker for symbol in self._changed if (broker := self.books[symbol].broker).waiting]
+        self.accounts.approve([request for broker in waiting for request in broker.requests(now_ns)], self._answer)
+        self._settle()
 
-    def _call(self, view: WindowView, moment: Moment) -> None:
-        if self._strategy is None:
-            self._strategy = self._plan.strategy()
-            self._strategy.on_start(view)  # type: ignore[arg-type]  # documented in Strategy
-        if moment.opening:
-            self._strategy.on_session(view)  # type: ignore[arg-type]
-            return
-        later, self._later = self._later, {}
-        for symbol, quantity in sorted(later.items()):
-            if symbol in self.reports:
-                self.place_missing(symbol, quantity)
-        self._strategy.on_window(view)
+    def _answer(self, request: OrderRequest, approval: Approval) -> None:
+        book = self.books[request.symbol]
+        book.broker.approve(request.order, approval, book.bar_ns(self._here.now_ns) if approval.reason else 0)
 
-    def logs(self) -> Logs:
-        """What the strategy over all symbols has printed and logged so far."""
-        return self._listener.heard()
+    def _end_orders(self) -> None:
+        """At the close: where positions end, no order of this session may work in the next."""
+        flat = self._plan.account.flat_at_close
+        for book in self._books():
+            if flat or book.guest:
+                self._purchases.pop(book.symbol, None)
+                book.broker.cancel_all("the session closed", "expired")
 
-    def _box(self, symbol: str) -> _Outbox:
-        return self._outbox.setdefault(symbol, _Outbox())
+    def _let_go(self) -> None:
+        """Close the positions of those that were removed, at their last closes."""
+        here = self._here
+        for symbol in sorted(self._leaving & set(here.symbols)):
+            self.books[symbol].close(here.now_ns)
+        self._settle()
 
-    def _is_run(self, symbol: str, moment: Moment) -> bool:
-        return moment.open_ns in self._opened[symbol].opens
+    # ---- what is said, and how long it takes
 
-    def _is_left_out(self, symbol: str) -> bool:
-        return symbol in self._opened and self._moment is not None and not self._is_run(symbol, self._moment)
+    def _speaker(self) -> str:
+        return self._speaks.symbol if self._speaks is not None else ""
 
-    def _known(self, symbol: str) -> Stepped:
-        report = self.reports.get(symbol)
-        if report is None:
-            if self._is_left_out(symbol):
-                raise ConfigError(_LEFT_OUT, symbol=symbol, remedy="trade view.symbols")
-            raise ConfigError(
-                "there is no such symbol", symbol=symbol, remedy="trade view.symbols, or add_symbol first"
-            )
-        return report
+    def _time(self) -> int | None:
+        if self._speaks is not None and self._speaks.run is not None:
+            return self._speaks.run.context.now_ns
+        return self._session.now_ns if self._session is not None else None
 
-    def place(self, symbol: str, terms: OrderTerms) -> NewOrder:
-        """An order to go out with the next step; ConfigError where there is no such symbol."""
-        self._known(symbol)
-        self._numbers[symbol] += 1
-        new_order = NewOrder(self._numbers[symbol], terms)
-        self._box(symbol).new_orders.append(new_order)
-        return new_order
+    def _progress(self) -> object:
+        """Another after every call that came back; always while a symbol is got, which is not the strategy's time."""
+        return object() if self._adding else (self._speaker(), self._time())
 
-    def place_missing(self, symbol: str, target: float) -> NewOrder | None:
-        """Order what is missing to hold `target`; None where that is less than a lot. ConfigError as for `place`."""
-        missing = target - self._known(symbol).position
-        return self.place(symbol, OrderTerms(missing)) if self._plan.market.lots(missing) else None
+    # ---- what a view asks for, see barray.trading.strategy.view.Viewed
 
-    def _requests(self, now_ns: int) -> Iterator[OrderRequest]:
-        """What is to go out, for the account to judge."""
-        lots = self._plan.market.lots
-        for symbol, box in self._outbox.items():
-            for new_order in box.new_orders:
-                terms = new_order.terms
-                yield OrderRequest(symbol, new_order.number, now_ns, lots(terms.quantity), terms.price)
+    def _price(self, symbol: str) -> float:
+        """The last close known, NaN before there is one."""
+        here = self._session
+        if here is not None:
+            column = here.block.index.get(symbol)
+            if column is None and symbol in self._invited:
+                base = self._invited[symbol].base
+                closed = base.closed_by(here.now_ns)
+                return float(base.bars.close[closed - 1]) if closed else nan
+            if column is not None and here.row >= 0:
+                price = float(here.block.last_close[here.row, column])
+                if not isnan(price):
+                    return price
+        return self._prices.get(symbol, nan)
 
-    def cancel(self, symbol: str) -> None:
-        """Cancel all orders of a symbol, those to go out too; ConfigError where there is no such symbol."""
-        self._cancel(symbol, self._known(symbol))
+    def latest(self, column: str) -> FloatArray:
+        """See Viewed."""
+        here = self._here
+        panel, block = here.panel, here.block
+        if column == "position":
+            return np.array([self.books[symbol].broker.position for symbol in panel.symbols], np.float64)
+        if column == "session_volume":
+            return self._session_volume()
+        values = panel.row(block.last(column), here.row)
+        if column == "close" and np.isnan(values).any():
+            values = np.array([self._price(symbol) for symbol in panel.symbols], np.float64)
+        return values
 
-    def _cancel(self, symbol: str, report: Stepped) -> None:
-        box = self._box(symbol)
-        box.cancel = box.cancel or bool(report.working)
-        box.new_orders.clear()
-        self._numbers[symbol] = report.placed
-        self._later.pop(symbol, None)
-        self.accounts.release(symbol)
+    def _session_volume(self) -> FloatArray:
+        here = self._here
+        first = here.block.closed_by(here.open_ns)
+        if here.volumes is None:
+            here.volumes = np.nancumsum(here.block.column("volume")[first:], axis=0)
+        row = here.row - first
+        return here.panel.row(here.volumes, row) if row >= 0 else np.zeros(len(here.panel.symbols))
+
+    def indicator_values(self) -> Mapping[str, FloatArray]:
+        """See Viewed."""
+        here = self._here
+        panel, block, now_ns = here.panel, here.block, here.now_ns
+        found = {}
+        for name in block.indicators:
+            interval = block.indicator_interval(name)
+            closed = block.closed_by(now_ns, interval)
+            known = closed > block.closed_by(here.history_ns, interval)
+            found[name] = panel.row(block.indicator(name), closed - 1 if known else -1)
+        for name, by_symbol in sorted(here.added.items()):
+            if any(one.added_ns < now_ns for one in by_symbol.values()):
+                known_ones = {s: one.latest(now_ns) for s, one in by_symbol.items() if one.added_ns < now_ns}
+                found[name] = np.array([known_ones.get(symbol, nan) for symbol in panel.symbols], np.float64)
+        return found
+
+    def _known(self, symbol: str) -> SymbolBook:
+        here = self._here
+        if symbol in self.books and (symbol in here.panel.index or symbol in self._invited):
+            return self.books[symbol]
+        if symbol in self.books:
+            raise ConfigError(_LEFT_OUT, symbol=symbol, remedy="trade view.symbols")
+        raise ConfigError("there is no such symbol", symbol=symbol, remedy="trade view.symbols, or add_symbol first")
 
     def working(self, symbol: str) -> tuple[WorkingOrder, ...]:
-        """Orders of a symbol that work; ConfigError where there is no such symbol."""
-        report = self._known(symbol)
-        return () if symbol in self._outbox and self._outbox[symbol].cancel else report.working
+        """See Viewed; ConfigError where there is no such symbol."""
+        return self._known(symbol).broker.at_work()
+
+    def place(self, symbol: str, terms: OrderTerms) -> Order:
+        """See Viewed; ConfigError where there is no such symbol."""
+        return self._known(symbol).broker.place(terms)
+
+    def place_missing(self, symbol: str, target: float) -> Order | None:
+        """See Viewed; ConfigError where there is no such symbol."""
+        missing = target - self._known(symbol).broker.position
+        return self.place(symbol, OrderTerms(missing)) if self._plan.market.lots(missing) else None
+
+    def cancel(self, symbol: str) -> None:
+        """See Viewed; ConfigError where there is no such symbol."""
+        self._known(symbol)
+        self._cancel(symbol)
+
+    def _cancel(self, symbol: str) -> None:
+        self._purchases.pop(symbol, None)
+        self.books[symbol].broker.cancel_all("cancelled by the strategy")
 
     def shares_for(self, symbol: str, fraction: float) -> float:
-        """What a fraction of equity buys at the last close, in whole lots; ConfigError before there is one."""
-        price = self._known(symbol).price
+        """See Viewed; ConfigError before there is a price."""
+        self._known(symbol)
+        price = self._price(symbol)
         if isnan(price):
             raise ConfigError(
                 "there is no price yet", symbol=symbol, remedy="leave it out until view.close is a number"
@@ -249,56 +563,82 @@ class PortfolioEngine:
         return self._plan.market.lots(fraction * self.accounts.equity_for(symbol) / price) if price else 0.0
 
     def rebalance(self, targets: Mapping[str, float]) -> None:
-        """Order what is missing to these positions; see WindowView.rebalance."""
-        missing = {symbol: target - self._known(symbol).position for symbol, target in sorted(targets.items())}
-        for symbol in missing:
-            self.cancel(symbol)
+        """See WindowView.rebalance."""
+        held = {symbol: self._known(symbol).broker.position for symbol in targets}
+        for symbol in targets:
+            self._cancel(symbol)
         lots = self._plan.market.lots
-        sales = [symbol for symbol, m in missing.items() if lots(m) and m * self.reports[symbol].position < 0]
-        for symbol, quantity in missing.items():
-            if symbol in sales or not sales:
+        sales = {symbol for symbol, now in held.items() if now * lots(targets[symbol] - now) < 0}
+        for symbol in sorted(targets):
+            if symbol in sales or not sales or not self._plan.shared:
                 self.place_missing(symbol, targets[symbol])
-            elif lots(quantity):
-                self._later[symbol] = targets[symbol]
+            elif lots(targets[symbol] - held[symbol]):
+                self._purchases[symbol] = targets[symbol]
 
-    def add_symbol(self, symbol: str) -> Added:
-        """Get a symbol for the rest of the session. ConfigError for what is no text."""
-        require_text(symbol)
-        if self._is_left_out(symbol):
-            return Added(False, _LEFT_OUT)
-        if symbol in self._opened:
-            return Added(True, "it is there already")
-        if self._moment is None or self._moment.closing:
+    def add_symbols(self, symbols: Sequence[str]) -> dict[str, Added]:
+        """See Viewed; ConfigError for what is no text."""
+        for symbol in symbols:
+            require_text(symbol)
+        found = {symbol: self._there_already(symbol) for symbol in symbols}
+        wanted = [symbol for symbol, added in found.items() if added is None]
+        got = self._get(wanted) if wanted else {}
+        for symbol, data in got.items():
+            if isinstance(data, SymbolData):
+                self._invited[symbol] = data
+                self._join(data, guest=True).enter(self._here.number)
+        answers = {s: Added(True) if isinstance(data, SymbolData) else Added(False, data) for s, data in got.items()}
+        return {symbol: answers[symbol] if added is None else added for symbol, added in found.items()}
+
+    def _there_already(self, symbol: str) -> Added | None:
+        here = self._here
+        if symbol in self.books:
+            there = symbol in here.panel.index or symbol in self._invited
+            return Added(True, "it is there already") if there else Added(False, _LEFT_OUT)
+        if here.closing:
             return Added(False, "the session has closed")
+        if self.add is None:
+            return Added(False, "nothing can be added here")
+        return None
+
+    def _get(self, symbols: Sequence[str]) -> Mapping[str, SymbolData | str]:
         self._adding = True
         try:
-            return self._add(symbol)
+            return self.add(symbols, self._here.number) if self.add is not None else {}
         finally:
             self._adding = False
 
+    def remove_symbol(self, symbol: str) -> None:
+        """See Viewed; ConfigError for one that was not added."""
+        if not self._known(symbol).guest:
+            raise ConfigError("it was not added by the strategy", symbol=symbol, remedy="sell it, and leave it alone")
+        self._cancel(symbol)
+        self._leaving.add(symbol)
+
     def add_indicator(self, symbol: str, indicator: str) -> Added:
-        """Have one more indicator computed, for the rest of the session. ConfigError where either is no text."""
+        """See Viewed; ConfigError where either is no text."""
         require_text(symbol)
         if not isinstance(indicator, str):
             raise ConfigError(
                 f"an indicator is text, not {type(indicator).__name__}", remedy='write it as "RSI(14)@5m"'
             )
-        opened = self._opened.get(symbol)
-        if opened is None:
+        here = self._here
+        if symbol not in self.books:
             return Added(False, f"there is no symbol {symbol}")
-        if self._is_left_out(symbol):
+        if symbol not in here.panel.index and symbol not in self._invited:
             return Added(False, _LEFT_OUT)
-        if self._moment is None or self._moment.closing:
+        if here.closing:
             return Added(False, "the session has closed")
+        data = self.books[symbol].data
         try:
             spec = parse_indicator(indicator)
         except BarrayError as error:
             return Added(False, str(error))
-        if not opened.base_interval.derives(spec.interval):
-            return Added(False, f"{spec.interval} does not derive from {opened.base_interval}")
-        self._box(symbol).indicators[indicator] = spec
+        if not data.base.interval.derives(spec.interval):
+            return Added(False, f"{spec.interval} does not derive from {data.base.interval}")
+        row = here.number
+        series = data.series.get(spec.interval) or derive(data.base, spec.interval, data.sessions, row)
+        columns = indicator_values(spec, series, np.array([row]), self._range.history)
+        for number, (output, values) in enumerate(columns.items()):
+            named = here.added.setdefault(indicator if number == 0 else f"{indicator}.{output}", {})
+            named[symbol] = _AddedIndicator(here.now_ns, series, values)
         return Added(True)
-
-
-def _step(to_ns: int, box: _Outbox, funds: tuple[float, float] | None) -> Step:
-    return Step(to_ns, box.cancel, tuple(box.new_orders), tuple(box.approvals), funds, box.indicators)

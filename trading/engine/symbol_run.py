@@ -26,6 +26,7 @@ from barray.trading.engine.event_run import Outcome, run_symbol
 from barray.trading.orders.broker import Account
 from barray.trading.orders.fills import Fills
 from barray.trading.results.equity import equity_on_grid, session_closes, session_pnl
+from barray.trading.results.ledger import LoadedBars
 from barray.trading.results.logs import MOST_LINES, Logs
 from barray.trading.results.result import SymbolResult, Trades
 from barray.trading.results.trades import round_trips
@@ -133,6 +134,33 @@ def judge_prices(loaded: LoadedRange, *, anew: bool = False) -> LoadedRange:
     return replace(loaded, warnings=first_warnings(found))
 
 
+def loaded_bars(loaded: LoadedRange) -> LoadedBars:
+    """What there is of the bars, by session, and what of it is run."""
+    base, spans = loaded.base, loaded.spans
+    rows, first, counts = np.unique(base.session, return_index=True, return_counts=True)
+    last = first + counts - 1
+    origins: list[tuple[str, str | None]] = [(loaded.source, loaded.dataset)] * len(rows)
+    if spans:
+        ends = np.array([np.datetime64(span.last) for span in spans])
+        at = np.searchsorted(ends, loaded.session_range.sessions.dates[rows])
+        origins = [(spans[number].source, spans[number].dataset) for number in np.minimum(at, len(spans) - 1).tolist()]
+    return LoadedBars(
+        source=loaded.source,
+        interval=base.interval,
+        rows=rows.astype(np.int64),
+        counts=counts.astype(np.int64),
+        first_ns=base.bars.start_ns[first],
+        last_ns=base.bars.start_ns[last],
+        first_open=base.bars.open[first],
+        last_close=base.bars.close[last],
+        origins=tuple(origins),
+        traded=loaded.traded,
+        skipped=loaded.skipped,
+        dataset=loaded.dataset,
+        warnings=loaded.warnings,
+    )
+
+
 def run_range(loaded: LoadedRange, plan: Plan, grid_ns: IntArray) -> SymbolResult:
     """Run a strategy over all its sessions and say what came of it; errors as in `run_loaded`. `grid_ns`: see
     SymbolResult.equity.
@@ -173,17 +201,6 @@ def join_results(parts: Sequence[SymbolResult], grid_session: IntArray) -> Symbo
         exposure=np.concatenate([part.exposure for part in parts]),
         session_close=closes[known],
         session_pnl=pnl,
-    )
-
-
-def add_results(parts: Sequence[SymbolResult]) -> SymbolResult:
-    """One symbol that came and went, on one grid: each part has the equity of its own stay, and the capital else."""
-    capital = parts[0].capital
-    return replace(
-        _together(parts),
-        equity=capital + np.sum([part.equity - capital for part in parts], axis=0),
-        exposure=np.sum([part.exposure for part in parts], axis=0),
-        session_pnl=np.sum([part.session_pnl for part in parts], axis=0),
     )
 
 
@@ -274,11 +291,8 @@ def summarise(
     outcome: Outcome,
     grid_ns: IntArray,
     engine_s: float,
-    hold_capital: float | None = None,
-    entered: IntArray | None = None,
 ) -> SymbolResult:
-    """Trades, equity and the rest, from what was filled. `hold_capital`: of buy and hold, by default the capital.
-    `entered`: rows of the sessions that were begun, by default all that are traded.
+    """Trades, equity and the rest, from what was filled.
 
     Where the account does not carry over, equity begins with the capital in every session: `join_results` adds up.
     """
@@ -303,7 +317,7 @@ def summarise(
         session_pnl=by_session,
         cash=capital - float((fills.quantity * fills.price + fills.commission).sum()),
         position=float(fills.quantity.sum()),
-        hold_capital=capital if hold_capital is None else hold_capital,
+        hold_capital=capital,
         first_price=float(base.bars.open[first]),
         last_price=float(base.bars.close[last]),
         bars=len(base) - first,
@@ -314,16 +328,16 @@ def summarise(
         logs=outcome.logs,
         lineage=_lineage(loaded.source, base, loaded.dataset),
         sources=_sources(loaded),
-        sessions=_gone_through(loaded, account, outcome, entered),
+        sessions=_gone_through(loaded, account, outcome),
         warnings=loaded.warnings,
         engine_s=engine_s,
     )
 
 
-def _gone_through(loaded: LoadedRange, account: Account, outcome: Outcome, entered: IntArray | None) -> tuple[str, ...]:
+def _gone_through(loaded: LoadedRange, account: Account, outcome: Outcome) -> tuple[str, ...]:
     """Labels of the sessions that were begun before the strategy failed, which where accounts begin anew is no end."""
     sessions = loaded.session_range.sessions
-    rows = loaded.traded if entered is None else entered
+    rows = loaded.traded
     if outcome.error is not None and account.carry:
         rows = rows[sessions.open_ns[rows] <= (-1 if outcome.error_ns is None else outcome.error_ns)]
     return tuple(day.item().isoformat() for day in sessions.dates[rows])

@@ -13,7 +13,8 @@ one decided inside a window works from its end on, from the first base bar that 
   nor does an order that was to close what a stop_loss or take_profit then closes before it.
 - At the fill the broker cuts the order to its reservation, in the parts that open. What an order spends leaves the
   reservation with the cash; what is left when it ends is released at that window's end.
-- Cash from sales counts from the end of the window that they fill in.
+- Cash from sales counts from the end of the window that they fill in; a rebalancing's purchases are approved in the bar
+  that its sales fill in, after them.
 
 So nothing is decided by prices that come later, and as every fill stays within its reservation, and these within the
 cash, cash never falls below zero with margin 1. Exceptions are what nobody can reserve for: a short position that loses
@@ -22,52 +23,34 @@ more than stands against it, and a sale whose commission is more than its procee
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import copysign, fsum, inf, isnan
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from barray.market.errors import BarrayError
-from barray.trading.orders.broker import Account
+from barray.trading.orders.broker import Account, Order
 from barray.trading.orders.costs import Market
 from barray.trading.orders.fills import Fill
-from barray.trading.orders.terms import OrderTerms
 
 _SLACK = 1e-9
 """Share of the cash that is never reserved: more than all roundings of a run."""
 
 
-@dataclass(frozen=True)
-class NewOrder:
-    """An order from outside the symbol's process; it becomes the symbol's order `number`."""
+class OrderRequest(NamedTuple):
+    """An order that waits for its window's end; they are judged as they are sorted."""
 
-    number: int
-    terms: OrderTerms
-
-    @property
-    def quantity(self) -> float:
-        """Shares asked for, negative to sell."""
-        return self.terms.quantity
-
-
-@dataclass(frozen=True)
-class OrderRequest:
-    """An order that waits for its window's end. `price`: its limit, else its stop, None for a market order."""
-
+    decided_ns: int
     symbol: str
     number: int
-    decided_ns: int
-    quantity: float
-    price: float | None = None
+    order: Order
 
 
-@dataclass(frozen=True)
-class Approval:
+class Approval(NamedTuple):
     """The answer: `quantity` may work, 0 for nothing, of which it may open as much as `budget` pays for (None: as its
     own account bears). `reason`: why not all of it.
     """
 
-    number: int
     quantity: float
     budget: float | None
     reason: str = ""
@@ -88,23 +71,20 @@ class WorkingOrder:
 class Accounts(Protocol):
     """Whose money it is, as PortfolioEngine asks of it: one account for all symbols, or one each."""
 
-    def update(self, symbol: str, price: float, fills: Sequence[Fill], working: Sequence[WorkingOrder]) -> None:
-        """Book what a window did to a symbol. `price`: its last close, NaN before it has one.
-
-        BarrayError where the account can't have done it.
-        """
+    def join(self, symbol: str, working: Sequence[Order]) -> None:
+        """Have a symbol traded from now on. `working`: the orders that work, as they are at any time."""
         ...
 
-    def release(self, symbol: str) -> None:
-        """Free what was reserved for a symbol, whose orders are all cancelled."""
+    def book(self, symbol: str, fills: Sequence[Fill]) -> None:
+        """Book what a window filled of a symbol; BarrayError where the account can't have paid for it."""
         ...
 
     def forget(self, symbol: str) -> None:
         """Forget a symbol that is gone, its position closed."""
         ...
 
-    def approve(self, requests: Iterable[OrderRequest]) -> dict[str, list[Approval]]:
-        """Judge orders; the answers by symbol."""
+    def approve(self, requests: Iterable[OrderRequest], answer: Callable[[OrderRequest, Approval], None]) -> None:
+        """Judge orders. `answer` is told of each, and has what is approved work at once."""
         ...
 
     @property
@@ -123,17 +103,21 @@ class Accounts(Protocol):
 
 
 class SharedAccount:
-    """One account for all symbols; see the module. `positions`, `prices`: by symbol, shares and last closes."""
+    """One account for all symbols; see the module. `positions`: shares by symbol. `price_of`: tells a symbol's last
+    close, NaN before it has one.
+    """
 
-    def __init__(self, account: Account, market: Market, reserve: float = 0.02) -> None:
+    def __init__(
+        self, account: Account, market: Market, price_of: Callable[[str], float], reserve: float = 0.02
+    ) -> None:
         self._account = account
         self._market = market
         self._reserve = reserve
-        self._working: dict[str, dict[int, WorkingOrder]] = {}
+        self._price_of = price_of
+        self._working: dict[str, Sequence[Order]] = {}
         self._cash = account.capital
         self._may_owe = 0.0 if account.margin >= 1 else inf
         self.positions: dict[str, float] = {}
-        self.prices: dict[str, float] = {}
 
     @property
     def cash(self) -> float:
@@ -143,7 +127,7 @@ class SharedAccount:
     @property
     def reserved(self) -> float:
         """What is set aside for the orders that work."""
-        return fsum(order.budget or 0.0 for orders in self._working.values() for order in orders.values())
+        return fsum(self._budgets())
 
     @property
     def equity(self) -> float:
@@ -153,18 +137,18 @@ class SharedAccount:
     @property
     def free(self) -> float:
         """What new orders may reserve."""
-        values, margin = self._values(), self._account.margin
-        long = fsum(value for value in values if value > 0)
-        short = -fsum(value for value in values if value < 0)
-        free = self.cash + (1.0 - margin) * long - (1.0 + margin) * short - self.reserved
-        return free - _SLACK * abs(self.cash)
+        return self._free(self._unreserved(), self.reserved)
 
     def equity_for(self, symbol: str) -> float:
         """The account's equity."""
         return self.equity
 
-    def update(self, symbol: str, price: float, fills: Sequence[Fill], working: Sequence[WorkingOrder]) -> None:
-        """Book what a window did to a symbol. `price`: its last close, NaN before it has one.
+    def join(self, symbol: str, working: Sequence[Order]) -> None:
+        """Have a symbol traded from now on. `working`: the orders that work, as they are at any time."""
+        self._working[symbol] = working
+
+    def book(self, symbol: str, fills: Sequence[Fill]) -> None:
+        """Book what a window filled of a symbol.
 
         BarrayError (`overdrawn`) where that leaves less cash than the module says there always is.
         """
@@ -177,68 +161,78 @@ class SharedAccount:
                 remedy="this is a fault of the program: please report it with the strategy",
                 code="overdrawn",
             )
-        self._working[symbol] = {order.number: order for order in working}
-        if not isnan(price):
-            self.prices[symbol] = price
-
-    def release(self, symbol: str) -> None:
-        """Free what was reserved for a symbol, whose orders are all cancelled."""
-        self._working.pop(symbol, None)
 
     def forget(self, symbol: str) -> None:
         """Forget a symbol that is gone, its position closed."""
-        for held in (self._working, self.positions, self.prices):
-            held.pop(symbol, None)
+        self._working.pop(symbol, None)
+        self.positions.pop(symbol, None)
 
-    def approve(self, requests: Iterable[OrderRequest]) -> dict[str, list[Approval]]:
-        """Judge orders in order of (time decided, symbol, number) and reserve what they need; the answers by symbol."""
-        answers: dict[str, list[Approval]] = {}
-        for request in sorted(requests, key=lambda r: (r.decided_ns, r.symbol, r.number)):
-            approval = self._approve(request)
-            answers.setdefault(request.symbol, []).append(approval)
-            if approval.quantity:
-                order = WorkingOrder(request.number, approval.quantity, budget=approval.budget)
-                self._working.setdefault(request.symbol, {})[request.number] = order
-        return answers
+    def approve(self, requests: Iterable[OrderRequest], answer: Callable[[OrderRequest, Approval], None]) -> None:
+        """Judge orders in order of (time decided, symbol, number), each with the money that those before it left."""
+        unreserved, budgets = self._unreserved(), self._budgets()
+        for request in sorted(requests):
+            approval = self._approve(request, max(self._free(unreserved, fsum(budgets)), 0.0))
+            if approval.budget:
+                budgets.append(approval.budget)
+            answer(request, approval)
 
     def _book(self, symbol: str, fill: Fill) -> None:
         spent = fill.quantity * fill.price + fill.commission
         held = self._market.lots(self.positions.get(symbol, 0.0) + fill.quantity)
-        self._cash, self.positions[symbol] = self._cash - spent, held
+        self._cash -= spent
+        if held:
+            self.positions[symbol] = held
+        else:
+            self.positions.pop(symbol, None)
         if held < 0:
             self._may_owe = inf
         elif fill.quantity < 0:
             self._may_owe += max(spent, 0.0)
 
-    def _values(self) -> list[float]:
-        return [position * self.prices[symbol] for symbol, position in self.positions.items() if position]
+    def _budgets(self) -> list[float]:
+        return [order.budget for orders in self._working.values() for order in orders if order.budget]
 
-    def _approve(self, request: OrderRequest) -> Approval:
-        wanted = abs(request.quantity)
-        closes, at_most = self._closes(request)
+    def _unreserved(self) -> float:
+        """What new orders could reserve if none worked."""
+        values, margin = self._values(), self._account.margin
+        long = fsum(value for value in values if value > 0)
+        short = -fsum(value for value in values if value < 0)
+        return self.cash + (1.0 - margin) * long - (1.0 + margin) * short
+
+    def _free(self, unreserved: float, reserved: float) -> float:
+        return unreserved - reserved - _SLACK * abs(self.cash)
+
+    def _values(self) -> list[float]:
+        return [position * self._price_of(symbol) for symbol, position in self.positions.items() if position]
+
+    def _approve(self, request: OrderRequest, free: float) -> Approval:
+        order, symbol = request.order, request.symbol
+        wanted = abs(order.quantity)
+        closes, at_most = self._closes(symbol, order)
         opens = wanted - closes
-        if not opens or (request.quantity < 0 and not self._account.short):  # short selling is the broker's to refuse
-            return Approval(request.number, request.quantity, 0.0)
-        price = request.price or self.prices.get(request.symbol, 0.0)
-        if not price:
-            return Approval(request.number, 0.0, None, "there is no price yet to reserve money at")
-        free = max(self.free, 0.0)
+        if not opens or (order.quantity < 0 and not self._account.short):  # short selling is the broker's to refuse
+            return Approval(order.quantity, 0.0)
+        price = order.terms.price or self._price_of(symbol)
+        if isnan(price) or not price:
+            return Approval(0.0, None, "there is no price yet to reserve money at")
         paid = self._affordable(opens, price, wanted, free)
         budget = self._need(paid, price, wanted) if paid else 0.0
         allowed = min(wanted, max(closes + paid, at_most))
         if allowed == wanted:
-            return Approval(request.number, request.quantity, budget)
+            return Approval(order.quantity, budget)
         reason = f"{free:,.2f} of cash is free, which suffices for {allowed:g} at {price:g}, not for {wanted:g}"
-        return Approval(request.number, copysign(allowed, request.quantity), budget, reason)
+        return Approval(copysign(allowed, order.quantity), budget, reason)
 
-    def _closes(self, request: OrderRequest) -> tuple[float, float]:
+    def _closes(self, symbol: str, order: Order) -> tuple[float, float]:
         """How much of it closes what is held and no other order closes, and how much it could at most, absolute."""
-        side = copysign(1.0, -request.quantity)
-        held = side * self.positions.get(request.symbol, 0.0)
-        working = [order for order in self._working.get(request.symbol, {}).values() if not order.guards]
-        closing = fsum(max(-side * order.quantity, 0.0) for order in working)
-        coming = fsum(max(side * order.quantity, 0.0) for order in working)
-        lots, wanted = self._market.lots, abs(request.quantity)
+        held, working = self.positions.get(symbol, 0.0), self._working[symbol]
+        if not held and not working:
+            return 0.0, 0.0
+        side = copysign(1.0, -order.quantity)
+        others = [other for other in working if other.parent is None]
+        closing = fsum(max(-side * other.quantity, 0.0) for other in others)
+        coming = fsum(max(side * other.quantity, 0.0) for other in others)
+        lots, wanted, held = self._market.lots, abs(order.quantity), side * held
         return min(wanted, lots(max(held - closing, 0.0))), min(wanted, lots(max(held + coming, 0.0)))
 
     def _need(self, opens: float, price: float, quantity: float) -> float:
@@ -258,11 +252,11 @@ class SharedAccount:
 class SeparateAccounts:
     """Each symbol trades with its own capital, and its broker judges its orders; here is only what they sum up to."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, price_of: Callable[[str], float]) -> None:
         self._capital = account.capital
+        self._price_of = price_of
         self._cash: dict[str, float] = {}
         self._positions: dict[str, float] = {}
-        self._prices: dict[str, float] = {}
 
     @property
     def cash(self) -> float:
@@ -277,26 +271,24 @@ class SeparateAccounts:
     def equity_for(self, symbol: str) -> float:
         """The symbol's own equity."""
         position = self._positions.get(symbol, 0.0)
-        return self._cash.get(symbol, self._capital) + (position * self._prices[symbol] if position else 0.0)
+        return self._cash.get(symbol, self._capital) + (position * self._price_of(symbol) if position else 0.0)
 
-    def update(self, symbol: str, price: float, fills: Sequence[Fill], working: Sequence[WorkingOrder]) -> None:
-        """Book what a window did to a symbol."""
-        cash = self._cash.setdefault(symbol, self._capital)
+    def join(self, symbol: str, working: Sequence[Order]) -> None:
+        """Give a symbol its account."""
+        self._cash.setdefault(symbol, self._capital)
+
+    def book(self, symbol: str, fills: Sequence[Fill]) -> None:
+        """Book what a window filled of a symbol."""
+        cash = self._cash[symbol]
         self._cash[symbol] = cash - fsum(fill.quantity * fill.price + fill.commission for fill in fills)
         self._positions[symbol] = self._positions.get(symbol, 0.0) + fsum(fill.quantity for fill in fills)
-        self._prices[symbol] = price
-
-    def release(self, symbol: str) -> None:
-        """Do nothing: nothing is reserved here."""
 
     def forget(self, symbol: str) -> None:
         """Forget a symbol that is gone, and its account with it."""
-        for held in (self._cash, self._positions, self._prices):
-            held.pop(symbol, None)
+        self._cash.pop(symbol, None)
+        self._positions.pop(symbol, None)
 
-    def approve(self, requests: Iterable[OrderRequest]) -> dict[str, list[Approval]]:
+    def approve(self, requests: Iterable[OrderRequest], answer: Callable[[OrderRequest, Approval], None]) -> None:
         """Approve all: each symbol's broker judges."""
-        answers: dict[str, list[Approval]] = {}
         for request in requests:
-            answers.setdefault(request.symbol, []).append(Approval(request.number, request.quantity, None))
-        return answers
+            answer(request, Approval(request.order.quantity, None))

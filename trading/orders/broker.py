@@ -36,6 +36,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import copysign, inf
+from typing import Any
 
 from barray.market.bars import Bars, floats
 from barray.trading.orders.costs import Market, Slippage
@@ -51,6 +52,7 @@ class Order:
     """An order on its way. `terms`: what was asked for; `quantity` (signed): whole lots that are left of it. `status`:
     working, filled, cancelled, expired or rejected. `budget`: money set aside for what it opens of a position, less
     what was spent of it. `starved_ns`: start of the first bar that would have filled it, had it had the volume.
+    `decided_ns`: when, UTC ns, where it had to wait for its account.
     """
 
     number: int
@@ -63,6 +65,7 @@ class Order:
     triggered: bool = False
     budget: float | None = None
     starved_ns: int | None = None
+    decided_ns: int | None = None
 
     @property
     def limit(self) -> float | None:
@@ -131,9 +134,7 @@ class Broker:
     """Holds one symbol's orders, position and cash, and carries orders out bar by bar."""
 
     def __init__(self, bars: Bars, market: Market, account: Account) -> None:
-        self._start_ns: Sequence[int] = bars.start_ns.data
-        columns = (bars.open, bars.high, bars.low, bars.close, bars.volume)
-        self._open, self._high, self._low, self._close, self._volume = map(floats, columns)
+        self.look_at(bars)
         self._slips = market.slippage != Slippage()
         self.market = market
         self.account = account
@@ -144,6 +145,17 @@ class Broker:
         self.fills: list[Fill] = []
         self.refusals: list[Refusal] = []
         self._placed = 0
+
+    def look_at(self, bars: Bars) -> None:
+        """Go by these base bars from now on: rows count in them."""
+        self._start_ns: Sequence[int] = bars.start_ns.data
+        columns = (bars.open, bars.high, bars.low, bars.close, bars.volume)
+        self._open, self._high, self._low, self._close, self._volume = map(floats, columns)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the bars: who takes it up again has them, see `look_at`."""
+        bars = ("_start_ns", "_open", "_high", "_low", "_close", "_volume")
+        return {name: value for name, value in vars(self).items() if name not in bars}
 
     def place(self, terms: OrderTerms) -> Order:
         """A new order, working from the next bar on."""
@@ -192,7 +204,7 @@ class Broker:
 
     def match(self, row: int) -> None:
         """Let base bar `row` meet the working orders."""
-        hits = {}
+        hits: dict[Order, tuple[int, int, float, float]] = {}
         for order in self.working:
             hit = self._hit(order, row)
             if hit is not None:

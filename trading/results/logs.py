@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 
 MOST_LINES = 200
 """Kept of a symbol in a run."""
+MOST_LINES_OVER_ALL = 5 * MOST_LINES
+"""Kept of what a strategy over all symbols says in a run."""
 
 
 @dataclass(frozen=True)

@@ -40,15 +40,18 @@ class Lots(NamedTuple):
     quantity: FloatArray
 
 
-def round_trips(fills: Fills, base: Bars, last_row: int) -> Trades:
+def round_trips(fills: Fills, base: Bars, last_row: int, numbers: IntArray | None = None) -> Trades:
     """The trades that one symbol's fills make, those still open valued at the close of base bar `last_row`.
+
+    `numbers` int64 (n,): where bars between fills were merged, the number of each row's first bar among all bars.
 
     A trade is one entry fill met by one exit fill: an order filled in parts gives several trades, and a fill that turns
     the position round ends some and begins one. Commissions are split by quantity; a trade's is that of both ends. Its
     `bars` are whole bars: an end at the close counts its bar, one at the open or within doesn't.
     """
     lots = match_alternating(fills.quantity)
-    return _measured(lots if lots is not None else match_fifo(fills.quantity), fills, base, last_row)
+    number = np.arange(len(base)) if numbers is None else numbers
+    return _measured(lots if lots is not None else match_fifo(fills.quantity), fills, base, last_row, number)
 
 
 def match_alternating(quantity: FloatArray) -> Lots | None:
@@ -88,7 +91,7 @@ def _dust(quantity: FloatArray) -> float:
     return _DUST * float(np.abs(quantity).max(initial=0.0))
 
 
-def _measured(lots: Lots, fills: Fills, base: Bars, last_row: int) -> Trades:
+def _measured(lots: Lots, fills: Fills, base: Bars, last_row: int, number: IntArray) -> Trades:
     entry, exit_, quantity = lots
     if not len(entry):
         none, never = np.empty(0, np.float64), np.empty(0, np.int64)
@@ -112,7 +115,7 @@ def _measured(lots: Lots, fills: Fills, base: Bars, last_row: int) -> Trades:
         commission=commission,
         mae=np.minimum(np.minimum(down, up), 0.0),
         mfe=np.maximum(np.maximum(down, up), 0.0),
-        bars=held.exit_row - held.entry_row + held.exit_at_close - fills.at_close[entry],
+        bars=number[held.exit_row] - number[held.entry_row] + held.exit_at_close - fills.at_close[entry],
     )
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import cached_property
 from typing import Protocol, Unpack
 from zoneinfo import ZoneInfo
 
-import numpy as np
-
 from barray.market.bars import FloatArray
 from barray.market.errors import ConfigError
-from barray.trading.orders.accounts import Accounts, NewOrder, WorkingOrder
+from barray.market.interval import Interval
+from barray.trading.orders.accounts import Accounts, WorkingOrder
+from barray.trading.orders.broker import Order
 from barray.trading.orders.terms import OrderOptions, OrderTerms
+from barray.trading.strategy.panel import Panel
 
 
 @dataclass(frozen=True)
@@ -45,46 +45,28 @@ class Added:
         return self.accepted
 
 
-@dataclass(frozen=True)
-class SymbolView:
-    """One symbol at `now_ns` (UTC ns), as a view shows it.
-
-    `price`: the last close, NaN before there is one. `volume`: of the session so far. `values`: latest values of the
-    strategy's indicators, NaN until warm; `adhoc`: those of indicators added, by name.
-    """
-
-    now_ns: int
-    price: float
-    volume: float
-    values: tuple[float, ...]
-    position: float
-    adhoc: Mapping[str, float]
-
-
 class Viewed(Protocol):
     """What a view shows, and what it hands orders and additions to; see barray.trading.engine.portfolio."""
 
     accounts: Accounts
 
-    @property
-    def reports(self) -> Mapping[str, SymbolView]:
-        """The newest state of every symbol."""
+    def latest(self, column: str) -> FloatArray:
+        """Last bars' values of a column, or session volumes (`session_volume`), or `position`: float64 (symbols,)."""
         ...
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the strategy's indicators, in the order of `SymbolView.values`."""
+    def indicator_values(self) -> Mapping[str, FloatArray]:
+        """Newest values by name, of the strategy's indicators and of those added."""
         ...
 
     def working(self, symbol: str) -> tuple[WorkingOrder, ...]:
         """Orders of a symbol that work."""
         ...
 
-    def place(self, symbol: str, terms: OrderTerms) -> NewOrder:
-        """An order to go out with the next step."""
+    def place(self, symbol: str, terms: OrderTerms) -> Order:
+        """An order that works from the next bar on, as far as the account pays for it."""
         ...
 
-    def place_missing(self, symbol: str, target: float) -> NewOrder | None:
+    def place_missing(self, symbol: str, target: float) -> Order | None:
         """Order what is missing to hold `target`; None where that is less than a lot."""
         ...
 
@@ -100,8 +82,12 @@ class Viewed(Protocol):
         """Order what is missing to these positions."""
         ...
 
-    def add_symbol(self, symbol: str) -> Added:
-        """Get a symbol for the rest of the session."""
+    def add_symbols(self, symbols: Sequence[str]) -> dict[str, Added]:
+        """Get symbols for the rest of the session, side by side."""
+        ...
+
+    def remove_symbol(self, symbol: str) -> None:
+        """Let a symbol that was added go at this window's end."""
         ...
 
     def add_indicator(self, symbol: str, indicator: str) -> Added:
@@ -110,22 +96,24 @@ class Viewed(Protocol):
 
 
 class WindowView:
-    """All symbols as of a window's end. Nothing in it knows of later bars.
+    """All symbols as of a window's end. Nothing in it knows of later bars. One view goes through a session: what is
+    read from it is as of the window that it is read in.
 
     `symbols`: sorted, without those that are left out of the session. Arrays are float64 (n,), in their order, with NaN
-    where a symbol has no value yet.
+    where a symbol has no value yet; they are the reader's own.
     """
 
-    def __init__(self, portfolio: Viewed, moment: Moment) -> None:
+    def __init__(self, portfolio: Viewed, panel: Panel, moment: Moment) -> None:
         self._portfolio = portfolio
+        self._panel = panel
         self._moment = moment
-        self._reports = [portfolio.reports[symbol] for symbol in sorted(portfolio.reports)]
-        self.symbols: tuple[str, ...] = tuple(sorted(portfolio.reports))
-
-    @property
-    def now_ns(self) -> int:
+        self.now_ns = moment.now_ns
         """The time, UTC ns."""
-        return self._moment.now_ns
+        self.symbols: tuple[str, ...] = panel.symbols
+
+    def move(self, now_ns: int) -> None:
+        """Go on to `now_ns`; for the engine alone."""
+        self.now_ns = now_ns
 
     @property
     def now(self) -> datetime:
@@ -147,35 +135,64 @@ class WindowView:
         """Whole minutes until the session closes."""
         return (self._moment.close_ns - self.now_ns) // 60_000_000_000
 
-    @cached_property
+    @property
     def close(self) -> FloatArray:
         """Last closes."""
-        return np.array([report.price for report in self._reports], np.float64)
+        return self._portfolio.latest("close")
 
-    @cached_property
+    @property
+    def open(self) -> FloatArray:
+        """Opens of the last bars."""
+        return self._portfolio.latest("open")
+
+    @property
+    def high(self) -> FloatArray:
+        """Highs of the last bars."""
+        return self._portfolio.latest("high")
+
+    @property
+    def low(self) -> FloatArray:
+        """Lows of the last bars."""
+        return self._portfolio.latest("low")
+
+    @property
+    def bar_volume(self) -> FloatArray:
+        """Volumes of the last bars."""
+        return self._portfolio.latest("volume")
+
+    @property
     def volume(self) -> FloatArray:
         """Volumes of the session so far."""
-        return np.array([report.volume for report in self._reports], np.float64)
+        return self._portfolio.latest("session_volume")
 
-    @cached_property
+    @property
     def position(self) -> FloatArray:
         """Shares held, negative short."""
-        return np.array([report.position for report in self._reports], np.float64)
+        return self._portfolio.latest("position")
 
-    @cached_property
+    def history(self, column: str, n: int | None = None, interval: str | None = None) -> FloatArray:
+        """The last `n` bars that have closed, oldest first: float64 (n, symbols), read-only, without a copy; fewer rows
+        where the session and its history have fewer, all of them where `n` is None.
+
+        `column`: open, high, low, close or volume. A row is a bar that the calendar expects; NaN where a symbol has
+        none. `interval`: one that the strategy names, by default that of the bars as loaded. How far history reaches
+        is `history.trailing_days`, and what the indicators need. ConfigError for a column or interval that isn't there.
+        """
+        if n is not None and n < 1:
+            raise ConfigError(f"history of {n} bars", remedy="ask for 1 or more")
+        return self._panel.bars(column, self.now_ns, n, Interval.parse(interval) if interval is not None else None)
+
+    @property
     def indicators(self) -> Mapping[str, FloatArray]:
         """Latest values by the strategy's names, and of indicators added by what they were added as."""
-        columns = np.array([report.values for report in self._reports], np.float64).reshape(len(self._reports), -1)
-        found: dict[str, FloatArray] = dict(zip(self._portfolio.columns, columns.T, strict=False))
-        for name in sorted({name for report in self._reports for name in report.adhoc}):
-            found[name] = np.array([report.adhoc.get(name, np.nan) for report in self._reports], np.float64)
-        return found
+        return self._portfolio.indicator_values()
 
     def index(self, symbol: str) -> int:
         """Where a symbol stands in `symbols` and all arrays; ConfigError where there is none."""
-        if symbol not in self._portfolio.reports or symbol not in self.symbols:
+        found = self._panel.index.get(symbol)
+        if found is None:
             raise ConfigError("there is no such symbol in the view", symbol=symbol, remedy="use one of view.symbols")
-        return self.symbols.index(symbol)
+        return found
 
     @property
     def cash(self) -> float:
@@ -196,7 +213,7 @@ class WindowView:
         """Orders that work, oldest first; those placed just now are not among them yet. ConfigError as for `index`."""
         return self._portfolio.working(symbol)
 
-    def order(self, symbol: str, quantity: float, **options: Unpack[OrderOptions]) -> NewOrder:
+    def order(self, symbol: str, quantity: float, **options: Unpack[OrderOptions]) -> Order:
         """Order `quantity` shares, negative to sell; for when and where it fills see barray.trading.orders.broker and
         barray.trading.orders.accounts.
 
@@ -205,7 +222,7 @@ class WindowView:
         """
         return self._portfolio.place(symbol, OrderTerms(quantity, **options))
 
-    def order_target(self, symbol: str, quantity: float) -> NewOrder | None:
+    def order_target(self, symbol: str, quantity: float) -> Order | None:
         """Cancel what works and order what is missing to hold `quantity`; None where nothing is.
 
         ConfigError where there is no such symbol.
@@ -213,7 +230,7 @@ class WindowView:
         self._portfolio.cancel(symbol)
         return self._portfolio.place_missing(symbol, quantity)
 
-    def order_target_pct(self, symbol: str, fraction: float) -> NewOrder | None:
+    def order_target_pct(self, symbol: str, fraction: float) -> Order | None:
         """The same for what `fraction` of the equity buys at the last close; a fraction of the symbol's own equity
         where accounts are not shared. ConfigError where there is no such symbol, or no price yet.
         """
@@ -222,8 +239,8 @@ class WindowView:
     def rebalance(self, weights: Mapping[str, float]) -> None:
         """Hold these fractions of the equity, and nothing of other symbols.
 
-        All orders are cancelled. What makes positions smaller is ordered now; what makes others larger at the next
-        window's end where something has to be sold first, else now too. ConfigError as for `order_target_pct`.
+        All orders are cancelled. What makes positions smaller is sold in the next bar, and what makes others larger is
+        bought in the same one, with what there is of cash after the sales. ConfigError as for `order_target_pct`.
         """
         targets = {symbol: self._portfolio.shares_for(symbol, weight) for symbol, weight in weights.items()}
         self._portfolio.rebalance({**dict.fromkeys(self.symbols, 0.0), **targets})
@@ -237,7 +254,19 @@ class WindowView:
         next window on. At the session's end its position is closed at its last bar's close and it is gone.
         ConfigError for what is no text.
         """
-        return self._portfolio.add_symbol(symbol)
+        return self._portfolio.add_symbols([symbol])[symbol]
+
+    def add_symbols(self, symbols: Sequence[str]) -> dict[str, Added]:
+        """The same for many, which are validated and loaded side by side: what came of each. ConfigError for what is
+        no text.
+        """
+        return self._portfolio.add_symbols(symbols)
+
+    def remove_symbol(self, symbol: str) -> None:
+        """Let a symbol go that was added: its orders are cancelled, its position is closed at the last close, as at a
+        session's end, and it is out of the view from the next window on. ConfigError for one that was not added.
+        """
+        self._portfolio.remove_symbol(symbol)
 
     def add_adhoc_indicator(self, symbol: str, indicator: str) -> Added:
         """Have one more indicator of a symbol, such as `"RSI(14)@5m"`, for the rest of the session: in

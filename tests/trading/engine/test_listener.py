@@ -76,8 +76,8 @@ def test_a_strategy_over_all_symbols_speaks_for_none_of_them() -> None:
     text = "class Talker(Strategy):\n    def on_window(self, view):\n        if view.minute == 2: print(view.symbols)\n"
     floor = Floor(plan(text, "on_window"), {"A": lay(sessions_of(1, 5), "A", [100.0] * 5)})
     floor.run()
-    assert said(floor.portfolio.logs().lines) == [(at(2), "", "('A',)")]
-    assert floor.portfolio.logs().lines[0].shown("UTC") == "2024-06-03 13:32:00 UTC: ('A',)"
+    assert said(floor.said) == [(at(2), "", "('A',)")]
+    assert floor.said[0].shown("UTC") == "2024-06-03 13:32:00 UTC: ('A',)"
 
 
 def test_other_threads_and_loggers_of_ours_are_not_the_strategys(capsys: pytest.CaptureFixture[str]) -> None:

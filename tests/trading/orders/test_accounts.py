@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from math import nan
 from typing import Any
 
@@ -12,25 +14,66 @@ from hypothesis import strategies as st
 
 from barray.market.errors import BarrayError
 from barray.market.interval import Interval
-from barray.trading.orders.accounts import Approval, OrderRequest, SeparateAccounts, SharedAccount, WorkingOrder
-from barray.trading.orders.broker import Account
+from barray.trading.orders.accounts import Approval, OrderRequest, SeparateAccounts, SharedAccount
+from barray.trading.orders.broker import Account, Order
 from barray.trading.orders.costs import Commission, Market, Slippage
 from barray.trading.orders.fills import Fill
+from barray.trading.orders.terms import OrderTerms
 from tests.examples import at_most
 from tests.trading.windows import Floor, fills_of, lay, plan, sessions_of
 
 
-def account(
-    capital: float = 10_000.0, *, market: Market | None = None, reserve: float = 0.02, **rules: Any
-) -> SharedAccount:
-    made = SharedAccount(Account(capital, **rules), market or Market(), reserve)
-    for symbol in "ABC":
-        made.update(symbol, 100.0, [], [])
-    return made
+class Book:
+    """An account with the orders that work for it, and their symbols' prices."""
+
+    def __init__(self, capital: float, market: Market | None = None, reserve: float = 0.02, **rules: Any) -> None:
+        self.prices = dict.fromkeys("ABC", 100.0)
+        self.working: dict[str, list[Order]] = {symbol: [] for symbol in "ABCD"}
+        self.account = SharedAccount(
+            Account(capital, **rules), market or Market(), lambda symbol: self.prices.get(symbol, nan), reserve
+        )
+        for symbol, orders in self.working.items():
+            self.account.join(symbol, orders)
+
+    def approve(self, requests: Iterable[OrderRequest]) -> dict[str, list[Approval]]:
+        """The answers by symbol; what is approved works."""
+        answers: dict[str, list[Approval]] = {}
+
+        def answer(request: OrderRequest, approval: Approval) -> None:
+            answers.setdefault(request.symbol, []).append(approval)
+            order = replace(request.order, quantity=approval.quantity, budget=approval.budget)
+            if approval.quantity:
+                self.working[request.symbol].append(order)
+
+        self.account.approve(requests, answer)
+        return answers
+
+    def update(self, symbol: str, price: float, fills: list[Fill], working: list[Order]) -> None:
+        """What a window did to a symbol."""
+        self.prices[symbol] = price
+        self.working[symbol][:] = working
+        self.account.book(symbol, fills)
+
+    def release(self, symbol: str) -> None:
+        """Have no order of a symbol work any more."""
+        self.working[symbol].clear()
+
+    def __getattr__(self, name: str) -> float:
+        return float(getattr(self.account, name))
+
+
+def account(capital: float = 10_000.0, **rules: Any) -> Book:
+    return Book(capital, **rules)
 
 
 def ask(symbol: str, quantity: float, number: int = 1, at: int = 0, price: float | None = None) -> OrderRequest:
-    return OrderRequest(symbol, number, at, quantity, price)
+    return OrderRequest(at, symbol, number, Order(number, OrderTerms(quantity, price), quantity))
+
+
+def left(number: int, quantity: float, budget: float | None = None, *, stop: float | None = None) -> Order:
+    """An order at work; one with a stop guards a position."""
+    parent = Order(0, OrderTerms(1.0), 0.0) if stop is not None else None
+    return Order(number, OrderTerms(quantity, stop=stop), quantity, budget=budget, parent=parent)
 
 
 def fill(quantity: float, price: float, commission: float = 0.0, order: int = 1) -> Fill:
@@ -41,7 +84,7 @@ def test_a_purchase_reserves_its_price_the_reserve_and_the_commission() -> None:
     made = account(market=Market(Commission(per_share=0.5, bps=10)))
     answer = made.approve([ask("A", 10)])["A"][0]
     need = 10 * 102 + 10 * 0.5 + 10 * 102 * 0.001
-    assert answer == Approval(1, 10, pytest.approx(need))
+    assert answer == Approval(10, pytest.approx(need))
     assert made.reserved == pytest.approx(need)
     assert made.cash == 10_000
     assert made.free == pytest.approx(10_000 - need, abs=1e-4)
@@ -55,8 +98,8 @@ def test_cash_is_given_by_time_then_symbol_then_number_and_cut_to_whole_lots() -
     made = account(10_000, market=Market(lot_size=10))
     orders = [ask("C", 10, at=1), ask("B", 50, 2), ask("B", 20, 1), ask("A", 30)]
     answers = made.approve(orders)
-    assert answers["A"] == [Approval(1, 30, pytest.approx(3_060))]
-    assert answers["B"][0] == Approval(1, 20, pytest.approx(2_040))
+    assert answers["A"] == [Approval(30, pytest.approx(3_060))]
+    assert answers["B"][0] == Approval(20, pytest.approx(2_040))
     assert (answers["B"][1].quantity, answers["B"][1].budget) == (40, pytest.approx(4_080))
     assert "4,900.00 of cash is free, which suffices for 40 at 100, not for 50" in answers["B"][1].reason
     assert (answers["C"][0].quantity, answers["C"][0].budget) == (0, 0)
@@ -77,7 +120,7 @@ def test_a_fill_spends_its_reservation_and_what_is_left_is_released_at_the_windo
     assert made.cash == 10_000 - 1_011
     assert made.reserved == pytest.approx(2_040)
     assert made.equity == 10_000 - 1_011 + 1_030
-    made.update("B", 99.0, [fill(5, 100.0)], [WorkingOrder(1, 15, budget=1_540.0)])
+    made.update("B", 99.0, [fill(5, 100.0)], [left(1, 15, 1_540.0)])
     assert made.cash == 10_000 - 1_011 - 500
     assert made.reserved == 1_540
     made.release("B")
@@ -88,7 +131,7 @@ def test_what_closes_needs_no_money_and_what_opens_beyond_it_does() -> None:
     made = account(1_000)
     made.update("A", 100.0, [fill(10, 100.0)], [])
     assert made.free == pytest.approx(0)
-    assert made.approve([ask("A", -10)])["A"] == [Approval(1, -10, 0.0)]
+    assert made.approve([ask("A", -10)])["A"] == [Approval(-10, 0.0)]
     made.release("A")
     cut = made.approve([ask("A", -25)])["A"][0]
     assert (cut.quantity, cut.budget) == (-10, 0)
@@ -97,7 +140,7 @@ def test_what_closes_needs_no_money_and_what_opens_beyond_it_does() -> None:
 
 def test_orders_that_are_to_close_a_position_count_for_each_other_but_stops_and_targets_do_not() -> None:
     made = account(3_000)
-    made.update("A", 100.0, [fill(10, 100.0)], [WorkingOrder(2, -10, stop=90.0, guards=True)])
+    made.update("A", 100.0, [fill(10, 100.0)], [left(2, -10, stop=90.0)])
     first, second = made.approve([ask("A", -10, 3), ask("A", -10, 4)])["A"]
     assert first.budget == 0
     assert second.budget == pytest.approx(1_020)
@@ -112,12 +155,12 @@ def test_an_order_that_could_close_what_is_bought_beside_it_is_not_cut() -> None
 
 def test_a_short_position_needs_as_much_again_as_it_brings() -> None:
     made = account(10_000)
-    assert made.approve([ask("A", -98)])["A"] == [Approval(1, -98, pytest.approx(9_996))]
+    assert made.approve([ask("A", -98)])["A"] == [Approval(-98, pytest.approx(9_996))]
     made.update("A", 100.0, [fill(-98, 100.0)], [])
     assert made.cash == 19_800
     assert made.equity == 10_000
     assert made.free == pytest.approx(200, abs=1e-3)
-    assert account(10_000, short=False).approve([ask("A", -98)])["A"] == [Approval(1, -98, 0.0)]  # the broker refuses
+    assert account(10_000, short=False).approve([ask("A", -98)])["A"] == [Approval(-98, 0.0)]  # the broker refuses
 
 
 def test_a_margin_of_a_half_bears_twice_the_equity() -> None:
@@ -129,11 +172,13 @@ def test_a_margin_of_a_half_bears_twice_the_equity() -> None:
 
 
 def test_separate_accounts_admit_all_and_are_summed() -> None:
-    made = SeparateAccounts(Account(1_000.0))
+    prices, answers = {"A": 12.0, "B": 10.0}, []
+    made = SeparateAccounts(Account(1_000.0), prices.__getitem__)
     for symbol in "AB":
-        made.update(symbol, 10.0, [], [])
-    assert made.approve([ask("A", 1e6)])["A"] == [Approval(1, 1e6, None)]
-    made.update("A", 12.0, [fill(10, 11.0, 1.0)], [])
+        made.join(symbol, [])
+    made.approve([ask("A", 1e6)], lambda _, approval: answers.append(approval))
+    assert answers == [Approval(1e6, None)]
+    made.book("A", [fill(10, 11.0, 1.0)])
     assert (made.cash, made.equity, made.equity_for("A"), made.equity_for("B")) == (1_889, 2_009, 1_009, 1_000)
 
 

@@ -1,4 +1,4 @@
-"""Windows: what is ordered in one works from the next on, and a run in windows is the run it would be in one go."""
+"""Symbols with strategies of their own over one account: a run in windows is the run it would be in one go."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from barray.market.interval import Interval
-from barray.trading.engine.commands import CloseRun, Step
 from barray.trading.engine.event_run import run_symbol
 from barray.trading.engine.symbol_run import LoadedRange
-from barray.trading.engine.window_run import WindowRun
 from barray.trading.orders.broker import Account
 from barray.trading.orders.costs import Commission, Market
 from barray.trading.results.result import SymbolResult
 from tests.examples import at_most
-from tests.trading.windows import MINUTE, Floor, fills_of, lay, plan, sessions_of
+from tests.trading.windows import Floor, fills_of, lay, plan, sessions_of
 
 BUY_ONCE = """
 class BuyOnce(Strategy):
@@ -122,38 +120,17 @@ def test_the_array_form_trades_with_a_shared_account_as_it_does_alone() -> None:
     assert made == alone(loaded, CROSS, "signals", Market(), Account(1e6))
 
 
-def test_replay_of_the_steps_gives_the_same_state_and_moves_without_orders_may_be_one() -> None:
-    session_range = sessions_of(2, 30, back=1)
-    loaded = {name: lay(session_range, name, walk(number, 90)) for number, name in enumerate("AB")}
-    floor = Floor(plan(RANDOM, "on_bar", capital=20_000.0), loaded, Interval.parse("3m"))
-    result = floor.run()["A"]
-    again = WindowRun(loaded["A"], floor.plan)
-    reports = [again.step(step) for step in floor.steps["A"]]
-    assert again.step(floor.steps["A"][-1]) == reports[-1]
-    same(again.close(CloseRun(session_range.grid(MINUTE)[0], 0.0)), result)
-
-
-def test_steps_that_only_move_can_be_joined_to_the_one_before() -> None:
-    text = """
-class Buy(Strategy):
-    def on_window(self, view):
-        if view.minute in (3, 20): view.order('A', 5, tif='day', stop_loss=1.0)
-"""
-    session_range = sessions_of(2, 30)
-    loaded = lay(session_range, "A", walk(1, 60))
-    floor = Floor(plan(text, "on_window"), {"A": loaded})
-    result = floor.run()["A"]
-    joined: list[Step] = []
-    for step in floor.steps["A"]:
-        if step.only_moves and joined:
-            joined[-1] = Step(step.to_ns, joined[-1].cancel, joined[-1].new_orders, joined[-1].approvals)
-        else:
-            joined.append(step)
-    assert len(joined) < 10 < len(floor.steps["A"])
-    again = WindowRun(loaded, floor.plan)
-    for step in joined:
-        again.step(step)
-    same(again.close(CloseRun(session_range.grid(MINUTE)[0], 0.0)), result)
+@pytest.mark.parametrize(("form", "text"), [("on_bar", RANDOM), ("signals", CROSS)])
+def test_a_run_goes_on_elsewhere_from_any_sessions_end(form: str, text: str) -> None:
+    session_range = sessions_of(4, 30, back=1)
+    loaded = {name: lay(session_range, name, walk(number, 150)) for number, name in enumerate("AB")}
+    made = plan(text, form, capital=20_000.0)
+    for window in ("1m", "3m"):
+        whole = Floor(made, loaded, Interval.parse(window)).run()
+        again = Floor(made, loaded, Interval.parse(window), pickled=True).run()
+        assert len(whole["A"].fills) > 4
+        for name in "AB":
+            same(whole[name], again[name])
 
 
 def same(one: SymbolResult, other: SymbolResult) -> None:

@@ -1,12 +1,14 @@
-"""Windowed backtests on real Ray: what they share with independent ones, and what only they do."""
+"""Portfolio backtests on real Ray: what they share with independent ones, and what only they do."""
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 import barray
@@ -122,30 +124,23 @@ class Dies(Strategy):
         mark.unlink()
 
 
-@pytest.mark.parametrize("traded", [True, False])
-def test_a_symbol_lost_for_good_ends_a_shared_run_only_if_it_had_traded(
-    universe: Path, tmp_path: Path, traded: bool
-) -> None:
+def test_a_strategy_that_always_ends_its_process_ends_the_run_where_it_does(universe: Path, tmp_path: Path) -> None:
     text = """
 class Dies(Strategy):
-    trades: bool = True
     def on_bar(self, ctx):
-        if ctx.symbol == "MSFT" and ctx.minute == 200: os.kill(os.getpid(), signal.SIGKILL)
-        if ctx.symbol != "MSFT" or self.trades:
-            ctx.order_target(10 if ctx.minute // 60 % 2 else -10)
+        if ctx.session_date.day == 3 and ctx.minute == 100: os.kill(os.getpid(), signal.SIGKILL)
+        ctx.order_target(10 if ctx.minute // 60 % 2 else -10)
 """
-    section = {"window": "60m", "parameters": {"trades": traded}}
+    section = {"window": "60m"}
     result = run(universe, written(tmp_path, text), "AAPL", "MSFT", account={"shared": True}, section=section)
-    assert list(result.symbols) == ["AAPL"]
-    assert "its process was lost" in " ".join(result.dropped["MSFT"])
-    last = np.datetime64(int(result.symbols["AAPL"].fills.bar_ns[-1]), "ns")
-    if traded:  # until the end of the window in which it was lost, 180 to 240 minutes after 13:30 UTC
-        assert result.error is not None
-        assert "MSFT was lost after it had traded with the shared account" in result.error
-        assert last == np.datetime64("2024-07-02T16:30")
-    else:
-        assert result.error is None
-        assert last == np.datetime64("2024-07-03T16:30")
+    assert result.error is not None
+    assert "the run ended before 2024-07-03: " in result.error
+    assert "the portfolio's process was lost 4 times" in result.error
+    for one in result.symbols.values():
+        assert one.sessions == ("2024-07-02",)
+        assert one.position != 0
+        assert np.datetime64(int(one.fills.bar_ns[-1]), "ns") < np.datetime64("2024-07-03")
+        assert one.equity[-1] == pytest.approx(one.cash + one.position * one.last_price)
 
 
 def test_a_cross_symbol_strategy_survives_the_death_of_a_process(universe: Path, tmp_path: Path) -> None:
@@ -226,8 +221,11 @@ class Adds(Strategy):
 
 def test_no_process_is_left(universe: Path) -> None:
     def ours() -> list[str]:
-        titles = [" ".join(process.cmdline()) for process in family(os.getpid())]
-        return [title for title in titles if title.startswith(("ray::Backtest", "ray::Windowed"))]
+        titles = []
+        for process in family(os.getpid()):
+            with suppress(psutil.Error):  # it may just end
+                titles.append(" ".join(process.cmdline()))
+        return [title for title in titles if title.startswith(("ray::Backtest", "ray::Portfolio"))]
 
     seen: list[list[str]] = []
     settings = {"strategy": {"path": str(CROSS), "window": "1h"}, "account": {"shared": True}}

@@ -1,0 +1,127 @@
+"""The process that runs a portfolio: its account, its orders and its strategies, over columns that others published."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ray
+from ray import cloudpickle
+from ray.exceptions import ActorUnavailableError
+
+from barray.actors.answers_once import AnswersOnce
+from barray.actors.handles import FIRST_PAUSE_S, LONGEST_PAUSE_S
+from barray.actors.published import collected
+from barray.market.commands import Failed
+from barray.market.errors import ActorFailed, BarrayError
+from barray.trading.engine.commands import ColumnsLost, RunSessions, SessionsRun
+from barray.trading.engine.listener import hear_info
+from barray.trading.engine.portfolio import PortfolioRun
+from barray.trading.strategy.data import SymbolData
+
+_LONGEST_S = 0.5
+"""Sessions are run for so long in one call: what a lost process costs, or one session if that takes longer."""
+
+
+class PortfolioActor(AnswersOnce):
+    """Runs a portfolio's sessions. Every command brings the state that the one before it led to, so that another
+    process can go on where this one was lost; here the run itself is kept, as long as no command contradicts it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._run: PortfolioRun | None = None
+        self._stands_at: tuple[int | None, int | None] = (None, None)
+        hear_info()
+
+    def execute(self, batch: Sequence[tuple[str, RunSessions]]) -> tuple[Any, ...]:
+        """Carry out commands in order, one report each."""
+        return tuple(self._execute(command) for _, command in batch)
+
+    def pulse(self) -> None:
+        """Answer, whatever else is going on here."""
+
+    def forget(self, symbols: Sequence[str]) -> None:
+        """Drop the run."""
+        self._run = None
+
+    def _execute(self, command: RunSessions) -> Any:
+        try:
+            run = self._run_of(command)
+            if run is None:
+                return ColumnsLost()
+            return self._go(run, command)
+        except BarrayError as error:
+            self._run = None
+            return Failed(error)
+        except Exception:
+            self._run = None
+            return Failed(ActorFailed(traceback.format_exc(limit=-3), code="bug"))
+
+    def _run_of(self, command: RunSessions) -> PortfolioRun | None:
+        """The run, standing before the command's first session; None where columns were lost."""
+        run, (block, row) = self._run, self._stands_at
+        if run is None or row != command.rows[0]:
+            run, block = self._restored(command), None
+        if block != command.block:
+            data = collected(command.columns)
+            if data is None:
+                return None
+            run.load(command.session_range, data, command.base)
+        run.error = run.error or command.stopped
+        run.add = None if command.coordinator is None else lambda symbols, at: _added(command.coordinator, symbols, at)
+        self._run, self._stands_at = run, (command.block, command.rows[0])
+        return run
+
+    def _restored(self, command: RunSessions) -> PortfolioRun:
+        if command.state is None:
+            return PortfolioRun(command.plan, command.window)
+        if isinstance(command.state, str):
+            raise ActorFailed(
+                f"the process that ran the strategy was lost, and it can't go on elsewhere: {command.state}",
+                remedy="keep in the strategy's attributes only what can be pickled",
+            )
+        command.plan.strategy()  # so that its module is there
+        run: PortfolioRun = cloudpickle.loads(command.state)
+        return run
+
+    def _go(self, run: PortfolioRun, command: RunSessions) -> SessionsRun:
+        outcomes = []
+        began = time.perf_counter()
+        engine_s = 0.0
+        for row in command.rows:
+            outcomes.append(run.session(row))
+            engine_s = time.perf_counter() - began
+            if engine_s >= _LONGEST_S:
+                break
+        following = command.rows[len(outcomes)] if len(outcomes) < len(command.rows) else command.next_row
+        self._stands_at = (command.block, following)
+        return SessionsRun(tuple(outcomes), _state(run), engine_s)
+
+
+def _state(run: PortfolioRun) -> bytes | str:
+    """The run as it may go on elsewhere, or why it can't."""
+    try:
+        state: bytes = cloudpickle.dumps(run)  # type: ignore[no-untyped-call]
+    except Exception as error:  # whatever the user's strategy remembers
+        return f"what the strategy remembers can't be saved: {type(error).__name__}: {error}"
+    return state
+
+
+def _added(coordinator: Any, symbols: Sequence[str], row: int) -> dict[str, SymbolData | str]:
+    """Have the coordinator get symbols for a session; a call that doesn't come through is made again."""
+    pause_s = FIRST_PAUSE_S
+    while True:
+        try:
+            answers: Mapping[str, Any] = ray.get(coordinator.add_for_strategy.remote(tuple(symbols), row))
+            break
+        except ActorUnavailableError:
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+    handles = [answer for answer in answers.values() if not isinstance(answer, str)]
+    found = collected(handles) or {}
+    return {
+        s: found.get(s, answer if isinstance(answer, str) else "its process was lost") for s, answer in answers.items()
+    }

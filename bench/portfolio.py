@@ -1,0 +1,185 @@
+"""W3 (see bench.peers.w3), a portfolio of the strongest over one account: ours, NumPy, vectorbt, zipline, in turn.
+
+All must come to the same equity and number of fills. Ours writes its report and tables; the others print a line.
+`--orders resting`: the engine alone, with brackets resting in half of the symbols all day. `--form on_bar`: a callback
+a symbol and bar over one account.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from barray.market.interval import Interval
+from barray.market.session_range import SessionRange
+from barray.trading.engine.commands import Plan
+from barray.trading.engine.portfolio import PortfolioRun
+from barray.trading.engine.symbol_run import lay_range
+from barray.trading.orders.broker import Account
+from barray.trading.orders.costs import Market
+from barray.trading.strategy.source import StrategySource
+from bench import w1
+from bench.backtest_engine import random_bases
+from bench.common import print_json_line
+from bench.runs import barray, finish
+
+STRATEGY = w1.ROOT / "examples/strategies/strongest.py"
+_COMMAND = (sys.executable, "-m", "barray", "backtest")
+_RESTING = """
+from barray import Strategy
+
+class Resting(Strategy):
+    def on_window(self, view):
+        if view.minute % 30 != 1:
+            return
+        close = view.close
+        for number, symbol in enumerate(view.symbols[: len(view.symbols) // 2]):
+            price = float(close[number])
+            view.cancel_all(symbol)
+            view.order(symbol, 10, limit=price * 0.99, stop_loss=price * 0.97, take_profit=price * 1.02)
+            view.order(symbol, -5, stop=price * 0.95)
+"""
+_ON_BAR = """
+from barray import Strategy
+
+class Dips(Strategy):
+    def indicators(self):
+        return {"mean": "SMA(30)"}
+
+    def on_bar(self, ctx):
+        close, mean = ctx.close[-1], ctx.indicators["mean"][-1]
+        if not ctx.position and close < 0.99 * mean:
+            ctx.buy(10)
+        elif ctx.position and close > mean:
+            ctx.close_position()
+"""
+
+
+def engine_figures(symbols: int, days: int, form: str, orders: str, repeat: int) -> dict[str, Any]:
+    """The engine alone, in this process: bars of all symbols that time passes over, a second."""
+    bases, sessions = random_bases(symbols, days)
+    rows = np.arange(days)
+    session_range = SessionRange(
+        "XNYS", "regular", "America/New_York", sessions, rows, {row: max(row - 1, 0) for row in rows.tolist()}
+    )
+    minute = Interval.parse("1m")
+    loaded = {
+        f"R{number:04d}": lay_range(f"R{number:04d}", base.bars, minute, session_range, "memory", {})
+        for number, base in enumerate(bases)
+    }
+    text = _ON_BAR if form == "on_bar" else _RESTING if orders == "resting" else STRATEGY.read_text()
+    plan = Plan(StrategySource("w3.py", text), {}, form, Market(), Account(1_000_000.0), shared=True)
+    data = {symbol: one.prepare(plan.strategy()) for symbol, one in loaded.items()}
+
+    def once() -> tuple[float, int]:
+        run = PortfolioRun(plan, minute)
+        run.load(session_range, data, minute)
+        began = time.perf_counter()
+        outcomes = [run.session(row) for row in rows.tolist()]
+        taken = time.perf_counter() - began
+        if run.error:
+            raise SystemExit(run.error)
+        return taken, sum(len(outcome.days.fills) for outcome in outcomes if outcome.days)
+
+    runs = [once() for _ in range(repeat)]
+    seconds = statistics.median(taken for taken, _ in runs)
+    bars = sum(map(len, bases))
+    return {"bars": bars, "engine_s": seconds, "bars_per_s": bars / seconds, "engine_fills": runs[0][1]}
+
+
+def measure(folder: Path, symbols: int, days: int, repeat: int) -> dict[str, Any]:
+    """Medians of whole processes over rounds; SystemExit where results differ."""
+    universe = w1.write_universe(folder / "bars", symbols, days)
+    sections = {"strategy": {"path": str(STRATEGY), "parameters": {"sells_first": False}}}
+    account = {"capital": 1_000_000, "shared": True}
+    together = w1.write_config(
+        folder / "together.yaml", universe, symbols=symbols, days=days, account={**account, "margin": 0.4}, **sections
+    )
+    first = w1.write_config(
+        folder / "first.yaml", universe, symbols=symbols, days=days, account=account, strategy={"path": str(STRATEGY)}
+    )
+    peers = w1.peers(("vectorbt", "zipline"))
+    os.environ["ZIPLINE_ROOT"] = str(folder / "zipline")
+    script = {peer: (python, "-m", f"bench.peers.w3_{peer}", universe.root) for peer, python in peers.items()}
+    rounds: dict[str, Callable[[], tuple[float, dict[str, Any]]]] = {
+        "numpy": lambda: _peer((sys.executable, "-m", "bench.peers.w3_numpy", universe.root)),
+        "barray": lambda: _ours(together),
+        "sells_first": lambda: _ours(first),
+        **{peer: lambda command=command: _peer(command) for peer, command in script.items()},  # type: ignore[misc]
+    }
+    bundle_s = w1.timed((*script["zipline"], "--ingest"))[0] if "zipline" in script else None
+    taken: dict[str, list[float]] = {name: [] for name in rounds}
+    found: dict[str, dict[str, Any]] = {}
+    for _ in range(repeat):
+        for name, run in rounds.items():
+            seconds, found[name] = run()
+            taken[name].append(seconds)
+    finish(barray("up"))
+    try:
+        warm = [_ours(together)[0] for _ in range(repeat + 1)][1:]
+    finally:
+        finish(barray("down"))
+    medians = {f"{name}_total_s": statistics.median(seconds) for name, seconds in taken.items()}
+    figures = {"total_s": medians.pop("barray_total_s"), "warm_total_s": statistics.median(warm), **medians}
+    figures["equal"] = all(_same(found[name], found["numpy"]) for name in found if name != "sells_first")
+    figures["equal_cash_account"] = _same(found["sells_first"], found["numpy"])
+    figures |= {"fills": found["numpy"]["fills"], "equity": found["numpy"]["equity"]}
+    if "vectorbt" in found:
+        figures["vectorbt_again_s"] = found["vectorbt"]["engine_again_s"]
+    if bundle_s is not None:
+        whole = figures["zipline_total_s"] + bundle_s
+        figures |= {"zipline_with_bundle_s": whole, "ratio_total_with_bundle": figures["total_s"] / whole}
+        figures |= {
+            "ratio_total": figures["total_s"] / figures["zipline_total_s"],
+            "ratio_total_warm": figures["warm_total_s"] / figures["zipline_total_s"],
+        }
+    return figures
+
+
+def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return bool(one["fills"] == other["fills"] and abs(one["equity"] - other["equity"]) < 0.005)
+
+
+def _peer(command: tuple[object, ...]) -> tuple[float, dict[str, Any]]:
+    seconds, printed = w1.timed(command)
+    return seconds, w1.last_json(printed)
+
+
+def _ours(config: Path) -> tuple[float, dict[str, Any]]:
+    seconds, printed = w1.timed((*_COMMAND, config, "--json"))
+    line = w1.last_json(printed)
+    return seconds, {"fills": line["fills"], "equity": line["equity"]}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m bench.portfolio", description=__doc__)
+    parser.add_argument("--symbols", type=int, default=100)
+    parser.add_argument("--days", type=int, default=20, help="sessions of one-minute bars")
+    parser.add_argument("--repeat", type=int, default=3, help="rounds; medians count")
+    parser.add_argument("--form", choices=("on_window", "on_bar"), default="on_window")
+    parser.add_argument("--orders", choices=("market", "resting"), default="market")
+    parser.add_argument("--engine-only", action="store_true", help="leave whole commands and other tools out")
+    asked = parser.parse_args()
+    shape = {"symbols": asked.symbols, "days": asked.days, "form": asked.form, "orders": asked.orders}
+    engine = engine_figures(asked.symbols, asked.days, asked.form, asked.orders, asked.repeat)
+    whole: dict[str, Any] = {}
+    if not asked.engine_only and (asked.form, asked.orders) == ("on_window", "market"):
+        with tempfile.TemporaryDirectory() as folder:
+            whole = measure(Path(folder), asked.symbols, asked.days, asked.repeat)
+        if "vectorbt_again_s" in whole:
+            engine["ratio_vectorbt"] = whole["vectorbt_again_s"] / engine["engine_s"]
+    print_json_line("portfolio", {**shape, "repeat": asked.repeat, **engine, **whole})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,310 @@
+"""The coordinator of a backtest whose symbols share an account or a strategy: one process runs them all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from barray.actors.options import new_portfolio_actor, this_actor
+from barray.actors.transport import RayTransport
+from barray.coordinator.backtest import BacktestCoordinator, Job
+from barray.coordinator.fleet import Fleet
+from barray.coordinator.step0 import all_failed
+from barray.market.commands import Failed
+from barray.market.errors import ActorFailed, NoDataError
+from barray.market.interval import Interval
+from barray.market.session_range import SessionRange
+from barray.market.validation import Reason
+from barray.trading.engine.commands import ColumnsLost, LayRange, RangeLaid, RunSessions, SessionOutcome, SessionsRun
+from barray.trading.engine.symbol_run import skipping
+from barray.trading.results.ledger import Grid, Ledger
+from barray.trading.results.logs import Logs
+
+_ENGINE = "portfolio"
+_BLOCK_BYTES = 64 * 1024 * 1024
+_BYTES_A_BAR = 72
+
+
+class PortfolioBacktestCoordinator(BacktestCoordinator):
+    """Runs one strategy over a range of sessions, all symbols in one process. Used as BacktestCoordinator is.
+
+    The symbols' processes read, derive and compute a block of sessions at a time and publish the columns; the engine's
+    process maps them and runs the sessions, while the next block is made. What it did comes back session by session,
+    with the state that it led to, so that another process can go on from there.
+    """
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        settings = self._config.actors.model_copy(update={"max_restarts": 0})  # what is lost is brought back here
+        sessions = len(self._session_range.rows) + 1
+        self._engine = Fleet(settings, RayTransport(new_portfolio_actor), sessions=sessions)
+        self._ledgers: dict[str, Ledger] = {}
+        self._guests: dict[str, Ledger] = {}
+        self._added: dict[tuple[int, str], Any] = {}
+        self._state: bytes | str | None = None
+        self._error: str | None = None
+        self._at: tuple[str, int] | None = None
+        self._laying = asyncio.Lock()
+        self._base: Interval
+
+    def _split(self, symbols: Sequence[str]) -> dict[str, Job]:
+        """A job a symbol: its sessions are laid out in blocks, one after another."""
+        return {symbol: Job(symbol, self._session_range) for symbol in symbols}
+
+    async def _run_all(self, grid_interval: Interval) -> None:
+        try:
+            await self._run_blocks(grid_interval)
+        finally:
+            self._phase = "ended"
+            self._done.put_nowait(None)
+
+    async def _run_blocks(self, grid_interval: Interval) -> None:
+        self._base = grid_interval
+        blocks = self._blocks()
+        self._progress = (0, len(self._session_range.rows))
+        up = asyncio.ensure_future(self._engine.add([_ENGINE]))
+        laid = asyncio.ensure_future(self._lay(blocks[0]))
+        try:
+            await up
+            for number, block in enumerate(blocks):
+                columns = await laid
+                if number + 1 < len(blocks):
+                    laid = asyncio.ensure_future(self._lay(blocks[number + 1]))
+                following = int(blocks[number + 1].rows[0]) if number + 1 < len(blocks) else None
+                await self._run_block(number, block, columns, following)
+        finally:
+            laid.cancel()
+        self._hand_out_results()
+
+    def _blocks(self) -> list[SessionRange]:
+        """The sessions in parts that are laid out together: as many as fit in memory, but not fewer than each needs of
+        history. A strategy of one symbol looks back as far as the run goes, so it has them all.
+        """
+        whole = self._session_range
+        if self._plan.form != "on_window":
+            return [whole]
+        row = int(whole.rows[-1])
+        _, ends = whole.sessions.expected_starts(row, self._base, int(whole.sessions.close_ns[row]))
+        fit = _BLOCK_BYTES // (_BYTES_A_BAR * max(len(self._jobs), 1) * max(len(ends), 1))
+        back = max(row - first for row, first in whole.history.items())
+        return whole.split(-(-len(whole.rows) // max(fit, back, 1)))
+
+    async def _lay(self, block: SessionRange) -> tuple[Any, ...]:
+        """Have all symbols' columns of a block published; handles of them."""
+        async with self._laying:
+            jobs = {name: Job(name, block) for name in self._jobs}
+            reports = await self._execute_loading(jobs, lambda load: LayRange(load, self._plan))
+            for symbol, error in self._fleet.pop_lost().items():
+                reports.setdefault(symbol, Failed(error))
+            return self._take_laid(reports, block)
+
+    def _take_laid(self, reports: Mapping[str, Any], block: SessionRange) -> tuple[Any, ...]:
+        handles: dict[Any, None] = {}
+        for symbol, report in reports.items():
+            if isinstance(report, RangeLaid):
+                self._warn(symbol, report.bars.warnings)
+                self._ledger(symbol).add_bars(report.bars)
+                handles[report.columns] = None
+                continue
+            error = report.error if isinstance(report, Failed) else RuntimeError(repr(report))
+            if isinstance(error, NoDataError):
+                self._ledger(symbol).skipped |= dict.fromkeys((day.isoformat() for day in block.dates), str(error))
+            else:
+                self._lose(symbol, error)
+        return tuple(handles)
+
+    def _ledger(self, symbol: str) -> Ledger:
+        capital = 0.0 if self._plan.shared else self._plan.account.capital
+        return self._ledgers.setdefault(symbol, Ledger(symbol, capital, not self._plan.account.carry))
+
+    def _lose(self, symbol: str, error: Exception) -> None:
+        """Go on without a symbol; where it has traded with an account that is shared, that is no run of it any more."""
+        self._drop(symbol, [Reason.of(error)])
+        ledger = self._ledgers.pop(symbol, None)
+        self._fleet.remove([symbol])
+        self._jobs.pop(symbol, None)
+        if ledger is not None and ledger.has_traded and self._plan.shared:
+            self._error = f"{symbol} was lost after it had traded with the shared account: {error}"
+
+    async def _run_block(
+        self, number: int, block: SessionRange, columns: tuple[Any, ...], following: int | None
+    ) -> None:
+        rows, losses = block.rows.tolist(), Counter[int | None]()
+        while rows:
+            together = rows[:1] if losses else rows  # which session it is that ends a process shows when it is alone
+            report = await self._run_sessions(number, block, columns, together, [*rows, following][len(together)])
+            if isinstance(report, SessionsRun):
+                for row, outcome in zip(rows, report.outcomes, strict=False):
+                    self._take(row, outcome)
+                self._state = report.state
+                rows = rows[len(report.outcomes) :]
+                continue
+            losses[rows[0]] += 1
+            again = losses[rows[0]] <= self._config.actors.max_restarts
+            lost = bool(self._engine.pop_lost())
+            if isinstance(report, ColumnsLost) and again:
+                columns = await self._lay(block)
+            elif lost and again:
+                await self._bring_engine_back()
+            elif self._error is None:
+                error = _lost_again_and_again("portfolio", losses[rows[0]]) if lost else _error_of(report)
+                day = self._session_range.sessions.dates[rows[0]].item().isoformat()
+                self._error = f"the run ended before {day}: {error}"
+                await self._bring_engine_back()
+            else:
+                raise _error_of(report)
+
+    async def _run_sessions(
+        self, number: int, block: SessionRange, columns: tuple[Any, ...], rows: Sequence[int], following: int | None
+    ) -> Any:
+        window = self._config.strategy.window if self._config.strategy is not None else None
+        command = RunSessions(
+            plan=self._plan,
+            window=window or self._base,
+            base=self._base,
+            block=number,
+            session_range=block,
+            columns=columns,
+            rows=tuple(rows),
+            next_row=following,
+            state=self._state,
+            stopped=self._error,
+            coordinator=this_actor(),
+        )
+        return (await self._engine.execute({_ENGINE: command}))[_ENGINE]
+
+    async def _bring_engine_back(self) -> None:
+        """Have a new process, which goes on from the state that the last report told."""
+        self._engine.remove([_ENGINE])
+        await self._engine.add([_ENGINE])
+
+    def _take(self, row: int, outcome: SessionOutcome) -> None:
+        """Book what a session brought."""
+        every = {**self._ledgers, **self._guests}
+        for symbol, day in (outcome.days.days() if outcome.days is not None else {}).items():
+            if symbol in every:
+                every[symbol].days[row] = day
+        for symbol in outcome.begun:
+            if symbol in every:
+                every[symbol].begun.append(row)
+        for symbol, error in outcome.errors.items():
+            if symbol in every:
+                every[symbol].error = every[symbol].error or error
+        self._error = self._error or outcome.error
+        for symbol in {line.symbol for line in outcome.logs.lines} & every.keys():
+            said = Logs(tuple(line for line in outcome.logs.lines if line.symbol == symbol))
+            every[symbol].logs = Logs.together((every[symbol].logs, said))
+        over_all = Logs(tuple(line for line in outcome.logs.lines if not line.symbol), outcome.logs.left_out)
+        if over_all.lines or over_all.left_out:
+            self._done.put_nowait(over_all)
+        self._dismiss_guests(row)
+        sessions = self._session_range.sessions
+        self._at = (sessions.dates[row].item().isoformat(), int(sessions.close_ns[row]))
+        self._progress = (self._progress[0] + 1, len(self._session_range.rows))
+
+    def _hand_out_results(self) -> None:
+        """Make every symbol's result, and have it fetched."""
+        whole = self._session_range
+        lengths = [len(ends) for ends in self._grid_ends()]
+        grid = Grid(whole.rows, tuple(day.isoformat() for day in whole.dates), np.array(lengths, np.int64))
+        run = {symbol: ledger for symbol, ledger in self._ledgers.items() if ledger.bars}
+        for symbol, ledger in self._ledgers.items():
+            if not ledger.bars:
+                self._drop(
+                    symbol, [Reason.of(NoDataError(next(iter(ledger.skipped.values())), code="no_session_data"))]
+                )
+        if not run and not self._guests:
+            raise all_failed(self._dropped, len(self._dropped), per_symbol=True)
+        capital = self._plan.account.capital
+        hold = capital / max(len(self._jobs), 1) if self._plan.shared else capital
+        for _, ledger in sorted(run.items()):
+            self._done.put_nowait(ledger.result(grid, hold))
+        for symbol, ledger in sorted(self._guests.items()):
+            why = "; ".join(map(str, self._drops.get(symbol, ())))
+            result = ledger.result(grid, 0.0, guest=True)
+            self._done.put_nowait(skipping(result, whole.dates, why) if why else result)
+
+    def _grid_ends(self) -> Iterator[Any]:
+        sessions = self._session_range.sessions
+        for row in self._session_range.rows.tolist():
+            yield sessions.expected_starts(row, self._base, int(sessions.close_ns[row]))[1]
+
+    # ---- symbols that the strategy adds, for a session each
+
+    async def add_for_strategy(self, symbols: Sequence[str], row: int) -> dict[str, Any]:
+        """Steps 0 to 3 of symbols for a session: a handle of each one's columns, or why there are none.
+
+        Asked again, as by a process that takes up what another had begun, it answers the same.
+        """
+        wanted = [symbol for symbol in symbols if (row, symbol) not in self._added]
+        if wanted:
+            self._added.update({(row, symbol): answer for symbol, answer in (await self._get(wanted, row)).items()})
+        return {symbol: self._added[row, symbol] for symbol in symbols}
+
+    async def _get(self, symbols: Sequence[str], row: int) -> dict[str, Any]:
+        whole = self._session_range
+        today = replace(whole, rows=np.array([row]), history={row: whole.history[row]})
+        validated = await self._validate(list(symbols), today, int(whole.loaded.close_ns[-1]))
+        refused = {symbol: found.result for symbol, found in validated.items() if not found.result.can_proceed}
+        answers: dict[str, Any] = {symbol: result.reason for symbol, result in refused.items()}
+        passed = [symbol for symbol in symbols if symbol not in answers]
+        self._validated.update({symbol: validated[symbol] for symbol in passed})
+        await self._fleet.add(passed, per_actor=self._symbols_per_actor(len(passed)))
+        jobs = {symbol: Job(symbol, today, is_guest=True) for symbol in passed}
+        reports = await self._execute_loading(jobs, lambda load: LayRange(load, self._plan))
+        for symbol, report in reports.items():
+            answers[symbol] = self._welcome(symbol, report)
+        return answers
+
+    def _welcome(self, symbol: str, report: Any) -> Any:
+        if not isinstance(report, RangeLaid):
+            self._fleet.remove([symbol])
+            return str(_error_of(report))
+        capital = 0.0 if self._plan.shared else self._plan.account.capital
+        self._guests.setdefault(symbol, Ledger(symbol, capital, anew=True)).add_bars(report.bars)
+        self._dropped.pop(symbol, None)
+        return report.columns
+
+    def _dismiss_guests(self, row: int) -> None:
+        """End what was there for one session; what it brought is booked."""
+        gone = [symbol for at, symbol in self._added if at == row]
+        self._fleet.remove([symbol for symbol in gone if symbol in self._fleet and symbol not in self._jobs])
+        for symbol in gone:
+            del self._added[row, symbol]
+
+    # ---- what the driver asks
+
+    def error(self) -> str | None:
+        """What ended the run before its time: the strategy's traceback, or a symbol lost."""
+        return self._error
+
+    def status(self) -> dict[str, Any]:
+        """Where the backtest stands, in JSON types."""
+        status = {**super().status(), "processes": self._fleet.processes + self._engine.processes}
+        if self._at is None:
+            return status
+        day, now_ns = self._at
+        return {**status, "session_date": day, "now": datetime.fromtimestamp(now_ns // 1_000_000_000, UTC).isoformat()}
+
+    async def teardown(self, *, final: bool = True) -> None:
+        """End every process."""
+        await super().teardown(final=final)
+        self._engine.kill_all()
+
+
+def _error_of(report: Any) -> Exception:
+    if isinstance(report, Failed):
+        return report.error
+    return RuntimeError(repr(report))
+
+
+def _lost_again_and_again(what: str, times: int) -> ActorFailed:
+    return ActorFailed(
+        f"the {what}'s process was lost {times} times", remedy="look into Ray's logs for memory or crashes"
+    )

@@ -1,0 +1,207 @@
+"""One symbol of a portfolio run: its orders and position, and its own strategy where symbols have one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from barray.trading.engine.array_run import place_orders, signals_of
+from barray.trading.engine.commands import Plan
+from barray.trading.engine.event_run import EventRun
+from barray.trading.engine.window_broker import Funds, WindowBroker
+from barray.trading.orders.broker import Broker, Refusal
+from barray.trading.orders.fills import Fill
+from barray.trading.results.days import Standing
+from barray.trading.strategy.base import Strategy
+from barray.trading.strategy.context import Context
+from barray.trading.strategy.data import SymbolData
+from barray.trading.strategy.failure import DidNotReturn
+from barray.trading.strategy.signals import Signals
+
+
+class SymbolBook:
+    """What is held of one symbol from its first session to its last; see PortfolioRun.
+
+    `guest`: it was added, for this session alone. `before`: where its account stood when the session began. `run`: its
+    own strategy on its bars, None where one strategy sees all symbols. `error`, `error_ns`: what ended that, and when.
+    """
+
+    def __init__(
+        self, plan: Plan, data: SymbolData, timezone: str, changed: set[str], funds: Funds, *, guest: bool = False
+    ) -> None:
+        self.symbol, self.data, self.guest = data.symbol, data, guest
+        self.error: str | None = None
+        self.error_ns: int | None = None
+        self.before = Standing()
+        self.run: EventRun | None = None
+        self._plan, self._timezone = plan, timezone
+        self._changed, self._funds = changed, funds if plan.shared else None
+        self._account = replace(
+            plan.account,
+            capital=0.0 if plan.shared else plan.account.capital,
+            flat_at_close=plan.account.flat_at_close or guest,
+        )
+        self._attributes: dict[str, Any] | None = None
+        self._begin_anew()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the bars, which `load` brings; of its strategy what it remembers."""
+        remembered = vars(self._strategy) if self.run is not None and self._started else None
+        left_out = {"data": None, "run": None, "_strategy": None, "_attributes": remembered}
+        return {**vars(self), **left_out}
+
+    @property
+    def capital(self) -> float:
+        """What its own account began with; 0 where the account is shared."""
+        return self._account.capital
+
+    def _begin_anew(self) -> None:
+        """An account and a strategy object that know of nothing before."""
+        self.broker = WindowBroker(
+            self.symbol, self.data.base.bars, self._plan.market, self._account, self._changed, self._funds
+        )
+        self._attributes, self._started = None, False
+        self.load(self.data)
+
+    def load(self, data: SymbolData) -> None:
+        """Go by these bars from now on: those of further sessions, or the same in another process."""
+        self.data = data
+        self.traded = frozenset(data.traded.tolist())
+        self.broker.look_at(data.base.bars)
+        if self._plan.form == "on_window":
+            return
+        self._strategy = self._plan.strategy()
+        if self._attributes is not None:
+            vars(self._strategy).update(self._attributes)
+        follows = self._plan.form == "signals"
+        acting = _Following(self._strategy, data, self.broker) if follows else self._strategy
+        self.run = EventRun(acting, data, self.broker, self._timezone, self._strategy)
+        self.run.context.position = self.broker.position
+        if follows and self._started:
+            acting.on_start(self.run.context)
+
+    def enter(self, row: int) -> None:
+        """Stand at the open of a session that it is run for."""
+        if self._started and not self._account.carry:
+            self.before = Standing()
+            self._begin_anew()
+        self.first, self.last = self.data.base_rows(row)
+        self.closes_ns = int(self.data.base.end_ns[self.last - 1])
+        self._closed = False
+        self.one_by_one = self._is_plain()
+        starts, self._started = not self._started, True
+        if self.run is None or self.error is not None:
+            return
+        try:
+            if starts:
+                self.run.start(row)
+            self.run.enter(row)
+        except (Exception, DidNotReturn):  # the user's code: its error is the symbol's end, not the run's
+            self.fail()
+        self.broker.stamp(int(self.data.sessions.open_ns[row]))
+
+    def _is_plain(self) -> bool:
+        """Whether its strategy looks at base bars alone, so that a window's end is a bar's, and nothing else's."""
+        data = self.data
+        return self.run is not None and data.base.interval == data.interval and len(data.series) == 1
+
+    def next_bar(self, now_ns: int) -> None:
+        """`advance`, where one bar at most has closed since."""
+        run, broker, ends = self.run, self.broker, self.data.base.end_ns
+        if run is None or self.error is not None:
+            return
+        cursor = run.context.cursor
+        row = cursor.end
+        if row >= self.last or ends[row] > now_ns:
+            return
+        if row + 1 == self.last or ends[row + 1] <= now_ns:
+            self.advance(now_ns)
+            return
+        try:
+            run.next_bar()
+        except (Exception, DidNotReturn):  # the user's code: its error is the symbol's end, not the run's
+            self.fail()
+        if broker.waiting:
+            broker.stamp(now_ns)
+
+    def match(self, rows: range) -> None:
+        """Let these base bars meet its orders."""
+        broker = self.broker
+        for row in rows:
+            if not broker.working:
+                break
+            broker.match(row)
+
+    def advance(self, now_ns: int) -> None:
+        """Let its own strategy, and its orders, go on to `now_ns`."""
+        run, ends = self.run, self.data.bars
+        if run is None or self.error is not None:
+            return
+        try:
+            for end_ns in ends.end_ns[run.context.cursor.end : ends.closed_by(now_ns)].tolist():
+                run.advance(end_ns)
+                self.broker.stamp(end_ns)
+            run.advance(now_ns)
+        except (Exception, DidNotReturn):  # the user's code: its error is the symbol's end, not the run's
+            self.fail()
+        self.broker.stamp(now_ns)
+
+    def fail(self) -> None:
+        """Remember the error being handled: its strategy is not called any more."""
+        if self.run is not None:
+            self.run.stop()
+            self.error, self.error_ns = self.run.error, self.run.error_ns
+
+    def close(self, now_ns: int | None = None) -> None:
+        """End what the session's last bar ends of orders and position, or that which was the last by `now_ns`."""
+        if not self._closed:
+            self._closed = True
+            closed = self.last if now_ns is None else self.data.base.closed_by(now_ns)
+            if closed:
+                self.broker.close_session(closed - 1)
+
+    def leave(self) -> None:
+        """Leave the session at its close."""
+        if self.error is not None:
+            return
+        if self.run is not None:
+            self.run.leave()
+            return
+        self.close()
+        if self._account.flat_at_close:
+            self.broker.cancel_all("the session closed", "expired")
+
+    def bar_ns(self, now_ns: int) -> int:
+        """Start of the newest bar that has closed by `now_ns`, or of the first, UTC ns."""
+        base = self.data.base
+        return int(base.bars.start_ns[max(base.closed_by(now_ns) - 1, 0)])
+
+    def take_fills(self) -> tuple[list[Fill], tuple[Refusal, ...]]:
+        """What was filled and refused since this was last asked; rows count in `data.base`."""
+        broker = self.broker
+        fills, refusals = broker.fills, tuple(broker.refusals)
+        if fills:
+            broker.fills, broker.booked = [], 0
+            if self.run is not None:
+                self.run.forget_fills()
+        if refusals:
+            broker.refusals = []
+        return fills, refusals
+
+
+class _Following(Strategy):
+    """The array form, carried out bar by bar."""
+
+    def __init__(self, strategy: Strategy, data: SymbolData, broker: Broker) -> None:
+        super().__init__()
+        self._strategy, self._data, self._broker = strategy, data, broker
+        self._signals: Signals | None = None
+
+    def on_start(self, ctx: Context) -> None:
+        """Have all decisions at once."""
+        self._signals = signals_of(self._strategy, self._data)
+
+    def on_bar(self, ctx: Context) -> None:
+        """Place what they say for this bar."""
+        if self._signals is not None:
+            place_orders(self._signals, ctx.bar - 1, self._broker)

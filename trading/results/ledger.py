@@ -1,0 +1,225 @@
+"""One symbol's result of a portfolio run, made of what each session brought."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from barray.market.bars import Bars, FloatArray, IntArray
+from barray.market.interval import Interval
+from barray.market.jumps import first_warnings
+from barray.market.symbol_data import Lineage
+from barray.market.validation import Reason
+from barray.trading.orders.broker import Refusal
+from barray.trading.orders.fills import Fills
+from barray.trading.results.days import MergedBars, SymbolDay
+from barray.trading.results.equity import session_pnl
+from barray.trading.results.logs import NO_LOGS, Logs
+from barray.trading.results.result import SymbolResult
+from barray.trading.results.trades import round_trips
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedBars:
+    """What there was of a symbol's bars in a range of sessions, and what of it was run.
+
+    By session that has bars, int64 or float64 (n,): `rows`, how many (`counts`), starts of the first and last (UTC ns),
+    first open, last close; `origins`: source and dataset. `traded`: rows of the sessions that it is run for; `skipped`:
+    why not, by ISO date.
+    """
+
+    source: str
+    interval: Interval
+    rows: IntArray
+    counts: IntArray
+    first_ns: IntArray
+    last_ns: IntArray
+    first_open: FloatArray
+    last_close: FloatArray
+    origins: tuple[tuple[str, str | None], ...]
+    traded: IntArray
+    skipped: Mapping[str, str]
+    dataset: str | None = None
+    warnings: tuple[Reason, ...] = ()
+
+    def after(self, row: int) -> LoadedBars:
+        """The same without the sessions up to `row`, which another has."""
+        new = self.rows > row
+        columns = ("rows", "counts", "first_ns", "last_ns", "first_open", "last_close")
+        origins = tuple(origin for origin, kept in zip(self.origins, new.tolist(), strict=True) if kept)
+        return replace(self, origins=origins, **{name: getattr(self, name)[new] for name in columns})
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """The run's grid. `ends_ns`: of each session's bars that the calendar expects; `rows`: the sessions' rows."""
+
+    rows: IntArray
+    dates: tuple[str, ...]
+    lengths: IntArray
+
+    @property
+    def session(self) -> IntArray:
+        """Which session of the run each stamp lies in."""
+        return np.repeat(np.arange(len(self.rows)), self.lengths)
+
+
+@dataclass(eq=False)
+class Ledger:
+    """Gathers what a run did to a symbol. `capital`: of its own account, 0 where it is shared. `anew`: every session
+    begins with that; so does every stay of a symbol that was added.
+    """
+
+    symbol: str
+    capital: float
+    anew: bool
+    bars: list[LoadedBars] = field(default_factory=list)
+    days: dict[int, SymbolDay] = field(default_factory=dict)
+    begun: list[int] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+    error: tuple[str, int | None] | None = None
+    logs: Logs = NO_LOGS
+
+    def add_bars(self, bars: LoadedBars) -> None:
+        """Take note of what was loaded, in order of time; what is known already changes nothing."""
+        known = max((int(part.rows[-1]) for part in self.bars if len(part.rows)), default=-1)
+        self.bars.append(bars.after(known))
+
+    @property
+    def has_traded(self) -> bool:
+        """Whether there was any fill."""
+        return any(len(day.fills) for day in self.days.values())
+
+    def result(self, grid: Grid, hold_capital: float, *, guest: bool = False) -> SymbolResult:
+        """The whole. `hold_capital`: see SymbolResult. `guest`: it was there for some sessions alone."""
+        known = _Known.of(self.bars)
+        equity, exposure, by_session = self._equity(grid)
+        fills, merged, numbers = self._fills(known)
+        trades = round_trips(fills, merged, len(merged) - 1, numbers)
+        first = int(np.searchsorted(known.rows, self.begun[0] if self.begun else known.traded[0]))
+        costs, run_through = fills.quantity * fills.price + fills.commission, int(known.counts[first:].sum())
+        return SymbolResult(
+            symbol=self.symbol,
+            capital=self.capital,
+            fills=replace(fills, row=np.full(len(fills), -1) if guest else numbers[fills.row]),
+            trades=trades,
+            equity=equity,
+            exposure=exposure,
+            session_close=self._closes(grid, known, first, only_begun=guest),
+            session_pnl=by_session,
+            cash=self.capital - float(costs.sum()),
+            position=float(fills.quantity.sum()),
+            hold_capital=hold_capital,
+            first_price=float(known.first_open[first]),
+            last_price=float(known.last_close[-1]),
+            bars=run_through,
+            refusals=tuple(self._refusals()),
+            skipped=dict(sorted({**self.skipped, **known.skipped}.items())),
+            error=self.error[0] if self.error else None,
+            error_ns=self.error[1] if self.error else None,
+            logs=self.logs,
+            lineage=replace(known.lineage, bars=run_through) if self.anew else known.lineage,
+            sources=known.sources,
+            sessions=tuple(grid.dates[int(np.searchsorted(grid.rows, row))] for row in self.begun),
+            warnings=first_warnings(warning for bars in self.bars for warning in bars.warnings),
+        )
+
+    def _refusals(self) -> Iterable[Refusal]:
+        for _, day in sorted(self.days.items()):
+            yield from day.refusals
+
+    def _equity(self, grid: Grid) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Equity and exposure on the grid, and the profit of every session."""
+        starts = np.concatenate(([0], np.cumsum(grid.lengths)))
+        equity, exposure = np.empty(starts[-1]), np.zeros(starts[-1])
+        earned, spent = np.zeros(len(grid.rows)), 0.0
+        for number, row in enumerate(grid.rows.tolist()):
+            stamps, day = slice(starts[number], starts[number + 1]), self.days.get(row)
+            before = float(earned[:number].sum()) if self.anew else 0.0
+            if day is None:
+                equity[stamps] = self.capital + before if self.anew else self.capital - spent
+                continue
+            equity[stamps], exposure[stamps] = day.equity + before, day.exposure
+            earned[number] = day.equity[-1] - self.capital if len(day.equity) else 0.0
+            for cost in (day.fills.quantity * day.fills.price + day.fills.commission).tolist():
+                spent += cost
+        if not self.anew:
+            earned = session_pnl(equity, grid.session.astype(np.int32), len(grid.rows), self.capital)
+        return equity, exposure, earned
+
+    def _fills(self, known: _Known) -> tuple[Fills, Bars, IntArray]:
+        """All fills, the merged bars that their rows count in, and the number of each of these among all bars."""
+        fills, parts, numbers, done = [Fills.of([])], [], [np.empty(0, np.int64)], 0
+        for row, day in sorted(self.days.items()):
+            fills.append(replace(day.fills, row=day.fills.row + done))
+            parts.append(day.merged)
+            numbers.append(known.bars_before(row) + np.cumsum(day.merged.counts) - day.merged.counts)
+            done += len(day.merged)
+        merged, number = MergedBars.concat(parts), np.concatenate(numbers)
+        number[-1:] += merged.counts[-1:] - 1  # a trade that is open is held to the last bar
+        no_stamps = np.zeros(len(merged), np.int64)
+        bars = Bars(no_stamps, merged.open, merged.high, merged.low, merged.close, np.zeros(len(merged)))
+        return Fills.concat(fills) if self.anew else Fills.in_line(fills), bars, number
+
+    def _closes(self, grid: Grid, known: _Known, first: int, *, only_begun: bool) -> FloatArray:
+        """Last close known at each session's end, NaN before the first; of a guest in its own sessions alone."""
+        at = np.searchsorted(known.rows, grid.rows, side="right") - 1
+        closes = np.where(at >= first, known.last_close[at], np.nan)
+        if only_begun:
+            closes[~np.isin(grid.rows, self.begun)] = np.nan
+        return closes
+
+
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """The bars of all ranges, by session."""
+
+    rows: IntArray
+    counts: IntArray
+    first_open: FloatArray
+    last_close: FloatArray
+    traded: IntArray
+    skipped: dict[str, str]
+    lineage: Lineage
+    sources: tuple[Lineage, ...]
+
+    @classmethod
+    def of(cls, parts: list[LoadedBars]) -> _Known:
+        def joined(name: str) -> Any:
+            return np.concatenate([getattr(part, name) for part in parts])
+
+        last, counts = parts[-1], joined("counts")
+        source = " + ".join(dict.fromkeys(part.source for part in parts))
+        first_ns, last_ns = joined("first_ns"), joined("last_ns")
+        lineage = Lineage(source, last.interval, int(first_ns[0]), int(last_ns[-1]), int(counts.sum()), last.dataset)
+        skipped = {day: reason for part in parts for day, reason in part.skipped.items()}
+        origins = [origin for part in parts for origin in part.origins]
+        sources = _in_turn(origins, last.interval, first_ns, last_ns, counts) if len(set(origins)) > 1 else ()
+        opens, closes, traded = joined("first_open"), joined("last_close"), joined("traded")
+        return cls(joined("rows"), counts, opens, closes, traded, skipped, lineage, sources)
+
+    def bars_before(self, row: int) -> int:
+        """How many bars there are in the sessions before one."""
+        return int(self.counts[: np.searchsorted(self.rows, row)].sum())
+
+
+def _in_turn(
+    origins: list[tuple[str, str | None]], interval: Interval, first_ns: IntArray, last_ns: IntArray, counts: IntArray
+) -> tuple[Lineage, ...]:
+    """What each source gave, one after another."""
+    starts = [number for number in range(len(origins)) if number == 0 or origins[number] != origins[number - 1]]
+    spans = zip(starts, [*starts[1:], len(origins)], strict=True)
+    return tuple(
+        Lineage(
+            origins[start][0],
+            interval,
+            int(first_ns[start]),
+            int(last_ns[stop - 1]),
+            int(counts[start:stop].sum()),
+            origins[start][1],
+        )
+        for start, stop in spans
+    )

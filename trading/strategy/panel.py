@@ -1,0 +1,227 @@
+"""What is looked at across symbols: bars and indicators as matrices, a row a bar, a column a symbol.
+
+A row is a bar that the calendar expects; a symbol that has none there has NaN. Where symbols' own finest intervals
+differ, rows are those of the finest, and a coarser bar stands in the row in which it closes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from barray.market.bars import COLUMNS, FloatArray, IntArray
+from barray.market.calendar import Sessions
+from barray.market.errors import ConfigError
+from barray.market.interval import Interval
+from barray.market.series import IntervalBars
+from barray.trading.strategy.data import SymbolData
+
+Rows = slice | NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class _Grid:
+    """The bars of one interval that the calendar expects. `rows`: by symbol, where its bars stand, and which they are;
+    None for a symbol that has none of this interval.
+    """
+
+    end_ns: IntArray
+    rows: Sequence[tuple[Rows, slice] | None]
+
+    @property
+    def whole(self) -> bool:
+        """Whether every symbol has every bar."""
+        return all(
+            place is not None and isinstance(place[0], slice) and place[0] == slice(0, len(self.end_ns))
+            for place in self.rows
+        )
+
+
+class PanelBlock:
+    """Several symbols over consecutive sessions. Matrices are made when they are first looked at, and read-only.
+
+    `data`: the symbols' own columns, by symbol. `first`, `last`: rows, in the data's sessions, of the first session
+    that is looked at and of the last. `base`: the finest interval that any of them has.
+    """
+
+    def __init__(self, data: Mapping[str, SymbolData], first: int, last: int, base: Interval) -> None:
+        self.symbols: tuple[str, ...] = tuple(sorted(data))
+        self.index = {symbol: column for column, symbol in enumerate(self.symbols)}
+        self.data = [data[symbol] for symbol in self.symbols]
+        self.base = base
+        self._first, self._last = first, last
+        self._grids: dict[Interval | None, _Grid] = {}
+        self._matrices: dict[tuple[str, Interval | None], FloatArray] = {}
+        self._latest: dict[str, FloatArray] = {}
+        self._last_values: dict[str, FloatArray] = {}
+
+    @property
+    def end_ns(self) -> IntArray:
+        """When each row of the base interval closes, UTC ns, int64 (rows,)."""
+        return self._grid(None).end_ns
+
+    def closed_by(self, now_ns: int, interval: Interval | None = None) -> int:
+        """How many rows of an interval, by default the base, have closed by `now_ns`."""
+        return int(np.searchsorted(self._grid(interval).end_ns, now_ns, side="right"))
+
+    def column(self, name: str, interval: Interval | None = None) -> FloatArray:
+        """A column of bars, float64 (rows, symbols); of the base interval, or of one that the strategy named.
+
+        ConfigError where there is no such column, or no symbol has that interval.
+        """
+        if (name, interval) not in self._matrices:
+            if name not in COLUMNS:
+                raise ConfigError(f"there is no column {name!r}", remedy=f"use one of {', '.join(COLUMNS)}")
+            columns = [None if series is None else getattr(series.bars, name) for series in self._series(interval)]
+            self._matrices[name, interval] = self._stacked(columns, self._grid(interval))
+        return self._matrices[name, interval]
+
+    def last(self, name: str) -> FloatArray:
+        """Each row's newest value of a column of bars, float64 (rows, symbols); NaN before a symbol's first bar."""
+        if name not in self._last_values:
+            matrix = self.column(name)
+            whole = self._grid(None).whole
+            self._last_values[name] = matrix if whole else _filled(matrix, ~np.isnan(self.column("close")))
+        return self._last_values[name]
+
+    @cached_property
+    def last_close(self) -> FloatArray:
+        """The last close known in each row."""
+        return self.last("close")
+
+    def own_rows(self, column: int, first: int, last: int) -> range:
+        """Which of a symbol's base bars stand in the rows from `first` to `last`."""
+        place = self._grid(None).rows[column]
+        if place is not None and isinstance(place[0], slice):
+            offset, own = place[1].start - place[0].start, place[1]
+            return range(max(offset + first, own.start), min(offset + last + 1, own.stop))
+        end_ns, base = self.end_ns, self.data[column].base
+        return range(base.closed_by(int(end_ns[first - 1])) if first else 0, base.closed_by(int(end_ns[last])))
+
+    @property
+    def indicators(self) -> tuple[str, ...]:
+        """Names of the strategy's indicators."""
+        return tuple(self.data[0].indicators) if self.data else ()
+
+    def indicator_interval(self, name: str) -> Interval:
+        """The interval that an indicator is computed on."""
+        return self.data[0].specs[name].interval
+
+    def indicator(self, name: str) -> FloatArray:
+        """Each row's newest value of an indicator, on rows of its own interval; NaN until warm."""
+        if name not in self._latest:
+            interval = self.indicator_interval(name)
+            grid = self._grid(interval)
+            matrix = self._stacked([data.indicators.get(name) for data in self.data], grid)
+            if not grid.whole:
+                present = self._stacked([np.ones(len(data.series[interval])) for data in self.data], grid)
+                matrix = _filled(matrix, present == 1.0)
+            self._latest[name] = matrix
+        return self._latest[name]
+
+    def _series(self, interval: Interval | None) -> list[IntervalBars | None]:
+        if interval is None:
+            return [data.base for data in self.data]
+        found = [data.series.get(interval) for data in self.data]
+        if not any(found):
+            raise ConfigError(
+                f"bars of {interval} are not loaded", remedy=f'name it in the strategy: intervals = ("{interval}",)'
+            )
+        return found
+
+    def _grid(self, interval: Interval | None) -> _Grid:
+        if interval not in self._grids:
+            series = self._series(interval)
+            sessions = self.data[0].sessions
+            end_ns = _expected_ends(sessions, self._first, self._last, interval or self.base)
+            opens_ns = int(sessions.open_ns[self._first])
+            places = [None if one is None else _place(one.end_ns, end_ns, opens_ns) for one in series]
+            self._grids[interval] = _Grid(end_ns, places)
+        return self._grids[interval]
+
+    def _stacked(self, columns: Sequence[FloatArray | None], grid: _Grid) -> FloatArray:
+        matrix = np.full((len(grid.end_ns), len(columns)), np.nan)
+        for number, (values, place) in enumerate(zip(columns, grid.rows, strict=True)):
+            if values is not None and place is not None:
+                matrix[place[0], number] = values[place[1]]
+        matrix.flags.writeable = False
+        return matrix
+
+
+class Panel:
+    """One session, with its history, of the symbols that it is run for. Float64 (bars, symbols), read-only, no copies
+    where these are all symbols.
+    """
+
+    def __init__(self, block: PanelBlock, symbols: Sequence[str], history_ns: int) -> None:
+        self.block = block
+        self.symbols: tuple[str, ...] = tuple(sorted(symbols))
+        self.index = {symbol: number for number, symbol in enumerate(self.symbols)}
+        self._chosen = None
+        if self.symbols != block.symbols:
+            self._chosen = np.array([block.index[symbol] for symbol in self.symbols], np.intp)
+        self._history_ns = history_ns
+        self._kept: dict[tuple[str, Interval | None], FloatArray] = {}
+
+    def bars(self, name: str, now_ns: int, n: int | None = None, interval: Interval | None = None) -> FloatArray:
+        """The last `n` rows (None: all there are) of a column that have closed by `now_ns`, oldest first; fewer where
+        session and history have no more. ConfigError as for `PanelBlock.column`.
+        """
+        matrix = self._of_symbols(name, interval)
+        stop = self.block.closed_by(now_ns, interval)
+        first = self.block.closed_by(self._history_ns, interval)
+        return matrix[max(first, stop - n) if n is not None else first : stop]
+
+    def row(self, matrix: FloatArray, row: int) -> FloatArray:
+        """One row of a block's matrix, of this panel's symbols, as a copy; NaN for row -1."""
+        if row < 0:
+            return np.full(len(self.symbols), np.nan)
+        values: FloatArray = matrix[row].copy() if self._chosen is None else matrix[row][self._chosen]
+        return values
+
+    def _of_symbols(self, name: str, interval: Interval | None) -> FloatArray:
+        matrix = self.block.column(name, interval)
+        if self._chosen is None:
+            return matrix
+        if (name, interval) not in self._kept:
+            kept = matrix[:, self._chosen]
+            kept.flags.writeable = False
+            self._kept[name, interval] = kept
+        return self._kept[name, interval]
+
+
+def _expected_ends(sessions: Sessions, first: int, last: int, interval: Interval) -> IntArray:
+    rows = range(first, last + 1)
+    ends = [sessions.expected_starts(row, interval, int(sessions.close_ns[row]))[1] for row in rows]
+    if interval.unit == "w":  # one at the close of a week's last session, which may be none of these
+        week = sessions.week[first : last + 1]
+        following = sessions.week[last + 1] if last + 1 < len(sessions) else None
+        is_last = np.append(np.diff(week) != 0, following != week[-1])
+        ends = [end for end, wanted in zip(ends, is_last.tolist(), strict=True) if wanted]
+    return np.concatenate([*ends, np.empty(0, np.int64)])
+
+
+def _place(own_ns: IntArray, end_ns: IntArray, opens_ns: int) -> tuple[Rows, slice]:
+    """Where a symbol's bars stand among rows that end at `end_ns`, and which of its bars these are."""
+    if not len(end_ns):
+        return slice(0, 0), slice(0, 0)
+    chosen = slice(
+        int(np.searchsorted(own_ns, opens_ns, side="right")), int(np.searchsorted(own_ns, end_ns[-1], side="right"))
+    )
+    own = own_ns[chosen]
+    first = int(np.searchsorted(end_ns, own[0])) if len(own) else 0
+    if np.array_equal(own, end_ns[first : first + len(own)]):
+        return slice(first, first + len(own)), chosen
+    return np.searchsorted(end_ns, own), chosen
+
+
+def _filled(matrix: FloatArray, present: NDArray[np.bool_]) -> FloatArray:
+    """Each column with the value of its last present row."""
+    rows = np.where(present, np.arange(len(matrix))[:, None], 0)
+    filled: FloatArray = np.take_along_axis(matrix, np.maximum.accumulate(rows, axis=0), axis=0)
+    filled.flags.writeable = False
+    return filled
