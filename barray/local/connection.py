@@ -9,21 +9,28 @@ from barray.data_sources.fetching.vendor_source import VendorSource
 from barray.local import warm_ray
 from barray.local.calendar_cache import cached_sessions
 from barray.market.calendar import TradingCalendar
+from barray.market.errors import ConfigError
 from barray.market.requirements import SymbolRequirements, calendar_for
 
 
 def load_calendar(config: SessionConfig, requirements: SymbolRequirements) -> TradingCalendar:
-    """The config's calendar, from far enough back for `requirements`; ConfigError where it has no such sessions."""
+    """The config's calendar, from far enough back for `requirements`; ConfigError, naming file and key, where it has no
+    such sessions.
+    """
     section = config.session
-    return calendar_for(
-        requirements,
-        section.calendar,
-        section.start,
-        section.end,
-        hours=section.hours,
-        extended=section.extended,
-        source=cached_sessions,
-    )
+    try:
+        return calendar_for(
+            requirements,
+            section.calendar,
+            section.start,
+            section.end,
+            hours=section.hours,
+            extended=section.extended,
+            source=cached_sessions,
+        )
+    except ConfigError as error:
+        key = "session.calendar" if error.code == "bad_calendar" else "session.start"
+        raise ConfigError(f"{config.where}: {key}: {error.reason}", remedy=error.remedy, code=error.code) from error
 
 
 def hand_over_credentials(config: SessionConfig, remote: runtime.Remote) -> None:

@@ -149,7 +149,7 @@ def parse_config(data: Any, where: str = "config", *, strategy_given: bool = Fal
     if strategy_given:
         data = {"strategy": {}, **data}
     try:
-        return SessionConfig.model_validate(data)
+        return SessionConfig.model_validate(data).standing_in(where)
     except ValidationError as error:
         problems = [dict(problem) for problem in error.errors()]
         own = [problem for problem in problems if not _is_echo(problem, problems, data)]

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from barray.coordinator.config.fields import (
     DateField,
@@ -378,6 +378,7 @@ class SessionConfig(Section):
     costs: CostsSection = CostsSection()
     report: ReportSection = ReportSection()
     sweep: SweepSection | None = None
+    _where: str = PrivateAttr(default="config")
 
     @model_validator(mode="after")
     def _consistent(self) -> SessionConfig:
@@ -389,6 +390,17 @@ class SessionConfig(Section):
         if not self.intervals and self.strategy is None:
             raise ValueError("there are no intervals: give at least one that every symbol must have, such as [1m, 5m]")
         return self
+
+    @property
+    def where(self) -> str:
+        """What names it in errors: its file, or that it is the config that was given."""
+        return self._where
+
+    def standing_in(self, where: str) -> SessionConfig:
+        """The same, as what errors are to name it by."""
+        named = self.model_copy()
+        named._where = where
+        return named
 
     @property
     def is_live(self) -> bool:
@@ -432,4 +444,5 @@ class SessionConfig(Section):
         if strategy is not None and strategy.path is not None:
             strategy = strategy.model_copy(update={"path": absolute(strategy.path)})
         changed = {"sources": sources, "export": export, "report": report, "strategy": strategy, "live": live}
-        return SessionConfig.model_construct(_fields_set=self.model_fields_set, **{**dict(self), **changed})
+        whole = SessionConfig.model_construct(_fields_set=self.model_fields_set, **{**dict(self), **changed})
+        return whole.standing_in(self.where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from datetime import date, time
 from pathlib import Path
 from textwrap import dedent
@@ -375,3 +376,15 @@ def test_a_mapping_can_be_parsed_without_a_file() -> None:
     assert config.sources[0].root == "bars"
     with pytest.raises(ConfigError, match=r"config: sources: is missing"):
         parse_config(settings)
+
+
+def test_a_config_knows_the_file_it_is_of(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(
+        "session: {start: 2024-07-01}\nname: a\nsymbols: [AAPL]\nintervals: [1m]\nsources: [{root: bars}]\n"
+    )
+    found = read_config(path)
+    assert (found.where, found.resolved(tmp_path).where) == (str(path), str(path))
+    assert pickle.loads(pickle.dumps(found)).where == str(path)
+    given = {"session": {"start": "2024-07-01"}, "symbols": ["A"], "intervals": ["1m"], "sources": [{"root": "b"}]}
+    assert parse_config({"name": "a", **given}).where == "config"
