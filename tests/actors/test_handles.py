@@ -44,6 +44,28 @@ async def _at_once() -> str:
     return "alive"
 
 
+def test_one_is_called_again_while_others_still_work() -> None:
+    tried: list[str] = []
+
+    async def both() -> list[Any]:
+        reached = asyncio.Event()
+
+        async def unreachable() -> str:
+            tried.append("unreachable")
+            if len(tried) == 1:
+                raise ActorUnavailableError("no way through", None)
+            reached.set()
+            return "answered"
+
+        async def working() -> str:
+            await reached.wait()
+            return "done"
+
+        return await gather([working, unreachable], 30)
+
+    assert asyncio.run(both()) == ["done", "answered"]
+
+
 def test_an_actor_that_cannot_be_reached_is_called_again_and_one_that_died_is_not() -> None:
     tried: list[str] = []
 
