@@ -48,8 +48,10 @@ COORDINATORS = (
 )
 """Imported by the forkserver too: a coordinator's process then starts as fast as a symbol's, 0.3 s of CPU sooner."""
 
-_LOOK_S = 1.0
-"""How often it is looked, while an answer is waited for, whether Ray is there still."""
+_LOOK_S = 2.5
+"""How often it is looked, while an answer is waited for, whether Ray is there still. Ray itself looks for signals
+every second.
+"""
 _loaded_for_loopback = False
 
 
@@ -375,6 +377,8 @@ class Remote:
                     self._looked_s = time.monotonic()
                 if left_s <= _LOOK_S:
                     raise
+            except SystemError as error:  # Ctrl-C, in the middle of Ray's making a GetTimeoutError
+                raise error.__cause__ or error from None
 
     def _settle(self, call: Call) -> None:
         if call.number is not None:

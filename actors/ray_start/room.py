@@ -14,7 +14,7 @@ from barray.market.errors import ConfigError
 LEAST_FILES = 256
 """The raylet of 30 symbols had 149 descriptors open, that of three 74."""
 _ROOM_BYTES, _NOTES_BYTES = 4 << 20, 64 << 10
-_STORE_SHARE, _BESIDE_STORE_BYTES = 0.3, 4 << 30
+_STORE_SHARE, _MOST_STORE_BYTES, _BESIDE_STORE_BYTES = 0.3, 200_000_000_000, 4 << 30
 """Of the memory, that Ray gives its object store, which the raylet maps twice; and what that maps beside it."""
 
 
@@ -39,7 +39,7 @@ def _require_limits() -> None:
         )
     space = resource.getrlimit(resource.RLIMIT_AS)[0]
     store = round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * _STORE_SHARE)
-    needed = 2 * store + _BESIDE_STORE_BYTES
+    needed = 2 * min(store, _MOST_STORE_BYTES) + _BESIDE_STORE_BYTES
     if space != resource.RLIM_INFINITY and space < needed:
         raise ConfigError(
             f"a process may map {space / 1e9:.1f} GB of memory here, and Ray maps {needed / 1e9:.0f} GB, unused for "
@@ -51,7 +51,8 @@ def _require_limits() -> None:
 
 def _require_place_for_token() -> None:
     """Ray keeps the token by which its processes know each other below the home directory, unless there is one."""
-    if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
+    given = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    if given or os.environ.get("RAY_AUTH_MODE") == "disabled":
         return
     other = "have HOME name another place"
     try:
