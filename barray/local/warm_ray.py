@@ -165,6 +165,7 @@ def _hold(lock: int, num_cpus: int | None) -> None:
             server = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
         runtime.keep_next_job_warm()
     finally:
+        signal.alarm(0)  # by which Ray's handler of SIGTERM aborts this process after 3 s, whatever it still has to end
         runtime.leave_ray()  # commands end, for want of it
         if server is not None:
             _end(server)
