@@ -153,7 +153,9 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
             elif lost and again:
                 await self._bring_engine_back()
             elif self._error is None:
-                error = _lost_again_and_again("portfolio", losses[rows[0]]) if lost else _error_of(report)
+                error = _error_of(report)
+                if lost or isinstance(report, ColumnsLost):
+                    error = _lost("portfolio's process" if lost else "symbols' columns", losses[rows[0]])
                 day = self._session_range.sessions.dates[rows[0]].item().isoformat()
                 self._error = f"the run ended before {day}: {error}"
                 await self._bring_engine_back()
@@ -304,7 +306,6 @@ def _error_of(report: Any) -> Exception:
     return RuntimeError(repr(report))
 
 
-def _lost_again_and_again(what: str, times: int) -> ActorFailed:
-    return ActorFailed(
-        f"the {what}'s process was lost {times} times", remedy="look into Ray's logs for memory or crashes"
-    )
+def _lost(what: str, times: int) -> ActorFailed:
+    remedy = "look into Ray's logs for memory or crashes, or raise actors.max_restarts"
+    return ActorFailed(f"the {what} got lost {times} times", remedy=remedy)

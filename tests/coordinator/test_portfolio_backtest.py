@@ -135,7 +135,7 @@ class Dies(Strategy):
     result = run(universe, written(tmp_path, text), "AAPL", "MSFT", account={"shared": True}, section=section)
     assert result.error is not None
     assert "the run ended before 2024-07-03: " in result.error
-    assert "the portfolio's process was lost 4 times" in result.error
+    assert "the portfolio's process got lost 4 times" in result.error
     for one in result.symbols.values():
         assert one.sessions == ("2024-07-02",)
         assert one.position != 0

@@ -79,8 +79,8 @@ def plan(
 class Watched(PortfolioRun):
     """A run that notes cash, reserved and equity at every window's end, a session's open among them."""
 
-    def _decide(self, *, asks: bool, opening: bool = False) -> None:
-        super()._decide(asks=asks, opening=opening)
+    def _decide(self) -> None:
+        super()._decide()
         self.states = [*getattr(self, "states", []), self._state()]
 
     def _state(self) -> tuple[float, float, float]:

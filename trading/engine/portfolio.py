@@ -110,7 +110,8 @@ class PortfolioRun:
         self._said: Counter[str] = Counter()
         self._funds = Funds(self._look_at_funds)
         self._block: PanelBlock | None = None
-        self._session: _Session | None = None
+        self._now: _Session  # that is gone through, or was last
+        self._inside = False
         self._strategy: Strategy | None = None
         self._remembered: dict[str, Any] | None = None
         self._speaks: SymbolBook | None = None
@@ -120,8 +121,8 @@ class PortfolioRun:
     def __getstate__(self) -> dict[str, Any]:
         """All but the bars, which `load` brings, and `add`; of the strategy what it remembers."""
         remembered = vars(self._strategy) if self._strategy is not None else None
-        here = {"add": None, "_block": None, "_range": None, "_session": None, "_speaks": None, "_strategy": None}
-        return {**vars(self), **here, "_remembered": remembered}
+        here = {"add": None, "_block": None, "_speaks": None, "_strategy": None, "_remembered": remembered}
+        return {name: value for name, value in {**vars(self), **here}.items() if name not in ("_range", "_now")}
 
     def _open_accounts(self) -> None:
         plan = self._plan
@@ -184,7 +185,7 @@ class PortfolioRun:
                     refusals[symbol] = refused
         if not symbols:
             return None
-        block = self._session.block if self._session is not None else self._block
+        block = self._now.block if self._inside else self._block
         grid_ns = sessions.expected_starts(row, self._base, int(sessions.close_ns[row]))[1]
         ends = [self.books[symbol].data.base.end_ns for symbol in symbols]
         filled_ns = [int(end_ns[fill.row]) for end_ns, one in zip(ends, fills, strict=True) for fill in one]
@@ -216,11 +217,11 @@ class PortfolioRun:
 
     def _leave(self, guests: Iterable[str]) -> None:
         """Keep of the session what the next may need to know."""
-        if self._session is not None:
-            block, row = self._session.block, self._session.row
+        if self._inside:
+            block, row = self._now.block, self._now.row
             closes = block.last_close[row].tolist() if row >= 0 else []
             self._prices |= {s: price for s, price in zip(block.symbols, closes, strict=False) if not isnan(price)}
-            self._session = None
+            self._inside = False
         for symbol in guests:
             del self.books[symbol]
             self.accounts.forget(symbol)
@@ -239,7 +240,8 @@ class PortfolioRun:
             self._strategy = self._remembered = None
         open_ns = int(sessions.open_ns[row])
         history_ns = int(sessions.open_ns[self._range.history[row]])
-        self._session = _Session(row, open_ns, int(sessions.close_ns[row]), history_ns, block, symbols, open_ns)
+        self._inside = True
+        self._now = _Session(row, open_ns, int(sessions.close_ns[row]), history_ns, block, symbols, open_ns)
         for symbol in symbols:
             self._speaks = self.books[symbol]
             self._speaks.enter(row)
@@ -249,12 +251,12 @@ class PortfolioRun:
 
     def _aim_all(self) -> None:
         self._working.clear()
-        for symbol in self._here.symbols:
+        for symbol in self._now.symbols:
             self._aim(symbol)
 
     def _look_around(self) -> None:
         """Have matrices and a view of the symbols that there are now."""
-        here = self._here
+        here = self._now
         if self._invited:
             data = dict(zip(here.block.symbols, here.block.data, strict=True))
             first = self._range.history[here.number]
@@ -272,19 +274,13 @@ class PortfolioRun:
         here.view = WindowView(self, here.panel, moment)
         self._aim_all()
 
-    @property
-    def _here(self) -> _Session:
-        if self._session is None:
-            raise RuntimeError("no session is open")
-        return self._session
-
     def _go(self, ends_ns: Sequence[int]) -> None:
         """From the open, through every window's end, to the close."""
-        here = self._here
-        asks = self._plan.form == "on_window"
-        self._decide(asks=asks, opening=True)
-        early = self._early_closes(here.now_ns)
-        rows = self._rows_closed(ends_ns)
+        here, asks = self._now, self._plan.form == "on_window"
+        if asks:
+            self._open()
+        self._decide()
+        early, rows = self._early_closes(here.now_ns), self._rows_closed(ends_ns)
         for number, now_ns in enumerate(ends_ns):
             if self.error is not None:
                 return
@@ -299,29 +295,34 @@ class PortfolioRun:
             while early and now_ns >= early[0]:
                 self._close_early(early.pop(0))
             if now_ns >= here.close_ns:
-                for book in self._books():
-                    book.leave()
+                self._close()
             if self._changed:
                 self._settle()
-            self._decide(asks=asks)
+            if asks:
+                self._ask()
+            self._decide()
+
+    def _close(self) -> None:
+        for book in self._books():
+            book.leave()
 
     def _early_closes(self, after_ns: int) -> list[int]:
         """When symbols have their last bars, where that is before the close; an own strategy sees to it itself."""
         if self._plan.form != "on_window":
             return []
         closes = {book.closes_ns for book in self._books()}
-        return sorted(one for one in closes if after_ns < one < self._here.close_ns)
+        return sorted(one for one in closes if after_ns < one < self._now.close_ns)
 
     def _books(self) -> list[SymbolBook]:
-        return [self.books[symbol] for symbol in self._here.symbols]
+        return [self.books[symbol] for symbol in self._now.symbols]
 
     def _rows_closed(self, ends_ns: Sequence[int]) -> list[int]:
-        closed: list[int] = (np.searchsorted(self._here.block.end_ns, ends_ns, side="right") - 1).tolist()
+        closed: list[int] = (np.searchsorted(self._now.block.end_ns, ends_ns, side="right") - 1).tolist()
         return closed
 
     def _meet(self, row: int) -> None:
         """Let the bars that have closed since the last window's end meet the orders that they can reach."""
-        first = self._here.row + 1
+        first = self._now.row + 1
         if self._purchases and row >= first:
             bought = set(self._purchases)
             self._meet_rows(first, first, self._working - bought)
@@ -333,7 +334,7 @@ class PortfolioRun:
             self._meet_rows(first, row, self._working)
 
     def _meet_rows(self, first: int, last: int, symbols: set[str]) -> None:
-        here = self._here
+        here = self._now
         block = here.block
         low, high = block.column("low"), block.column("high")
         if first == last:
@@ -351,13 +352,13 @@ class PortfolioRun:
         """Order what a rebalancing buys, with the money that there is now that it has sold."""
         purchases, self._purchases = self._purchases, {}
         for symbol, target in sorted(purchases.items()):
-            if symbol in self._here.symbols:
+            if symbol in self._now.symbols:
                 self.place_missing(symbol, target)
         self._judge()
 
     def _advance(self, now_ns: int) -> None:
         """Let all symbols' own strategies go on."""
-        quick = now_ns < self._here.close_ns
+        quick = now_ns < self._now.close_ns
         for book in self._books():
             self._speaks = book
             if quick and book.one_by_one:
@@ -384,7 +385,7 @@ class PortfolioRun:
 
     def _aim(self, symbol: str) -> None:
         """Note what a bar has to reach for the symbol's orders to fill."""
-        here, broker = self._here, self.books[symbol].broker
+        here, broker = self._now, self.books[symbol].broker
         column = here.block.index.get(symbol)
         if broker.working:
             self._working.add(symbol)
@@ -395,22 +396,9 @@ class PortfolioRun:
 
     # ---- decisions, at a window's end
 
-    def _decide(self, *, asks: bool, opening: bool = False) -> None:
-        """Let the strategy over all symbols decide, and the account judge what was ordered."""
-        here = self._here
-        if asks:
-            self._ask(opening=opening)
-        if here.closing:
-            self._end_orders()
-        if self._changed:
-            self._judge()
-        if self._leaving:
-            self._let_go()
-
-    def _ask(self, *, opening: bool) -> None:
-        here = self._here
-        view = here.view
-        view.move(here.now_ns)
+    def _open(self) -> None:
+        """Have the strategy over all symbols at the session's open."""
+        view = self._now.view
         try:
             if self._strategy is None:
                 self._strategy = self._plan.strategy()
@@ -418,26 +406,45 @@ class PortfolioRun:
                     self._strategy.on_start(view)  # type: ignore[arg-type]  # documented in Strategy
                 else:
                     vars(self._strategy).update(self._remembered)
-            if opening:
-                self._strategy.on_session(view)  # type: ignore[arg-type]
-            else:
-                self._strategy.on_window(view)
+            self._strategy.on_session(view)  # type: ignore[arg-type]
         except (Exception, DidNotReturn):  # the user's code: no more calls, positions stay
-            self.error = failure_text(file_of(self._strategy), view.now)
-            self._purchases.clear()
-            for symbol in self.books:
-                self._cancel(symbol)
+            self._stop()
+
+    def _ask(self) -> None:
+        """Have it decide at a window's end."""
+        here = self._now
+        here.view.now_ns = here.now_ns
+        try:
+            self._strategy.on_window(here.view)  # type: ignore[union-attr]  # there since the open
+        except (Exception, DidNotReturn):  # the user's code: no more calls, positions stay
+            self._stop()
+
+    def _stop(self) -> None:
+        """Remember the error being handled; nothing is called any more, nor ordered."""
+        self.error = failure_text(file_of(self._strategy), self._now.view.now)
+        self._purchases.clear()
+        for symbol in self.books:
+            self._cancel(symbol)
+
+    def _decide(self) -> None:
+        """Have the account judge what was ordered in the window."""
+        if self._now.closing:
+            self._end_orders()
+        if self._changed:
+            self._judge()
+        if self._leaving:
+            self._let_go()
 
     def _judge(self) -> None:
         """Have the account approve what waits, or what it has money for."""
-        now_ns = self._here.now_ns
+        now_ns = self._now.now_ns
         waiting = [broker for symbol in self._changed if (broker := self.books[symbol].broker).waiting]
         self.accounts.approve([request for broker in waiting for request in broker.requests(now_ns)], self._answer)
         self._settle()
 
     def _answer(self, request: OrderRequest, approval: Approval) -> None:
         book = self.books[request.symbol]
-        book.broker.approve(request.order, approval, book.bar_ns(self._here.now_ns) if approval.reason else 0)
+        book.broker.approve(request.order, approval, book.bar_ns(self._now.now_ns) if approval.reason else 0)
 
     def _end_orders(self) -> None:
         """At the close: where positions end, no order of this session may work in the next."""
@@ -449,7 +456,7 @@ class PortfolioRun:
 
     def _let_go(self) -> None:
         """Close the positions of those that were removed, at their last closes."""
-        here = self._here
+        here = self._now
         for symbol in sorted(self._leaving & set(here.symbols)):
             self.books[symbol].close(here.now_ns)
         self._settle()
@@ -462,7 +469,7 @@ class PortfolioRun:
     def _time(self) -> int | None:
         if self._speaks is not None and self._speaks.run is not None:
             return self._speaks.run.context.now_ns
-        return self._session.now_ns if self._session is not None else None
+        return self._now.now_ns if self._inside else None
 
     def _progress(self) -> object:
         """Another after every call that came back; always while a symbol is got, which is not the strategy's time."""
@@ -472,8 +479,8 @@ class PortfolioRun:
 
     def _price(self, symbol: str) -> float:
         """The last close known, NaN before there is one."""
-        here = self._session
-        if here is not None:
+        if self._inside:
+            here = self._now
             column = here.block.index.get(symbol)
             if column is None and symbol in self._invited:
                 base = self._invited[symbol].base
@@ -487,7 +494,7 @@ class PortfolioRun:
 
     def latest(self, column: str) -> FloatArray:
         """See Viewed."""
-        here = self._here
+        here = self._now
         panel, block = here.panel, here.block
         if column == "position":
             return np.array([self.books[symbol].broker.position for symbol in panel.symbols], np.float64)
@@ -499,7 +506,7 @@ class PortfolioRun:
         return values
 
     def _session_volume(self) -> FloatArray:
-        here = self._here
+        here = self._now
         first = here.block.closed_by(here.open_ns)
         if here.volumes is None:
             here.volumes = np.nancumsum(here.block.column("volume")[first:], axis=0)
@@ -508,7 +515,7 @@ class PortfolioRun:
 
     def indicator_values(self) -> Mapping[str, FloatArray]:
         """See Viewed."""
-        here = self._here
+        here = self._now
         panel, block, now_ns = here.panel, here.block, here.now_ns
         found = {}
         for name in block.indicators:
@@ -523,7 +530,7 @@ class PortfolioRun:
         return found
 
     def _known(self, symbol: str) -> SymbolBook:
-        here = self._here
+        here = self._now
         if symbol in self.books and (symbol in here.panel.index or symbol in self._invited):
             return self.books[symbol]
         if symbol in self.books:
@@ -585,12 +592,12 @@ class PortfolioRun:
         for symbol, data in got.items():
             if isinstance(data, SymbolData):
                 self._invited[symbol] = data
-                self._join(data, guest=True).enter(self._here.number)
+                self._join(data, guest=True).enter(self._now.number)
         answers = {s: Added(True) if isinstance(data, SymbolData) else Added(False, data) for s, data in got.items()}
         return {symbol: answers[symbol] if added is None else added for symbol, added in found.items()}
 
     def _there_already(self, symbol: str) -> Added | None:
-        here = self._here
+        here = self._now
         if symbol in self.books:
             there = symbol in here.panel.index or symbol in self._invited
             return Added(True, "it is there already") if there else Added(False, _LEFT_OUT)
@@ -603,7 +610,7 @@ class PortfolioRun:
     def _get(self, symbols: Sequence[str]) -> Mapping[str, SymbolData | str]:
         self._adding = True
         try:
-            return self.add(symbols, self._here.number) if self.add is not None else {}
+            return self.add(symbols, self._now.number) if self.add is not None else {}
         finally:
             self._adding = False
 
@@ -621,7 +628,7 @@ class PortfolioRun:
             raise ConfigError(
                 f"an indicator is text, not {type(indicator).__name__}", remedy='write it as "RSI(14)@5m"'
             )
-        here = self._here
+        here = self._now
         if symbol not in self.books:
             return Added(False, f"there is no symbol {symbol}")
         if symbol not in here.panel.index and symbol not in self._invited:

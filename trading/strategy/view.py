@@ -111,10 +111,6 @@ class WindowView:
         """The time, UTC ns."""
         self.symbols: tuple[str, ...] = panel.symbols
 
-    def move(self, now_ns: int) -> None:
-        """Go on to `now_ns`; for the engine alone."""
-        self.now_ns = now_ns
-
     @property
     def now(self) -> datetime:
         """The time, in the exchange's zone."""
