@@ -139,7 +139,10 @@ class RemoteRun:
             if not runtime.is_connected():
                 self._connected = True
                 ensure_ray(self._config)
-            self._remote = runtime.new_coordinator(self._config.name, self._kind, self._config, *self._arguments)
+            name, silence_s = self._config.name, self._config.actors.call_timeout_s
+            self._remote = runtime.new_coordinator(
+                name, self._kind, self._config, *self._arguments, silence_s=silence_s
+            )
             hand_over_credentials(self._config, self._remote)
         except BaseException:
             self._close()

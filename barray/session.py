@@ -168,7 +168,10 @@ class Session(AttachedSession):
         if not runtime.is_connected():
             self._started_ray = True
             ensure_ray(self.config)
-        self._remote = runtime.new_coordinator(self.name, self._coordinator, self.config, self.calendar)
+        silence_s = self.config.actors.call_timeout_s
+        self._remote = runtime.new_coordinator(
+            self.name, self._coordinator, self.config, self.calendar, silence_s=silence_s
+        )
         self._open = True
         hand_over_credentials(self.config, self._remote)
         self._note = announce(self.name, runtime.ray_address())

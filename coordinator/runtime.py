@@ -305,11 +305,14 @@ class Call:
 class Remote:
     """The coordinator, called as if it were here. Its errors arrive as they were raised there.
 
-    A call that fails on its way, or whose answer does, is made again, and takes effect once.
+    A call that fails on its way, or whose answer does, is made again, and takes effect once. One that answers nothing
+    for `silence_s`, not even what its status is, hangs; None: it may.
     """
 
-    def __init__(self, actor: Any) -> None:
+    def __init__(self, actor: Any, silence_s: float | None = None) -> None:
         self.actor = actor
+        self._silence_s = silence_s
+        self._hangs = False
         self._asker = uuid4().hex
         self._numbers = count(1)
         self._unsettled: set[int] = set()
@@ -335,16 +338,14 @@ class Remote:
     def wait(self, call: Call, timeout_s: float | None = None) -> Any:
         """The result of a call, or the error that it raised there.
 
-        TimeoutError after `timeout_s`, BarrayError if the coordinator is gone (`coordinator_lost`), or Ray is.
+        TimeoutError after `timeout_s`, BarrayError if the coordinator is gone or hangs (`coordinator_lost`), or Ray is.
         """
-        from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError, RayTaskError
+        from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
 
         deadline_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
         for pause_s in _pauses():
             try:
-                answer = self._get(call.reference, deadline_s)
-            except GetTimeoutError:
-                raise TimeoutError(f"no answer from the coordinator within {timeout_s:g} s") from None
+                answer = self._answer(call, deadline_s)
             except ActorUnavailableError:
                 require_ray()
                 time.sleep(pause_s)
@@ -362,23 +363,44 @@ class Remote:
             return answer
         raise _gone()
 
-    def _get(self, reference: ObjectRef[Any], deadline_s: float) -> Any:
-        """`ray.get`, which would not notice that Ray is gone."""
+    def _answer(self, call: Call, deadline_s: float) -> Any:
+        """`ray.get`, which would notice neither that Ray is gone nor that the coordinator hangs."""
         import ray
         from ray.exceptions import GetTimeoutError
 
-        while True:
+        heard_s = time.monotonic()
+        while not self._hangs:
             left_s = max(deadline_s - time.monotonic(), 0.0)
             try:
-                return ray.get(reference, timeout=min(left_s, _LOOK_S))
+                return ray.get(call.reference, timeout=min(left_s, _LOOK_S))
             except GetTimeoutError:
-                if time.monotonic() - self._looked_s > _LOOK_S:
-                    require_ray()
-                    self._looked_s = time.monotonic()
                 if left_s <= _LOOK_S:
-                    raise
+                    raise TimeoutError("no answer from the coordinator in time") from None
             except SystemError as error:  # Ctrl-C, in the middle of Ray's making a GetTimeoutError
                 raise error.__cause__ or error from None
+            if time.monotonic() - self._looked_s > _LOOK_S:
+                require_ray()
+                self._looked_s = time.monotonic()
+            if self._silence_s is not None and time.monotonic() - heard_s > self._silence_s:
+                self._hangs = not self._stirs()
+                heard_s = time.monotonic()
+        raise BarrayError(
+            f"the coordinator has answered nothing for {self._silence_s:g} s",
+            remedy="its process hangs, or the machine is short of CPUs; actors.call_timeout_s says how long it may",
+            code="coordinator_lost",
+        )
+
+    def _stirs(self) -> bool:
+        import ray
+        from ray.exceptions import GetTimeoutError, RayError
+
+        try:
+            ray.get(self.actor.status.remote(), timeout=self._silence_s)
+        except GetTimeoutError:
+            return False
+        except RayError:  # what it is asked for will come to the same
+            pass
+        return True
 
     def _settle(self, call: Call) -> None:
         if call.number is not None:
@@ -413,8 +435,8 @@ def _gone() -> BarrayError:
     )
 
 
-def new_coordinator(name: str, kind: type | None, *arguments: Any) -> Remote:
-    """Start the coordinator of a session (default: SessionCoordinator) with its arguments.
+def new_coordinator(name: str, kind: type | None, *arguments: Any, silence_s: float) -> Remote:
+    """Start the coordinator of a session (default: SessionCoordinator) with its arguments. `silence_s`: see Remote.
 
     ConfigError if one of that name runs on this Ray.
     """
@@ -425,7 +447,7 @@ def new_coordinator(name: str, kind: type | None, *arguments: Any) -> Remote:
         raise ConfigError(
             f"a session named {name!r} is running", remedy="give this one another name, or attach to that one"
         )
-    return Remote(options.new_coordinator(kind or SessionCoordinator, name, *arguments))
+    return Remote(options.new_coordinator(kind or SessionCoordinator, name, *arguments), silence_s)
 
 
 def prewarm() -> None:

@@ -342,3 +342,18 @@ def test_a_coordinator_that_is_killed_ends_the_session_with_a_word_on_where_rays
         run()
     assert error.value.code == "coordinator_lost"
     assert list(Path(str(error.value).rpartition("logs: ")[2]).glob("python-core-worker-*.log"))
+
+
+def test_a_coordinator_that_hangs_ends_the_session_and_goes(universe: Path) -> None:
+    def run() -> None:
+        settings = config(universe, "AAPL", name="stopped", actors={"call_timeout_s": 3})
+        with barray.Session(settings) as session:
+            session.begin()
+            for process in actor_processes():
+                process.suspend()
+            session.advance_to()
+
+    with pytest.raises(barray.BarrayError, match="answered nothing for 3 s") as error:
+        run()
+    assert error.value.code == "coordinator_lost"
+    wait_until(lambda: not actor_processes())
