@@ -125,7 +125,7 @@ class SessionCoordinator(AskedOnce):
     async def end(self) -> SessionSummary:
         """No more time passes and nothing more is added; the state stays readable until teardown.
 
-        ValidationFailed where no symbol is left.
+        ValidationFailed where all symbols that were left are found to be lost.
         """
         self.state.running()
         async with self._symbol_operation_lock:
@@ -201,10 +201,15 @@ class SessionCoordinator(AskedOnce):
         require_text(symbol)
         return (await self.snapshot(symbol)).metadata if symbol in self._fleet else None
 
-    async def snapshots(self, symbols: Sequence[str] | None = None) -> list[SymbolSessionData]:
-        """The visible states of symbols (default: all), in the order given, all at one session time."""
+    async def snapshots(
+        self, symbols: Sequence[str] | None = None, *, gone_ok: bool = False
+    ) -> list[SymbolSessionData]:
+        """The visible states of symbols (default: all), in the order given, all at one session time.
+
+        Without those that are no longer there, where that is `gone_ok`; otherwise NoDataError, ActorFailed.
+        """
         async with self._symbol_operation_lock:
-            return await self._carry_out(self.state.snapshots(symbols))
+            return await self._carry_out(self.state.snapshots(symbols, gone_ok=gone_ok))
 
     def summary(self) -> SessionSummary:
         """The session as a whole, so far."""

@@ -206,14 +206,19 @@ class SessionState:
         reports = (yield from self._tell_or_drop(given)) if given else {}
         yield from self._heartbeat(to_ns, self._config.actors.heartbeat_s)
         day.clock.advance_to(to_ns)
+        self._require_any()
         return reports
 
     def _heartbeat(self, at_ns: int, silent_s: float) -> Work[None]:
         """Drop symbols whose process was lost for good; ValidationFailed where none is left."""
-        day = self.running()
         lost: Mapping[str, ActorFailed] = yield ask.Heartbeat(at_ns, silent_s)
         for symbol, error in lost.items():
             yield from self._drop(symbol, error)
+        if lost:
+            self._require_any()
+
+    def _require_any(self) -> None:
+        day = self.running()
         if not day.full and not day.adhoc:
             raise all_failed(day.dropped, len(day.step0), per_symbol=True)
 
@@ -366,22 +371,23 @@ class SessionState:
         dates = self._calendar.sessions.dates
         self.next_date = dates[row].item() if row < len(dates) else None
 
-    def snapshots(self, symbols: Sequence[str] | None) -> Work[list[SymbolSessionData]]:
-        """Visible states (default: of all), in the order given; NoDataError for one that isn't in the session.
-
-        ConfigError for one that is no text.
+    def snapshots(self, symbols: Sequence[str] | None, *, gone_ok: bool = False) -> Work[list[SymbolSessionData]]:
+        """Visible states (default: of all), in the order given; NoDataError for one that isn't in the session, and
+        ActorFailed for one found to be lost: with `gone_ok` these are left out. ConfigError for one that is no text.
         """
         day = self.open_day()
         for symbol in symbols or ():
             require_text(symbol)
-        present = day.symbols
-        wanted = present if symbols is None else list(symbols)
-        if missing := [symbol for symbol in wanted if symbol not in day.full and symbol not in day.adhoc]:
-            listed = ", ".join(present[:20])
+        present = dict.fromkeys(day.symbols)
+        wanted = list(present if symbols is None else symbols)
+        missing = [symbol for symbol in wanted if symbol not in present]
+        if missing and not gone_ok:
+            listed = ", ".join([*present][:20])
             raise NoDataError("is not in the session", symbol=missing[0], remedy=f"there are: {listed}")
         take = commands.TakeSnapshot(day.clock.now_ns())
-        reports = (yield from self._tell(dict.fromkeys(wanted, take))).reports if wanted else {}
-        return [_taken(reports[symbol]) for symbol in wanted]
+        told = yield from self._tell({symbol: take for symbol in wanted if symbol in present})
+        gone = {*missing, *(told.lost if gone_ok else ())}
+        return [_taken(told.reports[symbol]) for symbol in wanted if symbol not in gone]
 
     def summary(self) -> SessionSummary:
         """The session as a whole, so far.

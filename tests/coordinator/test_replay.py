@@ -165,7 +165,7 @@ Seen = tuple[list[SymbolSessionData], tuple[SessionEvent, ...]]
 async def play(universe: Path, steps: list[tuple[int, Any]], *, looked_at: bool) -> Seen:
     """All snapshots that are taken, and the events. `looked_at`: at all, every quarter of an hour; none is lost."""
     schedule = [{"at": "11:11", "add_symbol": "NVDA"}]
-    coordinator, processes = replay(universe, "AAPL", schedule=schedule, actors={"max_restarts": 100})
+    coordinator, processes = replay(universe, "AAPL", "SPY", schedule=schedule, actors={"max_restarts": 100})
     await coordinator.begin()
     now, seen = 0, []
     for passing, what in [*steps, (390, "AAPL")]:

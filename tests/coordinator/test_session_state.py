@@ -265,6 +265,16 @@ def test_at_its_end_a_session_knows_what_was_lost() -> None:
     assert (made.phase, list(made.summary().dropped)) == (Phase.ENDED, ["B"])
 
 
+def test_a_session_whose_symbols_were_all_removed_can_be_ended() -> None:
+    made = state("A")
+    world = begun(made)
+    world.run(made.change(RemoveSymbol("A")))
+    with pytest.raises(ValidationFailed):
+        world.run(made.advance(OPEN + MINUTE_NS, {}))
+    world.run(made.end())
+    assert made.phase is Phase.ENDED
+
+
 def test_what_is_told_carries_the_time_that_the_session_stands_at() -> None:
     made = state()
     world = begun(made)
@@ -534,6 +544,17 @@ def test_snapshots_are_of_symbols_in_the_session_alone() -> None:
     world.answers["A", TakeSnapshot] = Failed(LOST)
     with pytest.raises(ActorFailed):
         world.run(made.snapshots(["A"]))
+
+
+def test_snapshots_of_whatever_is_there_leave_out_what_is_lost_over_it() -> None:
+    made = state()
+    world = begun(made)
+    world.lost = {"A": LOST, "B": LOST}
+    assert world.run(made.snapshots(["A", "B", "C"], gone_ok=True)) == []
+    assert [instruction.commands for instruction in world.asked if isinstance(instruction, Tell)] == [
+        dict.fromkeys("AB", TakeSnapshot(OPEN))
+    ]
+    assert sorted(made.summary().dropped) == ["A", "B"]
 
 
 @pytest.mark.parametrize(
