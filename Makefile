@@ -45,7 +45,7 @@ format: install
 
 # All measurements, each one JSON line; see bench/README.md.
 bench: install
-	@for name in symbol step0 fanout session spawn; do $(BIN)/python -m bench.$$name || exit 1; done
+	@for name in symbol step0 fanout session_windows session spawn; do $(BIN)/python -m bench.$$name || exit 1; done
 
 # The site, in site/: opens from disk. Strict: what does not resolve fails the build.
 docs: $(VENV)/.docs-installed

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Sequence
 
 from barray.actors.answers_once import AnswersOnce
-from barray.market.commands import Advance, Command, Failed, Load, Report
+from barray.market.commands import Command, Failed, Load, Report
 from barray.market.errors import ActorFailed, BarrayError
 from barray.market.symbol_session import SymbolSession
 
@@ -23,15 +23,6 @@ class SymbolActor(AnswersOnce):
     def execute(self, batch: Batch) -> tuple[Report, ...]:
         """Carry out commands in order, one report each. A symbol that fails, fails alone: its report is `Failed`."""
         return tuple(self._execute(symbol, command) for symbol, command in batch)
-
-    def advance(self, to_ns: int) -> dict[str, Failed]:
-        """Let every symbol advance to `to_ns`; the symbols that could not.
-
-        What `execute` would do, for the call that is made most: a number crosses processes faster than a command.
-        """
-        command = Advance(to_ns)
-        reports = {symbol: self._execute(symbol, command) for symbol in self._sessions}
-        return {symbol: report for symbol, report in reports.items() if isinstance(report, Failed)}
 
     def forget(self, symbols: Sequence[str]) -> None:
         """Drop these symbols with all they hold; the process can then serve others, or another day."""

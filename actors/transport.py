@@ -55,10 +55,6 @@ class RayTransport:
         living = [answer_of_the_living(call, partial(pulse, process.actor), silence_s) for process, call in calls]
         return await settled(living, timeout_s)
 
-    async def advance(self, processes: Sequence[Process], to_ns: int, timeout_s: float) -> list[Any]:
-        """Each process's symbols that could not advance, or the exception that came instead."""
-        return await gather([process.call("advance", to_ns) for process in processes], timeout_s)
-
     def forget(self, process: Process, symbols: Sequence[str]) -> None:
         """Have a process drop these symbols, with the next thing that it is told."""
         process.forget += symbols

@@ -98,10 +98,16 @@ class AttachedSession:
         return metadata
 
     def snapshots(self) -> Iterator[SymbolSessionData]:
-        """All symbols' states, sorted by symbol, fetched a few at a time."""
+        """All symbols' states, sorted by symbol, fetched a few at a time.
+
+        One whose process is found to be lost for good is left out, and dropped from the session.
+        """
+        return self._snapshots(gone_ok=True)
+
+    def _snapshots(self, *, gone_ok: bool = False) -> Iterator[SymbolSessionData]:
         symbols = self.symbols()
         for start in range(0, len(symbols), _SNAPSHOTS_AT_ONCE):
-            yield from self._call("snapshots", symbols[start : start + _SNAPSHOTS_AT_ONCE])
+            yield from self._call("snapshots", symbols[start : start + _SNAPSHOTS_AT_ONCE], gone_ok=gone_ok)
 
     def summary(self) -> SessionSummary:
         """Step 0, drops and events of the session so far."""
@@ -234,7 +240,7 @@ class Session(AttachedSession):
             self.config.name,
             formats or self.config.export.formats,
             self.summary(),
-            self.snapshots,
+            self._snapshots,
         )
 
     def record(self, folder: str | Path | None = None) -> list[Path]:
@@ -245,7 +251,7 @@ class Session(AttachedSession):
         chosen = folder or self.config.live.record
         if chosen is None:
             raise ConfigError("there is no folder to record into", remedy="give one, or set live.record in the config")
-        return write_recording(Path(chosen), self.snapshots(), self.calendar.sessions)
+        return write_recording(Path(chosen), self._snapshots(), self.calendar.sessions)
 
     def teardown(self) -> date | None:
         """End every symbol; nothing survives into the next session. Returns the next session's date."""

@@ -16,7 +16,7 @@ import numpy as np
 from barray.data_sources.parquet.layout import Layout
 from barray.data_sources.parquet.source import ParquetSource
 from barray.market.bars import Bars
-from barray.market.commands import Advance, AppendBars, Load, TakeSnapshot
+from barray.market.commands import AppendBars, Load, TakeSnapshot
 from barray.market.indicators import parse_indicator
 from barray.market.interval import Interval
 from barray.market.requirements import SessionContext, SymbolRequirements, calendar_for, session_context
@@ -53,8 +53,7 @@ def session_work(
     def work() -> SymbolSession:
         session = SymbolSession(SYMBOL)
         session.apply(load, bars)
-        session.apply(Advance(context.close_ns))
-        session.apply(TakeSnapshot())
+        session.apply(TakeSnapshot(context.close_ns))
         return session
 
     return work
@@ -74,7 +73,8 @@ def append_ms(bars: Bars) -> float:
     taken = []
     for row in range(len(today)):
         begun = perf_counter()
-        session.apply(AppendBars(today.take(slice(row, row + 1)), int(today.start_ns[row])))
+        start_ns = int(today.start_ns[row])
+        session.apply(AppendBars(today.take(slice(row, row + 1)), start_ns, start_ns + MINUTE.ns))
         taken.append(perf_counter() - begun)
     return 1_000 * statistics.median(taken)
 

@@ -20,7 +20,7 @@ class Stage(Protocol):
         ...
 
     async def advance(self, to_ns: int, bars: Mapping[str, Bars] = ...) -> Mapping[str, Report] | None:
-        """Give symbols bars of theirs, then let all go on to `to_ns`: nobody sees the one without the other.
+        """Give symbols bars of theirs and let time go on to `to_ns`: nobody sees the one without the other.
 
         What symbols said of the bars; None where the session has ended meanwhile, and nothing was done.
         """

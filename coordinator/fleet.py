@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from barray.coordinator.config.model import ActorsSection
-from barray.market.commands import Advance, Failed, Logged, Rejected
+from barray.coordinator.config.model import ACTORS_PER_CPU, ActorsSection
+from barray.market.commands import Failed, Logged, Rejected
 from barray.market.errors import ActorFailed
 from barray.market.interval import NS_PER_SECOND
 
@@ -21,6 +21,8 @@ LOSS_COUNTS_NS = 3600 * NS_PER_SECOND
 """Session time for which a loss counts. A process that is lost more often has a cause that stays."""
 IN_FLIGHT = 256
 """Calls under way at once. More would only queue up."""
+PACKED_ACTORS_PER_CPU = 8
+"""Processes a core where symbols share them: enough to keep the core busy, few enough to start in a second."""
 Batch = Sequence[tuple[str, Any]]
 
 
@@ -47,10 +49,6 @@ class Transport(Protocol):
         """
         ...
 
-    async def advance(self, processes: Sequence[Any], to_ns: int, timeout_s: float) -> list[Any]:
-        """Have all symbols of processes advance: each one's dict of those that could not, or an exception."""
-        ...
-
     def forget(self, process: Any, symbols: Sequence[str]) -> None:
         """Have a process drop symbols with all it holds of them."""
         ...
@@ -69,34 +67,32 @@ def cpus_of(transport: Transport) -> int:
     return max(1, int(sum(transport.nodes().values())))
 
 
+def symbols_per_actor(wanted: int | str, count: int, cpus: int) -> int:
+    """How many of `count` symbols share a process. `auto`: each its own as long as the cores bear it."""
+    if isinstance(wanted, int):
+        return wanted
+    return 1 if count <= ACTORS_PER_CPU * cpus else -(-count // (PACKED_ACTORS_PER_CPU * cpus))
+
+
 @dataclass(eq=False)
 class _Slot:
-    """One process, its node, and the symbols in it. `losses`: when it was lost, as far as that still counts."""
+    """One process, its node, and the symbols in it. `losses`: when it was lost, as far as that still counts.
+
+    `heard_s`: when it last answered, by the clock of the event loop.
+    """
 
     process: Any
     node: str
     symbols: list[str]
     losses: list[int] = field(default_factory=list)
-
-
-@dataclass
-class _Log:
-    """What a symbol was told that made it what it is; told again, it gives the same state."""
-
-    commands: list[Logged] = field(default_factory=list)
-
-    def record(self, command: Logged) -> None:
-        joined = command.joined(self.commands[-1]) if self.commands else None
-        if joined is not None:
-            self.commands[-1] = joined
-        elif command.recorded:
-            self.commands.append(command)
+    heard_s: float = 0.0
 
 
 class Fleet:
     """Owns every symbol's process and every symbol's log. A symbol is in the fleet from `add` to `remove`.
 
-    Recovery is replay: a process that died or hangs is killed, started anew and told again what its symbols were told.
+    A log is what a symbol was told that made it what it is. Recovery is replay: a process that died or hangs is killed,
+    started anew and told again what its symbols were told.
     `sessions`: how many one call works through; it may take so many times as long, though not without stirring.
     A loss counts for an hour of session time, or until the process has done something that has no time (`_forgive`).
     """
@@ -108,7 +104,7 @@ class Fleet:
         self._now_ns = 0
         self._transport = transport
         self._slots: dict[str, _Slot] = {}
-        self._logs: dict[str, _Log] = {}
+        self._logs: dict[str, list[Logged]] = {}
         self._idle: list[_Slot] = []
         self._lost: dict[str, ActorFailed] = {}
 
@@ -141,28 +137,17 @@ class Fleet:
             slot.symbols, slot.losses = group, []
             slots.append(slot)
             self._slots.update(dict.fromkeys(group, slot))
-            self._logs.update({symbol: _Log() for symbol in group})
+            self._logs.update({symbol: [] for symbol in group})
         await self._send({slot: [] for slot in slots}, starting=len(slots))
 
-    async def advance(self, to_ns: int) -> dict[str, Failed]:
-        """Let every symbol advance to `to_ns`, all side by side; the symbols that could not."""
-        slots = list(dict.fromkeys(self._slots.values()))
-        failed: dict[str, Failed] = {}
-        self._now_ns = max(self._now_ns, to_ns)
-        for start in range(0, len(slots), IN_FLIGHT):
-            part = slots[start : start + IN_FLIGHT]
-            processes = [slot.process for slot in part]
-            answers = await self._transport.advance(processes, to_ns, self._call_s)
-            batches = {slot: [(symbol, Advance(to_ns)) for symbol in slot.symbols] for slot in part}
-            for slot, answer in (await self._bring_all_back(batches, answers)).items():
-                if isinstance(answer, dict):
-                    failed.update(answer)
-                else:
-                    named = zip((symbol for symbol, _ in batches[slot]), answer, strict=True)
-                    failed.update({symbol: report for symbol, report in named if isinstance(report, Failed)})
-        for symbol in self._slots.keys() - failed.keys():
-            self._logs[symbol].record(Advance(to_ns))
-        return failed
+    async def heartbeat(self, now_ns: int, silent_s: float) -> None:
+        """Ask processes that have not been heard for `silent_s` for a sign of life, and bring the lost ones back.
+
+        `now_ns`: session time. Which are lost for good, `pop_lost` says.
+        """
+        self._now_ns = max(self._now_ns, now_ns)
+        before_s = asyncio.get_running_loop().time() - silent_s
+        await self._send({slot: () for slot in self._slots.values() if slot.heard_s <= before_s})
 
     async def execute(self, commands: Mapping[str, Any]) -> dict[str, Any]:
         """Tell each symbol its command, all side by side; one report each, sorted by symbol. Nothing raises."""
@@ -172,8 +157,8 @@ class Fleet:
             by_slot.setdefault(self._slots[symbol], []).append((symbol, commands[symbol]))
         reports = await self._send(by_slot)
         for symbol, command in commands.items():
-            if not isinstance(reports[symbol], Failed | Rejected):
-                self._logs[symbol].record(command)
+            if command.recorded and not isinstance(reports[symbol], Failed | Rejected):
+                self._logs[symbol].append(command)
         return {symbol: reports[symbol] for symbol in sorted(commands)}
 
     def pop_lost(self) -> dict[str, ActorFailed]:
@@ -242,6 +227,7 @@ class Fleet:
             for slot, answer in came.items():
                 reports.update(zip((symbol for symbol, _ in batches[slot]), answer, strict=True))
                 self._forgive(slot, batches[slot])
+                slot.heard_s = asyncio.get_running_loop().time()
         return reports
 
     async def _bring_all_back(self, batches: Mapping[_Slot, Batch], answers: Sequence[Any]) -> dict[_Slot, Any]:
@@ -274,7 +260,7 @@ class Fleet:
             logger.warning("%s: process lost (%s); starting it again and replaying", listed, type(cause).__name__)
             self._transport.kill(slot.process)
             slot.process, slot.node = self._start(next(self._places()))
-            replay = [(symbol, command) for symbol in slot.symbols for command in self._logs[symbol].commands]
+            replay = [(symbol, command) for symbol in slot.symbols for command in self._logs[symbol]]
             calls = [(slot.process, [*replay, *batch])]
             answer = (await self._transport.execute(calls, *self._patience(beside)))[0]
             if not isinstance(answer, Exception):
@@ -310,4 +296,4 @@ class Fleet:
 
 def _time_of(command: Any) -> int:
     """The session time that a command carries, UTC ns; 0 if it carries none."""
-    return int(getattr(command, "to_ns", 0) or getattr(command, "at_ns", 0))
+    return int(getattr(command, "at_ns", 0))

@@ -1,6 +1,6 @@
 """A live day as a state machine: what happened in, instructions out. No Ray, no network, no clock, nothing awaited.
 
-A minute is over → its bars are waited for, `grace_s` at most → all symbols get theirs and advance → are the bars up to
+A minute is over → its bars are waited for, `grace_s` at most → symbols get theirs and time goes on → are the bars up to
 here whole? They are while one connection flows; after a cut, a silence or a symbol's joining they are fetched from
 history, side by side, and whole again once that is done. After the close corrections are heard for `close_s`, then the
 whole day is compared with history.
@@ -55,7 +55,7 @@ class Subscribe:
 
 @dataclass(frozen=True, eq=False)
 class AdvanceTo:
-    """Give symbols their bars, then let all go on to `to_ns`."""
+    """Give symbols their bars, and let time go on to `to_ns`."""
 
     to_ns: int
     bars: Mapping[str, Bars]

@@ -111,10 +111,14 @@ class Told:
 
 
 @dataclass(frozen=True)
-class AdvanceAll:
-    """Have all symbols advance. Comes to the `Failed` of each that could not."""
+class Heartbeat:
+    """Ask processes that have not been heard for `silent_s` (real seconds) for a sign of life, at session time `at_ns`.
 
-    to_ns: int
+    Comes to the symbols whose process was lost for good, each with its ActorFailed.
+    """
+
+    at_ns: int
+    silent_s: float
 
 
 @dataclass(frozen=True)
@@ -142,4 +146,4 @@ class Listen:
     loaded: bool = False
 
 
-Instruction = Validate | Provide | Tell | AdvanceAll | End | EndAll | Listen
+Instruction = Validate | Provide | Tell | Heartbeat | End | EndAll | Listen

@@ -1,4 +1,4 @@
-"""Drives a session of the past: everything has closed, so time passes as fast as symbols can follow."""
+"""Drives a session of the past: everything has closed, so time passes without waiting for anybody."""
 
 from __future__ import annotations
 
@@ -44,8 +44,7 @@ class ReplayDriver(Driver):
             if await self._stage.advance(end_ns) is None:
                 return
             await self._stage.run_due()
-            if run.pause_s:
-                await asyncio.sleep(run.pause_s)
+            await asyncio.sleep(run.pause_s)  # at least others get their turn
 
     async def listen(self, symbol: str, *, loaded: bool) -> None:
         """All its bars are there to be read."""

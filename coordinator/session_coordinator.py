@@ -90,9 +90,7 @@ class SessionCoordinator(AskedOnce):
         async with self._symbol_operation_lock:
             if self.state.phase is not Phase.RUNNING:
                 return None
-            reports = await self._carry_out(self.state.append(bars or {}))
-            await self._carry_out(self.state.advance(to_ns))
-        return reports
+            return await self._carry_out(self.state.advance(to_ns, bars or {}))
 
     async def run_due(self) -> None:
         """See Stage."""
@@ -126,10 +124,13 @@ class SessionCoordinator(AskedOnce):
         return (await self.change(ask.RemoveSymbol(symbol, by))).accepted
 
     async def end(self) -> SessionSummary:
-        """No more time passes and nothing more is added; the state stays readable until teardown."""
+        """No more time passes and nothing more is added; the state stays readable until teardown.
+
+        ValidationFailed where all symbols that were left are found to be lost.
+        """
         self.state.running()
         async with self._symbol_operation_lock:
-            self.state.enter(Phase.ENDED)
+            await self._carry_out(self.state.end())
         return self.summary()
 
     async def teardown(self, *, final: bool = False) -> date | None:
@@ -161,8 +162,9 @@ class SessionCoordinator(AskedOnce):
                 return await self._fleet.add(symbols, per_actor=per_actor)
             case ask.Tell(commands):
                 return ask.Told(await self._fleet.execute(commands), self._fleet.pop_lost())
-            case ask.AdvanceAll(to_ns):
-                return await self._fleet.advance(to_ns)
+            case ask.Heartbeat(at_ns, silent_s):
+                await self._fleet.heartbeat(at_ns, silent_s)
+                return self._fleet.pop_lost()
             case ask.End(symbols):
                 return self._fleet.remove(symbols)
             case ask.EndAll(keep):
@@ -202,10 +204,15 @@ class SessionCoordinator(AskedOnce):
         require_text(symbol)
         return (await self.snapshot(symbol)).metadata if symbol in self._fleet else None
 
-    async def snapshots(self, symbols: Sequence[str] | None = None) -> list[SymbolSessionData]:
-        """The visible states of symbols (default: all), in the order given, all at one session time."""
+    async def snapshots(
+        self, symbols: Sequence[str] | None = None, *, gone_ok: bool = False
+    ) -> list[SymbolSessionData]:
+        """The visible states of symbols (default: all), in the order given, all at one session time.
+
+        Without those that are no longer there, where that is `gone_ok`; otherwise NoDataError, ActorFailed.
+        """
         async with self._symbol_operation_lock:
-            return await self._carry_out(self.state.snapshots(symbols))
+            return await self._carry_out(self.state.snapshots(symbols, gone_ok=gone_ok))
 
     def summary(self) -> SessionSummary:
         """The session as a whole, so far."""

@@ -15,8 +15,9 @@ from datetime import date
 from typing import Any, TypeVar
 
 from barray.coordinator import messages as ask
-from barray.coordinator.config.model import ACTORS_PER_CPU, SessionConfig
+from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.day import Day
+from barray.coordinator.fleet import symbols_per_actor
 from barray.coordinator.lifecycle import Phase, move
 from barray.coordinator.schedule import due_actions, windows
 from barray.coordinator.step0 import all_failed, require_enough
@@ -29,7 +30,7 @@ from barray.market.bars import Bar, Bars, format_ns
 from barray.market.calendar import TradingCalendar
 from barray.market.clock import SimulatedClock
 from barray.market.commands import Command, Report
-from barray.market.errors import BarrayError, ConfigError, IllegalTransition, NoDataError, shorten
+from barray.market.errors import ActorFailed, BarrayError, ConfigError, IllegalTransition, NoDataError, shorten
 from barray.market.indicators import parse_indicator
 from barray.market.interval import Interval
 from barray.market.requirements import SessionContext, session_context
@@ -38,8 +39,6 @@ from barray.market.symbols import require_text
 from barray.market.validation import Reason, SymbolValidationResult
 
 logger = logging.getLogger(__name__)
-PACKED_ACTORS_PER_CPU = 8
-"""Processes a core where symbols share them: enough to keep the core busy, few enough to start in a second."""
 T = TypeVar("T")
 Work = Generator[ask.Instruction, Any, T]
 
@@ -155,6 +154,14 @@ class SessionState:
             lost.update(told.lost)
         return ask.Told(reports, lost)
 
+    def _tell_or_drop(self, given: Mapping[str, Command]) -> Work[Mapping[str, Report]]:
+        """Have commands carried out, and drop every symbol that can't; what each came to."""
+        told = yield from self._tell(given)
+        for symbol, report in told.reports.items():
+            if isinstance(report, commands.Failed) and symbol not in told.lost:
+                yield from self._drop(symbol, report.error)
+        return told.reports
+
     def _tell(self, given: Mapping[str, Command]) -> Work[ask.Told]:
         """Have commands carried out, and drop every symbol whose process was lost for good over it."""
         told: ask.Told = yield ask.Tell(given)
@@ -192,22 +199,37 @@ class SessionState:
         moments = {action.at_ns for action in day.schedule}
         return windows(day.clock.now_ns(), to_ns, day.context, window, moments)
 
-    def append(self, bars: Mapping[str, Bars]) -> Work[Mapping[str, Report]]:
-        """Give full symbols bars of theirs that have come; what each made of them."""
+    def advance(self, to_ns: int, bars: Mapping[str, Bars]) -> Work[Mapping[str, Report]]:
+        """Let the session's clock go on, and give full symbols bars of theirs that have come; what each made of them.
+
+        Nobody else is told: time comes to a symbol with its next command. ValidationFailed where no symbol is left.
+        """
         day = self.running()
         now_ns = day.clock.now_ns()
-        given = {symbol: commands.AppendBars(own, now_ns) for symbol, own in bars.items() if symbol in day.full}
-        return (yield from self._tell(given)).reports if given else {}
-
-    def advance(self, to_ns: int) -> Work[None]:
-        """Let all symbols and the session's clock go on; ValidationFailed where no symbol is left."""
-        day = self.running()
-        failed: Mapping[str, commands.Failed] = yield ask.AdvanceAll(to_ns)
-        for symbol, report in sorted(failed.items()):
-            yield from self._drop(symbol, report.error)
+        given = {s: commands.AppendBars(own, now_ns, to_ns) for s, own in bars.items() if s in day.full}
+        reports = (yield from self._tell_or_drop(given)) if given else {}
+        yield from self._heartbeat(to_ns, self._config.actors.heartbeat_s)
         day.clock.advance_to(to_ns)
+        self._require_any()
+        return reports
+
+    def _heartbeat(self, at_ns: int, silent_s: float) -> Work[None]:
+        """Drop symbols whose process was lost for good; ValidationFailed where none is left."""
+        lost: Mapping[str, ActorFailed] = yield ask.Heartbeat(at_ns, silent_s)
+        for symbol, error in lost.items():
+            yield from self._drop(symbol, error)
+        if lost:
+            self._require_any()
+
+    def _require_any(self) -> None:
+        day = self.running()
         if not day.full and not day.adhoc:
             raise all_failed(day.dropped, len(day.step0), per_symbol=True)
+
+    def end(self) -> Work[None]:
+        """No more time passes. Every process is asked once more, so that what was lost is known."""
+        yield from self._heartbeat(self.running().clock.now_ns(), 0.0)
+        self.enter(Phase.ENDED)
 
     def due(self) -> ask.Request | None:
         """Take the next request of the schedule whose time has come."""
@@ -362,21 +384,23 @@ class SessionState:
         dates = self._calendar.sessions.dates
         self.next_date = dates[row].item() if row < len(dates) else None
 
-    def snapshots(self, symbols: Sequence[str] | None) -> Work[list[SymbolSessionData]]:
-        """Visible states (default: of all), in the order given; NoDataError for one that isn't in the session.
-
-        ConfigError for one that is no text.
+    def snapshots(self, symbols: Sequence[str] | None, *, gone_ok: bool = False) -> Work[list[SymbolSessionData]]:
+        """Visible states (default: of all), in the order given; NoDataError for one that isn't in the session, and
+        ActorFailed for one found to be lost: with `gone_ok` these are left out. ConfigError for one that is no text.
         """
         day = self.open_day()
         for symbol in symbols or ():
             require_text(symbol)
-        present = day.symbols
-        wanted = present if symbols is None else list(symbols)
-        if missing := [symbol for symbol in wanted if symbol not in day.full and symbol not in day.adhoc]:
-            listed = ", ".join(present[:20])
+        present = dict.fromkeys(day.symbols)
+        wanted = list(present if symbols is None else symbols)
+        missing = [symbol for symbol in wanted if symbol not in present]
+        if missing and not gone_ok:
+            listed = ", ".join([*present][:20])
             raise NoDataError("is not in the session", symbol=missing[0], remedy=f"there are: {listed}")
-        reports = (yield from self._tell(dict.fromkeys(wanted, commands.TakeSnapshot()))).reports if wanted else {}
-        return [_taken(reports[symbol]) for symbol in wanted]
+        take = commands.TakeSnapshot(day.clock.now_ns())
+        told = yield from self._tell({symbol: take for symbol in wanted if symbol in present})
+        gone = {*missing, *(told.lost if gone_ok else ())}
+        return [_taken(told.reports[symbol]) for symbol in wanted if symbol not in gone]
 
     def summary(self) -> SessionSummary:
         """The session as a whole, so far.
@@ -427,13 +451,6 @@ class SessionState:
             "dropped": {s: [str(r) for r in reasons] for s, reasons in sorted(day.dropped.items())} if day else {},
             **more,
         }
-
-
-def symbols_per_actor(wanted: int | str, count: int, cpus: int) -> int:
-    """How many of `count` symbols share a process. `auto`: each its own as long as the cores bear it."""
-    if isinstance(wanted, int):
-        return wanted
-    return 1 if count <= ACTORS_PER_CPU * cpus else -(-count // (PACKED_ACTORS_PER_CPU * cpus))
 
 
 def _warn(symbol: str, report: commands.Loaded) -> None:

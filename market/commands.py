@@ -1,4 +1,7 @@
-"""What a symbol can be told (imperative), what it answers (past tense). All frozen; a log of commands is its state."""
+"""What a symbol can be told (imperative), what it answers (past tense). All frozen; a log of commands is its state.
+
+Time travels with commands: `at_ns` is where session time stands (UTC ns), and what has closed by then is visible.
+"""
 
 from __future__ import annotations
 
@@ -47,10 +50,6 @@ class Logged:
 
     recorded: ClassVar[bool] = True
 
-    def joined(self, last: object) -> Logged | None:
-        """The one command that does what `last` and then this do; None where it takes both."""
-        return None
-
 
 @dataclass(frozen=True)
 class Provision(Logged):
@@ -63,7 +62,7 @@ class Provision(Logged):
 
 @dataclass(frozen=True)
 class Load(Logged):
-    """Become a full symbol: read history and session bars from `reader`, compute everything, stand at `at_ns`.
+    """Become a full symbol: read history and session bars from `reader`, and compute everything.
 
     On an adhoc symbol this is the upgrade; on a full one it does nothing. `live`: bars of the session come later, by
     AppendBars, so that it may have none yet.
@@ -81,21 +80,14 @@ class Load(Logged):
 
 @dataclass(frozen=True, eq=False)
 class AppendBars(Logged):
-    """Take in base bars of the session, in any order: new ones, late ones, and others that replace what was there."""
+    """Take in base bars of the session, in any order: new ones, late ones, and others that replace what was there.
+
+    `since_ns`: where session time stood before; what had closed by then and was not there comes late.
+    """
 
     bars: Bars
+    since_ns: int
     at_ns: int
-
-
-@dataclass(frozen=True)
-class Advance(Logged):
-    """Let everything that closes by `to_ns` become visible."""
-
-    to_ns: int
-
-    def joined(self, last: object) -> Advance | None:
-        """See Logged."""
-        return self if isinstance(last, Advance) else None
 
 
 @dataclass(frozen=True)
@@ -122,9 +114,10 @@ class TakeSnapshot(Logged):
     """Hand out the visible state."""
 
     recorded = False
+    at_ns: int
 
 
-Command = Provision | Load | AppendBars | Advance | AddAdhocBar | AddAdhocIndicator | TakeSnapshot
+Command = Provision | Load | AppendBars | AddAdhocBar | AddAdhocIndicator | TakeSnapshot
 
 
 @dataclass(frozen=True)
@@ -158,14 +151,6 @@ class Appended:
 
 
 @dataclass(frozen=True)
-class Advanced:
-    """The symbol stands at `now_ns`; `visible` counts the base bars of the session date that have closed."""
-
-    now_ns: int
-    visible: int
-
-
-@dataclass(frozen=True)
 class Accepted:
     """An adhoc addition was made. `note`: what it does not do, though it may seem to."""
 
@@ -181,7 +166,7 @@ class Rejected:
 
 @dataclass(frozen=True)
 class SnapshotTaken:
-    """The visible state at the symbol's session time."""
+    """The visible state at the session time that was asked for."""
 
     data: SymbolSessionData
 
@@ -193,4 +178,4 @@ class Failed:
     error: Exception
 
 
-Report = Provisioned | Loaded | Appended | Advanced | Accepted | Rejected | SnapshotTaken | Failed
+Report = Provisioned | Loaded | Appended | Accepted | Rejected | SnapshotTaken | Failed

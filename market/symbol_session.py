@@ -16,8 +16,6 @@ from barray.market.commands import (
     Accepted,
     AddAdhocBar,
     AddAdhocIndicator,
-    Advance,
-    Advanced,
     AppendBars,
     Appended,
     Command,
@@ -52,8 +50,8 @@ class SymbolState(Enum):
 
 _MOVES: Mapping[SymbolState, tuple[type, ...]] = {
     SymbolState.EMPTY: (Provision, Load),
-    SymbolState.ADHOC: (Provision, Load, Advance, AddAdhocBar, AddAdhocIndicator, TakeSnapshot),
-    SymbolState.FULL: (Provision, Load, AppendBars, Advance, AddAdhocBar, AddAdhocIndicator, TakeSnapshot),
+    SymbolState.ADHOC: (Provision, Load, AddAdhocBar, AddAdhocIndicator, TakeSnapshot),
+    SymbolState.FULL: (Provision, Load, AppendBars, AddAdhocBar, AddAdhocIndicator, TakeSnapshot),
 }
 
 
@@ -83,8 +81,9 @@ class _Record:
 class SymbolSession:
     """Bars, indicators, quality and metadata of one symbol for one session date.
 
-    Everything is computed once over history and session as one series; what has closed by the symbol's time is visible.
-    The same commands give the same state, wherever and how often they are applied.
+    Everything is computed once over history and session as one series; what has closed by the symbol's time is visible,
+    and its time is that of the last command. The same commands give the same state, wherever and how often they are
+    applied, and what comes between two of them is the same however much time was seen to pass there.
     """
 
     def __init__(self, symbol: str) -> None:
@@ -103,28 +102,36 @@ class SymbolSession:
     def apply(self, command: Command, bars: Bars | None = None) -> Report:
         """Carry out one command. `bars` are what `Load.reader` gave, for `Load` only.
 
-        Raises IllegalTransition where the state has no move for it, DataError where bars can't be right, and then
-        changes nothing.
+        Raises IllegalTransition where the state has no move for it or time would go back, DataError where bars can't be
+        right, and then changes nothing.
         """
         if not isinstance(command, _MOVES[self.state]):
             raise IllegalTransition(
                 f"{type(command).__name__} means nothing to a symbol that is {self.state.value}", symbol=self.symbol
             )
+        if command.at_ns < self._now_ns:
+            raise IllegalTransition(
+                f"stands at {format_ns(self._now_ns)} and cannot go back to {format_ns(command.at_ns)}",
+                symbol=self.symbol,
+            )
+        report = self._carry_out(command, bars if bars is not None else Bars.empty())
+        self._now_ns = command.at_ns
+        return report
+
+    def _carry_out(self, command: Command, bars: Bars) -> Report:
         match command:
             case Provision():
                 return self._provision(command)
             case Load():
-                return self._load(command, bars if bars is not None else Bars.empty())
+                return self._load(command, bars)
             case AppendBars():
-                return self._append(command.bars)
-            case Advance():
-                return self._advance(command.to_ns)
+                return self._append(command)
             case AddAdhocBar():
                 return self._add_bar(command)
             case AddAdhocIndicator():
                 return self._add_indicator(command)
             case TakeSnapshot():
-                return SnapshotTaken(self.snapshot())
+                return SnapshotTaken(self._snapshot(command.at_ns))
 
     def needs_bars(self, command: Command) -> bool:
         """Whether `command` is a load that will use bars, so that they have to be read first."""
@@ -134,7 +141,6 @@ class SymbolSession:
         if self.state is not SymbolState.EMPTY:
             return Provisioned(new=False)
         self._context = command.context
-        self._now_ns = command.at_ns
         self._metadata = SymbolMetadata(
             added_by="adhoc",
             auto_provisioned=True,
@@ -180,7 +186,6 @@ class SymbolSession:
             added_mid_session=command.at_ns > context.open_ns,
             upgraded_from_adhoc=upgraded,
         )
-        self._now_ns = max(self._now_ns, command.at_ns)
         self.state = SymbolState.FULL
         return Loaded(new=True, lineage=record.lineage(context.close_ns), conflicts=conflicts, warnings=warnings)
 
@@ -200,8 +205,8 @@ class SymbolSession:
             code="no_history",
         )
 
-    def _append(self, bars: Bars) -> Appended | Rejected:
-        context, record = self._context, self._record
+    def _append(self, command: AppendBars) -> Appended | Rejected:
+        bars, context, record = command.bars, self._context, self._record
         if record is None:
             raise IllegalTransition("has no base bars to append to", symbol=self.symbol)
         held, interval = record.base.bars, record.base.interval
@@ -219,17 +224,8 @@ class SymbolSession:
         conflicts, adhoc = _filled(fresh, self._adhoc_bars, interval)
         self._series, self._indicators = _compute(self.symbol, context, record, adhoc, self._adhoc_indicators)
         self._record, self._adhoc_bars, self._conflicts = record, adhoc, (*self._conflicts, *conflicts)
-        late = is_new & (fresh.start_ns + interval.ns <= self._now_ns)
+        late = is_new & (fresh.start_ns + interval.ns <= command.since_ns)
         return Appended(int((is_new & ~late).sum()), int(late.sum()), int((~is_new).sum()))
-
-    def _advance(self, to_ns: int) -> Advanced:
-        if to_ns < self._now_ns:
-            raise IllegalTransition(
-                f"stands at {format_ns(self._now_ns)} and cannot go back to {format_ns(to_ns)}", symbol=self.symbol
-            )
-        self._now_ns = to_ns
-        base = self._series.get(self._record.base.interval) if self._record else None
-        return Advanced(to_ns, max(base.closed_by(to_ns) - base.history, 0) if base else 0)
 
     def _add_bar(self, command: AddAdhocBar) -> Accepted | Rejected:
         interval, bar = command.interval, place(command.bar, command.interval, self._context)
@@ -282,7 +278,10 @@ class SymbolSession:
 
     def snapshot(self) -> SymbolSessionData:
         """The visible state: only what has closed by the symbol's time. Arrays are shared and read-only."""
-        now, context = self._now_ns, self._context
+        return self._snapshot(self._now_ns)
+
+    def _snapshot(self, now: int) -> SymbolSessionData:
+        context = self._context
         rows = {interval: slice(0, series.closed_by(now)) for interval, series in self._series.items()}
         bars = {str(interval): series.take(rows[interval]) for interval, series in sorted(self._series.items())}
 

@@ -114,6 +114,7 @@ class ActorsSection(Section):
     claims of Ray's CPUs. `call_timeout_s`: after it a call counts as hung (in a backtest, whose calls may take that for
     every session: a process that does not stir for so long); the process is killed and brought back, at most
     `max_restarts` times in an hour of session time. A strategy's call that takes longer is ended as its error.
+    `heartbeat_s`: as a session's time passes, a process not heard for so long is asked for a sign of life.
     """
 
     lifecycle: Literal["kill", "reuse"] = "kill"
@@ -122,6 +123,7 @@ class ActorsSection(Section):
     symbols_per_actor: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
     num_cpus: float = Field(0.001, ge=0, le=1)
     call_timeout_s: float = Field(120.0, gt=0, le=86_400)
+    heartbeat_s: float = Field(5.0, ge=0, le=86_400)
     max_restarts: int = Field(3, ge=0)
 
 

@@ -15,7 +15,7 @@ import orjson
 from barray.coordinator.summary import SessionEvent, SessionSummary
 from barray.dump.writers.json import write_json
 from barray.market.bars import Bar, Bars
-from barray.market.commands import AddAdhocBar, AddAdhocIndicator, Advance, Load, Provision
+from barray.market.commands import AddAdhocBar, AddAdhocIndicator, Load, Provision, TakeSnapshot
 from barray.market.indicators import parse_indicator
 from barray.market.interval import Interval
 from barray.market.requirements import SessionContext, SymbolRequirements, calendar_for, session_context
@@ -164,7 +164,7 @@ def build(minutes: int = 390, day: date = WEDNESDAY, hours: str = "regular", tra
             SymbolSession("HAND"),
             Provision(context, "bar_addition", at(20)),
             *(add(FIVE, bar, 20) for bar in by_hand[:2]),
-            Advance(at(30)),
+            TakeSnapshot(at(30)),
             add(FIVE, by_hand[2], 30),
             indicator("SMA(2)@5m", 30),
         ),
@@ -191,7 +191,7 @@ def build(minutes: int = 390, day: date = WEDNESDAY, hours: str = "regular", tra
     )
     step0 = {symbol: passed(symbol) for symbol in ("ALL", "GAP", "LATE")}
     step0 |= {"NONE": refused("NONE"), "UP": passed("UP")}
-    symbols = tuple(run(session, Advance(now_ns)).snapshot() for session in begun.values())
+    symbols = tuple(run(session, TakeSnapshot(now_ns)).snapshot() for session in begun.values())
     return Built(summary_of(context, requirements, now_ns, step0, *events), symbols)
 
 

@@ -23,7 +23,7 @@ from barray.dump.read import read_dump
 from barray.dump.validate import validate_session_dump
 from barray.dump.writers.json import write_json
 from barray.dump.writers.parquet import write_parquet
-from barray.market.commands import Advance, Load, Loaded
+from barray.market.commands import Load, Loaded, TakeSnapshot
 from barray.market.interval import Interval
 from barray.market.jumps import first_warnings
 from barray.market.requirements import JumpRule, SymbolRequirements, calendar_for, session_context
@@ -152,7 +152,7 @@ def loaded(root: Path, symbol: str, now: str = "16:00") -> tuple[SymbolRequireme
     load = Load(context, reader, Interval.parse("1m"), requirements.intervals, (), "config", context.open_ns)
     report = session.apply(load, bars)
     assert isinstance(report, Loaded)
-    session.apply(Advance(new_york_ns(MONDAY, now)))
+    session.apply(TakeSnapshot(new_york_ns(MONDAY, now)))
     return requirements, session.snapshot(), report
 
 

@@ -70,11 +70,6 @@ class Processes:
             process.told += batch
         return [process.call(lambda actor, batch=batch: actor.execute(batch)) for process, batch in batches]
 
-    async def advance(self, processes: Sequence[Process], to_ns: int, timeout_s: float) -> list[Any]:
-        self.side_by_side.append(len(processes))
-        await asyncio.sleep(0)
-        return [process.call(lambda actor: actor.advance(to_ns)) for process in processes]
-
     def forget(self, process: Process, symbols: Sequence[str]) -> None:
         process.actor.forget(symbols)
 

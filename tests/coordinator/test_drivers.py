@@ -1,4 +1,4 @@
-"""Whole sessions, replayed and live, with the real coordinator and symbols but neither Ray nor a network.
+"""Whole live sessions, with the real coordinator and symbols but neither Ray nor a network.
 
 Time jumps as soon as all that is due has come; a day takes a second or two.
 """
@@ -19,12 +19,12 @@ from barray.coordinator.config.file import as_config
 from barray.coordinator.messages import AddIndicator, AddSymbol
 from barray.coordinator.session_coordinator import SessionCoordinator
 from barray.market.bars import Bars
-from barray.market.errors import ConfigError, IllegalTransition
+from barray.market.commands import AppendBars, Load
+from barray.market.errors import ConfigError
 from barray.market.symbol_data import SymbolSessionData
 from tests.coordinator.processes import Processes
 from tests.coordinator.vendor import Vendor
-from tests.market.builders import MINUTE_NS, assert_same_snapshot, calendar, context_for, require, session_walk, utc_ns
-from tests.sessions import config as replay_config
+from tests.market.builders import MINUTE_NS, calendar, context_for, require, session_walk
 
 pytestmark = pytest.mark.long
 DAY = date(2024, 7, 3)  # a half day: 210 minutes
@@ -266,6 +266,20 @@ def test_a_process_lost_on_a_live_day_comes_back_with_every_bar(tmp_path: Path) 
     run(Live(tmp_path), play)
 
 
+def test_a_minute_is_one_call_a_process_and_none_where_no_bar_came(tmp_path: Path) -> None:
+    live = Live(tmp_path)
+    live.vendor.mishap = lambda symbol, start: "lost" if (symbol, start) == ("MSFT", minute(5)) else ""
+
+    async def play(live: Live) -> None:
+        live.processes.side_by_side.clear()
+        await live.to(10)
+        assert live.processes.side_by_side == [2, 2, 2, 2, 2, 1, 2, 2, 2, 2]
+        told = [command for process in live.processes.alive for _, command in process.told]
+        assert {type(command) for command in told} == {Load, AppendBars}
+
+    run(live, play)
+
+
 def test_ended_from_elsewhere_a_run_stops_where_it_is(tmp_path: Path) -> None:
     live = Live(tmp_path)
 
@@ -284,46 +298,3 @@ def test_ended_from_elsewhere_a_run_stops_where_it_is(tmp_path: Path) -> None:
         assert live.coordinator.status()["live"] is None
 
     asyncio.run(play())
-
-
-def replay(universe: Path, *symbols: str, **changes: Any) -> tuple[SessionCoordinator, Processes]:
-    processes = Processes()
-    config = as_config(replay_config(universe, *symbols, session={"start": "2024-07-02"}, **changes))
-    return SessionCoordinator(config, CALENDAR, processes), processes
-
-
-def test_a_replayed_day_survives_lost_processes_bar_for_bar(universe: Path) -> None:
-    async def day(*, troubled: bool) -> list[SymbolSessionData]:
-        coordinator, processes = replay(universe, "AAPL", "MSFT", schedule=[{"at": "12:00", "add_symbol": "TSLA"}])
-        await coordinator.begin()
-        await coordinator.advance_to(utc_ns("2024-07-02T15:00"))
-        for process, fate in zip(processes.alive, ("dies", "hangs"), strict=True):
-            process.fate = fate if troubled else ""
-        await coordinator.advance_to()
-        await coordinator.end()
-        assert len(processes.started) == (5 if troubled else 3)
-        return await coordinator.snapshots()
-
-    for left, right in zip(asyncio.run(day(troubled=False)), asyncio.run(day(troubled=True)), strict=True):
-        assert_same_snapshot(left, right)
-
-
-def test_a_replay_stops_at_windows_and_at_what_is_scheduled_and_nowhere_else(universe: Path) -> None:
-    coordinator, processes = replay(
-        universe, "AAPL", run={"window": "2h"}, schedule=[{"at": "10:00", "add_symbol": "MSFT"}]
-    )
-
-    async def day() -> None:
-        await coordinator.begin()
-        processes.side_by_side.clear()
-        with pytest.raises(ConfigError, match="after the session's close"):
-            await coordinator.advance_to(utc_ns("2024-07-02T20:01"))
-        await coordinator.advance_to(utc_ns("2024-07-02T18:00"))
-        assert processes.side_by_side == [1, 1, 1, 2, 2, 2], "10:00; MSFT's process, its load; 11:30, 13:30, 14:00"
-        with pytest.raises(IllegalTransition, match="cannot go back to 2024-07-02T17:59:00Z"):
-            await coordinator.advance_to(utc_ns("2024-07-02T17:59"))
-        await coordinator.end()
-        with pytest.raises(IllegalTransition, match="it is ended"):
-            await coordinator.advance_to()
-
-    asyncio.run(day())

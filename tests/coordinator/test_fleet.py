@@ -13,18 +13,20 @@ from barray.coordinator.fleet import IN_FLIGHT, Fleet
 from barray.market.bars import Bars
 from barray.market.commands import (
     Accepted,
+    AddAdhocBar,
     AddAdhocIndicator,
-    Advance,
+    AppendBars,
     Failed,
     Load,
     Loaded,
+    Provision,
     Rejected,
     SnapshotTaken,
     TakeSnapshot,
 )
 from barray.market.indicators import parse_indicator
 from barray.market.symbol_data import SymbolSessionData
-from barray.trading.engine.commands import CloseRun, OpenRun, RunRange, Step
+from barray.trading.engine.commands import LayRange, RunRange, RunSessions
 from barray.trading.sweeps.commands import EvaluateSets
 from tests.coordinator.processes import Processes
 from tests.market.builders import MINUTE_NS, assert_same_snapshot, context_for, load_command, require, session_walk
@@ -32,15 +34,14 @@ from tests.market.builders import MINUTE_NS, assert_same_snapshot, context_for, 
 WANTED = require("1m", "5m", specs=("SMA(3)@5m",), trailing_days=1)
 CONTEXT = context_for(WANTED)
 OPEN = CONTEXT.open_ns
-SNAPSHOT = TakeSnapshot()
 
 
 def load(seed: int = 0) -> Load:
     return load_command(WANTED, CONTEXT, session_walk(CONTEXT, seed), at_ns=OPEN)
 
 
-def indicator(text: str = "SMA(2)@1m") -> AddAdhocIndicator:
-    return AddAdhocIndicator(parse_indicator(text), "scanner", OPEN)
+def indicator(text: str = "SMA(2)@1m", at_ns: int = OPEN) -> AddAdhocIndicator:
+    return AddAdhocIndicator(parse_indicator(text), "scanner", at_ns)
 
 
 def fleet(processes: Processes, **settings: Any) -> Fleet:
@@ -59,14 +60,20 @@ def loaded(processes: Processes, *symbols: str, per_actor: int = 1, **settings: 
     return made
 
 
-def snapshot(made: Fleet, symbol: str) -> SymbolSessionData:
-    report = do(made.execute({symbol: SNAPSHOT}))[symbol]
+def snapshot(made: Fleet, symbol: str, at_ns: int = OPEN) -> SymbolSessionData:
+    report = do(made.execute({symbol: TakeSnapshot(at_ns)}))[symbol]
     assert isinstance(report, SnapshotTaken)
     return report.data
 
 
 def minutes(count: int) -> int:
     return OPEN + count * MINUTE_NS
+
+
+def beat(made: Fleet, count: int = 1) -> list[str]:
+    """All processes are asked whether they live, so many minutes after the open: symbols lost for good."""
+    do(made.heartbeat(minutes(count), 0.0))
+    return list(made.pop_lost())
 
 
 def test_symbols_share_processes_as_told_and_new_ones_get_their_own() -> None:
@@ -96,7 +103,7 @@ def test_no_more_calls_are_under_way_at_once_than_is_said() -> None:
     do(made.add([f"S{number}" for number in range(IN_FLIGHT + 1)]))
     assert processes.side_by_side == [IN_FLIGHT, 1]
     do(made.execute({symbol: load() for symbol in made.symbols}))
-    do(made.advance(minutes(1)))
+    beat(made)
     assert processes.side_by_side[2:] == [IN_FLIGHT, 1] * 2
 
 
@@ -106,18 +113,31 @@ def test_a_process_that_is_lost_comes_back_as_it_was(fate: str) -> None:
     calm, troubled = Processes(), Processes()
     for processes in (calm, troubled):
         made = loaded(processes, "A", "B", per_actor=2)
-        do(made.advance(minutes(7)))
-        assert isinstance(do(made.execute({"A": indicator()}))["A"], Accepted)
-        do(made.advance(minutes(20)))
+        assert isinstance(do(made.execute({"A": indicator(at_ns=minutes(7))}))["A"], Accepted)
         if processes is troubled:
             processes.started[0].fate = fate
-        assert do(made.advance(minutes(31))) == {}
+        assert beat(made, 31) == []
         for symbol in ("A", "B"):
-            assert snapshot(made, symbol).now_ns == minutes(31)
+            assert snapshot(made, symbol, minutes(31)).now_ns == minutes(31)
     assert [process.alive for process in troubled.started] == [False, True]
     again, first = troubled.started[1].actor, calm.started[0].actor
     for symbol in ("A", "B"):
         assert_same_snapshot(again._sessions[symbol].snapshot(), first._sessions[symbol].snapshot())
+
+
+def test_only_a_process_that_was_not_heard_for_long_is_asked_whether_it_lives() -> None:
+    processes = Processes()
+    made = loaded(processes, "A", "B", "C", per_actor=2)
+
+    async def after_a_while() -> None:
+        await asyncio.sleep(0.01)
+        await made.execute({"A": TakeSnapshot(OPEN)})
+        processes.side_by_side.clear()
+        await made.heartbeat(minutes(1), 0.01)
+        await made.heartbeat(minutes(1), 60.0)
+
+    do(after_a_while())
+    assert processes.side_by_side == [1], "C's process: that of A and B has just answered"
 
 
 def test_the_command_under_way_is_carried_out_once_where_only_its_answer_was_lost() -> None:
@@ -133,29 +153,21 @@ def test_the_command_under_way_is_carried_out_once_where_only_its_answer_was_los
 def test_the_log_keeps_what_changes_a_symbol_and_nothing_else() -> None:
     processes = Processes()
     made = loaded(processes, "A")
-    for count in (1, 2, 3):
-        do(made.advance(minutes(count)))
-    assert isinstance(do(made.execute({"A": indicator()}))["A"], Accepted)
-    assert isinstance(do(made.execute({"A": indicator()}))["A"], Rejected), "it has it already"
-    snapshot(made, "A")
-    do(made.advance(minutes(4)))
+    first, second = indicator(at_ns=minutes(3)), indicator("SMA(3)@1m", minutes(5))
+    assert isinstance(do(made.execute({"A": first}))["A"], Accepted)
+    assert isinstance(do(made.execute({"A": indicator(at_ns=minutes(4))}))["A"], Rejected), "it has it already"
+    snapshot(made, "A", minutes(4))
+    beat(made, 5)
     processes.started[0].fate = "dies"
-    do(made.advance(minutes(5)))
+    assert isinstance(do(made.execute({"A": second}))["A"], Accepted)
     told = [command for _, command in processes.started[1].told]
-    assert [type(command) for command in told] == [Load, Advance, AddAdhocIndicator, Advance, Advance]
-    assert [command.to_ns for command in told if isinstance(command, Advance)] == [minutes(3), minutes(4), minutes(5)]
+    assert told[1:] == [first, second]
+    assert isinstance(told[0], Load)
 
 
 def test_commands_say_themselves_what_a_log_keeps() -> None:
-    kept = {kind: kind.recorded for kind in (Load, Advance, TakeSnapshot, RunRange, OpenRun, Step, CloseRun)}
-    assert [kind for kind, recorded in kept.items() if not recorded] == [TakeSnapshot, RunRange, CloseRun]
-    assert not EvaluateSets.recorded
-    assert Advance(7).joined(Advance(3)) == Advance(7)
-    assert Advance(7).joined(load()) is None
-    said = Step(3, cancel=True)
-    assert Step(7).joined(said) == Step(7, cancel=True)
-    assert Step(7, cancel=True).joined(said) is None
-    assert Step(7).joined(load()) is None
+    assert all(kind.recorded for kind in (Provision, Load, AppendBars, AddAdhocBar, AddAdhocIndicator))
+    assert not any(kind.recorded for kind in (TakeSnapshot, RunRange, LayRange, RunSessions, EvaluateSets))
 
 
 def test_a_process_lost_too_often_costs_its_symbol_and_no_other() -> None:
@@ -163,11 +175,11 @@ def test_a_process_lost_too_often_costs_its_symbol_and_no_other() -> None:
     made = loaded(processes, "A", "B", max_restarts=2)
     processes.started[0].fate = "dies"
     processes.fates = ["dies", "hangs"]
-    failed = do(made.advance(minutes(1)))
-    assert list(failed) == ["A"]
-    assert "lost 3 times, at last by TimeoutError" in str(failed["A"].error)
-    assert "a call that never comes back, or raise actors.call_timeout_s" in str(failed["A"].error)
-    assert list(made.pop_lost()) == ["A"]
+    do(made.heartbeat(minutes(1), 0.0))
+    lost = made.pop_lost()
+    assert list(lost) == ["A"]
+    assert "lost 3 times, at last by TimeoutError" in str(lost["A"])
+    assert "a call that never comes back, or raise actors.call_timeout_s" in str(lost["A"])
     assert made.pop_lost() == {}, "it is told once"
     made.remove(["A"])
     assert made.symbols == ["B"]
@@ -179,9 +191,9 @@ def test_losses_are_forgiven_an_hour_of_session_time_later() -> None:
     made = loaded(processes, "A", max_restarts=2)
     for count in (10, 20, 90, 100, 150):
         processes.alive[0].fate = "dies"
-        assert do(made.advance(minutes(count))) == {}, "no more than two in any hour"
+        assert beat(made, count) == [], "no more than two in any hour"
     processes.alive[0].fate = "dies"
-    assert list(do(made.advance(minutes(159)))) == ["A"], "the third in an hour"
+    assert beat(made, 159) == ["A"], "the third in an hour"
 
 
 @pytest.mark.long
@@ -192,7 +204,7 @@ def test_a_process_that_gets_through_work_without_a_time_has_made_good_one_loss(
         processes.alive[0].fate = "dies"
         assert snapshot(made, "A").symbol == "A"
     processes.alive[0].fate, processes.fates = "dies", ["dies"]
-    assert list(do(made.advance(minutes(1)))) == ["A"], "its work ends it"
+    assert beat(made) == ["A"], "its work ends it"
 
 
 class Meeting(Processes):
@@ -217,7 +229,7 @@ def test_lost_processes_come_back_side_by_side() -> None:
     made = loaded(processes, "A", "B", "C", max_restarts=1)
     for process in processes.alive:
         process.fate = "hangs"
-    assert do(made.advance(minutes(1))) == {}
+    assert beat(made) == []
     assert len(processes.alive) == 3
 
 
@@ -247,12 +259,12 @@ def test_a_symbol_that_was_dropped_and_is_added_again_begins_anew() -> None:
     processes = Processes()
     made = loaded(processes, "A", max_restarts=1)
     processes.started[0].fate, processes.fates = "dies", ["dies"]
-    do(made.advance(minutes(1)))
+    beat(made)
     made.remove(["A"])
     do(made.add(["A"]))
     assert isinstance(do(made.execute({"A": load()}))["A"], Loaded)
     processes.started[-1].fate = "dies"
-    assert do(made.advance(minutes(1))) == {}, "what was lost before does not count against it"
+    assert beat(made) == [], "what was lost before does not count against it"
 
 
 class Poisoned:
@@ -314,7 +326,7 @@ def test_released_processes_stay_empty_and_are_used_again_others_end() -> None:
     made = loaded(processes, "A", "B", "C", max_restarts=1)
     kept = [processes.started[0], processes.started[1]]
     kept[0].fate = "dies"  # its one restart is used up on the first day
-    do(made.advance(minutes(1)))
+    beat(made)
     kept[0] = processes.started[-1]
     made.release(keep=["A", "B"])
     assert made.symbols == []
@@ -326,7 +338,7 @@ def test_released_processes_stay_empty_and_are_used_again_others_end() -> None:
     assert set(kept) <= set(processes.alive)
     do(made.execute({symbol: load() for symbol in "XYZ"}))
     kept[0].fate = "dies"
-    assert do(made.advance(minutes(1))) == {}, "another day, another restart"
+    assert beat(made) == [], "another day, another restart"
 
 
 def test_at_the_end_every_process_ends_the_idle_ones_too() -> None:

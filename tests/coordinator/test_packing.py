@@ -118,7 +118,8 @@ def test_a_symbol_that_crashes_its_process_fails_alone(universe: Path) -> None:
 
 
 def test_a_packed_process_that_may_not_be_restarted_costs_all_its_symbols(universe: Path) -> None:
-    settings = config(universe, *SYMBOLS[:4], session=ONE_DAY, actors={"symbols_per_actor": 2, "max_restarts": 0})
+    actors = {"symbols_per_actor": 2, "max_restarts": 0, "heartbeat_s": 0}
+    settings = config(universe, *SYMBOLS[:4], session=ONE_DAY, actors=actors)
     with barray.Session(settings) as session:
         session.begin()
         (victim, other) = symbol_processes()

@@ -91,7 +91,9 @@ def test_killed_processes_come_back_by_replay_and_the_dump_does_not_change(unive
 
 
 def test_a_process_lost_too_often_costs_its_symbol_and_no_other(universe: Path) -> None:
-    settings = config(universe, "AAPL", "MSFT", session={"start": str(DAY)}, actors={"max_restarts": 0})
+    settings = config(
+        universe, "AAPL", "MSFT", session={"start": str(DAY)}, actors={"max_restarts": 0, "heartbeat_s": 0}
+    )
     with barray.Session(settings) as session:
         session.begin()
         victim = symbol_processes()[0]

@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 
 from barray.coordinator.config.model import ACTORS_PER_CPU, SessionConfig
+from barray.coordinator.fleet import symbols_per_actor
 from barray.coordinator.lifecycle import Phase
 from barray.coordinator.messages import (
     AddBar,
     AddIndicator,
     AddSymbol,
-    AdvanceAll,
     End,
     EndAll,
+    Heartbeat,
     Listen,
     Provide,
     RemoveSymbol,
@@ -24,7 +25,7 @@ from barray.coordinator.messages import (
     Told,
     Validate,
 )
-from barray.coordinator.session_state import SessionState, Work, symbols_per_actor
+from barray.coordinator.session_state import SessionState, Work
 from barray.coordinator.summary import AddResult
 from barray.market.bars import Bars
 from barray.market.commands import (
@@ -112,8 +113,9 @@ class World:
                 lost, self.lost = self.lost, {}
                 reports = {symbol: self._report(symbol, command) for symbol, command in commands.items()}
                 return Told({**reports, **{s: Failed(e) for s, e in lost.items() if s in commands}}, lost)
-            case AdvanceAll():
-                return {symbol: self.answers[symbol, AdvanceAll] for symbol, kind in self.answers if kind is AdvanceAll}
+            case Heartbeat():
+                lost, self.lost = self.lost, {}
+                return lost
         return None
 
     def _report(self, symbol: str, command: Any) -> Any:
@@ -220,37 +222,78 @@ def test_auto_gives_each_symbol_a_process_as_long_as_the_cores_bear_it() -> None
     assert symbols_per_actor(3, 2000, 2) == 3
 
 
-def test_time_goes_on_for_all_and_who_cannot_follow_is_dropped() -> None:
+def test_time_goes_on_without_a_word_to_any_symbol_and_whose_process_is_lost_meanwhile_is_dropped() -> None:
     made = state()
     world = begun(made)
-    world.answers["B", AdvanceAll] = Failed(LOST)
-    world.run(made.advance(OPEN + MINUTE_NS))
-    assert world.asked == [AdvanceAll(OPEN + MINUTE_NS), End(("B",))]
+    world.lost = {"B": LOST}
+    assert world.run(made.advance(OPEN + MINUTE_NS, {})) == {}
+    assert world.asked == [Heartbeat(OPEN + MINUTE_NS, 5.0), End(("B",))]
     assert made.running().clock.now_ns() == OPEN + MINUTE_NS
     assert made.running().symbols == ["A"]
     assert [(e.action, e.symbol, e.at_ns) for e in made.summary().events] == [("drop", "B", OPEN)]
-    world.answers = {("A", AdvanceAll): Failed(LOST)}
+    world.lost = {"A": LOST}
     with pytest.raises(ValidationFailed, match="process was lost"):
-        world.run(made.advance(OPEN + 2 * MINUTE_NS))
+        world.run(made.advance(OPEN + 2 * MINUTE_NS, {}))
 
 
-def test_bars_that_come_are_told_to_full_symbols_alone() -> None:
+def test_bars_that_come_are_told_to_full_symbols_alone_and_bring_the_time_along() -> None:
     made = state()
     world = begun(made)
     bars = Bars.of([flat(OPEN)])
-    reports = world.run(made.append({"A": bars, "NEVER": bars}))
+    reports = world.run(made.advance(OPEN + MINUTE_NS, {"A": bars, "NEVER": bars}))
     assert reports == {"A": Appended(1, 0, 0)}
     [command] = told(world)
     assert isinstance(command, AppendBars)
-    assert command.at_ns == OPEN
-    assert world.run(made.append({})) == {}
-    assert len(world.asked) == 1, "nothing is told where nothing came"
+    assert (command.since_ns, command.at_ns) == (OPEN, OPEN + MINUTE_NS)
+
+
+def test_who_cannot_take_its_bars_is_dropped() -> None:
+    made = state()
+    world = begun(made)
+    world.answers["B", AppendBars] = Failed(LOST)
+    world.run(made.advance(OPEN + MINUTE_NS, dict.fromkeys("AB", Bars.of([flat(OPEN)]))))
+    assert made.running().symbols == ["A"]
+    assert list(made.summary().dropped) == ["B"]
+
+
+def test_at_its_end_a_session_knows_what_was_lost() -> None:
+    made = state()
+    world = begun(made)
+    world.lost = {"B": LOST}
+    world.run(made.end())
+    assert world.asked == [Heartbeat(OPEN, 0.0), End(("B",))]
+    assert (made.phase, list(made.summary().dropped)) == (Phase.ENDED, ["B"])
+
+
+def test_a_session_whose_symbols_were_all_removed_can_be_ended() -> None:
+    made = state("A")
+    world = begun(made)
+    world.run(made.change(RemoveSymbol("A")))
+    with pytest.raises(ValidationFailed):
+        world.run(made.advance(OPEN + MINUTE_NS, {}))
+    world.run(made.end())
+    assert made.phase is Phase.ENDED
+
+
+def test_what_is_told_carries_the_time_that_the_session_stands_at() -> None:
+    made = state()
+    world = begun(made)
+    now_ns = OPEN + 7 * MINUTE_NS
+    world.run(made.advance(now_ns, {}))
+    for request in (AddSymbol("C"), AddBar("D", "1m", FLAT), AddIndicator("A", "SMA(2)@1m")):
+        world.run(made.change(request))
+    with pytest.raises(RuntimeError, match="Accepted"):  # is no snapshot
+        world.run(made.snapshots(None))
+    assert {type(command) for command in told(world)} == {
+        Load, Provision, AddAdhocBar, AddAdhocIndicator, TakeSnapshot,
+    }  # fmt: skip
+    assert {command.at_ns for command in told(world)} == {now_ns}
 
 
 def test_an_added_symbol_is_listened_to_judged_given_a_process_and_loaded_in_this_order() -> None:
     made = state()
     world = begun(made)
-    world.run(made.advance(OPEN + MINUTE_NS))
+    world.run(made.advance(OPEN + MINUTE_NS, {}))
     world.asked.clear()
     pending: list[list[str]] = []
     world.before = lambda instruction: pending.append(made.status(None)["pending"])
@@ -396,7 +439,7 @@ def test_time_that_has_passed_is_not_asked_for_again() -> None:
 def test_what_an_addition_does_not_do_is_said_with_it() -> None:
     made = state()
     world = begun(made)
-    world.run(made.advance(OPEN + MINUTE_NS))
+    world.run(made.advance(OPEN + MINUTE_NS, {}))
     world.answers = {("D", AddAdhocBar): Accepted("RSI(14)@5m stays empty")}
     assert world.run(made.change(AddBar("D", "1m", FLAT))) == AddResult(True, "RSI(14)@5m stays empty")
     assert made.summary().events[-1].reason == "RSI(14)@5m stays empty"
@@ -405,7 +448,7 @@ def test_what_an_addition_does_not_do_is_said_with_it() -> None:
 def test_an_unknown_symbol_is_provisioned_for_its_first_adhoc_bar_and_not_again() -> None:
     made = state()
     world = begun(made)
-    world.run(made.advance(OPEN + MINUTE_NS))
+    world.run(made.advance(OPEN + MINUTE_NS, {}))
     world.asked.clear()
     assert world.run(made.change(AddBar("D", "1m", FLAT))).accepted
     assert world.asked[0] == Provide(("D",))
@@ -488,7 +531,7 @@ def test_scheduled_requests_are_due_when_their_time_has_come_one_after_another()
     world = begun(made)
     assert made.due() is None
     assert made.window_ends(OPEN + 30 * MINUTE_NS, None) == [OPEN + n * MINUTE_NS for n in (1, 10, 30)]
-    world.run(made.advance(OPEN + MINUTE_NS))
+    world.run(made.advance(OPEN + MINUTE_NS, {}))
     assert [made.due(), made.due(), made.due()] == [AddSymbol("C"), RemoveSymbol("A", "scanner"), None]
 
 
@@ -501,6 +544,17 @@ def test_snapshots_are_of_symbols_in_the_session_alone() -> None:
     world.answers["A", TakeSnapshot] = Failed(LOST)
     with pytest.raises(ActorFailed):
         world.run(made.snapshots(["A"]))
+
+
+def test_snapshots_of_whatever_is_there_leave_out_what_is_lost_over_it() -> None:
+    made = state()
+    world = begun(made)
+    world.lost = {"A": LOST, "B": LOST}
+    assert world.run(made.snapshots(["A", "B", "C"], gone_ok=True)) == []
+    assert [instruction.commands for instruction in world.asked if isinstance(instruction, Tell)] == [
+        dict.fromkeys("AB", TakeSnapshot(OPEN))
+    ]
+    assert sorted(made.summary().dropped) == ["A", "B"]
 
 
 @pytest.mark.parametrize(

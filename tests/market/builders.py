@@ -12,7 +12,7 @@ import numpy as np
 
 from barray.market.bars import Bar, Bars
 from barray.market.calendar import RegularSessions, Sessions, TradingCalendar, exchange_sessions, load_calendar
-from barray.market.commands import Advance, Command, Load
+from barray.market.commands import Command, Load, TakeSnapshot
 from barray.market.indicators import IndicatorSpec, parse_indicator
 from barray.market.interval import Interval
 from barray.market.requirements import SessionContext, SymbolRequirements, calendar_for, session_context
@@ -161,7 +161,7 @@ def run(session: SymbolSession, *commands: Command) -> SymbolSession:
 
 def loaded(requirements: SymbolRequirements, context: SessionContext, bars: Bars, now_ns: int) -> SymbolSessionData:
     """What a symbol from the config shows at `now_ns`."""
-    session = run(SymbolSession("TEST"), load_command(requirements, context, bars), Advance(now_ns))
+    session = run(SymbolSession("TEST"), load_command(requirements, context, bars), TakeSnapshot(now_ns))
     return session.snapshot()
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from barray.market.bars import Bars
-from barray.market.commands import AddAdhocBar, Advance, AppendBars, Appended, Load, Rejected
+from barray.market.commands import AddAdhocBar, AppendBars, Appended, Load, Rejected, TakeSnapshot
 from barray.market.errors import IllegalTransition
 from barray.market.interval import Interval
 from barray.market.symbol_data import SymbolSessionData
@@ -63,8 +63,7 @@ def test_minute_by_minute_the_state_is_that_of_the_day_loaded_at_once() -> None:
     session = live()
     for count in range(1, 41):
         bar = TODAY.take(slice(count - 1, count))
-        assert session.apply(AppendBars(bar, minute(count))) == Appended(1, 0, 0)
-        session.apply(Advance(minute(count)))
+        assert session.apply(AppendBars(bar, minute(count - 1), minute(count))) == Appended(1, 0, 0)
     same_as_loaded(session.snapshot(), WHOLE)
 
 
@@ -87,29 +86,33 @@ def test_any_order_with_gaps_doubles_and_corrections_ends_in_the_day_as_it_was(
         batch = final.take(rows)
         if chance.random() < 0.5 and len(rows):
             wrong = with_bar(batch, 0, volume=float(batch.volume[0]) + 1)
-            session.apply(AppendBars(wrong, now_ns))
-        session.apply(AppendBars(batch, now_ns))
-        now_ns = min(CLOSE, now_ns + int(chance.integers(0, 60)) * MINUTE_NS)
-        session.apply(Advance(now_ns))
-    session.apply(Advance(CLOSE))
+            session.apply(AppendBars(wrong, now_ns, now_ns))
+        since_ns, now_ns = now_ns, min(CLOSE, now_ns + int(chance.integers(0, 60)) * MINUTE_NS)
+        session.apply(AppendBars(batch, since_ns, now_ns))
+    session.apply(TakeSnapshot(CLOSE))
     same_as_loaded(session.snapshot(), Bars.concat([HISTORY, final]))
 
 
 def test_new_late_and_replacing_bars_are_told_apart() -> None:
     session = live()
-    session.apply(Advance(minute(10)))
-    assert session.apply(AppendBars(TODAY.take(slice(8, 12)), minute(10))) == Appended(2, 2, 0)
-    assert session.apply(AppendBars(TODAY.take(slice(8, 12)), minute(10))) == Appended(0, 0, 0)
-    changed = with_bar(TODAY.take(slice(9, 11)), 0, volume=7.0)
-    assert session.apply(AppendBars(changed, minute(10))) == Appended(0, 0, 1)
+    assert session.apply(AppendBars(TODAY.take(slice(8, 12)), minute(10), minute(11))) == Appended(2, 2, 0)
+    assert session.apply(AppendBars(TODAY.take(slice(8, 12)), minute(11), minute(11))) == Appended(0, 0, 0)
+    changed = with_bar(TODAY.take(slice(9, 11)), 1, volume=7.0)
+    assert session.apply(AppendBars(changed, minute(11), minute(11))) == Appended(0, 0, 1)
     assert session.snapshot().bars["1m"].bars.volume[-1] == 7.0
+
+
+def test_late_is_what_had_closed_when_time_went_on_though_nobody_told_the_symbol() -> None:
+    """Minutes in which no bar of its comes pass without a command."""
+    session = live()
+    assert session.apply(AppendBars(TODAY.take(slice(0, 1)), OPEN, minute(1))) == Appended(1, 0, 0)
+    assert session.apply(AppendBars(TODAY.take(slice(1, 6)), minute(4), minute(6))) == Appended(2, 3, 0)
 
 
 def test_of_two_bars_for_a_stamp_the_last_counts() -> None:
     session = live()
     twice = Bars.of([flat(OPEN, 10), flat(OPEN, 11)])
-    assert session.apply(AppendBars(twice, minute(1))) == Appended(1, 0, 0)
-    session.apply(Advance(minute(1)))
+    assert session.apply(AppendBars(twice, OPEN, minute(1))) == Appended(1, 0, 0)
     assert session.snapshot().bars["1m"].bars.close[-1] == 11
 
 
@@ -123,7 +126,7 @@ def test_of_two_bars_for_a_stamp_the_last_counts() -> None:
 )
 def test_a_bar_that_cannot_be_changes_nothing(bars: Bars, said: str) -> None:
     session = live()
-    report = session.apply(AppendBars(bars, minute(2)))
+    report = session.apply(AppendBars(bars, OPEN, minute(2)))
     assert isinstance(report, Rejected)
     assert said in report.reason
     assert len(session.snapshot().bars["1m"]) == len(HISTORY)
@@ -132,16 +135,15 @@ def test_a_bar_that_cannot_be_changes_nothing(bars: Bars, said: str) -> None:
 def test_bars_outside_the_session_are_left_out() -> None:
     session = live()
     early = Bars.of([flat(OPEN - MINUTE_NS), flat(OPEN), flat(CLOSE)])
-    assert session.apply(AppendBars(early, minute(1))) == Appended(1, 0, 0)
+    assert session.apply(AppendBars(early, OPEN, minute(1))) == Appended(1, 0, 0)
 
 
 def test_a_bar_of_the_source_takes_the_place_of_an_adhoc_one() -> None:
     session = live()
-    session.apply(Advance(minute(3)))
     for row, price in ((0, 5.0), (1, float(TODAY.close[1]))):
         session.apply(AddAdhocBar(Interval.parse("1m"), flat(minute(row), price), "scanner", minute(3)))
     assert session.snapshot().adhoc_bars == {"1m": (minute(0), minute(1))}
-    session.apply(AppendBars(TODAY.take(slice(0, 1)), minute(3)))
+    session.apply(AppendBars(TODAY.take(slice(0, 1)), minute(3), minute(3)))
     data = session.snapshot()
     assert data.adhoc_bars == {"1m": (minute(1),)}
     assert [(entry.adhoc.close, entry.record) for entry in data.conflicts] == [(5.0, TODAY[0])]
@@ -150,4 +152,4 @@ def test_a_bar_of_the_source_takes_the_place_of_an_adhoc_one() -> None:
 
 def test_a_symbol_that_nothing_was_loaded_for_takes_no_bars() -> None:
     with pytest.raises(IllegalTransition):
-        SymbolSession("TEST").apply(AppendBars(TODAY, OPEN))
+        SymbolSession("TEST").apply(AppendBars(TODAY, OPEN, OPEN))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from barray.market.bars import COLUMNS, Bars
 from barray.market.calendar import Sessions
-from barray.market.commands import AddAdhocBar, AddAdhocIndicator, Advance, Loaded, Provision
+from barray.market.commands import AddAdhocBar, AddAdhocIndicator, Loaded, Provision, TakeSnapshot
 from barray.market.indicators import parse_indicator
 from barray.market.interval import Interval
 from barray.market.series import derive
@@ -67,7 +67,7 @@ def thinned(seed: int, share: float) -> Bars:
 
 
 def snapshot_of(session: SymbolSession, now_ns: int) -> SymbolSessionData:
-    return run(session, Advance(now_ns)).snapshot()
+    return run(session, TakeSnapshot(now_ns)).snapshot()
 
 
 @pytest.mark.long
@@ -96,7 +96,7 @@ def test_an_upgraded_symbol_is_the_one_that_was_there_from_the_open(
     now_ns = at(data.draw(st.integers(upgraded, MINUTES), label="later"))
     starts = data.draw(st.lists(st.integers(0, max(upgraded - 1, 0)), max_size=4, unique=True), label="adhoc minutes")
     bars = thinned(seed, 0.05)
-    session = run(SymbolSession("TEST"), Provision(CONTEXT, "bar_addition", at(provisioned)), Advance(at(upgraded)))
+    session = run(SymbolSession("TEST"), Provision(CONTEXT, "bar_addition", at(provisioned)))
     for key in ("RSI(14)@5m", "WMA(4)@15m"):  # one that the config wants as well, one of another interval
         run(session, AddAdhocIndicator(parse_indicator(key), "scanner", at(upgraded)))
     for minute in starts:
@@ -115,8 +115,8 @@ def test_an_upgraded_symbol_is_the_one_that_was_there_from_the_open(
 @given(cuts=st.lists(minutes, max_size=12), end=minutes, seed=seeds)
 def test_any_cut_of_the_session_into_windows_ends_in_the_same_state(cuts: list[int], end: int, seed: int) -> None:
     bars = thinned(seed, 0.05)
-    stops = [Advance(at(minute)) for minute in sorted(cuts) if minute <= end]
-    in_windows = run(SymbolSession("TEST"), load_command(WANTED, CONTEXT, bars), *stops, Advance(at(end)))
+    stops = [TakeSnapshot(at(minute)) for minute in sorted(cuts) if minute <= end]
+    in_windows = run(SymbolSession("TEST"), load_command(WANTED, CONTEXT, bars), *stops, TakeSnapshot(at(end)))
     assert_same_snapshot(in_windows.snapshot(), loaded(WANTED, CONTEXT, bars, at(end)))
 
 
@@ -209,9 +209,9 @@ def logs(draw: st.DrawFn) -> list[object]:
         log.append(load)
     for _ in range(draw(st.integers(0, 8))):
         minute = min(minute + draw(st.integers(0, 60)), MINUTES)
-        kind = draw(st.sampled_from(["advance", "bar", "indicator", "load", "provision"]))
-        if kind == "advance":
-            log.append(Advance(at(minute)))
+        kind = draw(st.sampled_from(["snapshot", "bar", "indicator", "load", "provision"]))
+        if kind == "snapshot":
+            log.append(TakeSnapshot(at(minute)))
         elif kind == "bar":
             start_ns = at(max(minute - draw(st.integers(1, 30)), 0))
             interval = Interval.parse(draw(st.sampled_from(["1m", "5m", "30s"])))
@@ -223,7 +223,7 @@ def logs(draw: st.DrawFn) -> list[object]:
             log.append(replace(load, at_ns=at(minute)))
         else:
             log.append(Provision(CONTEXT, "bar_addition", at(minute)))
-    return [*log, Advance(at(MINUTES))]
+    return [*log, TakeSnapshot(at(MINUTES))]
 
 
 @pytest.mark.long
@@ -233,6 +233,26 @@ def test_replaying_the_log_on_a_fresh_symbol_gives_the_identical_snapshot(log: l
     first = run(SymbolSession("TEST"), *log)
     again = run(SymbolSession("TEST"), *log)
     assert_same_snapshot(first.snapshot(), again.snapshot())
+
+
+@pytest.mark.long
+@few
+@given(log=logs(), data=st.data())
+def test_a_symbol_told_the_time_with_its_commands_alone_is_the_one_told_of_every_window(
+    log: list, data: st.DataObject
+) -> None:
+    """Whatever passes between two commands, each answer is the same, and shows nothing that closes later."""
+    window = data.draw(st.sampled_from([7, 30, 60]), label="window")
+    lazy, stepped = SymbolSession("TEST"), SymbolSession("TEST")
+    now_ns = log[0].at_ns
+    for command in log:
+        for end_ns in range(now_ns + window * MINUTE_NS, command.at_ns, window * MINUTE_NS):
+            run(stepped, TakeSnapshot(end_ns))
+        now_ns = command.at_ns
+        seen = run(lazy, command).snapshot()
+        assert_same_snapshot(seen, run(stepped, command).snapshot())
+        assert seen.now_ns == now_ns
+        assert all((series.end_ns <= now_ns).all() for series in seen.bars.values())
 
 
 @pytest.mark.long

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from barray.market.bars import Bars
-from barray.market.commands import Advance
+from barray.market.commands import TakeSnapshot
 from barray.market.errors import ConfigError
 from barray.market.requirements import calendar_for, session_context
 from barray.market.symbol_session import SymbolSession
@@ -57,7 +57,9 @@ def test_the_first_bar_of_the_session_has_a_value_and_with_a_day_less_it_would_n
 
     def first_session_value(loaded: Bars) -> float:
         session = run(
-            SymbolSession("TEST"), load_command(required, context, loaded), Advance(int(context.sessions.close_ns[-1]))
+            SymbolSession("TEST"),
+            load_command(required, context, loaded),
+            TakeSnapshot(int(context.sessions.close_ns[-1])),
         )
         data = session.snapshot()
         series = data.bars[spec.partition("@")[2]]

@@ -13,8 +13,8 @@ from barray.market.commands import (
     Accepted,
     AddAdhocBar,
     AddAdhocIndicator,
-    Advance,
-    Advanced,
+    AppendBars,
+    Command,
     Loaded,
     Provision,
     Provisioned,
@@ -65,7 +65,7 @@ def add_indicator(text: str, at_ns: int = TEN) -> AddAdhocIndicator:
 
 
 def full_at(now_ns: int = TEN, bars: Bars = BARS) -> SymbolSession:
-    return run(SymbolSession("TEST"), load(bars=bars), Advance(now_ns))
+    return run(SymbolSession("TEST"), load(bars=bars), TakeSnapshot(now_ns))
 
 
 def adhoc_at(now_ns: int = TEN) -> SymbolSession:
@@ -83,7 +83,9 @@ def test_the_state_follows_provision_load_and_upgrade() -> None:
     assert session.state is SymbolState.FULL
 
 
-@pytest.mark.parametrize("command", [Advance(TEN), add_bar(flat(OPEN)), add_indicator("SMA@1m"), TakeSnapshot()])
+@pytest.mark.parametrize(
+    "command", [AppendBars(BARS, OPEN, TEN), add_bar(flat(OPEN)), add_indicator("SMA@1m"), TakeSnapshot(TEN)]
+)
 def test_an_empty_symbol_refuses_everything_but_provision_and_load(command: object) -> None:
     session = SymbolSession("TEST")
     with pytest.raises(IllegalTransition, match=rf"TEST: {type(command).__name__} .* empty"):
@@ -91,34 +93,48 @@ def test_an_empty_symbol_refuses_everything_but_provision_and_load(command: obje
     assert session.state is SymbolState.EMPTY
 
 
-def test_time_never_goes_back_and_the_attempt_changes_nothing() -> None:
+EARLIER = TEN - MINUTE_NS
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        provision(EARLIER),
+        load(EARLIER),
+        AppendBars(Bars.of([flat(OPEN)]), EARLIER, EARLIER),
+        add_bar(flat(OPEN), at_ns=EARLIER),
+        add_indicator("SMA(3)@1m", EARLIER),
+        TakeSnapshot(EARLIER),
+    ],
+    ids=lambda command: type(command).__name__,
+)
+def test_time_never_goes_back_and_the_attempt_changes_nothing(command: Command) -> None:
     session = full_at(TEN)
     before = session.snapshot()
     with pytest.raises(
         IllegalTransition, match=r"stands at 2024-06-05T14:00:00Z and cannot go back to 2024-06-05T13:59:00Z"
     ):
-        session.apply(Advance(TEN - MINUTE_NS))
+        session.apply(command)
     assert_same_snapshot(session.snapshot(), before)
 
 
-def test_advance_says_how_many_bars_of_the_session_have_closed() -> None:
+def test_time_comes_with_a_command_and_then_what_has_closed_by_then_is_visible() -> None:
     session = run(SymbolSession("TEST"), load())
-    assert session.apply(Advance(OPEN)) == Advanced(OPEN, 0)
-    assert session.apply(Advance(OPEN + MINUTE_NS - 1)) == Advanced(OPEN + MINUTE_NS - 1, 0)
-    assert session.apply(Advance(OPEN + MINUTE_NS)) == Advanced(OPEN + MINUTE_NS, 1)
-    assert session.apply(Advance(TEN)) == Advanced(TEN, 30)
-    assert session.apply(Advance(CONTEXT.close_ns)) == Advanced(CONTEXT.close_ns, 390)
-
-
-def test_advancing_to_the_same_time_again_changes_nothing() -> None:
-    session = full_at(TEN)
-    before = session.snapshot()
-    assert session.apply(Advance(TEN)) == Advanced(TEN, 30)
-    assert_same_snapshot(session.snapshot(), before)
+    for at_ns, visible in ((OPEN, 0), (OPEN + MINUTE_NS - 1, 0), (OPEN + MINUTE_NS, 1), (TEN, 30), (TEN, 30)):
+        report = session.apply(TakeSnapshot(at_ns))
+        assert isinstance(report, SnapshotTaken)
+        assert (report.data.now_ns, report.data.quality["1m"].actual) == (at_ns, visible)
+        assert_same_snapshot(session.snapshot(), report.data)
+    later = TEN + 10 * MINUTE_NS
+    assert session.apply(add_indicator("SMA(3)@1m", later)) == Accepted()
+    assert session.snapshot().quality["1m"].actual == 40
+    close_ns = CONTEXT.close_ns
+    assert isinstance(session.apply(add_indicator("SMA(3)@1m", close_ns)), Rejected), "it has it already"
+    assert session.snapshot().quality["1m"].actual == 390
 
 
 def test_a_snapshot_shows_history_and_what_has_closed() -> None:
-    report = full_at(utc_ns("2024-06-05T13:37")).apply(TakeSnapshot())
+    report = full_at(OPEN).apply(TakeSnapshot(utc_ns("2024-06-05T13:37")))
     assert isinstance(report, SnapshotTaken)
     data = report.data
     assert list(data.bars) == ["1m", "5m"]
@@ -139,7 +155,7 @@ def test_the_indicator_of_the_first_session_bar_uses_the_day_before() -> None:
 
 def test_all_arrays_of_a_snapshot_are_read_only() -> None:
     wanted = require("1m", "5m", specs=("SESSION_VWAP@1m", "SMA(3)@5m", "CDLDOJI@1m", "SMA(500)@5m"))
-    session = run(SymbolSession("TEST"), load_command(wanted, context_for(WANTED), BARS), Advance(TEN))
+    session = run(SymbolSession("TEST"), load_command(wanted, context_for(WANTED), BARS), TakeSnapshot(TEN))
     data = session.snapshot()
     arrays = [
         array
@@ -174,9 +190,10 @@ def test_a_second_load_does_nothing_whatever_it_asks_for() -> None:
 
 def test_a_second_provision_does_nothing() -> None:
     session = adhoc_at(TEN)
-    before = session.snapshot()
+    before = adhoc_at(TEN).apply(TakeSnapshot(TEN + MINUTE_NS))
+    assert isinstance(before, SnapshotTaken)
     assert session.apply(provision(TEN + MINUTE_NS, "indicator_addition")) == Provisioned(new=False)
-    assert_same_snapshot(session.snapshot(), before)
+    assert_same_snapshot(session.snapshot(), before.data)
 
 
 @pytest.mark.parametrize(
@@ -247,7 +264,7 @@ def test_an_adhoc_symbol_carries_the_metadata_of_the_truth_table() -> None:
 
 
 def test_an_upgraded_symbol_names_who_upgraded_it_and_when_and_keeps_what_provisioned_it() -> None:
-    data = run(adhoc_at(TEN), Advance(TEN + MINUTE_NS), load(TEN + MINUTE_NS, "scanner")).snapshot()
+    data = run(adhoc_at(TEN), TakeSnapshot(TEN + MINUTE_NS), load(TEN + MINUTE_NS, "scanner")).snapshot()
     assert data.metadata_dict() == {
         "meets_session_config_requirements": True,
         "added_by": "scanner",
@@ -283,7 +300,7 @@ def test_adhoc_bars_of_an_adhoc_symbol_are_laid_in_order() -> None:
 def test_an_adhoc_bar_is_visible_only_once_it_has_closed() -> None:
     session = run(adhoc_at(TEN), add_bar(flat(TEN)))
     assert len(session.snapshot().bars["1m"]) == 0
-    assert len(run(session, Advance(TEN + MINUTE_NS)).snapshot().bars["1m"]) == 1
+    assert len(run(session, TakeSnapshot(TEN + MINUTE_NS)).snapshot().bars["1m"]) == 1
 
 
 def test_the_same_adhoc_bar_twice_is_rejected_and_changes_nothing() -> None:
@@ -449,8 +466,3 @@ def test_an_adhoc_indicator_that_the_source_cannot_serve_does_not_stop_the_upgra
     assert session.state is SymbolState.FULL
     assert "SMA(3)@30s" in data.indicators
     assert len(data.bars["30s"]) == 0
-
-
-def test_an_upgrade_never_turns_time_back() -> None:
-    session = run(adhoc_at(TEN), Advance(TEN + 5 * MINUTE_NS), load(TEN, "scanner"))
-    assert session.snapshot().now_ns == TEN + 5 * MINUTE_NS

@@ -7,7 +7,7 @@ import pytest
 
 from barray.dump.writers.csv import write_csv
 from barray.market.bars import Bars
-from barray.market.commands import AddAdhocIndicator, Advance, Load
+from barray.market.commands import AddAdhocIndicator, Load, TakeSnapshot
 from barray.market.errors import ConfigError
 from barray.market.indicators import parse_indicator
 from barray.market.requirements import SessionContext
@@ -36,7 +36,7 @@ def write(path: Path, bars: Bars, *specs: str, minutes: int = 30) -> list[dict[s
         SymbolSession("ABC"),
         Load(context, MemoryReader(bars), ONE, REQUIRED.intervals, (), "config", context.open_ns),
         *(AddAdhocIndicator(parse_indicator(text), "scanner", context.open_ns) for text in specs),
-        Advance(now_ns),
+        TakeSnapshot(now_ns),
     )
     summary = summary_of(context, REQUIRED, now_ns, {"ABC": passed("ABC")})
     return rows_of(write_csv(path, summary, [session.snapshot()]))

@@ -19,7 +19,7 @@ from barray.data_sources.fetching.vendor import Dataset
 from barray.dump.validate import validate_session_dump
 from barray.dump.writers.json import write_json
 from barray.market.bars import Bars
-from barray.market.commands import Advance, Load
+from barray.market.commands import Load, TakeSnapshot
 from barray.market.errors import DataError
 from barray.market.requirements import calendar_for, session_context
 from barray.market.session_range import session_range_of
@@ -95,7 +95,7 @@ def test_a_dump_with_zeros_is_true_only_where_it_says_that_prices_are_any(root: 
     context = session_context(requirements, calendar_for(requirements, "XNYS", TUESDAY, TUESDAY), TUESDAY)
     load = Load(context, settings.data_sources[0], MINUTE, requirements.intervals, (), "config", context.open_ns)
     now_ns = context.close_ns
-    data = run(SymbolSession("A"), load, Advance(now_ns)).snapshot()
+    data = run(SymbolSession("A"), load, TakeSnapshot(now_ns)).snapshot()
     summary = summary_of(
         context, requirements, now_ns, {"A": replace(passed("A"), data_source="parquet", sources_asked=("parquet",))}
     )
