@@ -4,7 +4,8 @@ With a shared account the orders of all symbols meet at every window's end, in o
 one decided inside a window works from its end on, from the first base bar that starts then or later.
 
 - What an order may open of a position it reserves money for: `margin × quantity × price × (1 + reserve)` and the
-  commission, `price` being its limit or stop price, else the symbol's last close. Held positions count against the
+  commission, `price` being its limit or stop price, else the symbol's last close, for a trailing stop that buys its
+  `trail` more. Held positions count against the
   money at their last closes: what is free is `equity - margin × |positions| - reserved`; with margin 1 and no shorts
   that is the cash not reserved.
 - What free money doesn't cover is cut to whole lots, or refused, and reported.
@@ -58,7 +59,9 @@ class Approval(NamedTuple):
 
 @dataclass(frozen=True)
 class WorkingOrder:
-    """An order that works. `quantity`, `budget`: what is left of them. `guards`: it is a stop_loss or take_profit."""
+    """An order that works. `quantity`, `budget`: what is left of them. `stop`: of a trailing stop where it stands, None
+    before it meets a bar. `guards`: it is a stop_loss, take_profit or trailing_stop.
+    """
 
     number: int
     quantity: float
@@ -66,6 +69,7 @@ class WorkingOrder:
     stop: float | None = None
     budget: float | None = None
     guards: bool = False
+    trail: float | None = None
 
 
 class Accounts(Protocol):
@@ -212,7 +216,7 @@ class SharedAccount:
         opens = wanted - closes
         if not opens or (order.quantity < 0 and not self._account.short):  # short selling is the broker's to refuse
             return Approval(order.quantity, 0.0)
-        price = order.terms.price or self._price_of(symbol)
+        price = self._expected(symbol, order)
         if isnan(price) or not price:
             return Approval(0.0, None, "there is no price yet to reserve money at")
         paid = self._affordable(opens, price, wanted, free)
@@ -222,6 +226,11 @@ class SharedAccount:
             return Approval(order.quantity, budget)
         reason = f"{free:,.2f} of cash is free, which suffices for {allowed:g} at {price:g}, not for {wanted:g}"
         return Approval(copysign(allowed, order.quantity), budget, reason)
+
+    def _expected(self, symbol: str, order: Order) -> float:
+        """The price that an order is judged at."""
+        trail = order.terms.trail if order.quantity > 0 else None
+        return order.terms.price or self._price_of(symbol) + (trail or 0.0)
 
     def _closes(self, symbol: str, order: Order) -> tuple[float, float]:
         """How much of it closes what is held and no other order closes, and how much it could at most, absolute."""
