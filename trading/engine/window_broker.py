@@ -108,7 +108,7 @@ class WindowBroker(Broker):
     def approve(self, order: Order, approval: Approval, bar_ns: int) -> None:
         """Let an order that waits work, or what was approved of it. `bar_ns`: the bar at whose close that is so."""
         self._incoming.remove(order)
-        quantity, order.budget, reason = approval
+        quantity, order.budget, reason, order.opens = approval
         if reason:
             cut = copysign(abs(order.quantity) - abs(quantity), order.quantity)
             self.refusals.append(Refusal(bar_ns, cut, reason))

@@ -35,7 +35,8 @@ A bar tells its open, high, low and close, not the way between; where that leave
 - Where money does not suffice, the order is cut to what it does suffice for; the rest is cancelled, with the reason.
   Money suffices where equity at the bar's price (before slippage), after slippage and commission, is at least `margin`
   × the position's value. What closes a position, or makes it smaller, is never refused. An order with a `budget` may
-  open no more of a position than that pays for (see barray.trading.orders.accounts), whatever the equity.
+  open no more of a position than that pays for (see barray.trading.orders.accounts), whatever the equity; one whose
+  account has limits of exposure no more than was approved.
 """
 
 from __future__ import annotations
@@ -58,9 +59,9 @@ _DUST = 1e-12
 class Order:
     """An order on its way. `terms`: what was asked for; `quantity` (signed): whole lots that are left of it. `status`:
     working, filled, cancelled, expired or rejected. `stop`: stop price; of a trailing stop where it stands, None before
-    it meets a bar. `budget`: money set aside for what it opens of a position, less
-    what was spent of it. `starved_ns`: start of the first bar that would have filled it, had it had the volume.
-    `decided_ns`: when, UTC ns, where it had to wait for its account.
+    it meets a bar. `budget`: money set aside for what it opens of a position, less what was spent of it. `opens`: most
+    of it that may open one, in shares, where exposure is limited. `starved_ns`: start of the first bar that would have
+    filled it, had it had the volume. `decided_ns`: when, UTC ns, where it had to wait for its account.
     """
 
     number: int
@@ -72,6 +73,7 @@ class Order:
     parent: Order | None = None
     triggered: bool = False
     budget: float | None = None
+    opens: float | None = None
     starved_ns: int | None = None
     decided_ns: int | None = None
     stop: float | None = None
@@ -384,10 +386,13 @@ class Broker:
             borne = self._bears(order, closing + copysign(middle * lot, opening), reference, row)
             low, high = (middle, high) if borne else (low, middle)
         cut = self.market.lots(closing + copysign(low * lot, opening))
-        return cut, f"money suffices for {abs(cut):g} of {abs(quantity):g} at {reference:g}"
+        means = "money" if order.opens is None else "what was approved"
+        return cut, f"{means} suffices for {abs(cut):g} of {abs(quantity):g} at {reference:g}"
 
     def _bears(self, order: Order, quantity: float, reference: float, row: int) -> bool:
         """Whether money suffices for filling all of `quantity`."""
+        if order.opens is not None and self.market.lots(self._opening(quantity) - order.opens) > 0:
+            return False
         price = self._price(order, quantity, reference, row)
         commission = self.market.commission.of(quantity, price)
         if order.budget is not None:
@@ -411,6 +416,8 @@ class Broker:
         slippage = abs(price - reference) * abs(quantity)
         if order.budget is not None and (opening := self._opening(quantity)):
             order.budget = max(order.budget - self.account.margin * price * opening - commission, 0.0)
+            if order.opens is not None:
+                order.opens = self.market.lots(max(order.opens - opening, 0.0))
         self.cash -= quantity * price + commission
         held, left = self.position + quantity, order.quantity - quantity
         self.position = self.market.lots(held) if held else 0.0
