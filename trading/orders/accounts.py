@@ -205,8 +205,9 @@ class SharedAccount:
 
     def _expose(self, exposures: Exposures, symbol: str, order: Order, quantity: float, opens: float) -> None:
         if quantity:
-            price = abs(self._expected(symbol, order))
-            exposures.order(symbol, 1 if quantity > 0 else -1, abs(quantity) * price, min(opens, abs(quantity)) * price)
+            price, last = abs(self._expected(symbol, order)), abs(self._price_of(symbol))
+            closes = abs(quantity) * (price if isnan(last) else last)  # a position is closed as it is valued
+            exposures.order(symbol, 1 if quantity > 0 else -1, closes, min(opens, abs(quantity)) * price)
 
     def _book(self, symbol: str, fill: Fill) -> None:
         spent = fill.quantity * fill.price + fill.commission
@@ -251,7 +252,8 @@ class SharedAccount:
         paid = self._affordable(opens, price, wanted, free)
         source = f"{free:,.2f} of cash is free"
         side = 1 if order.quantity > 0 else -1
-        room = exposures.room(symbol, side, closes * abs(price)) if exposures is not None else None
+        closed = closes * abs(self._price_of(symbol)) if closes else 0.0
+        room = exposures.room(symbol, side, closed) if exposures is not None else None
         if exposures is not None and room is not None and room.value < paid * abs(price):
             paid, source = self._market.lots(room.value / abs(price)), self._told(room, exposures.equity)
         budget = self._need(paid, price, wanted) if paid else 0.0

@@ -48,8 +48,8 @@ class Room(NamedTuple):
 
 @dataclass(slots=True)
 class _Exposure:
-    """A symbol's, in currency. `held`: signed. `ordered`, `opens`: by side, 1 to buy and -1 to sell: the values of the
-    orders that work, and as much of them as may open.
+    """A symbol's, in currency. `held`: signed. By side, 1 to buy and -1 to sell: `ordered`, what works, at the last
+    close, which is what they close; `opens`, as much of them as may open, at the prices that they are judged at.
     """
 
     held: float = 0.0
@@ -87,7 +87,9 @@ class Exposures:
         self._count(symbol, 1.0)
 
     def order(self, symbol: str, side: int, value: float, opens: float) -> None:
-        """Count an order's value, and as much of it as may open a position. `side`: 1 to buy, -1 to sell."""
+        """Count an order's value at the last close, and what of it may open at its own price. `side`: 1 to buy, -1 to
+        sell.
+        """
         self._count(symbol, -1.0)
         one = self._of(symbol)
         one.ordered[side] += value
@@ -95,7 +97,7 @@ class Exposures:
         self._count(symbol, 1.0)
 
     def room(self, symbol: str, side: int, closes: float) -> Room | None:
-        """What an order that also closes as much may open, by the tightest limit; None where there is none."""
+        """What an order may open that closes as much too (at the last close), by the tightest limit; None without."""
         limits, one, rooms = self._limits, self._of(symbol), []
         before = one.net(side)
         other = one.gross - one.side(side)  # as much on this side makes the gross no larger

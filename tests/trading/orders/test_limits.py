@@ -22,7 +22,7 @@ from tests.trading.windows import Floor, fills_of, lay, plan, sessions_of
 EQUITY = 10_000.0
 
 
-class Desk:
+class Judge:
     """An account of symbols A, B, C at 100 each, with leverage enough that limits alone count."""
 
     def __init__(self, limits: Limits, margin: float = 0.01, market: Market | None = None, **held: float) -> None:
@@ -73,6 +73,7 @@ TECH = {"tech": Group(frozenset("AB"), 0.3)}
         (Limits(net=0.5), {"A": 50, "B": -50}, [("C", 60), ("B", 50), ("C", 1)], [50, 50, 0]),
         (Limits(net=0.5), {"A": 50, "B": -50}, [("B", 50), ("C", 10)], [50, 0]),  # which leaves A alone
         (Limits(net=0.5), {"A": 50, "B": -50}, [("B", 70)], [50]),
+        (Limits(net=0.1), {"A": 2}, [("A", -15)], [-12]),
         (Limits(groups=TECH), {}, [("A", 20), ("B", -20), ("C", 90)], [20, -10, 90]),
         (Limits(1.0, 0.5, 0.2, TECH), {}, [("A", 90), ("B", 90), ("C", 90), ("C", -90)], [20, 10, 20, -20]),
     ],
@@ -80,49 +81,49 @@ TECH = {"tech": Group(frozenset("AB"), 0.3)}
 def test_what_exceeds_a_limit_is_cut(
     limits: Limits, held: dict[str, float], orders: Sequence[tuple[str, float]], approved: list[float]
 ) -> None:
-    assert Desk(limits, **held).asks(*orders) == approved
+    assert Judge(limits, **held).asks(*orders) == approved
 
 
 def test_a_refusal_names_limit_room_and_price() -> None:
-    desk = Desk(Limits(symbol=0.1, groups={"tech": Group(frozenset("AB"), 0.155)}), market=Market(lot_size=2.0), A=8)
-    assert desk.ask("A", 6).reason == (
+    judge = Judge(Limits(symbol=0.1, groups={"tech": Group(frozenset("AB"), 0.155)}), market=Market(lot_size=2.0), A=8)
+    assert judge.ask("A", 6).reason == (
         "account.limits.symbol 0.1 of an equity of 10,000.00 has room for 200.00, which suffices for 2 at 100, "
         "not for 6"
     )
-    assert desk.ask("B", 10, limit=90.0).reason == (
+    assert judge.ask("B", 10, limit=90.0).reason == (
         "account.limits.groups.tech 0.155 of an equity of 10,000.00 has room for 550.00, which suffices for 6 at 90, "
         "not for 10"
     )
 
 
 def test_money_that_is_shorter_is_named_instead() -> None:
-    assert "of cash is free" in Desk(Limits(gross=5.0), margin=1.0).ask("A", 600).reason
-    assert "limits.gross" in Desk(Limits(gross=0.5), margin=1.0).ask("A", 600).reason
+    assert "of cash is free" in Judge(Limits(gross=5.0), margin=1.0).ask("A", 600).reason
+    assert "limits.gross" in Judge(Limits(gross=0.5), margin=1.0).ask("A", 600).reason
 
 
 @pytest.mark.parametrize(
     ("terms", "quantity"), [({"limit": 50.0}, 20), ({"stop": 200.0}, 5), ({"trail": 25.0}, 8), ({}, 10)]
 )
 def test_orders_count_at_the_prices_that_they_are_judged_at(terms: dict[str, float], quantity: float) -> None:
-    desk = Desk(Limits(gross=0.1))
-    assert desk.ask("A", 100, **terms).quantity == quantity
-    assert desk.ask("B", 100).quantity == 0
+    judge = Judge(Limits(gross=0.1))
+    assert judge.ask("A", 100, **terms).quantity == quantity
+    assert judge.ask("B", 100).quantity == 0
 
 
 def test_what_is_held_beyond_a_limit_is_let_be_but_not_added_to() -> None:
-    desk = Desk(Limits(gross=1.0, symbol=0.5), A=50, B=40)
-    desk.prices["A"] = 140.0  # 7,000 of an equity of 12,000, and 11,000 in all
-    assert desk.asks(("A", 1), ("B", 20), ("A", -10), ("B", 1)) == [0, 10, -10, 0]
-    desk.prices["A"] = 20.0  # equity is 6,000
-    desk.prices["B"] = 200.0
-    assert desk.asks(("B", 1), ("B", -40)) == [0, -40]
+    judge = Judge(Limits(gross=1.0, symbol=0.5), A=50, B=40)
+    judge.prices["A"] = 140.0  # 7,000 of an equity of 12,000, and 11,000 in all
+    assert judge.asks(("A", 1), ("B", 20), ("A", -10), ("B", 1)) == [0, 10, -10, 0]
+    judge.prices["A"] = 20.0  # equity is 6,000
+    judge.prices["B"] = 200.0
+    assert judge.asks(("B", 1), ("B", -40)) == [0, -40]
 
 
 def test_without_equity_nothing_is_opened() -> None:
-    desk = Desk(Limits(gross=1.0), A=200)
-    desk.prices["A"] = 49.0
-    assert desk.account.equity < 0
-    assert desk.asks(("B", 1), ("A", 1), ("A", -200)) == [0, 0, -200]
+    judge = Judge(Limits(gross=1.0), A=200)
+    judge.prices["A"] = 49.0
+    assert judge.account.equity < 0
+    assert judge.asks(("B", 1), ("A", 1), ("A", -200)) == [0, 0, -200]
 
 
 # whatever fills
@@ -133,16 +134,16 @@ ORDERS = st.tuples(
 SHARES = st.none() | st.sampled_from([0.1, 0.3, 0.5, 1.0, 2.0])
 
 
-def filled(desk: Desk, orders: Sequence[tuple[str, Order]]) -> dict[str, float]:
+def filled(judge: Judge, orders: Sequence[tuple[str, Order]]) -> dict[str, float]:
     """Values of positions after these orders, one after another; each opens no more than it may."""
-    shares = dict(desk.account.positions)
-    values = {symbol: held * desk.prices[symbol] for symbol, held in shares.items()}
+    shares = dict(judge.account.positions)
+    values = {symbol: held * judge.prices[symbol] for symbol, held in shares.items()}
     for symbol, order in orders:
         held, quantity = shares.get(symbol, 0.0), order.quantity
         closed = min(abs(quantity), abs(held)) if held * quantity < 0 else 0.0
         opened = min(abs(quantity) - closed, order.opens or 0.0)
         side = 1.0 if quantity > 0 else -1.0
-        price = order.limit or desk.prices[symbol]
+        price = order.limit or judge.prices[symbol]
         before = values.get(symbol, 0.0)
         left = before * (1 - closed / abs(held)) if held else 0.0
         shares[symbol] = held + side * (closed + opened)
@@ -168,23 +169,23 @@ def test_whichever_of_the_approved_fill_no_limit_is_exceeded_by_what_was_opened(
     random: Any,
     market: Market,
 ) -> None:
-    desk = Desk(limits, 0.1, market, **{symbol: float(shares) for symbol, shares in held.items() if shares})
-    desk.prices.update(prices)
-    equity = desk.account.equity
+    judge = Judge(limits, 0.1, market, **{symbol: float(shares) for symbol, shares in held.items() if shares})
+    judge.prices.update(prices)
+    equity = judge.account.equity
     for symbol, quantity, limit in orders:
-        position = desk.account.positions.get(symbol, 0.0)
-        closing = sum(-o.quantity for o in desk.working[symbol] if o.quantity * position < 0)
-        approval = desk.ask(symbol, market.lots(float(quantity)) or 5.0, limit=limit)
+        position = judge.account.positions.get(symbol, 0.0)
+        closing = sum(-o.quantity for o in judge.working[symbol] if o.quantity * position < 0)
+        approval = judge.ask(symbol, market.lots(float(quantity)) or 5.0, limit=limit)
         free_to_close = max(abs(position) - abs(closing), 0.0) if position * quantity < 0 else 0.0
         assert abs(approval.quantity) >= min(abs(quantity) // 5 * 5, market.lots(free_to_close)) - 1e-6
         if not approval.opens:
             continue
         side = 1.0 if approval.quantity > 0 else -1.0
-        working = [(name, order) for name in "ABC" for order in desk.working[name]]
+        working = [(name, order) for name in "ABC" for order in judge.working[name]]
         for _ in range(4):
             some = [one for one in working if random.random() < 0.7]
             random.shuffle(some)
-            values = filled(desk, some)
+            values = filled(judge, some)
             gross, net = sum(map(abs, values.values())), side * sum(values.values())
             shares = [(limits.gross, gross), (limits.net, net), (limits.symbol, side * values.get(symbol, 0.0))]
             groups = [group for group in limits.groups.values() if symbol in group.symbols]
@@ -252,13 +253,13 @@ class Made(Strategy):
 
 
 def test_what_limits_leave_is_the_same_in_any_order_of_symbols() -> None:
-    desk = Desk(Limits(gross=1.0, net=0.5))
+    judge = Judge(Limits(gross=1.0, net=0.5))
     requests = [OrderRequest(0, s, 1, Order(1, OrderTerms(q), q)) for s, q in [("C", 60.0), ("A", 30.0), ("B", -70.0)]]
     answers: dict[str, float] = {}
 
     def answer(request: OrderRequest, approval: Approval) -> None:
         answers[request.symbol] = approval.quantity
-        desk.working[request.symbol].append(replace(request.order, quantity=approval.quantity, opens=approval.opens))
+        judge.working[request.symbol].append(replace(request.order, quantity=approval.quantity, opens=approval.opens))
 
-    desk.account.approve(requests, answer)
+    judge.account.approve(requests, answer)
     assert answers == {"A": 30, "B": -50, "C": 20}
