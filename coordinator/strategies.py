@@ -112,4 +112,5 @@ def plan_of(config: SessionConfig, source: StrategySource | None = None) -> Plan
     account = config.account
     timeout_s = config.actors.call_timeout_s
     market, terms = config.costs.market, account.account
-    return Plan(source, parameters, form, market, terms, account.shared, account.reserve, timeout_s)
+    limits = account.limits.limits if account.limits is not None else None
+    return Plan(source, parameters, form, market, terms, account.shared, account.reserve, timeout_s, limits)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
+from barray.coordinator.config.account import AccountSection
 from barray.coordinator.config.fields import (
     DateField,
     IndicatorField,
@@ -28,7 +29,6 @@ from barray.market.calendar import ExtendedHours
 from barray.market.clock import PracticeClock, WallClock
 from barray.market.interval import NS_PER_SECOND, Interval
 from barray.market.requirements import JumpRule, SymbolRequirements
-from barray.trading.orders.broker import Account
 from barray.trading.orders.costs import Commission, Market, Slippage
 
 ACTORS_PER_CPU = 50
@@ -261,28 +261,6 @@ class StrategySection(Section):
         return self
 
 
-class AccountSection(Section):
-    """Money. `capital` is each symbol's own, or everybody's where `shared`; see barray.trading.orders.broker.Account.
-
-    `carry`: the account lives across sessions; without it every session starts with the capital and ends flat.
-    `reserve`: share of its price that a shared account sets aside beyond it for every order; see
-    barray.trading.orders.accounts.
-    """
-
-    capital: float = Field(100_000.0, gt=0, allow_inf_nan=False)
-    shared: bool = False
-    margin: float = Field(1.0, gt=0, le=1)
-    short: bool = True
-    flat_at_close: bool = False
-    carry: bool = True
-    reserve: float = Field(0.02, ge=0, le=1)
-
-    @property
-    def account(self) -> Account:
-        """As the broker wants it."""
-        return Account(self.capital, self.margin, self.short, self.flat_at_close or not self.carry, self.carry)
-
-
 class CommissionSection(Section):
     """See barray.trading.orders.costs.Commission."""
 
@@ -389,6 +367,11 @@ class SessionConfig(Section):
             raise ValueError(f"two sources are named {twice[0]!r}: give each a name of its own")
         if self.is_live and not any(isinstance(source, AlpacaSection) for source in self.sources):
             raise ValueError("a live session needs a source of type alpaca: add one under sources")
+        if self.account.limits is not None and (unknown := self.account.limits.unknown(self.symbols)):
+            group, symbol = unknown
+            raise ValueError(
+                f"account.limits.groups.{group} has {symbol}, which is none of symbols: add it there, or take it out"
+            )
         if not self.intervals and self.strategy is None:
             raise ValueError("there are no intervals: give at least one that every symbol must have, such as [1m, 5m]")
         return self

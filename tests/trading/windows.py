@@ -18,6 +18,7 @@ from barray.trading.engine.portfolio import PortfolioRun
 from barray.trading.engine.symbol_run import LoadedRange, lay_range, loaded_bars
 from barray.trading.orders.broker import Account
 from barray.trading.orders.costs import Market
+from barray.trading.orders.limits import Limits
 from barray.trading.results.ledger import Grid, Ledger
 from barray.trading.results.logs import LogLine, Logs
 from barray.trading.results.result import SymbolResult
@@ -68,12 +69,13 @@ def plan(
     market: Market | None = None,
     parameters: Any = None,
     call_timeout_s: float | None = None,
+    limits: Limits | None = None,
     **account: Any,
 ) -> Plan:
     """A strategy's code as it will run."""
     source = StrategySource("made_up.py", HEAD + text, None)
     account_ = Account(**account)
-    return Plan(source, parameters or {}, form, market or Market(), account_, shared, reserve, call_timeout_s)
+    return Plan(source, parameters or {}, form, market or Market(), account_, shared, reserve, call_timeout_s, limits)
 
 
 class Watched(PortfolioRun):

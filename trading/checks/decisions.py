@@ -22,7 +22,8 @@ from barray.trading.strategy.failure import failure_text, file_of
 from barray.trading.strategy.signals import Signals
 
 _FLAGS = ("entries", "exits", "short_entries", "short_exits")
-_PRICES = ("size", "stop_loss", "take_profit")
+_PRICES = ("size", "stop_loss", "take_profit", "trailing_stop")
+_TERMS = ("limit", "stop", "trail", "stop_loss", "take_profit", "trailing_stop")
 _ORDER, _FILL = 0.0, 1.0
 
 
@@ -30,8 +31,9 @@ _ORDER, _FILL = 0.0, 1.0
 class Decisions:
     """Decisions in order of time. `ns` int64 (n,): when each was made, UTC ns. `values` float64 (n, k): what it was.
 
-    Of `signals`: one for each bar with any; entries, exits, short_entries, short_exits, size, stop_loss, take_profit.
-    Of `on_bar`: orders and fills; which of the two, quantity, limit, stop, stop_loss, take_profit, day order.
+    Of `signals`: one for each bar with any; entries, exits, short_entries, short_exits, size, then the guards.
+    Of `on_bar`: orders and fills; which of the two, quantity, limit, stop, trail, the guards, day order. Guards are
+    stop_loss, take_profit, trailing_stop.
     `error`: the traceback where the strategy raised, at `error_ns` (None: before the first bar, or in `signals`).
     """
 
@@ -60,7 +62,7 @@ class Decisions:
             return flags + _named(_PRICES, row[len(_FLAGS) :])
         if row[0] == _FILL:
             return f"a fill of {row[1]:g} at {row[2]:g}"
-        return f"an order for {row[1]:g}" + _named(("limit", "stop", "stop_loss", "take_profit"), row[2:])
+        return f"an order for {row[1]:g}" + _named(_TERMS, row[2:])
 
 
 def changed_ns(one: Decisions, other: Decisions) -> IntArray:
@@ -130,7 +132,7 @@ class _Recorder(Broker):
         self.ordered: list[tuple[int, list[float]]] = []
 
     def place(self, terms: OrderTerms) -> Order:
-        prices = map(_number, (terms.limit, terms.stop, terms.stop_loss, terms.take_profit))
+        prices = (_number(getattr(terms, name)) for name in _TERMS)
         stamp = self.clock() if self.stamp is None else self.stamp
         self.ordered.append((stamp, [_ORDER, float(terms.quantity), *prices, float(terms.tif == "day")]))
         return super().place(terms)
@@ -159,13 +161,11 @@ def _of_events(run: EventRun, broker: _Recorder) -> Decisions:
     for name, stamp_of in stamps.items():
         setattr(run.strategy, name, broker.stamped(getattr(run.strategy, name), stamp_of))
     run.run()
-    nan = float("nan")
-    filled = [
-        (int(base.end_ns[f.row]), [_FILL, float(f.quantity), float(f.price), nan, nan, nan, 0.0]) for f in broker.fills
-    ]
+    rest = [float("nan")] * (len(_TERMS) - 1)
+    filled = [(int(base.end_ns[f.row]), [_FILL, float(f.quantity), float(f.price), *rest, 0.0]) for f in broker.fills]
     made = sorted(filled + broker.ordered, key=lambda entry: (entry[0], -entry[1][0]))  # in a bar fills come first
     ns = np.array([stamp for stamp, _ in made], np.int64)
-    values = np.array([row for _, row in made], np.float64).reshape(len(made), 7)
+    values = np.array([row for _, row in made], np.float64).reshape(len(made), 3 + len(_TERMS))
     return Decisions("on_bar", ns, values, run.error, run.error_ns)
 
 

@@ -51,7 +51,8 @@ def _at_once(signals: Signals, data: SymbolData, market: Market, account: Accoun
     """Fills of long-only or long-short signals as arrays; None where an order could be cut, refused or guarded."""
     if market.volume_share is not None or account.flat_at_close or account.margin != 1.0:
         return None
-    if signals.stop_loss is not None or signals.take_profit is not None or signals.short_entries is not None:
+    guards = signals.stop_loss, signals.take_profit, signals.trailing_stop
+    if signals.short_entries is not None or any(guard is not None for guard in guards):
         return None
     marked = np.flatnonzero(signals.entries | signals.exits)
     marked = marked[data.live[marked]]
@@ -147,8 +148,9 @@ def place_orders(signals: Signals, bar: int, broker: Broker) -> None:
         return
     size = float(signals.size[bar]) if isinstance(signals.size, np.ndarray) else float(signals.size)
     if quantity := entry * size - position:
-        guards = _price(signals.stop_loss, bar), _price(signals.take_profit, bar)
-        broker.place(OrderTerms(quantity, stop_loss=guards[0], take_profit=guards[1]))
+        guards = signals.stop_loss, signals.take_profit, signals.trailing_stop
+        loss, profit, trailing = (_price(guard, bar) for guard in guards)
+        broker.place(OrderTerms(quantity, stop_loss=loss, take_profit=profit, trailing_stop=trailing))
 
 
 def _price(prices: FloatArray | None, bar: int) -> float | None:

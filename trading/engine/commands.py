@@ -14,6 +14,7 @@ from barray.market.session_range import SessionRange
 from barray.market.validation import Reason
 from barray.trading.orders.broker import Account
 from barray.trading.orders.costs import Market
+from barray.trading.orders.limits import Limits
 from barray.trading.results.days import SessionDays
 from barray.trading.results.ledger import LoadedBars
 from barray.trading.results.logs import Logs
@@ -26,8 +27,9 @@ from barray.trading.strategy.source import StrategySource
 class Plan:
     """A strategy with its parameters, and how to run it. `form`: on_bar, signals or on_window.
 
-    `shared`: one account for all symbols; `reserve`: see barray.trading.orders.accounts. `call_timeout_s`: a call of
-    the strategy that takes longer (wall clock) is its error; None where it may take for ever.
+    `shared`: one account for all symbols; `reserve`: see barray.trading.orders.accounts; `limits`: of its exposure.
+    `call_timeout_s`: a call of the strategy that takes longer (wall clock) is its error; None where it may take for
+    ever.
     """
 
     source: StrategySource
@@ -38,6 +40,7 @@ class Plan:
     shared: bool = False
     reserve: float = 0.02
     call_timeout_s: float | None = None
+    limits: Limits | None = None
 
     @property
     def in_windows(self) -> bool:

@@ -127,7 +127,7 @@ class PortfolioRun:
     def _open_accounts(self) -> None:
         plan = self._plan
         self.accounts: Accounts = (
-            SharedAccount(plan.account, plan.market, self._price, plan.reserve)
+            SharedAccount(plan.account, plan.market, self._price, plan.reserve, plan.limits)
             if plan.shared
             else SeparateAccounts(plan.account, self._price)
         )

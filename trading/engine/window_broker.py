@@ -108,7 +108,7 @@ class WindowBroker(Broker):
     def approve(self, order: Order, approval: Approval, bar_ns: int) -> None:
         """Let an order that waits work, or what was approved of it. `bar_ns`: the bar at whose close that is so."""
         self._incoming.remove(order)
-        quantity, order.budget, reason = approval
+        quantity, order.budget, reason, order.opens = approval
         if reason:
             cut = copysign(abs(order.quantity) - abs(quantity), order.quantity)
             self.refusals.append(Refusal(bar_ns, cut, reason))
@@ -121,19 +121,19 @@ class WindowBroker(Broker):
     def at_work(self) -> tuple[WorkingOrder, ...]:
         """The orders that work, as the account sees them."""
         return tuple(
-            WorkingOrder(order.number, order.quantity, order.limit, order.stop, order.budget, order.parent is not None)
-            for order in self.working
+            WorkingOrder(o.number, o.quantity, o.limit, o.stop, o.budget, o.parent is not None, o.terms.trail)
+            for o in self.working
         )
 
     def reach(self) -> tuple[float, float]:
         """Prices at which an order may fill: a bar whose low is above the first and whose high is below the second
-        fills nothing, nor triggers a stop.
+        fills nothing, nor triggers a stop. A trailing stop has to meet every bar.
         """
         low, high = -inf, inf
         for order in self.working:
-            stops = order.terms.stop is not None and not order.triggered
-            price = order.terms.stop if stops else order.terms.limit
-            if price is None or not order.quantity:
+            stops = order.stop is not None and not order.triggered
+            price = order.stop if stops else order.terms.limit
+            if price is None or not order.quantity or order.terms.trail is not None:
                 return inf, high
             if (order.quantity > 0) != stops:
                 low = max(low, price)

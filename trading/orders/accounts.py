@@ -4,10 +4,12 @@ With a shared account the orders of all symbols meet at every window's end, in o
 one decided inside a window works from its end on, from the first base bar that starts then or later.
 
 - What an order may open of a position it reserves money for: `margin × quantity × price × (1 + reserve)` and the
-  commission, `price` being its limit or stop price, else the symbol's last close. Held positions count against the
+  commission, `price` being its limit or stop price, else the symbol's last close, for a trailing stop that buys its
+  `trail` more. Held positions count against the
   money at their last closes: what is free is `equity - margin × |positions| - reserved`; with margin 1 and no shorts
   that is the cash not reserved.
-- What free money doesn't cover is cut to whole lots, or refused, and reported.
+- What free money doesn't cover, or limits of exposure have no room for (see barray.trading.orders.limits), is cut to
+  whole lots, or refused, and reported.
 - What closes a position needs no money: as much as is held, less what orders already approved will close of it.
   Beyond that it is not cut here either as long as it could close what is held or ordered, but opens nothing either;
   nor does an order that was to close what a stop_loss or take_profit then closes before it.
@@ -32,6 +34,7 @@ from barray.market.errors import BarrayError
 from barray.trading.orders.broker import Account, Order
 from barray.trading.orders.costs import Market
 from barray.trading.orders.fills import Fill
+from barray.trading.orders.limits import Exposures, Limits, Room
 
 _SLACK = 1e-9
 """Share of the cash that is never reserved: more than all roundings of a run."""
@@ -48,17 +51,20 @@ class OrderRequest(NamedTuple):
 
 class Approval(NamedTuple):
     """The answer: `quantity` may work, 0 for nothing, of which it may open as much as `budget` pays for (None: as its
-    own account bears). `reason`: why not all of it.
+    own account bears), and no more than `opens` shares (None: as many as that pays for). `reason`: why not all of it.
     """
 
     quantity: float
     budget: float | None
     reason: str = ""
+    opens: float | None = None
 
 
 @dataclass(frozen=True)
 class WorkingOrder:
-    """An order that works. `quantity`, `budget`: what is left of them. `guards`: it is a stop_loss or take_profit."""
+    """An order that works. `quantity`, `budget`: what is left of them. `stop`: of a trailing stop where it stands, None
+    before it meets a bar. `guards`: it is a stop_loss, take_profit or trailing_stop.
+    """
 
     number: int
     quantity: float
@@ -66,6 +72,7 @@ class WorkingOrder:
     stop: float | None = None
     budget: float | None = None
     guards: bool = False
+    trail: float | None = None
 
 
 class Accounts(Protocol):
@@ -104,15 +111,21 @@ class Accounts(Protocol):
 
 class SharedAccount:
     """One account for all symbols; see the module. `positions`: shares by symbol. `price_of`: tells a symbol's last
-    close, NaN before it has one.
+    close, NaN before it has one. `limits`: of exposure.
     """
 
     def __init__(
-        self, account: Account, market: Market, price_of: Callable[[str], float], reserve: float = 0.02
+        self,
+        account: Account,
+        market: Market,
+        price_of: Callable[[str], float],
+        reserve: float = 0.02,
+        limits: Limits | None = None,
     ) -> None:
         self._account = account
         self._market = market
         self._reserve = reserve
+        self._limits = limits
         self._price_of = price_of
         self._working: dict[str, Sequence[Order]] = {}
         self._cash = account.capital
@@ -170,11 +183,31 @@ class SharedAccount:
     def approve(self, requests: Iterable[OrderRequest], answer: Callable[[OrderRequest, Approval], None]) -> None:
         """Judge orders in order of (time decided, symbol, number), each with the money that those before it left."""
         unreserved, budgets = self._unreserved(), self._budgets()
+        exposures = self._exposures(self._limits) if self._limits is not None else None
         for request in sorted(requests):
-            approval = self._approve(request, max(self._free(unreserved, fsum(budgets)), 0.0))
+            approval = self._approve(request, max(self._free(unreserved, fsum(budgets)), 0.0), exposures)
             if approval.budget:
                 budgets.append(approval.budget)
+            if exposures is not None:
+                self._expose(exposures, request.symbol, request.order, approval.quantity, approval.opens or 0.0)
             answer(request, approval)
+
+    def _exposures(self, limits: Limits) -> Exposures:
+        """What positions and the orders that work may come to."""
+        exposures = Exposures(limits, self.equity)
+        for symbol, position in self.positions.items():
+            exposures.hold(symbol, position * self._price_of(symbol))
+        for symbol, orders in self._working.items():
+            for order in orders:
+                if order.parent is None:
+                    self._expose(exposures, symbol, order, order.quantity, order.opens or 0.0)
+        return exposures
+
+    def _expose(self, exposures: Exposures, symbol: str, order: Order, quantity: float, opens: float) -> None:
+        if quantity:
+            price, last = abs(self._expected(symbol, order)), abs(self._price_of(symbol))
+            closes = abs(quantity) * (price if isnan(last) else last)  # a position is closed as it is valued
+            exposures.order(symbol, 1 if quantity > 0 else -1, closes, min(opens, abs(quantity)) * price)
 
     def _book(self, symbol: str, fill: Fill) -> None:
         spent = fill.quantity * fill.price + fill.commission
@@ -205,23 +238,42 @@ class SharedAccount:
     def _values(self) -> list[float]:
         return [position * self._price_of(symbol) for symbol, position in self.positions.items() if position]
 
-    def _approve(self, request: OrderRequest, free: float) -> Approval:
+    def _approve(self, request: OrderRequest, free: float, exposures: Exposures | None) -> Approval:
         order, symbol = request.order, request.symbol
+        least = None if exposures is None else 0.0
         wanted = abs(order.quantity)
         closes, at_most = self._closes(symbol, order)
         opens = wanted - closes
         if not opens or (order.quantity < 0 and not self._account.short):  # short selling is the broker's to refuse
-            return Approval(order.quantity, 0.0)
-        price = order.terms.price or self._price_of(symbol)
+            return Approval(order.quantity, 0.0, opens=least)
+        price = self._expected(symbol, order)
         if isnan(price) or not price:
             return Approval(0.0, None, "there is no price yet to reserve money at")
         paid = self._affordable(opens, price, wanted, free)
+        source = f"{free:,.2f} of cash is free"
+        side = 1 if order.quantity > 0 else -1
+        closed = closes * abs(self._price_of(symbol)) if closes else 0.0
+        room = exposures.room(symbol, side, closed) if exposures is not None else None
+        if exposures is not None and room is not None and room.value < paid * abs(price):
+            paid, source = self._market.lots(room.value / abs(price)), self._told(room, exposures.equity)
         budget = self._need(paid, price, wanted) if paid else 0.0
         allowed = min(wanted, max(closes + paid, at_most))
+        granted = least if least is None else paid
         if allowed == wanted:
-            return Approval(order.quantity, budget)
-        reason = f"{free:,.2f} of cash is free, which suffices for {allowed:g} at {price:g}, not for {wanted:g}"
-        return Approval(copysign(allowed, order.quantity), budget, reason)
+            return Approval(order.quantity, budget, opens=granted)
+        reason = f"{source}, which suffices for {allowed:g} at {price:g}, not for {wanted:g}"
+        return Approval(copysign(allowed, order.quantity), budget, reason, granted)
+
+    @staticmethod
+    def _told(room: Room, equity: float) -> str:
+        return (
+            f"account.limits.{room.limit} {room.share:g} of an equity of {equity:,.2f} has room for {room.value:,.2f}"
+        )
+
+    def _expected(self, symbol: str, order: Order) -> float:
+        """The price that an order is judged at."""
+        trail = order.terms.trail if order.quantity > 0 else None
+        return order.terms.price or self._price_of(symbol) + (trail or 0.0)
 
     def _closes(self, symbol: str, order: Order) -> tuple[float, float]:
         """How much of it closes what is held and no other order closes, and how much it could at most, absolute."""

@@ -10,12 +10,19 @@ A bar tells its open, high, low and close, not the way between; where that leave
   then leaves unfilled is a market order from the next bar on.
 - Stop-limit: once the stop is reached, a limit order. In the bar that reaches it after the open it fills at the stop
   where that satisfies the limit, else from the next bar on.
+- Trailing stop (`trail`): a stop whose level follows the best price since it works at that distance, and never moves
+  back. It begins at the open of the first bar that it meets. In a bar it acts at the level known when the bar has
+  opened, the open included, as a stop does. A bar that doesn't reach it moves it by its high where it sells, by its low
+  where it buys, for the bars after it: what the bar did first is not known.
 - In one bar: first what fills at the open, then stops, then limits; in each of these older orders first.
 - `stop_loss` and `take_profit` become orders, good till cancelled, for what their entry's fill opened; a later fill of
   the same entry adds to them. What one of them fills the other loses. After a fill at the open both act in the same
   bar; after one within the bar the stop alone does, for the bar may have gone there last. Once the stop is reached or
   the target begins to fill, what is left of the entry is cancelled. They never open a position: they go when the
   position does, and fill no more than is held.
+- `trailing_stop` guards in the same way, with a trailing stop. It begins at the open where its entry filled there, else
+  at the entry's price before slippage; then that bar moves it by its close alone, for its high and low may have been
+  before. With a `stop_loss` both are one order, a trailing stop that begins no farther than the stop_loss.
 - An entry opens only between its stop_loss and its take_profit, by its price before slippage. A limit or stop price
   outside is an error when the order is made; a market price outside, by mistake or by a gap, refuses what the order
   would open, for its protection would end it at once. What it closes it closes.
@@ -28,7 +35,8 @@ A bar tells its open, high, low and close, not the way between; where that leave
 - Where money does not suffice, the order is cut to what it does suffice for; the rest is cancelled, with the reason.
   Money suffices where equity at the bar's price (before slippage), after slippage and commission, is at least `margin`
   × the position's value. What closes a position, or makes it smaller, is never refused. An order with a `budget` may
-  open no more of a position than that pays for (see barray.trading.orders.accounts), whatever the equity.
+  open no more of a position than that pays for (see barray.trading.orders.accounts), whatever the equity; one whose
+  account has limits of exposure no more than was approved.
 """
 
 from __future__ import annotations
@@ -50,9 +58,10 @@ _DUST = 1e-12
 @dataclass(eq=False, slots=True)
 class Order:
     """An order on its way. `terms`: what was asked for; `quantity` (signed): whole lots that are left of it. `status`:
-    working, filled, cancelled, expired or rejected. `budget`: money set aside for what it opens of a position, less
-    what was spent of it. `starved_ns`: start of the first bar that would have filled it, had it had the volume.
-    `decided_ns`: when, UTC ns, where it had to wait for its account.
+    working, filled, cancelled, expired or rejected. `stop`: stop price; of a trailing stop where it stands, None before
+    it meets a bar. `budget`: money set aside for what it opens of a position, less what was spent of it. `opens`: most
+    of it that may open one, in shares, where exposure is limited. `starved_ns`: start of the first bar that would have
+    filled it, had it had the volume. `decided_ns`: when, UTC ns, where it had to wait for its account.
     """
 
     number: int
@@ -64,18 +73,25 @@ class Order:
     parent: Order | None = None
     triggered: bool = False
     budget: float | None = None
+    opens: float | None = None
     starved_ns: int | None = None
     decided_ns: int | None = None
+    stop: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.stop is None:
+            self.stop = self.terms.stop
+
+    def follow(self, price: float) -> None:
+        """Move a trailing stop by a price that there was, if that is a better one."""
+        level = self.terms.level(price)
+        if self.stop is None or (level < self.stop if self.terms.quantity > 0 else level > self.stop):
+            self.stop = level
 
     @property
     def limit(self) -> float | None:
         """Limit price."""
         return self.terms.limit
-
-    @property
-    def stop(self) -> float | None:
-        """Stop price."""
-        return self.terms.stop
 
     @property
     def tif(self) -> TimeInForce:
@@ -99,7 +115,9 @@ class Order:
 
     @property
     def kind(self) -> str:
-        """Market, limit, stop or stop_limit."""
+        """Market, limit, stop, stop_limit or trailing_stop."""
+        if self.terms.trail is not None:
+            return "trailing_stop"
         if self.stop is None:
             return "market" if self.limit is None else "limit"
         return "stop" if self.limit is None else "stop_limit"
@@ -145,6 +163,8 @@ class Broker:
         self.fills: list[Fill] = []
         self.refusals: list[Refusal] = []
         self._placed = 0
+        self._trails = False
+        self._late: set[Order] = set()
 
     def look_at(self, bars: Bars) -> None:
         """Go by these base bars from now on: rows count in them."""
@@ -160,6 +180,7 @@ class Broker:
     def place(self, terms: OrderTerms) -> Order:
         """A new order, working from the next bar on."""
         self._placed += 1
+        self._trails = self._trails or terms.trail is not None
         order = Order(self._placed, terms, self.market.lots(float(terms.quantity)))
         self._incoming.append(order)
         return order
@@ -205,12 +226,25 @@ class Broker:
     def match(self, row: int) -> None:
         """Let base bar `row` meet the working orders."""
         hits: dict[Order, tuple[int, int, float, float]] = {}
+        if self._trails:
+            self._follow(row, ended=False)
         for order in self.working:
             hit = self._hit(order, row)
             if hit is not None:
                 hits[order] = (hit[0], order.number, hit[1], order.quantity)
         if hits:
             self._carry_out(hits, row)
+        if self._trails:
+            self._follow(row, ended=True)
+
+    def _follow(self, row: int, *, ended: bool) -> None:
+        """Move trailing stops by a bar's open, or once it has ended by the best of it that was since they work."""
+        for order in self.working:
+            if order.terms.trail is not None and not order.triggered:
+                best = self._low if order.terms.quantity > 0 else self._high
+                prices = self._open if not ended else self._close if order in self._late else best
+                order.follow(prices[row])
+        self._late.clear()
 
     def close_session(self, row: int) -> None:
         """End what the close after base bar `row` ends: day orders; with flat at close, position and all orders."""
@@ -239,9 +273,9 @@ class Broker:
             if order.parent is not None:
                 if filled or order.triggered:
                     self.cancel(order.parent, "its stop_loss or take_profit was reached")
-            elif order.terms.stop_loss is not None or order.terms.take_profit is not None:
+            elif order.terms.guarded:
                 opened = self._opened(before)
-                for child in self._protect(order, opened) if opened else ():
+                for child in self._protect(order, opened, reference, late=phase != _OPEN) if opened else ():
                     hit = self._hit(child, row) if phase == _OPEN or child.stop is not None else None
                     if hit is not None:
                         when, price = hit if phase == _OPEN else (phase, float(child.stop or hit[1]))
@@ -250,7 +284,7 @@ class Broker:
     def _hit(self, order: Order, row: int) -> tuple[int, float] | None:
         """When in the bar the order fills, and at what reference price; None where it doesn't."""
         open_, high, low = self._open[row], self._high[row], self._low[row]
-        limit, stop, buying = order.terms.limit, order.terms.stop, order.quantity > 0
+        limit, stop, buying = order.terms.limit, order.stop, order.quantity > 0
         if not order.quantity:  # less than a lot: refused whatever its prices
             return _OPEN, open_
         if stop is not None and not order.triggered:
@@ -275,22 +309,34 @@ class Broker:
             return after
         return self.market.lots(after - before) if abs(after) > abs(before) else 0.0
 
-    def _protect(self, parent: Order, opened: float) -> list[Order]:
-        """The orders that guard what an entry just opened."""
-        children = []
-        for limit, stop in ((None, parent.stop_loss), (parent.take_profit, None)):
-            if limit is None and stop is None:
-                continue
-            known = [o for o in self.working if o.parent is parent and (o.stop is None) == (stop is None)]
-            if known:
-                child = known[0]
-                child.quantity = self.market.lots(child.quantity - opened)
-            else:
-                self._placed += 1
-                child = Order(self._placed, OrderTerms(-opened, limit, stop, tag=parent.tag), -opened, parent=parent)
-                self.working.append(child)
+    def _protect(self, parent: Order, opened: float, price: float, *, late: bool) -> list[Order]:
+        """The orders that guard what an entry just opened at `price`; `late`: after the bar's open."""
+        asked, children = parent.terms, []
+        distance = asked.trailing_stop
+        if asked.stop_loss is not None or distance is not None:
+            stop = asked.stop_loss if distance is None else None
+            child = self._guard(parent, OrderTerms(-opened, stop=stop, trail=distance, tag=asked.tag))
             children.append(child)
+            if distance is not None and child.stop is None:
+                child.stop = asked.stop_loss
+                child.follow(price)
+                self._trails = True
+                if late:
+                    self._late.add(child)
+        if asked.take_profit is not None:
+            children.append(self._guard(parent, OrderTerms(-opened, asked.take_profit, tag=asked.tag)))
         return children
+
+    def _guard(self, parent: Order, terms: OrderTerms) -> Order:
+        """The order of an entry that guards in this way, made or larger by what `terms` ask for."""
+        for child in self.working:
+            if child.parent is parent and (child.limit is None) == (terms.limit is None):
+                child.quantity = self.market.lots(child.quantity + terms.quantity)
+                return child
+        self._placed += 1
+        child = Order(self._placed, terms, terms.quantity, parent=parent)
+        self.working.append(child)
+        return child
 
     def _execute(self, order: Order, reference: float, row: int, most: float) -> float:
         """Fill as much as volume and money allow, at most `most`; the signed quantity filled."""
@@ -340,10 +386,13 @@ class Broker:
             borne = self._bears(order, closing + copysign(middle * lot, opening), reference, row)
             low, high = (middle, high) if borne else (low, middle)
         cut = self.market.lots(closing + copysign(low * lot, opening))
-        return cut, f"money suffices for {abs(cut):g} of {abs(quantity):g} at {reference:g}"
+        means = "money" if order.opens is None else "what was approved"
+        return cut, f"{means} suffices for {abs(cut):g} of {abs(quantity):g} at {reference:g}"
 
     def _bears(self, order: Order, quantity: float, reference: float, row: int) -> bool:
         """Whether money suffices for filling all of `quantity`."""
+        if order.opens is not None and self.market.lots(self._opening(quantity) - order.opens) > 0:
+            return False
         price = self._price(order, quantity, reference, row)
         commission = self.market.commission.of(quantity, price)
         if order.budget is not None:
@@ -367,6 +416,8 @@ class Broker:
         slippage = abs(price - reference) * abs(quantity)
         if order.budget is not None and (opening := self._opening(quantity)):
             order.budget = max(order.budget - self.account.margin * price * opening - commission, 0.0)
+            if order.opens is not None:
+                order.opens = self.market.lots(max(order.opens - opening, 0.0))
         self.cash -= quantity * price + commission
         held, left = self.position + quantity, order.quantity - quantity
         self.position = self.market.lots(held) if held else 0.0

@@ -16,9 +16,11 @@ class OrderOptions(TypedDict, total=False):
 
     limit: float | None
     stop: float | None
+    trail: float | None
     tif: TimeInForce
     stop_loss: float | None
     take_profit: float | None
+    trailing_stop: float | None
     tag: str
 
 
@@ -26,9 +28,11 @@ class OrderOptions(TypedDict, total=False):
 class OrderTerms:
     """What an order asks for. `quantity`: shares, negative to sell; prices in currency, None for none.
 
-    `limit` and `stop` make it a limit, stop or stop-limit order; `tif`: `gtc` until cancelled, or `day`. `stop_loss`,
-    `take_profit`: prices that guard what it opens. `tag`: the strategy's own note. ConfigError where it makes no sense:
-    a number that is none, a price of 0 or less, another `tif`, a limit or stop that is not between its guards.
+    `limit` and `stop` make it a limit, stop or stop-limit order; `trail` a stop order that follows the best price at
+    this distance, in currency. `tif`: `gtc` until cancelled, or `day`. `stop_loss`, `take_profit`: prices that guard
+    what it opens; `trailing_stop`: distance at which a stop that guards it follows. `tag`: the strategy's own note.
+    ConfigError where it makes no sense: a number that is none, a price or distance of 0 or less, another `tif`, a
+    limit or stop that is not between its guards, `trail` beside either.
     """
 
     quantity: float
@@ -38,6 +42,8 @@ class OrderTerms:
     stop_loss: float | None = None
     take_profit: float | None = None
     tag: str = ""
+    trail: float | None = None
+    trailing_stop: float | None = None
 
     def __post_init__(self) -> None:
         if not isfinite(self.quantity):
@@ -46,6 +52,8 @@ class OrderTerms:
             raise ConfigError(f"tif is {self.tif!r}", remedy="choose gtc or day")
         if not self.limit is self.stop is self.stop_loss is self.take_profit is None:
             self._check_prices()
+        if not self.trail is self.trailing_stop is None:
+            self._check_distances()
 
     def _check_prices(self) -> None:
         for name in ("limit", "stop", "stop_loss", "take_profit"):
@@ -56,9 +64,30 @@ class OrderTerms:
             if entry is not None and (why := self.unguarded_at(entry)):
                 raise ConfigError(why, remedy="a buy's stop_loss lies below its entry and its take_profit above it")
 
+    def _check_distances(self) -> None:
+        for name in ("trail", "trailing_stop"):
+            distance = getattr(self, name)
+            if distance is not None and not (isfinite(distance) and distance > 0):
+                raise ConfigError(f"{name} is {distance}", remedy="give a distance above 0, in currency")
+        if self.trail is not None and not self.limit is self.stop is None:
+            raise ConfigError(
+                "an order with trail has a limit or stop too",
+                remedy="leave them out: a trailing stop finds its own price",
+            )
+
+    def level(self, price: float) -> float:
+        """Where a trailing stop stands that this price moved, to 10 decimals: 100.07 - 0.2 is to be 99.87."""
+        distance = self.trail or 0.0
+        return round(price + distance if self.quantity > 0 else price - distance, 10)
+
+    @property
+    def guarded(self) -> bool:
+        """Whether what it opens is to be guarded."""
+        return not self.stop_loss is self.take_profit is self.trailing_stop is None
+
     @property
     def price(self) -> float | None:
-        """What it is expected to fill at: the limit, else the stop, None for a market order."""
+        """What it is expected to fill at: the limit, else the stop, None where it has neither."""
         return self.limit if self.limit is not None else self.stop
 
     def unguarded_at(self, entry: float) -> str:

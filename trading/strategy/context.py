@@ -116,7 +116,8 @@ class Context:
     def order(self, quantity: float, **options: Unpack[OrderOptions]) -> Order:
         """Order `quantity` shares, negative to sell; see barray.trading.orders.broker for when and where it fills.
 
-        `options`: limit, stop, tif, stop_loss, take_profit, tag; see OrderTerms, and for what is a ConfigError.
+        `options`: limit, stop, trail, tif, stop_loss, take_profit, trailing_stop, tag; see OrderTerms, and for what is
+        a ConfigError.
         """
         return self._broker.place(OrderTerms(quantity, **options))
 

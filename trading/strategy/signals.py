@@ -21,7 +21,8 @@ class Signals:
     long entry and sell the long position. `short_entries`, `short_exits`: the same the other way round. An entry of a
     bar that also has an exit of its side counts for nothing, as do a long and a short entry of one bar; an exit with
     the other side's entry reverses a position in one order. `stop_loss`, `take_profit`: prices that guard the entries
-    of their bar, NaN for none. All others are market orders: they fill at the next base bar's open.
+    of their bar, NaN for none; `trailing_stop`: the distance of a stop that guards them and follows. All others are
+    market orders: they fill at the next base bar's open.
     """
 
     entries: BoolArray
@@ -31,6 +32,7 @@ class Signals:
     size: float | FloatArray = 1.0
     stop_loss: FloatArray | None = None
     take_profit: FloatArray | None = None
+    trailing_stop: FloatArray | None = None
 
     def check(self, bars: int) -> None:
         """Raise ConfigError where these are not the decisions of `bars` bars."""
@@ -42,18 +44,15 @@ class Signals:
                 raise ConfigError(
                     f"signals: {name} is no bool array of {bars} bars", remedy="return one value a bar of data"
                 )
-        for name in ("size", "stop_loss", "take_profit"):
+        for name in ("size", "stop_loss", "take_profit", "trailing_stop"):
             array = getattr(self, name)
             if isinstance(array, np.ndarray) and array.shape != (bars,):
                 raise ConfigError(
                     f"signals: {name} has shape {array.shape}", remedy=f"return one value for each of {bars} bars"
                 )
         entering = self.entries if self.short_entries is None else self.entries | self.short_entries
-        for name, low in (
-            ("size", 0.0),
-            ("stop_loss", np.nextafter(0.0, 1.0)),
-            ("take_profit", np.nextafter(0.0, 1.0)),
-        ):
+        for name in ("size", "stop_loss", "take_profit", "trailing_stop"):
+            low = 0.0 if name == "size" else np.nextafter(0.0, 1.0)
             value = getattr(self, name)
             if value is None:
                 continue

@@ -213,8 +213,8 @@ class WindowView:
         """Order `quantity` shares, negative to sell; for when and where it fills see barray.trading.orders.broker and
         barray.trading.orders.accounts.
 
-        `options`: limit, stop, tif, stop_loss, take_profit, tag; see OrderTerms, and for what is a ConfigError. So is a
-        symbol that is not there.
+        `options`: limit, stop, trail, tif, stop_loss, take_profit, trailing_stop, tag; see OrderTerms, and for what is
+        a ConfigError. So is a symbol that is not there.
         """
         return self._portfolio.place(symbol, OrderTerms(quantity, **options))
 

@@ -15,6 +15,7 @@ from barray.data_sources.parquet.file import Columns
 from barray.data_sources.parquet.layout import Layout
 from barray.market.errors import ConfigError
 from barray.market.indicators import parse_indicator
+from barray.trading.orders.limits import Group, Limits
 from tests.market.builders import intervals
 
 GOOD = """
@@ -108,6 +109,14 @@ def test_tickers_stay_text(written: Path, ticker: str) -> None:
     assert read(written, changed("AAPL", ticker)).symbols == (ticker, "SPY")
 
 
+def test_limits_are_read(written: Path) -> None:
+    text = "{gross: 1.0, net: 0.5, symbol: 0.1, groups: {tech: {symbols: [AAPL, SPY], most: 0.3}}}"
+    limits = read(written, changed("intervals:", limited(text))).account.limits
+    assert limits is not None
+    assert limits.limits == Limits(1.0, 0.5, 0.1, {"tech": Group(frozenset({"AAPL", "SPY"}), 0.3)})
+    assert read(written, GOOD).account.limits is None
+
+
 def test_keys_are_not_taken_for_truth_values(written: Path) -> None:
     assert "on: unknown key" in refused(written, GOOD + "on: 1\n")
 
@@ -140,6 +149,10 @@ def test_relative_paths_are_taken_from_the_files_folder(tmp_path: Path, monkeypa
 def test_absolute_paths_and_uris_stay(written: Path) -> None:
     for root in ("/data/bars", "s3://bucket/bars", "file:///data/my%20bars"):
         assert read(written, changed("root: bars", f"root: {root}")).sources[0].root == root
+
+
+def limited(limits: str) -> str:
+    return f"account: {{shared: true, limits: {limits}}}\nintervals:"
 
 
 # what is written instead of what: key, value and what would be right, as the message names them
@@ -253,6 +266,28 @@ WRONG = {
         "exchange",
     ),
     "action of nothing": ("intervals:", "schedule: [{at: 10:30}]\nintervals:", "schedule[0]", "exactly one of"),
+    "unknown limit": ("intervals:", limited("{gros: 1}"), "account.limits.gros", "did you mean gross?"),
+    "negative limit": ("intervals:", limited("{gross: -1}"), "account.limits.gross: -1", "greater than 0"),
+    "endless limit": ("intervals:", limited("{net: .inf}"), "account.limits.net: inf", "finite"),
+    "group of nothing": (
+        "intervals:",
+        limited("{groups: {a: {symbols: [], most: 1}}}"),
+        "groups.a.symbols",
+        "at least",
+    ),
+    "group without limit": ("intervals:", limited("{groups: {a: {symbols: [SPY]}}}"), "groups.a.most", "is missing"),
+    "strange group": (
+        "intervals:",
+        limited("{groups: {a: {symbols: [SPY, TSLA], most: 1}}}"),
+        "account.limits.groups.a has TSLA, which is none of symbols",
+        "add it there",
+    ),
+    "limits of own accounts": (
+        "intervals:",
+        "account: {limits: {gross: 1}}\nintervals:",
+        "account: limits are of a shared account",
+        "set shared: true",
+    ),
     "bad name": ("symbols:", "name: a/b\nsymbols:", "name: 'a/b'", "pattern"),
 }
 

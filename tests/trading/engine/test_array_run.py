@@ -56,7 +56,7 @@ class Replay(Strategy):
             return
         size = signals.size[bar] if isinstance(signals.size, np.ndarray) else signals.size
         guards = {}
-        for name in ("stop_loss", "take_profit"):
+        for name in ("stop_loss", "take_profit", "trailing_stop"):
             prices = getattr(signals, name)
             if (buy or short) and prices is not None and not np.isnan(prices[bar]):
                 guards[name] = prices[bar]
@@ -93,6 +93,7 @@ def random_signals(random: np.random.Generator, close: np.ndarray, *, shorts: bo
         size=random.choice([0.0, 0.5, 7.0, 30.0, 120.5], n) if random.random() < 0.5 else 25.0,
         stop_loss=near(0.99, 1.01 if shorts else 1.001) if guards else None,
         take_profit=near(0.99 if shorts else 0.999, 1.01) if guards else None,
+        trailing_stop=near(0.001, 0.01) if guards and random.random() < 0.5 else None,
     )
 
 
@@ -219,6 +220,7 @@ def test_what_signals_mean(arrays: dict[str, list[int]], expected: list[tuple[in
         ({"size": np.full(LENGTH, np.nan)}, "size is nan"),
         ({"stop_loss": np.zeros(LENGTH)}, "stop_loss is 0.0"),
         ({"take_profit": np.full(LENGTH, np.inf)}, "take_profit is inf"),
+        ({"trailing_stop": np.zeros(LENGTH)}, "trailing_stop is 0.0"),
     ],
 )
 def test_arrays_that_cannot_be_meant_are_told(wrong: dict[str, Any], told: str) -> None:

@@ -227,6 +227,7 @@ class Wild(Strategy):
         elif kind == 6: ctx.close_position()
         elif kind == 7: ctx.sell(size, stop=price)
         elif kind == 8: ctx.order_target(size)
+        elif kind == 9: ctx.buy(size, trail=0.02 * price, trailing_stop=0.01 * price)
 """
 markets = st.sampled_from(  # none whose commission can be more than a sale brings
     [
