@@ -179,6 +179,7 @@ async def play(universe: Path, steps: list[tuple[int, Any]], *, looked_at: bool)
             await coordinator.change(what)
         elif what in coordinator.symbols():
             seen.append(await coordinator.snapshot(what))
+            assert seen[-1].now_ns == minute(now)
         elif what == "lost" and not looked_at:
             for process in processes.alive:
                 process.fate = "dies"
