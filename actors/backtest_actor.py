@@ -11,7 +11,8 @@ from typing import Any
 from barray.actors.answers_once import AnswersOnce
 from barray.data_sources.span_reader import SpanReader
 from barray.market.bars import Bars
-from barray.market.commands import Failed, prices_of
+from barray.market.commands import Failed, prices_of, read_daily
+from barray.market.daily import DailyHistory, lay_daily
 from barray.market.errors import ActorFailed, BarrayError, DataError, NoDataError
 from barray.market.series import lay_on_sessions
 from barray.trading.engine.commands import CloseRun, LoadRange, Opened, OpenRun, RangeRun, RunRange, Step
@@ -127,5 +128,16 @@ def _read_by_session(command: LoadRange) -> LoadedRange:
 def _lay(command: LoadRange, bars: Bars, skipped: Mapping[date, str]) -> LoadedRange:
     symbol, interval, reader = command.symbol, command.base_interval, command.reader
     spans = reader.spans if isinstance(reader, SpanReader) else ()
-    prices = prices_of(reader)
-    return lay_range(symbol, bars, interval, command.session_range, reader.name, skipped, prices, spans)
+    prices, daily = prices_of(reader), _daily(command)
+    return lay_range(symbol, bars, interval, command.session_range, reader.name, skipped, prices, spans, daily)
+
+
+def _daily(command: LoadRange) -> DailyHistory | None:
+    reader, session_range = command.daily, command.session_range
+    sessions = session_range.daily_loaded
+    if reader is None or not len(sessions):
+        return None
+    given, source = read_daily(reader, command.symbol, sessions), reader.name
+    last, prices = int(session_range.rows[-1]), prices_of(reader)
+    laid = lay_daily(given, session_range.sessions, last, symbol=command.symbol, source=source, prices=prices)
+    return DailyHistory(source, laid, session_range.first_row, getattr(reader, "dataset", None))

@@ -34,7 +34,7 @@ def check_config(config: SessionConfig, *, deep: bool = False) -> dict[date, dic
     run = prepare_sessions(config, load_calendar)
     requirements, session_range = run.requirements, run.session_range
     symbols = list(dict.fromkeys(config.symbols))
-    manager = DataManager(config.data_sources)  # one for all days: each directory is listed once
+    manager = config.data_manager  # one for all days: each directory is listed once
     until_ns = int(session_range.loaded.close_ns[-1])
     gateways = LocalGatewayPool()
 
@@ -48,7 +48,7 @@ def check_config(config: SessionConfig, *, deep: bool = False) -> dict[date, dic
                 results |= validate_chunk(chunk, over, requirements, context, config.validation.deadline_s)
             return results
 
-        fetch = gateways.fetch_for(requirements, context.loaded, until_ns)
+        fetch = gateways.fetch_for(requirements, context, until_ns)
         results = asyncio.run(
             validate_with_fetches(symbols, manager, validate, lambda result: result.can_proceed, fetch)
         )
@@ -74,10 +74,10 @@ def _loaded(
         "config",
         context.open_ns,
         context.live,
+        manager.daily,
     )
     try:
-        bars = source.read_bars(result.symbol, result.base_interval, context.loaded)
-        report = SymbolSession(result.symbol).apply(load, bars)
+        report = SymbolSession(result.symbol).apply(load, *load.read(result.symbol))
     except BarrayError as error:
         reason = Reason.of(error)
         return replace(

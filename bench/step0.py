@@ -44,7 +44,7 @@ def main() -> None:
         runtime.start_ray(num_cpus=2)
         try:
             begun = perf_counter()
-            manager, fetch = DataManager(config.data_sources), GatewayPool().fetch_for(requirements, context.loaded)
+            manager, fetch = DataManager(config.data_sources), GatewayPool().fetch_for(requirements, context)
             work = validate_all(symbols, manager, requirements, context, 30.0, transport=RayTransport(), fetch=fetch)
             results = asyncio.run(work)
             seconds = perf_counter() - begun

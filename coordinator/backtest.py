@@ -16,7 +16,6 @@ from barray.coordinator.fleet import Fleet, cpus_of
 from barray.coordinator.gateway_pool import GatewayPool
 from barray.coordinator.step0 import all_failed, require_enough, validate_range
 from barray.coordinator.summary import lost_symbols
-from barray.data_sources.manager import DataManager
 from barray.market.commands import Failed
 from barray.market.errors import NoDataError, shorten
 from barray.market.interval import Interval
@@ -73,7 +72,7 @@ class BacktestCoordinator(AskedOnce):
         self._plan = plan
         self._transport = RayTransport(new_backtest_actor)
         self._fleet = Fleet(config.actors, self._transport, sessions=max(len(session_range.rows), 1) + _STUCK_CALLS)
-        self._manager = DataManager(config.data_sources)
+        self._manager = config.data_manager
         self._gateways = GatewayPool()
         self._dropped: dict[str, tuple[Reason, ...]] = {}
         self._drops: dict[str, tuple[Reason, ...]] = {}
@@ -102,7 +101,7 @@ class BacktestCoordinator(AskedOnce):
             self._session_range,
             self._config.validation.deadline_s,
             transport=self._transport,
-            fetch=self._gateways.fetch_for(self._requirements, self._session_range.loaded),
+            fetch=self._gateways.fetch_for(self._requirements, self._session_range),
         )
         results = {symbol: found.result for symbol, found in validated.items()}
         for symbol, result in results.items():
@@ -121,7 +120,7 @@ class BacktestCoordinator(AskedOnce):
         parts = 1 if self._plan.account.carry else -(-cpus_of(self._transport) // len(symbols))
         jobs: dict[str, Job] = {}
         for symbol in symbols:
-            one_source = len(self._validated[symbol].spans) == 1
+            one_source = len(self._validated[symbol].spans) == 1 and not self._session_range.daily
             session_ranges = self._session_range.split(parts if one_source else 1)
             for number, session_range in enumerate(session_ranges):
                 jobs[symbol if len(session_ranges) == 1 else f"{symbol}\n{number}"] = Job(symbol, session_range)
@@ -215,7 +214,8 @@ class BacktestCoordinator(AskedOnce):
         if result.base_interval is None:
             raise ValueError(f"{job.symbol} has not passed Step 0")
         skipped = {day: "; ".join(map(str, reasons)) for day, reasons in found.skipped.items()}
-        return LoadRange(job.symbol, job.session_range, self._manager.reader(found), result.base_interval, skipped)
+        reader, daily = self._manager.reader(found), self._manager.daily
+        return LoadRange(job.symbol, job.session_range, reader, result.base_interval, skipped, daily)
 
     def dropped(self) -> dict[str, tuple[str, ...]]:
         """Symbols that ran no session at all, with the reasons."""

@@ -15,9 +15,9 @@ from barray.data_sources.failover import Fetch
 from barray.data_sources.fetching.fetcher import FetchProgress
 from barray.data_sources.fetching.stream import Heard
 from barray.data_sources.fetching.vendor_source import VendorSource, Wanted
-from barray.market.calendar import Sessions
 from barray.market.errors import BarrayError
-from barray.market.requirements import SymbolRequirements
+from barray.market.requirements import SessionContext, SymbolRequirements
+from barray.market.session_range import SessionRange
 from barray.market.validation import Reason
 
 _POLL_S = 0.5
@@ -38,11 +38,16 @@ class GatewayPool:
         """Credentials by the name of their source, or the Reason why there is none."""
         self._secrets.update(secrets)
 
-    def fetch_for(self, requirements: SymbolRequirements, sessions: Sessions, until_ns: int = 0) -> Fetch:
-        """What has a source fetch all that these sessions need, and ahead of time what comes up to `until_ns`."""
+    def fetch_for(
+        self, requirements: SymbolRequirements, run: SessionContext | SessionRange, until_ns: int = 0
+    ) -> Fetch:
+        """What has a source fetch all that a run's sessions need, and ahead of time what comes up to `until_ns`."""
 
-        async def fetch(source: VendorSource, symbols: Sequence[str]) -> Mapping[str, Reason]:
-            wanted = source.wanted(requirements, sessions, until_ns)
+        async def fetch(source: VendorSource, symbols: Sequence[str], *, daily: bool = False) -> Mapping[str, Reason]:
+            sessions = run.daily_sessions if daily else run.loaded
+            if not len(sessions):
+                return {}
+            wanted = source.wanted_days(sessions) if daily else source.wanted(requirements, sessions, until_ns)
             if isinstance(wanted, Reason):
                 return dict.fromkeys(symbols, wanted)
             return await self.ensure(source, symbols, wanted, int(sessions.close_ns[-1]))

@@ -157,9 +157,7 @@ class WindowedBacktestCoordinator(BacktestCoordinator):
         moment, plan = self._moment, self._plan
         if moment is None:
             return Added(False, "the run has not begun")
-        today = replace(
-            self._session_range, rows=np.array([self._row]), history={self._row: self._session_range.history[self._row]}
-        )
+        today = self._session_range.at(np.array([self._row]))
         deadline_s = self._config.validation.deadline_s
         validated = await validate_range(
             [symbol],
@@ -168,9 +166,7 @@ class WindowedBacktestCoordinator(BacktestCoordinator):
             today,
             deadline_s,
             transport=self._transport,
-            fetch=self._gateways.fetch_for(
-                self._requirements, today.loaded, int(self._session_range.loaded.close_ns[-1])
-            ),
+            fetch=self._gateways.fetch_for(self._requirements, today, int(self._session_range.loaded.close_ns[-1])),
         )
         if not validated[symbol].result.can_proceed:
             return Added(False, validated[symbol].result.reason)

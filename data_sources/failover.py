@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from barray.data_sources.fetching.vendor_source import VendorSource
 from barray.data_sources.manager import DataManager
@@ -13,8 +13,16 @@ from barray.market.validation import Reason
 
 V = TypeVar("V")
 Validate = Callable[[Sequence[str], DataManager], Awaitable[Mapping[str, V]]]
-Fetch = Callable[[VendorSource, Sequence[str]], Awaitable[Mapping[str, Reason]]]
-"""Has a source fetch what these symbols need; why some of them can't be served."""
+
+
+class Fetch(Protocol):
+    """Has a source fetch what these symbols need, or their daily history; why some of them can't be served."""
+
+    def __call__(
+        self, source: VendorSource, symbols: Sequence[str], *, daily: bool = False
+    ) -> Awaitable[Mapping[str, Reason]]:
+        """See the class."""
+        ...
 
 
 async def validate_with_fetches(
@@ -28,6 +36,8 @@ async def validate_with_fetches(
     problems: dict[str, Mapping[str, Reason]] = {}
     results: dict[str, V] = {}
     left = list(dict.fromkeys(symbols))
+    if isinstance(manager.daily, VendorSource) and (some_days := [s for s in left if symbol_problem(s) is None]):
+        manager = replace(manager, daily_problems=await fetch(manager.daily, some_days, daily=True))
     for end in (*remote, len(manager.sources)):
         if end or not remote:
             some = replace(manager, sources=manager.sources[:end], problems=dict(problems))

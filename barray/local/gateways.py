@@ -10,8 +10,8 @@ from typing import Any
 from barray.data_sources.failover import Fetch
 from barray.data_sources.fetching.gateway import Gateway, secrets_of
 from barray.data_sources.fetching.vendor_source import VendorSource, Wanted
-from barray.market.calendar import Sessions
-from barray.market.requirements import SymbolRequirements
+from barray.market.requirements import SessionContext, SymbolRequirements
+from barray.market.session_range import SessionRange
 from barray.market.validation import Reason
 
 
@@ -26,11 +26,16 @@ class LocalGatewayPool:
         self._gateways: dict[str, Gateway] = {}
         self._lock = Lock()
 
-    def fetch_for(self, requirements: SymbolRequirements, sessions: Sessions, until_ns: int = 0) -> Fetch:
-        """What has a source fetch all that these sessions need, and ahead of time what comes up to `until_ns`."""
+    def fetch_for(
+        self, requirements: SymbolRequirements, run: SessionContext | SessionRange, until_ns: int = 0
+    ) -> Fetch:
+        """What has a source fetch all that a run's sessions need, and ahead of time what comes up to `until_ns`."""
 
-        async def fetch(source: VendorSource, symbols: Sequence[str]) -> Mapping[str, Reason]:
-            wanted = source.wanted(requirements, sessions, until_ns)
+        async def fetch(source: VendorSource, symbols: Sequence[str], *, daily: bool = False) -> Mapping[str, Reason]:
+            sessions = run.daily_sessions if daily else run.loaded
+            if not len(sessions):
+                return {}
+            wanted = source.wanted_days(sessions) if daily else source.wanted(requirements, sessions, until_ns)
             if isinstance(wanted, Reason):
                 return dict.fromkeys(symbols, wanted)
             needed_ns = int(sessions.close_ns[-1])

@@ -51,13 +51,17 @@ class Plan:
 
 @dataclass(frozen=True)
 class LoadRange:
-    """Read a symbol's bars of a range of sessions. `skipped`: sessions that Step 0 refused, with the reason."""
+    """Read a symbol's bars of a range of sessions. `skipped`: sessions that Step 0 refused, with the reason.
+
+    `daily`: reads the daily bars of sessions before those with base bars, where the range has such.
+    """
 
     symbol: str
     session_range: SessionRange
     reader: BarReader
     base_interval: Interval
     skipped: Mapping[date, str]
+    daily: BarReader | None = None
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,14 @@ from datetime import date
 from functools import cached_property
 from hashlib import blake2b
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from barray.market.bars import Bars, FloatArray, IntArray, Prices
 from barray.market.calendar import Sessions
+from barray.market.daily import DailyHistory, between
 from barray.market.errors import NoDataError
 from barray.market.interval import Interval
 from barray.market.jumps import check_jumps, first_warnings
@@ -32,6 +34,7 @@ from barray.trading.results.trades import round_trips
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.computed import Computed
 from barray.trading.strategy.data import SymbolData, prepare
+from barray.trading.strategy.range_bars import DailyPast, RangeBars
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +42,7 @@ class LoadedRange:
     """A symbol's bars of a range. `skipped`: sessions it can't run, with the reason. `traded`: rows of the others.
 
     `spans`: which source served which sessions, where there are several. `dataset`: see Lineage. `warnings`: moves of
-    prices that are suspected.
+    prices that are suspected. `daily`: daily bars of sessions before those with base bars.
     """
 
     symbol: str
@@ -51,6 +54,7 @@ class LoadedRange:
     spans: tuple[SourceSpan, ...] = ()
     dataset: str | None = None
     warnings: tuple[Reason, ...] = ()
+    daily: DailyHistory | None = None
 
     @cached_property
     def digest(self) -> str:
@@ -60,8 +64,13 @@ class LoadedRange:
         base, sessions = self.base, self.session_range.sessions
         bars = base.bars
         digest = blake2b(f"{base.interval} {sorted(self.session_range.history.items())}".encode(), digest_size=16)
-        prices = (bars.open, bars.high, bars.low, bars.close, bars.volume)
-        for column in (bars.start_ns, base.end_ns, base.session, *prices, self.traded, *_bounds(sessions)):
+        columns: list[NDArray[Any]] = [bars.start_ns, base.end_ns, base.session, *_values(bars)]
+        columns += [self.traded, *_bounds(sessions)]
+        if self.daily is not None:
+            days = self.daily.every
+            digest.update(f"daily {sorted(self.session_range.daily.items())}".encode())
+            columns += [days.bars.start_ns, days.session, *_values(days.bars)]
+        for column in columns:
             digest.update(f"{column.dtype} {len(column)}".encode())
             digest.update(np.ascontiguousarray(column).data)
         return digest.hexdigest()
@@ -71,8 +80,19 @@ class LoadedRange:
 
         ConfigError where an indicator or interval can't be read.
         """
-        sessions, history = self.session_range.sessions, self.session_range.history
-        return prepare(self.symbol, self.base, strategy.needs(), sessions, self.traded, history, computed)
+        made_of = self.made_of
+        sessions, history, past = made_of.sessions, made_of.history, made_of.past
+        return prepare(self.symbol, self.base, strategy.needs(), sessions, self.traded, history, computed, past)
+
+    @property
+    def made_of(self) -> RangeBars:
+        """What its derived bars and indicators are made of."""
+        past = DailyPast(self.daily.every, self.session_range.daily) if self.daily else None
+        return RangeBars(self.base, self.session_range.sessions, self.session_range.history, past)
+
+
+def _values(bars: Bars) -> tuple[FloatArray, ...]:
+    return bars.open, bars.high, bars.low, bars.close, bars.volume
 
 
 def _bounds(sessions: Sessions) -> tuple[IntArray, IntArray]:
@@ -88,6 +108,7 @@ def lay_range(
     skipped: Mapping[date, str],
     prices: Prices = "positive",
     spans: tuple[SourceSpan, ...] = (),
+    daily: DailyHistory | None = None,
 ) -> LoadedRange:
     """Lay bars on the range; DataError where they can't be right, NoDataError where no session has any."""
     first = int(session_range.rows[0])
@@ -101,6 +122,8 @@ def lay_range(
             reasons.setdefault(day.isoformat(), f"no bars in the {session_range.hours} hours of {day}")
     for day, reason in session_range.without_history(base.session, interval).items():
         reasons.setdefault(day.isoformat(), reason)
+    for day, reason in session_range.without_daily(daily.every.session).items() if daily else ():
+        reasons.setdefault(day.isoformat(), reason)
     wanted = np.array([day.isoformat() not in reasons for day in session_range.dates], np.bool_)
     traded = session_range.rows[wanted]
     if not len(traded):
@@ -112,7 +135,8 @@ def lay_range(
             remedy="check the dates, and the stamps in the source",
             code="no_session_data",
         )
-    return LoadedRange(symbol, source, session_range, base, traded, dict(sorted(reasons.items())), spans)
+    reasons = dict(sorted(reasons.items()))
+    return LoadedRange(symbol, source, session_range, base, traded, reasons, spans, daily=daily)
 
 
 def judge_prices(loaded: LoadedRange, *, anew: bool = False) -> LoadedRange:
@@ -130,7 +154,17 @@ def judge_prices(loaded: LoadedRange, *, anew: bool = False) -> LoadedRange:
         rows = slice(*np.searchsorted(base.session, (first, last + 1)).tolist())
         rule, symbol = session_range.suspect_jump, loaded.symbol
         found += check_jumps(base.take(rows), session_range.sessions, rule, symbol=symbol, source=loaded.source)
+        if loaded.daily is not None:
+            found += _own_daily(loaded.daily, session_range, first, last).check(
+                base.take(rows), session_range.sessions, last, rule, symbol
+            )
     return replace(loaded, warnings=first_warnings(found))
+
+
+def _own_daily(daily: DailyHistory, session_range: SessionRange, first: int, last: int) -> DailyHistory:
+    """As the sessions from `first` to `last` see it, of which the latter is run."""
+    began = session_range.daily[last] if first == session_range.history[last] else 0
+    return replace(daily, every=between(daily.every, began, last), base_row=first)
 
 
 def run_range(loaded: LoadedRange, plan: Plan, grid_ns: IntArray) -> SymbolResult:
@@ -212,6 +246,7 @@ def _together(parts: Sequence[SymbolResult]) -> SymbolResult:
         error_ns=failed.error_ns if failed else None,
         logs=Logs.together(part.logs for part in parts).first(MOST_LINES),
         lineage=_joined_lineage(parts),
+        daily=max((part.daily for part in parts if part.daily), key=lambda one: one.bars, default=None),
         sources=_joined_sources(parts),
         sessions=tuple(sorted({day for part in parts for day in part.sessions})),
         warnings=first_warnings(warning for part in parts for warning in part.warnings),
@@ -306,6 +341,7 @@ def summarise(
         error_ns=outcome.error_ns,
         logs=outcome.logs,
         lineage=_lineage(loaded.source, base, loaded.dataset),
+        daily=loaded.daily.lineage if loaded.daily else None,
         sources=_sources(loaded),
         sessions=_gone_through(loaded, account, outcome, entered),
         warnings=loaded.warnings,

@@ -10,7 +10,7 @@ import numpy as np
 
 from barray.market.bars import Bars, FloatArray
 from barray.market.indicators import IndicatorSpec
-from barray.market.series import IntervalBars, derive
+from barray.market.series import IntervalBars
 from barray.trading.engine.array_run import place_orders, signals_of
 from barray.trading.engine.commands import CloseRun, Plan, Step, Stepped
 from barray.trading.engine.event_run import EventRun, Outcome, joined
@@ -24,7 +24,7 @@ from barray.trading.orders.fills import Fills
 from barray.trading.results.result import SymbolResult
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.context import Context
-from barray.trading.strategy.data import SymbolData, indicator_values
+from barray.trading.strategy.data import SymbolData
 from barray.trading.strategy.failure import DidNotReturn
 from barray.trading.strategy.signals import Signals
 
@@ -274,9 +274,9 @@ class _Today:
 
     def add(self, name: str, spec: IndicatorSpec) -> None:
         """Compute one more indicator, over this session and its history."""
-        data, session_range = self._data, self._loaded.session_range
-        series = data.series.get(spec.interval) or derive(data.base, spec.interval, data.sessions, self._row)
-        columns = indicator_values(spec, series, np.array([self._row]), session_range.history)
+        made_of = self._loaded.made_of
+        series = self._data.series.get(spec.interval) or made_of.series(spec.interval, self._row)
+        columns = made_of.values(spec, series, np.array([self._row]))
         for number, (output, values) in enumerate(columns.items()):
             self._added[name if number == 0 else f"{name}.{output}"] = series, values
 
