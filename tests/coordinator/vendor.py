@@ -8,10 +8,9 @@ from typing import Any
 from barray.data_sources.fetching.stream import Heard
 from barray.data_sources.fetching.vendor_source import VendorSource, Wanted
 from barray.market.bars import Bars
-from barray.market.calendar import Sessions
 from barray.market.clock import PracticeClock
 from barray.market.interval import Interval
-from barray.market.requirements import SymbolRequirements
+from barray.market.requirements import SessionContext, SymbolRequirements
 from barray.market.validation import Reason
 from tests.market.builders import MINUTE_NS, with_bar
 
@@ -47,10 +46,10 @@ class Vendor:
         pass
 
     def fetch_for(
-        self, requirements: SymbolRequirements, sessions: Sessions, until_ns: int
+        self, requirements: SymbolRequirements, run: SessionContext, until_ns: int
     ) -> Callable[[VendorSource, Sequence[str]], Awaitable[Mapping[str, Reason]]]:
         async def fetch(source: VendorSource, symbols: Sequence[str]) -> Mapping[str, Reason]:
-            wanted = source.wanted(requirements, sessions, until_ns)
+            wanted = source.wanted(requirements, run.loaded, until_ns)
             assert isinstance(wanted, Wanted)
             return self._store(source, symbols, wanted)
 
