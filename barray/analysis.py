@@ -103,9 +103,9 @@ def _loaded(run: PreparedRun, symbols: Sequence[str], *, history: int) -> list[L
         command = LoadRange(symbol, session_range, manager.reader(found), result.base_interval, skipped, manager.daily)
         try:
             found_range = load_range(command)
-            loaded.append(
-                replace(found_range, session_range=replace(session_range, history=as_asked, daily=days_asked))
-            )
+            limit = asked.max_missing_days
+            whole = replace(session_range, history=as_asked, daily=days_asked, max_missing_days=limit)
+            loaded.append(replace(found_range, session_range=whole))
         except BarrayError as error:
             dropped[symbol] = (Reason.of(error),)
     if not loaded:
@@ -119,7 +119,7 @@ def _with_history(run: PreparedRun, times: int) -> SessionRange:
     firsts = asked.daily or asked.history
     longest = max(1, *(row - first for row, first in firsts.items()))
     more = replace(run.requirements, trailing_days=longest * times, daily=None)
-    whole = session_range_for(run.config, more, load_calendar)
+    whole = replace(session_range_for(run.config, more, load_calendar), max_missing_days=None)  # what there is will do
     if not asked.daily:
         return whole
     back = max(1, *(row - first for row, first in asked.history.items())) * times

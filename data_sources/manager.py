@@ -85,8 +85,10 @@ class DataManager:
         found: dict[str, RangeValidation] = {}
         for symbol, answers_of in asked.items():
             chosen, days = served.get(symbol), daily.get(symbol)
-            typical_days = _days_of(days, first) if days and chosen and chosen.spans else days
-            result = validate_symbol(symbol, requirements, first, answers_of, typical_days)
+            if days and days.coverage:
+                lacking = replace(days.coverage, missing=())
+                days = replace(days, coverage=lacking) if chosen and chosen.spans else _days_of(days, first)
+            result = validate_symbol(symbol, requirements, first, answers_of, days)
             found[symbol] = RangeValidation(result, chosen.skipped, chosen.spans) if chosen else RangeValidation(result)
         return found
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import barray
 from barray.actors.backtest_actor import load_range
 from barray.coordinator.config.file import parse_config
 from barray.coordinator.prepare import PreparedRun, prepare_run
@@ -90,6 +91,32 @@ def test_a_missing_day_names_the_source_the_day_and_what_mends_it(trees: Trees, 
     assert found["NOPE"].result.reasons[0].code == "no_data_source"
     allowed = prepared(trees, daily=True, sources=sources, history={"max_missing_days": 1})
     assert loaded(allowed).daily is not None
+
+
+def test_a_day_that_only_the_first_session_needs_costs_that_session(trees: Trees, tmp_path: Path) -> None:
+    run = prepared(trees, daily=True, history={"daily_days": 15})
+    first = run.session_range.dates[0]
+    (tmp_path / "AAPL/1d").mkdir(parents=True)
+    oldest = run.session_range.daily_sessions.dates[0].item()
+    for file in (trees.days / "AAPL/1d").iterdir():
+        if file.stem > oldest.isoformat():
+            (tmp_path / "AAPL/1d" / file.name).symlink_to(file)
+    sources = [{"name": "minutes", "root": str(trees.minutes)}, {"name": "days", "root": str(tmp_path)}]
+    run = prepared(trees, daily=True, history={"daily_days": 15}, sources=sources)
+    starts = {run.session_range.daily[row] for row in run.session_range.rows.tolist()}
+    found = run.config.data_manager.validate_range(["AAPL"], run.requirements, run.session_range)["AAPL"]
+    assert found.result.can_proceed
+    needing = [
+        day
+        for row, day in zip(run.session_range.rows.tolist(), run.session_range.dates, strict=True)
+        if run.session_range.daily[row] == min(starts)
+    ]
+    assert first in needing
+    assert list(found.skipped) == needing
+    manager = run.config.data_manager
+    command = LoadRange("AAPL", run.session_range, manager.reader(found), Interval.parse("1m"), {}, manager.daily)
+    assert len(needing) < len(run.session_range.rows)
+    assert list(load_range(command).skipped) == [day.isoformat() for day in needing]
 
 
 def test_a_daily_source_that_cannot_be_asked_is_told_with_its_reason(trees: Trees, tmp_path: Path) -> None:
@@ -212,3 +239,17 @@ def test_more_days_than_indicators_need_can_be_asked_for(trees: Trees) -> None:
     context = run.session_range.context(int(run.session_range.rows[0]))
     assert len(context.daily_dates) + len(context.history_dates) >= 15
     assert len(context.history_dates) == 1
+
+
+@pytest.mark.long
+def test_checks_of_a_strategy_have_the_days_too(trees: Trees, tmp_path: Path) -> None:
+    """Warm-up is compared with more of both, as far as it lies in the sources."""
+    (tmp_path / "trend.py").write_text(STRATEGY)
+    config = trees.config(daily=True, symbols=["AAPL"], strategy={"path": str(tmp_path / "trend.py")})
+    [ahead] = barray.lookahead(config=config, cuts=20)
+    assert (ahead.error, ahead.differences) == (None, ())
+    assert ahead.tried > 0
+    [warm] = barray.warmup(config=config)
+    assert [effect.sessions for effect in warm.more] == [2, 3]  # minutes go back no further
+    assert {one.key for one in warm.indicators} == {"SMA(12)@1d", "EMA(4)@1d", "EMA(2)@1w", "SMA(20)@1m"}
+    assert next(one.difference for one in warm.indicators if one.key == "EMA(4)@1d") > 0  # with more days before
