@@ -31,6 +31,7 @@ def day_of(config: dict[str, Any], folder: Path) -> tuple[dict[str, SymbolSessio
         assert session.add_symbol("NVDA")
         session.advance_to()
         session.end()
+        session.record(folder / "recorded")
         paths = session.export(directory=folder, formats=["json", "csv", "parquet"])
         found = {name: session.snapshot(name) for name in ("AAPL", "MSFT", "NVDA")}
     assert [barray.validate_session_dump(path) for path in paths] == [[], [], []]
@@ -50,6 +51,11 @@ def test_a_session_with_an_upgrade_knows_what_it_would_with_minutes_throughout(t
                 assert np.array_equal(one.values["real"], whole[symbol].indicators[key].values["real"], equal_nan=True)
         assert not np.isnan(data.indicators["SMA(12)@1d"].values["real"][-1])
     assert split["NVDA"].upgraded_from_adhoc
+    sources = [{"name": "days", "root": str(tmp_path / "split/recorded")}]
+    again, _ = day_of(trees.config(daily=True, **WANTED) | {"sources": sources}, tmp_path / "again")
+    for symbol, data in again.items():
+        for name, series in data.bars.items():
+            assert series.bars.equals(split[symbol].bars[name].bars), (symbol, name)
     summary = barray.read_dump(path).summary
     assert summary is not None
     assert summary.step0["AAPL"].daily_source == "days"

@@ -30,6 +30,28 @@ from tests.daily_trees import STRATEGY, Trees, write_trees
 from tests.market.builders import run
 from tests.trading.windows import Floor
 
+DAYS_ALONE = """
+import numpy as np
+from barray import Signals, Strategy
+
+
+class Days(Strategy):
+    interval = "1d"
+
+    def indicators(self):
+        return {"fast": "SMA(2)", "slow": "SMA(3)"}
+
+    def on_bar(self, ctx):
+        up = ctx.indicators["fast"][-1] > ctx.indicators["slow"][-1]
+        if up and not ctx.position:
+            ctx.buy(10)
+        elif not up and ctx.position:
+            ctx.sell(10)
+
+    def signals(self, data):
+        up = data.indicators["fast"] > data.indicators["slow"]
+        return Signals(up, ~up, size=10)
+"""
 TREND = StrategySource("trend.py", STRATEGY, None)
 
 
@@ -176,6 +198,28 @@ def test_a_backtest_trades_as_with_minutes_throughout(trees: Trees, symbol: str)
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("form", ["on_bar", "signals"])
+def test_decisions_once_a_day_are_those_with_minutes_throughout(trees: Trees, form: str) -> None:
+    code = StrategySource("days.py", DAYS_ALONE, None)
+    results = []
+    for daily in (True, False):
+        settings = trees.config(daily=daily, history={"trailing_days": 0 if daily else 12}, intervals=["1d"])
+        settings["history"] |= {"daily_days": 12} if daily else {}
+        settings["session"] = {"start": "2024-06-26", "end": "2024-07-03"}
+        run = prepare_run(parse_config(settings), load_calendar, code)
+        one = loaded(run)
+        assert len(run.session_range.loaded) == (6 if daily else 18)
+        assert (one.base.history == 0) is daily
+        results.append(run_range(one, replace(run.plan, form=form), run.session_range.grid(one.base.interval)[0]))
+    mine, theirs = results
+    assert (mine.error, theirs.error) == (None, None)
+    assert len(mine.fills) > 0
+    assert np.array_equal(mine.fills.bar_ns, theirs.fills.bar_ns)
+    assert np.array_equal(mine.fills.price, theirs.fills.price)
+    assert np.array_equal(mine.equity, theirs.equity)
+
+
+@pytest.mark.long
 def test_windows_and_sweeps_see_the_same(trees: Trees) -> None:
     whole, split = prepared(trees, daily=False), prepared(trees, daily=True)
     bars, more = loaded(split), loaded(whole)
@@ -189,6 +233,8 @@ def test_windows_and_sweeps_see_the_same(trees: Trees) -> None:
     assert tables[0].errors == (None, None, None)
     changed = replace(bars, daily=replace(bars.daily, base_row=0))  # type: ignore[type-var]
     assert changed.digest == bars.digest != more.digest
+    other = replace(bars, daily=replace(bars.daily, every=bars.daily.every.take(slice(1, None))))  # type: ignore[union-attr, type-var]
+    assert other.digest != bars.digest
 
 
 @pytest.mark.long

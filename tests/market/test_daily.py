@@ -113,6 +113,18 @@ def test_the_day_knows_what_it_would_with_minutes_throughout(now_ns: int) -> Non
     assert found.history_quality["1m"].expected == 390
 
 
+def test_a_day_may_have_no_minutes_before_it_at_all() -> None:
+    wanted = require("1m", "1d", specs=("SMA(4)@1d",), trailing_days=8)
+    whole, context = context_for(wanted), context_for(replace(wanted, trailing_days=0, daily="days", daily_days=8))
+    assert (context.history_dates, context.daily_dates) == ([], whole.history_dates)
+    bars = session_walk(whole)
+    for now_ns in (OPEN, OPEN + MINUTE_NS, CLOSE):
+        days = days_of(bars, whole.sessions)
+        found = at(now_ns, split(bars.take(bars.start_ns >= OPEN), days, context, replace(wanted, daily="days")))
+        assert_same_values(found, at(now_ns, load_command(wanted, whole, bars)))
+        assert not np.isnan(found.indicators["SMA(4)@1d"].values["real"][-1])
+
+
 @pytest.mark.long
 @settings(deadline=None, max_examples=at_most(40))
 @given(seed=st.integers(0, 2**32 - 1), trailing=st.integers(0, 14), minute=st.integers(0, 390), upgraded=st.booleans())
