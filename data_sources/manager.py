@@ -54,7 +54,8 @@ class DataManager:
         for source in self.sources:
             if not remaining:
                 break
-            for symbol, answers in self._ask(source, remaining, requirements, context).items():
+            beside = len(context.daily_sessions) > 0
+            for symbol, answers in self._ask(source, remaining, requirements, context, beside=beside).items():
                 asked[symbol].append(answers)
             remaining = [s for s in remaining if failures(s, requirements, context, asked[s][-1])]
         daily = self._ask_daily([s for s in asked if symbol_problem(s) is None], context.daily_sessions)
@@ -75,7 +76,10 @@ class DataManager:
         daily = self._ask_daily(list(served), session_range.daily_sessions)
         for source in self.sources:
             remaining = [symbol for symbol, chosen in served.items() if not chosen.whole]
-            answers = self._ask(source, remaining, requirements, first, session_range.loaded) if remaining else {}
+            answers: dict[str, SourceAnswers] = {}
+            if remaining:
+                loaded, beside = session_range.loaded, len(session_range.daily_sessions) > 0
+                answers = self._ask(source, remaining, requirements, first, loaded, beside=beside)
             for symbol, answer in answers.items():
                 refused, typical = _by_session(symbol, requirements, session_range, answer, daily.get(symbol))
                 asked[symbol].append(typical)
@@ -110,8 +114,11 @@ class DataManager:
         requirements: SymbolRequirements,
         context: SessionContext,
         session_range: Sessions | None = None,
+        *,
+        beside: bool,
     ) -> dict[str, SourceAnswers]:
-        known = {**self._mixed(source, symbols), **self.problems.get(source.name, {})}
+        """`beside`: whether daily bars of another source are used with these."""
+        known = {**(self._mixed(source, symbols) if beside else {}), **self.problems.get(source.name, {})}
         answers = {symbol: SourceAnswers(source.name, known[symbol]) for symbol in symbols if symbol in known}
         others = [symbol for symbol in symbols if symbol not in known]
         return answers | (ask(source, others, requirements, context, session_range) if others else {})

@@ -40,10 +40,17 @@ def between(daily: IntervalBars, first_row: int, end_row: int) -> IntervalBars:
     return daily.take(slice(low, high))
 
 
+def without_base(daily: IntervalBars, base: IntervalBars) -> IntervalBars:
+    """Those of the sessions that have no base bars."""
+    lone = ~np.isin(daily.session, base.session)
+    counted = (daily.end_ns[lone], daily.session[lone], daily.expected[lone], daily.actual[lone])
+    return IntervalBars(DAY, daily.bars.take(lone), *counted, int(lone[: daily.history].sum()))
+
+
 def derive_beside(
     base: IntervalBars, daily: IntervalBars | None, target: Interval, sessions: Sessions, session_row: int
 ) -> IntervalBars:
-    """Bars of `target` from `base`, with daily bars of sessions before it, where any were loaded, in front.
+    """Bars of `target` from `base`, with daily bars of sessions without base bars, where any were loaded, among them.
 
     Weeks are then made of days, and count sessions. ValueError where `target` doesn't derive from the base interval.
     """
@@ -54,12 +61,14 @@ def derive_beside(
 
 
 def _joined(daily: IntervalBars, derived: IntervalBars) -> IntervalBars:
+    order = np.argsort(np.concatenate((daily.session, derived.session)), kind="stable")
+
     def both(column: str) -> Any:
-        return np.concatenate((getattr(daily, column), getattr(derived, column)))
+        return np.concatenate((getattr(daily, column), getattr(derived, column)))[order]
 
     return IntervalBars(
         DAY,
-        Bars.concat([daily.bars, derived.bars]),
+        Bars.concat([daily.bars, derived.bars]).take(order),
         both("end_ns"),
         both("session"),
         both("expected"),

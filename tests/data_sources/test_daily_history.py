@@ -20,7 +20,7 @@ from barray.data_sources.schwab.vendor import SchwabAccount
 from barray.local.connection import load_calendar
 from barray.market.commands import Advance, Load
 from barray.market.errors import ConfigError
-from barray.market.interval import Interval
+from barray.market.interval import DAY, Interval
 from barray.market.symbol_session import SymbolSession
 from barray.trading.engine.commands import LoadRange
 from barray.trading.engine.symbol_run import LoadedRange, run_range
@@ -139,6 +139,30 @@ def test_a_day_that_only_the_first_session_needs_costs_that_session(trees: Trees
     command = LoadRange("AAPL", run.session_range, manager.reader(found), Interval.parse("1m"), {}, manager.daily)
     assert len(needing) < len(run.session_range.rows)
     assert list(load_range(command).skipped) == [day.isoformat() for day in needing]
+
+
+def test_a_session_without_minutes_in_the_range_has_its_day(trees: Trees, tmp_path: Path) -> None:
+    (tmp_path / "AAPL/1m").mkdir(parents=True)
+    for file in (trees.minutes / "AAPL/1m").iterdir():
+        if file.stem != "2024-06-27":
+            (tmp_path / "AAPL/1m" / file.name).symlink_to(file)
+    sources = [{"name": "minutes", "root": str(tmp_path)}, {"name": "days", "root": str(trees.days)}]
+    session = {"start": "2024-06-26", "end": "2024-07-03"}
+    history = {"trailing_days": 0}
+    run = prepare_run(
+        parse_config(trees.config(daily=True, sources=sources, session=session, history=history)),
+        load_calendar,
+        StrategySource("days.py", DAYS_ALONE, None),
+    )
+    manager = run.config.data_manager
+    found = manager.validate_range(["AAPL"], run.requirements, run.session_range)["AAPL"]
+    assert [day.isoformat() for day in found.skipped] == ["2024-06-27"]
+    skipped = dict.fromkeys(found.skipped, "no minutes")
+    command = LoadRange("AAPL", run.session_range, manager.reader(found), Interval.parse("1m"), skipped, manager.daily)
+    days = load_range(command).prepare(run.plan.strategy()).series[DAY]
+    whole = loaded(prepared(trees, daily=False, session=session)).prepare(TREND.load()()).series[DAY]
+    assert days.bars.equals(whole.bars.take(slice(len(whole) - len(days), None)))
+    assert days.actual[-5] == 1  # the 27th, as it was given
 
 
 def test_a_daily_source_that_cannot_be_asked_is_told_with_its_reason(trees: Trees, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from barray.market.bars import FloatArray, IntArray
 from barray.market.calendar import Sessions
-from barray.market.daily import between, derive_beside
+from barray.market.daily import derive_beside, without_base
 from barray.market.indicators import SESSION_VWAP, IndicatorSpec, compute
 from barray.market.interval import Interval
 from barray.market.series import IntervalBars
@@ -76,11 +76,11 @@ class RangeBars:
     past: DailyPast | None = None
 
     def series(self, interval: Interval, session_row: int) -> IntervalBars:
-        """Bars of `interval` over the range; daily ones that were given stand before the first base bars alone.
+        """Bars of `interval` over the range; daily ones that were given are of sessions without base bars alone.
 
         ValueError where they don't derive from the base interval.
         """
-        daily = between(self.past.every, 0, min(self.history.values())) if self.past else None
+        daily = without_base(self.past.every, self.base) if self.past else None
         return derive_beside(self.base, daily, interval, self.sessions, session_row)
 
     def values(self, spec: IndicatorSpec, series: IntervalBars, traded: IntArray) -> dict[str, FloatArray]:
