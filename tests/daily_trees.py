@@ -34,6 +34,32 @@ class Trend(Strategy):
 """
 
 
+WINDOWS = """
+from barray import Strategy
+
+
+class Around(Strategy):
+    intervals = ("1d", "1w")
+
+    def indicators(self):
+        return {"slow": "SMA(10)@1d", "fast": "EMA(4)@1d", "week": "EMA(2)@1w"}
+
+    def on_window(self, view):
+        if view.session_date.day == 2 and view.minute == 60:
+            assert view.add_symbol("MSFT"), view.add_symbol("MSFT").reason
+        for symbol in view.symbols:
+            if view.minute == 90:
+                assert view.add_adhoc_indicator(symbol, "EMA(3)@1d"), symbol
+        known = view.indicators
+        days, weeks = (view.history("close", interval=name)[:, 0].tolist() for name in ("1d", "1w"))
+        added = known.get("EMA(3)@1d", [float("nan")])
+        print(*(known[name].tolist() for name in ("slow", "fast", "week")), days, weeks, "added", *added)
+        for number, symbol in enumerate(view.symbols):
+            up = view.close[number] > known["slow"][number]
+            view.order_target(symbol, 10 if up == (view.minute % 60 == 0) else 0)
+"""
+
+
 @dataclass(frozen=True)
 class Trees:
     """Roots of the trees."""

@@ -10,7 +10,7 @@ import pytest
 
 import barray
 from barray.market.symbol_data import SymbolSessionData
-from tests.daily_trees import STRATEGY, Trees, write_trees
+from tests.daily_trees import STRATEGY, WINDOWS, Trees, write_trees
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_here")]
 WANTED = {"intervals": ["1m", "5m", "1d"], "indicators": ["SMA(12)@1d", "EMA(4)@1d", "EMA(2)@1w", "SMA(20)@5m"]}
@@ -88,3 +88,37 @@ def test_backtests_and_sweeps_trade_as_with_minutes_throughout(trees: Trees, tmp
     assert anew[0] == anew[1]
     pnl = [{str(row.parameters): row.pnl for row in one.rows} for one in sweeps]
     assert pnl[0] == pnl[1]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("code", "symbols"), [(STRATEGY, ["AAPL", "MSFT"]), (WINDOWS, ["AAPL"])])
+def test_portfolios_trade_as_with_minutes_throughout(
+    trees: Trees, tmp_path: Path, code: str, symbols: list[str]
+) -> None:
+    """One account, of strategies of a symbol each, and of one over all that adds MSFT for a session."""
+    (tmp_path / "strategy.py").write_text(code)
+    results = []
+    for daily in (True, False):
+        history = {"trailing_days": 1, "daily_days": 12} if daily else {"trailing_days": 12}
+        window = {"window": "30m"} if code == WINDOWS else {}
+        strategy = {"path": str(tmp_path / "strategy.py"), **window}
+        account = {"shared": True, "capital": 5000}
+        results.append(
+            barray.backtest(
+                trees.config(daily=daily, symbols=symbols, history=history, strategy=strategy, account=account)
+            )
+        )
+    mine, theirs = results
+    assert (mine.error, theirs.error) == (None, None)
+    assert sorted(mine.symbols) == ["AAPL", "MSFT"]
+    for symbol, part in mine.symbols.items():
+        other = theirs.symbols[symbol]
+        assert len(part.fills) > 0
+        assert np.array_equal(part.fills.price, other.fills.price)
+        assert np.array_equal(part.equity, other.equity)
+        assert part.sessions == other.sessions
+        assert part.daily is not None
+        assert (part.daily.source, str(part.daily.interval)) == ("days", "1d")
+        assert part.daily.bars > 8
+        assert other.daily is None
+    assert [line.text for line in mine.logs.lines] == [line.text for line in theirs.logs.lines]

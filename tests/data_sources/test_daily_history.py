@@ -8,25 +8,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 import barray
 from barray.actors.backtest_actor import load_range
 from barray.coordinator.config.file import parse_config
+from barray.coordinator.day import Day
 from barray.coordinator.prepare import PreparedRun, prepare_run
 from barray.data_sources.alpaca.vendor import AlpacaAccount
 from barray.data_sources.fetching.vendor_source import VendorSource
 from barray.data_sources.schwab.vendor import SchwabAccount
 from barray.local.connection import load_calendar
-from barray.market.commands import Advance, Load
-from barray.market.errors import ConfigError
+from barray.market.clock import SimulatedClock
+from barray.market.commands import Advance, Failed, Load
+from barray.market.errors import BarrayError, ConfigError, NoDataError
 from barray.market.interval import DAY, Interval
 from barray.market.symbol_session import SymbolSession
 from barray.trading.engine.commands import LoadRange
 from barray.trading.engine.symbol_run import LoadedRange, run_range
 from barray.trading.strategy.source import StrategySource
 from barray.trading.sweeps.evaluate import evaluate_sets
-from tests.daily_trees import STRATEGY, Trees, write_trees
+from tests.daily_trees import STRATEGY, WINDOWS, Trees, write_trees
 from tests.market.builders import run
 from tests.trading.windows import Floor
 
@@ -53,6 +58,8 @@ class Days(Strategy):
         return Signals(up, ~up, size=10)
 """
 TREND = StrategySource("trend.py", STRATEGY, None)
+PRICES = ("open", "high", "low", "close")
+AROUND = StrategySource("around.py", WINDOWS, None)
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +180,43 @@ def test_a_daily_source_that_cannot_be_asked_is_told_with_its_reason(trees: Tree
     assert [(reason.code, reason.source) for reason in result.reasons] == [("source_unavailable", "days")]
 
 
+@pytest.mark.parametrize("damage", ["bytes", "negative", "jump", "gone"])
+def test_daily_bars_that_are_no_good_are_laid_to_their_source_and_no_other_is_asked(
+    trees: Trees, tmp_path: Path, damage: str
+) -> None:
+    run = prepared(trees, daily=True)
+    (tmp_path / "AAPL/1d").mkdir(parents=True)
+    for file in (trees.days / "AAPL/1d").iterdir():
+        (tmp_path / "AAPL/1d" / file.name).symlink_to(file)
+    context = run.session_range.context(int(run.session_range.rows[-1]))
+    path = tmp_path / "AAPL/1d" / f"{context.daily_dates[3]}.parquet"
+    table = pq.read_table(path)
+    path.unlink()
+    if damage == "bytes":
+        path.write_bytes(b"PAR1 none PAR1")
+    else:
+        times = {"negative": -1.0, "jump": 40.0, "gone": 1.0}[damage]
+        columns = [pc.multiply(table[name], times) if name in PRICES else table[name] for name in table.column_names]
+        changed = pa.table(dict(zip(table.column_names, columns, strict=True)))
+        pq.write_table(changed.slice(0, 0) if damage == "gone" else changed, path)
+    sources = [{"name": name, "root": str(trees.minutes)} for name in ("minutes", "more")]
+    sources += [{"name": "days", "root": str(tmp_path)}]
+    asked = prepared(trees, daily=True, sources=sources, validation={"on_jump": "refuse"})
+    manager, minute = asked.config.data_manager, Interval.parse("1m")
+    reader = manager.source("minutes")
+    command = LoadRange("AAPL", asked.session_range, reader, minute, {}, manager.daily, frozenset())
+    with pytest.raises(BarrayError) as failed:
+        load_range(command)
+    assert failed.value.source == "days"
+    context = replace(asked.session_range.context(context.row), max_missing_days=0)
+    load = Load(context, reader, minute, (minute,), (), "config", context.open_ns, daily=manager.daily)
+    with pytest.raises(BarrayError) as refused:
+        SymbolSession("AAPL").apply(load, *load.read("AAPL"))
+    day = Day(context, SimulatedClock(context.open_ns), [], manager)
+    assert day.pass_over({"AAPL": (load, Failed(refused.value))}) == ()
+    assert day.pass_over({"AAPL": (load, Failed(NoDataError("no bars", source="minutes")))}) == ("AAPL",)
+
+
 def test_one_tree_may_have_both(trees: Trees, tmp_path: Path) -> None:
     (tmp_path / "AAPL").mkdir()
     (tmp_path / "AAPL/1m").symlink_to(trees.minutes / "AAPL/1m")
@@ -259,6 +303,34 @@ def test_windows_and_sweeps_see_the_same(trees: Trees) -> None:
     assert changed.digest == bars.digest != more.digest
     other = replace(bars, daily=replace(bars.daily, every=bars.daily.every.take(slice(1, None))))  # type: ignore[union-attr, type-var]
     assert other.digest != bars.digest
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("pickled", [False, True])
+def test_a_strategy_over_all_symbols_looks_back_on_the_days(trees: Trees, pickled: bool) -> None:
+    """Days and weeks, their indicators, and such as it adds: all of them as with minutes throughout."""
+    floors = []
+    for daily in (True, False):
+        settings = trees.config(
+            daily=daily, history={"trailing_days": 0, "daily_days": 12} if daily else {"trailing_days": 12}
+        )
+        run = prepare_run(parse_config(settings), load_calendar, AROUND)
+        parts = {symbol: loaded(run, symbol) for symbol in ("AAPL", "MSFT")}
+        plan = replace(run.plan, form="on_window", shared=True)
+        guest = {"MSFT": loaded(replace(run, session_range=run.session_range.at(run.session_range.rows[1:2])), "MSFT")}
+        floor = Floor(plan, {"AAPL": parts["AAPL"]}, Interval.parse("30m"), guest, pickled)
+        floors.append((floor, floor.run()))
+        assert floor.portfolio.error is None, floor.portfolio.error
+    (mine, found), (theirs, true) = floors
+    assert len(mine.said) == 13 + 13 + 7
+    assert "nan" not in " ".join(line.text for line in mine.said[1:]).replace("added nan", "")
+    assert [line.text for line in mine.said] == [line.text for line in theirs.said]
+    for symbol, lineage in {"AAPL": found["AAPL"].daily, "MSFT": found["MSFT"].daily}.items():
+        assert lineage is not None
+        assert (lineage.source, str(lineage.interval)) == ("days", "1d")
+        assert len(found[symbol].fills) > 0
+        assert np.array_equal(found[symbol].fills.price, true[symbol].fills.price)
+        assert true[symbol].daily is None
 
 
 @pytest.mark.long
