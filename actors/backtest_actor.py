@@ -12,7 +12,8 @@ from barray.actors.answers_once import AnswersOnce
 from barray.actors.published import publish
 from barray.data_sources.span_reader import SpanReader
 from barray.market.bars import Bars
-from barray.market.commands import Failed, prices_of
+from barray.market.commands import Failed, prices_of, read_daily
+from barray.market.daily import DailyHistory, lay_daily
 from barray.market.errors import ActorFailed, BarrayError, DataError, NoDataError
 from barray.market.reason_codes import ReasonCode
 from barray.market.series import lay_on_sessions
@@ -20,7 +21,7 @@ from barray.market.session_range import SourceSpan, source_on
 from barray.market.validation import Reason
 from barray.trading.engine.commands import LayRange, LoadRange, RangeLaid, RangeRun, RunRange, Unreadable
 from barray.trading.engine.listener import hear_info
-from barray.trading.engine.symbol_run import LoadedRange, judge_prices, lay_range, loaded_bars, run_range
+from barray.trading.engine.symbol_run import LoadedRange, judge_daily, judge_prices, lay_range, loaded_bars, run_range
 from barray.trading.results.ledger import LoadedBars
 from barray.trading.strategy.computed import Computed
 from barray.trading.strategy.data import SymbolData
@@ -98,16 +99,17 @@ def load_range(command: LoadRange, *, anew: bool = False) -> LoadedRange:
     """
     bad: dict[date, Reason] = {}
     skipped = dict(command.skipped)
+    daily = _daily(command)
     try:
         try:
-            loaded = _read(command)
+            loaded = _read(command, daily)
         except (DataError, NoDataError):
             bars, bad = _read_by_session(command)
             skipped = {**_in_need_of(command, bad), **skipped}
-            loaded = _lay(command, bars, skipped)
+            loaded = _lay(command, bars, skipped, daily)
     except NoDataError as error:
         left_out = dict.fromkeys(command.session_range.dates, Reason.of(error))
-        _report_faults(command, left_out, skipped, bad)
+        _report_faults(command, left_out if error.code != "no_daily_history" else {}, skipped, bad)
         raise
     _report_faults(command, _left_out(loaded), skipped, bad)
     try:
@@ -115,6 +117,7 @@ def load_range(command: LoadRange, *, anew: bool = False) -> LoadedRange:
     except DataError as error:
         _report_faults(command, {}, (), dict.fromkeys(command.session_range.dates, Reason.of(error)))
         raise
+    judged = judge_daily(judged, anew=anew)
     return replace(judged, warnings=(*command.warnings, *judged.warnings))
 
 
@@ -149,18 +152,20 @@ def _report_faults(
 def _left_out(loaded: LoadedRange) -> dict[date, Reason]:
     """Sessions that bars are lacking for, theirs or their history's."""
     held = frozenset(loaded.base.session.tolist())
+    without_days = loaded.without_days
     found: dict[date, Reason] = {}
     for day, row in zip(loaded.session_range.dates, loaded.session_range.rows.tolist(), strict=True):
-        if reason := loaded.skipped.get(day.isoformat()):
+        reason = loaded.skipped.get(day.isoformat())
+        if reason and reason != without_days.get(day):
             code: ReasonCode = "no_history" if row in held else "no_session_data"
             found[day] = Reason(code, reason, "check the stamps in the source", loaded.source)
     return found
 
 
-def _read(command: LoadRange) -> LoadedRange:
+def _read(command: LoadRange, daily: DailyHistory | None) -> LoadedRange:
     interval, reader = command.base_interval, command.reader
     bars = reader.read_bars(command.symbol, interval, command.session_range.loaded)
-    return _lay(command, bars, command.skipped)
+    return _lay(command, bars, command.skipped, daily)
 
 
 def _in_need_of(command: LoadRange, bad: Mapping[date, Reason]) -> dict[date, str]:
@@ -194,8 +199,19 @@ def _read_by_session(command: LoadRange) -> tuple[Bars, dict[date, Reason]]:
     return Bars.concat(parts), bad
 
 
-def _lay(command: LoadRange, bars: Bars, skipped: Mapping[date, str]) -> LoadedRange:
+def _lay(command: LoadRange, bars: Bars, skipped: Mapping[date, str], daily: DailyHistory | None) -> LoadedRange:
     symbol, interval, reader = command.symbol, command.base_interval, command.reader
     spans = reader.spans if isinstance(reader, SpanReader) else ()
     prices = prices_of(reader)
-    return lay_range(symbol, bars, interval, command.session_range, reader.name, skipped, prices, spans)
+    return lay_range(symbol, bars, interval, command.session_range, reader.name, skipped, prices, spans, daily)
+
+
+def _daily(command: LoadRange) -> DailyHistory | None:
+    reader, session_range = command.daily, command.session_range
+    sessions = session_range.daily_loaded
+    if reader is None or not len(sessions):
+        return None
+    given, source = read_daily(reader, command.symbol, sessions), reader.name
+    last, prices = int(session_range.rows[-1]), prices_of(reader)
+    laid = lay_daily(given, session_range.sessions, last, symbol=command.symbol, source=source, prices=prices)
+    return DailyHistory(source, laid, session_range.first_row, getattr(reader, "dataset", None))

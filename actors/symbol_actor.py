@@ -33,8 +33,7 @@ class SymbolActor(AnswersOnce):
         session = self._sessions.setdefault(symbol, SymbolSession(symbol))
         try:
             if isinstance(command, Load) and session.needs_bars(command):
-                bars = command.reader.read_bars(symbol, command.base_interval, command.context.loaded)
-                return session.apply(command, bars)
+                return session.apply(command, *command.read(symbol))
             return session.apply(command)
         except BarrayError as error:
             return Failed(error)

@@ -17,7 +17,7 @@ from barray.data_sources.manager import DataManager
 from barray.local.connection import load_calendar
 from barray.local.gateways import LocalGatewayPool
 from barray.market.errors import BarrayError, ConfigError
-from barray.market.session_range import RangeValidation
+from barray.market.session_range import RangeValidation, SessionRange
 from barray.market.validation import Reason
 from barray.trading.checks.causality import lookahead as _lookahead
 from barray.trading.checks.lookahead_report import LookaheadReport
@@ -81,13 +81,11 @@ def _loaded(run: PreparedRun, symbols: Sequence[str], *, history: int) -> list[L
     chosen = list(symbols or dict.fromkeys(config.symbols))
     if unknown := [symbol for symbol in chosen if symbol not in config.symbols]:
         raise ConfigError(f"{unknown[0]} is not in the config", remedy="choose from its symbols")
-    needs = [row - asked.history[row] for row in asked.rows.tolist()]
-    session_range = asked
-    if history > 1:
-        more = replace(requirements, trailing_days=max(1, *needs) * history)
-        session_range = session_range_for(config, more, load_calendar)
-    as_asked = {row: row - back for row, back in zip(session_range.rows.tolist(), needs, strict=True)}
-    manager = DataManager(config.data_sources)
+    session_range = _with_history(run, history) if history > 1 else asked
+    moved = int(session_range.rows[0] - asked.rows[0])
+    as_asked = {row + moved: first + moved for row, first in asked.history.items()}
+    days_asked = {row + moved: first + moved for row, first in asked.daily.items()}
+    manager = config.data_manager
 
     async def validate(some: Sequence[str], over: DataManager) -> dict[str, RangeValidation]:
         return over.validate_range(some, requirements, asked)
@@ -102,12 +100,28 @@ def _loaded(run: PreparedRun, symbols: Sequence[str], *, history: int) -> list[L
             dropped[symbol] = result.reasons
             continue
         skipped = {day: "; ".join(map(str, reasons)) for day, reasons in found.skipped.items()}
-        command = LoadRange(symbol, session_range, manager.reader(found), result.base_interval, skipped)
+        command = LoadRange(symbol, session_range, manager.reader(found), result.base_interval, skipped, manager.daily)
         try:
             found_range = load_range(command)
-            loaded.append(replace(found_range, session_range=replace(session_range, history=as_asked)))
+            limit = asked.max_missing_days
+            whole = replace(session_range, history=as_asked, daily=days_asked, max_missing_days=limit)
+            loaded.append(replace(found_range, session_range=whole))
         except BarrayError as error:
             dropped[symbol] = (Reason.of(error),)
     if not loaded:
         raise all_failed(dropped, len(chosen), per_symbol=True)
     return loaded
+
+
+def _with_history(run: PreparedRun, times: int) -> SessionRange:
+    """The run's sessions with so many times the history, of base bars and of daily ones."""
+    asked = run.session_range
+    firsts = asked.daily or asked.history
+    longest = max(1, *(row - first for row, first in firsts.items()))
+    more = replace(run.requirements, trailing_days=longest * times, daily=None)
+    whole = replace(session_range_for(run.config, more, load_calendar), max_missing_days=None)  # what there is will do
+    if not asked.daily:
+        return whole
+    back = max(1, *(row - first for row, first in asked.history.items())) * times
+    history = {row: max(first, row - back) for row, first in whole.history.items()}
+    return replace(whole, history=history, daily=whole.history)

@@ -36,7 +36,7 @@ def check_config(config: SessionConfig, *, deep: bool = False) -> dict[date, dic
     run = prepare_sessions(config, load_calendar)
     requirements, session_range = run.requirements, run.session_range
     symbols = list(dict.fromkeys(config.symbols))
-    manager = DataManager(config.data_sources)  # one for all days: each directory is listed once
+    manager = config.data_manager  # one for all days: each directory is listed once
     until_ns = int(session_range.loaded.close_ns[-1])
     gateways = LocalGatewayPool()
 
@@ -53,7 +53,7 @@ def check_config(config: SessionConfig, *, deep: bool = False) -> dict[date, dic
         def found_by(over: DataManager, some: Sequence[str]) -> dict[str, SymbolValidationResult]:
             return asyncio.run(validate_with_fetches(some, over, validate, lambda result: result.can_proceed, fetch))
 
-        fetch = gateways.fetch_for(requirements, needs_of_session(context.loaded, until_ns))
+        fetch = gateways.fetch_for(requirements, needs_of_session(context, until_ns))
         results = found_by(manager, symbols)
         if not deep:
             return results
@@ -77,7 +77,8 @@ def _add_warnings_of_nights(
             continue
         skipped = {day: "; ".join(map(str, reasons)) for day, reasons in one.skipped.items()}
         try:
-            warnings = load_range(LoadRange(symbol, run.session_range, manager.reader(one), base, skipped)).warnings
+            load = LoadRange(symbol, run.session_range, manager.reader(one), base, skipped, manager.daily)
+            warnings = load_range(load).warnings
         except BarrayError as error:  # others than of prices, the sessions' own checks have told
             warnings = (Reason.of(error),) if error.code == "suspect_jump" else ()
         told = [warning for results in found.values() for warning in results[symbol].warnings]
@@ -108,12 +109,13 @@ def _loaded(
         "config",
         context.open_ns,
         context.live,
+        manager.daily,
     )
     try:
-        bars = source.read_bars(result.symbol, result.base_interval, context.loaded)
-        report = SymbolSession(result.symbol).apply(load, bars)
+        report = SymbolSession(result.symbol).apply(load, *load.read(result.symbol))
     except BarrayError as error:
-        if source != manager.sources[-1] and isinstance(error, DataError | NoDataError):
+        mends = isinstance(error, DataError | NoDataError) and not load.failed_over_days(error)
+        if mends and source != manager.sources[-1]:
             others = manager.passing_over({source.name: {result.symbol: Reason.of(error, source.name)}})
             again = found_by(others, [result.symbol])[result.symbol]
             return _loaded(requirements, others, context, again, found_by)

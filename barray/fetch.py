@@ -42,14 +42,15 @@ class Fetch:
     `symbols` None: all that the vendor has that trade now. Credentials come from the environment, or the source's file.
     """
 
-    def __init__(self, source: VendorSource, symbols: Sequence[str] | None, wanted: Wanted) -> None:
-        if wanted.interval not in source.account.native:
-            known = ", ".join(map(str, sorted(source.account.native)))
-            raise ConfigError(
-                f"it does not serve {wanted.interval}",
-                source=source.name,
-                remedy=f"fetch one of {known}; others are derived from these",
-            )
+    def __init__(self, source: VendorSource, symbols: Sequence[str] | None, *wanted: Wanted) -> None:
+        for one in wanted:
+            if one.interval not in source.account.native:
+                known = ", ".join(map(str, sorted(source.account.native)))
+                raise ConfigError(
+                    f"it does not serve {one.interval}",
+                    source=source.name,
+                    remedy=f"fetch one of {known}; others are derived from these",
+                )
         gateway = LocalGatewayPool().gateway(source)
         if isinstance(gateway, Reason):
             raise ConfigError(gateway.message, source=source.name, remedy=gateway.remedy, code=gateway.code)
@@ -61,39 +62,61 @@ class Fetch:
 
     def plan(self) -> FetchPlan:
         """What is missing, in how many requests and minutes; asks nobody."""
-        wanted = self._wanted
-        return self._fetcher.plan(self.symbols, wanted.interval, wanted.start_ns, wanted.end_ns)
+        plans = [self._fetcher.plan(self.symbols, one.interval, one.start_ns, one.end_ns) for one in self._wanted]
+        chains = tuple(chain for plan in plans for chain in plan.chains)
+        return FetchPlan(chains, sum(plan.requests for plan in plans), sum(plan.minutes for plan in plans))
 
     def run(self, progress: Callable[[FetchProgress], None] | None = None) -> Fetched:
         """Fetch what is missing. Broken off, it goes on from there the next time."""
-        begun_s, wanted = monotonic_s(), self._wanted
-        found = self._fetcher.ensure(self.symbols, wanted.interval, wanted.start_ns, wanted.end_ns, progress)
-        until = datetime.fromtimestamp(found.capped_ns // NS_PER_SECOND, EXCHANGE) if found.capped_ns else None
+        begun_s = monotonic_s()
+        found = [
+            self._fetcher.ensure(self.symbols, one.interval, one.start_ns, one.end_ns, progress) for one in self._wanted
+        ]
+        capped_ns = next((one.capped_ns for one in found if one.capped_ns), None)
+        until = datetime.fromtimestamp(capped_ns // NS_PER_SECOND, EXCHANGE) if capped_ns else None
         return Fetched(
             len(self.symbols),
-            found.requests,
-            found.rows,
+            sum(one.requests for one in found),
+            sum(one.rows for one in found),
             monotonic_s() - begun_s,
             str(self._source.store.folder),
-            dict(found.failures),
+            {symbol: reason for one in found for symbol, reason in one.failures.items()},
             until.isoformat() if until else None,
         )
 
 
-def wanted_by(config: SessionConfig, source: VendorSource, interval: Interval | None = None) -> Wanted:
+def all_wanted_by(config: SessionConfig, source: VendorSource) -> tuple[Wanted, ...]:
     """What the config's runs need of the source, with the history before its sessions: see `prepare_sessions`.
 
-    `interval`: these bars, over the same time. ConfigError where the source can't serve them, or the config's strategy
-    can't be read.
+    Of the source of daily history its days, and base bars only where no other source comes first. ConfigError where the
+    source can't serve them, or the config's strategy can't be read.
     """
+    if source.name != config.history.daily:
+        return (wanted_by(config, source),)
     run = prepare_sessions(config, load_calendar)
-    requirements = replace(run.requirements, intervals=(interval,), indicators=()) if interval else run.requirements
+    days = run.session_range.daily_sessions
+    wanted = _meant(source.wanted_days(days), source) if len(days) else None
+    if wanted is not None and config.sources[0].name != source.name:
+        return (wanted,)
+    return (wanted_by(config, source), *((wanted,) if wanted else ()))
+
+
+def wanted_by(config: SessionConfig, source: VendorSource, interval: Interval | None = None) -> Wanted:
+    """The same of base bars alone. `interval`: these bars, over the same time."""
+    run = prepare_sessions(config, load_calendar)
+    requirements = run.requirements
+    if interval:
+        requirements = replace(requirements, intervals=(interval,), indicators=(), daily=None)
     if config.is_live:
         source = replace(source, only=Interval(1, "m"))
-    wanted = source.wanted(requirements, run.session_range.loaded, 0)
+    wanted = _meant(source.wanted(requirements, run.session_range.loaded, 0), source)
+    return replace(wanted, interval=interval) if interval else wanted
+
+
+def _meant(wanted: Wanted | Reason, source: VendorSource) -> Wanted:
     if isinstance(wanted, Reason):
         raise ConfigError(wanted.message, source=source.name, remedy=wanted.remedy, code=wanted.code)
-    return replace(wanted, interval=interval) if interval else wanted
+    return wanted
 
 
 def days_wanted(interval: Interval, first: date, last: date) -> Wanted:

@@ -15,7 +15,6 @@ from barray.coordinator.config.file import parse_config
 from barray.coordinator.gateway_pool import GatewayPool
 from barray.coordinator.step0 import validate_all
 from barray.data_sources.failover import needs_of_session
-from barray.data_sources.manager import DataManager
 from barray.market.requirements import calendar_for, session_context
 from barray.sample.universe import sample_symbols, write_sample_data
 from bench.common import machine_facts, print_json_line
@@ -45,10 +44,8 @@ def main() -> None:
         runtime.start_ray(num_cpus=2)
         try:
             begun = perf_counter()
-            manager, fetch = (
-                DataManager(config.data_sources),
-                GatewayPool().fetch_for(requirements, needs_of_session(context.loaded)),
-            )
+            manager = config.data_manager
+            fetch = GatewayPool().fetch_for(requirements, needs_of_session(context))
             work = validate_all(symbols, manager, requirements, context, 30.0, transport=RayTransport(), fetch=fetch)
             results = asyncio.run(work)
             seconds = perf_counter() - begun

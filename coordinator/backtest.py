@@ -18,7 +18,6 @@ from barray.coordinator.gateway_pool import GatewayPool
 from barray.coordinator.step0 import all_failed, require_enough, validate_range
 from barray.coordinator.summary import lost_symbols
 from barray.data_sources.failover import needs_of_range
-from barray.data_sources.manager import DataManager
 from barray.market.commands import Failed
 from barray.market.errors import BarrayError, NoDataError, shorten
 from barray.market.interval import Interval
@@ -76,7 +75,7 @@ class BacktestCoordinator(AskedOnce):
         self._plan = plan
         self._transport = RayTransport(new_backtest_actor)
         self._fleet = Fleet(config.actors, self._transport, sessions=max(len(session_range.rows), 1) + _STUCK_CALLS)
-        self._manager = DataManager(config.data_sources)
+        self._manager = config.data_manager
         self._gateways = GatewayPool()
         self._dropped: dict[str, tuple[Reason, ...]] = {}
         self._drops: dict[str, tuple[Reason, ...]] = {}
@@ -162,7 +161,7 @@ class BacktestCoordinator(AskedOnce):
         parts = 1 if self._plan.account.carry else -(-cpus_of(self._transport) // len(symbols))
         jobs: dict[str, Job] = {}
         for symbol in symbols:
-            one_source = len(self._validated[symbol].spans) == 1
+            one_source = len(self._validated[symbol].spans) == 1 and not self._session_range.daily
             session_ranges = self._session_range.split(parts if one_source else 1)
             for number, session_range in enumerate(session_ranges):
                 jobs[symbol if len(session_ranges) == 1 else f"{symbol}\n{number}"] = Job(symbol, session_range)
@@ -256,8 +255,8 @@ class BacktestCoordinator(AskedOnce):
         skipped = {day: "; ".join(map(str, reasons)) for day, reasons in found.skipped.items()}
         known, warnings = self._known_faults(found, job.session_range)
         reader, others = self._manager.reader(found), len(self._manager.sources) > 1
-        base, asked = result.base_interval, known if others else None
-        return LoadRange(job.symbol, job.session_range, reader, base, skipped, asked, warnings)
+        base, asked, daily = result.base_interval, known if others else None, self._manager.daily
+        return LoadRange(job.symbol, job.session_range, reader, base, skipped, daily, asked, warnings)
 
     def _known_faults(
         self, found: RangeValidation, session_range: SessionRange

@@ -45,7 +45,9 @@ class Day:
         problems: dict[str, dict[str, Reason]] = {}
         for symbol, (load, report) in loaded.items():
             error, source = getattr(report, "error", None), load.reader.name
-            if isinstance(error, DataError | NoDataError) and source != self.manager.sources[-1].name:
+            if not isinstance(error, DataError | NoDataError) or load.failed_over_days(error):
+                continue
+            if source != self.manager.sources[-1].name:
                 problems.setdefault(source, {})[symbol] = Reason.of(error, source)
                 logger.warning("%s: %s", shorten(symbol), problems[source][symbol])
         self.manager = self.manager.passing_over(problems)

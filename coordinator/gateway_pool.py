@@ -11,7 +11,7 @@ from ray.exceptions import RayActorError
 
 from barray.actors.handles import gather
 from barray.actors.options import gateway_actor
-from barray.data_sources.failover import Fetch, Needs, V, fetching
+from barray.data_sources.failover import Fetch, Needs, V
 from barray.data_sources.fetching.fetcher import FetchProgress
 from barray.data_sources.fetching.stream import Heard
 from barray.data_sources.fetching.vendor_source import VendorSource, Wanted
@@ -39,7 +39,7 @@ class GatewayPool:
 
     def fetch_for(self, requirements: SymbolRequirements, needs: Needs[V]) -> Fetch[V]:
         """What has a source fetch the sessions that it is to serve."""
-        return fetching(requirements, needs, self.ensure)
+        return Fetch(requirements, needs, self.ensure)
 
     async def ensure(
         self, source: VendorSource, symbols: Sequence[str], wanted: Wanted, needed_ns: int

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -84,10 +83,11 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
 
     def _blocks(self) -> list[SessionRange]:
         """The sessions in parts that are laid out together: as many as fit in memory, but not fewer than each needs of
-        history. A strategy of one symbol looks back as far as the run goes, so it has them all.
+        history. A strategy of one symbol looks back as far as the run goes, so it has them all; and beside daily bars,
+        days are those of base bars wherever any are loaded, which must not depend on the parts.
         """
         whole = self._session_range
-        if self._plan.form != "on_window":
+        if self._plan.form != "on_window" or whole.daily:
             return [whole]
         row = int(whole.rows[-1])
         _, ends = whole.sessions.expected_starts(row, self._base, int(whole.sessions.close_ns[row]))
@@ -251,7 +251,7 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
 
     async def _get(self, symbols: Sequence[str], row: int) -> dict[str, Any]:
         whole = self._session_range
-        today = replace(whole, rows=np.array([row]), history={row: whole.history[row]})
+        today = whole.at(np.array([row]))
         validated = await self._validate(list(symbols), today, int(whole.loaded.close_ns[-1]))
         refused = {symbol: found.result for symbol, found in validated.items() if not found.result.can_proceed}
         answers: dict[str, Any] = {symbol: result.reason for symbol, result in refused.items()}

@@ -185,9 +185,7 @@ class SessionCoordinator(AskedOnce):
             day.context,
             self._config.validation.deadline_s,
             transport=self._transport,
-            fetch=self._gateways.fetch_for(
-                requirements, needs_of_session(day.context.loaded, self._driver.fetch_until_ns())
-            ),
+            fetch=self._gateways.fetch_for(requirements, needs_of_session(day.context, self._driver.fetch_until_ns())),
             progress=progress,
         )
 

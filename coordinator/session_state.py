@@ -22,7 +22,6 @@ from barray.coordinator.lifecycle import Phase, move
 from barray.coordinator.schedule import due_actions, windows
 from barray.coordinator.step0 import all_failed, require_enough
 from barray.coordinator.summary import AddResult, EventAction, SessionEvent, SessionSummary
-from barray.data_sources.manager import DataManager
 from barray.market import commands
 from barray.market.accounting import require_accounted
 from barray.market.adhoc import parse_bar, validate_adhoc_bar, validate_adhoc_indicator
@@ -83,7 +82,7 @@ class SessionState:
     def open(self, context: SessionContext, first_ns: int) -> None:
         """Begin a day: its clock stands at `first_ns`."""
         schedule = due_actions(self._config.schedule, self._calendar, context)
-        self.day = Day(context, SimulatedClock(first_ns), schedule, DataManager(self._config.data_sources))
+        self.day = Day(context, SimulatedClock(first_ns), schedule, self._config.data_manager)
 
     def load_session_data(self, cpus: int) -> Work[None]:
         """Steps 0 to 3 for the config's symbols; ValidationFailed where nothing is left to run."""
@@ -116,11 +115,9 @@ class SessionState:
         result, wanted = day.step0[symbol], self._requirements
         if result.base_interval is None or result.data_source is None:
             raise ValueError(f"{symbol} has not passed Step 0")
-        reader, now_ns = day.manager.source(result.data_source), day.clock.now_ns()
-        intervals, indicators = wanted.all_intervals, wanted.indicators
-        return commands.Load(
-            day.context, reader, result.base_interval, intervals, indicators, added_by, now_ns, day.context.live
-        )
+        reader, base = day.manager.source(result.data_source), result.base_interval
+        what = (day.context, reader, base, wanted.all_intervals, wanted.indicators)
+        return commands.Load(*what, added_by, day.clock.now_ns(), day.context.live, day.manager.daily)
 
     def _load_symbols_full(self, loads: Mapping[str, commands.Load]) -> Work[None]:
         """Step 3: load symbols that have a process. Those that fail are dropped."""
@@ -418,6 +415,7 @@ class SessionState:
             extended_hours=section.extended,
             session_date=context.session_date,
             history_first=context.loaded.dates[0].item(),
+            daily_first=context.daily_dates[0] if context.daily_dates else None,
             open_ns=context.open_ns,
             close_ns=context.close_ns,
             now_ns=day.clock.now_ns(),

@@ -48,7 +48,8 @@ class SessionEvent:
 class SessionSummary:
     """One session date: what was required, what Step 0 found, who was dropped and why, what happened on the way.
 
-    `history_first`: label of the first session whose bars were loaded (the session date itself without history).
+    `history_first`: label of the first session whose bars were loaded (the session date itself without history);
+    `daily_first`: of the first one before these whose daily bars were, None without such.
     `step0` holds every symbol asked for, `dropped` the reasons of those that are not in the session. Sorted by symbol.
     """
 
@@ -65,6 +66,7 @@ class SessionSummary:
     step0: dict[str, SymbolValidationResult]
     dropped: dict[str, tuple[Reason, ...]]
     events: tuple[SessionEvent, ...]
+    daily_first: date | None = None
 
     @property
     def lost(self) -> tuple[str, ...]:

@@ -13,6 +13,14 @@ from barray.market.session_range import SessionRange, SourceSpan
 from barray.market.validation import Reason
 
 
+def dataset_difference(source: DataSource, other: DataSource) -> str:
+    """How two vendors' bars differ in feed or adjustment, as the beginning of a sentence; "" where they don't."""
+    if not isinstance(source, VendorSource) or not isinstance(other, VendorSource):
+        return ""
+    mine, theirs = source.account.dataset, other.account.dataset
+    return f"has {mine.folder} bars, while {other.name} with {theirs.folder} bars" if mine != theirs else ""
+
+
 class SessionSources:
     """Of one symbol. The bars of a range are one series: its sources share the base interval, and vendors the dataset.
 
@@ -78,10 +86,7 @@ class SessionSources:
             return f"has {base} bars, while {other.name} with {self._base} bars"
         if base is not None and base.unit == "w":
             return f"has weekly bars, which sessions share, while {other.name}"
-        if isinstance(source, VendorSource) and isinstance(other, VendorSource):
-            mine, theirs = source.account.dataset, other.account.dataset
-            return f"has {mine.folder} bars, while {other.name} with {theirs.folder} bars" if mine != theirs else ""
-        return ""
+        return dataset_difference(source, other)
 
     @property
     def spans(self) -> tuple[SourceSpan, ...]:

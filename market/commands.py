@@ -10,8 +10,9 @@ from typing import ClassVar, Protocol
 
 from barray.market.bars import Bar, Bars, Prices
 from barray.market.calendar import Sessions
+from barray.market.errors import BarrayError, NoDataError
 from barray.market.indicators import IndicatorSpec
-from barray.market.interval import Interval
+from barray.market.interval import DAY, Interval
 from barray.market.requirements import SessionContext
 from barray.market.symbol_data import AdhocConflict, Lineage, SymbolSessionData
 from barray.market.validation import Reason
@@ -42,6 +43,14 @@ def prices_of(reader: BarReader) -> Prices:
     return prices
 
 
+def read_daily(reader: BarReader | None, symbol: str, sessions: Sessions) -> Bars:
+    """Daily bars of these sessions, none where there is no reader or it has none; other errors as it raises them."""
+    try:
+        return reader.read_bars(symbol, DAY, sessions) if reader and len(sessions) else Bars.empty()
+    except NoDataError:
+        return Bars.empty()
+
+
 class Logged:
     """A command, as the log sees it that brings a lost process back: told again in order, it gives the same state.
 
@@ -65,7 +74,7 @@ class Load(Logged):
     """Become a full symbol: read history and session bars from `reader`, and compute everything.
 
     On an adhoc symbol this is the upgrade; on a full one it does nothing. `live`: bars of the session come later, by
-    AppendBars, so that it may have none yet.
+    AppendBars, so that it may have none yet. `daily`: reads the daily bars of `context.daily_loaded`.
     """
 
     context: SessionContext
@@ -76,6 +85,16 @@ class Load(Logged):
     added_by: str
     at_ns: int
     live: bool = False
+    daily: BarReader | None = None
+
+    def failed_over_days(self, error: BarrayError) -> bool:
+        """Whether it is the daily bars that were no good, so that another source of base bars mends nothing."""
+        return self.daily is not None and error.source == self.daily.name != self.reader.name
+
+    def read(self, symbol: str) -> tuple[Bars, Bars]:
+        """The base bars, and the daily ones of sessions before them; errors as the readers raise them."""
+        bars = self.reader.read_bars(symbol, self.base_interval, self.context.loaded)
+        return bars, read_daily(self.daily, symbol, self.context.daily_loaded)
 
 
 @dataclass(frozen=True, eq=False)

@@ -87,6 +87,10 @@ class Interval:
         return f"{self.count}{self.unit}"
 
 
+DAY = Interval(1, "d")
+"""A bar a session."""
+
+
 def best_base(required: Iterable[Interval], available: Iterable[Interval]) -> Interval | None:
     """The coarsest available interval that every required one derives from (the least data to load), or None."""
     wanted = list(required)

@@ -13,6 +13,7 @@ import numpy as np
 from barray.market.bars import FloatArray, IntArray, format_ns
 from barray.market.calendar import Sessions
 from barray.market.errors import DataError
+from barray.market.interval import Interval
 from barray.market.requirements import JumpRule
 from barray.market.series import IntervalBars
 from barray.market.validation import Reason
@@ -160,11 +161,14 @@ def jump_warnings(series: IntervalBars, sessions: Sessions, rule: JumpRule | Non
     """What there is to say of the suspected moves of a source's base bars: of the first 20, and that there are more."""
     if rule is None:
         return ()
-    found = [
-        Reason("suspect_jump", str(jump), _REMEDY, source)
-        for jump in islice(find_jumps(series, sessions, rule.size), _MOST + 1)
-    ]
-    return first_warnings(found)
+    return first_warnings(
+        jump_warning(jump, source) for jump in islice(find_jumps(series, sessions, rule.size), _MOST + 1)
+    )
+
+
+def jump_warning(jump: Jump, source: str) -> Reason:
+    """What there is to say of a suspected move."""
+    return Reason("suspect_jump", str(jump), _REMEDY, source)
 
 
 def first_warnings(warnings: Iterable[Reason]) -> tuple[Reason, ...]:
@@ -180,12 +184,20 @@ def check_jumps(
     series: IntervalBars, sessions: Sessions, rule: JumpRule | None, *, symbol: str, source: str
 ) -> tuple[Reason, ...]:
     """The warnings of bars that are loaded; DataError, of the first, where the rule refuses."""
-    found = jump_warnings(series, sessions, rule, source)
+    return refused_or(
+        jump_warnings(series, sessions, rule, source), rule, series.interval, symbol=symbol, source=source
+    )
+
+
+def refused_or(
+    found: tuple[Reason, ...], rule: JumpRule | None, interval: Interval, *, symbol: str, source: str
+) -> tuple[Reason, ...]:
+    """The warnings; DataError, of the first, where the rule refuses."""
     if found and rule is not None and rule.refuse:
         raise DataError(
             found[0].message,
             symbol=symbol,
-            interval=str(series.interval),
+            interval=str(interval),
             source=source,
             remedy=found[0].remedy,
             code="suspect_jump",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -18,7 +19,7 @@ from barray.market.calendar import (
 )
 from barray.market.errors import ConfigError
 from barray.market.indicators import IndicatorSpec
-from barray.market.interval import Interval
+from barray.market.interval import DAY, Interval, best_base
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,9 @@ class SymbolRequirements:
 
     `trailing_days` sessions before the session date are loaded, more where an indicator's warm-up needs them;
     `max_missing_days` of them may have no data at all. `prices`: of bars added by hand, whose source nobody names.
-    `suspect_jump`: None where no move is suspected.
+    `suspect_jump`: None where no move is suspected. `daily`: name of the source that gives daily bars of those sessions
+    before the date that only indicators of days and weeks need, and of `daily_days` before it in any case; None where
+    all sessions have bars of one interval.
     """
 
     intervals: tuple[Interval, ...]
@@ -47,11 +50,20 @@ class SymbolRequirements:
     max_missing_days: int = 0
     prices: Prices = "positive"
     suspect_jump: JumpRule | None = None
+    daily: str | None = None
+    daily_days: int = 0
 
     @property
     def all_intervals(self) -> tuple[Interval, ...]:
         """Required intervals and those the indicators run on, each once, finest first."""
         return tuple(sorted({*self.intervals, *(spec.interval for spec in self.indicators)}))
+
+    def base_of(self, available: Iterable[Interval]) -> Interval | None:
+        """The interval to load of those a source has: the coarsest that all others derive from, None where none is.
+
+        Beside daily bars of another source it is an intraday one.
+        """
+        return best_base(self.all_intervals, [one for one in available if one.is_intraday or self.daily is None])
 
     def history_sessions(self, sessions: Sessions, row: int) -> int | None:
         """How many sessions before position `row` to load so that every indicator is warm at the first bar.
@@ -60,7 +72,8 @@ class SymbolRequirements:
         does not reach back far enough.
         """
         longest = {spec.interval: spec for spec in sorted(self.indicators, key=lambda spec: spec.lookback)}
-        needs = [self.trailing_days, *(_warmup_sessions(spec, sessions, row) for spec in longest.values())]
+        asked = max(self.trailing_days, self.daily_days if self.daily else 0)
+        needs = [asked, *(_warmup_sessions(spec, sessions, row) for spec in longest.values())]
         if any(need is None or need > row for need in needs):
             return None
         back = max(need or 0 for need in needs)
@@ -68,9 +81,18 @@ class SymbolRequirements:
             back = row - _first_of_week(sessions, int(sessions.week[row - back]))
         return back
 
+    def base_sessions(self, sessions: Sessions, row: int) -> int | None:
+        """How many of these have bars of the base interval: all, but for those whose daily bars suffice."""
+        every = self.history_sessions(sessions, row)
+        if every is None or self.daily is None:
+            return every
+        intraday = [_warmup_sessions(spec, sessions, row) for spec in self.indicators if spec.interval.is_intraday]
+        return max([self.trailing_days, *(need or 0 for need in intraday)])
+
     def longest_warmup(self, sessions: Sessions, row: int) -> IndicatorSpec | None:
-        """The indicator that makes more history than `trailing_days` be loaded before position `row`, if one does."""
-        needs = {spec: _warmup_sessions(spec, sessions, row) or 0 for spec in self.indicators}
+        """The indicator that makes more base bars than `trailing_days` be loaded before position `row`, if one does."""
+        own = [spec for spec in self.indicators if spec.interval.is_intraday or self.daily is None]
+        needs = {spec: _warmup_sessions(spec, sessions, row) or 0 for spec in own}
         longest = max(needs, key=lambda spec: needs[spec], default=None)
         return longest if longest is not None and needs[longest] > self.trailing_days else None
 
@@ -103,9 +125,10 @@ def _warmup_sessions(spec: IndicatorSpec, sessions: Sessions, row: int) -> int |
 class SessionContext:
     """The session date among its sessions: `sessions` spans whole weeks around the history and the session date.
 
-    `row`: position of the session date; `history_row`: of the first session whose bars are loaded. `live`: the
-    session's own bars are still to come. `prices`, `suspect_jump`: see SymbolRequirements. `max_missing_days`: so many
-    sessions of the history may turn out to have no bar; None lets all.
+    `row`: position of the session date; `history_row`: of the first session whose bars are loaded; `daily_row`: of the
+    first of which daily bars alone are loaded, None where there is none. `live`: the session's own bars are still to
+    come. `prices`, `suspect_jump`: see SymbolRequirements. `max_missing_days`: so many sessions of the history, and
+    those with daily bars again, may turn out to have no bar; None lets all.
     """
 
     calendar: str
@@ -118,6 +141,7 @@ class SessionContext:
     prices: Prices = "positive"
     max_missing_days: int | None = None
     suspect_jump: JumpRule | None = None
+    daily_row: int | None = None
 
     @property
     def open_ns(self) -> int:
@@ -131,13 +155,32 @@ class SessionContext:
 
     @property
     def history_dates(self) -> list[date]:
-        """Labels of the sessions before the session date that are loaded, oldest first."""
+        """Labels of the sessions before the session date whose base bars are loaded, oldest first."""
         return [stamp.item() for stamp in self.sessions.dates[self.history_row : self.row]]
+
+    @property
+    def daily_dates(self) -> list[date]:
+        """Labels of the sessions before those, of which daily bars alone are loaded."""
+        return [stamp.item() for stamp in self.daily_sessions.dates]
 
     @property
     def loaded(self) -> Sessions:
         """The sessions whose bars are read: the history and the session date."""
         return self.sessions.take(slice(self.history_row, self.row + 1))
+
+    @property
+    def daily_sessions(self) -> Sessions:
+        """The sessions before these, of which daily bars are needed."""
+        return self.sessions.take(slice(self.first_row(DAY), self.history_row))
+
+    @property
+    def daily_loaded(self) -> Sessions:
+        """The sessions of which daily bars are read: those, and all that they can be compared with."""
+        return self.sessions.take(slice(self.first_row(DAY), self.row))
+
+    def first_row(self, interval: Interval) -> int:
+        """Position of the first session that has bars of `interval`."""
+        return self.history_row if self.daily_row is None or interval.is_intraday else self.daily_row
 
 
 def calendar_for(
@@ -172,8 +215,11 @@ def calendar_for(
 def session_context(requirements: SymbolRequirements, calendar: TradingCalendar, day: date) -> SessionContext:
     """Where `day` stands and how far back its history goes; ConfigError if it is no session."""
     row = calendar.session(day)
-    back = requirements.history_sessions(calendar.sessions, row)
-    if back is None:
+    back, of_base = (
+        requirements.history_sessions(calendar.sessions, row),
+        requirements.base_sessions(calendar.sessions, row),
+    )
+    if back is None or of_base is None:
         raise ConfigError(f"{calendar.name}: not enough sessions before {day} for the history that is asked for")
     sessions = calendar.sessions
     first = int(np.searchsorted(sessions.week, sessions.week[row - back], side="left"))
@@ -185,8 +231,9 @@ def session_context(requirements: SymbolRequirements, calendar: TradingCalendar,
         day,
         window,
         row - first,
-        row - back - first,
+        row - of_base - first,
         prices=requirements.prices,
         max_missing_days=requirements.max_missing_days,
         suspect_jump=requirements.suspect_jump,
+        daily_row=row - back - first if of_base < back else None,
     )

@@ -24,7 +24,8 @@ class IntervalBars:
     earlier; for 1d the session close, for 1w the last close of the week. `session` int32 (n,): position of the bar's
     session in the sessions the series was laid on (of the week's first one for 1w). `expected` and `actual` int32 (n,):
     base bars that the calendar expects inside the bar, and those present. `history`: number of leading bars that closed
-    before the session opened. `derived_from` is None for bars as the source gave them. All arrays are read-only.
+    before the session opened. `derived_from` is None for bars as the source gave them. `given`: number of leading bars
+    that a source gave where the others are derived; each counts as 1 of 1 expected. All arrays are read-only.
     """
 
     interval: Interval
@@ -35,6 +36,7 @@ class IntervalBars:
     actual: CountArray
     history: int
     derived_from: Interval | None = None
+    given: int = 0
 
     def __post_init__(self) -> None:
         for column in (self.end_ns, self.session, self.expected, self.actual):
@@ -64,6 +66,7 @@ class IntervalBars:
             self.actual[rows],
             min(max(self.history - start, 0), max(stop - start, 0)),
             self.derived_from,
+            min(max(self.given - start, 0), max(stop - start, 0)),
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
@@ -25,7 +25,8 @@ class SessionRange:
     """The sessions to run, among those loaded with them.
 
     `sessions` spans whole weeks around everything. `rows` int64 (n,): positions in it of the sessions to run,
-    ascending. `history`: for each of them, the position of the first session loaded before it. `max_missing_days`,
+    ascending. `history`: for each of them, the position of the first session loaded before it. `daily`: for each, that
+    of the first one of which daily bars are loaded; empty where base bars are all there is. `max_missing_days`,
     `suspect_jump`: see SessionContext.
     """
 
@@ -37,6 +38,7 @@ class SessionRange:
     history: dict[int, int]
     max_missing_days: int | None = None
     suspect_jump: JumpRule | None = None
+    daily: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def dates(self) -> list[date]:
@@ -47,6 +49,11 @@ class SessionRange:
     def first_row(self) -> int:
         """Position of the first session whose bars are loaded."""
         return min(self.history.values())
+
+    @property
+    def first_day_row(self) -> int:
+        """Position of the first session whose bars, or daily bars, are loaded."""
+        return min(self.daily.values(), default=self.first_row)
 
     @property
     def loaded(self) -> Sessions:
@@ -68,34 +75,66 @@ class SessionRange:
             bounds.append((first, row))
         return [self.sessions.take(slice(first, last + 1)) for first, last in bounds]
 
+    @property
+    def daily_sessions(self) -> Sessions:
+        """The sessions of which daily bars are needed, for any session to run."""
+        return self._daily_until(max(self.history.values()))
+
+    @property
+    def daily_loaded(self) -> Sessions:
+        """The sessions of which daily bars are read: those, and all that they can be compared with."""
+        return self._daily_until(int(self.rows[-1]))
+
+    def _daily_until(self, row: int) -> Sessions:
+        return self.sessions.take(slice(min(self.daily.values()), row) if self.daily else slice(0, 0))
+
+    def at(self, rows: IntArray) -> SessionRange:
+        """The same for some of the sessions to run."""
+        chosen = rows.tolist()
+        daily = {row: self.daily[row] for row in chosen} if self.daily else {}
+        return replace(self, rows=rows, history={row: self.history[row] for row in chosen}, daily=daily)
+
     def split(self, parts: int) -> list[SessionRange]:
         """The same in consecutive parts of about one length, each with the history of its own sessions."""
-        return [
-            replace(self, rows=rows, history={row: self.history[row] for row in rows.tolist()})
-            for rows in np.array_split(self.rows, min(parts, len(self.rows)))
-        ]
+        return [self.at(rows) for rows in np.array_split(self.rows, min(parts, len(self.rows)))]
 
     def context(self, row: int) -> SessionContext:
         """One of the sessions, with its own history."""
         day: date = self.sessions.dates[row].item()
-        history, rule = self.history[row], self.suspect_jump
-        return SessionContext(self.calendar, self.hours, day, self.sessions, row, history, suspect_jump=rule)
+        history, rule, daily = self.history[row], self.suspect_jump, self.daily.get(row)
+        if daily == history:
+            daily = None
+        return SessionContext(
+            self.calendar, self.hours, day, self.sessions, row, history, suspect_jump=rule, daily_row=daily
+        )
 
     def without_history(self, held: NDArray[np.integer], interval: Interval) -> dict[date, str]:
         """Sessions to run whose history has too many sessions without a bar, with the reason.
 
         `held`: positions of the sessions that have bars of `interval`, the base.
         """
+        place = self.sessions.week if interval.unit == "w" else np.arange(len(self.sessions))
+        missing = ~np.isin(place, place[held])
+        spans = {row: (self.history[row], row) for row in self.rows.tolist()}
+        return self._lacking(missing, spans, f"no bars in the {self.hours} hours of {{}} of the {{}} trailing sessions")
+
+    def without_daily(self, held: NDArray[np.integer]) -> dict[date, str]:
+        """The same of the sessions before the history that have daily bars alone; `held`: those that have one."""
+        missing = ~np.isin(np.arange(len(self.sessions)), held)
+        spans = {row: (first, self.history[row]) for row, first in self.daily.items()}
+        return self._lacking(missing, spans, "no daily bar of {} of the {} sessions before the base bars")
+
+    def _lacking(self, missing: NDArray[np.bool_], spans: Mapping[int, tuple[int, int]], told: str) -> dict[date, str]:
         if self.max_missing_days is None:
             return {}
-        place = self.sessions.week if interval.unit == "w" else np.arange(len(self.sessions))
-        lacking = np.concatenate(([0], np.cumsum(~np.isin(place, place[held]))))
-        found = {}
-        for day, row in zip(self.dates, self.rows.tolist(), strict=True):
-            count, first = int(lacking[row] - lacking[self.history[row]]), self.history[row]
-            if count > self.max_missing_days:
-                found[day] = f"no bars in the {self.hours} hours of {count} of the {row - first} trailing sessions"
-        return found
+        before = np.concatenate(([0], np.cumsum(missing)))
+        counts = {row: int(before[end] - before[first]) for row, (first, end) in spans.items()}
+        days = zip(self.dates, self.rows.tolist(), strict=True)
+        return {
+            day: told.format(counts[row], spans[row][1] - spans[row][0])
+            for day, row in days
+            if counts.get(row, 0) > self.max_missing_days
+        }
 
     def grid(self, interval: Interval) -> tuple[IntArray, IntArray]:
         """Ends of all bars that the calendar expects in the sessions to run (UTC ns), and which of them each is in."""
@@ -119,12 +158,13 @@ def session_range_of(requirements: SymbolRequirements, calendar: TradingCalendar
             "there is no session to run", remedy="give a range of dates that holds one", code="no_session"
         )
     back: dict[int, int] = {}
+    base: dict[int, int] = {}
     for row in rows:
-        needed = requirements.history_sessions(sessions, row)
-        if needed is None:
+        needed, of_base = requirements.history_sessions(sessions, row), requirements.base_sessions(sessions, row)
+        if needed is None or of_base is None:
             label = sessions.dates[row].item()
             raise ConfigError(f"{calendar.name}: not enough sessions before {label} for the history that is asked for")
-        back[row] = row - needed
+        back[row], base[row] = row - needed, row - of_base
     first = int(np.searchsorted(sessions.week, sessions.week[min(back.values())], side="left"))
     last = int(np.searchsorted(sessions.week, sessions.week[rows[-1]], side="right"))
     return SessionRange(
@@ -133,9 +173,10 @@ def session_range_of(requirements: SymbolRequirements, calendar: TradingCalendar
         calendar.timezone,
         sessions.take(slice(first, last)),
         np.array(rows, np.int64) - first,
-        {row - first: start - first for row, start in back.items()},
+        {row - first: start - first for row, start in base.items()},
         requirements.max_missing_days,
         requirements.suspect_jump,
+        {row - first: start - first for row, start in back.items()} if back != base else {},
     )
 
 

@@ -112,7 +112,8 @@ class SymbolSessionData(SymbolMetadata):
     days before.
     `adhoc_bars`: starts (UTC ns) of bars added by hand, by interval; `adhoc_indicators`: keys of indicators added so.
     `base_interval` is None for an adhoc symbol, which nothing was loaded for. `warnings`: moves of the source's prices
-    that are suspected, as far as its bars have closed.
+    that are suspected, as far as its bars have closed. `lineage` is of the base bars, `daily_lineage` of the daily ones
+    that a source gave of sessions before these, None without such.
     """
 
     symbol: str = field(kw_only=False)
@@ -127,6 +128,7 @@ class SymbolSessionData(SymbolMetadata):
     adhoc_indicators: tuple[str, ...] = ()
     conflicts: tuple[AdhocConflict, ...] = ()
     lineage: Lineage | None = None
+    daily_lineage: Lineage | None = None
     warnings: tuple[Reason, ...] = ()
 
     @property

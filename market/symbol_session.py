@@ -29,13 +29,14 @@ from barray.market.commands import (
     TakeSnapshot,
     prices_of,
 )
+from barray.market.daily import DailyHistory, daily_warnings, derive_beside, history_of
 from barray.market.errors import DataError, IllegalTransition, NoDataError
 from barray.market.indicators import IndicatorData, IndicatorSpec, compute
-from barray.market.interval import Interval
+from barray.market.interval import DAY, Interval
 from barray.market.jumps import check_jumps, jump_warnings
 from barray.market.quality import Quality, measure_quality
 from barray.market.requirements import SessionContext
-from barray.market.series import IntervalBars, derive, lay_on_sessions
+from barray.market.series import IntervalBars, lay_on_sessions
 from barray.market.symbol_data import AdhocConflict, Lineage, SymbolMetadata, SymbolSessionData
 from barray.market.validation import Reason
 
@@ -65,6 +66,7 @@ class _Record:
     indicators: tuple[IndicatorSpec, ...]
     prices: Prices
     dataset: str | None = None
+    daily: DailyHistory | None = None
 
     def lineage(self, until_ns: int) -> Lineage:
         """Of the bars closed by `until_ns`: a snapshot must not tell how many are still to come."""
@@ -75,7 +77,17 @@ class _Record:
     def warnings(self, context: SessionContext, until_ns: int) -> tuple[Reason, ...]:
         """Of the bars closed by `until_ns`, judged by these alone."""
         closed = self.base.take(slice(0, self.base.closed_by(until_ns)))
-        return jump_warnings(closed, context.sessions, context.suspect_jump, self.source)
+        found = jump_warnings(closed, context.sessions, context.suspect_jump, self.source)
+        if self.daily is None:
+            return found
+        days = self.derived(DAY, closed, context)
+        days = days.take(slice(0, days.closed_by(until_ns)))
+        return *found, *daily_warnings(days, context.sessions, context.suspect_jump, self.daily.source)
+
+    def derived(self, interval: Interval, base: IntervalBars, context: SessionContext) -> IntervalBars:
+        """Bars of `interval` from `base`, with daily ones before them where these were loaded."""
+        daily = self.daily.bars if self.daily else None
+        return derive_beside(base, daily, interval, context.sessions, context.row)
 
 
 class SymbolSession:
@@ -99,8 +111,8 @@ class SymbolSession:
         self._series: dict[Interval, IntervalBars] = {}
         self._indicators: dict[str, IndicatorData] = {}
 
-    def apply(self, command: Command, bars: Bars | None = None) -> Report:
-        """Carry out one command. `bars` are what `Load.reader` gave, for `Load` only.
+    def apply(self, command: Command, bars: Bars | None = None, daily: Bars | None = None) -> Report:
+        """Carry out one command. `bars` and `daily` are what `Load.read` gave, for `Load` only.
 
         Raises IllegalTransition where the state has no move for it or time would go back, DataError where bars can't be
         right, and then changes nothing.
@@ -114,16 +126,16 @@ class SymbolSession:
                 f"stands at {format_ns(self._now_ns)} and cannot go back to {format_ns(command.at_ns)}",
                 symbol=self.symbol,
             )
-        report = self._carry_out(command, bars if bars is not None else Bars.empty())
+        report = self._carry_out(command, bars or Bars.empty(), daily or Bars.empty())
         self._now_ns = command.at_ns
         return report
 
-    def _carry_out(self, command: Command, bars: Bars) -> Report:
+    def _carry_out(self, command: Command, bars: Bars, daily: Bars) -> Report:
         match command:
             case Provision():
                 return self._provision(command)
             case Load():
-                return self._load(command, bars)
+                return self._load(command, bars, daily)
             case AppendBars():
                 return self._append(command)
             case AddAdhocBar():
@@ -151,7 +163,7 @@ class SymbolSession:
         self.state = SymbolState.ADHOC
         return Provisioned(new=True)
 
-    def _load(self, command: Load, bars: Bars) -> Loaded:
+    def _load(self, command: Load, bars: Bars, daily: Bars) -> Loaded:
         if self.state is SymbolState.FULL and self._record:
             return Loaded(new=False, lineage=self._record.lineage(self._context.close_ns))
         context, interval, source = command.context, command.base_interval, command.reader.name
@@ -173,6 +185,10 @@ class SymbolSession:
         warnings = check_jumps(base, context.sessions, context.suspect_jump, symbol=self.symbol, source=source)
         dataset: str | None = getattr(command.reader, "dataset", None)
         record = _Record(source, base, command.intervals, command.indicators, prices, dataset)
+        if command.daily is not None and context.daily_row is not None:
+            own = history_of(daily, command.daily, context, self.symbol)
+            record = replace(record, daily=own)
+            warnings += own.check(base, context.sessions, context.row, context.suspect_jump, self.symbol)
         upgraded = self.state is SymbolState.ADHOC
         conflicts, kept = _overrule(self._adhoc_bars, record, context)
         self._series, self._indicators = _compute(self.symbol, context, record, kept, self._adhoc_indicators)
@@ -285,11 +301,13 @@ class SymbolSession:
         rows = {interval: slice(0, series.closed_by(now)) for interval, series in self._series.items()}
         bars = {str(interval): series.take(rows[interval]) for interval, series in sorted(self._series.items())}
 
-        def measured(days: range, until_ns: int) -> dict[str, Quality]:
-            return {
-                name: measure_quality(series.bars.start_ns, series.interval, context.sessions, days, until_ns)
-                for name, series in bars.items()
-            }
+        def measured(until_ns: int, *, history: bool = False) -> dict[str, Quality]:
+            found: dict[str, Quality] = {}
+            for name, series in bars.items():
+                first, stop = (context.first_row(series.interval), 0) if history else (context.row, 1)
+                days = range(first, context.row + stop)
+                found[name] = measure_quality(series.bars.start_ns, series.interval, context.sessions, days, until_ns)
+            return found
 
         return SymbolSessionData(
             self.symbol,
@@ -299,14 +317,15 @@ class SymbolSession:
             base_interval=self._record.base.interval if self._record else None,
             bars=bars,
             indicators={key: data.take(rows[data.spec.interval]) for key, data in self._indicators.items()},
-            quality=measured(range(context.row, context.row + 1), now),
-            history_quality=measured(range(context.history_row, context.row), context.open_ns) if self._record else {},
+            quality=measured(now),
+            history_quality=measured(context.open_ns, history=True) if self._record else {},
             adhoc_bars={
                 str(interval): tuple(sorted(added)) for interval, added in sorted(self._adhoc_bars.items()) if added
             },
             adhoc_indicators=tuple(self._adhoc_indicators),
             conflicts=self._conflicts,
             lineage=self._record.lineage(now) if self._record else None,
+            daily_lineage=self._record.daily.lineage if self._record and self._record.daily else None,
             warnings=self._record.warnings(context, now) if self._record else (),
         )
 
@@ -341,7 +360,7 @@ def _overrule(
         if not record.base.interval.derives(interval):
             kept[interval] = dict(added)
             continue
-        series = derive(record.base, interval, context.sessions, context.row).bars
+        series = record.derived(interval, record.base, context).bars
         for start_ns, bar in sorted(added.items()):
             row = int(np.searchsorted(series.start_ns, start_ns))
             known = series[row] if row < len(series) and series.start_ns[row] == start_ns else None
@@ -395,9 +414,10 @@ def _compute(
             both = _by_time(base.bars, series[base.interval].bars)  # adhoc ones fill its gaps
             base = _laid(both, base.interval, context, symbol, "adhoc", context.prices)
         series[base.interval] = base
-        for interval in (*record.intervals, *(spec.interval for spec in specs.values())):
+        wanted = (*record.intervals, *(spec.interval for spec in specs.values()), *((DAY,) if record.daily else ()))
+        for interval in wanted:
             if interval not in series and base.interval.derives(interval):
-                series[interval] = derive(base, interval, context.sessions, context.row)
+                series[interval] = record.derived(interval, base, context)
     for spec in specs.values():
         if spec.interval not in series:
             series[spec.interval] = _laid(Bars.empty(), spec.interval, context, symbol, "adhoc", context.prices)

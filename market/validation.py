@@ -10,7 +10,7 @@ from typing import Any
 from barray.market.errors import BarrayError, shorten
 from barray.market.html import figure, html_table
 from barray.market.indicators import IndicatorSpec
-from barray.market.interval import Interval, best_base, unserved
+from barray.market.interval import DAY, Interval, best_base, unserved
 from barray.market.reason_codes import ReasonCode
 from barray.market.requirements import SessionContext, SymbolRequirements
 from barray.market.symbols import symbol_problem
@@ -69,9 +69,11 @@ class SymbolValidationResult:
 
     `reasons`: everything found wrong, of every source asked, where the symbol can't proceed; else what made sources of
     higher priority be passed over. `warnings`: what is no failure; known where bars were read, and so in no dump.
-    `sources_asked` in priority order, `asked_s` how long each took to answer, empty where that is not known.
-    `historical_date_range`: first and last of the trailing sessions that the source has, None where it has none of
-    them or none are needed. `asked_s` and `elapsed_s`, of all together, are measured: they stay out of dumps.
+    `has_historical_data`: of the base bars. `sources_asked` in priority order, `asked_s` how long each took to answer,
+    empty where that is not known. `historical_date_range`: first and last of the trailing sessions that the source has,
+    None where it has none of them or none are needed; `daily_date_range` the same of the sessions that only
+    `daily_source` has bars of, which is None where there are no such. `asked_s` and `elapsed_s`, of all together, are
+    measured: they stay out of dumps.
     """
 
     symbol: str
@@ -90,10 +92,16 @@ class SymbolValidationResult:
     sources_asked: tuple[str, ...] = ()
     asked_s: tuple[float, ...] = ()
     elapsed_s: float = 0.0
+    daily_source: str | None = None
+    daily_date_range: tuple[date, date] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON types, without the measured time: the same session gives the same bytes."""
-        dates = self.historical_date_range
+        dates, of_days = self.historical_date_range, self.daily_date_range
+        daily = {
+            "daily_source": self.daily_source,
+            "daily_date_range": [day.isoformat() for day in of_days] if of_days else None,
+        }
         return {
             "can_proceed": self.can_proceed,
             "reason": self.reason,
@@ -108,6 +116,7 @@ class SymbolValidationResult:
             "reasons": [
                 {"code": r.code, "message": r.message, "remedy": r.remedy, "source": r.source} for r in self.reasons
             ],
+            **(daily if self.daily_source else {}),
         }
 
     def _repr_html_(self) -> str:
@@ -156,14 +165,34 @@ def validate_interval_compatibility(
 
 def check_available_intervals(answers: SourceAnswers, requirements: SymbolRequirements) -> list[Reason]:
     """Check 2: the source's intervals serve those required, natively or by derivation."""
-    compatibility = validate_interval_compatibility(requirements.all_intervals, answers.intervals)
-    if compatibility:
+    if requirements.base_of(answers.intervals):
         return []
+    compatibility = validate_interval_compatibility(requirements.all_intervals, answers.intervals)
+    if compatibility:  # of daily bars, which another source gives
+        compatibility = IntervalCompatibility(None, requirements.all_intervals)
     offered = ", ".join(map(str, answers.intervals)) or "none"
     wanted = ", ".join(map(str, compatibility.unserved))
     return [
         Reason("interval_unavailable", f"{wanted} cannot be built from {offered}", "provide finer bars", answers.source)
     ]
+
+
+def check_daily_history(
+    answers: SourceAnswers, requirements: SymbolRequirements, context: SessionContext
+) -> list[Reason]:
+    """Check 3 of the sessions that have daily bars alone: they are there, but for as many as may be missing."""
+    days = context.daily_dates
+    if not days:
+        return []
+    if answers.problem:
+        return [answers.problem]
+    missing = _missing(answers, days) if answers.has_symbol and DAY in answers.intervals else days
+    if len(missing) <= requirements.max_missing_days:
+        return []
+    listed = ", ".join(map(str, missing[:5])) + (" …" if len(missing) > 5 else "")
+    message = f"lacks the daily bars of {len(missing)} of the {len(days)} sessions before the base bars ({listed})"
+    remedy = "add them, do without history.daily, or allow history.max_missing_days"
+    return [Reason("no_daily_history", message, remedy, answers.source)]
 
 
 def check_historical_data_availability(
@@ -212,24 +241,34 @@ def check_session_data(answers: SourceAnswers) -> list[Reason]:
 
 
 def validate_symbol(
-    symbol: str, requirements: SymbolRequirements, context: SessionContext, asked: Sequence[SourceAnswers]
+    symbol: str,
+    requirements: SymbolRequirements,
+    context: SessionContext,
+    asked: Sequence[SourceAnswers],
+    daily: SourceAnswers | None = None,
 ) -> SymbolValidationResult:
-    """All five checks over the answers of the sources asked so far, by priority; the first that passes all is used."""
+    """All five checks over the answers of the sources asked so far, by priority; the first that passes all is used.
+
+    `daily`: what the source of daily history answered, which has to pass for its own sessions whichever is used.
+    """
     if problem := symbol_problem(symbol):
         reason = Reason("bad_symbol", problem, "correct the symbol in the config")
         return SymbolValidationResult(symbol, reason=str(reason), reasons=(reason,))
     found: list[Reason] = []
     best: SourceAnswers | None = None
+    short = check_daily_history(daily, requirements, context) if daily else []
     for answers in asked:
         reasons = failures(symbol, requirements, context, answers)
         if not reasons:
-            return _result(symbol, requirements, context, answers, tuple(found), asked, passed=True)
+            told = (*found, *short)
+            return _result(symbol, requirements, context, answers, told, asked, daily, passed=not short)
         found += reasons
         if best is None and answers.has_symbol:
             best = answers
     if not asked:
         found = [Reason("no_data_source", "no source is configured", "add one under sources")]
-    return _result(symbol, requirements, context, best or SourceAnswers(""), tuple(found), asked, passed=False)
+    told = (*found, *short)
+    return _result(symbol, requirements, context, best or SourceAnswers(""), told, asked, daily, passed=False)
 
 
 def failures(
@@ -255,11 +294,13 @@ def _result(
     answers: SourceAnswers,
     reasons: tuple[Reason, ...],
     asked: Sequence[SourceAnswers],
+    daily: SourceAnswers | None,
     *,
     passed: bool,
 ) -> SymbolValidationResult:
     held = _held(answers, context.history_dates)
     missing = check_historical_data_availability(answers, requirements, context.history_dates)
+    of_days = _held(daily, context.daily_dates) if daily else []
     return SymbolValidationResult(
         symbol,
         can_proceed=passed,
@@ -267,7 +308,7 @@ def _result(
         data_source_available=answers.has_symbol,
         data_source=answers.source if answers.has_symbol else None,
         intervals_supported=tuple(map(str, answers.intervals)),
-        base_interval=best_base(requirements.all_intervals, answers.intervals),
+        base_interval=requirements.base_of(answers.intervals),
         has_historical_data=answers.has_symbol and not missing,
         historical_date_range=(held[0], held[-1]) if held else None,
         has_session_data=answers.has_symbol and answers.session_problem is None,
@@ -276,4 +317,6 @@ def _result(
         sources_asked=tuple(one.source for one in asked),
         asked_s=tuple(one.elapsed_s for one in asked),
         elapsed_s=sum(one.elapsed_s for one in asked),
+        daily_source=daily.source if daily and context.daily_dates else None,
+        daily_date_range=(of_days[0], of_days[-1]) if of_days else None,
     )

@@ -163,7 +163,8 @@ def check(
             remarks += [f"{shorten(symbol)}: {first[0]}: {first[1].reason}"] if first else []
             warnings = dict.fromkeys(warning for results in days.values() for warning in results[symbol].warnings)
             remarks += [f"{shorten(symbol)}: {warning}" for warning in warnings]
-            rows.append((symbol, verdict, last.data_source or "", last.base_interval or ""))
+            sources = dict.fromkeys(name for name in (last.data_source, last.daily_source) if name)
+            rows.append((symbol, verdict, " + ".join(sources), last.base_interval or ""))
         title = f"Step 0, {len(days)} sessions from {next(iter(days))} to {next(reversed(days))}"
         print_table(title, ("symbol", "verdict", "source", "base"), rows)
         for remark in remarks:

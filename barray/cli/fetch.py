@@ -62,7 +62,7 @@ def fetch(
     changes = {"store": store, "feed": feed, "adjustment": adjustment, "token": token}
     vendor = _source(source, settings, {name: value for name, value in changes.items() if value})
     chosen = _symbols(symbols or [], every, settings)
-    work = Fetch(vendor, chosen, _wanted(vendor, interval, start, end, settings))
+    work = Fetch(vendor, chosen, *_wanted(vendor, interval, start, end, settings))
     planned = work.plan()
     if plan:
         _print_plan(planned, len(work.symbols), as_json=as_json)
@@ -119,26 +119,28 @@ def _symbols(given: list[str], every: bool, settings: SessionConfig | None) -> l
     return found
 
 
-def _wanted(source: VendorSource, interval: str, start: str, end: str, settings: SessionConfig | None) -> Wanted:
+def _wanted(
+    source: VendorSource, interval: str, start: str, end: str, settings: SessionConfig | None
+) -> tuple[Wanted, ...]:
     """What the options say, and where they don't, what the config needs."""
     from barray.data_sources.fetching.store import midnight_ns
-    from barray.fetch import days_wanted, wanted_by
+    from barray.fetch import all_wanted_by, days_wanted, wanted_by
 
     first, last, yesterday = _date(start), _date(end), date.today() - timedelta(days=1)
     given = Interval.parse(interval) if interval else None
     if first is not None and (given or settings is None):
-        return days_wanted(given or Interval(1, "m"), first, last or yesterday)
+        return (days_wanted(given or Interval(1, "m"), first, last or yesterday),)
     if settings is None:
         raise ConfigError("there is no --start", remedy="give the first date, as 2024-07-01")
-    needed = wanted_by(settings, source, given)
+    needed = (wanted_by(settings, source, given),) if given else all_wanted_by(settings, source)
     if first is not None:
-        return days_wanted(needed.interval, first, last or yesterday)
+        return tuple(days_wanted(one.interval, first, last or yesterday) for one in needed)
     if last is None:
         return needed
     end_ns = midnight_ns(last + timedelta(days=1))
-    if end_ns <= needed.start_ns:
+    if all(end_ns <= one.start_ns for one in needed):
         raise ConfigError(f"--end {last} is before the history that the config needs", remedy="give a later one")
-    return replace(needed, end_ns=end_ns)
+    return tuple(replace(one, end_ns=end_ns) for one in needed if one.start_ns < end_ns)
 
 
 def _date(text: str) -> date | None:

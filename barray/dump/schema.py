@@ -61,6 +61,8 @@ class RequirementsJson(TypedDict):
     """What the config asks of every full symbol; `history_first` labels the first session whose bars were loaded.
 
     `prices`: there where a source's prices may be zero or less. `suspect_jump`: there where moves are suspected.
+    `daily`: there where a source gives daily bars of sessions before those with base bars, `daily_first` where there
+    are any such.
     """
 
     intervals: list[str]
@@ -69,7 +71,10 @@ class RequirementsJson(TypedDict):
     max_missing_days: int
     prices: NotRequired[Literal["any"]]
     suspect_jump: NotRequired[JumpRuleJson]
+    daily: NotRequired[str]
+    daily_days: NotRequired[int]
     history_first: str
+    daily_first: NotRequired[str]
 
 
 @_closed
@@ -97,6 +102,8 @@ class Step0Json(TypedDict):
     meets_config_requirements: bool
     sources_asked: list[str]
     reasons: list[ReasonJson]
+    daily_source: NotRequired[str]
+    daily_date_range: NotRequired[list[str] | None]
 
 
 @_closed
@@ -157,7 +164,8 @@ class LineageJson(TypedDict):
 class SeriesJson(TypedDict):
     """Bars as columns of one length; the first `history` of them closed before the session opened.
 
-    Given bars (of the source, or adhoc) carry `digest`, derived ones the five keys before it.
+    Given bars (of the source, or adhoc) carry `digest`, derived ones the five keys before it. Of daily bars the first
+    `given` may be those of another source: they carry both, the digest being of these.
     """
 
     history: int
@@ -173,6 +181,7 @@ class SeriesJson(TypedDict):
     complete: NotRequired[list[bool]]
     derived_from: NotRequired[str]
     digest: NotRequired[str]
+    given: NotRequired[int]
 
 
 DERIVED_KEYS = ("end", "expected", "actual", "complete", "derived_from")
@@ -240,11 +249,14 @@ class AdhocJson(TypedDict):
 
 @_closed
 class SymbolJson(TypedDict):
-    """One symbol. `warnings`: there where moves of its source's prices are suspected."""
+    """One symbol. `warnings`: there where moves of its source's prices are suspected. `daily_lineage`: there where
+    daily bars of another source stand before those derived.
+    """
 
     metadata: MetadataJson
     base_interval: str | None
     lineage: LineageJson | None
+    daily_lineage: NotRequired[LineageJson]
     bars: dict[str, SeriesJson]
     indicators: dict[str, IndicatorJson]
     quality: dict[str, QualityJson]

@@ -12,6 +12,7 @@ from barray.data_sources.atomic_file import made, replacing
 from barray.market.arrow_arrays import arrow_numbers
 from barray.market.bars import COLUMNS
 from barray.market.calendar import Sessions
+from barray.market.interval import DAY
 from barray.market.series import IntervalBars
 from barray.market.symbol_data import SymbolSessionData
 
@@ -19,15 +20,13 @@ from barray.market.symbol_data import SymbolSessionData
 def write_recording(folder: Path, snapshots: Iterable[SymbolSessionData], sessions: Sessions) -> list[Path]:
     """Base bars of full symbols, history and session, as `{symbol}/{interval}/{date}.parquet`.
 
-    Returns the session's files. `sessions` are those the bars lie in. A day of history that is there already is left as
-    it is. ConfigError where they can't be written.
+    With them the daily bars that a source gave of sessions before these. Returns the session's files. `sessions` are
+    those the bars lie in. A day of history that is there already is left as it is. ConfigError where they can't be
+    written.
     """
     written: list[Path] = []
-    for data in snapshots:
-        if data.base_interval is None:
-            continue
-        series = data.bars[str(data.base_interval)]
-        place = folder / data.symbol / str(data.base_interval)
+    for data, series in ((one, given) for one in snapshots for given in _given(one)):
+        place = folder / data.symbol / str(series.interval)
         for row in range(len(sessions)):
             path = place / f"{sessions.dates[row]}.parquet"
             is_today = sessions.dates[row].item() == data.session_date
@@ -37,6 +36,14 @@ def write_recording(folder: Path, snapshots: Iterable[SymbolSessionData], sessio
                 _write(path, series, held)
                 written += [path] if is_today else []
     return written
+
+
+def _given(data: SymbolSessionData) -> list[IntervalBars]:
+    """What its sources gave."""
+    if data.base_interval is None:
+        return []
+    days = data.bars.get(str(DAY))
+    return [data.bars[str(data.base_interval)], *([days.take(slice(0, days.given))] if days and days.given else [])]
 
 
 def _write(path: Path, series: IntervalBars, rows: NDArray[np.bool_]) -> None:

@@ -128,6 +128,7 @@ def _symbol(part: SymbolResult, numbers: ResultNumbers) -> dict[str, Any]:
             for entry in part.refusals
         ],
         "lineage": _lineage(part.lineage) if part.lineage else None,
+        **({"daily": _lineage(part.daily)} if part.daily else {}),
         **({"sources": [_lineage(one) for one in part.sources]} if part.sources else {}),
         **({"warnings": [str(warning) for warning in part.warnings]} if part.warnings else {}),
     }

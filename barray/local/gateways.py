@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from threading import Lock
 from typing import Any
 
-from barray.data_sources.failover import Fetch, Needs, V, fetching
+from barray.data_sources.failover import Fetch, Needs, V
 from barray.data_sources.fetching.gateway import Gateway, secrets_of
 from barray.data_sources.fetching.vendor_source import VendorSource, Wanted
 from barray.market.requirements import SymbolRequirements
@@ -33,7 +33,7 @@ class LocalGatewayPool:
         ) -> Mapping[str, Reason]:
             return await asyncio.to_thread(self.ensure, source, symbols, wanted, needed_ns)
 
-        return fetching(requirements, needs, ensure)
+        return Fetch(requirements, needs, ensure)
 
     def ensure(
         self, source: VendorSource, symbols: Sequence[str], wanted: Wanted, needed_ns: int

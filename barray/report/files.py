@@ -10,7 +10,6 @@ import numpy as np
 from barray.actors.backtest_actor import load_range
 from barray.coordinator.prepare import PreparedRun
 from barray.data_sources.atomic_folder import replacing_folder
-from barray.data_sources.manager import DataManager
 from barray.dump.files import FORMATS
 from barray.export.results import table_names, write_tables
 from barray.market.errors import BarrayError
@@ -59,7 +58,7 @@ def charts_of(result: BacktestResult, run: PreparedRun) -> Mapping[str, Chart]:
     symbols = default_symbols(result, -(-config.report.charts // 2), config.report.charts // 2)
     if not symbols:
         return {}
-    manager = DataManager(config.data_sources)
+    manager = config.data_manager
     charts: dict[str, Chart] = {}
     for symbol in symbols:
         lineage = result.symbols[symbol].lineage
@@ -67,13 +66,15 @@ def charts_of(result: BacktestResult, run: PreparedRun) -> Mapping[str, Chart]:
             continue
         spans = _spans(result.symbols[symbol].sources or (lineage,), session_range)
         reader = manager.reader(RangeValidation(result.step0[symbol], spans=spans))
-        command = LoadRange(symbol, session_range, reader, lineage.interval, {})
+        command = LoadRange(symbol, session_range, reader, lineage.interval, {}, manager.daily)
         try:
             data = load_range(command).prepare(run.plan.strategy())
         except BarrayError:  # it was readable a moment ago; a report without this chart is still a report
             continue
         interval = _interval(data.interval, len(data.bars))
-        bars = derive(data.base, interval, session_range.sessions, int(session_range.rows[0]))
+        bars = data.series.get(interval) or derive(
+            data.base, interval, session_range.sessions, int(session_range.rows[0])
+        )
         first = int(bars.session.searchsorted(int(session_range.rows[0])))
         lines = {
             name: values[first:] for name, values in data.indicators.items() if data.specs[name].interval == interval

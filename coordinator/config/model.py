@@ -23,6 +23,8 @@ from barray.coordinator.config.fields import (
 )
 from barray.coordinator.config.sources import AlpacaSection, SourceSection
 from barray.data_sources.fetching.store import EXCHANGE
+from barray.data_sources.fetching.vendor_source import VendorSource
+from barray.data_sources.manager import DataManager
 from barray.data_sources.protocol import DataSource
 from barray.market.adhoc import parse_bar
 from barray.market.calendar import ExtendedHours
@@ -79,10 +81,16 @@ class SessionSection(Section):
 
 
 class HistorySection(Section):
-    """Sessions loaded before the session date; indicators may need more, and then get more."""
+    """Sessions loaded before the session date; indicators may need more, and then get more.
+
+    `daily`: the source that gives daily bars of those that only indicators of days and weeks need, and of `daily_days`
+    in any case.
+    """
 
     trailing_days: int = Field(0, ge=0, le=5000)
     max_missing_days: int = Field(0, ge=0)
+    daily: str | None = None
+    daily_days: int = Field(0, ge=0, le=5000)
 
 
 class ValidationSection(Section):
@@ -365,6 +373,10 @@ class SessionConfig(Section):
         names = [source.name for source in self.sources]
         if twice := [name for name in names if names.count(name) > 1]:
             raise ValueError(f"two sources are named {twice[0]!r}: give each a name of its own")
+        if self.history.daily is not None and self.history.daily not in names:
+            raise ValueError(f"history.daily is {self.history.daily!r}: name one of the sources, {', '.join(names)}")
+        if self.history.daily is None and self.history.daily_days:
+            raise ValueError("history.daily_days without history.daily: name the source of daily bars")
         if self.is_live and not any(isinstance(source, AlpacaSection) for source in self.sources):
             raise ValueError("a live session needs a source of type alpaca: add one under sources")
         if self.account.limits is not None and (unknown := self.account.limits.unknown(self.symbols)):
@@ -402,16 +414,29 @@ class SessionConfig(Section):
             self.history.max_missing_days,
             "any" if any(getattr(source, "prices", None) == "any" for source in self.sources) else "positive",
             self.validation.jumps,
+            self.history.daily,
+            self.history.daily_days,
         )
 
     @property
     def data_sources(self) -> tuple[DataSource, ...]:
         """The sources in order of priority; of a live session the first that has a stream, and its minutes alone."""
+        return self.data_manager.sources
+
+    @property
+    def data_manager(self) -> DataManager:
+        """These sources, freshly opened, and that of daily history."""
+        opened = [self._opened(source) for source in self.sources]
+        daily = next((source for source in opened if source.name == self.history.daily), None)
         if not self.is_live:
-            return tuple(source.open() for source in self.sources)
-        streamed = next(source for source in self.sources if isinstance(source, AlpacaSection)).open()
-        clock = self.live.practice.clock if self.live.practice else None
-        return (replace(streamed, clock=clock, only=Interval(1, "m")),)
+            return DataManager(tuple(opened), daily=daily)
+        streamed = next(source for source in self.sources if isinstance(source, AlpacaSection))
+        return DataManager((replace(self._opened(streamed), only=Interval(1, "m")),), daily=daily)
+
+    def _opened(self, section: SourceSection) -> Any:
+        source = section.open()
+        practice = self.live.practice if self.is_live else None
+        return replace(source, clock=practice.clock) if practice and isinstance(source, VendorSource) else source
 
     def resolved(self, folder: Path) -> SessionConfig:
         """The same with relative local paths taken from `folder`."""

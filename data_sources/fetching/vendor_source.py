@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from barray.data_sources.parquet.source import ParquetSource
 from barray.market.bars import Bars, IntArray
 from barray.market.calendar import Sessions
 from barray.market.clock import PracticeClock
-from barray.market.interval import NS_PER_DAY, NS_PER_SECOND, Interval, best_base
+from barray.market.interval import DAY, NS_PER_DAY, NS_PER_SECOND, Interval
 from barray.market.requirements import SymbolRequirements
 from barray.market.validation import Coverage, Reason
 
@@ -72,7 +72,7 @@ class VendorSource:
         """
         first_ns = int(sessions.open_ns[0])
         native = self.native(first_ns if since_ns is None else since_ns)
-        base = best_base(requirements.all_intervals, native)
+        base = requirements.base_of(native)
         if base is None:
             needed = ", ".join(map(str, requirements.all_intervals))
             served = ", ".join(map(str, native)) or "nothing"
@@ -82,6 +82,10 @@ class VendorSource:
         if not base.is_intraday:
             first_ns -= NS_PER_DAY  # such a bar is stamped with a midnight
         return Wanted(base, first_ns, max(until_ns, int(sessions.close_ns[-1])))
+
+    def wanted_days(self, sessions: Sessions) -> Wanted | Reason:
+        """What to fetch so that these sessions have daily bars; or why they cannot."""
+        return replace(self, only=DAY).wanted(SymbolRequirements((DAY,)), sessions, 0)
 
     def has_symbols(self, symbols: Sequence[str], sessions: Sessions) -> dict[str, bool]:
         """See DataSource."""

@@ -31,6 +31,7 @@ from tests.market.builders import (
     run,
     session_walk,
     sessions_of,
+    walk,
 )
 
 SPECS = ("RSI(14)@5m", "SESSION_VWAP@1m", "BBANDS(5)@5m", "SMA(2)@1d")
@@ -95,8 +96,9 @@ def summary_of(
     step0: dict[str, SymbolValidationResult],
     *events: SessionEvent,
 ) -> SessionSummary:
-    history = context.history_dates
+    history, of_days = context.history_dates, context.daily_dates
     days = (history[0], history[-1]) if history else None
+    daily = {"daily_source": requirements.daily, "daily_date_range": (of_days[0], of_days[-1])} if of_days else {}
     return SessionSummary(
         calendar=context.calendar,
         timezone="America/New_York",
@@ -109,11 +111,14 @@ def summary_of(
         now_ns=now_ns,
         requirements=requirements,
         step0={
-            symbol: replace(result, historical_date_range=days) if result.can_proceed else result
+            symbol: replace(result, historical_date_range=days, **daily)
+            if result.can_proceed
+            else replace(result, daily_source=daily.get("daily_source"))
             for symbol, result in step0.items()
         },
         dropped={symbol: result.reasons for symbol, result in step0.items() if not result.can_proceed},
         events=events,
+        daily_first=of_days[0] if of_days else None,
     )
 
 
@@ -127,12 +132,20 @@ def indicator_event(at_ns: int, symbol: str, key: str) -> SessionEvent:
 
 
 @functools.cache
-def build(minutes: int = 390, day: date = WEDNESDAY, hours: str = "regular", trailing_days: int = 3) -> Built:
+def build(
+    minutes: int = 390,
+    day: date = WEDNESDAY,
+    hours: str = "regular",
+    trailing_days: int = 3,
+    daily: str | None = None,
+) -> Built:
     """Config symbols ALL (complete) and GAP, LATE added mid-session, HAND adhoc, UP upgraded; NONE failed Step 0.
 
-    The session stands `minutes` after its open (60 at least).
+    The session stands `minutes` after its open (60 at least). `daily`: name of a source of daily bars before these.
     """
-    requirements = require("1m", "5m", "1d", specs=SPECS, trailing_days=trailing_days)
+    specs = (*SPECS, "SMA(3)@1w", "EMA(9)@1d") if daily else SPECS
+    asked = require("1m", "5m", "1d", specs=specs, trailing_days=trailing_days, max_missing=1 if daily else 0)
+    requirements = replace(asked, daily=daily)
     calendar = calendar_for(requirements, "XNYS", day, day, hours=hours, source=sessions_of)
     context = session_context(requirements, calendar, day)
     open_ns, now_ns = context.open_ns, context.open_ns + minutes * MINUTE_NS
@@ -143,7 +156,8 @@ def build(minutes: int = 390, day: date = WEDNESDAY, hours: str = "regular", tra
     def load(seed: int, by: str, minute: int, *missing: int) -> Load:
         bars = without(session_walk(context, seed), context, *missing)
         specs = requirements.indicators
-        return Load(context, MemoryReader(bars), ONE, requirements.intervals, specs, by, at(minute))
+        load = Load(context, MemoryReader(bars), ONE, requirements.intervals, specs, by, at(minute))
+        return replace(load, daily=MemoryReader(_days(context, seed), daily)) if daily else load
 
     def add(interval: Interval, bar: Bar, minute: int) -> AddAdhocBar:
         return AddAdhocBar(interval, bar, "scanner", at(minute))
@@ -193,6 +207,13 @@ def build(minutes: int = 390, day: date = WEDNESDAY, hours: str = "regular", tra
     step0 |= {"NONE": refused("NONE"), "UP": passed("UP")}
     symbols = tuple(run(session, TakeSnapshot(now_ns)).snapshot() for session in begun.values())
     return Built(summary_of(context, requirements, now_ns, step0, *events), symbols)
+
+
+def _days(context: SessionContext, seed: int) -> Bars:
+    """Daily bars before the minutes, one of them missing."""
+    sessions = context.daily_sessions
+    whole = walk(sessions.open_ns, seed)
+    return whole.take(np.arange(len(whole)) != 2)
 
 
 def with_summary(built: Built, **changes: Any) -> Built:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from barray.data_sources.failover import Fetch, Needs, V, fetching
+from barray.data_sources.failover import Fetch, Needs, V
 from barray.data_sources.fetching.stream import Heard
 from barray.data_sources.fetching.vendor_source import VendorSource, Wanted
 from barray.market.bars import Bars
@@ -52,7 +52,7 @@ class Vendor:
         ) -> Mapping[str, Reason]:
             return self._store(source, symbols, wanted)
 
-        return fetching(requirements, needs, ensure)
+        return Fetch(requirements, needs, ensure)
 
     async def ensure(
         self, source: VendorSource, symbols: Sequence[str], wanted: Wanted, needed_ns: int

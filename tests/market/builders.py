@@ -117,6 +117,18 @@ def with_bar(bars: Bars, row: int, **changes: float) -> Bars:
     return Bars.of([replace(bars[i], **changes) if i == row else bars[i] for i in range(len(bars))])
 
 
+def days_of(bars: Bars, sessions: Sessions) -> Bars:
+    """The daily bars of minutes, counted one by one, of the sessions that they span."""
+    rows = []
+    for open_ns, close_ns in zip(sessions.open_ns.tolist(), sessions.close_ns.tolist(), strict=True):
+        own = bars.take((bars.start_ns >= open_ns) & (bars.start_ns < close_ns))
+        if len(own):
+            high, low = max(own.high.tolist()), min(own.low.tolist())
+            total = sum(own.volume.tolist())
+            rows.append(Bar(open_ns, float(own.open[0]), high, low, float(own.close[-1]), total))
+    return Bars.of(rows)
+
+
 @dataclass(frozen=True)
 class MemoryReader:
     """A source of record that holds its bars in memory."""
@@ -152,10 +164,10 @@ def load_command(
 def run(session: SymbolSession, *commands: Command) -> SymbolSession:
     """Apply the commands, reading what a load needs as the symbol's actor does."""
     for command in commands:
-        bars = None
         if isinstance(command, Load) and session.needs_bars(command):
-            bars = command.reader.read_bars(session.symbol, command.base_interval, command.context.loaded)
-        session.apply(command, bars)
+            session.apply(command, *command.read(session.symbol))
+        else:
+            session.apply(command)
     return session
 
 

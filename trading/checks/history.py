@@ -17,11 +17,12 @@ def run_with(loaded: LoadedRange, plan: Plan, factor: float = 1) -> tuple[Symbol
     """The data and the decisions of a fresh strategy with `factor` times the history, as far as it is loaded."""
     session_range, first = loaded.session_range, first_session(loaded)
     history = {row: max(row - times(row - start, factor), first) for row, start in session_range.history.items()}
+    daily = {row: row - times(row - start, factor) for row, start in session_range.daily.items()}
     begin = int(np.searchsorted(loaded.base.session, min(history.values())))
     changed = replace(
         loaded,
         base=loaded.base.take(slice(begin, len(loaded.base))),
-        session_range=replace(session_range, history=history),
+        session_range=replace(session_range, history=history, daily=daily),
     )
     data = changed.prepare(plan.strategy())
     return data, decisions_of(plan, data, session_range.timezone)

@@ -70,9 +70,10 @@ class SessionOutcome:
 class LoadRange:
     """Read a symbol's bars of a range of sessions. `skipped`: sessions that Step 0 refused, with the reason.
 
-    `known_faults`: days whose bars are known to be no good; where there are others, nothing is done, and the answer is
-    Unreadable. None where no other source is to be asked: then sessions with such days are left out. `warnings`: what
-    is to be said of the symbol's bars already.
+    `daily`: reads the daily bars of sessions before those with base bars, where the range has such. `known_faults`:
+    days whose bars are known to be no good; where there are others, nothing is done, and the answer is Unreadable. None
+    where no other source is to be asked: then sessions with such days are left out. `warnings`: what is to be said of
+    the symbol's bars already.
     """
 
     symbol: str
@@ -80,6 +81,7 @@ class LoadRange:
     reader: BarReader
     base_interval: Interval
     skipped: Mapping[date, str]
+    daily: BarReader | None = None
     known_faults: frozenset[date] | None = None
     warnings: tuple[Reason, ...] = ()
 

@@ -19,7 +19,7 @@ from barray.market.calendar import Sessions
 from barray.market.errors import BarrayError, ConfigError
 from barray.market.indicators import parse_indicator
 from barray.market.interval import Interval
-from barray.market.series import IntervalBars, derive
+from barray.market.series import IntervalBars
 from barray.market.session_range import SessionRange
 from barray.market.symbols import require_text
 from barray.trading.engine.commands import Plan, SessionOutcome
@@ -39,9 +39,10 @@ from barray.trading.orders.broker import Order
 from barray.trading.orders.terms import OrderTerms
 from barray.trading.results.days import SessionDays, SessionPrices, days_of
 from barray.trading.strategy.base import Strategy
-from barray.trading.strategy.data import SymbolData, indicator_values
+from barray.trading.strategy.data import SymbolData
 from barray.trading.strategy.failure import DidNotReturn, failure_text, file_of
 from barray.trading.strategy.panel import Panel, PanelBlock
+from barray.trading.strategy.range_bars import RangeBars
 from barray.trading.strategy.view import Added, Moment, WindowView
 
 _LEFT_OUT = "is left out of this session"
@@ -72,6 +73,7 @@ class _Session:
     open_ns: int
     close_ns: int
     history_ns: int
+    days_ns: int
     block: PanelBlock
     symbols: list[str]
     now_ns: int
@@ -141,7 +143,7 @@ class PortfolioRun:
         """Go by these bars from now on, of these sessions. `base`: the finest interval of any symbol in the run."""
         self._range, self._base = session_range, base
         first, last = session_range.first_row, int(session_range.rows[-1])
-        self._block = PanelBlock(data, first, last, base) if data else None
+        self._block = PanelBlock(data, first, last, base, session_range.first_day_row) if data else None
         for symbol, one in sorted(data.items()):
             if symbol in self.books:
                 self.books[symbol].load(one)
@@ -239,15 +241,21 @@ class PortfolioRun:
             self._open_accounts()
             self._strategy = self._remembered = None
         open_ns = int(sessions.open_ns[row])
-        history_ns = int(sessions.open_ns[self._range.history[row]])
+        history_ns, days_ns = (int(sessions.open_ns[first]) for first in self._first_rows(row))
+        close_ns = int(sessions.close_ns[row])
         self._inside = True
-        self._now = _Session(row, open_ns, int(sessions.close_ns[row]), history_ns, block, symbols, open_ns)
+        self._now = _Session(row, open_ns, close_ns, history_ns, days_ns, block, symbols, open_ns)
         for symbol in symbols:
             self._speaks = self.books[symbol]
             self._speaks.enter(row)
             self.accounts.join(symbol, self._speaks.broker.working)
         self._speaks = None
         self._look_around()
+
+    def _first_rows(self, row: int) -> tuple[int, int]:
+        """Rows of the first sessions that one (its row) looks back to: by its bars, and by its days and weeks."""
+        first = self._range.history[row]
+        return first, self._range.daily.get(row, first)
 
     def _aim_all(self) -> None:
         self._working.clear()
@@ -259,13 +267,13 @@ class PortfolioRun:
         here = self._now
         if self._invited:
             data = dict(zip(here.block.symbols, here.block.data, strict=True))
-            first = self._range.history[here.number]
-            here.block = PanelBlock({**data, **self._invited}, first, here.number, self._base)
+            first, first_day = self._first_rows(here.number)
+            here.block = PanelBlock({**data, **self._invited}, first, here.number, self._base, first_day)
             here.symbols = sorted({*here.symbols, *self._invited})
             self._invited.clear()
         if self._leaving:
             here.symbols = [symbol for symbol in here.symbols if symbol not in self._leaving]
-        here.panel = Panel(here.block, here.symbols, here.history_ns)
+        here.panel = Panel(here.block, here.symbols, here.history_ns, here.days_ns)
         here.row = here.block.closed_by(here.now_ns) - 1
         here.volumes = None
         here.low, here.high = np.full(len(here.block.symbols), -inf), np.full(len(here.block.symbols), inf)
@@ -521,7 +529,7 @@ class PortfolioRun:
         for name in block.indicators:
             interval = block.indicator_interval(name)
             closed = block.closed_by(now_ns, interval)
-            known = closed > block.closed_by(here.history_ns, interval)
+            known = closed > block.closed_by(panel.since_ns(interval), interval)
             found[name] = panel.row(block.indicator(name), closed - 1 if known else -1)
         for name, by_symbol in sorted(here.added.items()):
             if any(one.added_ns < now_ns for one in by_symbol.values()):
@@ -643,8 +651,9 @@ class PortfolioRun:
         if not data.base.interval.derives(spec.interval):
             return Added(False, f"{spec.interval} does not derive from {data.base.interval}")
         row = here.number
-        series = data.series.get(spec.interval) or derive(data.base, spec.interval, data.sessions, row)
-        columns = indicator_values(spec, series, np.array([row]), self._range.history)
+        made_of = RangeBars(data.base, data.sessions, self._range.history, data.past)
+        series = data.series.get(spec.interval) or made_of.series(spec.interval, row)
+        columns = made_of.values(spec, series, np.array([row]))
         for number, (output, values) in enumerate(columns.items()):
             named = here.added.setdefault(indicator if number == 0 else f"{indicator}.{output}", {})
             named[symbol] = _AddedIndicator(here.now_ns, series, values)

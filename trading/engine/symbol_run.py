@@ -8,14 +8,16 @@ from datetime import date
 from functools import cached_property
 from hashlib import blake2b
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from barray.market.bars import Bars, FloatArray, IntArray, Prices
 from barray.market.calendar import Sessions
+from barray.market.daily import DailyHistory, between
 from barray.market.errors import NoDataError
-from barray.market.interval import Interval
+from barray.market.interval import DAY, Interval
 from barray.market.jumps import check_jumps, first_warnings
 from barray.market.series import IntervalBars, lay_on_sessions
 from barray.market.session_range import SessionRange, SourceSpan
@@ -26,13 +28,14 @@ from barray.trading.engine.event_run import Outcome, run_symbol
 from barray.trading.orders.broker import Account
 from barray.trading.orders.fills import Fills
 from barray.trading.results.equity import equity_on_grid, session_closes, session_pnl
-from barray.trading.results.ledger import LoadedBars
+from barray.trading.results.ledger import LoadedBars, longest
 from barray.trading.results.logs import MOST_LINES, Logs
 from barray.trading.results.result import SymbolResult, Trades
 from barray.trading.results.trades import round_trips
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.computed import Computed
 from barray.trading.strategy.data import SymbolData, prepare
+from barray.trading.strategy.range_bars import DailyPast, RangeBars
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +43,7 @@ class LoadedRange:
     """A symbol's bars of a range. `skipped`: sessions it can't run, with the reason. `traded`: rows of the others.
 
     `spans`: which source served which sessions, where there are several. `dataset`: see Lineage. `warnings`: moves of
-    prices that are suspected.
+    prices that are suspected. `daily`: daily bars of sessions before those with base bars.
     """
 
     symbol: str
@@ -52,6 +55,7 @@ class LoadedRange:
     spans: tuple[SourceSpan, ...] = ()
     dataset: str | None = None
     warnings: tuple[Reason, ...] = ()
+    daily: DailyHistory | None = None
 
     @cached_property
     def digest(self) -> str:
@@ -61,8 +65,13 @@ class LoadedRange:
         base, sessions = self.base, self.session_range.sessions
         bars = base.bars
         digest = blake2b(f"{base.interval} {sorted(self.session_range.history.items())}".encode(), digest_size=16)
-        prices = (bars.open, bars.high, bars.low, bars.close, bars.volume)
-        for column in (bars.start_ns, base.end_ns, base.session, *prices, self.traded, *_bounds(sessions)):
+        columns: list[NDArray[Any]] = [bars.start_ns, base.end_ns, base.session, *_values(bars)]
+        columns += [self.traded, *_bounds(sessions)]
+        if self.daily is not None:
+            days = self.daily.every
+            digest.update(f"daily {sorted(self.session_range.daily.items())}".encode())
+            columns += [days.bars.start_ns, days.session, *_values(days.bars)]
+        for column in columns:
             digest.update(f"{column.dtype} {len(column)}".encode())
             digest.update(np.ascontiguousarray(column).data)
         return digest.hexdigest()
@@ -72,8 +81,24 @@ class LoadedRange:
 
         ConfigError where an indicator or interval can't be read.
         """
-        sessions, history = self.session_range.sessions, self.session_range.history
-        return prepare(self.symbol, self.base, strategy.needs(), sessions, self.traded, history, computed)
+        made_of = self.made_of
+        sessions, history, past = made_of.sessions, made_of.history, made_of.past
+        return prepare(self.symbol, self.base, strategy.needs(), sessions, self.traded, history, computed, past)
+
+    @property
+    def without_days(self) -> dict[date, str]:
+        """Sessions that lack too many of the daily bars before theirs, with the reason."""
+        return self.session_range.without_daily(self.daily.every.session) if self.daily else {}
+
+    @property
+    def made_of(self) -> RangeBars:
+        """What its derived bars and indicators are made of."""
+        past = DailyPast(self.daily.every, self.session_range.daily) if self.daily else None
+        return RangeBars(self.base, self.session_range.sessions, self.session_range.history, past)
+
+
+def _values(bars: Bars) -> tuple[FloatArray, ...]:
+    return bars.open, bars.high, bars.low, bars.close, bars.volume
 
 
 def _bounds(sessions: Sessions) -> tuple[IntArray, IntArray]:
@@ -89,6 +114,7 @@ def lay_range(
     skipped: Mapping[date, str],
     prices: Prices = "positive",
     spans: tuple[SourceSpan, ...] = (),
+    daily: DailyHistory | None = None,
 ) -> LoadedRange:
     """Lay bars on the range; DataError where they can't be right, NoDataError where no session has any."""
     first = int(session_range.rows[0])
@@ -102,8 +128,21 @@ def lay_range(
             reasons.setdefault(day.isoformat(), f"no bars in the {session_range.hours} hours of {day}")
     for day, reason in session_range.without_history(base.session, interval).items():
         reasons.setdefault(day.isoformat(), reason)
+    without_days = session_range.without_daily(daily.every.session) if daily else {}
+    have_bars = any(day.isoformat() not in reasons for day in session_range.dates)
+    for day, reason in without_days.items():
+        reasons.setdefault(day.isoformat(), reason)
     wanted = np.array([day.isoformat() not in reasons for day in session_range.dates], np.bool_)
     traded = session_range.rows[wanted]
+    if not len(traded) and daily and have_bars:
+        raise NoDataError(
+            f"no session of {len(session_range.rows)} can be run: {next(iter(without_days.values()))}",
+            symbol=symbol,
+            interval=str(DAY),
+            source=daily.source,
+            remedy="add the data, or allow history.max_missing_days",
+            code="no_daily_history",
+        )
     if not len(traded):
         raise NoDataError(
             f"no session of {len(session_range.rows)} can be run",
@@ -113,25 +152,50 @@ def lay_range(
             remedy="check the dates, and the stamps in the source",
             code="no_session_data",
         )
-    return LoadedRange(symbol, source, session_range, base, traded, dict(sorted(reasons.items())), spans)
+    reasons = dict(sorted(reasons.items()))
+    return LoadedRange(symbol, source, session_range, base, traded, reasons, spans, daily=daily)
 
 
 def judge_prices(loaded: LoadedRange, *, anew: bool = False) -> LoadedRange:
-    """The range with what its prices are suspected of; DataError where such prices are refused.
+    """The range with what its base bars' prices are suspected of; DataError where such prices are refused.
 
     `anew`: every session is judged by itself, with its own history, as it is run: a night that nothing is held over
     does no harm, and in how many parts sessions are run makes no difference.
     """
     session_range, base = loaded.session_range, loaded.base
     found: list[Reason] = []
-    spans = [(session_range.first_row, int(session_range.rows[-1]))]
-    if anew:
-        spans = [(session_range.history[row], row) for row in loaded.traded.tolist()]
-    for first, last in spans:
+    for first, last in _judged_together(loaded, anew=anew):
         rows = slice(*np.searchsorted(base.session, (first, last + 1)).tolist())
         rule, symbol = session_range.suspect_jump, loaded.symbol
         found += check_jumps(base.take(rows), session_range.sessions, rule, symbol=symbol, source=loaded.source)
     return replace(loaded, warnings=first_warnings(found))
+
+
+def judge_daily(loaded: LoadedRange, *, anew: bool = False) -> LoadedRange:
+    """The range with what its daily bars are suspected of besides, as `judge_prices`; no other base bars mend them."""
+    session_range, base, daily = loaded.session_range, loaded.base, loaded.daily
+    if daily is None:
+        return loaded
+    found = list(loaded.warnings)
+    for first, last in _judged_together(loaded, anew=anew):
+        rows = slice(*np.searchsorted(base.session, (first, last + 1)).tolist())
+        own, rule = _own_daily(daily, session_range, first, last), session_range.suspect_jump
+        found += own.check(base.take(rows), session_range.sessions, last, rule, loaded.symbol)
+    return replace(loaded, warnings=first_warnings(found))
+
+
+def _judged_together(loaded: LoadedRange, *, anew: bool) -> list[tuple[int, int]]:
+    """First and last rows of sessions whose prices are one series."""
+    session_range = loaded.session_range
+    if anew:
+        return [(session_range.history[row], row) for row in loaded.traded.tolist()]
+    return [(session_range.first_row, int(session_range.rows[-1]))]
+
+
+def _own_daily(daily: DailyHistory, session_range: SessionRange, first: int, last: int) -> DailyHistory:
+    """As the sessions from `first` to `last` see it, of which the latter is run."""
+    began = session_range.daily[last] if first == session_range.history[last] else 0
+    return replace(daily, every=between(daily.every, began, last), base_row=first)
 
 
 def loaded_bars(loaded: LoadedRange) -> LoadedBars:
@@ -158,6 +222,7 @@ def loaded_bars(loaded: LoadedRange) -> LoadedBars:
         skipped=loaded.skipped,
         dataset=loaded.dataset,
         warnings=loaded.warnings,
+        daily=loaded.daily.lineage if loaded.daily else None,
     )
 
 
@@ -229,6 +294,7 @@ def _together(parts: Sequence[SymbolResult]) -> SymbolResult:
         error_ns=failed.error_ns if failed else None,
         logs=Logs.together(part.logs for part in parts).first(MOST_LINES),
         lineage=_joined_lineage(parts),
+        daily=longest(part.daily for part in parts),
         sources=_joined_sources(parts),
         sessions=tuple(sorted({day for part in parts for day in part.sessions})),
         warnings=first_warnings(warning for part in parts for warning in part.warnings),
@@ -327,6 +393,7 @@ def summarise(
         error_ns=outcome.error_ns,
         logs=outcome.logs,
         lineage=_lineage(loaded.source, base, loaded.dataset),
+        daily=loaded.daily.lineage if loaded.daily else None,
         sources=_sources(loaded),
         sessions=_gone_through(loaded, account, outcome),
         warnings=loaded.warnings,

@@ -28,7 +28,7 @@ class LoadedBars:
 
     By session that has bars, int64 or float64 (n,): `rows`, how many (`counts`), starts of the first and last (UTC ns),
     first open, last close; `origins`: source and dataset. `traded`: rows of the sessions that it is run for; `skipped`:
-    why not, by ISO date.
+    why not, by ISO date. `daily`: of the daily bars of sessions before those, where a source gave any.
     """
 
     source: str
@@ -44,6 +44,7 @@ class LoadedBars:
     skipped: Mapping[str, str]
     dataset: str | None = None
     warnings: tuple[Reason, ...] = ()
+    daily: Lineage | None = None
 
     def after(self, row: int) -> LoadedBars:
         """The same without the sessions up to `row`, which another has."""
@@ -51,6 +52,11 @@ class LoadedBars:
         columns = ("rows", "counts", "first_ns", "last_ns", "first_open", "last_close")
         origins = tuple(origin for origin, kept in zip(self.origins, new.tolist(), strict=True) if kept)
         return replace(self, origins=origins, **{name: getattr(self, name)[new] for name in columns})
+
+
+def longest(parts: Iterable[Lineage | None]) -> Lineage | None:
+    """That of the most bars, None where there is none: what parts of a run were given of one history."""
+    return max((part for part in parts if part is not None), key=lambda one: one.bars, default=None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +131,7 @@ class Ledger:
             sources=known.sources,
             sessions=tuple(grid.dates[int(np.searchsorted(grid.rows, row))] for row in self.begun),
             warnings=first_warnings(warning for bars in self.bars for warning in bars.warnings),
+            daily=longest(bars.daily for bars in self.bars),
         )
 
     def _refusals(self) -> Iterable[Refusal]:

@@ -74,7 +74,8 @@ class SymbolResult:
     Step 0 refused, with the reason, by ISO date; `sessions`: those that were begun. `bars`: base bars run through.
     `first_price`: open of the first of them; `last_price`: close of the last. `lineage`: of all bars; `sources`: what
     each source gave of them, in order of time, where there are several. `logs`: what the strategy printed and logged.
-    `warnings`: moves of prices that are suspected; see barray.market.jumps.
+    `warnings`: moves of prices that are suspected; see barray.market.jumps. `daily`: of the daily bars that a source
+    gave of sessions before those with base bars, where there are any.
     """
 
     symbol: str
@@ -100,6 +101,7 @@ class SymbolResult:
     sources: tuple[Lineage, ...] = ()
     sessions: tuple[str, ...] = ()
     warnings: tuple[Reason, ...] = ()
+    daily: Lineage | None = None
     engine_s: float = 0.0
 
     @property

@@ -12,51 +12,12 @@ from numpy.typing import NDArray
 from barray.market.bars import FloatArray, IntArray
 from barray.market.calendar import Sessions
 from barray.market.errors import ConfigError
-from barray.market.indicators import SESSION_VWAP, IndicatorSpec, compute
+from barray.market.indicators import IndicatorSpec
 from barray.market.interval import Interval
-from barray.market.series import IntervalBars, derive
+from barray.market.series import IntervalBars
 from barray.trading.strategy.computed import Computed
 from barray.trading.strategy.needs import Needs
-
-_WINDOWED = frozenset(
-    {
-        "SMA",
-        "WMA",
-        "TRIMA",
-        "MAX",
-        "MIN",
-        "SUM",
-        "MIDPOINT",
-        "MIDPRICE",
-        "MOM",
-        "ROC",
-        "ROCP",
-        "ROCR",
-        "ROCR100",
-        "STDDEV",
-        "VAR",
-        "CCI",
-        "WILLR",
-        "AROON",
-        "AROONOSC",
-        "BOP",
-        "TRANGE",
-        "LINEARREG",
-        "LINEARREG_ANGLE",
-        "LINEARREG_INTERCEPT",
-        "LINEARREG_SLOPE",
-        "TSF",
-        "CORREL",
-        "BETA",
-        "AVGPRICE",
-        "MEDPRICE",
-        "TYPPRICE",
-        "WCLPRICE",
-        "MFI",
-        "ULTOSC",
-    }
-)
-"""TA-Lib functions whose values depend on the last `lookback` bars alone, wherever the bars begin."""
+from barray.trading.strategy.range_bars import DailyPast, RangeBars
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +29,8 @@ class SymbolData:
     the strategy's names, float64, aligned with the bars of their own interval; further outputs of one are named
     `macd.macdsignal`.
     `sessions`: the sessions that `base.session` and `bars.session` count in. `traded`: rows of `sessions` in which the
-    strategy trades, ascending; bars before and between them are history only.
+    strategy trades, ascending; bars before and between them are history only. `past`: daily bars of sessions before
+    those with base bars, where a source gave any.
     """
 
     symbol: str
@@ -79,6 +41,7 @@ class SymbolData:
     specs: Mapping[str, IndicatorSpec]
     sessions: Sessions
     traded: IntArray
+    past: DailyPast | None = None
 
     @property
     def bars(self) -> IntervalBars:
@@ -168,54 +131,37 @@ def prepare(
     traded: IntArray,
     history: Mapping[int, int],
     computed: Computed | None = None,
+    past: DailyPast | None = None,
 ) -> SymbolData:
     """Derive and compute all that a strategy needs.
 
     `base` was laid on `sessions`. `history`: for each traded session the row of the first one loaded before it. Every
     session's indicators are those of that session run alone, over its own history: where a value depends on where its
     bars begin (RSI, EMA …) it is computed session by session. So results do not depend on where a range begins.
-    `computed`: what was made for the same bars and sessions before, to use and to add to.
+    `computed`: what was made for the same bars and sessions before, to use and to add to. `past`: daily bars of
+    sessions before those with base bars.
     """
+    made_of = RangeBars(base, sessions, history, past)
     first = int(traded[0]) if len(traded) else len(sessions)
     computed = computed or Computed()
     series = {base.interval: base}
     for interval in {*needs.intervals, *(spec.interval for spec in needs.indicators.values())}:
         if interval not in series:
-            make = partial(derive, base, interval, sessions, min(first, len(sessions) - 1))
+            make = partial(made_of.series, interval, min(first, len(sessions) - 1))
             series[interval] = computed.series(interval, make)
     indicators: dict[str, FloatArray] = {}
     specs: dict[str, IndicatorSpec] = {}
     for name, spec in needs.indicators.items():
-        columns = computed.values(spec, partial(indicator_values, spec, series[spec.interval], traded, history))
+        columns = computed.values(spec, partial(made_of.values, spec, series[spec.interval], traded))
         for number, (output, values) in enumerate(columns.items()):
             if number == 0:
                 indicators[name], specs[name] = values, spec
             if len(columns) > 1:
                 indicators[f"{name}.{output}"], specs[f"{name}.{output}"] = values, spec
-    return SymbolData(symbol, base, needs.interval, series, indicators, specs, sessions, traded)
+    return SymbolData(symbol, base, needs.interval, series, indicators, specs, sessions, traded, past)
 
 
 def _span(sessions: NDArray[np.int32], session: int) -> tuple[int, int]:
     bounds = np.array((session, session + 1), np.int32)  # of the column's own type, or it would be copied
     first, stop = sessions.searchsorted(bounds).tolist()
     return first, stop
-
-
-def indicator_values(
-    spec: IndicatorSpec, series: IntervalBars, traded: IntArray, history: Mapping[int, int]
-) -> dict[str, FloatArray]:
-    """Values by output, aligned with `series`, as `prepare` promises them for the sessions `traded`."""
-    if spec.name == SESSION_VWAP or spec.name in _WINDOWED:
-        return dict(compute(spec, series).values)
-    values = {name: np.full(len(series), np.nan) for name in spec.outputs}
-    done = 0
-    for session in traded.tolist():
-        start, stop = np.searchsorted(series.session, (history[session], session + 1))
-        computed = compute(spec, series.take(slice(int(start), int(stop)))).values
-        fresh = max(done, int(start))
-        for name, column in computed.items():
-            values[name][fresh:stop] = column[fresh - start :]
-        done = int(stop)
-    for column in values.values():
-        column.flags.writeable = False
-    return values

@@ -45,15 +45,19 @@ class PanelBlock:
     """Several symbols over consecutive sessions. Matrices are made when they are first looked at, and read-only.
 
     `data`: the symbols' own columns, by symbol. `first`, `last`: rows, in the data's sessions, of the first session
-    that is looked at and of the last. `base`: the finest interval that any of them has.
+    that is looked at and of the last; `first_day`: of the first whose days and weeks are, None where that is `first`.
+    `base`: the finest interval that any of them has.
     """
 
-    def __init__(self, data: Mapping[str, SymbolData], first: int, last: int, base: Interval) -> None:
+    def __init__(
+        self, data: Mapping[str, SymbolData], first: int, last: int, base: Interval, first_day: int | None = None
+    ) -> None:
         self.symbols: tuple[str, ...] = tuple(sorted(data))
         self.index = {symbol: column for column, symbol in enumerate(self.symbols)}
         self.data = [data[symbol] for symbol in self.symbols]
         self.base = base
         self._first, self._last = first, last
+        self._first_day = first if first_day is None else first_day
         self._grids: dict[Interval | None, _Grid] = {}
         self._matrices: dict[tuple[str, Interval | None], FloatArray] = {}
         self._latest: dict[str, FloatArray] = {}
@@ -137,8 +141,9 @@ class PanelBlock:
         if interval not in self._grids:
             series = self._series(interval)
             sessions = self.data[0].sessions
-            end_ns = _expected_ends(sessions, self._first, self._last, interval or self.base)
-            opens_ns = int(sessions.open_ns[self._first])
+            first = self._first if (interval or self.base).is_intraday else self._first_day
+            end_ns = _expected_ends(sessions, first, self._last, interval or self.base)
+            opens_ns = int(sessions.open_ns[first])
             places = [None if one is None else _place(one.end_ns, end_ns, opens_ns) for one in series]
             self._grids[interval] = _Grid(end_ns, places)
         return self._grids[interval]
@@ -154,10 +159,11 @@ class PanelBlock:
 
 class Panel:
     """One session, with its history, of the symbols that it is run for. Float64 (bars, symbols), read-only, no copies
-    where these are all symbols.
+    where these are all symbols. `history_ns`: open of the first session whose bars are to be seen (UTC ns); `days_ns`:
+    of the first whose days and weeks are, where daily bars reach back further.
     """
 
-    def __init__(self, block: PanelBlock, symbols: Sequence[str], history_ns: int) -> None:
+    def __init__(self, block: PanelBlock, symbols: Sequence[str], history_ns: int, days_ns: int | None = None) -> None:
         self.block = block
         self.symbols: tuple[str, ...] = tuple(sorted(symbols))
         self.index = {symbol: number for number, symbol in enumerate(self.symbols)}
@@ -165,6 +171,7 @@ class Panel:
         if self.symbols != block.symbols:
             self._chosen = np.array([block.index[symbol] for symbol in self.symbols], np.intp)
         self._history_ns = history_ns
+        self._days_ns = history_ns if days_ns is None else days_ns
         self._kept: dict[tuple[str, Interval | None], FloatArray] = {}
 
     def bars(self, name: str, now_ns: int, n: int | None = None, interval: Interval | None = None) -> FloatArray:
@@ -173,8 +180,12 @@ class Panel:
         """
         matrix = self._of_symbols(name, interval)
         stop = self.block.closed_by(now_ns, interval)
-        first = self.block.closed_by(self._history_ns, interval)
+        first = self.block.closed_by(self.since_ns(interval), interval)
         return matrix[max(first, stop - n) if n is not None else first : stop]
+
+    def since_ns(self, interval: Interval | None = None) -> int:
+        """When the first session opens whose bars of an interval, by default the base, are to be seen, UTC ns."""
+        return self._history_ns if (interval or self.block.base).is_intraday else self._days_ns
 
     def row(self, matrix: FloatArray, row: int) -> FloatArray:
         """One row of a block's matrix, of this panel's symbols, as a copy; NaN for row -1."""

@@ -8,12 +8,14 @@ import numpy as np
 
 from barray.dump.checks.names import read_interval
 from barray.dump.checks.schema import STAMP_FORM, parse_stamp, parse_stamps
+from barray.dump.checks.series import days_given
 from barray.dump.checks.session import SessionFacts
-from barray.dump.schema import BarJson, SymbolJson, digest
+from barray.dump.schema import BarJson, LineageJson, SymbolJson, digest
 from barray.dump.violations import Findings
 from barray.market.bars import COLUMNS, Bar, Bars, IntArray, format_ns, value_problem
-from barray.market.interval import Interval
-from barray.market.series import IntervalBars, derive, lay_on_sessions
+from barray.market.daily import derive_beside
+from barray.market.interval import DAY, Interval
+from barray.market.series import IntervalBars, lay_on_sessions
 
 
 def check_lineage(
@@ -44,13 +46,33 @@ def check_lineage(
     else:
         found = {"source": lineage["source"], "interval": lineage["interval"]}
         out.tree(found, {"source": step0["data_source"], "interval": step0["base_interval"]}, place, "lineage")
+    _check_daily(entry, f"symbols.{name}.daily_lineage", series, facts, out)
     base = next((bars for interval, bars in series.items() if str(interval) == entry["base_interval"]), None)
     if base is not None:
         starts = base.bars.start_ns
         loaded = starts[~np.isin(starts, adhoc.get(base.interval, starts[:0]))]
-        edges = [format_ns(loaded[row]) for row in (0, -1)] if len(loaded) else [None, None]
-        given = {"first": lineage["first"], "last": lineage["last"], "bars": lineage["bars"]}
-        out.tree(given, {"first": edges[0], "last": edges[1], "bars": len(loaded)}, place, "lineage")
+        _check_extent(lineage, loaded, place, out)
+
+
+def _check_daily(
+    entry: SymbolJson, place: str, series: dict[Interval, IntervalBars], facts: SessionFacts, out: Findings
+) -> None:
+    """`daily_lineage` agrees with the requirements, and with the daily bars that a source gave."""
+    lineage, days = entry.get("daily_lineage"), days_given(series, facts.context)
+    if lineage is None or days is None:
+        if (lineage is None) != (days is None):
+            found, expected = ("nothing", "a lineage") if lineage is None else ("a lineage", "nothing")
+            out.add(place, "lineage", found, expected)
+        return
+    found_source = {"source": lineage["source"], "interval": lineage["interval"]}
+    out.tree(found_source, {"source": facts.requirements.daily, "interval": str(DAY)}, place, "lineage")
+    _check_extent(lineage, days.bars.start_ns, place, out)
+
+
+def _check_extent(lineage: LineageJson, loaded: IntArray, place: str, out: Findings) -> None:
+    edges = [format_ns(int(loaded[row])) for row in (0, -1)] if len(loaded) else [None, None]
+    given = {"first": lineage["first"], "last": lineage["last"], "bars": lineage["bars"]}
+    out.tree(given, {"first": edges[0], "last": edges[1], "bars": len(loaded)}, place, "lineage")
 
 
 def check_conflicts(
@@ -90,6 +112,7 @@ class Records:
 
     def __init__(self, entry: SymbolJson, series: dict[Interval, IntervalBars], facts: SessionFacts) -> None:
         self._context = facts.context
+        self._days = days_given(series, facts.context)
         self._base = next((bars for known, bars in series.items() if str(known) == entry["base_interval"]), None)
         self._derived: dict[Interval, Bars] = {}
         if self._base is not None:  # bars added after the upgrade are not the source's
@@ -109,7 +132,7 @@ class Records:
         """The source's bar at `start_ns`, None where it has none. Ask `tells` first."""
         if interval not in self._derived and self._base is not None:
             sessions, row = self._context.sessions, self._context.row
-            self._derived[interval] = derive(self._base, interval, sessions, row).bars
+            self._derived[interval] = derive_beside(self._base, self._days, interval, sessions, row).bars
         record = self._derived[interval]
         row = int(np.searchsorted(record.start_ns, start_ns))
         if row == len(record) or record.start_ns[row] != start_ns:

@@ -15,10 +15,12 @@ from barray.dump.schema import DERIVED_KEYS, IndicatorJson, SeriesJson, bars_dum
 from barray.dump.violations import Findings
 from barray.market.bars import COLUMNS, Bars, IntArray, format_ns, value_problem
 from barray.market.calendar import Sessions
+from barray.market.daily import between, derive_beside
 from barray.market.errors import DataError
 from barray.market.indicators import compute
-from barray.market.interval import Interval
-from barray.market.series import IntervalBars, derive, lay_on_sessions
+from barray.market.interval import DAY, Interval
+from barray.market.requirements import SessionContext
+from barray.market.series import IntervalBars, lay_on_sessions
 
 Place = Callable[[int], str]
 
@@ -52,16 +54,58 @@ def rebuild_bars(
     if base is None or base not in series:
         return series
     context = facts.context
+    daily = _daily(known.get(DAY), f"{place}.{DAY}", facts, out)
     for interval, entry in known.items():
         if not is_given(interval, base):
-            whole = derive(series[base], interval, context.sessions, context.row)
+            whole = derive_beside(series[base], daily, interval, context.sessions, context.row)
             series[interval] = whole = whole.take(slice(0, whole.closed_by(facts.now_ns)))
             _check_derived(entry, whole.take(bars_dumped(whole)), f"{place}.{interval}", out)
     return series
 
 
+def _daily(entry: SeriesJson | None, place: str, facts: SessionFacts, out: Findings) -> IntervalBars | None:
+    """The daily bars that a source gave, which stand before those that are derived."""
+    context = facts.context
+    if context.daily_row is None:
+        return None
+    count = entry.get("given", 0) if entry else 0
+    starts = _stamps(entry, place, COLUMNS, Findings()) if entry else None
+    nothing = _no_days(context)
+    if entry is None or starts is None or not 0 < count <= len(starts):
+        return nothing
+    bars = Bars(starts[:count], *(np.array(entry[name][:count], np.float64) for name in COLUMNS))  # type: ignore[literal-required]
+    try:
+        laid = lay_on_sessions(
+            bars, DAY, context.sessions, context.row, symbol="", source="dump", prices=context.prices
+        )
+    except DataError:
+        laid = nothing
+    if len(between(laid, context.daily_row, context.history_row)) < count:
+        before = len(out)
+        _diagnose(bars, place, DAY, facts, out)
+        if len(out) == before:
+            days = f"{context.daily_dates[0]} to {context.daily_dates[-1]}"
+            out.add(f"{place}.given", "bad_bars", f"{count} bars", f"bars of sessions from {days}")
+        return nothing
+    if entry.get("digest") != digest(bars):
+        out.add(f"{place}.digest", "digest", entry.get("digest"), f"{digest(bars)}, computed from the bars given")
+    return laid
+
+
+def _no_days(context: SessionContext) -> IntervalBars:
+    return lay_on_sessions(Bars.empty(), DAY, context.sessions, context.row, symbol="", source="dump")
+
+
+def days_given(series: dict[Interval, IntervalBars], context: SessionContext) -> IntervalBars | None:
+    """Of rebuilt series: the daily bars that a source gave, None where the session has no such history."""
+    days = series.get(DAY)
+    if context.daily_row is None:
+        return None
+    return days.take(slice(0, days.given)) if days is not None else _no_days(context)
+
+
 def _lay(entry: SeriesJson, place: str, interval: Interval, facts: SessionFacts, out: Findings) -> IntervalBars | None:
-    _check_keys(entry, place, needed=("digest",), foreign=DERIVED_KEYS, out=out)
+    _check_keys(entry, place, needed=("digest",), foreign=(*DERIVED_KEYS, "given"), out=out)
     starts = _stamps(entry, place, COLUMNS, out)
     if starts is None:
         return None
@@ -172,7 +216,9 @@ def _ends(starts: IntArray, session: NDArray[np.intp], interval: Interval, sessi
 def _check_derived(entry: SeriesJson, expected: IntervalBars, place: str, out: Findings) -> None:
     code = "derived_bar"
     check_history_count(entry, expected, place, out)
-    if not _check_keys(entry, place, needed=DERIVED_KEYS, foreign=("digest",), out=out):
+    foreign = () if expected.given else ("digest", "given")
+    needed = (*DERIVED_KEYS, "digest", "given") if expected.given else DERIVED_KEYS
+    if not _check_keys(entry, place, needed=needed, foreign=foreign, out=out):
         return
     if entry["derived_from"] != str(expected.derived_from):
         out.add(f"{place}.derived_from", code, entry["derived_from"], str(expected.derived_from))

@@ -99,9 +99,12 @@ def _requirements(entry: RequirementsJson, out: Findings) -> SymbolRequirements 
     indicators = [
         read_indicator(text, f"{where}.indicators[{nth}]", out) for nth, text in enumerate(entry["indicators"])
     ]
-    for name in ("trailing_days", "max_missing_days"):
-        if not 0 <= entry[name] <= MAX_DAYS:
-            out.add(f"{where}.{name}", "out_of_range", entry[name], f"0 to {MAX_DAYS}, as in a config")
+    if ("daily" in entry) != ("daily_days" in entry):
+        out.add(f"{where}.daily_days", "requirements", entry.get("daily_days"), "there where daily is")
+    for name in ("trailing_days", "max_missing_days", "daily_days"):
+        days = entry.get(name, 0)
+        if not isinstance(days, int) or not 0 <= days <= MAX_DAYS:
+            out.add(f"{where}.{name}", "out_of_range", days, f"0 to {MAX_DAYS}, as in a config")
     rule = entry.get("suspect_jump")
     if rule is not None and not rule["size"] > 0:
         out.add(f"{where}.suspect_jump.size", "out_of_range", rule["size"], "above 0")
@@ -114,6 +117,8 @@ def _requirements(entry: RequirementsJson, out: Findings) -> SymbolRequirements 
         entry["max_missing_days"],
         entry.get("prices", "positive"),
         JumpRule(rule["size"], rule["refuse"]) if rule else None,
+        entry.get("daily"),
+        entry.get("daily_days", 0),
     )
 
 
@@ -134,11 +139,13 @@ def _check_hours(
     session: SessionJson, entry: RequirementsJson, calendar: TradingCalendar, context: SessionContext, out: Findings
 ) -> None:
     history_first = str(context.sessions.dates[context.history_row])
+    daily_first = str(context.daily_dates[0]) if context.daily_dates else None
     for place, found, expected in (
         ("session.timezone", session["timezone"], calendar.timezone),
         ("session.open", session["open"], format_ns(context.open_ns)),
         ("session.close", session["close"], format_ns(context.close_ns)),
         ("requirements.history_first", entry["history_first"], history_first),
+        ("requirements.daily_first", entry.get("daily_first"), daily_first),
     ):
         if found != expected:
             out.add(place, "calendar", found, expected)

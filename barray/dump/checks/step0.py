@@ -8,7 +8,6 @@ from barray.dump.checks.events import by_symbol
 from barray.dump.checks.names import parse_date, read_interval
 from barray.dump.schema import HeaderJson, ReasonJson, Step0Json
 from barray.dump.violations import Findings
-from barray.market.interval import best_base
 from barray.market.requirements import SessionContext, SymbolRequirements
 
 _NOT_OF_THE_SESSION = ("interval_unavailable", "no_history")
@@ -35,9 +34,10 @@ def check_step0_parts(
     for symbol, entry in header["step0"].items():
         place = f"step0.{symbol}"
         _check_outcome(entry, place, out)
-        _check_source(entry, place, out)
+        _check_source(entry, requirements, place, out)
         _check_base(entry, requirements, place, out)
         _check_range(entry, requirements, context, place, out)
+        _check_daily(entry, requirements, context, place, out)
     _check_dropped(header, out)
 
 
@@ -52,6 +52,8 @@ def _check_outcome(entry: Step0Json, place: str, out: Findings) -> None:
         _check_flags(entry, place, history=passed, session=passed, out=out)
     elif all(one["source"] is not None for one in reasons):
         own = [one["code"] for one in reasons if one["source"] == entry["data_source"]]
+        if "no_daily_history" in own:
+            own.remove("no_daily_history")
         session = all(code in _NOT_OF_THE_SESSION for code in own)
         _check_flags(entry, place, history="no_history" not in own, session=session, out=out)
 
@@ -67,14 +69,15 @@ def _sentence(reason: ReasonJson) -> str:
     return f"{where}{reason['message']}" + (f"; {reason['remedy']}" if reason["remedy"] else "")
 
 
-def _check_source(entry: Step0Json, place: str, out: Findings) -> None:
+def _check_source(entry: Step0Json, requirements: SymbolRequirements, place: str, out: Findings) -> None:
     asked, source = entry["sources_asked"], entry["data_source"]
+    told = {*asked, requirements.daily} if requirements.daily else {*asked}
     if source is not None and source not in asked:
         out.add(f"{place}.data_source", "step0", source, f"one of those asked: {', '.join(asked) or 'none'}")
     if entry["can_proceed"] and asked and asked[-1] != source:
         out.add(f"{place}.sources_asked", "step0", asked[-1], f"{source} last: none is asked after the one that serves")
     for nth, reason in enumerate(entry["reasons"]):
-        if asked and reason["source"] is not None and reason["source"] not in asked:
+        if asked and reason["source"] is not None and reason["source"] not in told:
             out.add(f"{place}.reasons[{nth}].source", "step0", reason["source"], f"one of {', '.join(asked)}")
     if source is None and (entry["intervals_supported"] or entry["historical_date_range"]):
         out.add(f"{place}.data_source", "step0", None, "the source of these intervals and dates")
@@ -83,7 +86,7 @@ def _check_source(entry: Step0Json, place: str, out: Findings) -> None:
 def _check_base(entry: Step0Json, requirements: SymbolRequirements, place: str, out: Findings) -> None:
     names = enumerate(entry["intervals_supported"])
     offered = [read_interval(text, f"{place}.intervals_supported[{nth}]", out) for nth, text in names]
-    base = best_base(requirements.all_intervals, [one for one in offered if one])
+    base = requirements.base_of(one for one in offered if one)
     if entry["base_interval"] != (str(base) if base else None):
         out.add(f"{place}.base_interval", "step0", entry["base_interval"], str(base) if base else None)
 
@@ -92,10 +95,37 @@ def _check_range(
     entry: Step0Json, requirements: SymbolRequirements, context: SessionContext, place: str, out: Findings
 ) -> None:
     """First and last of the days of the history that are there; all but `max_missing_days` are."""
-    found, days = entry["historical_date_range"], context.history_dates
     place = f"{place}.historical_date_range"
+    whole = entry["has_historical_data"]
+    _check_days(entry["historical_date_range"], context.history_dates, requirements, place, out, whole=whole)
+
+
+def _check_daily(
+    entry: Step0Json, requirements: SymbolRequirements, context: SessionContext, place: str, out: Findings
+) -> None:
+    """The same of the days before these, where another source gives daily bars of them."""
+    days, asked = context.daily_dates, bool(entry["sources_asked"])
+    expected = requirements.daily if days and asked else None
+    if entry.get("daily_source") != expected:
+        out.add(f"{place}.daily_source", "step0", entry.get("daily_source"), expected)
+    if ("daily_source" in entry) != ("daily_date_range" in entry):
+        out.add(f"{place}.daily_date_range", "step0", entry.get("daily_date_range"), "there with daily_source")
+    elif expected is not None:
+        found, whole = entry.get("daily_date_range"), entry["can_proceed"]
+        _check_days(found, days, requirements, f"{place}.daily_date_range", out, whole=whole)
+
+
+def _check_days(
+    found: list[str] | None,
+    days: list[date],
+    requirements: SymbolRequirements,
+    place: str,
+    out: Findings,
+    *,
+    whole: bool,
+) -> None:
     if found is None:
-        if entry["has_historical_data"] and len(days) > requirements.max_missing_days:
+        if whole and len(days) > requirements.max_missing_days:
             out.add(place, "step0", None, f"days from {days[0]} to {days[-1]}")
         return
     if len(found) != 2:
@@ -106,9 +136,7 @@ def _check_range(
         return
     if first not in days or last not in days or first > last:
         out.add(place, "step0", found, f"days of the history, in order, {_span(days)}")
-    elif entry["has_historical_data"] and days.index(first) + len(days) - 1 - days.index(last) > (
-        requirements.max_missing_days
-    ):
+    elif whole and days.index(first) + len(days) - 1 - days.index(last) > (requirements.max_missing_days):
         out.add(place, "step0", found, f"{_span(days)}, but for {requirements.max_missing_days} that may be missing")
 
 

@@ -19,7 +19,7 @@ from barray.dump.checks.warnings import check_warnings
 from barray.dump.schema import MetadataJson, SymbolJson, quality_json
 from barray.dump.violations import Findings
 from barray.market.bars import IntArray, format_ns
-from barray.market.interval import Interval
+from barray.market.interval import DAY, Interval
 from barray.market.quality import measure_quality
 from barray.market.series import IntervalBars
 from barray.market.symbol_data import metadata_problems
@@ -180,7 +180,8 @@ def _check_contents(entry: SymbolJson, place: str, base: Interval | None, facts:
     required = facts.requirements.indicators if full else ()
     intervals = {str(spec.interval) for spec in added if spec} | set(entry["adhoc"]["bars"])
     if full:
-        intervals |= {str(interval) for interval in (base, *facts.requirements.all_intervals) if interval}
+        days = (DAY,) if facts.context.daily_row is not None else ()
+        intervals |= {str(interval) for interval in (base, *facts.requirements.all_intervals, *days) if interval}
     for section, wanted in (("bars", intervals), ("indicators", {*keys, *(spec.key for spec in required)})):
         there = set(entry[section])  # type: ignore[literal-required]
         for key in sorted(wanted - there):
@@ -194,10 +195,7 @@ def _check_quality(
 ) -> None:
     context = facts.context
     full = entry["base_interval"] is not None
-    for section, rows, until_ns in (
-        ("quality", range(context.row, context.row + 1), facts.now_ns),
-        ("history_quality", range(context.history_row, context.row), context.open_ns),
-    ):
+    for section, until_ns in (("quality", facts.now_ns), ("history_quality", context.open_ns)):
         found = entry[section]  # type: ignore[literal-required]
         wanted = set(entry["bars"]) if section == "quality" or full else set()
         for name in sorted(wanted - set(found)):
@@ -206,5 +204,7 @@ def _check_quality(
             out.add(f"{place}.{section}.{name}", "unexpected", "a quality", "nothing")
         for interval, bars in series.items():
             if str(interval) in found and str(interval) in wanted:
+                rows = range(context.first_row(interval), context.row)
+                rows = range(context.row, context.row + 1) if section == "quality" else rows
                 quality = measure_quality(bars.bars.start_ns, interval, context.sessions, rows, until_ns)
                 out.tree(found[str(interval)], quality_json(quality), f"{place}.{section}.{interval}", section)

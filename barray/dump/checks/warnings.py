@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from barray.dump.checks.series import days_given
 from barray.dump.checks.session import SessionFacts
 from barray.dump.schema import SymbolJson
 from barray.dump.violations import Findings
 from barray.dump.writers.json import reason_json
 from barray.market.bars import IntArray
-from barray.market.interval import Interval
+from barray.market.daily import daily_warnings, derive_beside
+from barray.market.interval import DAY, Interval
 from barray.market.jumps import jump_warnings
 from barray.market.series import IntervalBars, lay_on_sessions
 
@@ -32,5 +34,10 @@ def check_warnings(
         laid = lay_on_sessions(
             own, base.interval, context.sessions, context.row, symbol="", source=source, prices=context.prices
         )
-        expected = [*map(reason_json, jump_warnings(laid, context.sessions, context.suspect_jump, source))]
+        warnings = jump_warnings(laid, context.sessions, context.suspect_jump, source)
+        if (daily := days_given(series, context)) is not None:
+            days = derive_beside(laid, daily, DAY, context.sessions, context.row)
+            days, name = days.take(slice(0, days.closed_by(facts.now_ns))), facts.requirements.daily or ""
+            warnings += daily_warnings(days, context.sessions, context.suspect_jump, name)
+        expected = [*map(reason_json, warnings)]
     out.tree(entry.get("warnings", []), expected, f"{place}.warnings", "warnings")

@@ -70,6 +70,7 @@ def _summary(header: HeaderJson, facts: SessionFacts) -> SessionSummary:
         extended_hours=ExtendedHours(*map(time.fromisoformat, _texts(hours))) if hours else None,
         session_date=facts.context.session_date,
         history_first=date.fromisoformat(header["requirements"]["history_first"]),
+        daily_first=_date(header["requirements"].get("daily_first")),
         open_ns=facts.context.open_ns,
         close_ns=facts.context.close_ns,
         now_ns=facts.now_ns,
@@ -91,13 +92,17 @@ def _summary(header: HeaderJson, facts: SessionFacts) -> SessionSummary:
     )
 
 
+def _date(text: str | None) -> date | None:
+    return date.fromisoformat(text) if text else None
+
+
 def _texts(hours: Any) -> list[str]:
     return [hours[name] for name in ("open", "close", "half_day_close")]
 
 
 def _step0(symbol: str, entry: Step0Json) -> SymbolValidationResult:
     """Without the measured time, which a dump leaves out."""
-    base, dates = entry["base_interval"], entry["historical_date_range"]
+    base = entry["base_interval"]
     return SymbolValidationResult(
         symbol,
         can_proceed=entry["can_proceed"],
@@ -107,12 +112,18 @@ def _step0(symbol: str, entry: Step0Json) -> SymbolValidationResult:
         intervals_supported=tuple(entry["intervals_supported"]),
         base_interval=Interval.parse(base) if base else None,
         has_historical_data=entry["has_historical_data"],
-        historical_date_range=(date.fromisoformat(dates[0]), date.fromisoformat(dates[1])) if dates else None,
+        historical_date_range=_range(entry["historical_date_range"]),
         has_session_data=entry["has_session_data"],
         meets_config_requirements=entry["meets_config_requirements"],
         reasons=_reasons(entry["reasons"]),
         sources_asked=tuple(entry["sources_asked"]),
+        daily_source=entry.get("daily_source"),
+        daily_date_range=_range(entry.get("daily_date_range")),
     )
+
+
+def _range(dates: list[str] | None) -> tuple[date, date] | None:
+    return (date.fromisoformat(dates[0]), date.fromisoformat(dates[1])) if dates else None
 
 
 def _reasons(entries: list[ReasonJson]) -> tuple[Reason, ...]:
@@ -148,6 +159,7 @@ def _symbol(name: str, entry: SymbolJson, facts: SessionFacts, out: Findings) ->
         adhoc_indicators=tuple(adhoc["indicators"]),
         conflicts=tuple(_conflict(one) for one in adhoc["conflicts"]),
         lineage=_lineage(entry["lineage"]) if entry["lineage"] else None,
+        daily_lineage=_lineage(entry["daily_lineage"]) if "daily_lineage" in entry else None,
         warnings=_reasons(entry.get("warnings", [])),
     )
 
@@ -182,7 +194,8 @@ def _derived(
     session = np.searchsorted(facts.context.sessions.open_ns, bars.start_ns, side="right") - 1
     expected, actual = (np.array(entry[column], np.int32) for column in ("expected", "actual"))
     origin = Interval.parse(entry["derived_from"])
-    return IntervalBars(interval, bars, ends, session.astype(np.int32), expected, actual, entry["history"], origin)
+    counted = (session.astype(np.int32), expected, actual, entry["history"])
+    return IntervalBars(interval, bars, ends, *counted, origin, entry.get("given", 0))
 
 
 def _indicator(

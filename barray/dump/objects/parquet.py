@@ -16,10 +16,17 @@ from numpy.typing import NDArray
 
 from barray.dump.checks.schema import parse_stamp
 from barray.dump.digest import TableDigest, digest_of_tables
-from barray.dump.writers.parquet import DIGEST_KEY, HEADER_KEY, SYMBOLS_SCHEMA, SYMBOLS_SCHEMA_1, TABLES
+from barray.dump.writers.parquet import (
+    DIGEST_KEY,
+    HEADER_KEY,
+    SYMBOLS_SCHEMA,
+    SYMBOLS_SCHEMA_1,
+    SYMBOLS_SCHEMA_DAILY,
+    TABLES,
+)
 from barray.market.bars import COLUMNS, Bar, Bars
 from barray.market.indicators import IndicatorData, parse_indicator
-from barray.market.interval import Interval
+from barray.market.interval import DAY, Interval
 from barray.market.quality import Gap, Quality
 from barray.market.series import IntervalBars
 from barray.market.symbol_data import AdhocConflict, Lineage, SymbolSessionData
@@ -54,8 +61,8 @@ def header_of(tables: Mapping[str, Any]) -> tuple[bytes, str] | None:
 def digest_of(tables: Mapping[str, Any], header: bytes) -> str:
     """The digest of what the tables hold."""
     digests = []
-    for name, schema in TABLES.items():
-        digests.append(TableDigest(schema))
+    for name, plain in TABLES.items():
+        digests.append(TableDigest(_schema(plain, tables[name])))
         digests[-1].add(tables[name])
     return digest_of_tables(header, digests)
 
@@ -99,10 +106,17 @@ def _read(path: Path, schema: Any, max_rows: int) -> Any:
         for field in missing:
             table = table.append_column(field, pa.nulls(table.num_rows, field.type))
         table = table.select(schema.names)
+    schema = _schema(schema, table)
     if not table.schema.equals(schema):
         different = next((f.name for f in schema if f not in table.schema), None) or "more columns than it should have"
         raise ValueError(f"{path.name}: {different}: is not as a dump has it")
     return table.combine_chunks()
+
+
+def _schema(plain: Any, table: Any) -> Any:
+    """What the table should have: a column more where it has daily bars of another source."""
+    has_daily = plain is SYMBOLS_SCHEMA and table.schema.names == SYMBOLS_SCHEMA_DAILY.names
+    return SYMBOLS_SCHEMA_DAILY if has_daily else plain
 
 
 def _split(table: Any, column: str) -> dict[str, Any]:
@@ -130,17 +144,16 @@ def _plain(table: Any) -> list[dict[str, Any]]:
 
 def _symbol(row: Mapping[str, Any], bars: Any, indicators: Any, now_ns: int) -> SymbolSessionData:
     base = Interval.parse(row["base_interval"]) if row["base_interval"] else None
-    series = (
-        {} if bars is None else {name: _series(name, part, base) for name, part in _split(bars, "interval").items()}
-    )
+    daily = _daily_lineage(row.get("daily_lineage"))
+    parts = {} if bars is None else _split(bars, "interval")
+    series = {name: _series(name, part, base, daily) for name, part in parts.items()}
     for name in row["intervals"] or ():
-        series.setdefault(name, _empty(Interval.parse(name), base))
+        series.setdefault(name, _empty(Interval.parse(name), base, daily))
     by_key = {} if indicators is None else _split(indicators, "key")
-    adhoc = {} if bars is None else _split(bars, "interval")
     values = {key: _indicator(key, part, series) for key, part in by_key.items()}
     for key in row["indicators"] or ():
         values.setdefault(key, _without_values(key))
-    starts = {name: _numbers(part, "timestamp")[_flags(part, "adhoc")] for name, part in adhoc.items()}
+    starts = {name: _numbers(part, "timestamp")[_flags(part, "adhoc")] for name, part in parts.items()}
     return SymbolSessionData(
         symbol=row["symbol"],
         meets_session_config_requirements=row["meets_session_config_requirements"],
@@ -160,11 +173,12 @@ def _symbol(row: Mapping[str, Any], bars: Any, indicators: Any, now_ns: int) -> 
         adhoc_indicators=tuple(row["adhoc_indicators"] or ()),
         conflicts=tuple(map(_conflict, row["conflicts"] or ())),
         lineage=_lineage(row),
+        daily_lineage=daily,
         warnings=tuple(Reason(**warning) for warning in row["warnings"] or ()),
     )
 
 
-def _series(name: str, table: Any, base: Interval | None) -> IntervalBars:
+def _series(name: str, table: Any, base: Interval | None, daily: Lineage | None) -> IntervalBars:
     """`session` counts the sessions there are bars of, by the days they start on in UTC."""
     interval = Interval.parse(name)
     starts = _numbers(table, "timestamp")
@@ -177,18 +191,21 @@ def _series(name: str, table: Any, base: Interval | None) -> IntervalBars:
         _numbers(table, "expected"),
         _numbers(table, "actual"),
         int(np.count_nonzero(_flags(table, "history"))),
-        _origin(interval, base),
+        _origin(interval, base, daily),
+        daily.bars if daily and interval == DAY else 0,
     )
 
 
-def _origin(interval: Interval, base: Interval | None) -> Interval | None:
-    return base if base is not None and interval != base and base.derives(interval) else None
+def _origin(interval: Interval, base: Interval | None, daily: Lineage | None) -> Interval | None:
+    if base is None or interval == base or not base.derives(interval):
+        return None
+    return DAY if daily and interval.unit == "w" else base
 
 
-def _empty(interval: Interval, base: Interval | None) -> IntervalBars:
+def _empty(interval: Interval, base: Interval | None, daily: Lineage | None) -> IntervalBars:
     nothing = np.empty(0, np.int32)
     return IntervalBars(
-        interval, Bars.empty(), np.empty(0, np.int64), nothing, nothing, nothing, 0, _origin(interval, base)
+        interval, Bars.empty(), np.empty(0, np.int64), nothing, nothing, nothing, 0, _origin(interval, base, daily)
     )
 
 
@@ -240,6 +257,13 @@ def _ns(stamp: Any) -> int:
     """Of what Arrow makes of a stamp inside a list: a datetime, of whole seconds here."""
     seconds: int = round(stamp.timestamp())
     return seconds * 1_000_000_000
+
+
+def _daily_lineage(row: Mapping[str, Any] | None) -> Lineage | None:
+    if row is None:
+        return None
+    first, last = (None if row[edge] is None else _ns(row[edge]) for edge in ("first", "last"))
+    return Lineage(row["source"], DAY, first, last, row["bars"], row["dataset"])
 
 
 def _lineage(row: Mapping[str, Any]) -> Lineage | None:

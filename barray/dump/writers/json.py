@@ -5,7 +5,7 @@ no value (an indicator before warm-up) is null.
 
 Which rows a dump holds, so that everything in it can be recomputed from it and nothing stands in it twice:
 - given bars (the base interval of the source, intervals of adhoc bars): history and session, all of them;
-- derived bars: the session's where intraday, all where daily or weekly;
+- derived bars: the session's where intraday, all where daily or weekly, daily ones of another source before them;
 - indicator values: the session's where their interval is intraday, all where daily or weekly.
 
 The same session gives the same bytes: symbols sorted, keys in fixed order, no wall clock, no measured time, no path of
@@ -90,6 +90,7 @@ def symbol_json(data: SymbolSessionData) -> dict[str, Any]:
         "metadata": data.metadata_dict(),
         "base_interval": str(data.base_interval) if data.base_interval else None,
         "lineage": _lineage(data.lineage) if data.lineage else None,
+        **({"daily_lineage": _lineage(data.daily_lineage)} if data.daily_lineage else {}),
         "bars": {name: _series(series) for name, series in data.bars.items()},
         "indicators": {key: _indicator(data, key) for key in data.indicators},
         "quality": {name: quality_json(quality) for name, quality in data.quality.items()},
@@ -117,6 +118,7 @@ def _series(series: IntervalBars) -> dict[str, Any]:
         "actual": shown.actual,
         "complete": shown.complete,
         "derived_from": str(series.derived_from),
+        **({"digest": digest(shown.bars.take(slice(shown.given))), "given": shown.given} if shown.given else {}),
     }
 
 
@@ -160,7 +162,9 @@ def _requirements(summary: SessionSummary) -> dict[str, Any]:
         "max_missing_days": requirements.max_missing_days,
         **({"prices": "any"} if requirements.prices == "any" else {}),
         **({"suspect_jump": asdict(requirements.suspect_jump)} if requirements.suspect_jump else {}),
+        **({"daily": requirements.daily, "daily_days": requirements.daily_days} if requirements.daily else {}),
         "history_first": summary.history_first.isoformat(),
+        **({"daily_first": summary.daily_first.isoformat()} if summary.daily_first else {}),
     }
 
 

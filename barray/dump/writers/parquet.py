@@ -28,7 +28,7 @@ from barray.dump.digest import SORTED, TableDigest, digest_of_tables, dumps
 from barray.dump.writers.json import bar_json, header_json, in_order, reason_json
 from barray.market.bars import COLUMNS, IntArray
 from barray.market.quality import Quality
-from barray.market.symbol_data import AdhocConflict, SymbolSessionData
+from barray.market.symbol_data import AdhocConflict, Lineage, SymbolSessionData
 
 _STAMP = pa.timestamp("ns", "UTC")
 _QUALITY = pa.list_(
@@ -84,6 +84,18 @@ SYMBOLS_SCHEMA = pa.schema(
         "warnings": pa.list_(_REASON),
     }
 )
+_DAILY = pa.field(
+    "daily_lineage",
+    pa.struct(
+        {
+            **dict.fromkeys(("source", "dataset"), pa.string()),
+            **dict.fromkeys(("first", "last"), _STAMP),
+            "bars": pa.int64(),
+        }
+    ),
+)
+SYMBOLS_SCHEMA_DAILY = SYMBOLS_SCHEMA.append(_DAILY)
+"""Of sessions in which a source gives daily bars of the sessions before those with base bars."""
 _SINCE_2 = ("lineage_dataset", "intervals", "indicators", "adhoc_indicators", "conflicts", "warnings")
 SYMBOLS_SCHEMA_1 = pa.schema([field for field in SYMBOLS_SCHEMA if field.name not in _SINCE_2])
 """Of dumps without a header."""
@@ -131,14 +143,15 @@ def write_parquet(directory: str | Path, summary: SessionSummary, symbols: Itera
     """
     folder = Path(directory)
     header = dumps(header_json(summary), SORTED)
+    schemas = TABLES | ({"symbols.parquet": SYMBOLS_SCHEMA_DAILY} if summary.daily_first else {})
     with replacing_folder(folder, tuple(TABLES)) as draft, ExitStack() as files:
-        bars, indicators, rows = (_open(draft / name, schema, files) for name, schema in TABLES.items())
+        bars, indicators, rows = (_open(draft / name, schema, files) for name, schema in schemas.items())
         for data in in_order(symbols, summary.now_ns):
             for table in _bars(data):
                 bars.write(table)
             for table in _indicators(data):
                 indicators.write(table)
-            rows.write(pa.Table.from_pylist([_symbol(data)], SYMBOLS_SCHEMA))
+            rows.write(pa.Table.from_pylist([_symbol(data)], schemas["symbols.parquet"]))
         digest = digest_of_tables(header, [one.digest for one in (bars, indicators, rows)])
         rows.describe({HEADER_KEY: header, DIGEST_KEY: digest.encode()})
     return folder
@@ -190,6 +203,7 @@ def _symbol(data: SymbolSessionData) -> dict[str, Any]:
         "lineage_first": lineage.first_ns if lineage else None,
         "lineage_last": lineage.last_ns if lineage else None,
         "lineage_bars": lineage.bars if lineage else None,
+        "daily_lineage": _daily_lineage(data.daily_lineage) if data.daily_lineage else None,
         "quality": [_quality(name, quality) for name, quality in data.quality.items()],
         "history_quality": [_quality(name, quality) for name, quality in data.history_quality.items()],
         "intervals": list(data.bars),
@@ -197,6 +211,16 @@ def _symbol(data: SymbolSessionData) -> dict[str, Any]:
         "adhoc_indicators": list(data.adhoc_indicators),
         "conflicts": [_conflict(conflict) for conflict in data.conflicts],
         "warnings": [reason_json(warning) for warning in data.warnings],
+    }
+
+
+def _daily_lineage(lineage: Lineage) -> dict[str, Any]:
+    return {
+        "source": lineage.source,
+        "dataset": lineage.dataset,
+        "first": lineage.first_ns,
+        "last": lineage.last_ns,
+        "bars": lineage.bars,
     }
 
 

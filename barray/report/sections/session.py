@@ -142,6 +142,7 @@ def settings(summary: SessionSummary) -> Html:
         "Close": when(summary.close_ns, zone),
         "Stands at": when(summary.now_ns, zone),
         "First session loaded": summary.history_first,
+        **({f"First daily bars, of {required.daily}": summary.daily_first} if summary.daily_first else {}),
     }
     jump = required.suspect_jump
     requirements = {

@@ -18,7 +18,7 @@ def step0(results: Iterable[SymbolValidationResult]) -> Html:
         (
             one.symbol,
             "passed" if one.can_proceed else Html('<span class="loss">failed</span>'),
-            one.data_source or NOTHING,
+            " + ".join(dict.fromkeys(name for name in (one.data_source, one.daily_source) if name)) or NOTHING,
             one.base_interval or NOTHING,
             ", ".join(one.sources_asked) or NOTHING,
             " · ".join(map(str, one.reasons)),

@@ -197,7 +197,7 @@ def lineage(result: BacktestResult) -> Html:
         (part.symbol, entry, f"{part.bars:,}" if number == 0 else "")
         for part in result.symbols.values()
         if part.lineage is not None
-        for number, entry in enumerate(part.sources or (part.lineage,))
+        for number, entry in enumerate((*(part.sources or (part.lineage,)), *((part.daily,) if part.daily else ())))
     ]
     if not known:
         return Html("")

@@ -17,6 +17,7 @@ from barray.data_sources.fetching.store import STORE_LAYOUT
 from barray.data_sources.parquet.source import ParquetSource
 from barray.market.interval import Interval
 from barray.market.requirements import calendar_for
+from barray.sample.universe import write_sample_data
 from tests.market.builders import new_york_ns, require, sessions_of, walk
 from tests.vendors.schwab_server import KEYS, SchwabServer, token_file, told
 from tests.vendors.serving import serving
@@ -96,6 +97,26 @@ def test_all_that_a_configs_runs_need_is_fetched_ahead_of_time(config: Path, ser
     assert {one["can_proceed"] for results in found.values() for one in results.values()} == {True}
     assert found["2024-07-01"]["AAPL"]["historical_date_range"] == ["2024-06-24", "2024-06-28"]
     assert len(server.asked) == 2  # the check has asked for no more
+
+
+@pytest.mark.long
+def test_of_a_source_of_daily_history_its_days_are_fetched(config: Path, server: SchwabServer, tmp_path: Path) -> None:
+    write_sample_data(tmp_path / "minutes", symbols=["AAPL", "MSFT"], start=date(2024, 6, 28), end=date(2024, 7, 2))
+    settings = json.loads(config.read_text())
+    settings["session"]["end"] = "2024-07-02"
+    settings["sources"].insert(0, {"root": str(tmp_path / "minutes")})
+    history = {"trailing_days": 1, "daily": "schwab"}
+    config.write_text(json.dumps({**settings, "intervals": ["1m"], "indicators": ["SMA(9)@1d"], "history": history}))
+    ahead = fetch("--config", config, "--source", "schwab", "--plan", "--json")
+    assert json.loads(ahead.output)["requests"] == 2
+    checked = CliRunner().invoke(app, ["check", str(config), "--deep", "--json"])  # fetches what is missing itself
+    found = json.loads(checked.output)["sessions"]
+    assert found["2024-07-01"]["AAPL"]["daily_date_range"] == ["2024-06-18", "2024-06-27"]
+    assert found["2024-07-02"]["MSFT"]["daily_date_range"] == ["2024-06-20", "2024-06-28"]
+    assert {one["can_proceed"] for results in found.values() for one in results.values()} == {True}
+    assert {request["frequencyType"] for request in server.asked} == {"daily"}
+    again = fetch("--config", config, "--source", "schwab")
+    assert "0 new bars, 0 requests" in again.output
 
 
 @pytest.mark.long

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from barray.actors.backtest_actor import load_range
-from barray.data_sources.failover import fetching, needs_of_range, needs_of_session, validate_with_fetches
+from barray.data_sources.failover import Fetch, needs_of_range, needs_of_session, validate_with_fetches
 from barray.data_sources.fetching.credentials import KeyPair
 from barray.data_sources.fetching.gateway import Gateway, secrets_of
 from barray.data_sources.fetching.vendor import AccessDenied, Dataset, Limits, Page, PageRequest, VendorFailed
@@ -130,13 +130,11 @@ def validate(
     async def step0(some: Sequence[str], over: DataManager) -> dict[str, SymbolValidationResult]:
         return over.validate(some, required, context)
 
-    async def fetch(of: VendorSource, some: Sequence[str]) -> Mapping[str, Reason]:
+    async def ensure(of: VendorSource, some: Sequence[str], wanted: Wanted, needed_ns: int) -> Mapping[str, Reason]:
         fetched.append((of.name, tuple(some)))
-        wanted = of.wanted(required, context.loaded, 0)
-        if isinstance(wanted, Reason):
-            return dict.fromkeys(some, wanted)
-        return gateway.ensure(of, some, wanted, context.close_ns)
+        return gateway.ensure(of, some, wanted, needed_ns)
 
+    fetch = Fetch(required, needs_of_session(context), ensure)
     results = asyncio.run(validate_with_fetches(symbols, manager, step0, lambda found: found.can_proceed, fetch))
     return results, fetched
 
@@ -351,7 +349,7 @@ def over_a_range(
     async def ensure(of: VendorSource, some: Sequence[str], wanted: Wanted, needed_ns: int) -> Mapping[str, Reason]:
         return gateway.ensure(of, some, wanted, needed_ns)
 
-    fetch = fetching(required, needs_of_range(session_range), ensure)
+    fetch = Fetch(required, needs_of_range(session_range), ensure)
     found = asyncio.run(validate_with_fetches(symbols, manager, step0, lambda one: one.whole, fetch))
     return found, VENDORS["vendor"].asked
 
@@ -414,7 +412,7 @@ def test_a_session_has_a_vendor_fetch_more_days_only_where_no_source_before_know
     async def ensure(of: VendorSource, some: Sequence[str], wanted: Wanted, needed_ns: int) -> Mapping[str, Reason]:
         return gateway.ensure(of, some, wanted, needed_ns)
 
-    fetch = fetching(REQUIRED, needs_of_session(context.loaded, ahead_ns), ensure)
+    fetch = Fetch(REQUIRED, needs_of_session(context, ahead_ns), ensure)
     found = asyncio.run(validate_with_fetches(["AAPL", "NEW"], manager, step0, lambda one: one.can_proceed, fetch))
     assert all(one.can_proceed for one in found.values())
     asked = {request.symbols: days_asked(request) for request in VENDORS["vendor"].asked}

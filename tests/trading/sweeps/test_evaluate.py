@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-import barray.trading.strategy.data
 from barray.market.interval import Interval
 from barray.trading.engine.event_run import run_symbol
 from barray.trading.orders.broker import Account
 from barray.trading.orders.costs import Commission, Market, Slippage
 from barray.trading.results.trades import round_trips
+from barray.trading.strategy import range_bars
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.computed import Computed
 from barray.trading.strategy.context import Context
@@ -102,12 +102,10 @@ def test_profit_is_what_was_gained_less_what_was_lost_and_the_sum_of_the_session
 
 def test_each_indicator_and_derived_interval_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     computed, derived = [], []
-    compute, derive = barray.trading.strategy.data.compute, barray.trading.strategy.data.derive
+    compute, derive = range_bars.compute, range_bars.derive_beside
+    monkeypatch.setattr(range_bars, "compute", lambda spec, s: computed.append(spec.key) or compute(spec, s))
     monkeypatch.setattr(
-        barray.trading.strategy.data, "compute", lambda spec, s: computed.append(spec.key) or compute(spec, s)
-    )
-    monkeypatch.setattr(
-        barray.trading.strategy.data, "derive", lambda base, to, *a: derived.append(str(to)) or derive(base, to, *a)
+        range_bars, "derive_beside", lambda base, past, to, *a: derived.append(str(to)) or derive(base, past, to, *a)
     )
     sets = grid(Cross, {"fast": [2, 3], "slow": [8, 13], "coarse": ["5m"], "both": [False, True]})
     evaluate_sets(loaded_range(), plan_of(Cross, "signals"), sets)
