@@ -23,7 +23,7 @@ from barray.data_sources.fetching.vendor_source import VendorSource
 from barray.data_sources.schwab.vendor import SchwabAccount
 from barray.local.connection import load_calendar
 from barray.market.clock import SimulatedClock
-from barray.market.commands import Advance, Failed, Load
+from barray.market.commands import Failed, Load, TakeSnapshot
 from barray.market.errors import BarrayError, ConfigError, NoDataError
 from barray.market.interval import DAY, Interval
 from barray.market.symbol_session import SymbolSession
@@ -342,7 +342,7 @@ def test_a_session_alone_knows_what_the_backtest_knew(trees: Trees) -> None:
         context = split.session_range.context(row)
         what = (context, manager.sources[0], Interval.parse("1m"), wanted.all_intervals, wanted.indicators)
         command = Load(*what, "config", context.open_ns, daily=manager.daily)
-        found = run(SymbolSession("AAPL"), command, Advance(context.close_ns)).snapshot()
+        found = run(SymbolSession("AAPL"), command, TakeSnapshot(context.close_ns)).snapshot()
         for name, spec in data.specs.items():
             series, own = data.series[spec.interval], found.bars[str(spec.interval)]
             at = int(np.flatnonzero(series.end_ns == own.end_ns[-1])[0])

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from barray.market.bars import Bars
-from barray.market.commands import AddAdhocBar, AddAdhocIndicator, Advance, AppendBars, Load, Loaded, Provision
+from barray.market.commands import AddAdhocBar, AddAdhocIndicator, AppendBars, Load, Loaded, Provision, TakeSnapshot
 from barray.market.errors import DataError, NoDataError
 from barray.market.indicators import parse_indicator
 from barray.market.interval import DAY, Interval
@@ -49,7 +49,7 @@ def split(
 
 
 def at(now_ns: int, command: Load) -> SymbolSessionData:
-    return run(SymbolSession("TEST"), command, Advance(now_ns)).snapshot()
+    return run(SymbolSession("TEST"), command, TakeSnapshot(now_ns)).snapshot()
 
 
 def assert_same_values(found: SymbolSessionData, whole: SymbolSessionData) -> None:
@@ -152,7 +152,7 @@ def test_it_does_whatever_the_bars_and_wherever_the_minutes_begin(
                 AddAdhocBar(DAY, flat(int(whole.sessions.open_ns[whole.row - 1])), "scanner", OPEN),
                 AddAdhocIndicator(parse_indicator("SMA(7)@1d"), "scanner", OPEN),
             )
-        sessions.append(run(session, command, Advance(now_ns)).snapshot())
+        sessions.append(run(session, command, TakeSnapshot(now_ns)).snapshot())
     assert_same_values(sessions[1], sessions[0])
     assert [str(conflict) for conflict in sessions[1].conflicts] == [
         str(conflict) for conflict in sessions[0].conflicts
@@ -167,8 +167,8 @@ def test_the_bar_of_the_day_itself_is_made_of_its_minutes() -> None:
 def test_live_minutes_come_after_the_days() -> None:
     history, today = MINUTES.take(MINUTES.start_ns < OPEN), MINUTES.take(MINUTES.start_ns >= OPEN)
     session = run(SymbolSession("TEST"), replace(split(history), live=True))
-    session.apply(AppendBars(today, CLOSE))
-    session.apply(Advance(CLOSE))
+    session.apply(AppendBars(today, OPEN, CLOSE))
+    session.apply(TakeSnapshot(CLOSE))
     assert_same_values(session.snapshot(), at(CLOSE, split()))
 
 
