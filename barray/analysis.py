@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from barray.actors.backtest_actor import load_range
+from barray.actors.loading import load_range
 from barray.coordinator.config.file import ConfigLike
 from barray.coordinator.prepare import PreparedRun, prepare_run, session_range_for
 from barray.coordinator.step0 import all_failed

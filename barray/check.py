@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
 
-from barray.actors.backtest_actor import load_range
+from barray.actors.loading import load_range
 from barray.actors.validation import validate_chunk
 from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.prepare import PreparedSessions, prepare_sessions

@@ -13,7 +13,8 @@ _CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 def shortage(error: BaseException) -> str | None:
     """What is short, and what to raise or to free; None where the error says nothing of the kind."""
     number = error.errno if isinstance(error, OSError) else None
-    if isinstance(error, MemoryError) or number == errno.ENOMEM or (isinstance(error, ImportError) and _bound()):
+    unloaded = isinstance(error, ImportError) or (isinstance(error, OSError) and "failed to map" in str(error))
+    if isinstance(error, MemoryError) or number == errno.ENOMEM or (unloaded and _bound()):
         bound = _bound()
         may = f", of which a process may map {bound / 1e9:.1f} GB here; raise ulimit -v, or" if bound else ";"
         return f"there is too little memory{may} end what else needs it"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from barray.actors.backtest_actor import load_range
+from barray.actors.loading import load_range
 from barray.coordinator.prepare import PreparedRun
 from barray.data_sources.atomic_folder import replacing_folder
 from barray.dump.files import FORMATS

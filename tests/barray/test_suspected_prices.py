@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 import barray
-from barray.actors.backtest_actor import load_range
+from barray.actors.loading import load_range
 from barray.check import check_config
 from barray.cli.app import app
 from barray.coordinator.config.file import parse_config

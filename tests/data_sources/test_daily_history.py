@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import barray
-from barray.actors.backtest_actor import load_range
+from barray.actors.loading import load_range
 from barray.coordinator.config.file import parse_config
 from barray.coordinator.day import Day
 from barray.coordinator.prepare import PreparedRun, prepare_run

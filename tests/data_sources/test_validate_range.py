@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from barray.actors.backtest_actor import load_range
+from barray.actors.loading import load_range
 from barray.data_sources.alpaca.vendor import AlpacaAccount
 from barray.data_sources.fetching.vendor import VendorAccount
 from barray.data_sources.fetching.vendor_source import VendorSource

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from barray.actors.backtest_actor import load_range
+from barray.actors.loading import load_range
 from barray.data_sources.failover import Fetch, needs_of_range, needs_of_session, validate_with_fetches
 from barray.data_sources.fetching.credentials import KeyPair
 from barray.data_sources.fetching.gateway import Gateway, secrets_of

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from barray.actors.backtest_actor import load_range
+from barray.actors.loading import load_range
 from barray.data_sources.manager import DataManager
 from barray.data_sources.parquet.file import Columns
 from barray.data_sources.parquet.layout import Layout

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from barray.actors.backtest_actor import load_range
+from barray.actors.loading import load_range
 from barray.check import check_config
 from barray.coordinator.config.file import parse_config
 from barray.data_sources.parquet.layout import Layout

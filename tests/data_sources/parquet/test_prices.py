@@ -10,7 +10,7 @@ import orjson
 import pyarrow as pa
 import pytest
 
-from barray.actors.backtest_actor import load_range
+from barray.actors.loading import load_range
 from barray.check import check_config
 from barray.coordinator.config.file import parse_config
 from barray.coordinator.config.model import SessionConfig
