@@ -122,6 +122,7 @@ def test_a_missing_day_names_the_source_the_day_and_what_mends_it(trees: Trees, 
     assert loaded(allowed).daily is not None
 
 
+@pytest.mark.long
 def test_a_day_that_only_the_first_session_needs_costs_that_session(trees: Trees, tmp_path: Path) -> None:
     run = prepared(trees, daily=True, history={"daily_days": 15})
     first = run.session_range.dates[0]
@@ -180,6 +181,7 @@ def test_a_daily_source_that_cannot_be_asked_is_told_with_its_reason(trees: Tree
     assert [(reason.code, reason.source) for reason in result.reasons] == [("source_unavailable", "days")]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", ["bytes", "negative", "jump", "gone"])
 def test_daily_bars_that_are_no_good_are_laid_to_their_source_and_no_other_is_asked(
     trees: Trees, tmp_path: Path, damage: str

@@ -17,13 +17,12 @@ import yaml
 
 import barray
 from barray.coordinator.config.file import read_config
-from barray.data_sources.parquet.source import local_source
 from barray.dump.validate import validate_session_dump
 from barray.dump.writers.csv import write_csv
 from barray.dump.writers.parquet import write_parquet
 from barray.market.errors import BarrayError
 from tests.barray.dump_builder import build, laid_out, tree_of
-from tests.data_sources.files import MONDAY, TUESDAY, outcomes, write_days
+from tests.data_sources.files import MONDAY, TUESDAY, local_source, outcomes, write_days
 from tests.fuzz.mutations import STRANGE, spoil, spoil_bytes, spoil_cell, spoil_table
 from tests.market.builders import require
 

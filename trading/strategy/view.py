@@ -172,7 +172,8 @@ class WindowView:
 
         `column`: open, high, low, close or volume. A row is a bar that the calendar expects; NaN where a symbol has
         none. `interval`: one that the strategy names, by default that of the bars as loaded. How far history reaches
-        is `history.trailing_days`, and what the indicators need. ConfigError for a column or interval that isn't there.
+        is `history.trailing_days`, of days and weeks `history.daily_days`, and what the indicators need. ConfigError
+        for a column or interval that isn't there.
         """
         if n is not None and n < 1:
             raise ConfigError(f"history of {n} bars", remedy="ask for 1 or more")

@@ -42,11 +42,12 @@ REQUIRED = require("1m", "5m", trailing_days=2)
 
 @dataclass
 class Answering:
-    """A vendor with whole minutes of some symbols; `down`: what every request raises."""
+    """A vendor with whole minutes of some symbols, and `days`; `down`: what every request raises."""
 
     dataset: Dataset
     truth: Mapping[str, Bars]
     down: Exception | None = None
+    days: Mapping[str, Bars] = field(default_factory=dict)
     limits: Limits = field(default_factory=lambda: Limits(10_000, 100, 1_000_000))
     asked: list[PageRequest] = field(default_factory=list)
 
@@ -54,7 +55,8 @@ class Answering:
         self.asked.append(request)
         if self.down is not None:
             raise self.down
-        found = {symbol: self.truth[symbol] for symbol in sorted(request.symbols) if symbol in self.truth}
+        bars_of = self.truth if request.interval.is_intraday or not self.days else self.days
+        found = {symbol: bars_of[symbol] for symbol in sorted(request.symbols) if symbol in bars_of}
         inside = {s: b.take((b.start_ns >= request.start_ns) & (b.start_ns < request.end_ns)) for s, b in found.items()}
         return Page({symbol: bars for symbol, bars in inside.items() if len(bars)})
 
@@ -335,13 +337,20 @@ def over_a_range(
     *symbols: str,
     back: tuple[tuple[str, int | None], ...] = (("1m", None),),
     now_ns: int = NOW_NS,
+    days_of_vendor: int = 0,
 ) -> tuple[dict[str, RangeValidation], list[PageRequest]]:
-    """Step 0 of a local tree before a vendor over sessions, and what the vendor was asked for."""
+    """Step 0 of a local tree before a vendor over sessions, and what the vendor was asked for.
+
+    `days_of_vendor`: of so many sessions before the date it is to give daily bars.
+    """
     required = require("1m", trailing_days=1)
+    if days_of_vendor:
+        required = replace(required, daily="vendor", daily_days=days_of_vendor)
     calendar = calendar_for(required, "XNYS", days[0], days[-1])
     session_range = session_range_of(required, calendar, calendar.between(days[0], days[-1]))
     of = replace(source(folder, "vendor", back=back), now_ns=now_ns)
-    manager, gateway = DataManager((local_source(folder / "own"), of)), connected()
+    manager = DataManager((local_source(folder / "own"), of), daily=of if days_of_vendor else None)
+    gateway = connected()
 
     async def step0(some: Sequence[str], over: DataManager) -> dict[str, RangeValidation]:
         return over.validate_range(some, required, session_range)
@@ -380,6 +389,30 @@ def test_a_vendor_is_asked_for_the_sessions_that_those_before_it_lack_and_for_no
         (("AAPL", "MSFT"), ("2024-06-10", "2024-06-14")),
     ]
     assert len([span for span in found["AAPL"].spans if span.source == "vendor"]) == 2
+
+
+@pytest.mark.long
+def test_a_vendor_of_daily_history_is_asked_for_days_and_for_the_minutes_that_are_lacking(tmp_path: Path) -> None:
+    calendar = calendar_for(require("1m", trailing_days=20), "XNYS", date(2024, 6, 10), date(2024, 6, 28))
+    days = calendar.between(date(2024, 6, 10), date(2024, 6, 28))
+    before = calendar.between(date(2024, 5, 20), date(2024, 6, 7))
+    for symbol, lacking in (("AAPL", date(2024, 6, 12)), ("SPY", None)):
+        write_days(tmp_path / "own", symbol, *(day for day in (before[-1], *days) if day != lacking))
+    opens = [np.array([new_york_ns(day, "09:30")]) for day in (*before, *days)]
+    every, daily = (
+        walk(np.concatenate([day + np.arange(390) * MINUTE_NS for day in opens]), 1),
+        walk(np.concatenate(opens), 2),
+    )
+    vendor("vendor", {"AAPL": every}, days=dict.fromkeys(("AAPL", "SPY"), daily))
+    found, asked = over_a_range(
+        tmp_path, (days[0], days[-1]), "AAPL", "SPY", "NONE", back=(("1m", None), ("1d", None)), days_of_vendor=10
+    )
+    assert [found[symbol].whole for symbol in ("AAPL", "SPY", "NONE")] == [True, True, False]
+    assert found["SPY"].result.daily_date_range == (before[-10], before[-2])
+    [of_days, *of_minutes] = asked
+    assert (of_days.symbols, str(of_days.interval)) == (("AAPL", "NONE", "SPY"), "1d")
+    assert {days_asked(one) for one in of_minutes if one.symbols == ("AAPL",)} == {("2024-06-11", "2024-06-13")}
+    assert {one.symbols for one in of_minutes} == {("AAPL",), ("NONE",)}
 
 
 def test_a_vendor_that_does_not_reach_back_to_the_first_session_serves_the_last_ones(tmp_path: Path) -> None:

@@ -266,12 +266,12 @@ def test_a_symbol_without_permission_fails_alone(public_folder: Path) -> None:
     code = f"""
 import json, os, pickle
 from barray.data_sources.manager import DataManager
+from barray.data_sources.parquet.source import ParquetSource
 from barray.market.interval import Interval
 from barray.market.requirements import SymbolRequirements
-from tests.data_sources.files import local_source
 context, requirements = pickle.loads({context!r}), SymbolRequirements((Interval(1, "m"),))
 def validate():
-    manager = DataManager((local_source({str(public_folder)!r}),))
+    manager = DataManager((ParquetSource({str(public_folder)!r}),))
     found = manager.validate(["FOLDER", "GOOD", "FILE", "LAST"], requirements, context)
     return {{symbol: [[r.code, str(r)] for r in result.reasons] for symbol, result in found.items()}}
 validate()  # imports what is imported late, while this process may still read it
