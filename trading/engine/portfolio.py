@@ -8,22 +8,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from math import inf, isnan, nan
+from math import isnan, nan
 from typing import Any
 
 import numpy as np
 
-from barray.market.bars import FloatArray, IntArray
+from barray.market.bars import FloatArray
 from barray.market.calendar import Sessions
 from barray.market.errors import BarrayError, ConfigError
 from barray.market.indicators import parse_indicator
 from barray.market.interval import Interval
-from barray.market.series import IntervalBars
 from barray.market.session_range import SessionRange
 from barray.market.symbols import require_text
 from barray.trading.engine.commands import Plan, SessionOutcome
 from barray.trading.engine.listener import Listener
+from barray.trading.engine.open_session import AddedIndicator, OpenSession, session_prices
 from barray.trading.engine.symbol_book import SymbolBook
 from barray.trading.engine.watchdog import watched
 from barray.trading.engine.window_broker import Funds
@@ -37,57 +36,17 @@ from barray.trading.orders.accounts import (
 )
 from barray.trading.orders.broker import Order
 from barray.trading.orders.terms import OrderTerms
-from barray.trading.results.days import SessionDays, SessionPrices, days_of
+from barray.trading.results.days import SessionDays, days_of
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.data import SymbolData
 from barray.trading.strategy.failure import DidNotReturn, failure_text, file_of
-from barray.trading.strategy.panel import Panel, PanelBlock
+from barray.trading.strategy.panel import PanelBlock
 from barray.trading.strategy.range_bars import RangeBars
 from barray.trading.strategy.view import Added, Moment, WindowView
 
 _LEFT_OUT = "is left out of this session"
 Add = Callable[[Sequence[str], int], Mapping[str, "SymbolData | str"]]
 """Gets symbols for the rest of a session (its row), or says why not."""
-
-
-@dataclass(frozen=True, eq=False)
-class _AddedIndicator:
-    """Seen from the window after `added_ns` on."""
-
-    added_ns: int
-    series: IntervalBars
-    values: FloatArray
-
-    def latest(self, now_ns: int) -> float:
-        closed = self.series.closed_by(now_ns)
-        return float(self.values[closed - 1]) if closed else nan
-
-
-@dataclass(eq=False)
-class _Session:
-    """Where the run stands in a session: at `now_ns`, when the block's row `row` has closed. `low`, `high`: by the
-    block's columns, what bars have to reach for an order to fill; see WindowBroker.reach.
-    """
-
-    number: int
-    open_ns: int
-    close_ns: int
-    history_ns: int
-    days_ns: int
-    block: PanelBlock
-    symbols: list[str]
-    now_ns: int
-    row: int = -1
-    view: WindowView = field(init=False)
-    panel: Panel = field(init=False)
-    low: FloatArray = field(init=False)
-    high: FloatArray = field(init=False)
-    volumes: FloatArray | None = None
-    added: dict[str, dict[str, _AddedIndicator]] = field(default_factory=dict)
-
-    @property
-    def closing(self) -> bool:
-        return self.now_ns >= self.close_ns
 
 
 class PortfolioRun:
@@ -112,7 +71,8 @@ class PortfolioRun:
         self._said: Counter[str] = Counter()
         self._funds = Funds(self._look_at_funds)
         self._block: PanelBlock | None = None
-        self._now: _Session  # that is gone through, or was last
+        self._now: OpenSession  # that is gone through, or was last
+        self._view: WindowView
         self._inside = False
         self._strategy: Strategy | None = None
         self._remembered: dict[str, Any] | None = None
@@ -124,7 +84,9 @@ class PortfolioRun:
         """All but the bars, which `load` brings, and `add`; of the strategy what it remembers."""
         remembered = vars(self._strategy) if self._strategy is not None else None
         here = {"add": None, "_block": None, "_speaks": None, "_strategy": None, "_remembered": remembered}
-        return {name: value for name, value in {**vars(self), **here}.items() if name not in ("_range", "_now")}
+        return {
+            name: value for name, value in {**vars(self), **here}.items() if name not in ("_range", "_now", "_view")
+        }
 
     def _open_accounts(self) -> None:
         plan = self._plan
@@ -192,26 +154,9 @@ class PortfolioRun:
         ends = [self.books[symbol].data.base.end_ns for symbol in symbols]
         filled_ns = [int(end_ns[fill.row]) for end_ns, one in zip(ends, fills, strict=True) for fill in one]
         stamps = np.searchsorted(grid_ns, np.array(filled_ns, np.int64))
-        prices = self._session_prices(block, symbols, grid_ns)
+        prices = session_prices(block, symbols, grid_ns, self._prices)
         capital = 0.0 if self._plan.shared else self._plan.account.capital
         return days_of(symbols, fills, stamps, prices, before, capital, refusals)
-
-    def _session_prices(self, block: PanelBlock | None, symbols: Sequence[str], grid_ns: IntArray) -> SessionPrices:
-        """Their bars in a session; of those that the block doesn't have, the last closes known."""
-        k, n = len(grid_ns), len(symbols)
-        open_, high, low, last = (np.full((n, k), nan) for _ in range(4))
-        if block is not None:
-            first = block.closed_by(int(grid_ns[0]) - 1)
-            here = [number for number, symbol in enumerate(symbols) if symbol in block.index]
-            there = [block.index[symbols[number]] for number in here]
-            matrices = (*map(block.column, ("open", "high", "low")), block.last_close)
-            for column, matrix in zip((open_, high, low, last), matrices, strict=True):
-                column[here] = matrix[first : first + k].T[there]
-        unknown = np.isnan(last)
-        if unknown.any():
-            known = np.array([self._prices.get(symbol, nan) for symbol in symbols])
-            last = np.where(unknown, known[:, None], last)
-        return SessionPrices(open_, high, low, last)
 
     def _run_in(self, row: int) -> list[str]:
         block = self._block
@@ -220,9 +165,7 @@ class PortfolioRun:
     def _leave(self, guests: Iterable[str]) -> None:
         """Keep of the session what the next may need to know."""
         if self._inside:
-            block, row = self._now.block, self._now.row
-            closes = block.last_close[row].tolist() if row >= 0 else []
-            self._prices |= {s: price for s, price in zip(block.symbols, closes, strict=False) if not isnan(price)}
+            self._prices |= self._now.closes()
             self._inside = False
         for symbol in guests:
             del self.books[symbol]
@@ -244,13 +187,13 @@ class PortfolioRun:
         history_ns, days_ns = (int(sessions.open_ns[first]) for first in self._first_rows(row))
         close_ns = int(sessions.close_ns[row])
         self._inside = True
-        self._now = _Session(row, open_ns, close_ns, history_ns, days_ns, block, symbols, open_ns)
+        self._now = OpenSession(row, open_ns, close_ns, history_ns, days_ns, block, symbols)
         for symbol in symbols:
             self._speaks = self.books[symbol]
             self._speaks.enter(row)
             self.accounts.join(symbol, self._speaks.broker.working)
         self._speaks = None
-        self._look_around()
+        self._show()
 
     def _first_rows(self, row: int) -> tuple[int, int]:
         """Rows of the first sessions that one (its row) looks back to: by its bars, and by its days and weeks."""
@@ -263,23 +206,24 @@ class PortfolioRun:
             self._aim(symbol)
 
     def _look_around(self) -> None:
-        """Have matrices and a view of the symbols that there are now."""
+        """Have matrices of the symbols that there are now."""
         here = self._now
-        if self._invited:
-            data = dict(zip(here.block.symbols, here.block.data, strict=True))
+        block, invited = here.block, dict(self._invited)
+        if invited:
+            data = dict(zip(block.symbols, block.data, strict=True))
             first, first_day = self._first_rows(here.number)
-            here.block = PanelBlock({**data, **self._invited}, first, here.number, self._base, first_day)
-            here.symbols = sorted({*here.symbols, *self._invited})
-            self._invited.clear()
-        if self._leaving:
-            here.symbols = [symbol for symbol in here.symbols if symbol not in self._leaving]
-        here.panel = Panel(here.block, here.symbols, here.history_ns, here.days_ns)
-        here.row = here.block.closed_by(here.now_ns) - 1
-        here.volumes = None
-        here.low, here.high = np.full(len(here.block.symbols), -inf), np.full(len(here.block.symbols), inf)
-        day = self._range.sessions.dates[here.number].item()
-        moment = Moment(here.now_ns, day, here.open_ns, here.close_ns, self._range.timezone)
-        here.view = WindowView(self, here.panel, moment)
+            block = PanelBlock({**data, **invited}, first, here.number, self._base, first_day)
+        here.look_at(block, {*here.symbols, *invited} - self._leaving)
+        self._invited.clear()
+        self._leaving.clear()
+        self._show()
+
+    def _show(self) -> None:
+        """Have a view of what there is, and orders aimed at."""
+        here, sessions = self._now, self._range
+        day = sessions.sessions.dates[here.number].item()
+        moment = Moment(here.now_ns, day, here.open_ns, here.close_ns, sessions.timezone)
+        self._view = WindowView(self, here.panel, moment)
         self._aim_all()
 
     def _go(self, ends_ns: Sequence[int]) -> None:
@@ -342,18 +286,10 @@ class PortfolioRun:
             self._meet_rows(first, row, self._working)
 
     def _meet_rows(self, first: int, last: int, symbols: set[str]) -> None:
-        here = self._now
-        block = here.block
-        low, high = block.column("low"), block.column("high")
-        if first == last:
-            reached = (low[first] <= here.low) | (high[first] >= here.high)
-        else:
-            rows = slice(first, last + 1)
-            reached = ((low[rows] <= here.low) | (high[rows] >= here.high)).any(axis=0)
-        for column in np.flatnonzero(reached).tolist():
-            symbol = block.symbols[column]
+        block = self._now.block
+        for symbol in self._now.reached(first, last):
             if symbol in symbols:
-                self.books[symbol].match(block.own_rows(column, first, last))
+                self.books[symbol].match(block.own_rows(block.index[symbol], first, last))
                 self._changed.add(symbol)  # a stop may be triggered and fill nothing
 
     def _buy(self) -> None:
@@ -406,7 +342,7 @@ class PortfolioRun:
 
     def _open(self) -> None:
         """Have the strategy over all symbols at the session's open."""
-        view = self._now.view
+        view = self._view
         try:
             if self._strategy is None:
                 self._strategy = self._plan.strategy()
@@ -420,16 +356,15 @@ class PortfolioRun:
 
     def _ask(self) -> None:
         """Have it decide at a window's end."""
-        here = self._now
-        here.view.now_ns = here.now_ns
+        self._view.now_ns = self._now.now_ns
         try:
-            self._strategy.on_window(here.view)  # type: ignore[union-attr]  # there since the open
+            self._strategy.on_window(self._view)  # type: ignore[union-attr]  # there since the open
         except (Exception, DidNotReturn):  # the user's code: no more calls, positions stay
             self._stop()
 
     def _stop(self) -> None:
         """Remember the error being handled; nothing is called any more, nor ordered."""
-        self.error = failure_text(file_of(self._strategy), self._now.view.now)
+        self.error = failure_text(file_of(self._strategy), self._view.now)
         self._purchases.clear()
         for symbol in self.books:
             self._cancel(symbol)
@@ -487,55 +422,30 @@ class PortfolioRun:
 
     def _price(self, symbol: str) -> float:
         """The last close known, NaN before there is one."""
-        if self._inside:
-            here = self._now
-            column = here.block.index.get(symbol)
-            if column is None and symbol in self._invited:
-                base = self._invited[symbol].base
-                closed = base.closed_by(here.now_ns)
-                return float(base.bars.close[closed - 1]) if closed else nan
-            if column is not None and here.row >= 0:
-                price = float(here.block.last_close[here.row, column])
-                if not isnan(price):
-                    return price
-        return self._prices.get(symbol, nan)
+        if not self._inside:
+            return self._prices.get(symbol, nan)
+        if symbol in self._invited:
+            base = self._invited[symbol].base
+            closed = base.closed_by(self._now.now_ns)
+            return float(base.bars.close[closed - 1]) if closed else nan
+        price = self._now.price(symbol)
+        return self._prices.get(symbol, nan) if isnan(price) else price
 
     def latest(self, column: str) -> FloatArray:
         """See Viewed."""
-        here = self._now
-        panel, block = here.panel, here.block
+        symbols = self._now.symbols
         if column == "position":
-            return np.array([self.books[symbol].broker.position for symbol in panel.symbols], np.float64)
+            return np.array([self.books[symbol].broker.position for symbol in symbols], np.float64)
         if column == "session_volume":
-            return self._session_volume()
-        values = panel.row(block.last(column), here.row)
+            return self._now.volume()
+        values = self._now.latest(column)
         if column == "close" and np.isnan(values).any():
-            values = np.array([self._price(symbol) for symbol in panel.symbols], np.float64)
+            values = np.array([self._price(symbol) for symbol in symbols], np.float64)
         return values
-
-    def _session_volume(self) -> FloatArray:
-        here = self._now
-        first = here.block.closed_by(here.open_ns)
-        if here.volumes is None:
-            here.volumes = np.nancumsum(here.block.column("volume")[first:], axis=0)
-        row = here.row - first
-        return here.panel.row(here.volumes, row) if row >= 0 else np.zeros(len(here.panel.symbols))
 
     def indicator_values(self) -> Mapping[str, FloatArray]:
         """See Viewed."""
-        here = self._now
-        panel, block, now_ns = here.panel, here.block, here.now_ns
-        found = {}
-        for name in block.indicators:
-            interval = block.indicator_interval(name)
-            closed = block.closed_by(now_ns, interval)
-            known = closed > block.closed_by(panel.since_ns(interval), interval)
-            found[name] = panel.row(block.indicator(name), closed - 1 if known else -1)
-        for name, by_symbol in sorted(here.added.items()):
-            if any(one.added_ns < now_ns for one in by_symbol.values()):
-                known_ones = {s: one.latest(now_ns) for s, one in by_symbol.items() if one.added_ns < now_ns}
-                found[name] = np.array([known_ones.get(symbol, nan) for symbol in panel.symbols], np.float64)
-        return found
+        return self._now.indicators()
 
     def _known(self, symbol: str) -> SymbolBook:
         here = self._now
@@ -656,5 +566,5 @@ class PortfolioRun:
         columns = made_of.values(spec, series, np.array([row]))
         for number, (output, values) in enumerate(columns.items()):
             named = here.added.setdefault(indicator if number == 0 else f"{indicator}.{output}", {})
-            named[symbol] = _AddedIndicator(here.now_ns, series, values)
+            named[symbol] = AddedIndicator(here.now_ns, series, values)
         return Added(True)

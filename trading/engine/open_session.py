@@ -1,0 +1,135 @@
+"""What there is to be seen in a session that a portfolio goes through, as of now, and what bars have to reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf, isnan, nan
+
+import numpy as np
+
+from barray.market.bars import FloatArray, IntArray
+from barray.market.series import IntervalBars
+from barray.trading.results.days import SessionPrices
+from barray.trading.strategy.panel import Panel, PanelBlock
+
+
+@dataclass(frozen=True, eq=False)
+class AddedIndicator:
+    """An indicator that a strategy added; seen from the window after `added_ns` on."""
+
+    added_ns: int
+    series: IntervalBars
+    values: FloatArray
+
+    def latest(self, now_ns: int) -> float:
+        """Its newest value, NaN until there is one."""
+        closed = self.series.closed_by(now_ns)
+        return float(self.values[closed - 1]) if closed else nan
+
+
+class OpenSession:
+    """A session at `now_ns`, when the block's row `row` has closed (-1: none). All times UTC ns.
+
+    `number`: its row in the block's sessions. `history_ns`, `days_ns`: see Panel. `symbols`: those that it is run for,
+    sorted. `low`, `high` float64, by the block's columns: what a bar has to reach for an order to fill; see
+    WindowBroker.reach. `added`: indicators, by name and symbol.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        open_ns: int,
+        close_ns: int,
+        history_ns: int,
+        days_ns: int,
+        block: PanelBlock,
+        symbols: Sequence[str],
+    ) -> None:
+        self.number, self.open_ns, self.close_ns = number, open_ns, close_ns
+        self.history_ns, self.days_ns = history_ns, days_ns
+        self.now_ns = open_ns
+        self.added: dict[str, dict[str, AddedIndicator]] = {}
+        self.look_at(block, symbols)
+
+    def look_at(self, block: PanelBlock, symbols: Iterable[str]) -> None:
+        """Show these symbols from now on, of this block."""
+        self.block, self.symbols = block, sorted(symbols)
+        self.panel = Panel(block, self.symbols, self.history_ns, self.days_ns)
+        self.row = block.closed_by(self.now_ns) - 1
+        self.low, self.high = np.full(len(block.symbols), -inf), np.full(len(block.symbols), inf)
+        self._volumes: FloatArray | None = None
+
+    @property
+    def closing(self) -> bool:
+        """Whether it ends now."""
+        return self.now_ns >= self.close_ns
+
+    def price(self, symbol: str) -> float:
+        """The last close, NaN where the block has none by now."""
+        column = self.block.index.get(symbol)
+        return float(self.block.last_close[self.row, column]) if column is not None and self.row >= 0 else nan
+
+    def closes(self) -> dict[str, float]:
+        """The last closes of all symbols that have one by now."""
+        last = self.block.last_close[self.row].tolist() if self.row >= 0 else []
+        return {symbol: price for symbol, price in zip(self.block.symbols, last, strict=False) if not isnan(price)}
+
+    def latest(self, column: str) -> FloatArray:
+        """Last bars' values of a column, float64 (symbols,)."""
+        return self.panel.row(self.block.last(column), self.row)
+
+    def volume(self) -> FloatArray:
+        """Volumes of the session so far, float64 (symbols,)."""
+        first = self.block.closed_by(self.open_ns)
+        if self._volumes is None:
+            self._volumes = np.nancumsum(self.block.column("volume")[first:], axis=0)
+        row = self.row - first
+        return self.panel.row(self._volumes, row) if row >= 0 else np.zeros(len(self.symbols))
+
+    def indicators(self) -> Mapping[str, FloatArray]:
+        """Newest values by name, of the strategy's indicators and of those added, float64 (symbols,) each."""
+        panel, block, now_ns = self.panel, self.block, self.now_ns
+        found = {}
+        for name in block.indicators:
+            interval = block.indicator_interval(name)
+            closed = block.closed_by(now_ns, interval)
+            known = closed > block.closed_by(panel.since_ns(interval), interval)
+            found[name] = panel.row(block.indicator(name), closed - 1 if known else -1)
+        for name, by_symbol in sorted(self.added.items()):
+            shown = {symbol: one.latest(now_ns) for symbol, one in by_symbol.items() if one.added_ns < now_ns}
+            if shown:
+                found[name] = np.array([shown.get(symbol, nan) for symbol in self.symbols], np.float64)
+        return found
+
+    def reached(self, first: int, last: int) -> list[str]:
+        """Symbols whose orders the bars of these rows can reach, sorted."""
+        low, high = self.block.column("low"), self.block.column("high")
+        if first == last:
+            found = (low[first] <= self.low) | (high[first] >= self.high)
+        else:
+            rows = slice(first, last + 1)
+            found = ((low[rows] <= self.low) | (high[rows] >= self.high)).any(axis=0)
+        return [self.block.symbols[column] for column in np.flatnonzero(found).tolist()]
+
+
+def session_prices(
+    block: PanelBlock | None, symbols: Sequence[str], grid_ns: IntArray, known: Mapping[str, float]
+) -> SessionPrices:
+    """Bars of symbols in a session whose grid ends at `grid_ns`; of those that the block doesn't have, the last closes
+    `known` alone.
+    """
+    k, n = len(grid_ns), len(symbols)
+    open_, high, low, last = (np.full((n, k), nan) for _ in range(4))
+    if block is not None:
+        first = block.closed_by(int(grid_ns[0]) - 1)
+        here = [number for number, symbol in enumerate(symbols) if symbol in block.index]
+        there = [block.index[symbols[number]] for number in here]
+        matrices = (*map(block.column, ("open", "high", "low")), block.last_close)
+        for column, matrix in zip((open_, high, low, last), matrices, strict=True):
+            column[here] = matrix[first : first + k].T[there]
+    unknown = np.isnan(last)
+    if unknown.any():
+        before = np.array([known.get(symbol, nan) for symbol in symbols])
+        last = np.where(unknown, before[:, None], last)
+    return SessionPrices(open_, high, low, last)
