@@ -49,6 +49,14 @@ def test_a_symbols_process_never_imports_pandas() -> None:
 
 
 @pytest.mark.long
+def test_checks_and_reports_that_start_no_ray_never_load_it() -> None:
+    assert (
+        printed("import sys, barray.check, barray.analysis, barray.report.files; print('ray' in sys.modules)")
+        == "False"
+    )
+
+
+@pytest.mark.long
 def test_step_0_over_parquet_imports_no_masked_arrays(universe: Path, tmp_path: Path) -> None:
     """Each process that takes part would, for 20 ms: `numpy.unique` does."""
     manager = DataManager([ParquetSource(str(universe))])
