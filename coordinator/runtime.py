@@ -370,6 +370,9 @@ class Remote:
 
         heard_s = time.monotonic()
         while not self._hangs:
+            if time.monotonic() - self._looked_s > _LOOK_S:  # also between calls that are answered: processes go on
+                require_ray()
+                self._looked_s = time.monotonic()
             left_s = max(deadline_s - time.monotonic(), 0.0)
             try:
                 return ray.get(call.reference, timeout=min(left_s, _LOOK_S))
@@ -378,9 +381,6 @@ class Remote:
                     raise TimeoutError("no answer from the coordinator in time") from None
             except SystemError as error:  # Ctrl-C, in the middle of Ray's making a GetTimeoutError
                 raise error.__cause__ or error from None
-            if time.monotonic() - self._looked_s > _LOOK_S:
-                require_ray()
-                self._looked_s = time.monotonic()
             if self._silence_s is not None and time.monotonic() - heard_s > self._silence_s:
                 self._hangs = not self._stirs()
                 heard_s = time.monotonic()

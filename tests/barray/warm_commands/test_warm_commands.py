@@ -188,7 +188,7 @@ def test_a_terminal_is_seen_as_one(kept: Kept, universe: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM), (signal.SIGHUP, -signal.SIGHUP)]
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, -signal.SIGHUP)]
 )
 def test_signals_reach_the_command_and_its_end_is_the_clients(kept: Kept, number: int, status: int) -> None:
     client, forked = kept.blocked()
