@@ -195,7 +195,8 @@ def test_signals_reach_the_command_and_its_end_is_the_clients(kept: Kept, number
     client.send_signal(number)
     _, said = client.communicate(timeout=60)
     assert client.returncode == status
-    assert said == ("error: interrupted; everything was ended\n" if status == 130 else "")
+    word = {130: "interrupted", 143: "terminated"}.get(status)
+    assert said == (f"error: {word}; everything was ended\n" if word else "")
     wait_until(lambda: not forked.is_running())
 
 
