@@ -195,6 +195,8 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
         for symbol in outcome.begun:
             if symbol in every:
                 every[symbol].begun.append(row)
+        for symbol, ledger in every.items():
+            ledger.starving = outcome.starving.get(symbol, ())
         for symbol, error in outcome.errors.items():
             if symbol in every:
                 every[symbol].error = every[symbol].error or error

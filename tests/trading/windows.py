@@ -136,6 +136,8 @@ class Floor:
                 self.ledgers[symbol].days[row] = day
             for symbol in outcome.begun:
                 self.ledgers[symbol].begun.append(row)
+            for symbol, ledger in self.ledgers.items():
+                ledger.starving = outcome.starving.get(symbol, ())
             for symbol, error in outcome.errors.items():
                 self.ledgers[symbol].error = self.ledgers[symbol].error or error
             self.said += outcome.logs.lines

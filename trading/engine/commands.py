@@ -12,7 +12,7 @@ from barray.market.commands import BarReader, Failed, Logged
 from barray.market.interval import Interval
 from barray.market.session_range import SessionRange
 from barray.market.validation import Reason
-from barray.trading.orders.broker import Account
+from barray.trading.orders.broker import Account, Refusal
 from barray.trading.orders.costs import Market
 from barray.trading.orders.limits import Limits
 from barray.trading.results.days import SessionDays
@@ -55,12 +55,13 @@ class Plan:
 @dataclass(frozen=True)
 class SessionOutcome:
     """What a session of a portfolio brought. `days`: of the symbols that had fills or held something, if any. `begun`:
-    symbols that it was run for. `errors`: tracebacks of symbols' own strategies, with the time (UTC ns). `error`: what
-    ended the run.
+    symbols that it was run for. `starving`: orders that still work and found no volume, by symbol. `errors`: tracebacks
+    of symbols' own strategies, with the time (UTC ns). `error`: what ended the run.
     """
 
     days: SessionDays | None
     begun: frozenset[str]
+    starving: Mapping[str, tuple[Refusal, ...]]
     errors: Mapping[str, tuple[str, int | None]]
     logs: Logs
     error: str | None = None

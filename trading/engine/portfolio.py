@@ -132,8 +132,10 @@ class PortfolioRun:
         days = self._days(row)
         guests = {symbol for symbol, book in self.books.items() if book.guest}
         errors = {s: (book.error, book.error_ns) for s, book in self.books.items() if book.error is not None}
+        starving = {symbol: found for symbol, book in self.books.items() if (found := book.broker.starving())}
         self._leave(guests)
-        return SessionOutcome(days, frozenset((*symbols, *guests)), errors, listener.heard(), self.error)
+        begun = frozenset((*symbols, *guests))
+        return SessionOutcome(days, begun, starving, errors, listener.heard(), self.error)
 
     def _days(self, row: int) -> SessionDays | None:
         sessions = self._range.sessions

@@ -200,7 +200,11 @@ class Broker:
 
     def all_refusals(self) -> tuple[Refusal, ...]:
         """Refusals so far, and orders that work but found no volume."""
-        return (*self.refusals, *(refusal for order in self.working for refusal in self._starved(order)))
+        return (*self.refusals, *self.starving())
+
+    def starving(self) -> tuple[Refusal, ...]:
+        """Of orders that work: those whose prices were met and that found no volume."""
+        return tuple(refusal for order in self.working for refusal in self._starved(order))
 
     def _starved(self, order: Order) -> Iterator[Refusal]:
         """Why an order was never filled, where its prices were met and volume was all it lacked."""

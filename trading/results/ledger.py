@@ -86,6 +86,7 @@ class Ledger:
     days: dict[int, SymbolDay] = field(default_factory=dict)
     begun: list[int] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
+    starving: tuple[Refusal, ...] = ()
     error: tuple[str, int | None] | None = None
     logs: Logs = NO_LOGS
 
@@ -137,6 +138,7 @@ class Ledger:
     def _refusals(self) -> Iterable[Refusal]:
         for _, day in sorted(self.days.items()):
             yield from day.refusals
+        yield from self.starving
 
     def _equity(self, grid: Grid) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Equity and exposure on the grid, and the profit of every session."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from barray.market.interval import Interval
@@ -294,3 +295,132 @@ def test_the_position_of_a_symbol_left_out_still_counts_at_its_price(tmp_path: P
     floor, _, _ = left_out(SEES, tmp_path, A=[], B=[4])
     cash, reserved, equity = floor.states[15]  # in the session that B is left out of
     assert (cash, reserved, equity) == (9_800.0, 0.0, 10_000.0)
+
+
+RISING = {"A": [100.0 + k for k in range(20)], "B": [200.0 - k for k in range(20)]}
+
+
+def test_history_is_what_has_closed_from_the_first_bar_on() -> None:
+    floor, _ = run(
+        "day = view.session_date.day - 3\n"
+        "past = view.history('close', 3)\n"
+        "last = 10 * day + view.minute\n"
+        "assert past.tolist() == [[100.0 + k, 200.0 - k] for k in range(max(last - 3, 0), last)], past\n"
+        "assert len(view.history('close')) == last and not past.flags.writeable\n"
+        "assert view.history('open', 1)[0, 0] == view.open[0] == max(99.0 + last - 1, 100.0)\n"
+        "assert (view.high >= view.low).all() and view.bar_volume.tolist() == [1000.0, 1000.0]\n"
+        "assert np.array_equal(view.history('close', 1)[0], view.close)",
+        RISING,
+        sessions=2,
+    )
+    assert floor.portfolio.error is None
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        ("view.history('vwap', 3)", "there is no column 'vwap'; use one of open, high, low, close, volume"),
+        ("view.history('close', 0)", "history of 0 bars"),
+        ("view.history('close', 3, '5m')", 'bars of 5m are not loaded; name it in the strategy: intervals = ("5m",)'),
+    ],
+)
+def test_history_that_is_not_there_is_named(call: str, says: str) -> None:
+    assert says in str(run(call)[0].portfolio.error)
+
+
+def test_history_of_another_interval_has_the_bars_of_that_interval_that_have_closed() -> None:
+    text = """
+class Five(Strategy):
+    intervals = ("5m",)
+    def on_window(self, view):
+        past = view.history("close", interval="5m")
+        assert past[:, 0].tolist() == [104.0, 109.0][: view.minute // 5], (view.minute, past)
+"""
+    loaded = {"A": lay(sessions_of(1, 10), "A", [100.0 + k for k in range(10)])}
+    floor = Floor(plan(text, "on_window"), loaded)
+    floor.run()
+    assert floor.portfolio.error is None
+
+
+def test_many_symbols_are_added_at_once_and_one_goes_again_with_its_position() -> None:
+    text = """
+class Invites(Strategy):
+    def on_window(self, view):
+        if view.minute == 2:
+            added = view.add_symbols(["G", "H", "Z", "A"])
+            assert {symbol: bool(one) for symbol, one in added.items()} == {"G": True, "H": True, "Z": False, "A": True}
+        if view.minute == 3:
+            assert view.symbols == ("A", "G", "H")
+            view.order("G", 3), view.order("H", 2)
+        if view.minute == 6:
+            view.order("G", 1, limit=1.0)
+            view.remove_symbol("G")
+        if view.minute > 6: assert view.symbols == ("A", "H") and view.positions.get("H", 2.0) == 2.0
+        if view.minute == 8: assert "is left out" in view.add_symbol("G").reason
+"""
+    session_range = sessions_of(1, 10)
+    guests = {name: lay(session_range, name, [50.0 + k for k in range(10)]) for name in "GH"}
+    floor = Floor(plan(text, "on_window"), {"A": lay(session_range, "A", FLAT["A"])}, guests=guests)
+    results = floor.run()
+    assert floor.portfolio.error is None
+    prices = {
+        name: list(zip(one.fills.quantity.tolist(), one.fills.price.tolist(), strict=True))
+        for name, one in results.items()
+    }
+    assert prices["G"] == [(3.0, 52.0), (-3.0, 55.0)], "bought at the next open, closed at the last close"
+    assert prices["H"] == [(2.0, 52.0), (-2.0, 59.0)]
+
+
+def test_a_symbol_of_the_config_is_not_removed() -> None:
+    floor, _ = run("view.remove_symbol('A')")
+    assert "it was not added by the strategy" in str(floor.portfolio.error)
+
+
+def test_what_the_sales_do_not_pay_for_is_cut_and_reported() -> None:
+    """B opens lower than it closed at the decision, in the bar in which it is sold."""
+    text = """
+class Swap(Strategy):
+    def on_window(self, view):
+        if view.minute == 1: view.rebalance({"B": 1.0})
+        if view.minute == 6: view.rebalance({"A": 1.0})
+"""
+    session_range, closes = sessions_of(1, 10), [100.0] * 10
+    loaded = {
+        "A": lay(session_range, "A", closes),
+        "B": lay(session_range, "B", closes, open=[*closes[:6], 40.0, *closes[7:]]),
+    }
+    floor = Floor(plan(text, "on_window", capital=10_000.1), loaded)
+    results = floor.run()
+    assert floor.portfolio.error is None
+    assert fills_of(results["B"]) == [(1, 100.0, 100.0), (6, -100.0, 40.0)]
+    assert fills_of(results["A"]) == [(6, 40.0, 100.0)]
+    (refusal,) = results["A"].refusals
+    assert "4,000.10 of cash is free, which suffices for 40 at 100, not for 100" in refusal.reason
+
+
+@pytest.mark.parametrize("window", ["1m", "5m"])
+def test_selling_first_with_cash_alone_trades_as_all_at_once_with_borrowed_money(window: str) -> None:
+    text = """
+class Swap(Strategy):
+    first: bool = True
+    def on_window(self, view):
+        weights = {view.symbols[(view.minute // 5 + view.session_date.day) % 3]: 0.9}
+        if view.minute % 5: return
+        if self.first: return view.rebalance(weights)
+        targets = dict.fromkeys(view.symbols, 0.0)
+        targets |= {s: np.floor(w * view.equity / view.close[view.index(s)]) for s, w in weights.items()}
+        for symbol, target in targets.items(): view.order_target(symbol, target)
+"""
+    random = np.random.default_rng(5)
+    session_range = sessions_of(2, 20)
+    walks = {n: np.round(100 * np.exp(np.cumsum(random.normal(0, 0.002, 40))), 2).tolist() for n in "ABC"}
+    loaded = {name: lay(session_range, name, values) for name, values in walks.items()}
+    made = {"capital": 50_000.0, "reserve": 0.02}
+    cash = Floor(plan(text, "on_window", **made), loaded, Interval.parse(window)).run()
+    margin = Floor(
+        plan(text, "on_window", parameters={"first": False}, margin=0.4, **made), loaded, Interval.parse(window)
+    ).run()
+    assert sum(len(one.fills) for one in cash.values()) > 10
+    for name in "ABC":
+        assert fills_of(cash[name]) == fills_of(margin[name])
+        assert not cash[name].refusals

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,12 +11,12 @@ from hypothesis import strategies as st
 
 from barray.market.interval import Interval
 from barray.trading.engine.event_run import run_symbol
-from barray.trading.engine.symbol_run import LoadedRange
+from barray.trading.engine.symbol_run import LoadedRange, run_range
 from barray.trading.orders.broker import Account
 from barray.trading.orders.costs import Commission, Market
-from barray.trading.results.result import SymbolResult
+from barray.trading.results.result import SymbolResult, Trades
 from tests.examples import at_most
-from tests.trading.windows import Floor, fills_of, lay, plan, sessions_of
+from tests.trading.windows import MINUTE, Floor, fills_of, lay, plan, sessions_of
 
 BUY_ONCE = """
 class BuyOnce(Strategy):
@@ -97,12 +99,14 @@ def test_with_windows_of_a_bar_and_money_enough_fills_are_those_of_a_run_in_one_
     session_range = sessions_of(3, 25, back=1)
     market = Market(Commission(per_share=0.01), volume_share=0.01) if costs else Market()
     loaded = {name: lay(session_range, name, walk(seed + number, 100)) for number, name in enumerate("AB")}
+    own = plan(RANDOM, "on_bar", capital=1e9, market=market, parameters={"seed": seed}, **account)
     ample = plan(RANDOM, "on_bar", capital=1e9, market=market, reserve=0.2, parameters={"seed": seed}, **account)
     floor = Floor(ample, loaded)
     results = floor.run()
     for name, one in loaded.items():
         assert fills_of(results[name]) == alone(one, RANDOM, "on_bar", market, Account(1e9, **account), seed=seed)
         assert results[name].capital == 0
+        same_but_capital(results[name], run_range(one, own, one.session_range.grid(MINUTE)[0]))
         assert results[name].equity[-1] == pytest.approx(
             results[name].cash + results[name].position * results[name].last_price
         )
@@ -131,6 +135,22 @@ def test_a_run_goes_on_elsewhere_from_any_sessions_end(form: str, text: str) -> 
         assert len(whole["A"].fills) > 4
         for name in "AB":
             same(whole[name], again[name])
+
+
+def same_but_capital(shared: SymbolResult, alone: SymbolResult) -> None:
+    """A symbol's result, made session by session, against the one that is made of the whole range at once."""
+    for column in fields(Trades):
+        got, expected = getattr(shared.trades, column.name), getattr(alone.trades, column.name)
+        assert got == pytest.approx(expected, rel=1e-9, abs=1e-9), column.name
+    for name in ("session_close", "exposure"):
+        assert getattr(shared, name) == pytest.approx(getattr(alone, name), abs=1e-6), name
+    assert shared.refusals == alone.refusals
+    assert (shared.sessions, shared.bars, shared.first_price, shared.last_price) == (
+        alone.sessions,
+        alone.bars,
+        alone.first_price,
+        alone.last_price,
+    )
 
 
 def same(one: SymbolResult, other: SymbolResult) -> None:
