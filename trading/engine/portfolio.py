@@ -73,6 +73,7 @@ class PortfolioRun:
         self._block: PanelBlock | None = None
         self._now: OpenSession  # that is gone through, or was last
         self._view: WindowView
+        self._shown: list[SymbolBook]
         self._inside = False
         self._strategy: Strategy | None = None
         self._remembered: dict[str, Any] | None = None
@@ -85,7 +86,9 @@ class PortfolioRun:
         remembered = vars(self._strategy) if self._strategy is not None else None
         here = {"add": None, "_block": None, "_speaks": None, "_strategy": None, "_remembered": remembered}
         return {
-            name: value for name, value in {**vars(self), **here}.items() if name not in ("_range", "_now", "_view")
+            name: value
+            for name, value in {**vars(self), **here}.items()
+            if name not in ("_range", "_now", "_view", "_shown")
         }
 
     def _open_accounts(self) -> None:
@@ -226,6 +229,7 @@ class PortfolioRun:
         day = sessions.sessions.dates[here.number].item()
         moment = Moment(here.now_ns, day, here.open_ns, here.close_ns, sessions.timezone)
         self._view = WindowView(self, here.panel, moment)
+        self._shown = [self.books[symbol] for symbol in here.symbols]
         self._aim_all()
 
     def _go(self, ends_ns: Sequence[int]) -> None:
@@ -257,18 +261,15 @@ class PortfolioRun:
             self._decide()
 
     def _close(self) -> None:
-        for book in self._books():
+        for book in self._shown:
             book.leave()
 
     def _early_closes(self, after_ns: int) -> list[int]:
         """When symbols have their last bars, where that is before the close; an own strategy sees to it itself."""
         if self._plan.form != "on_window":
             return []
-        closes = {book.closes_ns for book in self._books()}
+        closes = {book.closes_ns for book in self._shown}
         return sorted(one for one in closes if after_ns < one < self._now.close_ns)
-
-    def _books(self) -> list[SymbolBook]:
-        return [self.books[symbol] for symbol in self._now.symbols]
 
     def _rows_closed(self, ends_ns: Sequence[int]) -> list[int]:
         closed: list[int] = (np.searchsorted(self._now.block.end_ns, ends_ns, side="right") - 1).tolist()
@@ -305,7 +306,7 @@ class PortfolioRun:
     def _advance(self, now_ns: int) -> None:
         """Let all symbols' own strategies go on."""
         quick = now_ns < self._now.close_ns
-        for book in self._books():
+        for book in self._shown:
             self._speaks = book
             if quick and book.one_by_one:
                 book.next_bar(now_ns)
@@ -314,7 +315,7 @@ class PortfolioRun:
         self._speaks = None
 
     def _close_early(self, closes_ns: int) -> None:
-        for book in self._books():
+        for book in self._shown:
             if book.closes_ns == closes_ns:
                 book.close()
 
@@ -394,7 +395,7 @@ class PortfolioRun:
     def _end_orders(self) -> None:
         """At the close: where positions end, no order of this session may work in the next."""
         flat = self._plan.account.flat_at_close
-        for book in self._books():
+        for book in self._shown:
             if flat or book.guest:
                 self._purchases.pop(book.symbol, None)
                 book.broker.cancel_all("the session closed", "expired")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -47,7 +48,7 @@ class SymbolBook:
     def __getstate__(self) -> dict[str, Any]:
         """All but the bars, which `load` brings; of its strategy what it remembers."""
         remembered = vars(self._strategy) if self.run is not None and self._started else None
-        left_out = {"data": None, "run": None, "_strategy": None, "_attributes": remembered}
+        left_out = {"data": None, "run": None, "_ends": (), "_strategy": None, "_attributes": remembered}
         return {**vars(self), **left_out}
 
     @property
@@ -67,6 +68,7 @@ class SymbolBook:
         """Go by these bars from now on: those of further sessions, or the same in another process."""
         self.data = data
         self.traded = frozenset(data.traded.tolist())
+        self._ends: Sequence[int] = data.base.end_ns.data
         self.broker.look_at(data.base.bars)
         if self._plan.form == "on_window":
             return
@@ -107,7 +109,7 @@ class SymbolBook:
 
     def next_bar(self, now_ns: int) -> None:
         """`advance`, where one bar at most has closed since."""
-        run, broker, ends = self.run, self.broker, self.data.base.end_ns
+        run, broker, ends = self.run, self.broker, self._ends
         if run is None or self.error is not None:
             return
         cursor = run.context.cursor
