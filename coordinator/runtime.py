@@ -174,7 +174,13 @@ def keep_next_job_warm(poll_s: float = 0.25) -> None:
     over: set[str] = set()
     dismiss(raylet, own)  # this process wants no workers
     while not has_ended():
-        jobs = {job.hex(): info for job, info in worker.global_worker.gcs_client.get_all_job_info().items()}
+        try:
+            asked = worker.global_worker.gcs_client.get_all_job_info(
+                timeout=_LOOK_S
+            )  # else a minute, if it has just ended
+        except ray.exceptions.RpcError:
+            continue
+        jobs = {job.hex(): info for job, info in asked.items()}
         latest = max(jobs, key=_job_number)
         upcoming = (_job_number(latest) + 1).to_bytes(4, "little").hex()
         if prepared != upcoming and all(info.is_dead for job, info in jobs.items() if job != own):
