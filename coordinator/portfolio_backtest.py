@@ -182,7 +182,9 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
         return (await self._engine.execute({_ENGINE: command}))[_ENGINE]
 
     async def _bring_engine_back(self) -> None:
-        """Have a new process, which goes on from the state that the last report told."""
+        """Have a new process go on from the state that the last report told; it asks anew for what it adds."""
+        for row in {row for row, _ in self._added}:
+            self._dismiss_guests(row)
         self._engine.remove([_ENGINE])
         await self._engine.add([_ENGINE])
 

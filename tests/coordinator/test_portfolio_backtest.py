@@ -167,6 +167,34 @@ class Kills(Ranks):
     same(whole, killed)
 
 
+def test_a_run_whose_own_process_dies_goes_on_with_what_it_had_added_and_remembered(
+    universe: Path, tmp_path: Path
+) -> None:
+    text = """
+class Dies(Strategy):
+    mark: str = ""
+    def on_start(self, view):
+        self.seen = 0
+    def on_window(self, view):
+        self.seen += 1
+        if view.minute == 30: assert view.add_symbol("TSLA")
+        if view.minute == 31: view.rebalance({"TSLA": 0.4, "AAPL": 0.3})
+        if view.minute == 90: view.order("AAPL", -1 - self.seen % 7, stop=float(view.close[0]))
+        if self.mark and view.minute == 100 and not Path(self.mark).exists() and view.session_date.day == 3:
+            Path(self.mark).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+"""
+    strategy = written(tmp_path, text)
+    account = {"shared": True}
+    whole = run(universe, strategy, "AAPL", "MSFT", account=account)
+    assert whole.error is None
+    assert list(whole.symbols) == ["AAPL", "MSFT", "TSLA"]
+    mark = tmp_path / "died"
+    section = {"parameters": {"mark": str(mark)}}
+    same(whole, run(universe, strategy, "AAPL", "MSFT", account=account, section=section))
+    assert mark.exists()
+
+
 def test_an_error_of_the_cross_symbol_strategy_ends_its_calls_and_positions_stay(
     universe: Path, tmp_path: Path
 ) -> None:
