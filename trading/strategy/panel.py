@@ -232,6 +232,9 @@ def _place(own_ns: IntArray, end_ns: IntArray, opens_ns: int) -> tuple[Rows, sli
 
 def _filled(matrix: FloatArray, present: NDArray[np.bool_]) -> FloatArray:
     """Each column with the value of its last present row."""
+    first = int(np.argmax(present.any(axis=1)))
+    if present[first:].all():  # there is nothing before the first bars, and no hole after
+        return matrix
     rows = np.where(present, np.arange(len(matrix))[:, None], 0)
     filled: FloatArray = np.take_along_axis(matrix, np.maximum.accumulate(rows, axis=0), axis=0)
     filled.flags.writeable = False
