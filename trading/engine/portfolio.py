@@ -156,8 +156,8 @@ class PortfolioRun:
             return None
         block = self._now.block if self._inside else self._block
         grid_ns = sessions.expected_starts(row, self._base, int(sessions.close_ns[row]))[1]
-        ends = [self.books[symbol].data.base.end_ns for symbol in symbols]
-        filled_ns = [int(end_ns[fill.row]) for end_ns, one in zip(ends, fills, strict=True) for fill in one]
+        books = [self.books[symbol] for symbol in symbols]  # one that is left out may have no bars here
+        filled_ns = [int(b.data.base.end_ns[fill.row]) for b, one in zip(books, fills, strict=True) for fill in one]
         stamps = np.searchsorted(grid_ns, np.array(filled_ns, np.int64))
         prices = session_prices(block, symbols, grid_ns, self._prices)
         capital = 0.0 if self._plan.shared else self._plan.account.capital

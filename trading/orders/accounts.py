@@ -76,7 +76,7 @@ class WorkingOrder:
 
 
 class Accounts(Protocol):
-    """Whose money it is, as PortfolioEngine asks of it: one account for all symbols, or one each."""
+    """Whose money it is, as PortfolioRun asks of it: one account for all symbols, or one each."""
 
     def join(self, symbol: str, working: Sequence[Order]) -> None:
         """Have a symbol traded from now on. `working`: the orders that work, as they are at any time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from datetime import date
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from barray.market.interval import Interval
+from barray.trading.engine.portfolio import PortfolioRun
 from barray.trading.results.result import SymbolResult
 from tests.trading.windows import Floor, fills_of, lay, plan, sessions_of
 
@@ -424,3 +426,24 @@ class Swap(Strategy):
     for name in "ABC":
         assert fills_of(cash[name]) == fills_of(margin[name])
         assert not cash[name].refusals
+
+
+def test_what_is_held_of_a_symbol_that_later_bars_lack_is_valued_on_also_elsewhere() -> None:
+    """Its columns may be missing from a block, in a process that never saw it."""
+    body = "if view.minute == 1 and view.session_date.day == 3: view.order('B', 5)"
+    session_range = sessions_of(2, 10)
+    loaded = {name: lay(session_range, name, [100.0 + k for k in range(20)]) for name in "AB"}
+    made = plan(
+        f"class Buys(Strategy):\n    def on_window(self, view):\n        {body}\n", "on_window", capital=10_000.0
+    )
+    first = PortfolioRun(made, Interval.parse("1m"))
+    data = {name: one.prepare(made.strategy()) for name, one in loaded.items()}
+    first.load(session_range, data, Interval.parse("1m"))
+    first.session(0)
+    again = pickle.loads(pickle.dumps(first))
+    again.load(session_range, {"A": data["A"]}, Interval.parse("1m"))
+    days = again.session(1).days
+    assert again.error is None
+    assert days is not None
+    assert days.symbols == ("B",)
+    assert set(days.exposure[0].tolist()) == {5 * 109.0}
