@@ -14,6 +14,12 @@ import yaml
 
 pytestmark = pytest.mark.ray
 OURS = "CoreWorkerService.grpc_client.PushTask"
+RAYS = (
+    "NodeManagerService.grpc_client.RequestWorkerLease",
+    *(f"ActorInfoGcsService.grpc_client.{name}" for name in ("RegisterActor", "CreateActor", "KillActorViaGcs")),
+    *(f"CoreWorkerService.grpc_client.{name}" for name in ("KillActor", "GetObjectStatus", "PubsubLongPolling")),
+)
+"""What Ray itself calls for what we ask of it."""
 DAY = """
 import json, sys
 import barray
@@ -37,12 +43,16 @@ with barray.Session(sys.argv[1]) as session:
 BAR = {"timestamp": "2024-07-02T14:00:00Z", "open": 9, "high": 9, "low": 9, "close": 9, "volume": 1}
 
 
-def python(code: str, *arguments: object, failing: dict[str, int] | None = None) -> None:
-    """Run code in a process whose Ray loses `failing` percent of its calls in each of three ways."""
+def python(
+    code: str, *arguments: object, failing: dict[str, int] | None = None, methods: tuple[str, ...] = (OURS,)
+) -> None:
+    """Run code in a process whose Ray loses `failing` percent of its calls of some methods in each of three ways."""
     environment = dict(os.environ)
     if failing is not None:
         environment["RAY_timeout_ms_task_wait_for_death_info"] = "50"  # what Ray waits after each, default 1000
-        environment["RAY_testing_rpc_failure"] = json.dumps({OURS: {"num_failures": -1, **failing}})
+        environment["RAY_testing_rpc_failure"] = json.dumps(
+            {method: {"num_failures": -1, **failing} for method in methods}
+        )
     command = [sys.executable, "-c", code, *map(str, arguments)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -75,6 +85,8 @@ def test_calls_that_fail_on_their_way_change_no_byte_of_a_dump(universe: Path, t
     code = DAY.replace("for day in session.dates", "for day in session.dates[:1]")
     python(code, path, json.dumps(BAR), tmp_path / "calm")
     python(code, path, json.dumps(BAR), tmp_path / "lossy", failing=in_three_ways(8))
+    python(code, path, json.dumps(BAR), tmp_path / "rays", failing=in_three_ways(8), methods=RAYS)
     (dump,) = (tmp_path / "calm").iterdir()
     assert b"QQQ" in dump.read_bytes()
     assert dump.read_bytes() == (tmp_path / "lossy" / dump.name).read_bytes()
+    assert dump.read_bytes() == (tmp_path / "rays" / dump.name).read_bytes()
