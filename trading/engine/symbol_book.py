@@ -82,30 +82,42 @@ class SymbolBook:
         if follows and self._started:
             acting.on_start(self.run.context)
 
-    def enter(self, row: int) -> None:
-        """Stand at the open of a session that it is run for."""
-        if self._started and not self._account.carry:
+    def enter(self, row: int) -> bool:
+        """Stand at the open of a session that it is run for; whether it has begun anew, with another broker."""
+        anew = self._started and not self._account.carry
+        if anew:
             self.before = Standing()
             self._begin_anew()
-        self.first, self.last = self.data.base_rows(row)
-        self.closes_ns = int(self.data.base.end_ns[self.last - 1])
-        self._closed = False
-        self.one_by_one = self._is_plain()
+        self._row, self._closed = row, False
         starts, self._started = not self._started, True
-        if self.run is None or self.error is not None:
-            return
+        if self.run is not None and self.error is None:
+            self._enter_run(self.run, row, starts=starts)
+        return anew
+
+    def _enter_run(self, run: EventRun, row: int, *, starts: bool) -> None:
+        self._last = self.data.base_rows(row)[1]
+        self.one_by_one = self._is_plain()
         try:
             if starts:
-                self.run.start(row)
-            self.run.enter(row)
+                run.start(row)
+            run.enter(row)
         except (Exception, DidNotReturn):  # the user's code: its error is the symbol's end, not the run's
             self.fail()
         self.broker.stamp(int(self.data.sessions.open_ns[row]))
 
+    @property
+    def closes_ns(self) -> int:
+        """When the session's last bar ends, UTC ns."""
+        return self.end_ns(self.data.base_rows(self._row)[1] - 1)
+
+    def end_ns(self, row: int) -> int:
+        """When a base bar ends, UTC ns."""
+        return self._ends[row]
+
     def _is_plain(self) -> bool:
         """Whether its strategy looks at base bars alone, so that a window's end is a bar's, and nothing else's."""
         data = self.data
-        return self.run is not None and data.base.interval == data.interval and len(data.series) == 1
+        return data.base.interval == data.interval and len(data.series) == 1
 
     def next_bar(self, now_ns: int) -> None:
         """`advance`, where one bar at most has closed since."""
@@ -114,9 +126,9 @@ class SymbolBook:
             return
         cursor = run.context.cursor
         row = cursor.end
-        if row >= self.last or ends[row] > now_ns:
+        if row >= self._last or ends[row] > now_ns:
             return
-        if row + 1 == self.last or ends[row + 1] <= now_ns:
+        if row + 1 == self._last or ends[row + 1] <= now_ns:
             self.advance(now_ns)
             return
         try:
@@ -158,7 +170,7 @@ class SymbolBook:
         """End what the session's last bar ends of orders and position, or that which was the last by `now_ns`."""
         if not self._closed:
             self._closed = True
-            closed = self.last if now_ns is None else self.data.base.closed_by(now_ns)
+            closed = self.data.base_rows(self._row)[1] if now_ns is None else self.data.base.closed_by(now_ns)
             if closed:
                 self.broker.close_session(closed - 1)
 
@@ -177,6 +189,11 @@ class SymbolBook:
         """Start of the newest bar that has closed by `now_ns`, or of the first, UTC ns."""
         base = self.data.base
         return int(base.bars.start_ns[max(base.closed_by(now_ns) - 1, 0)])
+
+    @property
+    def has_day(self) -> bool:
+        """Whether there is something to tell of the session: a fill, a refusal, or a position from before."""
+        return bool(self.broker.fills or self.broker.refusals or self.before.position)
 
     def take_fills(self) -> tuple[list[Fill], tuple[Refusal, ...]]:
         """What was filled and refused since this was last asked; rows count in `data.base`."""

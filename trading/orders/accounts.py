@@ -128,6 +128,8 @@ class SharedAccount:
         self._limits = limits
         self._price_of = price_of
         self._working: dict[str, Sequence[Order]] = {}
+        self._reserving: set[str] = set()
+        """Symbols that money is set aside for, and some for which it no longer is."""
         self._cash = account.capital
         self._may_owe = 0.0 if account.margin >= 1 else inf
         self.positions: dict[str, float] = {}
@@ -159,6 +161,7 @@ class SharedAccount:
     def join(self, symbol: str, working: Sequence[Order]) -> None:
         """Have a symbol traded from now on. `working`: the orders that work, as they are at any time."""
         self._working[symbol] = working
+        self._reserving.add(symbol)
 
     def book(self, symbol: str, fills: Sequence[Fill]) -> None:
         """Book what a window filled of a symbol.
@@ -178,6 +181,7 @@ class SharedAccount:
     def forget(self, symbol: str) -> None:
         """Forget a symbol that is gone, its position closed."""
         self._working.pop(symbol, None)
+        self._reserving.discard(symbol)
         self.positions.pop(symbol, None)
 
     def approve(self, requests: Iterable[OrderRequest], answer: Callable[[OrderRequest, Approval], None]) -> None:
@@ -188,6 +192,7 @@ class SharedAccount:
             approval = self._approve(request, max(self._free(unreserved, fsum(budgets)), 0.0), exposures)
             if approval.budget:
                 budgets.append(approval.budget)
+                self._reserving.add(request.symbol)
             if exposures is not None:
                 self._expose(exposures, request.symbol, request.order, approval.quantity, approval.opens or 0.0)
             answer(request, approval)
@@ -223,7 +228,13 @@ class SharedAccount:
             self._may_owe += max(spent, 0.0)
 
     def _budgets(self) -> list[float]:
-        return [order.budget for orders in self._working.values() for order in orders if order.budget]
+        found: list[float] = []
+        for symbol in tuple(self._reserving):
+            budgets = [order.budget for order in self._working[symbol] if order.budget]
+            found += budgets
+            if not budgets:
+                self._reserving.discard(symbol)
+        return found
 
     def _unreserved(self) -> float:
         """What new orders could reserve if none worked."""
@@ -281,6 +292,9 @@ class SharedAccount:
         if not held and not working:
             return 0.0, 0.0
         side = copysign(1.0, -order.quantity)
+        if not working:
+            closes = min(abs(order.quantity), self._market.lots(max(side * held, 0.0)))
+            return closes, closes
         others = [other for other in working if other.parent is None]
         closing = fsum(max(-side * other.quantity, 0.0) for other in others)
         coming = fsum(max(side * other.quantity, 0.0) for other in others)
