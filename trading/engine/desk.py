@@ -33,9 +33,9 @@ LEFT_OUT = "is left out of this session"
 class Desk:
     """All symbols' books, and the account, or accounts, that they trade with; see barray.trading.orders.accounts.
 
-    `here`: the session that is gone through, None between two. `changed`: symbols whose orders or position changed since
-    the account last heard. `purchases`: positions that a rebalancing buys once it has sold. `invited`: symbols that were
-    added and are not in the panel yet.
+    `here`: the session that is gone through, None between two. `changed`: symbols whose orders or position changed
+    since the account last heard. `purchases`: positions that a rebalancing buys once it has sold. `invited`: symbols
+    that were added and are not in the panel yet.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -125,9 +125,12 @@ class Desk:
                 base = self.invited[symbol].base
                 closed = base.closed_by(here.now_ns)
                 return float(base.bars.close[closed - 1]) if closed else nan
-            price = here.price(symbol)
-            if not isnan(price):
-                return price
+            block, row = here.block, here.row
+            column = block.index.get(symbol)
+            if column is not None and row >= 0:
+                price: float = block.last_close_floats[row, column]
+                if not isnan(price):
+                    return price
         return self._closes.get(symbol, nan)
 
     # ---- orders meet bars
@@ -155,9 +158,13 @@ class Desk:
             met |= symbols & self._resting & here.reached(first, last)
         for symbol in sorted(met):
             column = block.index.get(symbol)
-            if column is not None:
-                books[symbol].match(block.own_rows(column, first, last))
-                changed.add(symbol)  # a stop may be triggered and fill nothing
+            if column is None:
+                continue
+            broker = books[symbol].broker
+            for row in block.own_rows(column, first, last):
+                if broker.working:
+                    broker.match(row)
+            changed.add(symbol)  # a stop may be triggered and fill nothing
 
     def _buy(self, here: OpenSession, targets: Mapping[str, float]) -> None:
         """Order what a rebalancing buys, with the money that there is now that it has sold."""
@@ -176,7 +183,8 @@ class Desk:
                 fills, broker.booked = broker.fills[broker.booked :], len(broker.fills)
                 self.accounts.book(symbol, fills)
                 (self._held.add if broker.position else self._held.discard)(symbol)
-            self._aim(symbol)
+            if broker.working or symbol in self._due or symbol in self._resting:
+                self._aim(symbol)
             if not broker.waiting:  # else it is still to be judged
                 changed.remove(symbol)
 
@@ -229,7 +237,9 @@ class Desk:
         """The book of a symbol that may be traded; ConfigError where there is none."""
         book = self.books.get(symbol)
         if book is None:
-            raise ConfigError("there is no such symbol", symbol=symbol, remedy="trade view.symbols, or add_symbol first")
+            raise ConfigError(
+                "there is no such symbol", symbol=symbol, remedy="trade view.symbols, or add_symbol first"
+            )
         if symbol not in self._now().panel.index and symbol not in self.invited:
             raise ConfigError(LEFT_OUT, symbol=symbol, remedy="trade view.symbols")
         return book

@@ -65,12 +65,6 @@ class OpenSession:
         """Whether it ends now."""
         return self.now_ns >= self.close_ns
 
-    def price(self, symbol: str) -> float:
-        """The last close, NaN where the block has none by now."""
-        block, row = self.block, self.row
-        column = block.index.get(symbol)
-        return block.last_close_floats[row, column] if column is not None and row >= 0 else nan
-
     def closes(self) -> dict[str, float]:
         """The last closes of all symbols that have one by now."""
         last = self.block.last_close[self.row].tolist() if self.row >= 0 else []

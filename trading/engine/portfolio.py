@@ -114,7 +114,11 @@ class PortfolioRun:
         return SessionOutcome(days, begun, starving, errors, listener.heard(), self.error)
 
     def _days(self, row: int) -> SessionDays | None:
-        there = [book for _, book in sorted(self.books.items()) if book.has_day]
+        there = [
+            book
+            for _, book in sorted(self.books.items())
+            if book.broker.fills or book.broker.refusals or book.before.position
+        ]
         if not there:
             return None
         sessions, here = self._range.sessions, self.desk.here
@@ -124,7 +128,9 @@ class PortfolioRun:
             book.before = after
         symbols = [book.symbol for book in there]
         grid_ns = sessions.expected_starts(row, self._base, int(sessions.close_ns[row]))[1]
-        filled_ns = [book.end_ns(fill.row) for book, one in zip(there, fills, strict=True) for fill in one]
+        filled_ns = [
+            ends[fill.row] for ends, one in zip((book.ends_ns for book in there), fills, strict=True) for fill in one
+        ]
         stamps = np.searchsorted(grid_ns, np.array(filled_ns, np.int64))
         block = here.block if here is not None else self._block  # one that is left out may have no bars here
         prices = session_prices(block, symbols, grid_ns, self.desk.closes)
@@ -205,7 +211,6 @@ class PortfolioRun:
         changed, early = desk.changed, self._early_closes(here.now_ns)
         rows: list[int] = (np.searchsorted(here.block.end_ns, ends_ns, side="right") - 1).tolist()
         next_ns = min(early, default=here.close_ns)
-        number = 0
         for number, (row, now_ns) in enumerate(zip(rows, ends_ns, strict=True), 1):
             if not asks:
                 self._advance(now_ns)
@@ -220,8 +225,8 @@ class PortfolioRun:
                 self._ask(view)
             self._decide()
             if self._leaving or desk.invited or self.error is not None:
-                break
-        return number
+                return number
+        return len(rows)
 
     def _early_closes(self, after_ns: int) -> list[int]:
         """When symbols have their last bars, where that is before the close; an own strategy sees to it itself."""

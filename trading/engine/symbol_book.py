@@ -24,7 +24,8 @@ class SymbolBook:
     """What is held of one symbol from its first session to its last; see PortfolioRun.
 
     `guest`: it was added, for this session alone. `before`: where its account stood when the session began. `run`: its
-    own strategy on its bars, None where one strategy sees all symbols. `error`, `error_ns`: what ended that, and when.
+    own strategy on its bars, None where one strategy sees all symbols. `ends_ns`: when base bars end, UTC ns. `error`,
+    `error_ns`: what ended its strategy, and when.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class SymbolBook:
     def __getstate__(self) -> dict[str, Any]:
         """All but the bars, which `load` brings; of its strategy what it remembers."""
         remembered = vars(self._strategy) if self.run is not None and self._started else None
-        left_out = {"data": None, "run": None, "_ends": (), "_strategy": None, "_attributes": remembered}
+        left_out = {"data": None, "run": None, "ends_ns": (), "_strategy": None, "_attributes": remembered}
         return {**vars(self), **left_out}
 
     @property
@@ -68,7 +69,7 @@ class SymbolBook:
         """Go by these bars from now on: those of further sessions, or the same in another process."""
         self.data = data
         self.traded = frozenset(data.traded.tolist())
-        self._ends: Sequence[int] = data.base.end_ns.data
+        self.ends_ns: Sequence[int] = data.base.end_ns.data
         self.broker.look_at(data.base.bars)
         if self._plan.form == "on_window":
             return
@@ -108,11 +109,7 @@ class SymbolBook:
     @property
     def closes_ns(self) -> int:
         """When the session's last bar ends, UTC ns."""
-        return self.end_ns(self.data.base_rows(self._row)[1] - 1)
-
-    def end_ns(self, row: int) -> int:
-        """When a base bar ends, UTC ns."""
-        return self._ends[row]
+        return self.ends_ns[self.data.base_rows(self._row)[1] - 1]
 
     def _is_plain(self) -> bool:
         """Whether its strategy looks at base bars alone, so that a window's end is a bar's, and nothing else's."""
@@ -121,7 +118,7 @@ class SymbolBook:
 
     def next_bar(self, now_ns: int) -> None:
         """`advance`, where one bar at most has closed since."""
-        run, broker, ends = self.run, self.broker, self._ends
+        run, broker, ends = self.run, self.broker, self.ends_ns
         if run is None or self.error is not None:
             return
         cursor = run.context.cursor
@@ -137,14 +134,6 @@ class SymbolBook:
             self.fail()
         if broker.waiting:
             broker.stamp(now_ns)
-
-    def match(self, rows: range) -> None:
-        """Let these base bars meet its orders."""
-        broker = self.broker
-        for row in rows:
-            if not broker.working:
-                break
-            broker.match(row)
 
     def advance(self, now_ns: int) -> None:
         """Let its own strategy, and its orders, go on to `now_ns`."""
@@ -189,11 +178,6 @@ class SymbolBook:
         """Start of the newest bar that has closed by `now_ns`, or of the first, UTC ns."""
         base = self.data.base
         return int(base.bars.start_ns[max(base.closed_by(now_ns) - 1, 0)])
-
-    @property
-    def has_day(self) -> bool:
-        """Whether there is something to tell of the session: a fill, a refusal, or a position from before."""
-        return bool(self.broker.fills or self.broker.refusals or self.before.position)
 
     def take_fills(self) -> tuple[list[Fill], tuple[Refusal, ...]]:
         """What was filled and refused since this was last asked; rows count in `data.base`."""

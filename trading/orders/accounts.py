@@ -32,7 +32,7 @@ from typing import NamedTuple, Protocol
 
 from barray.market.errors import BarrayError
 from barray.trading.orders.broker import Account, Order
-from barray.trading.orders.costs import Market
+from barray.trading.orders.costs import Commission, Market
 from barray.trading.orders.fills import Fill
 from barray.trading.orders.limits import Exposures, Limits, Room
 
@@ -124,6 +124,7 @@ class SharedAccount:
     ) -> None:
         self._account = account
         self._market = market
+        self._charges = market.commission != Commission()
         self._reserve = reserve
         self._limits = limits
         self._price_of = price_of
@@ -189,7 +190,8 @@ class SharedAccount:
         unreserved, budgets = self._unreserved(), self._budgets()
         exposures = self._exposures(self._limits) if self._limits is not None else None
         for request in sorted(requests):
-            approval = self._approve(request, max(self._free(unreserved, fsum(budgets)), 0.0), exposures)
+            free = self._free(unreserved, fsum(budgets))
+            approval = self._approve(request, free if free > 0.0 else 0.0, exposures)
             if approval.budget:
                 budgets.append(approval.budget)
                 self._reserving.add(request.symbol)
@@ -260,8 +262,9 @@ class SharedAccount:
         price = self._expected(symbol, order)
         if isnan(price) or not price:
             return Approval(0.0, None, "there is no price yet to reserve money at")
-        paid = self._affordable(opens, price, wanted, free)
-        source = f"{free:,.2f} of cash is free"
+        if exposures is None and closes + opens == wanted and (need := self._need(opens, price, wanted)) <= free:
+            return Approval(order.quantity, need)
+        paid, source = self._affordable(opens, price, wanted, free), ""
         side = 1 if order.quantity > 0 else -1
         closed = closes * abs(self._price_of(symbol)) if closes else 0.0
         room = exposures.room(symbol, side, closed) if exposures is not None else None
@@ -272,6 +275,7 @@ class SharedAccount:
         granted = least if least is None else paid
         if allowed == wanted:
             return Approval(order.quantity, budget, opens=granted)
+        source = source or f"{free:,.2f} of cash is free"
         reason = f"{source}, which suffices for {allowed:g} at {price:g}, not for {wanted:g}"
         return Approval(copysign(allowed, order.quantity), budget, reason, granted)
 
@@ -283,6 +287,8 @@ class SharedAccount:
 
     def _expected(self, symbol: str, order: Order) -> float:
         """The price that an order is judged at."""
+        if order.terms.plain:
+            return self._price_of(symbol)
         trail = order.terms.trail if order.quantity > 0 else None
         return order.terms.price or self._price_of(symbol) + (trail or 0.0)
 
@@ -303,7 +309,8 @@ class SharedAccount:
 
     def _need(self, opens: float, price: float, quantity: float) -> float:
         worst = price * (1.0 + self._reserve)
-        return self._account.margin * opens * worst + self._market.commission.of(quantity, worst)
+        commission = self._market.commission.of(quantity, worst) if self._charges else 0.0
+        return self._account.margin * opens * worst + commission
 
     def _affordable(self, opens: float, price: float, quantity: float, free: float) -> float:
         if self._need(opens, price, quantity) <= free:

@@ -26,7 +26,8 @@ class OrderOptions(TypedDict, total=False):
 
 @dataclass(slots=True)  # frozen, making one would take three times as long
 class OrderTerms:
-    """What an order asks for; nothing changes it. `quantity`: shares, negative to sell; prices in currency, None for none.
+    """What an order asks for; nothing changes it. `quantity`: shares, negative to sell; prices in currency, None for
+    none.
 
     `limit` and `stop` make it a limit, stop or stop-limit order; `trail` a stop order that follows the best price at
     this distance, in currency. `tif`: `gtc` until cancelled, or `day`. `stop_loss`, `take_profit`: prices that guard

@@ -139,7 +139,9 @@ def days_of(
     every = Fills.of([*chain.from_iterable(fills)])
     lengths = np.array([len(one) for one in fills], np.int64)
     at = np.repeat(np.arange(n) * k, lengths) + stamps
-    spans = np.diff(np.sort(np.concatenate((np.arange(n + 1) * k, at))))  # from where each of these held to the next
+    spans = np.diff(
+        np.sort(np.concatenate((np.arange(n + 1) * k, at)), kind="stable")
+    )  # from where each of these held to the next
     value = np.repeat(courses.position, spans).reshape(n, k) * prices.last_close
     value[np.isnan(value)] = 0.0  # nothing is held before the first price
     merged, first = _merged(prices, at)
@@ -178,8 +180,9 @@ def _merged(prices: SessionPrices, at: IntArray) -> tuple[MergedBars, IntArray]:
     `at`: where fills are, counted so.
     """
     n, k = prices.last_close.shape
-    first = np.unique(np.concatenate((np.arange(n) * k, at, at + 1)))
-    first = first[first < n * k]
+    starts = np.zeros(n * k + 1, np.bool_)
+    starts[np.arange(n) * k] = starts[at] = starts[at + 1] = True
+    first = np.flatnonzero(starts[:-1])
     last = np.append(first[1:], n * k) - 1
     high = prices.high.ravel()
     counts = np.add.reduceat(~np.isnan(high), first, dtype=np.int64)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from barray.market.bars import COLUMNS, FloatArray, IntArray
+from barray.market.bars import COLUMNS, Bars, FloatArray, IntArray
 from barray.market.calendar import Sessions
 from barray.market.errors import ConfigError
 from barray.market.interval import Interval
@@ -104,7 +104,7 @@ class PanelBlock:
     @cached_property
     def last_close_floats(self) -> Floats:
         """The same, for looking at one at a time."""
-        return memoryview(self.last_close)
+        return self.last_close.data
 
     @property
     def is_whole(self) -> bool:
@@ -115,12 +115,16 @@ class PanelBlock:
         """Rows of a column of bars, of some symbols alone: float64 (symbols, rows), NaN for None; stacks no matrix."""
         if (name, None) in self._matrices:
             return self.part_of(self._matrices[name, None], columns, rows)
+        bars, own = self._bars, [self._own_bars[column] if column is not None else None for column in columns]
+        if all(one is not None and one[1] <= one[0] + rows.start and one[0] + rows.stop <= one[2] for one in own):
+            pieces = zip(columns, own, strict=True)
+            return np.array([getattr(bars[c], name)[o[0] + rows.start : o[0] + rows.stop] for c, o in pieces])  # type: ignore[index]
         found = np.full((len(columns), rows.stop - rows.start), np.nan)
         for number, column in enumerate(columns):
             place = self._grid(None).rows[column] if column is not None else None
             if column is None or place is None:
                 continue
-            values, (there, chosen) = getattr(self.data[column].base.bars, name), place
+            values, (there, chosen) = getattr(bars[column], name), place
             if isinstance(there, slice):
                 first, stop = max(there.start, rows.start), max(min(there.stop, rows.stop), there.start, rows.start)
                 own = chosen.start + first - there.start
@@ -136,6 +140,10 @@ class PanelBlock:
         found = matrix.T[[column or 0 for column in columns], rows]
         found[[column is None for column in columns]] = np.nan
         return found
+
+    @cached_property
+    def _bars(self) -> list[Bars]:
+        return [data.base.bars for data in self.data]
 
     @cached_property
     def _own_bars(self) -> list[tuple[int, int, int] | None]:
@@ -155,7 +163,8 @@ class PanelBlock:
         own = self._own_bars[column]
         if own is not None:
             offset, start, stop = own
-            return range(max(offset + first, start), min(offset + last + 1, stop))
+            first, end = offset + first, offset + last + 1
+            return range(first if first > start else start, end if end < stop else stop)
         end_ns, base = self.end_ns, self.data[column].base
         return range(base.closed_by(int(end_ns[first - 1])) if first else 0, base.closed_by(int(end_ns[last])))
 
@@ -228,6 +237,7 @@ class Panel:
         self._history_ns = history_ns
         self._days_ns = history_ns if days_ns is None else days_ns
         self._kept: dict[tuple[str, Interval | None], FloatArray] = {}
+        self._first: dict[Interval | None, int] = {}
 
     def bars(self, name: str, now_ns: int, n: int | None = None, interval: Interval | None = None) -> FloatArray:
         """The last `n` rows (None: all there are) of a column that have closed by `now_ns`, oldest first; fewer where
@@ -235,7 +245,9 @@ class Panel:
         """
         matrix = self._of_symbols(name, interval)
         stop = self.block.closed_by(now_ns, interval)
-        first = self.block.closed_by(self.since_ns(interval), interval)
+        if interval not in self._first:
+            self._first[interval] = self.block.closed_by(self.since_ns(interval), interval)
+        first = self._first[interval]
         return matrix[max(first, stop - n) if n is not None else first : stop]
 
     def since_ns(self, interval: Interval | None = None) -> int:
