@@ -18,7 +18,7 @@ from barray.trading.results.ledger import LoadedBars
 from barray.trading.strategy.computed import Computed
 from barray.trading.strategy.data import SymbolData
 from barray.trading.sweeps.commands import EvaluateSets, SetsEvaluated
-from barray.trading.sweeps.evaluate import evaluate_sets
+from barray.trading.sweeps.evaluate import evaluate_sets, needs_together
 
 
 class BacktestActor(AnswersOnce):
@@ -65,9 +65,12 @@ class BacktestActor(AnswersOnce):
         return SetsEvaluated(evaluate_sets(loaded, command.plan, command.sets, computed), loaded.warnings)
 
 
-def _lay_out(command: LayRange) -> tuple[LoadedBars, SymbolData]:
-    loaded = _load(command)
-    return loaded_bars(loaded), loaded.prepare(command.plan.strategy())
+def _lay_out(command: LayRange) -> tuple[LoadedBars, SymbolData, str]:
+    loaded, plan = _load(command), command.plan
+    if command.sets is None:
+        return loaded_bars(loaded), loaded.prepare(plan.strategy()), ""
+    needs = needs_together(plan.source.load(), command.sets, plan.parameters, loaded.base.interval)
+    return loaded_bars(loaded), loaded.prepare_for(needs), loaded.digest
 
 
 def _with_columns(reports: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -76,7 +79,9 @@ def _with_columns(reports: tuple[Any, ...]) -> tuple[Any, ...]:
     if not data:
         return reports
     columns = publish(data)
-    return tuple(RangeLaid(report[0], columns) if isinstance(report, tuple) else report for report in reports)
+    return tuple(
+        RangeLaid(report[0], columns, report[2]) if isinstance(report, tuple) else report for report in reports
+    )
 
 
 def _load(command: RunRange | LayRange | EvaluateSets) -> LoadedRange:

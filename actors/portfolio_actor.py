@@ -1,4 +1,6 @@
-"""The process that runs a portfolio: its account, its orders and its strategies, over columns that others published."""
+"""The process that runs a portfolio, or a sweep's sets of one: account, orders and strategies, over columns that others
+published.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,14 @@ from barray.actors.handles import FIRST_PAUSE_S, LONGEST_PAUSE_S
 from barray.actors.published import collected
 from barray.market.commands import Failed
 from barray.market.errors import ActorFailed, BarrayError
+from barray.market.interval import Interval
 from barray.trading.engine.commands import ColumnsLost, RunSessions, SessionsRun
 from barray.trading.engine.listener import hear_info
-from barray.trading.engine.portfolio import PortfolioRun
+from barray.trading.engine.portfolio import PortfolioRun, block_of
 from barray.trading.strategy.data import SymbolData
+from barray.trading.strategy.panel import PanelBlock
+from barray.trading.sweeps.commands import EvaluatePortfolio, LaidBlock, PortfolioEvaluated
+from barray.trading.sweeps.portfolio_sets import PortfolioSets
 
 _LONGEST_S = 0.5
 """Sessions are run for so long in one call: what a lost process costs, or one session if that takes longer."""
@@ -28,15 +34,19 @@ _LONGEST_S = 0.5
 class PortfolioActor(AnswersOnce):
     """Runs a portfolio's sessions. Every command brings the state that the one before it led to, so that another
     process can go on where this one was lost; here the run itself is kept, as long as no command contradicts it.
+
+    Sets of a sweep are run from the first session to the last in one command. What is kept of them is the panel.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._run: PortfolioRun | None = None
         self._stands_at: tuple[int | None, int | None] = (None, None)
+        self._panel: PanelBlock | None = None
+        self._mapped: tuple[Any, ...] | None = None
         hear_info()
 
-    def execute(self, batch: Sequence[tuple[str, RunSessions]]) -> tuple[Any, ...]:
+    def execute(self, batch: Sequence[tuple[str, RunSessions | EvaluatePortfolio]]) -> tuple[Any, ...]:
         """Carry out commands in order, one report each."""
         return tuple(self._execute(command) for _, command in batch)
 
@@ -44,11 +54,13 @@ class PortfolioActor(AnswersOnce):
         """Answer, whatever else is going on here."""
 
     def forget(self, symbols: Sequence[str]) -> None:
-        """Drop the run."""
-        self._run = None
+        """Drop the run, and the panel."""
+        self._run = self._panel = self._mapped = None
 
-    def _execute(self, command: RunSessions) -> Any:
+    def _execute(self, command: RunSessions | EvaluatePortfolio) -> Any:
         try:
+            if isinstance(command, EvaluatePortfolio):
+                return self._evaluate(command)
             run = self._run_of(command)
             if run is None:
                 return ColumnsLost()
@@ -59,6 +71,26 @@ class PortfolioActor(AnswersOnce):
         except Exception:
             self._run = None
             return Failed(ActorFailed(traceback.format_exc(limit=-3), code="bug"))
+
+    def _evaluate(self, command: EvaluatePortfolio) -> PortfolioEvaluated | ColumnsLost:
+        runs = PortfolioSets(command.plan, command.window, command.base, command.sets)
+        for laid in command.blocks:
+            if not self._map(laid, command.base) or not runs.are_laid_out_in(self._panel):
+                return ColumnsLost()
+            runs.go(laid.session_range, self._panel)
+        return PortfolioEvaluated(tuple(runs.rows(command.data)))
+
+    def _map(self, laid: LaidBlock, base: Interval) -> bool:
+        """Have a block's panel, unless its columns are lost; it stays until another is asked for."""
+        if self._mapped == laid.columns:
+            return True
+        self._panel, self._mapped = None, None
+        data = collected(laid.columns)
+        if data is None:
+            return False
+        self._panel = block_of(laid.session_range, data, base) if data else None
+        self._mapped = laid.columns
+        return True
 
     def _run_of(self, command: RunSessions) -> PortfolioRun | None:
         """The run, standing before the command's first session; None where columns were lost."""

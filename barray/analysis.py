@@ -17,6 +17,7 @@ from barray.data_sources.manager import DataManager
 from barray.local.connection import load_calendar
 from barray.local.gateways import LocalGatewayPool
 from barray.market.errors import BarrayError, ConfigError
+from barray.market.interval import Interval
 from barray.market.session_range import RangeValidation, SessionRange
 from barray.market.validation import Reason
 from barray.trading.checks.causality import lookahead as _lookahead
@@ -40,12 +41,14 @@ def lookahead(
 ) -> list[LookaheadReport]:
     """Whether any decision of a config's strategy depends on the future, symbol by symbol (default: all of the config).
 
-    `strategy`, `config` and `parameters` as in `barray.backtest`. `cuts`: at how many times the future is changed, see
-    barray.trading.checks.causality.lookahead. ConfigError as in `barray.backtest`, ValidationFailed where no symbol can
-    be loaded.
+    Where one strategy sees all symbols (`on_window`), or they share an account, there is one report of all these
+    together, whose differences name the symbol. `strategy`, `config` and `parameters` as in `barray.backtest`. `cuts`:
+    at how many times the future is changed, see barray.trading.checks.causality.lookahead. ConfigError as in
+    `barray.backtest`, ValidationFailed where no symbol can be loaded.
     """
     run = _prepared(strategy, config, parameters)
-    return [_lookahead(loaded, run.plan, cuts=cuts) for loaded in _loaded(run, symbols, history=1)]
+    subjects = _subjects(run, _loaded(run, symbols, history=1))
+    return [_lookahead(loaded, run.plan, window=_window(run), cuts=cuts) for loaded in subjects]
 
 
 def warmup(
@@ -60,19 +63,24 @@ def warmup(
     Arguments and errors as for `lookahead`.
     """
     run = _prepared(strategy, config, parameters)
-    return [_warmup(loaded, run.plan) for loaded in _loaded(run, symbols, history=_LONGEST)]
+    subjects = _subjects(run, _loaded(run, symbols, history=_LONGEST))
+    return [_warmup(loaded, run.plan, window=_window(run)) for loaded in subjects]
 
 
 def _prepared(
     strategy: StrategyLike | ConfigLike | None, config: ConfigLike | None, parameters: Mapping[str, Any] | None
 ) -> PreparedRun:
     settings, source = asked_for(strategy, config, parameters)
-    run = prepare_run(settings, load_calendar, source)
-    if run.plan.form == "on_window":
-        raise ConfigError(
-            "this check runs on_bar and signals", remedy="a strategy of on_window alone sees closed bars only"
-        )
-    return run
+    return prepare_run(settings, load_calendar, source)
+
+
+def _subjects(run: PreparedRun, loaded: list[LoadedRange]) -> list[list[LoadedRange]]:
+    """What is checked by itself: each symbol, or all of them."""
+    return [loaded] if run.plan.in_windows else [[one] for one in loaded]
+
+
+def _window(run: PreparedRun) -> Interval | None:
+    return run.config.strategy.window if run.config.strategy is not None else None
 
 
 def _loaded(run: PreparedRun, symbols: Sequence[str], *, history: int) -> list[LoadedRange]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
@@ -25,7 +25,7 @@ from barray.trading.results.logs import NO_LOGS
 from barray.trading.strategy.code_digest import code_digest
 from barray.trading.sweeps.parameter_sets import Listed, Sampler, set_key
 from barray.trading.sweeps.result import SweepResult
-from barray.trading.sweeps.table import SetRow, like_with_like, rows_of, score, walk
+from barray.trading.sweeps.table import SetRow, like_with_like, score, walk
 from barray.trading.sweeps.walk_forward import walk_forward
 
 _MOST_FAILING = 10
@@ -48,8 +48,9 @@ def sweep(
 
     What is done is kept in a journal below `report.directory`: the same sweep, stopped and started again, goes on where
     it was; what was made of other bars or other symbols than there are now is evaluated anew. `fresh` begins anew.
-    Symbols trade with their own capital each. What stops it carries a note that says how far it got. ConfigError where
-    the config holds no sweep, or one that can't be run.
+    Symbols trade with their own capital each, unless `account.shared` has them trade with one. Where they share it, and
+    where one strategy sees them all, a set's figures are those of the whole portfolio. What stops it carries a note
+    that says how far it got. ConfigError where the config holds no sweep, or one that can't be run.
     """
     began = perf_counter()
     settings, source = asked_for(strategy, config, parameters)
@@ -59,18 +60,20 @@ def sweep(
     windows = walk_forward(days, walking.in_sample, walking.out_of_sample, anchored=walking.anchored) if walking else []
     journal = Journal(Path(settings.report.directory), settings.name, _fingerprint(settings, run.plan), fresh=fresh)
     timings = {"plan_s": perf_counter() - began}
+    from barray.coordinator.portfolio_sweep import PortfolioSweepCoordinator
     from barray.coordinator.sweep import SweepCoordinator
 
-    with shown(progress) as told, RemoteRun(run, SweepCoordinator, progress=told) as remote:
+    kind = PortfolioSweepCoordinator if run.plan.in_windows else SweepCoordinator
+    with shown(progress) as told, RemoteRun(run, kind, progress=told) as remote:
         remote.call("begin")
-        data = {table.symbol: table.data for table in remote.call("evaluate", [])}
+        data = remote.call("load", (run.sets or [])[:_ROUND])
         timings["provision_s"] = perf_counter() - began - timings["plan_s"]
         rows = _evaluated(run, remote, journal, data)
         timings["evaluate_s"] = perf_counter() - began - sum(timings.values())
         dropped, lost = remote.call("dropped"), remote.call("lost")
         warn_of_loss(lost)
     made_of = like_with_like(rows)
-    capital = settings.account.capital * len(made_of or data)
+    capital = _capital(settings, made_of or data)
     resumed, outdated = journal.done(data), journal.outdated(data)
     timings["close_s"] = perf_counter() - began - sum(timings.values())
     return SweepResult(
@@ -95,7 +98,7 @@ def _evaluated(run: PreparedSweep, remote: RemoteRun, journal: Journal, data: Ma
 
     Only what is made of these is written down: not what came after symbols were lost, or bars changed, on the way.
     """
-    section, days, capital = run.section, run.session_range.dates, run.config.account.capital
+    section = run.section
     sampler, wanted = _sampler(run)
     size = _OPTUNA_ROUND if section.method == "optuna" else _ROUND
     done = journal.done(data)
@@ -105,15 +108,21 @@ def _evaluated(run: PreparedSweep, remote: RemoteRun, journal: Journal, data: Ma
         while len(rows) < wanted and (asked := sampler.ask(min(size, wanted - len(rows)))):
             new = [one for one in asked if set_key(one) not in done]
             if new:
-                found = said.of(rows_of(remote.call("evaluate", new), len(days)))
+                found = said.of(remote.call("evaluate", new))
                 journal.add([row for row in found if row.data == data])
                 done.update({row.key: row for row in found})
             for one in asked:
                 row = done[set_key(one)]
                 rows.append(row)
-                sampler.tell(one, score(row.figures(capital * len(row.data)), section.metric))
+                sampler.tell(one, score(row.figures(_capital(run.config, row.data)), section.metric))
     said.printer.close()
     return rows
+
+
+def _capital(config: SessionConfig, symbols: Collection[str]) -> float:
+    """What the accounts of all these symbols begin with, or the one that they share."""
+    account = config.account
+    return account.capital if account.shared else account.capital * len(symbols)
 
 
 class _Said:

@@ -20,13 +20,20 @@ from barray.market.errors import ActorFailed, NoDataError
 from barray.market.interval import Interval
 from barray.market.session_range import SessionRange
 from barray.market.validation import Reason
-from barray.trading.engine.commands import ColumnsLost, LayRange, RangeLaid, RunSessions, SessionOutcome, SessionsRun
+from barray.trading.engine.commands import (
+    ColumnsLost,
+    LayRange,
+    LoadRange,
+    RangeLaid,
+    RunSessions,
+    SessionOutcome,
+    SessionsRun,
+)
 from barray.trading.engine.symbol_run import skipping
 from barray.trading.results.ledger import Grid, Ledger
 from barray.trading.results.logs import Logs
 
 _ENGINE = "portfolio"
-_BLOCK_BYTES = 64 * 1024 * 1024
 _BYTES_A_BAR = 72
 
 
@@ -37,6 +44,8 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
     process maps them and runs the sessions, while the next block is made. What it did comes back session by session,
     with the state that it led to, so that another process can go on from there.
     """
+
+    block_bytes = 64 * 1024 * 1024
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -91,18 +100,26 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
             return [whole]
         row = int(whole.rows[-1])
         _, ends = whole.sessions.expected_starts(row, self._base, int(whole.sessions.close_ns[row]))
-        fit = _BLOCK_BYTES // (_BYTES_A_BAR * max(len(self._jobs), 1) * max(len(ends), 1))
+        fit = self.block_bytes // (self.bytes_a_bar * max(len(self._jobs), 1) * max(len(ends), 1))
         back = max(row - first for row, first in whole.history.items())
         return whole.split(-(-len(whole.rows) // max(fit, back, 1)))
+
+    @property
+    def bytes_a_bar(self) -> int:
+        """What is published of one, about."""
+        return _BYTES_A_BAR
 
     async def _lay(self, block: SessionRange) -> tuple[Any, ...]:
         """Have all symbols' columns of a block published; handles of them."""
         async with self._laying:
             jobs = {name: Job(name, block) for name in self._jobs}
-            reports = await self._execute_loading(jobs, lambda load: LayRange(load, self._plan))
+            reports = await self._execute_loading(jobs, self._laying_out)
             for symbol, error in self._fleet.pop_lost().items():
                 reports.setdefault(symbol, Failed(error))
             return self._take_laid(reports, block)
+
+    def _laying_out(self, load: LoadRange) -> LayRange:
+        return LayRange(load, self._plan)
 
     def _take_laid(self, reports: Mapping[str, Any], block: SessionRange) -> tuple[Any, ...]:
         handles: dict[Any, None] = {}

@@ -110,10 +110,6 @@ def _needs(plan: Plan) -> Needs:
 
 def _swept(config: SessionConfig, section: SweepSection, plan: Plan) -> tuple[Plan, Space, Sets]:
     """The plan without the parameters that vary, the space of these, and the sets to try of it."""
-    if config.account.shared:
-        raise ConfigError("a sweep has no shared account", remedy="leave account.shared out")
-    if plan.form == "on_window":
-        raise ConfigError("a sweep runs on_bar or signals", remedy="set strategy.form")
     kind = plan.source.load()
     fixed = config.strategy.parameters if config.strategy else {}
     fixed = {name: value for name, value in fixed.items() if name not in section.parameters}

@@ -12,20 +12,32 @@ from barray.market.accounting import require_accounted
 from barray.trading.sweeps.commands import EvaluateSets, SetsEvaluated
 from barray.trading.sweeps.evaluate import SetTable
 from barray.trading.sweeps.parameter_sets import ParameterSet
+from barray.trading.sweeps.table import SetRow, rows_of
 
 _SETS_PER_CALL = 32
 """So that a call takes a second at most, and what waits for it is seen to go on."""
 
 
 class SweepCoordinator(BacktestCoordinator):
-    """Evaluates parameter sets on every symbol. begin → evaluate … → teardown."""
+    """Evaluates parameter sets on every symbol. begin → load → evaluate … → teardown."""
 
-    async def evaluate(self, sets: Sequence[ParameterSet]) -> list[SetTable]:
-        """What the sets achieved, a table for each symbol that can be run; symbols that fail are dropped.
+    async def load(self, sets: Sequence[ParameterSet]) -> dict[str, str]:
+        """Have the bars loaded: the symbols that can be run, and the digest of each one's. `sets`: the first to come.
 
-        Without sets the bars are loaded, and the tables say which they are. ValidationFailed where all symbols have
-        failed, BarrayError (`unaccounted`) where one has neither all sets nor a reason.
+        Errors as in `evaluate`.
         """
+        return {table.symbol: table.data for table in await self._tables([])}
+
+    async def evaluate(self, sets: Sequence[ParameterSet]) -> list[SetRow]:
+        """What the sets achieved, a row each; symbols that fail are dropped.
+
+        ValidationFailed where all symbols have failed, BarrayError (`unaccounted`) where one has neither all sets nor a
+        reason.
+        """
+        return rows_of(await self._tables(sets), len(self._session_range.rows))
+
+    async def _tables(self, sets: Sequence[ParameterSet]) -> list[SetTable]:
+        """A table for each symbol that can be run; without sets, which bars it is of."""
         self._phase = "evaluating"
         tables = await asyncio.gather(*(self._evaluate_group(group, sets) for group in self._fleet.groups))
         found = [table for group in tables for table in group]

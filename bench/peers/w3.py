@@ -8,9 +8,10 @@ cost. Equity is at closes.
 
 from __future__ import annotations
 
+import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +31,20 @@ def matrices(root: Path, symbols: Sequence[str]) -> tuple[NDArray[np.int64], Mat
     return bars[0]["start_ns"], opens, closes
 
 
-def decides(bar: int) -> bool:
+LOOKBACKS, HOLDS = tuple(range(15, 151, 15)), (2, 4, 6, 8, 10)
+"""The sets of a sweep: every pair of them, in place of LOOKBACK and HOLD."""
+
+
+def decides(bar: int, lookback: int = LOOKBACK) -> bool:
     """Whether something is decided at the close of the run's bar with this number."""
     minute = bar % MINUTES + 1
-    return bar >= LOOKBACK and minute % EVERY == 0 and minute < MINUTES
+    return bar >= lookback and minute % EVERY == 0 and minute < MINUTES
 
 
-def targets(past: Matrix, now: Matrix, equity: float) -> Matrix:
+def targets(past: Matrix, now: Matrix, equity: float, hold: int = HOLD) -> Matrix:
     """Shares to hold after a decision: `past` and `now` are closes, float64 (symbols,)."""
     wanted = np.zeros_like(now)
-    best = np.argsort(-(now / past), kind="stable")[:HOLD]
+    best = np.argsort(-(now / past), kind="stable")[:hold]
     wanted[best] = np.floor(WEIGHT * equity / now[best])
     return wanted
 
@@ -48,3 +53,18 @@ def report(clock: work.Clock, bars: int, fills: int, equity: float, **more: Any)
     """Print W3's line. `engine_s` is what `clock` calls so."""
     line = {"total_s": time.perf_counter() - work.BEGAN, **clock.marks, "bars": bars, "fills": fills}
     print(json.dumps({**line, "equity": round(equity, 2), **more}), flush=True)
+
+
+def sweep(options: argparse.Namespace, run: Callable[[Matrix, Matrix, int, int], tuple[int, float]]) -> None:
+    """Run every set, twice, and print the second time's line: the equity that each came to. `run`: a set's fills and
+    equity, from opens, closes, lookback and hold.
+    """
+    _, opens, closes = matrices(options.root, options.symbols)
+    pairs = [(lookback, hold) for lookback in LOOKBACKS for hold in HOLDS]
+    for _ in range(2):
+        began = time.perf_counter()
+        found = [run(opens, closes, *pair) for pair in pairs]
+        engine_s = time.perf_counter() - began
+    sets = [[*pair, fills, round(equity, 2)] for pair, (fills, equity) in zip(pairs, found, strict=True)]
+    rate = len(sets) * closes.size / engine_s
+    print(json.dumps({"engine_s": engine_s, "set_bars_per_s": rate, "sets": sets}), flush=True)

@@ -19,21 +19,21 @@ from vectorbt.portfolio.enums import Direction, NoOrder, SizeType  # noqa: E402
 
 from bench.peers import w3  # noqa: E402
 
-LOOKBACK, HOLD, WEIGHT, EVERY, MINUTES = w3.LOOKBACK, w3.HOLD, w3.WEIGHT, w3.EVERY, w3.MINUTES
+WEIGHT, EVERY, MINUTES = w3.WEIGHT, w3.EVERY, w3.MINUTES
 
 
 @njit
-def decide(context, rises, closes, wanted):  # type: ignore[no-untyped-def]
+def decide(context, rises, closes, wanted, lookback, hold):  # type: ignore[no-untyped-def]
     """Before a bar's orders: what the close before it says."""
     bar = context.i - 1
     minute = bar % MINUTES + 1
     wanted[:] = np.nan
-    if bar >= LOOKBACK and minute % EVERY == 0 and minute < MINUTES:
+    if bar >= lookback and minute % EVERY == 0 and minute < MINUTES:
         equity = context.last_cash[context.group]
         for column in range(closes.shape[1]):
             equity += context.last_position[column] * closes[bar, column]
         wanted[:] = 0.0
-        for column in np.argsort(-rises[bar], kind="mergesort")[:HOLD]:
+        for column in np.argsort(-rises[bar], kind="mergesort")[:hold]:
             wanted[column] = np.floor(WEIGHT * equity / closes[bar, column])
         context.call_seq_now[:] = np.argsort((wanted - context.last_position) * closes[bar], kind="mergesort")
     return (wanted,)
@@ -53,16 +53,16 @@ def order(context, wanted, opens):  # type: ignore[no-untyped-def]
     )
 
 
-def simulate(opens: w3.Matrix, closes: w3.Matrix) -> Any:
+def simulate(opens: w3.Matrix, closes: w3.Matrix, lookback: int = w3.LOOKBACK, hold: int = w3.HOLD) -> Any:
     """The whole portfolio."""
     rises = np.full_like(closes, -np.inf)
-    rises[LOOKBACK:] = closes[LOOKBACK:] / closes[:-LOOKBACK]
+    rises[lookback:] = closes[lookback:] / closes[:-lookback]
     return vbt.Portfolio.from_order_func(
         closes,
         order,
         opens,
         pre_segment_func_nb=decide,
-        pre_segment_args=(rises, closes, np.full(closes.shape[1], np.nan)),
+        pre_segment_args=(rises, closes, np.full(closes.shape[1], np.nan), lookback, hold),
         init_cash=w3.CASH,
         cash_sharing=True,
         group_by=True,
@@ -73,9 +73,18 @@ def simulate(opens: w3.Matrix, closes: w3.Matrix) -> Any:
     )
 
 
+def run(opens: w3.Matrix, closes: w3.Matrix, lookback: int, hold: int) -> tuple[int, float]:
+    """Fills and equity."""
+    portfolio = simulate(opens, closes, lookback, hold)
+    return len(portfolio.orders.values), float(np.sum(portfolio.final_value()))
+
+
 def main() -> None:
     """Do the work twice and print it."""
     options = work.asked()
+    if options.sets:
+        w3.sweep(options, run)
+        return
     CLOCK.mark("import_s")
     _, opens, closes = w3.matrices(options.root, options.symbols)
     CLOCK.mark("read_s")

@@ -52,6 +52,7 @@ def asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("root", type=Path)
     parser.add_argument("--symbols", type=int, default=10**6, help="only the first so many")
+    parser.add_argument("--sets", action="store_true", help="all parameter sets, where a script has several")
     options = parser.parse_args()
     options.symbols = sorted(folder.name for folder in options.root.iterdir())[: options.symbols]
     return options

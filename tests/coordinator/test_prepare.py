@@ -127,7 +127,6 @@ def test_a_mistake_in_the_strategy_is_found_before_anything_is_asked(code: Path,
     [
         ({"sweep": {"parameters": {"dayss": [5]}}}, "no parameter 'dayss'"),
         ({"sweep": {"parameters": {"days": [0]}}}, "days"),
-        ({"sweep": {"parameters": {"days": [5]}}, "account": {"shared": True}}, "no shared account"),
         ({"sweep": {"parameters": {"days": [5]}, "where": "days > 9"}}, "days > 9"),
         ({"sweep": {"parameters": {"share": {"low": 0.1, "high": 0.2}}}}, "share: a grid needs a step"),
     ],

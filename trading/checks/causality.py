@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
 
-from barray.market.bars import Bars
+from barray.market.bars import Bars, IntArray
+from barray.market.interval import Interval
 from barray.market.series import IntervalBars
-from barray.trading.checks.decisions import Decisions, changed_ns, decisions_of
+from barray.trading.checks.decisions import Decisions, changed_ns, told_apart
 from barray.trading.checks.lookahead_report import Difference, Future, LookaheadReport
 from barray.trading.checks.outside import watching
+from barray.trading.checks.subject import Subject
 from barray.trading.engine.commands import Plan
 from barray.trading.engine.symbol_run import LoadedRange
 from barray.trading.strategy.data import SymbolData
@@ -20,7 +22,7 @@ from barray.trading.strategy.data import SymbolData
 _FACTORS: Mapping[Future, float] = {"raised": 1.7, "lowered": 0.6}
 _MOST_DIFFERENCES = 20
 _FEWEST_CUTS = 40
-_MOST_BARS = {"signals": 20_000_000, "on_bar": 2_000_000}
+_MOST_BARS = {"signals": 20_000_000, "on_bar": 2_000_000, "on_window": 10_000_000}
 """How many bars all runs together may go through: a matter of ten seconds."""
 _WHIMSICAL = (
     "the strategy decides differently on the same data; give what is random a fixed seed, and keep nothing between runs"
@@ -28,70 +30,85 @@ _WHIMSICAL = (
 )
 
 
-def lookahead(loaded: LoadedRange, plan: Plan, *, cuts: int | None = None, seed: int = 0) -> LookaheadReport:
+def lookahead(
+    loaded: LoadedRange | Sequence[LoadedRange],
+    plan: Plan,
+    *,
+    window: Interval | None = None,
+    cuts: int | None = None,
+    seed: int = 0,
+) -> LookaheadReport:
     """Let fresh strategies decide with the future after each of `cuts` times raised and lowered (shuffled too) and cut
     off, and compare what they decided up to then. Everything is derived and computed anew from the bars.
 
+    `loaded`: a symbol's bars, or those of all symbols that the plan sees or pays for together, which all get another
+    future at once; `window`: see barray.trading.checks.portfolio.
+
     Times are closes of bars: those at which something was decided, others, and those of higher intervals; which, and
     the shuffles, follow from `seed`. By default every decision has its own, as far as that takes no more than some ten
-    seconds (of `signals` 20 million bars in all runs together, of `on_bar` 2 million); 40 at least. What the strategy
-    reads besides its bars is noticed when its code is loaded and while it first runs. ConfigError for a form that sees
-    all symbols.
+    seconds (of `signals` 20 million bars in all runs together, of `on_window` 10, of `on_bar` 2 million); 40 at least.
+    What the strategy reads besides its bars is noticed when its code is loaded and while it first runs.
     """
     rng = np.random.default_rng(seed)
+    subject = Subject.of(loaded, plan, window)
     with watching() as seen:
         plan.source.load_anew()
-        data, true = _decided(loaded, plan)
-    report = LookaheadReport(loaded.symbol, 0, len(true), outside=tuple(sorted(seen)))
+        data, true = subject.decided()
+    report = LookaheadReport(subject.name, 0, len(true), outside=tuple(sorted(seen)))
     if true.error is not None:
         return replace(report, error=f"the strategy raised an error:\n{true.error}")
-    if len(changed_ns(true, _decided(loaded, plan)[1])):
+    if len(changed_ns(true, subject.decided()[1])):
         return replace(report, error=_WHIMSICAL)
-    chosen = _cut_times(data, true, cuts or _affordable(plan.form, len(data.base)), rng)
-    past = _Past(loaded, plan, data, true)
+    chosen = _cut_times(subject, data, true, cuts or _affordable(subject), rng)
+    past = _Past(subject, data, true)
     changed = (difference for cut_ns in chosen if (difference := past.difference(cut_ns, rng)) is not None)
     differences = tuple(islice(changed, _MOST_DIFFERENCES))
     tried = int(np.isin(true.ns, chosen).sum())
     return replace(report, cuts=len(chosen), tried=tried, differences=differences)
 
 
-def _affordable(form: str, bars: int) -> int:
-    return max(_FEWEST_CUTS, _MOST_BARS[form] // ((len(_FACTORS) + 1) * bars))
-
-
-def _decided(loaded: LoadedRange, plan: Plan) -> tuple[SymbolData, Decisions]:
-    data = loaded.prepare(plan.strategy())
-    return data, decisions_of(plan, data, loaded.session_range.timezone)
+def _affordable(subject: Subject) -> int:
+    form = subject.plan.form
+    most = _MOST_BARS["on_bar" if subject.plan.in_windows and form == "signals" else form]
+    return max(_FEWEST_CUTS, most // ((len(_FACTORS) + 1) * subject.bars))
 
 
 @dataclass(frozen=True, eq=False)
 class _Past:
     """What was decided with the true future, to be compared with what is decided with another."""
 
-    loaded: LoadedRange
-    plan: Plan
-    data: SymbolData
+    subject: Subject
+    data: Sequence[SymbolData]
     true: Decisions
 
     def difference(self, cut_ns: int, rng: np.random.Generator) -> Difference | None:
         """The first decision up to `cut_ns` that another future changes; None where none does."""
-        base = self.loaded.base
-        known = base.closed_by(cut_ns)
+        row = self.subject.row_of(cut_ns)
         for future, factor in _FACTORS.items():
-            other = replace(self.loaded, base=_with_other_future(base, known, factor, rng))
-            data, decided = _decided(other, self.plan)
+            others = [
+                replace(one, base=_with_other_future(one.base, one.base.closed_by(cut_ns), factor, rng))
+                for one in self.subject.loaded
+            ]
+            data, decided = replace(self.subject, loaded=tuple(others)).decided(row)
             changed = self._changed(decided, cut_ns, cut_ns, future)
             if changed is not None:
                 return replace(changed, culprits=self._culprits(data, cut_ns))
-        return self._changed_by_cut(cut_ns, known)
+        return self._changed_by_cut(cut_ns)
 
-    def _changed_by_cut(self, cut_ns: int, known: int) -> Difference | None:
-        base, traded = self.loaded.base, self.loaded.traded
-        session = int(base.session[known - 1])
-        shorter = replace(self.loaded, base=base.take(slice(0, known)), traded=traded[traded <= session])
-        # with flat_at_close the engine holds the last bar that there is to be the session's last one
-        until = int(base.end_ns[known - 2]) if self.plan.account.flat_at_close and known > 1 else cut_ns
-        return self._changed(_decided(shorter, self.plan)[1], cut_ns, until, "cut off")
+    def _changed_by_cut(self, cut_ns: int) -> Difference | None:
+        shorter = self.subject.at_most_until(cut_ns)
+        row, until_ns = self.subject.row_of(cut_ns), cut_ns
+        if self.subject.plan.in_windows:
+            # the engine holds a symbol's last bar that there is to be its session's last one, and one without to be
+            # left out of it
+            here = [one for one in self.subject.loaded if row in one.traded]
+            known = [one.base.end_ns[one.base.session == row] for one in here]
+            until_ns = min((int(ends[ends <= cut_ns].max(initial=0)) for ends in known), default=0) - 1
+        elif self.subject.plan.account.flat_at_close and len(shorter.loaded[0].base) > 1:
+            until_ns = int(shorter.loaded[0].base.end_ns[-2])
+        if until_ns <= 0:
+            return None
+        return self._changed(shorter.decided(row)[1], cut_ns, until_ns, "cut off")
 
     def _changed(self, other: Decisions, cut_ns: int, until_ns: int, future: Future) -> Difference | None:
         changed = changed_ns(self.true.between(0, until_ns), other.between(0, until_ns))
@@ -99,42 +116,65 @@ class _Past:
         if not len(changed) and not raised:
             return None
         when = int(changed[0]) if len(changed) else until_ns
-        instead = f"an error: {str(other.error).strip().splitlines()[-1]}" if raised else other.at(when)
-        return Difference(self.loaded.symbol, cut_ns, when, future, self.true.at(when), instead)
+        symbol, decided, instead = told_apart(self.true, other, when)
+        if raised:
+            instead = f"an error: {str(other.error).strip().splitlines()[-1]}"
+        return Difference(symbol or self.subject.name, cut_ns, when, future, decided, instead)
 
-    def _culprits(self, other: SymbolData, cut_ns: int) -> tuple[str, ...]:
+    def _culprits(self, others: Sequence[SymbolData], cut_ns: int) -> tuple[str, ...]:
         """The inputs of which one alone, from data with another future, changes a decision before the cut."""
-        timezone = self.loaded.session_range.timezone
+        row = self.subject.row_of(cut_ns)
         return tuple(
             name
-            for name, mixed in _swapped(self.data, other)
-            if self._changed(decisions_of(self.plan, mixed, timezone), cut_ns, cut_ns, "raised") is not None
+            for name, mixed in _swapped(self.data, others, together=self.subject.plan.in_windows)
+            if self._changed(self.subject.decide(mixed, row), cut_ns, cut_ns, "raised") is not None
         )
 
 
-def _swapped(data: SymbolData, other: SymbolData) -> Iterator[tuple[str, SymbolData]]:
-    """The data with one input after the other from `other`, and that input's name."""
-    for name, spec in data.specs.items():
-        indicators = {**data.indicators, name: other.indicators[name]}
-        yield f"{name} ({spec.key})", replace(data, indicators=indicators)
-    for interval in data.series:
-        mixed = replace(data, series={**data.series, interval: other.series[interval]})
-        fills_on = interval == data.base.interval != data.interval
-        yield f"{interval} bars", replace(mixed, base=other.base) if fills_on else mixed
+def _swapped(
+    data: Sequence[SymbolData], others: Sequence[SymbolData], *, together: bool
+) -> Iterator[tuple[str, list[SymbolData]]]:
+    """The data with one input after the other from `others`, and that input's name. `together`: in a portfolio, where
+    the base bars are seen, too.
+    """
+    for name, spec in data[0].specs.items():
+        mixed = [
+            replace(own, indicators={**own.indicators, name: other.indicators[name]})
+            for own, other in zip(data, others, strict=True)
+        ]
+        yield f"{name} ({spec.key})", mixed
+    for interval in sorted({interval for one in data for interval in one.series}):
+        mixed = [_with_bars(*both, interval, together=together) for both in zip(data, others, strict=True)]
+        yield f"{interval} bars", mixed
 
 
-def _cut_times(data: SymbolData, true: Decisions, cuts: int, rng: np.random.Generator) -> list[int]:
+def _with_bars(own: SymbolData, other: SymbolData, interval: Interval, *, together: bool) -> SymbolData:
+    if interval not in own.series:
+        return own
+    mixed = replace(own, series={**own.series, interval: other.series[interval]})
+    is_base = interval == own.base.interval
+    return replace(mixed, base=other.base) if is_base and (together or interval != own.interval) else mixed
+
+
+def _cut_times(
+    subject: Subject, data: Sequence[SymbolData], true: Decisions, cuts: int, rng: np.random.Generator
+) -> list[int]:
     """Closes of base bars in traded sessions, ascending: all but twenty, at least half, where something was decided."""
-    closes = data.base.end_ns[np.isin(data.base.session, data.traded)]
-    pools = [np.intersect1d(true.ns, closes), data.bars.end_ns[data.live]]
-    pools += [series.end_ns for interval, series in data.series.items() if interval != data.interval]
-    others = min(cuts, _FEWEST_CUTS) / 2
-    shares = [cuts - others] + [others / (len(pools) - 1)] * (len(pools) - 1)
+    closes = subject.closes
+    pools = [np.intersect1d(true.ns, closes), _together([one.bars.end_ns[one.live] for one in data])]
+    others = dict.fromkeys(interval for one in data for interval in one.series if interval != one.interval)
+    pools += [_together([one.series[i].end_ns for one in data if i in one.series]) for i in others]
+    rest = min(cuts, _FEWEST_CUTS) / 2
+    shares = [cuts - rest] + [rest / (len(pools) - 1)] * (len(pools) - 1)
     picked: set[int] = set()
     for pool, share in zip(pools, shares, strict=True):
         there = np.intersect1d(pool, closes)
         picked.update(rng.choice(there, min(len(there), int(np.ceil(share))), replace=False).tolist())
     return sorted(picked)
+
+
+def _together(times: Sequence[IntArray]) -> IntArray:
+    return np.unique(np.concatenate(times))
 
 
 def _with_other_future(base: IntervalBars, known: int, factor: float, rng: np.random.Generator) -> IntervalBars:

@@ -15,6 +15,7 @@ from barray.market.errors import ConfigError
 from barray.trading.engine.commands import Plan
 from barray.trading.engine.event_run import EventRun
 from barray.trading.orders.broker import Broker, Order
+from barray.trading.orders.fills import Fill
 from barray.trading.orders.terms import OrderTerms
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.data import SymbolData
@@ -25,6 +26,8 @@ _FLAGS = ("entries", "exits", "short_entries", "short_exits")
 _PRICES = ("size", "stop_loss", "take_profit", "trailing_stop")
 _TERMS = ("limit", "stop", "trail", "stop_loss", "take_profit", "trailing_stop")
 _ORDER, _FILL = 0.0, 1.0
+EVENT_VALUES = 3 + len(_TERMS)
+"""How many a row of orders and fills has."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +36,7 @@ class Decisions:
 
     Of `signals`: one for each bar with any; entries, exits, short_entries, short_exits, size, then the guards.
     Of `on_bar`: orders and fills; which of the two, quantity, limit, stop, trail, the guards, day order. Guards are
-    stop_loss, take_profit, trailing_stop.
+    stop_loss, take_profit, trailing_stop. Of a portfolio the same, and before it which of its `symbols`.
     `error`: the traceback where the strategy raised, at `error_ns` (None: before the first bar, or in `signals`).
     """
 
@@ -42,6 +45,7 @@ class Decisions:
     values: FloatArray
     error: str | None = None
     error_ns: int | None = None
+    symbols: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ns)
@@ -49,7 +53,12 @@ class Decisions:
     def between(self, first_ns: int, last_ns: int) -> Decisions:
         """Those made from `first_ns` to `last_ns`, both included."""
         kept = slice(*np.searchsorted(self.ns, (first_ns, last_ns + 1)).tolist())
-        return Decisions(self.form, self.ns[kept], self.values[kept], self.error, self.error_ns)
+        return replace(self, ns=self.ns[kept], values=self.values[kept])
+
+    def of(self, symbol: str) -> Decisions:
+        """Those on one symbol of a portfolio, as decisions of a symbol."""
+        kept = self.values[:, 0] == self.symbols.index(symbol)
+        return replace(self, ns=self.ns[kept], values=self.values[kept, 1:], symbols=())
 
     def at(self, ns: int) -> str:
         """Those made at one time, for people."""
@@ -57,6 +66,8 @@ class Decisions:
         return ", ".join(self._text(row) for row in rows.tolist()) or "nothing"
 
     def _text(self, row: list[float]) -> str:
+        if self.symbols:
+            return f"{self.symbols[int(row[0])]}: {replace(self, symbols=())._text(row[1:])}"
         if self.form == "signals":
             flags = " and ".join(name for name, on in zip(_FLAGS, row, strict=False) if on)
             return flags + _named(_PRICES, row[len(_FLAGS) :])
@@ -75,6 +86,15 @@ def changed_ns(one: Decisions, other: Decisions) -> IntArray:
         if not _same(a.ns, a.values, b.ns, b.values):
             changed.append(ns)
     return np.array(changed, np.int64)
+
+
+def told_apart(one: Decisions, other: Decisions, ns: int) -> tuple[str | None, str, str]:
+    """What two runs decided differently at a time, in words; of a portfolio, on the first symbol where they differ."""
+    for symbol in one.symbols:
+        own, others = one.of(symbol).between(ns, ns), other.of(symbol).between(ns, ns)
+        if len(changed_ns(own, others)):
+            return symbol, own.at(ns), others.at(ns)
+    return None, one.at(ns), other.at(ns)
 
 
 def decisions_of(plan: Plan, data: SymbolData, timezone: str) -> Decisions:
@@ -132,9 +152,7 @@ class _Recorder(Broker):
         self.ordered: list[tuple[int, list[float]]] = []
 
     def place(self, terms: OrderTerms) -> Order:
-        prices = (_number(getattr(terms, name)) for name in _TERMS)
-        stamp = self.clock() if self.stamp is None else self.stamp
-        self.ordered.append((stamp, [_ORDER, float(terms.quantity), *prices, float(terms.tif == "day")]))
+        self.ordered.append((self.clock() if self.stamp is None else self.stamp, order_values(terms)))
         return super().place(terms)
 
     def stamped(self, method: Callable[..., None], stamp_of: Callable[..., int]) -> Callable[..., None]:
@@ -161,16 +179,26 @@ def _of_events(run: EventRun, broker: _Recorder) -> Decisions:
     for name, stamp_of in stamps.items():
         setattr(run.strategy, name, broker.stamped(getattr(run.strategy, name), stamp_of))
     run.run()
-    rest = [float("nan")] * (len(_TERMS) - 1)
-    filled = [(int(base.end_ns[f.row]), [_FILL, float(f.quantity), float(f.price), *rest, 0.0]) for f in broker.fills]
+    filled = [(int(base.end_ns[fill.row]), fill_values(fill)) for fill in broker.fills]
     made = sorted(filled + broker.ordered, key=lambda entry: (entry[0], -entry[1][0]))  # in a bar fills come first
     ns = np.array([stamp for stamp, _ in made], np.int64)
-    values = np.array([row for _, row in made], np.float64).reshape(len(made), 3 + len(_TERMS))
+    values = np.array([row for _, row in made], np.float64).reshape(len(made), EVENT_VALUES)
     return Decisions("on_bar", ns, values, run.error, run.error_ns)
 
 
 def _same(ns: NDArray[Any], values: FloatArray, other_ns: NDArray[Any], other: FloatArray) -> bool:
     return np.array_equal(ns, other_ns) and np.allclose(values, other, rtol=1e-9, atol=1e-12, equal_nan=True)
+
+
+def order_values(terms: OrderTerms) -> list[float]:
+    """An order as a row of Decisions."""
+    prices = (_number(getattr(terms, name)) for name in _TERMS)
+    return [_ORDER, float(terms.quantity), *prices, float(terms.tif == "day")]
+
+
+def fill_values(fill: Fill) -> list[float]:
+    """A fill as a row of Decisions."""
+    return [_FILL, float(fill.quantity), float(fill.price), *([float("nan")] * (len(_TERMS) - 1)), 0.0]
 
 
 def _number(price: float | None) -> float:

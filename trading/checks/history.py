@@ -7,30 +7,31 @@ from dataclasses import replace
 import numpy as np
 
 from barray.market.bars import FloatArray, IntArray
-from barray.trading.checks.decisions import Decisions, decisions_of
-from barray.trading.engine.commands import Plan
+from barray.market.session_range import SessionRange
+from barray.trading.checks.decisions import Decisions
+from barray.trading.checks.subject import Subject
 from barray.trading.engine.symbol_run import LoadedRange
 from barray.trading.strategy.data import SymbolData
 
 
-def run_with(loaded: LoadedRange, plan: Plan, factor: float = 1) -> tuple[SymbolData, Decisions]:
+def run_with(subject: Subject, factor: float = 1) -> tuple[list[SymbolData], Decisions]:
     """The data and the decisions of a fresh strategy with `factor` times the history, as far as it is loaded."""
-    session_range, first = loaded.session_range, first_session(loaded)
+    session_range, first = subject.session_range, first_session(subject)
     history = {row: max(row - times(row - start, factor), first) for row, start in session_range.history.items()}
     daily = {row: row - times(row - start, factor) for row, start in session_range.daily.items()}
-    begin = int(np.searchsorted(loaded.base.session, min(history.values())))
-    changed = replace(
-        loaded,
-        base=loaded.base.take(slice(begin, len(loaded.base))),
-        session_range=replace(session_range, history=history, daily=daily),
-    )
-    data = changed.prepare(plan.strategy())
-    return data, decisions_of(plan, data, session_range.timezone)
+    other = replace(session_range, history=history, daily=daily)
+    return replace(subject, loaded=tuple(_since(one, other) for one in subject.loaded)).decided()
 
 
-def first_session(loaded: LoadedRange) -> int:
-    """The row of the first session that is loaded."""
-    return int(loaded.base.session[0])
+def _since(loaded: LoadedRange, session_range: SessionRange) -> LoadedRange:
+    """A symbol's bars from where a range's history begins."""
+    begin = int(np.searchsorted(loaded.base.session, session_range.first_row))
+    return replace(loaded, base=loaded.base.take(slice(begin, len(loaded.base))), session_range=session_range)
+
+
+def first_session(subject: Subject) -> int:
+    """The row of the first session that is loaded of any symbol."""
+    return min(int(one.base.session[0]) for one in subject.loaded)
 
 
 def times(sessions: int, factor: float) -> int:

@@ -9,8 +9,10 @@ from typing import Literal
 import numpy as np
 
 from barray.market.bars import FloatArray, format_ns
-from barray.trading.checks.decisions import Decisions, changed_ns
+from barray.market.interval import Interval
+from barray.trading.checks.decisions import Decisions, changed_ns, told_apart
 from barray.trading.checks.history import first_session, known_at, median_size, run_with, times
+from barray.trading.checks.subject import Subject
 from barray.trading.checks.ties import Ties
 from barray.trading.engine.commands import Plan
 from barray.trading.engine.symbol_run import LoadedRange
@@ -122,37 +124,44 @@ class WarmupReport:
 
 
 def warmup(
-    loaded: LoadedRange, plan: Plan, *, more: Sequence[float] = (2, 4), less: Sequence[float] = (0.5,)
+    loaded: LoadedRange | Sequence[LoadedRange],
+    plan: Plan,
+    *,
+    window: Interval | None = None,
+    more: Sequence[float] = (2, 4),
+    less: Sequence[float] = (0.5,),
 ) -> WarmupReport:
     """Compare decisions over the history that the range asks for with those over `more` and `less` times as much.
 
-    `loaded.base` must reach back far enough: as many sessions before the first as `more` asks for; what lacks is left
-    out. ConfigError for a form that sees all symbols.
+    `loaded`: a symbol's bars, or those of all symbols that the plan sees or pays for together; `window`: see
+    barray.trading.checks.portfolio. They must reach back far enough: as many sessions before the first as `more` asks
+    for; what lacks is left out.
     """
-    history = loaded.session_range.history
+    subject = Subject.of(loaded, plan, window)
+    history = subject.session_range.history
     given = max(row - start for row, start in history.items())
-    data, decided = run_with(loaded, plan)
-    report = WarmupReport(loaded.symbol, given, len(decided))
+    data, decided = run_with(subject)
+    report = WarmupReport(subject.name, given, len(decided))
     if decided.error is not None:
         return replace(report, error=f"the strategy raised an error:\n{decided.error}")
-    reach = min(history) - first_session(loaded)
+    reach = min(history) - first_session(subject)
     possible = sorted({min(times(given, factor), reach) for factor in more} - set(range(given + 1)))
     if not possible:
         why = f"no session is loaded before the {given} of its history; load more to compare with"
         return replace(report, error=why)
-    longer = [run_with(loaded, plan, length / max(given, 1)) for length in possible]
+    longer = [run_with(subject, length / max(given, 1)) for length in possible]
     fewer = sorted({times(given, factor) for factor in less} - {given}, reverse=True)
-    shorter = [run_with(loaded, plan, length / max(given, 1)) for length in fewer]
-    ties = Ties(loaded, plan, data, decided)
+    shorter = [run_with(subject, length / max(given, 1)) for length in fewer]
+    ties = Ties(subject, data, decided)
     return replace(
         report,
         more=tuple(_effect(length, ties, *other) for length, other in zip(possible, longer, strict=True)),
         less=tuple(_effect(length, ties, *other) for length, other in zip(fewer, shorter, strict=True)),
-        indicators=tuple(_convergence(name, data, longer[-1][0]) for name in data.indicators),
+        indicators=tuple(_convergence(name, data, longer[-1][0]) for name in data[0].indicators),
     )
 
 
-def _effect(sessions: int, ties: Ties, data: SymbolData, other: Decisions) -> HistoryEffect:
+def _effect(sessions: int, ties: Ties, data: Sequence[SymbolData], other: Decisions) -> HistoryEffect:
     decided = ties.decided
     changed = changed_ns(decided, other)
     tied = ties.among(changed, data)
@@ -162,17 +171,23 @@ def _effect(sessions: int, ties: Ties, data: SymbolData, other: Decisions) -> Hi
         effect = replace(effect, tie_ns=int(tied[0]))
     if len(real):
         first_ns = int(real[0])
-        effect = replace(effect, first_ns=first_ns, decided=decided.at(first_ns), instead=other.at(first_ns))
+        symbol, now, instead = told_apart(decided, other, first_ns)
+        effect = replace(effect, first_ns=first_ns, decided=f"{symbol}: {now}" if symbol else now, instead=instead)
     return effect
 
 
-def _convergence(name: str, data: SymbolData, longest: SymbolData) -> Convergence:
-    spec = data.specs[name]
+def _convergence(name: str, data: Sequence[SymbolData], longest: Sequence[SymbolData]) -> Convergence:
+    """Of the symbol that is furthest off."""
+    apart = max(_apart(name, own, other) for own, other in zip(data, longest, strict=True))
+    return Convergence(name, data[0].specs[name].key, apart)
+
+
+def _apart(name: str, data: SymbolData, longest: SymbolData) -> float:
     ours, theirs = _at_session_starts(name, data), _at_session_starts(name, longest)
     with np.errstate(invalid="ignore"):
         apart = np.abs(ours - theirs) / (median_size(theirs) or 1.0)
     unlike = np.where(np.isnan(ours) & np.isnan(theirs), 0.0, np.where(np.isnan(apart), np.inf, apart))
-    return Convergence(name, spec.key, float(unlike.max(initial=0.0)))
+    return float(unlike.max(initial=0.0))
 
 
 def _at_session_starts(name: str, data: SymbolData) -> FloatArray:

@@ -106,19 +106,26 @@ class RunRange(Logged):
 
 @dataclass(frozen=True)
 class LayRange(Logged):
-    """Load a range, derive and compute what the plan's strategy needs, and hand it out. Leaves nothing behind."""
+    """Load a range, derive and compute what the plan's strategy needs, and hand it out. Leaves nothing behind.
+
+    `sets`: parameters of a sweep, for all of which it is laid out together, see SymbolData.seen_with; None for none.
+    """
 
     recorded = False
     load: LoadRange
     plan: Plan
+    sets: tuple[dict[str, Any], ...] | None = None
 
 
 @dataclass(frozen=True)
 class RangeLaid:
-    """`bars`: what there is of it. `columns`: a handle of a published mapping that has them, SymbolData by symbol."""
+    """`bars`: what there is of it. `columns`: a handle of a published mapping that has them, SymbolData by symbol.
+    `digest`: of the bars, where they were laid out for a sweep.
+    """
 
     bars: LoadedBars
     columns: Any
+    digest: str = ""
 
 
 @dataclass(frozen=True)

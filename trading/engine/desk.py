@@ -38,6 +38,8 @@ class Desk:
     that were added and are not in the panel yet.
     """
 
+    new_book = SymbolBook
+
     def __init__(self, plan: Plan) -> None:
         self.books: dict[str, SymbolBook] = {}
         self.changed: set[str] = set()
@@ -75,7 +77,7 @@ class Desk:
 
     def join(self, data: SymbolData, timezone: str, *, guest: bool = False) -> SymbolBook:
         """A book of a symbol that was not there."""
-        book = SymbolBook(self._plan, data, timezone, self.changed, self._funds, guest=guest)
+        book = self.new_book(self._plan, data, timezone, self.changed, self._funds, guest=guest)
         self.books[data.symbol] = book
         self.accounts.join(data.symbol, book.broker.working)
         return book

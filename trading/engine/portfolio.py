@@ -38,6 +38,12 @@ Add = Callable[[Sequence[str], int], Mapping[str, "SymbolData | str"]]
 """Gets symbols for the rest of a session (its row), or says why not."""
 
 
+def block_of(session_range: SessionRange, data: Mapping[str, SymbolData], base: Interval) -> PanelBlock:
+    """All sessions of a range as matrices. `base`: the finest interval of any symbol in the run."""
+    first, last = session_range.first_row, int(session_range.rows[-1])
+    return PanelBlock(data, first, last, base, session_range.first_day_row)
+
+
 class PortfolioRun:
     """A plan's run over sessions, one after another; between two of them it can be pickled, all but the bars.
 
@@ -84,10 +90,12 @@ class PortfolioRun:
 
     def load(self, session_range: SessionRange, data: Mapping[str, SymbolData], base: Interval) -> None:
         """Go by these bars from now on, of these sessions. `base`: the finest interval of any symbol in the run."""
-        self._range, self._base = session_range, base
-        first, last = session_range.first_row, int(session_range.rows[-1])
-        self._block = PanelBlock(data, first, last, base, session_range.first_day_row) if data else None
-        for symbol, one in sorted(data.items()):
+        self.look_at(session_range, block_of(session_range, data, base) if data else None, base)
+
+    def look_at(self, session_range: SessionRange, block: PanelBlock | None, base: Interval) -> None:
+        """The same of a block that is there already, None where no symbol has bars."""
+        self._range, self._base, self._block = session_range, base, block
+        for symbol, one in zip(block.symbols, block.data, strict=True) if block is not None else ():
             if symbol in self.books:
                 self.books[symbol].load(one)
             else:

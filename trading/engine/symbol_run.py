@@ -35,6 +35,7 @@ from barray.trading.results.trades import round_trips
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.computed import Computed
 from barray.trading.strategy.data import SymbolData, prepare
+from barray.trading.strategy.needs import Needs
 from barray.trading.strategy.range_bars import DailyPast, RangeBars
 
 
@@ -81,9 +82,13 @@ class LoadedRange:
 
         ConfigError where an indicator or interval can't be read.
         """
+        return self.prepare_for(strategy.needs(), computed)
+
+    def prepare_for(self, needs: Needs, computed: Computed | None = None) -> SymbolData:
+        """The same for given needs."""
         made_of = self.made_of
         sessions, history, past = made_of.sessions, made_of.history, made_of.past
-        return prepare(self.symbol, self.base, strategy.needs(), sessions, self.traded, history, computed, past)
+        return prepare(self.symbol, self.base, needs, sessions, self.traded, history, computed, past)
 
     @property
     def without_days(self) -> dict[date, str]:

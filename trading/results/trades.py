@@ -15,6 +15,7 @@ counts and the favourable one doesn't, as in barray.trading.orders.broker:
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -68,21 +69,29 @@ def match_alternating(quantity: FloatArray) -> Lots | None:
 
 def match_fifo(quantity: FloatArray) -> Lots:
     """Lots of any fills, signed `quantity` float64 (n,), one after another; what is less than rounding is dropped."""
+    return match_each([quantity.tolist()])
+
+
+def match_each(quantities: Sequence[Sequence[float]]) -> Lots:
+    """The same of several symbols' fills, each by itself; positions count through all of them."""
     matched: list[tuple[int, int, float]] = []
-    waiting: deque[tuple[int, float]] = deque()  # fills and what is left of each, all of one sign
-    dust = _dust(quantity)
-    for number, filled in enumerate(quantity.tolist()):
-        left = filled
-        while abs(left) > dust and waiting and waiting[0][1] * left < 0:
-            entry, held = waiting.popleft()
-            closed = held if abs(held) <= abs(left) else -left
-            matched.append((entry, number, closed))
-            left += closed
-            if abs(held - closed) > dust:
-                waiting.appendleft((entry, held - closed))
-        if abs(left) > dust:
-            waiting.append((number, left))
-    matched.extend((entry, -1, left) for entry, left in waiting)
+    first = 0
+    for own in quantities:
+        waiting: deque[tuple[int, float]] = deque()  # fills and what is left of each, all of one sign
+        dust = _DUST * max(map(abs, own), default=0.0)
+        for number, filled in enumerate(own, first):
+            left = filled
+            while abs(left) > dust and waiting and waiting[0][1] * left < 0:
+                entry, held = waiting.popleft()
+                closed = held if abs(held) <= abs(left) else -left
+                matched.append((entry, number, closed))
+                left += closed
+                if abs(held - closed) > dust:
+                    waiting.appendleft((entry, held - closed))
+            if abs(left) > dust:
+                waiting.append((number, left))
+        matched.extend((entry, -1, left) for entry, left in waiting)
+        first += len(own)
     entries, exits, lots = zip(*matched, strict=True) if matched else ((), (), ())
     return Lots(np.array(entries, np.int64), np.array(exits, np.int64), np.array(lots, np.float64))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import numpy as np
@@ -114,6 +114,21 @@ class SymbolData:
             )
         return np.searchsorted(self.series[wanted].end_ns, self.bars.end_ns, side="right")
 
+    def seen_with(self, needs: Needs) -> SymbolData:
+        """What a strategy with these needs sees of data laid out for many, whose indicators are named by their keys.
+
+        KeyError where it lacks any of these.
+        """
+        names = laid_names(self.specs, needs)
+        wanted = {self.base.interval, *needs.intervals, *(spec.interval for spec in needs.indicators.values())}
+        return replace(
+            self,
+            interval=needs.interval,
+            series={interval: series for interval, series in self.series.items() if interval in wanted},
+            indicators={own: self.indicators[name] for own, name in names.items()},
+            specs={own: self.specs[name] for own, name in names.items()},
+        )
+
     def base_rows(self, session: int) -> tuple[int, int]:
         """First row and end of a session's base bars."""
         return _span(self.base.session, session)
@@ -159,6 +174,17 @@ def prepare(
             if len(columns) > 1:
                 indicators[f"{name}.{output}"], specs[f"{name}.{output}"] = values, spec
     return SymbolData(symbol, base, needs.interval, series, indicators, specs, sessions, traded, past)
+
+
+def laid_names(specs: Mapping[str, IndicatorSpec], needs: Needs) -> dict[str, str]:
+    """By a strategy's own names of indicators, and of their further outputs, what data laid out for many has them as.
+
+    `specs`: those of the data, by name. KeyError where it lacks any of the strategy's.
+    """
+    laid: dict[IndicatorSpec, list[str]] = {}
+    for name, spec in specs.items():
+        laid.setdefault(spec, []).append(name)
+    return {own + name.removeprefix(spec.key): name for own, spec in needs.indicators.items() for name in laid[spec]}
 
 
 def _span(sessions: NDArray[np.int32], session: int) -> tuple[int, int]:

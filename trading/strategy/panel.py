@@ -19,7 +19,8 @@ from barray.market.calendar import Sessions
 from barray.market.errors import ConfigError
 from barray.market.interval import Interval
 from barray.market.series import IntervalBars
-from barray.trading.strategy.data import SymbolData
+from barray.trading.strategy.data import SymbolData, laid_names
+from barray.trading.strategy.needs import Needs
 
 Rows = slice | NDArray[np.intp]
 Floats = Any
@@ -66,6 +67,18 @@ class PanelBlock:
         self._matrices: dict[tuple[str, Interval | None], FloatArray] = {}
         self._latest: dict[str, FloatArray] = {}
         self._last_values: dict[str, FloatArray] = {}
+        self._whole: PanelBlock | None = None
+        self._laid_as: dict[str, str] = {}
+
+    def seen_with(self, needs: Needs) -> PanelBlock:
+        """What a strategy with these needs sees of a block laid out for many, see SymbolData.seen_with: what is stacked
+        for one of them is there for all. KeyError where it lacks any of these.
+        """
+        data = {symbol: one.seen_with(needs) for symbol, one in zip(self.symbols, self.data, strict=True)}
+        seen = PanelBlock(data, self._first, self._last, self.base, self._first_day)
+        seen._whole = self
+        seen._laid_as = laid_names(self.data[0].specs, needs) if self.data else {}
+        return seen
 
     @property
     def end_ns(self) -> IntArray:
@@ -84,12 +97,18 @@ class PanelBlock:
         if (name, interval) not in self._matrices:
             if name not in COLUMNS:
                 raise ConfigError(f"there is no column {name!r}", remedy=f"use one of {', '.join(COLUMNS)}")
-            columns = [None if series is None else getattr(series.bars, name) for series in self._series(interval)]
-            self._matrices[name, interval] = self._stacked(columns, self._grid(interval))
+            series = self._series(interval)
+            if self._whole is not None:
+                self._matrices[name, interval] = self._whole.column(name, interval)
+            else:
+                columns = [None if one is None else getattr(one.bars, name) for one in series]
+                self._matrices[name, interval] = self._stacked(columns, self._grid(interval))
         return self._matrices[name, interval]
 
     def last(self, name: str) -> FloatArray:
         """Each row's newest value of a column of bars, float64 (rows, symbols); NaN before a symbol's first bar."""
+        if self._whole is not None:
+            return self._whole.last(name)
         if name not in self._last_values:
             matrix = self.column(name)
             whole = self._grid(None).whole
@@ -179,6 +198,8 @@ class PanelBlock:
 
     def indicator(self, name: str) -> FloatArray:
         """Each row's newest value of an indicator, on rows of its own interval; NaN until warm."""
+        if self._whole is not None:
+            return self._whole.indicator(self._laid_as[name])
         if name not in self._latest:
             interval = self.indicator_interval(name)
             grid = self._grid(interval)
@@ -202,6 +223,9 @@ class PanelBlock:
     def _grid(self, interval: Interval | None) -> _Grid:
         if interval not in self._grids:
             series = self._series(interval)
+            if self._whole is not None:
+                self._grids[interval] = self._whole._grid(interval)
+                return self._grids[interval]
             sessions = self.data[0].sessions
             first = self._first if (interval or self.base).is_intraday else self._first_day
             end_ns = _expected_ends(sessions, first, self._last, interval or self.base)

@@ -1,14 +1,19 @@
-"""What the process that holds a symbol's bars can be told in a sweep, and what it answers. All frozen."""
+"""What processes that hold bars can be told in a sweep, and what they answer. All frozen."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from barray.market.commands import Logged
+from barray.market.interval import Interval
+from barray.market.session_range import SessionRange
 from barray.market.validation import Reason
 from barray.trading.engine.commands import LoadRange, Plan
 from barray.trading.sweeps.evaluate import SetTable
 from barray.trading.sweeps.parameter_sets import ParameterSet
+from barray.trading.sweeps.table import SetRow
 
 
 @dataclass(frozen=True)
@@ -30,3 +35,35 @@ class SetsEvaluated:
 
     table: SetTable
     warnings: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True)
+class LaidBlock:
+    """Sessions of a portfolio and where their columns are: handles of published mappings, SymbolData by symbol."""
+
+    session_range: SessionRange
+    columns: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class EvaluatePortfolio(Logged):
+    """Run parameter sets of a portfolio over blocks of sessions, in order; the answer is ColumnsLost where columns are
+    not there, or were laid out for other sets.
+
+    `plan`: see EvaluateSets; `window`, `base`: see RunSessions. `data`: see SetRow.
+    """
+
+    recorded = False
+    plan: Plan
+    window: Interval
+    base: Interval
+    blocks: tuple[LaidBlock, ...]
+    sets: tuple[ParameterSet, ...]
+    data: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class PortfolioEvaluated:
+    """What the sets achieved, a row each, in their order."""
+
+    rows: tuple[SetRow, ...]

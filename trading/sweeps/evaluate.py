@@ -19,13 +19,14 @@ from barray.trading.engine.event_run import Outcome
 from barray.trading.engine.symbol_run import LoadedRange, run_loaded
 from barray.trading.orders.fills import Fills
 from barray.trading.results.logs import NO_LOGS, Logs
-from barray.trading.results.trades import match_alternating, match_fifo
+from barray.trading.results.trades import Lots, match_alternating, match_fifo
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.computed import Computed
+from barray.trading.strategy.needs import Needs
 from barray.trading.sweeps.parameter_sets import ParameterSet
 
 _DUST = 1e-9
-_MOST_LINES = 20
+MOST_LINES = 20
 """Kept of a set on a symbol."""
 _COLUMNS = ("pnl", "gross_profit", "gross_loss", "commission", "slippage", "max_drawdown")
 _NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({})
@@ -76,6 +77,16 @@ class SetTable:
         return cls(symbol=parts[0].symbol, sets=sets, errors=errors, data=data, logs=logs, **columns)
 
 
+def needs_together(
+    strategy: type[Strategy], sets: Sequence[ParameterSet], fixed: Mapping[str, Any], interval: Interval
+) -> Needs:
+    """The same as what one strategy needs: indicators by their keys, for SymbolData.seen_with. `interval`: the main
+    one, of which nothing depends.
+    """
+    intervals, specs = needs_of_all(strategy, sets, fixed)
+    return Needs(interval, intervals, {spec.key: spec for spec in specs})
+
+
 def needs_of_all(
     strategy: type[Strategy], sets: Sequence[ParameterSet], fixed: Mapping[str, Any] = _NO_PARAMETERS
 ) -> tuple[tuple[Interval, ...], tuple[IndicatorSpec, ...]]:
@@ -110,7 +121,7 @@ def evaluate_sets(
     for number, one in enumerate(sets):
         outcome = _outcome(loaded, replace(plan, parameters={**plan.parameters, **one}), computed)
         errors.append(outcome.error)
-        logs.append(outcome.logs.first(_MOST_LINES) if number == 0 or outcome.error else NO_LOGS)
+        logs.append(outcome.logs.first(MOST_LINES) if number == 0 or outcome.error else NO_LOGS)
         if outcome.error is None:
             session_pnl[number] = by_session = closes.session_pnl(outcome.fills)
             counts[number], sums[number] = _sums(outcome.fills, closes, by_session)
@@ -169,19 +180,28 @@ def _sums(fills: Fills, closes: _Closes, by_session: FloatArray) -> tuple[tuple[
     equity = np.cumsum(by_session)
     pnl = float(equity[-1]) if len(equity) else 0.0
     deepest = float((np.maximum.accumulate(np.maximum(equity, 0.0)) - equity).max(initial=0.0))
-    lots = match_alternating(fills.quantity)
-    entry, exit_, quantity = lots if lots is not None else match_fifo(fills.quantity)
-    is_open = exit_ < 0
+    lots = match_alternating(fills.quantity) or match_fifo(fills.quantity)
     last = closes.price[-1] if len(closes.price) else 0.0
-    exit_price = np.where(is_open, last, fills.price[exit_]) if len(exit_) else quantity
-    per_share = fills.commission / np.abs(fills.quantity)
-    shares = np.abs(quantity)
-    commission = per_share[entry] * shares
-    if len(exit_):
-        commission += np.where(is_open, 0.0, per_share[exit_] * shares)
-    profit = quantity * (exit_price - fills.price[entry]) - commission
+    profit = profits_of(lots, fills.quantity, fills.price, fills.commission, last)
     won = profit > 0
     gained = float(profit[won].sum())
-    counts = (len(entry), int(is_open.sum()), int(won.sum()))
+    counts = (len(profit), int((lots.exit < 0).sum()), int(won.sum()))
     costs = float(fills.commission.sum()), float(fills.slippage.sum())
     return counts, (pnl, gained, gained - float(profit.sum()), *costs, deepest)
+
+
+def profits_of(
+    lots: Lots, filled: FloatArray, price: FloatArray, commission: FloatArray, last: FloatArray | float
+) -> FloatArray:
+    """What each lot brought after commissions, float64 (n_lots,). `filled`, `price`, `commission`: of the fills, (n,);
+    `last`: the price that open lots are valued at, or each lot's own.
+    """
+    entry, exit_, quantity = lots
+    if not len(entry):
+        return np.empty(0, np.float64)
+    is_open, shares = exit_ < 0, np.abs(quantity)
+    per_share = commission / np.abs(filled)
+    paid = per_share[entry] * shares + np.where(is_open, 0.0, per_share[exit_] * shares)
+    exit_price = np.where(is_open, last, price[exit_])
+    profit: FloatArray = quantity * (exit_price - price[entry]) - paid
+    return profit

@@ -24,7 +24,8 @@ _SHOWN_SETS = 10
 
 @dataclass(frozen=True, eq=False)
 class SweepResult:
-    """All sets tried, in the order they were asked for. `capital`: of all symbols together. `metric`: what was sought.
+    """All sets tried, in the order they were asked for. `capital`: of all symbols together, or of the
+    account that they share. `metric`: what was sought.
 
     `walked`: one step a walk-forward window, if the config asks for it. `resumed`: how many sets an earlier, stopped
     run of the same sweep had done. `outdated`: how many it had done of other bars or other symbols: they were evaluated

@@ -62,6 +62,13 @@ class SetRow:
         }
         return {"pnl": float(pnl.sum()), **by_session, **(whole if sessions is None else {})}
 
+    @classmethod
+    def failed(cls, parameters: ParameterSet, error: str, sessions: int, data: Mapping[str, str], logs: Logs) -> SetRow:
+        """The row of a set in error, over so many sessions."""
+        nan = float("nan")
+        none = np.full(sessions, np.nan)
+        return cls(parameters, 0, 0, nan, nan, nan, nan, nan, none, error=error, data=data, logs=logs)
+
     def as_json(self) -> dict[str, Any]:
         """JSON types, with which `from_json` makes the same row again, but for its logs."""
         values = dict(self.__dict__)
@@ -91,9 +98,7 @@ def rows_of(tables: Iterable[SetTable], sessions: int) -> list[SetRow]:
         logs = Logs.together(table.logs[number] for table in ordered).first(MOST_LINES)
         failed = next((f"{t.symbol}: {t.errors[number]}" for t in ordered if t.errors[number]), None)
         if failed is not None:
-            nan = float("nan")
-            none = np.full(sessions, np.nan)
-            rows.append(SetRow(parameters, 0, 0, nan, nan, nan, nan, nan, none, error=failed, data=data, logs=logs))
+            rows.append(SetRow.failed(parameters, failed, sessions, data, logs))
             continue
 
         def total(name: str, row: int = number) -> float:

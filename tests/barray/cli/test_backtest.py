@@ -83,7 +83,6 @@ class Long(Strategy):
     [
         ("account: {capital: -5}\n", "backtest", "account.capital"),
         ("costs: {comission: {}}\n", "backtest", "did you mean commission?"),
-        ("account: {shared: true}\n", "sweep", "no shared account"),
         ("strategy: {}\n", "backtest", "stands twice"),
     ],
 )

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from barray.market.bars import Bars
-from barray.market.errors import ConfigError
 from barray.trading.checks.causality import lookahead
 from barray.trading.checks.lookahead_report import LookaheadReport
 from barray.trading.checks.warmup import warmup
@@ -325,11 +324,6 @@ def test_few_cuts_say_how_likely_they_miss_something() -> None:
     share = report.tried / 1000
     assert 0.02 <= share <= 0.04
     assert f"missed with a chance of {1 - share:.1%}" in report.sentences[1]
-
-
-def test_only_forms_of_one_symbol_can_be_checked() -> None:
-    with pytest.raises(ConfigError, match="on_window"):
-        check(Idle, "on_window", loaded_range(), Account())
 
 
 class Slow(Strategy):

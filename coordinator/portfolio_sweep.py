@@ -1,0 +1,157 @@
+"""The coordinator of a portfolio's sweep: the columns are published once, and every core runs sets over them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+from barray.actors.options import new_portfolio_actor
+from barray.actors.transport import RayTransport
+from barray.coordinator.backtest import Prepared
+from barray.coordinator.fleet import Fleet, cpus_of
+from barray.coordinator.portfolio_backtest import PortfolioBacktestCoordinator
+from barray.coordinator.step0 import all_failed
+from barray.market.commands import Failed
+from barray.market.errors import ActorFailed, NoDataError
+from barray.market.session_range import SessionRange
+from barray.trading.engine.commands import ColumnsLost, LayRange, LoadRange, RangeLaid
+from barray.trading.results.logs import NO_LOGS
+from barray.trading.sweeps.commands import EvaluatePortfolio, LaidBlock, PortfolioEvaluated
+from barray.trading.sweeps.parameter_sets import ParameterSet
+from barray.trading.sweeps.table import SetRow
+
+_PARTS_PER_CORE = 4
+"""So that cores are done at about the same time, however long their sets take."""
+_MOST_SETS = 32
+"""In one call: what a lost process costs."""
+
+
+@dataclass(frozen=True)
+class _Laid:
+    """All sessions as they were laid out together, and the digest of each symbol's bars."""
+
+    blocks: tuple[LaidBlock, ...] = ()
+    data: Mapping[str, str] = field(default_factory=dict)
+
+
+class PortfolioSweepCoordinator(PortfolioBacktestCoordinator):
+    """Evaluates parameter sets of a strategy over all symbols, or over one account. Used as SweepCoordinator is.
+
+    All blocks of sessions stay published (what does not fit the object store, Ray writes to disk); each core has a
+    process that maps them, one after another, and runs some of the sets through all of them. Where columns are lost
+    with their process, or were laid out for other sets, they are laid out anew. Where a process that runs sets is lost,
+    another runs these from the beginning.
+    """
+
+    block_bytes = 256 * 1024 * 1024
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        sessions = len(self._session_range.rows) * _MOST_SETS
+        self._engine = Fleet(self._config.actors, RayTransport(new_portfolio_actor), sessions=sessions)
+        self._laid = _Laid()
+        self._laying_anew = asyncio.Lock()
+        self._for_sets: tuple[ParameterSet, ...] = ()
+        self._digests: dict[str, list[str]] = {}
+
+    async def begin(self) -> Prepared:
+        """As in BacktestCoordinator, and a process for every core."""
+        prepared = await super().begin()
+        self._base = prepared.grid_interval
+        await self._engine.add([f"sets {number}" for number in range(cpus_of(self._transport))])
+        return prepared
+
+    async def load(self, sets: Sequence[ParameterSet]) -> dict[str, str]:
+        """Have the bars laid out for the sets that come first: the symbols that can be run, and the digest of each
+        one's bars. ValidationFailed where none can.
+        """
+        self._phase = "evaluating"
+        await self._lay_all(sets)
+        return dict(self._laid.data)
+
+    async def evaluate(self, sets: Sequence[ParameterSet]) -> list[SetRow]:
+        """What the sets achieved, a row each; of those that a process is lost with again and again, why they have no
+        figures. ValidationFailed where no symbol can be run any more, ActorFailed where their columns don't stay.
+        """
+        engines = self._engine.symbols
+        whole = len(self._laid.blocks) == 1  # a process keeps it, and stacks nothing twice
+        size = min(-(-len(sets) // (len(engines) * (_PARTS_PER_CORE if whole else 1))), _MOST_SETS)
+        waiting = iter(range(0, len(sets), max(size, 1)))
+        found: dict[int, list[SetRow]] = {}
+        self._progress = (0, len(sets))
+
+        async def work(engine: str) -> None:
+            for start in waiting:
+                found[start] = await self._rows(engine, sets[start : start + size], sets)
+                self._progress = (self._progress[0] + len(found[start]), len(sets))
+
+        await asyncio.gather(*map(work, engines))
+        return [row for _, rows in sorted(found.items()) for row in rows]
+
+    async def _rows(self, engine: str, part: Sequence[ParameterSet], sets: Sequence[ParameterSet]) -> list[SetRow]:
+        """Rows of a part of the sets."""
+        report = await self._run(engine, part, sets)
+        if isinstance(report, PortfolioEvaluated):
+            return list(report.rows)
+        self._engine.remove([engine])
+        await self._engine.add([engine])
+        if len(part) > 1:  # which of them it is that ends a process shows when it is alone
+            return [row for one in part for row in await self._rows(engine, [one], sets)]
+        error = report.error if isinstance(report, Failed) else RuntimeError(repr(report))
+        return [SetRow.failed(part[0], str(error), len(self._session_range.rows), {}, NO_LOGS)]
+
+    async def _run(self, engine: str, part: Sequence[ParameterSet], sets: Sequence[ParameterSet]) -> Any:
+        """What a process reports of a part of the sets, once their columns are there."""
+        window = self._config.strategy.window if self._config.strategy is not None else None
+        for _ in range(self._config.actors.max_restarts + 2):
+            laid = self._laid
+            command = EvaluatePortfolio(
+                plan=self._plan,
+                window=window or self._base,
+                base=self._base,
+                blocks=laid.blocks,
+                sets=tuple(part),
+                data=laid.data,
+            )
+            report = (await self._engine.execute({engine: command}))[engine]
+            if not isinstance(report, ColumnsLost):
+                return report
+            async with self._laying_anew:
+                if laid is self._laid:
+                    await self._lay_all(sets)
+        remedy = "look into Ray's logs for memory or crashes, or raise actors.max_restarts"
+        raise ActorFailed("symbols' columns got lost again and again", remedy=remedy)
+
+    async def _lay_all(self, sets: Sequence[ParameterSet]) -> None:
+        """Have all sessions laid out for these sets, without the symbols that are lost on the way."""
+        self._for_sets = tuple(sets)
+        there: set[str] | None = None
+        while there != self._jobs.keys():
+            there, self._digests = set(self._jobs), {}
+            blocks = tuple([LaidBlock(block, await self._lay(block)) for block in self._blocks()])
+        for symbol in [symbol for symbol, ledger in self._ledgers.items() if not ledger.bars]:
+            self._lose(symbol, NoDataError(next(iter(self._ledgers[symbol].skipped.values())), code="no_session_data"))
+        if not self._ledgers:
+            raise all_failed(self._dropped, len(self._dropped), per_symbol=True)
+        self._laid = _Laid(blocks, {symbol: _joined(self._digests[symbol]) for symbol in sorted(self._ledgers)})
+
+    def _laying_out(self, load: LoadRange) -> LayRange:
+        return LayRange(load, self._plan, self._for_sets)
+
+    def _take_laid(self, reports: Mapping[str, Any], block: SessionRange) -> tuple[Any, ...]:
+        for symbol, report in reports.items():
+            self._digests.setdefault(symbol, []).append(report.digest if isinstance(report, RangeLaid) else "")
+        return super()._take_laid(reports, block)
+
+    @property
+    def bytes_a_bar(self) -> int:
+        """With what all sets need."""
+        return super().bytes_a_bar + 8 * len(self._requirements.indicators)
+
+
+def _joined(digests: Sequence[str]) -> str:
+    """One digest of a symbol's bars, of all blocks."""
+    return digests[0] if len(digests) == 1 else blake2b("\n".join(digests).encode(), digest_size=16).hexdigest()

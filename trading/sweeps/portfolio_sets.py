@@ -1,0 +1,152 @@
+"""Many parameter sets of a portfolio over one mapped panel: what a sweep's table needs of each, and no more."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import isnan, nan
+
+from barray.market.errors import ConfigError
+from barray.market.interval import Interval
+from barray.market.session_range import SessionRange
+from barray.trading.engine.commands import Plan
+from barray.trading.engine.portfolio import PortfolioRun
+from barray.trading.results.days import courses_of
+from barray.trading.results.logs import NO_LOGS, Logs
+from barray.trading.strategy.data import SymbolData
+from barray.trading.strategy.needs import Needs
+from barray.trading.strategy.panel import PanelBlock
+from barray.trading.sweeps.evaluate import MOST_LINES
+from barray.trading.sweeps.parameter_sets import ParameterSet
+from barray.trading.sweeps.portfolio_figures import PortfolioFigures
+from barray.trading.sweeps.table import SetRow
+
+
+class PortfolioSets:
+    """Runs of many sets over blocks of sessions: `go` through one after another, then `rows`.
+
+    A block is laid out for what all sets need together (see barray.trading.sweeps.evaluate.needs_together), and every
+    set goes through it before the next one: what is stacked of it for one of them is there for all. `plan.parameters`
+    are those that the sets leave alone. A set that is in error, or whose code raises, goes no further.
+    """
+
+    def __init__(self, plan: Plan, window: Interval, base: Interval, sets: Sequence[ParameterSet]) -> None:
+        self._base = base
+        self._symbols: set[str] = set()
+        self._sessions = 0
+        plans = [replace(plan, parameters={**plan.parameters, **one}) for one in sets]
+        self._runs = [_SetRun.of(one, own, window) for one, own in zip(sets, plans, strict=True)]
+
+    def are_laid_out_in(self, block: PanelBlock | None) -> bool:
+        """Whether a block has what these sets need."""
+        if block is None or not block.data:
+            return True
+        there, series = frozenset(block.data[0].specs.values()), {one for data in block.data for one in data.series}
+        needs = [run.needs for run in self._runs if run.needs is not None]
+        return all(there.issuperset(one.indicators.values()) and series.issuperset(one.intervals) for one in needs)
+
+    def go(self, session_range: SessionRange, block: PanelBlock | None) -> None:
+        """Run all sets over a block, None where no symbol has bars in it."""
+        self._sessions += len(session_range.rows)
+        self._symbols.update(block.symbols if block is not None else ())
+        seen: dict[Hashable, PanelBlock] = {}  # many sets may need the same
+        for run in self._runs:
+            own, needs = block, run.needs
+            if block is not None and needs is not None:
+                key = (needs.interval, needs.intervals, tuple(needs.indicators.items()))
+                own = seen[key] if key in seen else seen.setdefault(key, block.seen_with(needs))
+            run.go(session_range, own, self._base)
+
+    def rows(self, data: Mapping[str, str]) -> list[SetRow]:
+        """What came of the sets. `data`: see SetRow."""
+        symbols = sorted(self._symbols)
+        rows = []
+        for number, run in enumerate(self._runs):
+            said = Logs.together(run.logs).first(MOST_LINES) if number == 0 or run.error is not None else NO_LOGS
+            if run.error is not None:
+                rows.append(SetRow.failed(run.parameters, run.error, self._sessions, data, said))
+            else:
+                rows.append(run.figures.row(run.parameters, symbols, data, said))
+        return rows
+
+
+@dataclass(eq=False)
+class _SetRun:
+    """One set on its way. `needs`: None where the set is in error from the beginning."""
+
+    parameters: ParameterSet
+    figures: PortfolioFigures
+    needs: Needs | None = None
+    run: PortfolioRun | None = None
+    logs: list[Logs] = field(default_factory=list)
+    error: str | None = None
+
+    @classmethod
+    def of(cls, parameters: ParameterSet, plan: Plan, window: Interval) -> _SetRun:
+        figures = PortfolioFigures(plan.account.capital, plan.shared, not plan.account.carry)
+        try:
+            needs = plan.strategy().needs()
+        except Exception:  # the user's code, or an impossible set
+            return cls(parameters, figures, error=traceback.format_exc(limit=-6))
+        return cls(parameters, figures, needs, _Run(plan, window, figures))
+
+    def go(self, session_range: SessionRange, block: PanelBlock | None, base: Interval) -> None:
+        run = self.run
+        if run is None or self.error is not None:
+            return
+        try:
+            run.look_at(session_range, block, base)
+            for row in session_range.rows.tolist():
+                outcome = run.session(row)
+                self.logs.append(outcome.logs)
+                self.error = outcome.error or _first_of(outcome.errors)
+                if self.error is not None:
+                    break
+        except Exception:  # the user's code, or what it asks for: its own error, not the sweep's
+            self.error = traceback.format_exc(limit=-6)
+        if self.error is not None:
+            self.run = None
+
+
+class _Run(PortfolioRun):
+    """A run of which only figures are wanted: they are taken where its sessions' days would be made."""
+
+    def __init__(self, plan: Plan, window: Interval, figures: PortfolioFigures) -> None:
+        super().__init__(plan, window, _refuse)
+        self._figures = figures
+
+    def _days(self, row: int) -> None:
+        there = [book for _, book in sorted(self.books.items()) if book.broker.fills or book.before.position]
+        fills = [book.take_fills()[0] for book in there]
+        courses = courses_of(fills, [book.before for book in there])
+        closes = self._last_closes(row, [book.symbol for book in there])
+        self._figures.begin_session()
+        last = -1
+        for book, own, after, close in zip(there, fills, courses.after, closes, strict=True):
+            book.before = after
+            last += 1 + len(own)
+            self._figures.add(book.symbol, own, after.spent, float(courses.position[last]), close)
+
+    def _last_closes(self, row: int, symbols: Sequence[str]) -> list[float]:
+        """The last ones known at a session's end, NaN for none."""
+        here, known = self.desk.here, self.desk.closes
+        block = here.block if here is not None else self._block
+        closed = block.closed_by(int(self._range.sessions.close_ns[row])) if block is not None else 0
+        closes = dict(known)
+        if block is not None and closed:
+            last = zip(block.symbols, block.last_close[closed - 1].tolist(), strict=True)
+            closes |= {symbol: close for symbol, close in last if not isnan(close)}
+        return [closes.get(symbol, nan) for symbol in symbols]
+
+
+def _first_of(errors: Mapping[str, tuple[str, int | None]]) -> str | None:
+    return next((f"{symbol}: {text}" for symbol, (text, _) in sorted(errors.items())), None)
+
+
+def _refuse(symbols: Sequence[str], row: int) -> Mapping[str, SymbolData | str]:
+    raise ConfigError(
+        "a sweep has no symbols but those of the config",
+        symbol=symbols[0],
+        remedy="name it under symbols, or try the set with barray backtest",
+    )
