@@ -131,11 +131,11 @@ class _Recorder(Broker):
         super().__init__(*arguments)
         self.ordered: list[tuple[int, list[float]]] = []
 
-    def place(self, terms: OrderTerms) -> Order:
+    def place(self, terms: OrderTerms, now_ns: int = 0) -> Order:
         prices = (_number(getattr(terms, name)) for name in _TERMS)
         stamp = self.clock() if self.stamp is None else self.stamp
         self.ordered.append((stamp, [_ORDER, float(terms.quantity), *prices, float(terms.tif == "day")]))
-        return super().place(terms)
+        return super().place(terms, now_ns)
 
     def stamped(self, method: Callable[..., None], stamp_of: Callable[..., int]) -> Callable[..., None]:
         """`method`, with its orders stamped by `stamp_of` its arguments."""
