@@ -18,6 +18,7 @@ from barray.market.errors import ConfigError
 from barray.market.table import Column, Table, floats_known, stamps, texts
 from barray.trading.orders.broker import Order
 from barray.trading.orders.fills import Fill, Fills
+from barray.trading.orders.reasons import Why
 from barray.trading.orders.terms import OrderTerms
 from barray.trading.results.backtest import BacktestResult
 from barray.trading.results.events import Events, RunEvent
@@ -146,7 +147,7 @@ def test_orders_are_all_that_were_placed_with_what_their_fills_came_to() -> None
     fills = Fills.of([Fill(0, 60, 30.0, 10.0, 1.0, 0.5, 2), Fill(2, 180, 10.0, 14.0, 1.0, 0.25, 2)])
     placed = [
         Order(2, OrderTerms(40.0, tag="mine"), 0.0, "filled", filled=40.0, placed_ns=60, ended_ns=180),
-        Order(1, OrderTerms(5.0), 5.0, "rejected", "no money", code="no_money", ended_ns=60),
+        Order(1, OrderTerms(5.0), 5.0, "rejected", Why("no_money", "no money"), ended_ns=60),
         Order(3, OrderTerms(-40.0, stop=9.0, limit=8.5, tif="day"), -40.0, placed_ns=240),
     ]
     orders = cells(backtest({"A": with_orders(random_symbol("A", 1, 1, 0), fills, placed)}, 1).tables.orders)

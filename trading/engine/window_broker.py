@@ -119,7 +119,7 @@ class WindowBroker(Broker):
             if order.quantity and not quantity:
                 self._end(order, Why(code, reason, "rejected"), now_ns)
                 return
-            order.code, order.reason = code, reason
+            order.why = Why(code, reason)
         order.quantity = quantity
         self.working.append(order)
 

@@ -49,7 +49,7 @@ from typing import Any
 from barray.market.bars import Bars, floats
 from barray.trading.orders.costs import Commission, Market, Slippage
 from barray.trading.orders.fills import Fill
-from barray.trading.orders.reasons import BY_STRATEGY, CLOSED, COUNTERPART, GUARD_REACHED, UNGUARDED, Why
+from barray.trading.orders.reasons import BY_STRATEGY, CLOSED, COUNTERPART, GUARD_REACHED, NOT_SAID, UNGUARDED, Why
 from barray.trading.orders.terms import OrderTerms, TimeInForce
 
 _OPEN, _STOP, _LIMIT = 0, 1, 2
@@ -64,14 +64,14 @@ class Order:
     of it that may open one, in shares, where exposure is limited. `starved_ns`: start of the first bar that would have
     filled it, had it had the volume. `decided_ns`: when, UTC ns, where it had to wait for its account. `placed_ns`:
     when it was placed; `ended_ns`: start of the bar that filled the last of it or ended it, else when it ended, -1
-    while it works. `code`, `reason`: why it ended, or was cut; see barray.trading.orders.reasons.
+    while it works. `why`: it ended, or was cut.
     """
 
     number: int
     terms: OrderTerms
     quantity: float
     status: str = "working"
-    reason: str = ""
+    why: Why = NOT_SAID
     filled: float = 0.0
     parent: Order | None = None
     triggered: bool = False
@@ -80,7 +80,6 @@ class Order:
     starved_ns: int | None = None
     decided_ns: int | None = None
     stop: float | None = None
-    code: str = ""
     placed_ns: int = 0
     ended_ns: int = -1
 
@@ -93,6 +92,11 @@ class Order:
         level = self.terms.level(price)
         if self.stop is None or (level < self.stop if self.terms.quantity > 0 else level > self.stop):
             self.stop = level
+
+    @property
+    def reason(self) -> str:
+        """Why it ended, or was cut; "" where there is nothing to be said."""
+        return self.why.text
 
     @property
     def limit(self) -> float | None:
@@ -131,9 +135,8 @@ class Order:
 
 @dataclass(frozen=True)
 class Refusal:
-    """An order, or a part of one, that was not executed: when (start of the base bar, UTC ns) and why.
-
-    `code`: see barray.trading.orders.reasons.
+    """An order, or a part of one, that was not executed: when (start of the base bar, UTC ns) and why; `code`: see
+    barray.trading.orders.reasons.
     """
 
     bar_ns: int
@@ -208,12 +211,11 @@ class Broker:
         if order.status == "working":
             self.working.remove(order)
             self._end(order, why, now_ns)
-            if why.status != "rejected":  # that says why itself
+            if order.starved_ns is not None and why.status != "rejected":  # that says why itself
                 self.refusals.extend(self._starved(order))
 
     def _end(self, order: Order, why: Why, now_ns: int) -> None:
-        order.code, order.reason, order.status = why
-        order.ended_ns = now_ns
+        order.why, order.status, order.ended_ns = why, why.status, now_ns
         self.ended.append(order)
 
     def all_refusals(self) -> tuple[Refusal, ...]:
@@ -296,7 +298,7 @@ class Broker:
             end = Order(self.placed, OrderTerms(-self.position), -self.position, placed_ns=now_ns)
             self.working.append(end)
             self._fill(end, end.quantity, self._close[row], row, at_close=True)
-            end.code, end.reason, end.ended_ns = CLOSED.code, CLOSED.text, now_ns
+            end.why, end.ended_ns = CLOSED, now_ns
 
     def _carry_out(self, hits: dict[Order, tuple[int, int, float, float]], row: int) -> None:
         """Execute what the bar hit, by phase and number; each hit: phase, number, reference price, at most so much."""

@@ -93,7 +93,8 @@ class Orders:
         every = [order for one in orders.values() for order in one]
         counts = [len(one) for one in orders.values()]
         terms = [order.terms for order in every]
-        codes = [order.code for order in every]
+        whys = [order.why for order in every]
+        codes = [why.code for why in whys]
         quantity = np.array([one.quantity for one in terms], np.float64)
         filled = np.array([order.filled for order in every], np.float64)
         status = np.array([_ENDED[order.status] for order in every], np.int8)
@@ -115,7 +116,7 @@ class Orders:
             status,
             Labels.of([one.tag for one in terms]),
             Labels.of(codes),
-            Labels.of([order.reason for order in every]),
+            Labels.of([why.text for why in whys]),
         )
 
     @classmethod

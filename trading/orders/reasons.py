@@ -13,6 +13,7 @@ class Why(NamedTuple):
     status: str = "cancelled"
 
 
+NOT_SAID: Final = Why("", "")
 BY_STRATEGY: Final = Why("by_strategy", "cancelled by the strategy")
 NEW_TARGET: Final = Why("replaced", "replaced by a new target")
 EXIT: Final = Why("replaced", "replaced by an exit")

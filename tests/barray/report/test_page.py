@@ -23,6 +23,7 @@ from barray.report.sections.symbols import MAX_TRADES
 from barray.trading.orders.broker import Order, Refusal
 from barray.trading.orders.fills import Fills
 from barray.trading.orders.order_columns import Orders
+from barray.trading.orders.reasons import Why
 from barray.trading.orders.terms import OrderTerms
 from barray.trading.results.backtest import BacktestResult
 from barray.trading.results.events import Events, RunEvent
@@ -139,7 +140,7 @@ def test_a_symbol_without_trades_has_its_row(tmp_path: Path) -> None:
 def test_orders_are_counted_and_the_first_listed_with_events(tmp_path: Path) -> None:
     result = random_backtest(2, 1, 60)
     part = result.symbols["S000"]
-    refused = Order(121, OrderTerms(7.0, tag=HOSTILE), 7.0, "rejected", HOSTILE, code="no_money", ended_ns=1)
+    refused = Order(121, OrderTerms(7.0, tag=HOSTILE), 7.0, "rejected", Why("no_money", HOSTILE), ended_ns=1)
     orders = Orders.concat([part.orders, Orders.of({"S000": [refused]})])
     event = RunEvent(OPEN_NS, "limit", "S001", "account", accepted=False, detail="gross", count=1234)
     symbols = {**result.symbols, "S000": replace(part, orders=orders)}

@@ -379,7 +379,7 @@ def test_a_cancelled_order_never_fills_and_what_it_filled_stays() -> None:
     one.cancel(order)  # nothing more happens
     run(one, 1)
     assert filled(one) == [(0, 10, 100)]
-    assert (order.status, order.code, order.reason, order.quantity) == ("cancelled", "mine", "changed my mind", 10)
+    assert (order.status, order.why.code, order.reason, order.quantity) == ("cancelled", "mine", "changed my mind", 10)
     assert (order.placed_ns, order.ended_ns, one.ended) == (0, 90, [order])
 
 

@@ -19,6 +19,7 @@ from barray.trading.orders.broker import Account
 from barray.trading.orders.costs import Market
 from barray.trading.orders.limits import Group, Limits
 from barray.trading.orders.order_columns import STATUSES, Orders
+from barray.trading.orders.reasons import CODES
 from barray.trading.results.result import FROM_CONFIG, SymbolResult
 from barray.trading.results.totals import require_orders
 from barray.trading.strategy.context import Context
@@ -141,6 +142,7 @@ def consistent(results: dict[str, SymbolResult]) -> None:
             assert done == pytest.approx(filled[number])
             assert (status == "working") == (ended_ns == -1)
             assert bool(code) or status in ("filled", "working")
+            assert not code or code in CODES or code.startswith("limits.")
             if status == "filled":
                 assert abs(done) > abs(asked) - 1
             elif status != "working":
