@@ -25,6 +25,7 @@ class Strongest(bt.Algo):  # type: ignore[misc]
         self.bar = -2  # bt goes by a row before the first, without prices
 
     def __call__(self, target: Any) -> bool:
+        """Whether weights are given at this bar."""
         self.bar += 1
         if not w3.decides(self.bar):
             return False
@@ -43,9 +44,7 @@ def main() -> None:
     prices = pd.DataFrame(closes, index=pd.DatetimeIndex(starts.view("M8[ns]")), columns=options.symbols)
     CLOCK.mark("read_s")
     strategy = bt.Strategy("w3", [Strongest(), bt.algos.Rebalance()])
-    run = bt.Backtest(
-        strategy, prices, initial_capital=w3.CASH, integer_positions=True, commissions=lambda q, p: 0.0
-    )
+    run = bt.Backtest(strategy, prices, initial_capital=w3.CASH, integer_positions=True, commissions=lambda q, p: 0.0)
     run.run()
     CLOCK.mark("engine_s")
     fills = int(np.count_nonzero(np.diff(run.positions.to_numpy(), axis=0, prepend=0.0)))

@@ -76,9 +76,7 @@ def _at_once(signals: Signals, data: SymbolData, market: Market, account: Accoun
     if rows is None:
         return None
     placed = len(rows)
-    bought = bars[0:placed:2]
-    size = signals.size[bought] if isinstance(signals.size, np.ndarray) else np.full(len(bought), float(signals.size))
-    size = lots_array(size, market.lot_size)
+    size = lots_array(_sizes(signals, bars[0:placed:2]), market.lot_size)
     if len(size) and not size.min() > 0:
         return None
     quantity = np.empty(placed)
@@ -103,17 +101,21 @@ def _at_once(signals: Signals, data: SymbolData, market: Market, account: Accoun
         np.arange(1, placed + 1),
         np.zeros(placed, np.bool_),
     )
+    if len(bars) > placed and placed % 2 == 0 and not _sizes(signals, bars[placed:]).all():
+        bars = bars[:placed]  # an entry of nothing is no order
     return Executed(fills, partial(_market_orders, signals, data, bars, fills, market), len(bars))
+
+
+def _sizes(signals: Signals, bars: IntArray) -> FloatArray:
+    """What entries at these main bars ask for."""
+    return signals.size[bars] if isinstance(signals.size, np.ndarray) else np.full(len(bars), float(signals.size))
 
 
 def _market_orders(signals: Signals, data: SymbolData, bars: IntArray, fills: Fills, market: Market) -> Orders:
     """The orders of these fills, decided at the closes of these main bars; those decided too late to fill work."""
-    bought = bars[0::2]
-    size = signals.size[bought] if isinstance(signals.size, np.ndarray) else np.full(len(bought), float(signals.size))
-    asked = np.empty(len(bars))
+    size, asked = _sizes(signals, bars[0::2]), np.empty(len(bars))
     asked[0::2], asked[1::2] = size, -lots_array(size, market.lot_size)[: len(bars) // 2]
-    placed = asked != 0
-    return Orders.at_market(data.symbol, data.bars.end_ns[bars[placed]], asked[placed], fills)
+    return Orders.at_market(data.symbol, data.bars.end_ns[bars], asked, fills)
 
 
 def _next_rows(data: SymbolData, bars: IntArray) -> IntArray | None:

@@ -156,6 +156,7 @@ def test_both_forms_give_the_same_fills(
 
 @quick
 @given(st.integers(0, 2**32), MARKETS, st.sampled_from([1e6, 2_600.0]), st.sampled_from(["1m", "3m"]))
+@example(114199, Market(lot_size=0.0), 1e6, "3m")  # its last entry, too late to fill, is of nothing
 def test_all_at_once_gives_what_one_by_one_gives(seed: int, market: Market, capital: float, interval: str) -> None:
     random = np.random.default_rng(seed)
     sessions, base = short_sessions(14, 4, random_columns(random, 56))
