@@ -130,7 +130,7 @@ class PortfolioActor(AnswersOnce):
                 break
         following = command.rows[len(outcomes)] if len(outcomes) < len(command.rows) else command.next_row
         self._stands_at = (command.block, following)
-        return SessionsRun(tuple(outcomes), _state(run), engine_s)
+        return SessionsRun(tuple(outcomes), _state(run), engine_s, run.working_orders())
 
 
 def _state(run: PortfolioRun) -> bytes | str:

@@ -25,7 +25,7 @@ from barray.market.errors import shorten
 from barray.trading.results.backtest import BacktestResult
 from barray.trading.results.logs import NO_LOGS, Logs
 from barray.trading.results.result import SymbolResult
-from barray.trading.results.totals import require_all_sessions
+from barray.trading.results.totals import require_all_sessions, require_orders
 
 if TYPE_CHECKING:
     from barray.coordinator.backtest import Prepared
@@ -90,13 +90,15 @@ def backtested(
         timings["provision_s"] = perf_counter() - began - sum(timings.values())
         remote.call("start", prepared.grid_interval)
         results, said = _collect(remote, run)
-        dropped, lost, error = (remote.call(asked) for asked in ("dropped", "lost", "error"))
+        dropped, lost, error, events = (remote.call(asked) for asked in ("dropped", "lost", "error", "events"))
         warn_of_loss(lost)
         timings["run_s"] = perf_counter() - began - sum(timings.values())
         remote.close_beside()
         result = _assemble(run, prepared, results, dropped, lost, error, timings)
         every = (said, *(one.logs for one in result.symbols.values()))
-        yield replace(result, logs=Logs.together(every)), run
+        result = replace(result, logs=Logs.together(every), events=events)
+        require_orders(result)
+        yield result, run
 
 
 def warn_of_loss(lost: Sequence[str]) -> None:

@@ -1,6 +1,8 @@
-"""W3 (see bench.peers.w3), a portfolio of the strongest over one account: ours, NumPy, vectorbt, zipline, in turn.
+"""W3 (see bench.peers.w3), a portfolio of the strongest over one account: ours, NumPy, and other tools, in turn.
 
-All must come to the same equity and number of fills. Ours writes its report and tables; the others print a line.
+All must come to the same equity and number of fills, `equal_PEER` says of each whether it did; bt can't say W3 (see
+bench.peers.w3_bt). Ours writes its report and tables; the others print a line. `--peers`: which tools; backtrader,
+PyBroker and bt take minutes, and run once.
 `--orders resting`: the engine alone, with brackets resting in half of the symbols all day. `--form on_bar`: a callback
 a symbol and bar over one account.
 """
@@ -14,7 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,8 @@ from bench.common import print_json_line
 from bench.runs import barray, finish
 
 STRATEGY = w1.ROOT / "examples/strategies/strongest.py"
+PEERS = ("vectorbt", "zipline", "backtrader", "pybroker", "bt")
+SLOW = frozenset(PEERS[2:])
 _COMMAND = (sys.executable, "-m", "barray", "backtest")
 _RESTING = """
 from barray import Strategy
@@ -98,7 +102,7 @@ def engine_figures(symbols: int, days: int, form: str, orders: str, repeat: int)
     return {"bars": bars, "engine_s": seconds, "bars_per_s": bars / seconds, "engine_fills": runs[0][1]}
 
 
-def measure(folder: Path, symbols: int, days: int, repeat: int) -> dict[str, Any]:
+def measure(folder: Path, symbols: int, days: int, repeat: int, wanted: Sequence[str]) -> dict[str, Any]:
     """Medians of whole processes over rounds; SystemExit where results differ."""
     universe = w1.write_universe(folder / "bars", symbols, days)
     sections = {"strategy": {"path": str(STRATEGY), "parameters": {"sells_first": False}}}
@@ -109,7 +113,7 @@ def measure(folder: Path, symbols: int, days: int, repeat: int) -> dict[str, Any
     first = w1.write_config(
         folder / "first.yaml", universe, symbols=symbols, days=days, account=account, strategy={"path": str(STRATEGY)}
     )
-    peers = w1.peers(("vectorbt", "zipline"))
+    peers = w1.peers(wanted)
     os.environ["ZIPLINE_ROOT"] = str(folder / "zipline")
     script = {peer: (python, "-m", f"bench.peers.w3_{peer}", universe.root) for peer, python in peers.items()}
     rounds: dict[str, Callable[[], tuple[float, dict[str, Any]]]] = {
@@ -121,8 +125,10 @@ def measure(folder: Path, symbols: int, days: int, repeat: int) -> dict[str, Any
     bundle_s = w1.timed((*script["zipline"], "--ingest"))[0] if "zipline" in script else None
     taken: dict[str, list[float]] = {name: [] for name in rounds}
     found: dict[str, dict[str, Any]] = {}
-    for _ in range(repeat):
+    for number in range(repeat):
         for name, run in rounds.items():
+            if number and name in SLOW:
+                continue
             seconds, found[name] = run()
             taken[name].append(seconds)
     finish(barray("up"))
@@ -132,8 +138,10 @@ def measure(folder: Path, symbols: int, days: int, repeat: int) -> dict[str, Any
         finish(barray("down"))
     medians = {f"{name}_total_s": statistics.median(seconds) for name, seconds in taken.items()}
     figures = {"total_s": medians.pop("barray_total_s"), "warm_total_s": statistics.median(warm), **medians}
-    figures["equal"] = all(_same(found[name], found["numpy"]) for name in found if name != "sells_first")
-    figures["equal_cash_account"] = _same(found["sells_first"], found["numpy"])
+    same = {name: _same(one, found["numpy"]) for name, one in found.items()}
+    figures["equal"] = all(equal for name, equal in same.items() if name not in ("sells_first", "bt"))
+    figures["equal_cash_account"] = same["sells_first"]
+    figures |= {f"equal_{peer}": same[peer] for peer in peers}
     figures |= {"fills": found["numpy"]["fills"], "equity": found["numpy"]["equity"]}
     if "vectorbt" in found:
         figures["vectorbt_again_s"] = found["vectorbt"]["engine_again_s"]
@@ -178,13 +186,14 @@ def main() -> None:
     parser.add_argument("--form", choices=("on_window", "on_bar"), default="on_window")
     parser.add_argument("--orders", choices=("market", "resting"), default="market")
     parser.add_argument("--engine-only", action="store_true", help="leave whole commands and other tools out")
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=PEERS[:2], help="other tools beside NumPy")
     asked = parser.parse_args()
     shape = {"symbols": asked.symbols, "days": asked.days, "form": asked.form, "orders": asked.orders}
     engine = engine_figures(asked.symbols, asked.days, asked.form, asked.orders, asked.repeat)
     whole: dict[str, Any] = {}
     if not asked.engine_only and (asked.form, asked.orders) == ("on_window", "market"):
         with tempfile.TemporaryDirectory() as folder:
-            whole = measure(Path(folder), asked.symbols, asked.days, asked.repeat)
+            whole = measure(Path(folder), asked.symbols, asked.days, asked.repeat, asked.peers)
         if "vectorbt_again_s" in whole:
             engine["ratio_vectorbt"] = whole["vectorbt_again_s"] / engine["engine_s"]
     print_json_line("portfolio", {**shape, "repeat": asked.repeat, **engine, **whole})

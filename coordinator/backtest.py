@@ -26,6 +26,7 @@ from barray.market.session_range import RangeValidation, SessionRange
 from barray.market.validation import Reason, SymbolValidationResult
 from barray.trading.engine.commands import LoadRange, Plan, RangeRun, RunRange, Unreadable
 from barray.trading.engine.symbol_run import join_results
+from barray.trading.results.events import NO_EVENTS, Events
 from barray.trading.results.logs import Logs
 from barray.trading.results.result import SymbolResult
 
@@ -290,6 +291,10 @@ class BacktestCoordinator(AskedOnce):
     def error(self) -> str | None:
         """What ended the run before its time; here every symbol's error is its own."""
         return None
+
+    def events(self) -> Events:
+        """What a strategy did to the run beside ordering: nothing, where each symbol is by itself."""
+        return NO_EVENTS
 
     def status(self) -> dict[str, Any]:
         """Where the backtest stands, in JSON types."""

@@ -30,6 +30,8 @@ from barray.trading.engine.commands import (
     SessionsRun,
 )
 from barray.trading.engine.symbol_run import skipping
+from barray.trading.orders.order_columns import NO_ORDERS, Orders, by_symbol
+from barray.trading.results.events import NO_EVENTS, Events
 from barray.trading.results.ledger import Grid, Ledger
 from barray.trading.results.logs import Logs
 
@@ -55,6 +57,9 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
         self._ledgers: dict[str, Ledger] = {}
         self._guests: dict[str, Ledger] = {}
         self._added: dict[tuple[int, str], Any] = {}
+        self._ended: list[tuple[int, Orders]] = []
+        self._working = (0, NO_ORDERS)
+        self._events = NO_EVENTS
         self._state: bytes | str | None = None
         self._error: str | None = None
         self._at: tuple[str, int] | None = None
@@ -160,6 +165,7 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
                 for row, outcome in zip(rows, report.outcomes, strict=False):
                     self._take(row, outcome)
                 self._state = report.state
+                self._working = rows[len(report.outcomes) - 1], report.working
                 rows = rows[len(report.outcomes) :]
                 continue
             losses[rows[0]] += 1
@@ -216,6 +222,9 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
                 every[symbol].begun.append(row)
         for symbol, ledger in every.items():
             ledger.starving = outcome.starving.get(symbol, ())
+        self._take_events(row, outcome.events)
+        if len(outcome.ended.columns):
+            self._ended.append((row, outcome.ended.columns))
         for symbol, error in outcome.errors.items():
             if symbol in every:
                 every[symbol].error = every[symbol].error or error
@@ -231,8 +240,19 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
         self._at = (sessions.dates[row].item().isoformat(), int(sessions.close_ns[row]))
         self._progress = (self._progress[0] + 1, len(self._session_range.rows))
 
+    def _take_events(self, row: int, events: Events) -> None:
+        open_ns = int(self._session_range.sessions.open_ns[row])
+        for event in events.lines:
+            if event.action == "add_symbol" and event.accepted and event.symbol in self._guests:
+                self._guests[event.symbol].note_added(event.at_ns, open_ns)
+        self._events = Events.together((self._events, events))
+
     def _hand_out_results(self) -> None:
         """Make every symbol's result, and have it fetched."""
+        every = {**self._ledgers, **self._guests}
+        for symbol, (orders, rows) in by_symbol([*self._ended, self._working]).items():
+            if symbol in every:
+                every[symbol].orders, every[symbol].order_rows = orders, rows
         whole = self._session_range
         lengths = [len(ends) for ends in self._grid_ends()]
         grid = Grid(whole.rows, tuple(day.isoformat() for day in whole.dates), np.array(lengths, np.int64))
@@ -306,6 +326,10 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
     def error(self) -> str | None:
         """What ended the run before its time: the strategy's traceback, or a symbol lost."""
         return self._error
+
+    def events(self) -> Events:
+        """What the strategy did to the run beside ordering, and hits of limits."""
+        return self._events
 
     def status(self) -> dict[str, Any]:
         """Where the backtest stands, in JSON types."""

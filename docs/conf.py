@@ -17,7 +17,7 @@ from docs.generate.cli import cli_reference
 from docs.generate.config import config_reference
 from docs.generate.docstrings import to_rst
 from docs.generate.dump import dump_reference
-from docs.generate.errors import errors_reference, reason_codes
+from docs.generate.errors import errors_reference, order_codes, reason_codes
 
 project = "barray"
 release = version = version_of("barray")
@@ -44,6 +44,7 @@ GENERATED = {
     "dump": dump_reference,
     "errors": errors_reference,
     "reason_codes": reason_codes,
+    "order_codes": order_codes,
 }
 
 

@@ -89,7 +89,9 @@ def _import_report() -> None:
 def summary(
     result: BacktestResult, total: Mapping[str, Any], by_symbol: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """A backtest in JSON types: statistics, and what was left out."""
+    """A backtest in JSON types: statistics, what came of orders, events, and what was left out."""
+    from barray.export.results import event_json, order_counts
+
     return {
         "name": result.name,
         "strategy": result.strategy,
@@ -97,6 +99,8 @@ def summary(
         "sessions": len(result.dates),
         "total": dict(total),
         "symbols": {symbol: dict(figures) for symbol, figures in by_symbol.items()},
+        "orders": order_counts(result.symbols.values()),
+        "events": [event_json(event) for event in result.events.lines],
         "dropped": {symbol: list(reasons) for symbol, reasons in result.dropped.items()},
         "degraded": list(result.lost),
         "skipped": {symbol: dict(one.skipped) for symbol, one in result.symbols.items() if one.skipped},
@@ -132,6 +136,8 @@ def print_backtest(
             remarks.append(f"{symbol}: the strategy raised {_last(one.error)}")
         if one.refusals:
             remarks.append(f"{symbol}: {len(one.refusals)} orders cut or refused, first: {one.refusals[0].reason}")
+        if one.metadata.added_by != "config":
+            remarks.append(f"{symbol}: added by the {one.metadata.added_by}, in {len(one.sessions)} session(s)")
     if result.error:
         remarks.append(f"the strategy raised {_last(result.error)}")
     for remark in remarks:

@@ -1,14 +1,21 @@
-"""A backtest's trades, equity and figures as Parquet, CSV and JSON, for whoever goes on in a data frame.
+"""A backtest's trades, orders, equity and figures as Parquet, CSV and JSON, for whoever goes on in a data frame.
 
 | file | holds |
 |---|---|
 | `trades.parquet`, `trades.csv`, `trades.json` | all symbols' trades: by symbol, then entry |
+| `orders.parquet`, `orders.csv`, `orders.json` | all orders, what became of each and why; ResultTables.orders |
+| `fills.parquet`, `fills.csv`, `fills.json` | their fills: by symbol, then time |
 | `equity.parquet`, `equity.csv`, `equity.json` | the account: `timestamp`, `session`, `equity` |
-| `equity_by_symbol.parquet` | long: `symbol`, `timestamp`, `equity`, `exposure`; by symbol, then time |
+| `exposure.parquet`, `exposure.csv`, `exposure.json` | gross, net, positions, cash, leverage; ResultTables.exposure |
+| `events.parquet`, `events.csv`, `events.json` | what the strategy added or removed, and hits of limits |
+| `equity_by_symbol.parquet` | long: `symbol`, `timestamp`, `equity`, `exposure`, negative short; by symbol, then time |
 | `summary.json` | statistics in total and by symbol, parameters, settings, what was dropped, skipped, refused, raised |
 
+`summary.json` also counts orders by what they came to, and has the events, and how each symbol came into the run.
+
 Stamps are UTC. Trades carry the starts of the bars they were filled in; `exit_time` is null while one is open, and
-`exit_price` then the last close. Equity stands at the ends of bars. In JSON, null is what has no value, NaN and ∞ too.
+`exit_price` then the last close. Equity stands at the ends of bars. In JSON, null is what has no value, NaN and ∞ too;
+trades are rows there, and the other tables columns by name.
 Long and not wide, as a symbol may be called `timestamp`, and as a column a symbol is slow to write from a thousand on.
 
 The same result gives the same bytes, whatever was measured while it was made: no timings, no wall clock.
@@ -16,7 +23,8 @@ The same result gives the same bytes, whatever was measured while it was made: n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +38,20 @@ from barray.market.bars import IntArray, format_ns
 from barray.market.errors import ConfigError
 from barray.market.interval import NS_PER_SECOND
 from barray.market.symbol_data import Lineage
+from barray.market.table import Column, Table
+from barray.trading.orders.order_columns import STATUSES
 from barray.trading.results.backtest import BacktestResult
+from barray.trading.results.events import RunEvent
 from barray.trading.results.numbers import ResultNumbers
 from barray.trading.results.result import SymbolResult
-from barray.trading.results.tables import TRADE_VALUES
+from barray.trading.results.tables import TRADE_VALUES, ResultTables
 
 SCHEMA = "barray.backtest/1"
+_TABLES = ("trades", "orders", "fills", "equity", "exposure", "events")
 FILES = {
-    "parquet": ("trades.parquet", "equity.parquet", "equity_by_symbol.parquet"),
-    "csv": ("trades.csv", "equity.csv"),
-    "json": ("trades.json", "equity.json", "summary.json"),
+    "parquet": (*(f"{name}.parquet" for name in _TABLES), "equity_by_symbol.parquet"),
+    "csv": tuple(f"{name}.csv" for name in _TABLES),
+    "json": (*(f"{name}.json" for name in _TABLES), "summary.json"),
 }
 _ROWS_A_GROUP = 262_144
 _JSON = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
@@ -72,19 +84,29 @@ def write_tables(
     result: BacktestResult, folder: Path, formats: Sequence[str], numbers: ResultNumbers | None = None
 ) -> None:
     """Write the files of `formats` into a folder that is there. OSError where that fails: some are then there."""
-    trades, equity = (_trades(result), _equity(result)) if {"parquet", "csv"} & set(formats) else (None, None)
+    figures = numbers or result.tables.numbers
+    tables = _tables(result, figures)
+    if {"parquet", "csv"} & set(formats):
+        for name, table in tables.items():
+            written = table.to_arrow()
+            if "parquet" in formats:
+                _write_parquet(folder / f"{name}.parquet", written)
+            if "csv" in formats:
+                _write_csv(folder / f"{name}.csv", written)
     if "parquet" in formats:
-        _write_parquet(folder / "trades.parquet", trades)
-        _write_parquet(folder / "equity.parquet", equity)
         _write_by_symbol(folder / "equity_by_symbol.parquet", result)
-    if "csv" in formats:
-        _write_csv(folder / "trades.csv", trades)
-        _write_csv(folder / "equity.csv", equity)
     if "json" in formats:
-        figures = numbers or ResultNumbers.of(result)
         _write_trades_json(folder / "trades.json", result)
-        _write_json(folder / "equity.json", _equity_json(result))
+        for name in _TABLES[1:]:
+            _write_json(folder / f"{name}.json", _columns_json(tables[name]))
         _write_json(folder / "summary.json", summary(result, figures), orjson.OPT_INDENT_2)
+
+
+def _tables(result: BacktestResult, numbers: ResultNumbers) -> dict[str, Table]:
+    """What is written, by name."""
+    tables = ResultTables(result, numbers)
+    left_out = {"trades": "return_pct", "equity": "drawdown_pct"}
+    return {name: getattr(tables, name).without(left_out.get(name, "")) for name in _TABLES}
 
 
 def summary(result: BacktestResult, numbers: ResultNumbers) -> dict[str, Any]:
@@ -108,8 +130,22 @@ def summary(result: BacktestResult, numbers: ResultNumbers) -> dict[str, Any]:
         "monthly_returns_pct": dict(numbers.months),
         "dropped": {symbol: list(reasons) for symbol, reasons in result.dropped.items()},
         **({"degraded": list(result.lost)} if result.degraded else {}),
+        "orders": order_counts(result.symbols.values()),
+        "events": [event_json(event) for event in result.events.lines],
         "symbols": {part.symbol: _symbol(part, numbers) for part in result.symbols.values()},
     }
+
+
+def event_json(event: RunEvent) -> dict[str, Any]:
+    """An event in JSON types."""
+    said = asdict(event)
+    return {"at": format_ns(said.pop("at_ns")), **said}
+
+
+def order_counts(parts: Iterable[SymbolResult]) -> dict[str, int]:
+    """How many orders came to what, by status; those that none came to are left out."""
+    counts = sum((np.bincount(part.orders.status, minlength=len(STATUSES)) for part in parts), np.zeros(len(STATUSES)))
+    return {status: int(count) for status, count in zip(STATUSES, counts, strict=True) if count}
 
 
 def _symbol(part: SymbolResult, numbers: ResultNumbers) -> dict[str, Any]:
@@ -124,9 +160,10 @@ def _symbol(part: SymbolResult, numbers: ResultNumbers) -> dict[str, Any]:
         "error": part.error,
         "error_at": format_ns(part.error_ns) if part.error_ns is not None else None,
         "refused": [
-            {"bar": format_ns(entry.bar_ns), "quantity": entry.quantity, "reason": entry.reason}
+            {"bar": format_ns(entry.bar_ns), "quantity": entry.quantity, "code": entry.code, "reason": entry.reason}
             for entry in part.refusals
         ],
+        "metadata": part.metadata.metadata_dict(),
         "lineage": _lineage(part.lineage) if part.lineage else None,
         **({"daily": _lineage(part.daily)} if part.daily else {}),
         **({"sources": [_lineage(one) for one in part.sources]} if part.sources else {}),
@@ -143,14 +180,6 @@ def _lineage(lineage: Lineage) -> dict[str, Any]:
         "last": format_ns(lineage.last_ns) if lineage.last_ns is not None else None,
         "bars": lineage.bars,
     }
-
-
-def _trades(result: BacktestResult) -> Any:
-    return result.tables.trades.without("return_pct").to_arrow()
-
-
-def _equity(result: BacktestResult) -> Any:
-    return result.tables.equity.without("drawdown_pct").to_arrow()
 
 
 def _names(parts: Sequence[SymbolResult], counts: Sequence[int]) -> Any:
@@ -238,9 +267,25 @@ def _texts(stamps_ns: IntArray) -> list[str | None]:
     return [None if stamp < 0 else f"{text}Z" for stamp, text in zip(stamps_ns.tolist(), texts.tolist(), strict=True)]
 
 
-def _equity_json(result: BacktestResult) -> dict[str, Any]:
-    sessions = [result.dates[row] for row in result.grid_session.tolist()]
-    return {"timestamp": _texts(result.grid_ns), "session": sessions, "equity": result.account_equity}
+def _columns_json(table: Table) -> dict[str, Any]:
+    """A table's columns by name, in what JSON knows."""
+    return {name: _column_json(column) for name, column in table.columns.items()}
+
+
+def _column_json(column: Column) -> Any:
+    values: Any = column.values
+    match column.kind:
+        case "stamp":
+            values = _texts(values)
+        case "day":
+            values = np.datetime_as_string(values.astype("datetime64[D]")).tolist()
+        case "text":
+            labels = column.labels or ("",)  # of texts that are all unknown
+            values = [labels[code] for code in values.tolist()]
+    if column.unknown is None:
+        return values
+    listed = values.tolist() if isinstance(values, np.ndarray) else values
+    return [None if unknown else value for value, unknown in zip(listed, column.unknown.tolist(), strict=True)]
 
 
 def _write_json(path: Path, content: dict[str, Any], options: int = 0) -> None:

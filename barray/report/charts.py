@@ -98,17 +98,24 @@ def _equity(result: BacktestResult, numbers: ResultNumbers) -> dict[str, Any]:
     deepest = int(np.argmin(numbers.drawdown_pct))
     rows = np.union1d(rows, [deepest])
     closes = np.flatnonzero(np.diff(result.grid_session, append=-1))
-    hold = numbers.hold_equity
+    hold, equity = numbers.hold_equity, result.account_equity[rows]
     return {
         "x": rows,
         "t": local_seconds(result.grid_ns[rows], result.timezone),
-        "equity": np.round(result.account_equity[rows], 2),
+        "equity": np.round(equity, 2),
         "drawdown": np.round(numbers.drawdown_pct[rows], 4),
+        **{name: np.round(_of_equity(getattr(numbers.exposure, name)[rows], equity), 2) for name in ("gross", "net")},
         "capital": result.capital,
         "hold": None
         if hold is None or len(hold) != len(closes)
         else {"x": np.append(0, closes), "y": np.round(np.append(result.capital, hold), 2)},
     }
+
+
+def _of_equity(value: FloatArray, equity: FloatArray) -> FloatArray:
+    """In per cent of equity, NaN where there is none."""
+    share: FloatArray = np.divide(100.0 * value, equity, out=np.full(len(equity), np.nan), where=equity > 0)
+    return share
 
 
 def _candles(result: SymbolResult, chart: Chart, timezone: str) -> dict[str, Any]:

@@ -311,15 +311,18 @@ const drawEquity = (host, d) => {
   const hold = d.hold && { kind: "line", color: "hold", x: d.hold.x, y: d.hold.y };
   const held = (x) => { let k = 0; while (k + 1 < d.hold.x.length && d.hold.x[k + 1] <= x) k++; return d.hold.y[k]; };
   return new TimeChart(host, {
-    title: "Equity and drawdown", t: d.t, x: d.x, gutter: 78,
+    title: "Equity, drawdown and exposure", t: d.t, x: d.x, gutter: 78,
     panes: [
       { height: 280, level: d.capital, series: [...(hold ? [hold] : []), { kind: "line", color: "equity", y: d.equity }] },
       { height: 96, label: "Drawdown", unit: "%", ceiling: 0, series: [{ kind: "area", color: "under", from: 0, y: d.drawdown }] },
+      { height: 84, label: "Exposure, gross and net, of equity", unit: "%", level: 0, series: [{ kind: "line", color: "equity", y: d.gross }, { kind: "line", color: "hold", y: d.net }] },
     ],
     read: (i) => [
       ["Equity", format(d.equity[i], 2), "equity"],
       ...(hold ? [["Buy and hold", format(held(d.x[i]), 2), "hold"]] : []),
       ["Drawdown", format(d.drawdown[i], 2) + "%", "under"],
+      ["Exposure", format(d.gross[i], 0) + "%", "equity"],
+      ["Net", format(d.net[i], 0) + "%", "hold"],
     ],
   });
 };

@@ -8,7 +8,7 @@ from pathlib import Path
 from barray.report.charts import MAX_CHARTS, Chart, default_symbols, page_data
 from barray.report.document import document, write_document
 from barray.report.markup import join
-from barray.report.sections import account, summary, symbols
+from barray.report.sections import account, orders, summary, symbols
 from barray.trading.results.backtest import BacktestResult
 from barray.trading.results.numbers import ResultNumbers
 
@@ -43,6 +43,8 @@ def render_report(result: BacktestResult, charts: Mapping[str, Chart], numbers: 
             symbols.symbols(result, numbers),
             symbols.candles(charted, len(result.symbols)),
             symbols.trades(result),
+            orders.orders(result),
+            orders.events(result),
             account.costs(result, numbers),
             account.settings(result),
             symbols.lineage(result),

@@ -14,6 +14,9 @@ REQUIREMENTS = {
     "backtesting": ("backtesting==0.6.6", *_DATA),
     "vectorbt": ("vectorbt==1.2.0", "numba==0.68.1", *_DATA),
     "zipline": ("zipline-reloaded==3.2.1", "pyarrow==26.0.1"),
+    "backtrader": ("backtrader==1.9.78.123", *_DATA),
+    "pybroker": ("lib-pybroker==2.0.2", "pyarrow==26.0.1"),
+    "bt": ("bt==1.4.1", *_DATA),
     "vectorbt_rust": ("vectorbt[rust]==1.2.0", "numba==0.68.1", *_DATA),
 }
 """By peer. Tried on Python 3.11. vectorbt compiles with numba in each process; with its extra `rust` it needs not."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import barray
 from barray.market.errors import BarrayError
 from barray.market.reason_codes import MEANINGS
+from barray.trading.orders.reasons import CODES
 from docs.generate.markdown import code, prose, table
 
 
@@ -18,6 +19,11 @@ def errors_reference() -> str:
 def reason_codes() -> str:
     """A table of the codes that errors and reasons carry, and what each means."""
     return table(("code", "meaning"), [(code(name), meaning) for name, meaning in sorted(MEANINGS.items())])
+
+
+def order_codes() -> str:
+    """A table of the codes that orders carry, and what each means."""
+    return table(("code", "meaning"), [(code(name), meaning) for name, meaning in sorted(CODES.items())])
 
 
 def _is_error(value: object) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,9 @@ from barray.market.bars import Bars, FloatArray, IntArray
 from barray.market.interval import Interval
 from barray.market.symbol_data import Lineage
 from barray.report.charts import Chart
+from barray.trading.orders.broker import Order
 from barray.trading.orders.fills import Fill, Fills
+from barray.trading.orders.order_columns import Orders
 from barray.trading.results.backtest import BacktestResult
 from barray.trading.results.result import SymbolResult, Trades
 
@@ -79,7 +81,7 @@ def traded(
     fills = [
         Fill(int(row), int(bars.start_ns[row]), float(size), float(bars.open[row]), float(cost), float(cost) / 2, order)
         for order, (row, size, cost) in enumerate(
-            sorted([*zip(entries, quantity, fee, strict=True), *zip(exits, -quantity, fee, strict=True)])
+            sorted([*zip(entries, quantity, fee, strict=True), *zip(exits, -quantity, fee, strict=True)]), 1
         )
     ]
     held = np.zeros(len(bars))
@@ -93,10 +95,11 @@ def traded(
     return SymbolResult(
         symbol=symbol,
         capital=capital,
-        fills=Fills.of(fills),
+        fills=(made := Fills.of(fills)),
+        orders=Orders.at_market(symbol, made.bar_ns, made.quantity, made),
         trades=trades,
         equity=equity,
-        exposure=np.abs(held) * bars.close,
+        exposure=held * bars.close,
         session_close=last,
         session_pnl=np.diff(closes, prepend=capital),
         cash=float(cash[-1]),
@@ -108,6 +111,11 @@ def traded(
         lineage=Lineage("parquet:bars", Interval.parse("1m"), int(bars.start_ns[0]), int(bars.start_ns[-1]), len(bars)),
         engine_s=len(bars) / 1.5e6,
     )
+
+
+def with_orders(part: SymbolResult, fills: Fills, orders: Sequence[Order]) -> SymbolResult:
+    """The same with these orders and fills, whatever else it says."""
+    return replace(part, fills=fills, orders=Orders.of({part.symbol: orders}))
 
 
 def random_symbol(symbol: str, days: int, trades: int, seed: int, capital: float = 100_000.0) -> SymbolResult:

@@ -16,20 +16,23 @@ import pytest
 from barray.market.bars import COLUMNS
 from barray.market.errors import ConfigError
 from barray.market.table import Column, Table, floats_known, stamps, texts
-from barray.trading.orders.broker import Refusal
+from barray.trading.orders.broker import Order
 from barray.trading.orders.fills import Fill, Fills
+from barray.trading.orders.reasons import Why
+from barray.trading.orders.terms import OrderTerms
 from barray.trading.results.backtest import BacktestResult
+from barray.trading.results.events import Events, RunEvent
 from barray.trading.sweeps.result import SweepResult
 from barray.trading.sweeps.table import SetRow
 from tests.barray.dump_builder import build, refused
-from tests.barray.result_builder import HOSTILE, backtest, random_backtest, random_symbol
+from tests.barray.result_builder import HOSTILE, OPEN_NS, backtest, random_backtest, random_symbol, with_orders
 
 SNAPSHOT = {data.symbol: data for data in build().symbols}["GAP"]
 RESULT = random_backtest(3, 2, 10)
 TABLES = {
     **{
         name: getattr(RESULT.tables, name)
-        for name in ("trades", "orders", "fills", "equity", "stats", "stats_by_symbol")
+        for name in ("trades", "orders", "fills", "equity", "exposure", "stats", "stats_by_symbol")
     },
     "bars": SNAPSHOT.table("bars", "1m"),
     "indicators": SNAPSHOT.table("indicators", "5m"),
@@ -139,33 +142,54 @@ def test_a_backtest_hands_out_pandas() -> None:
     assert len(RESULT.fills) == 60
 
 
-def test_orders_are_those_that_filled_and_the_refusals() -> None:
-    """Order 7 fills in two parts, 9 is refused in full, and the account's own close of the session is no order's."""
-    fills = Fills.of(
-        [
-            Fill(0, 60, 30.0, 10.0, 1.0, 0.5, 7),
-            Fill(2, 180, 10.0, 14.0, 1.0, 0.25, 7),
-            Fill(3, 240, -20.0, 15.0, 0.0, 0.0, 0, at_close=True),
-            Fill(5, 360, -20.0, 16.0, 0.0, 0.0, 0, at_close=True),
-        ]
-    )
-    part = replace(random_symbol("A", 1, 1, 0), fills=fills, refusals=(Refusal(200, 5.0, "money suffices for 0"),))
-    orders = cells(backtest({"A": part}, 1).tables.orders)
-    shown = [
-        (row["order"], row["status"], row["quantity"], row["price"], row["fills"], row["reason"]) for row in orders
+def test_orders_are_all_that_were_placed_with_what_their_fills_came_to() -> None:
+    """Number 2 fills in two parts, 1 is refused in full, and 3 still works."""
+    fills = Fills.of([Fill(0, 60, 30.0, 10.0, 1.0, 0.5, 2), Fill(2, 180, 10.0, 14.0, 1.0, 0.25, 2)])
+    placed = [
+        Order(2, OrderTerms(40.0, tag="mine"), 0.0, "filled", filled=40.0, placed_ns=60, ended_ns=180),
+        Order(1, OrderTerms(5.0), 5.0, "rejected", Why("no_money", "no money"), ended_ns=60),
+        Order(3, OrderTerms(-40.0, stop=9.0, limit=8.5, tif="day"), -40.0, placed_ns=240),
     ]
-    assert shown == [
-        (7, "filled", 40.0, 11.0, 2, None),
-        (None, "refused", 5.0, None, 0, "money suffices for 0"),
-        (0, "filled", -20.0, 15.0, 1, None),
-        (0, "filled", -20.0, 16.0, 1, None),
+    orders = cells(backtest({"A": with_orders(random_symbol("A", 1, 1, 0), fills, placed)}, 1).tables.orders)
+    names = ("order", "status", "side", "type", "quantity", "filled", "price", "fills", "tif", "tag", "code", "reason")
+    assert [tuple(row[name] for name in names) for row in orders] == [
+        (1, "refused", "buy", "market", 5.0, 0.0, None, 0, "gtc", None, "no_money", "no money"),
+        (2, "filled", "buy", "market", 40.0, 40.0, 11.0, 2, "gtc", "mine", None, None),
+        (3, "working", "sell", "stop_limit", -40.0, 0.0, None, 0, "day", None, None, None),
     ]
-    assert (orders[0]["commission"], orders[0]["slippage"]) == (2.0, 0.75)
+    assert [(row["limit"], row["stop"], row["trail"], row["guards"]) for row in orders[1:]] == [
+        (None, None, None, 0),
+        (8.5, 9.0, None, 0),
+    ]
+    assert (orders[1]["commission"], orders[1]["slippage"]) == (2.0, 0.75)
+    assert [row["ended"] is None for row in orders] == [False, False, True]
+
+
+def test_exposure_sums_longs_and_shorts_up() -> None:
+    result = backtest({"L": random_symbol("L", 1, 3, 0), "S": random_symbol("S", 1, 3, 1)}, 1)
+    parts = {
+        name: replace(part, exposure=np.full(len(part.equity), value))
+        for (name, part), value in zip(result.symbols.items(), (300.0, -100.0), strict=True)
+    }
+    table = backtest(parts, 1).tables.exposure
+    equity = result.account_equity
+    assert [set(table[name].tolist()) for name in ("gross", "net", "positions")] == [{400.0}, {200.0}, {2}]
+    assert table["cash"].tolist() == (equity - 200).tolist()
+    assert table["leverage"].tolist() == (400 / equity).tolist()
+    assert len(result.exposure) == len(equity)
+
+
+def test_events_are_a_table() -> None:
+    event = RunEvent(OPEN_NS, "add_symbol", "GME", "strategy", accepted=False, reason="nobody has it", count=3)
+    (row,) = cells(backtest({}, 0, events=Events((event,))).tables.events)
+    assert (row["action"], row["symbol"], row["accepted"], row["reason"], row["detail"], row["count"]) == (
+        "add_symbol", "GME", False, "nobody has it", None, 3,
+    )  # fmt: skip
 
 
 def test_a_backtest_without_symbols_has_empty_tables() -> None:
     empty = backtest({}, 0)
-    for name in ("trades", "orders", "fills", "equity", "stats_by_symbol"):
+    for name in ("trades", "orders", "fills", "equity", "exposure", "events", "stats_by_symbol"):
         assert len(pa.table(getattr(empty.tables, name))) == 0, name
     assert empty.trades.empty
     assert len(empty.equity) == 0

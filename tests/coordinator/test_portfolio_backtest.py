@@ -37,7 +37,10 @@ def columns(result: SymbolResult) -> dict[str, Any]:
     found = {name: getattr(result.fills, name).tolist() for name in ("bar_ns", "quantity", "price", "order")}
     found["equity"] = result.equity.tobytes()
     found["hold_equity"] = result.hold_equity.tobytes()
-    return {**found, "refusals": result.refusals, "cash": result.cash, "error": result.error}
+    placed = [
+        *zip(result.orders.number.tolist(), result.orders.ended_ns.tolist(), result.orders.code.tolist(), strict=True)
+    ]
+    return {**found, "orders": placed, "refusals": result.refusals, "cash": result.cash, "error": result.error}
 
 
 def same(one: BacktestResult, other: BacktestResult) -> None:
@@ -245,6 +248,21 @@ class Adds(Strategy):
         assert guest.session_pnl.sum() == pytest.approx(guest.pnl)
         assert len(guest.session_pnl) == len(guest.hold_equity) == len(result.dates) == 2
         assert result.account_equity[-1] == pytest.approx(result.capital + guest.pnl)
+        orders = result.tables.orders.to_arrow().to_pylist()
+        assert [(row["order"], row["filled"], row["code"]) for row in orders] == [
+            (1, 5.0, None),
+            (2, -5.0, "session_closed"),
+            (3, 5.0, None),
+            (4, -5.0, "session_closed"),
+        ]
+        assert (guest.metadata.added_by, guest.metadata.added_mid_session) == ("strategy", True)
+        done = [(one.action, one.symbol, one.accepted, one.count) for one in result.events.lines]
+        assert done == 2 * [
+            ("add_symbol", "TSLA", True, 1),
+            ("add_symbol", "NONE", False, 2),
+            ("add_indicator", "TSLA", True, 1),
+            ("add_indicator", "TSLA", False, 1),
+        ]
 
 
 def test_no_process_is_left(universe: Path) -> None:

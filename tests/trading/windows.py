@@ -19,6 +19,8 @@ from barray.trading.engine.symbol_run import LoadedRange, lay_range, loaded_bars
 from barray.trading.orders.broker import Account
 from barray.trading.orders.costs import Market
 from barray.trading.orders.limits import Limits
+from barray.trading.orders.order_columns import Orders, by_symbol
+from barray.trading.results.events import NO_EVENTS, Events
 from barray.trading.results.ledger import Grid, Ledger
 from barray.trading.results.logs import LogLine, Logs
 from barray.trading.results.result import SymbolResult
@@ -103,6 +105,8 @@ class Floor:
     def __post_init__(self) -> None:
         self.portfolio = Watched(self.plan, self.window, self._add)
         self.ledgers: dict[str, Ledger] = {}
+        self.ended: list[tuple[int, Orders]] = []
+        self.events = NO_EVENTS
 
     @property
     def states(self) -> list[tuple[float, float, float]]:
@@ -141,6 +145,14 @@ class Floor:
             for symbol, error in outcome.errors.items():
                 self.ledgers[symbol].error = self.ledgers[symbol].error or error
             self.said += outcome.logs.lines
+            self.ended.append((row, outcome.ended.columns))
+            self.events = Events.together((self.events, outcome.events))
+            for event in outcome.events.lines:
+                if event.action == "add_symbol" and event.accepted:
+                    self.ledgers[event.symbol].note_added(event.at_ns, int(session_range.sessions.open_ns[row]))
+        self.ended.append((row, self.portfolio.working_orders()))
+        for symbol, (orders, rows) in by_symbol(self.ended).items():
+            self.ledgers[symbol].orders, self.ledgers[symbol].order_rows = orders, rows
         lengths = np.array(
             [len(session_range.sessions.expected_starts(r, MINUTE, 2**62)[1]) for r in session_range.rows]
         )

@@ -151,9 +151,9 @@ class _Recorder(Broker):
         super().__init__(*arguments)
         self.ordered: list[tuple[int, list[float]]] = []
 
-    def place(self, terms: OrderTerms) -> Order:
+    def place(self, terms: OrderTerms, now_ns: int = 0) -> Order:
         self.ordered.append((self.clock() if self.stamp is None else self.stamp, order_values(terms)))
-        return super().place(terms)
+        return super().place(terms, now_ns)
 
     def stamped(self, method: Callable[..., None], stamp_of: Callable[..., int]) -> Callable[..., None]:
         """`method`, with its orders stamped by `stamp_of` its arguments."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from barray.market.bars import FloatArray, IntArray
-from barray.trading.orders.broker import Account, Broker
+from barray.trading.orders.broker import Account, Broker, Refusal
 from barray.trading.orders.costs import Market, lots_array
 from barray.trading.orders.fills import Fills
+from barray.trading.orders.order_columns import Orders
+from barray.trading.orders.reasons import EXIT
 from barray.trading.orders.terms import OrderTerms
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.data import SymbolData
@@ -18,10 +22,18 @@ from barray.trading.strategy.signals import Signals
 
 @dataclass(frozen=True, eq=False)
 class Executed:
-    """What came of a run: the fills, and the broker where one was needed."""
+    """What came of a run: the fills, a way to the orders, how many were placed, and what was refused."""
 
     fills: Fills
-    broker: Broker | None = None
+    make_orders: Callable[[], Orders]
+    placed: int
+    refusals: tuple[Refusal, ...] = ()
+
+    @classmethod
+    def of(cls, broker: Broker, symbol: str) -> Executed:
+        """What a broker did."""
+        make_orders = partial(Orders.of, {symbol: [*broker.ended, *broker.working]})
+        return cls(Fills.of(broker.fills), make_orders, broker.placed, broker.all_refusals())
 
 
 def execute(signals: Signals, data: SymbolData, market: Market, account: Account) -> Executed:
@@ -30,12 +42,12 @@ def execute(signals: Signals, data: SymbolData, market: Market, account: Account
     ConfigError where they are not decisions of these bars.
     """
     signals.check(len(data.bars))
-    fills = _at_once(signals, data, market, account)
-    if fills is not None:
-        return Executed(fills)
+    executed = _at_once(signals, data, market, account)
+    if executed is not None:
+        return executed
     broker = Broker(data.base.bars, market, account)
     one_by_one(signals, data, broker)
-    return Executed(Fills.of(broker.fills), broker)
+    return Executed.of(broker, data.symbol)
 
 
 def signals_of(strategy: Strategy, data: SymbolData) -> Signals:
@@ -47,8 +59,8 @@ def signals_of(strategy: Strategy, data: SymbolData) -> Signals:
     return signals
 
 
-def _at_once(signals: Signals, data: SymbolData, market: Market, account: Account) -> Fills | None:
-    """Fills of long-only or long-short signals as arrays; None where an order could be cut, refused or guarded."""
+def _at_once(signals: Signals, data: SymbolData, market: Market, account: Account) -> Executed | None:
+    """Orders of long-only or long-short signals as arrays; None where an order could be cut, refused or guarded."""
     if market.volume_share is not None or account.flat_at_close or account.margin != 1.0:
         return None
     guards = signals.stop_loss, signals.take_profit, signals.trailing_stop
@@ -64,9 +76,7 @@ def _at_once(signals: Signals, data: SymbolData, market: Market, account: Accoun
     if rows is None:
         return None
     placed = len(rows)
-    bought = bars[0:placed:2]
-    size = signals.size[bought] if isinstance(signals.size, np.ndarray) else np.full(len(bought), float(signals.size))
-    size = lots_array(size, market.lot_size)
+    size = lots_array(_sizes(signals, bars[0:placed:2]), market.lot_size)
     if len(size) and not size.min() > 0:
         return None
     quantity = np.empty(placed)
@@ -81,7 +91,7 @@ def _at_once(signals: Signals, data: SymbolData, market: Market, account: Accoun
         return None
     if data.base.interval != data.interval and len(np.unique(rows)) < placed:
         return None
-    return Fills(
+    fills = Fills(
         rows,
         base.start_ns[rows],
         quantity,
@@ -91,6 +101,21 @@ def _at_once(signals: Signals, data: SymbolData, market: Market, account: Accoun
         np.arange(1, placed + 1),
         np.zeros(placed, np.bool_),
     )
+    if len(bars) > placed and placed % 2 == 0 and not _sizes(signals, bars[placed:]).all():
+        bars = bars[:placed]  # an entry of nothing is no order
+    return Executed(fills, partial(_market_orders, signals, data, bars, fills, market), len(bars))
+
+
+def _sizes(signals: Signals, bars: IntArray) -> FloatArray:
+    """What entries at these main bars ask for."""
+    return signals.size[bars] if isinstance(signals.size, np.ndarray) else np.full(len(bars), float(signals.size))
+
+
+def _market_orders(signals: Signals, data: SymbolData, bars: IntArray, fills: Fills, market: Market) -> Orders:
+    """The orders of these fills, decided at the closes of these main bars; those decided too late to fill work."""
+    size, asked = _sizes(signals, bars[0::2]), np.empty(len(bars))
+    asked[0::2], asked[1::2] = size, -lots_array(size, market.lot_size)[: len(bars) // 2]
+    return Orders.at_market(data.symbol, data.bars.end_ns[bars], asked, fills)
 
 
 def _next_rows(data: SymbolData, bars: IntArray) -> IntArray | None:
@@ -118,9 +143,9 @@ def one_by_one(signals: Signals, data: SymbolData, broker: Broker) -> None:
         for bar in (main_first + np.flatnonzero(marked[main_first:main_stop])).tolist():
             row = _run(broker, row, int(decision[bar]) + 1)
             if row < stop or not broker.account.flat_at_close:
-                place_orders(signals, bar, broker)
+                place_orders(signals, bar, broker, int(data.bars.end_ns[bar]))
         _run(broker, row, stop)
-        broker.close_session(stop - 1)
+        broker.close_session(stop - 1, int(data.sessions.close_ns[session]))
 
 
 def _run(broker: Broker, row: int, stop: int) -> int:
@@ -130,8 +155,8 @@ def _run(broker: Broker, row: int, stop: int) -> int:
     return max(row, stop)
 
 
-def place_orders(signals: Signals, bar: int, broker: Broker) -> None:
-    """Cancel and place what the signals say at the close of a main bar."""
+def place_orders(signals: Signals, bar: int, broker: Broker, now_ns: int) -> None:
+    """Cancel and place what the signals say at the close of a main bar, at `now_ns`."""
     columns = (signals.entries, signals.short_entries, signals.exits, signals.short_exits)
     long, short, exit, cover = (column is not None and bool(column[bar]) for column in columns)
     entry = (long and not exit) - (short and not cover)
@@ -139,18 +164,18 @@ def place_orders(signals: Signals, bar: int, broker: Broker) -> None:
     orders = broker.orders
     side = position or (orders[0].quantity if orders else 0.0)
     if (exit and side > 0) or (cover and side < 0):
-        broker.cancel_all("replaced by an exit")
+        broker.cancel_all(EXIT, now_ns)
     elif position or orders:
         return
     if not entry:
         if position:
-            broker.place(OrderTerms(-position))
+            broker.place(OrderTerms(-position), now_ns)
         return
     size = float(signals.size[bar]) if isinstance(signals.size, np.ndarray) else float(signals.size)
     if quantity := entry * size - position:
         guards = signals.stop_loss, signals.take_profit, signals.trailing_stop
         loss, profit, trailing = (_price(guard, bar) for guard in guards)
-        broker.place(OrderTerms(quantity, stop_loss=loss, take_profit=profit, trailing_stop=trailing))
+        broker.place(OrderTerms(quantity, stop_loss=loss, take_profit=profit, trailing_stop=trailing), now_ns)
 
 
 def _price(prices: FloatArray | None, bar: int) -> float | None:

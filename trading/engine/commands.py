@@ -15,7 +15,9 @@ from barray.market.validation import Reason
 from barray.trading.orders.broker import Account, Refusal
 from barray.trading.orders.costs import Market
 from barray.trading.orders.limits import Limits
+from barray.trading.orders.order_columns import NO_ORDERS, Ended, Orders
 from barray.trading.results.days import SessionDays
+from barray.trading.results.events import NO_EVENTS, Events
 from barray.trading.results.ledger import LoadedBars
 from barray.trading.results.logs import Logs
 from barray.trading.results.result import SymbolResult
@@ -56,7 +58,7 @@ class Plan:
 class SessionOutcome:
     """What a session of a portfolio brought. `days`: of the symbols that had fills or held something, if any. `begun`:
     symbols that it was run for. `starving`: orders that still work and found no volume, by symbol. `errors`: tracebacks
-    of symbols' own strategies, with the time (UTC ns). `error`: what ended the run.
+    of symbols' own strategies, with the time (UTC ns). `error`: what ended the run. `ended`: orders that did.
     """
 
     days: SessionDays | None
@@ -65,6 +67,8 @@ class SessionOutcome:
     errors: Mapping[str, tuple[str, int | None]]
     logs: Logs
     error: str | None = None
+    ended: Ended = field(default_factory=lambda: Ended({}))
+    events: Events = NO_EVENTS
 
 
 @dataclass(frozen=True)
@@ -154,11 +158,14 @@ class RunSessions(Logged):
 
 @dataclass(frozen=True)
 class SessionsRun:
-    """What the first of the sessions brought, and the state they led to, or why that can't be told."""
+    """What the first of the sessions brought, and the state they led to, or why that can't be told. `working`: orders
+    that have not ended.
+    """
 
     outcomes: tuple[SessionOutcome, ...]
     state: bytes | str
     engine_s: float
+    working: Orders = NO_ORDERS
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,9 @@ from barray.trading.orders.accounts import (
     WorkingOrder,
 )
 from barray.trading.orders.broker import Order
+from barray.trading.orders.reasons import BY_STRATEGY, CLOSED, LIMITS, STRATEGY_ERROR, Why
 from barray.trading.orders.terms import OrderTerms
+from barray.trading.results.events import EventLog, RunEvent
 from barray.trading.strategy.data import SymbolData
 
 LEFT_OUT = "is left out of this session"
@@ -35,7 +37,7 @@ class Desk:
 
     `here`: the session that is gone through, None between two. `changed`: symbols whose orders or position changed
     since the account last heard. `purchases`: positions that a rebalancing buys once it has sold. `invited`: symbols
-    that were added and are not in the panel yet.
+    that were added and are not in the panel yet. `events`: what was done to the run beside ordering.
     """
 
     new_book = SymbolBook
@@ -45,6 +47,7 @@ class Desk:
         self.changed: set[str] = set()
         self.purchases: dict[str, float] = {}
         self.invited: dict[str, SymbolData] = {}
+        self.events = EventLog()
         self.here: OpenSession | None = None
         self._plan = plan
         self._due: set[str] = set()
@@ -213,8 +216,11 @@ class Desk:
 
     def _answer(self, request: OrderRequest, approval: Approval) -> None:
         book = self.books[request.symbol]
-        bar_ns = book.bar_ns(self._now().now_ns) if approval.reason else 0
-        book.broker.approve(request.order, approval, bar_ns)
+        now_ns = self._now().now_ns
+        if approval.code.startswith(LIMITS):
+            limit = approval.code.removeprefix(LIMITS)
+            self.events.note(RunEvent(now_ns, "limit", request.symbol, "account", accepted=False, detail=limit))
+        book.broker.approve(request.order, approval, book.bar_ns(now_ns) if approval.reason else 0, now_ns)
 
     def _now(self) -> OpenSession:
         if self.here is None:
@@ -225,13 +231,13 @@ class Desk:
         """End all orders of symbols whose positions end with the session: none may work in the next."""
         for symbol in symbols:
             self.purchases.pop(symbol, None)
-            self.books[symbol].broker.cancel_all("the session closed", "expired")
+            self.books[symbol].broker.cancel_all(CLOSED, self._now().now_ns)
 
     def stop(self) -> None:
         """Cancel all orders."""
         self.purchases.clear()
         for symbol in self.books:
-            self._cancel(symbol)
+            self._cancel(symbol, STRATEGY_ERROR)
 
     # ---- what a view asks for, see barray.trading.strategy.view.Trading
 
@@ -252,22 +258,22 @@ class Desk:
 
     def place(self, symbol: str, terms: OrderTerms) -> Order:
         """See Trading; ConfigError where there is no such symbol."""
-        return self.known(symbol).broker.place(terms)
+        return self.known(symbol).broker.place(terms, self._now().now_ns)
 
     def place_missing(self, symbol: str, target: float) -> Order | None:
         """See Trading; ConfigError where there is no such symbol."""
         broker = self.known(symbol).broker
         missing = target - broker.position
-        return broker.place(OrderTerms(missing)) if self._plan.market.lots(missing) else None
+        return broker.place(OrderTerms(missing), self._now().now_ns) if self._plan.market.lots(missing) else None
 
     def cancel(self, symbol: str) -> None:
         """See Trading; ConfigError where there is no such symbol."""
         self.known(symbol)
         self._cancel(symbol)
 
-    def _cancel(self, symbol: str) -> None:
+    def _cancel(self, symbol: str, why: Why = BY_STRATEGY) -> None:
         self.purchases.pop(symbol, None)
-        self.books[symbol].broker.cancel_all("cancelled by the strategy")
+        self.books[symbol].broker.cancel_all(why, self._now().now_ns)
 
     def shares_for(self, symbol: str, fraction: float, equity: float | None = None) -> float:
         """See Trading; ConfigError before there is a price."""
@@ -283,7 +289,8 @@ class Desk:
 
     def rebalance(self, weights: Mapping[str, float]) -> None:
         """See WindowView.rebalance; ConfigError as for `shares_for`."""
-        shared, lots, seen = self._plan.shared, self._plan.market.lots, self._now().panel.index
+        shared, lots, here = self._plan.shared, self._plan.market.lots, self._now()
+        seen, now_ns = here.panel.index, here.now_ns
         equity = self.accounts.equity if shared else None
         targets = {symbol: self.shares_for(symbol, weight, equity) for symbol, weight in weights.items()}
         for symbol in [*self._due, *self._resting, *self.changed, *self.purchases]:
@@ -295,6 +302,6 @@ class Desk:
         for symbol, wanted in missing.items():
             if symbol in sales or not sales or not shared:
                 if lots(wanted):
-                    self.books[symbol].broker.place(OrderTerms(wanted))
+                    self.books[symbol].broker.place(OrderTerms(wanted), now_ns)
             elif lots(wanted):
                 self.purchases[symbol] = targets[symbol]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 
-from barray.trading.engine.array_run import execute, signals_of
+from barray.trading.engine.array_run import Executed, execute, signals_of
 from barray.trading.engine.listener import Listener
 from barray.trading.engine.watchdog import watched
 from barray.trading.orders.broker import Account, Broker, Refusal
 from barray.trading.orders.costs import Market
 from barray.trading.orders.fills import Fills
+from barray.trading.orders.order_columns import NO_ORDERS, Orders, before_each
+from barray.trading.orders.reasons import CLOSED, STRATEGY_ERROR
 from barray.trading.results.logs import MOST_LINES, NO_LOGS, Logs
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.columns import Cursor
@@ -24,14 +26,27 @@ from barray.trading.strategy.failure import DidNotReturn, failure_text, file_of
 class Outcome:
     """What came of a strategy on one symbol. `error`: its traceback, where it raised; it stopped at `error_ns`.
 
-    `logs`: what it printed and logged.
+    `placed`: how many orders. `logs`: what it printed and logged.
     """
 
     fills: Fills
+    make_orders: Callable[[], Orders] = field(default=lambda: NO_ORDERS)
+    placed: int = 0
     refusals: tuple[Refusal, ...] = ()
     error: str | None = None
     error_ns: int | None = None
     logs: Logs = NO_LOGS
+
+    @classmethod
+    def of(cls, executed: Executed, logs: Logs, error: str | None = None, error_ns: int | None = None) -> Outcome:
+        """From what was executed."""
+        made = executed.fills, executed.make_orders, executed.placed, executed.refusals
+        return cls(*made, error, error_ns, logs)
+
+    @cached_property
+    def orders(self) -> Orders:
+        """Its orders; made when asked for, which a sweep doesn't."""
+        return self.make_orders()
 
 
 class EventRun:
@@ -58,7 +73,7 @@ class EventRun:
         self._reports_fills = type(strategy).on_fill is not Strategy.on_fill
         self._told = 0
         self._others = self.context.others()
-        self._row = self._last = self._bar = self._stop = 0
+        self._row = self._last = self._bar = self._stop = self._close_ns = 0
         self._closed = False
 
     def run(self) -> None:
@@ -98,6 +113,7 @@ class EventRun:
         if self._row == self._last:
             return False
         self._closed = False
+        self._close_ns = int(self.data.sessions.close_ns[session])
         self.context.begin(session)
         self.strategy.on_session(self.context)
         return True
@@ -144,7 +160,7 @@ class EventRun:
             self._match(self._last)
             self._close()
         if self.broker.account.flat_at_close:
-            self.broker.cancel_all("the session closed", "expired")
+            self.broker.cancel_all(CLOSED, self._close_ns)
 
     def _match(self, stop: int) -> None:
         broker = self.broker
@@ -157,7 +173,7 @@ class EventRun:
 
     def _close(self) -> None:
         self._closed = True
-        self.broker.close_session(self._last - 1)
+        self.broker.close_session(self._last - 1, self._close_ns)
         self._tell()
 
     def _tell(self) -> None:
@@ -183,7 +199,7 @@ class EventRun:
         """Remember the error being handled; nothing is called any more."""
         self.error = failure_text(self._file, self.data.symbol, self.context.now)
         self.error_ns = self.context.now_ns
-        self.broker.cancel_all("the strategy raised an error")
+        self.broker.cancel_all(STRATEGY_ERROR, self.error_ns)
 
 
 def run_symbol(
@@ -213,7 +229,7 @@ def run_symbol(
     listener = Listener(data.symbol, lambda: run.context.now_ns)
     with listener, watched(lambda: run.place, call_timeout_s):
         run.run()
-    return Outcome(Fills.of(broker.fills), broker.all_refusals(), run.error, run.error_ns, listener.heard())
+    return Outcome.of(Executed.of(broker, data.symbol), listener.heard(), run.error, run.error_ns)
 
 
 def _run_signals(
@@ -228,13 +244,20 @@ def _run_signals(
     except (Exception, DidNotReturn):  # the user's code: its error is the symbol's end, not the run's
         error = failure_text(file_of(strategy), data.symbol)
         return Outcome(Fills.of([]), error=error, logs=listener.heard())
-    return Outcome(executed.fills, executed.broker.all_refusals() if executed.broker else (), logs=listener.heard())
+    return Outcome.of(executed, listener.heard())
 
 
 def joined(outcomes: Sequence[Outcome]) -> Outcome:
     """Sessions that each began anew, as one; the first error is told."""
     failed = next((outcome for outcome in outcomes if outcome.error), None)
-    refusals = tuple(refusal for outcome in outcomes for refusal in outcome.refusals)
-    fills = Fills.concat([outcome.fills for outcome in outcomes])
-    logs = Logs.together(outcome.logs for outcome in outcomes).first(MOST_LINES)
-    return Outcome(fills, refusals, failed.error if failed else None, failed.error_ns if failed else None, logs)
+    before = before_each([outcome.placed for outcome in outcomes])
+    parts = list(zip(outcomes, before, strict=True))
+    return Outcome(
+        Fills.concat([outcome.fills.numbered_after(most) for outcome, most in parts]),
+        lambda: Orders.concat([outcome.orders.numbered_after(most) for outcome, most in parts]),
+        sum(outcome.placed for outcome in outcomes),
+        tuple(refusal for outcome in outcomes for refusal in outcome.refusals),
+        failed.error if failed else None,
+        failed.error_ns if failed else None,
+        Logs.together(outcome.logs for outcome in outcomes).first(MOST_LINES),
+    )

@@ -26,7 +26,9 @@ from barray.trading.engine.open_session import AddedIndicator, OpenSession, sess
 from barray.trading.engine.symbol_book import SymbolBook
 from barray.trading.engine.watchdog import watched
 from barray.trading.orders.accounts import Accounts
+from barray.trading.orders.order_columns import Ended, Orders
 from barray.trading.results.days import SessionDays, courses_of, days_of
+from barray.trading.results.events import RunAction, RunEvent
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.data import SymbolData
 from barray.trading.strategy.failure import DidNotReturn, failure_text, file_of
@@ -117,9 +119,16 @@ class PortfolioRun:
         errors = {s: (book.error, book.error_ns) for s, book in self.books.items() if book.error is not None}
         working = ((symbol, book.broker) for symbol, book in self.books.items() if book.broker.working)
         starving = {symbol: found for symbol, broker in working if (found := broker.starving())}
+        ended = Ended({symbol: orders for symbol, book in self.books.items() if (orders := book.take_ended())})
         self._leave(guests)
         begun = frozenset((*symbols, *guests))
-        return SessionOutcome(days, begun, starving, errors, listener.heard(), self.error)
+        said, events = listener.heard(), self.desk.events.take()
+        return SessionOutcome(days, begun, starving, errors, said, self.error, ended, events)
+
+    def working_orders(self) -> Orders:
+        """The orders of all symbols that have not ended."""
+        found = {symbol: orders for symbol, book in sorted(self.books.items()) if (orders := book.broker.orders)}
+        return Orders.of(found)
 
     def _days(self, row: int) -> SessionDays | None:
         there = [
@@ -360,8 +369,17 @@ class PortfolioRun:
             if isinstance(data, SymbolData):
                 self.desk.invited[symbol] = data
                 self.desk.join(data, self._range.timezone, guest=True).enter(self._now.number)
-        answers = {s: Added(True) if isinstance(data, SymbolData) else Added(False, data) for s, data in got.items()}
-        return {symbol: answers[symbol] if added is None else added for symbol, added in found.items()}
+        for symbol, data in got.items():
+            found[symbol] = Added(True) if isinstance(data, SymbolData) else Added(False, data)
+        answers = {symbol: added for symbol, added in found.items() if added is not None}
+        for symbol, added in answers.items():
+            if symbol in got or not added:
+                self._note("add_symbol", symbol, added)
+        return answers
+
+    def _note(self, action: RunAction, symbol: str, added: Added, detail: str = "") -> None:
+        accepted, now_ns = added.accepted, self._now.now_ns
+        self.desk.events.note(RunEvent(now_ns, action, symbol, "strategy", accepted, added.reason, detail))
 
     def _there_already(self, symbol: str) -> Added | None:
         here = self._now
@@ -387,9 +405,15 @@ class PortfolioRun:
             raise ConfigError("it was not added by the strategy", symbol=symbol, remedy="sell it, and leave it alone")
         self.desk.cancel(symbol)
         self._leaving.add(symbol)
+        self._note("remove_symbol", symbol, Added(True))
 
     def add_indicator(self, symbol: str, indicator: str) -> Added:
         """See Viewed; ConfigError where either is no text."""
+        added = self._add_indicator(symbol, indicator)
+        self._note("add_indicator", symbol, added, indicator)
+        return added
+
+    def _add_indicator(self, symbol: str, indicator: str) -> Added:
         require_text(symbol)
         if not isinstance(indicator, str):
             raise ConfigError(

@@ -10,8 +10,9 @@ from barray.trading.engine.array_run import place_orders, signals_of
 from barray.trading.engine.commands import Plan
 from barray.trading.engine.event_run import EventRun
 from barray.trading.engine.window_broker import Funds, WindowBroker
-from barray.trading.orders.broker import Broker, Refusal
+from barray.trading.orders.broker import Broker, Order, Refusal
 from barray.trading.orders.fills import Fill
+from barray.trading.orders.reasons import CLOSED
 from barray.trading.results.days import Standing
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.context import Context
@@ -89,7 +90,7 @@ class SymbolBook:
         if anew:
             self.before = Standing()
             self._begin_anew()
-        self._row, self._closed = row, False
+        self._row, self._closed, self._close_ns = row, False, int(self.data.sessions.close_ns[row])
         starts, self._started = not self._started, True
         if self.run is not None and self.error is None:
             self._enter_run(self.run, row, starts=starts)
@@ -161,7 +162,7 @@ class SymbolBook:
             self._closed = True
             closed = self.data.base_rows(self._row)[1] if now_ns is None else self.data.base.closed_by(now_ns)
             if closed:
-                self.broker.close_session(closed - 1)
+                self.broker.close_session(closed - 1, int(self.data.base.end_ns[closed - 1]))
 
     def leave(self) -> None:
         """Leave the session at its close."""
@@ -172,12 +173,17 @@ class SymbolBook:
             return
         self.close()
         if self._account.flat_at_close:
-            self.broker.cancel_all("the session closed", "expired")
+            self.broker.cancel_all(CLOSED, self._close_ns)
 
     def bar_ns(self, now_ns: int) -> int:
         """Start of the newest bar that has closed by `now_ns`, or of the first, UTC ns."""
         base = self.data.base
         return int(base.bars.start_ns[max(base.closed_by(now_ns) - 1, 0)])
+
+    def take_ended(self) -> list[Order]:
+        """The orders that have ended since this was last asked."""
+        ended, self.broker.ended = self.broker.ended, []
+        return ended
 
     def take_fills(self) -> tuple[list[Fill], tuple[Refusal, ...]]:
         """What was filled and refused since this was last asked; rows count in `data.base`."""
@@ -207,4 +213,4 @@ class _Following(Strategy):
     def on_bar(self, ctx: Context) -> None:
         """Place what they say for this bar."""
         if self._signals is not None:
-            place_orders(self._signals, ctx.bar - 1, self._broker)
+            place_orders(self._signals, ctx.bar - 1, self._broker, ctx.now_ns)

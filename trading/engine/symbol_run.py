@@ -27,6 +27,7 @@ from barray.trading.engine.commands import Plan
 from barray.trading.engine.event_run import Outcome, run_symbol
 from barray.trading.orders.broker import Account
 from barray.trading.orders.fills import Fills
+from barray.trading.orders.order_columns import in_turn
 from barray.trading.results.equity import equity_on_grid, session_closes, session_pnl
 from barray.trading.results.ledger import LoadedBars, longest
 from barray.trading.results.logs import MOST_LINES, Logs
@@ -283,12 +284,13 @@ def skipping(result: SymbolResult, days: Iterable[date], why: str) -> SymbolResu
 def _together(parts: Sequence[SymbolResult]) -> SymbolResult:
     """The last part, with all that is a list in any. Rows of fills count in no bars that all have, and are -1."""
     first, last, capital = parts[0], parts[-1], parts[0].capital
-    fills = Fills.concat([part.fills for part in parts])
+    fills, orders = in_turn([(part.fills, part.orders) for part in parts])
     columns = {c.name: np.concatenate([getattr(part.trades, c.name) for part in parts]) for c in fields(Trades)}
     failed = next((part for part in parts if part.error), None)
     return replace(
         last,
         fills=replace(fills, row=np.full(len(fills), -1)),
+        orders=orders,
         trades=Trades(**columns),
         cash=float(capital + sum(part.cash - capital for part in parts)),
         first_price=first.first_price,
@@ -381,6 +383,7 @@ def summarise(
         symbol=loaded.symbol,
         capital=capital,
         fills=fills,
+        orders=outcome.orders,
         trades=round_trips(fills, base.bars, last),
         equity=equity,
         exposure=exposure,

@@ -9,6 +9,7 @@ from barray.market.bars import Bars
 from barray.trading.orders.accounts import Approval, OrderRequest, WorkingOrder
 from barray.trading.orders.broker import Account, Broker, Order, Refusal
 from barray.trading.orders.costs import Market
+from barray.trading.orders.reasons import BY_STRATEGY, Why
 from barray.trading.orders.terms import OrderTerms, TimeInForce
 
 
@@ -62,30 +63,30 @@ class WindowBroker(Broker):
         """What that account is worth, as of the last window's end."""
         return self._funds.equity if self._funds is not None else super().account_equity(price)
 
-    def place(self, terms: OrderTerms) -> Order:
+    def place(self, terms: OrderTerms, now_ns: int = 0) -> Order:
         """A new order, which waits."""
         self._changed.add(self.symbol)
-        return super().place(terms)
+        return super().place(terms, now_ns)
 
-    def cancel(self, order: Order, reason: str = "", status: str = "cancelled") -> None:
+    def cancel(self, order: Order, why: Why = BY_STRATEGY, now_ns: int = 0) -> None:
         """End an order, whether it works or waits."""
         self._changed.add(self.symbol)
         if order in self._incoming and order.status == "working":
-            order.status, order.reason = status, reason
             self._incoming.remove(order)
+            self._end(order, why, now_ns)
         else:
-            super().cancel(order, reason, status)
+            super().cancel(order, why, now_ns)
 
-    def cancel_all(self, reason: str = "", status: str = "cancelled", *, tif: TimeInForce | None = None) -> None:
+    def cancel_all(self, why: Why = BY_STRATEGY, now_ns: int = 0, *, tif: TimeInForce | None = None) -> None:
         """End all orders, or the working ones of one time in force."""
         if self.working or self._incoming:
-            super().cancel_all(reason, status, tif=tif)
+            super().cancel_all(why, now_ns, tif=tif)
 
-    def close_session(self, row: int) -> None:
+    def close_session(self, row: int, now_ns: int = 0) -> None:
         """End what the close after base bar `row` ends."""
         if self.working or self.position:
             self._changed.add(self.symbol)
-            super().close_session(row)
+            super().close_session(row, now_ns)
 
     def _fill_whole(self, order: Order, row: int) -> bool:
         self._changed.add(self.symbol)
@@ -106,16 +107,19 @@ class WindowBroker(Broker):
         symbol = self.symbol
         return [OrderRequest(order.decided_ns or now_ns, symbol, order.number, order) for order in self._incoming]
 
-    def approve(self, order: Order, approval: Approval, bar_ns: int) -> None:
-        """Let an order that waits work, or what was approved of it. `bar_ns`: the bar at whose close that is so."""
+    def approve(self, order: Order, approval: Approval, bar_ns: int, now_ns: int = 0) -> None:
+        """Let an order that waits work, or what was approved of it. `bar_ns`: the bar at whose close that is so, at
+        `now_ns`.
+        """
         self._incoming.remove(order)
-        quantity, order.budget, reason, order.opens = approval
+        quantity, order.budget, reason, order.opens, code = approval
         if reason:
             cut = copysign(abs(order.quantity) - abs(quantity), order.quantity)
-            self.refusals.append(Refusal(bar_ns, cut, reason))
+            self.refusals.append(Refusal(bar_ns, cut, reason, code))
             if order.quantity and not quantity:
-                order.status, order.reason = "rejected", reason
+                self._end(order, Why(code, reason, "rejected"), now_ns)
                 return
+            order.why = Why(code, reason)
         order.quantity = quantity
         self.working.append(order)
 

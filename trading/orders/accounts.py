@@ -35,6 +35,7 @@ from barray.trading.orders.broker import Account, Order
 from barray.trading.orders.costs import Commission, Market
 from barray.trading.orders.fills import Fill
 from barray.trading.orders.limits import Exposures, Limits, Room
+from barray.trading.orders.reasons import LIMITS, NO_PRICE
 
 _SLACK = 1e-9
 """Share of the cash that is never reserved: more than all roundings of a run."""
@@ -51,13 +52,15 @@ class OrderRequest(NamedTuple):
 
 class Approval(NamedTuple):
     """The answer: `quantity` may work, 0 for nothing, of which it may open as much as `budget` pays for (None: as its
-    own account bears), and no more than `opens` shares (None: as many as that pays for). `reason`: why not all of it.
+    own account bears), and no more than `opens` shares (None: as many as that pays for). `reason`: why not all of it;
+    `code`: see barray.trading.orders.reasons.
     """
 
     quantity: float
     budget: float | None
     reason: str = ""
     opens: float | None = None
+    code: str = ""
 
 
 @dataclass(frozen=True)
@@ -261,15 +264,16 @@ class SharedAccount:
             return Approval(order.quantity, 0.0, opens=least)
         price = self._expected(symbol, order)
         if isnan(price) or not price:
-            return Approval(0.0, None, "there is no price yet to reserve money at")
+            return Approval(0.0, None, NO_PRICE.text, code=NO_PRICE.code)
         if exposures is None and closes + opens == wanted and (need := self._need(opens, price, wanted)) <= free:
             return Approval(order.quantity, need)
-        paid, source = self._affordable(opens, price, wanted, free), ""
+        paid, source, code = self._affordable(opens, price, wanted, free), "", "no_money"
         side = 1 if order.quantity > 0 else -1
         closed = closes * abs(self._price_of(symbol)) if closes else 0.0
         room = exposures.room(symbol, side, closed) if exposures is not None else None
         if exposures is not None and room is not None and room.value < paid * abs(price):
             paid, source = self._market.lots(room.value / abs(price)), self._told(room, exposures.equity)
+            code = f"{LIMITS}{room.limit}"
         budget = self._need(paid, price, wanted) if paid else 0.0
         allowed = min(wanted, max(closes + paid, at_most))
         granted = least if least is None else paid
@@ -277,7 +281,7 @@ class SharedAccount:
             return Approval(order.quantity, budget, opens=granted)
         source = source or f"{free:,.2f} of cash is free"
         reason = f"{source}, which suffices for {allowed:g} at {price:g}, not for {wanted:g}"
-        return Approval(copysign(allowed, order.quantity), budget, reason, granted)
+        return Approval(copysign(allowed, order.quantity), budget, reason, granted, code)
 
     @staticmethod
     def _told(room: Room, equity: float) -> str:

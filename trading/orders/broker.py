@@ -42,13 +42,14 @@ A bar tells its open, high, low and close, not the way between; where that leave
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import copysign, inf
 from typing import Any
 
 from barray.market.bars import Bars, floats
 from barray.trading.orders.costs import Commission, Market, Slippage
 from barray.trading.orders.fills import Fill
+from barray.trading.orders.reasons import BY_STRATEGY, CLOSED, COUNTERPART, GUARD_REACHED, NOT_SAID, UNGUARDED, Why
 from barray.trading.orders.terms import OrderTerms, TimeInForce
 
 _OPEN, _STOP, _LIMIT = 0, 1, 2
@@ -61,14 +62,16 @@ class Order:
     working, filled, cancelled, expired or rejected. `stop`: stop price; of a trailing stop where it stands, None before
     it meets a bar. `budget`: money set aside for what it opens of a position, less what was spent of it. `opens`: most
     of it that may open one, in shares, where exposure is limited. `starved_ns`: start of the first bar that would have
-    filled it, had it had the volume. `decided_ns`: when, UTC ns, where it had to wait for its account.
+    filled it, had it had the volume. `decided_ns`: when, UTC ns, where it had to wait for its account. `placed_ns`:
+    when it was placed; `ended_ns`: start of the bar that filled the last of it or ended it, else when it ended, -1
+    while it works. `why`: it ended, or was cut.
     """
 
     number: int
     terms: OrderTerms
     quantity: float
     status: str = "working"
-    reason: str = ""
+    why: Why = NOT_SAID
     filled: float = 0.0
     parent: Order | None = None
     triggered: bool = False
@@ -77,6 +80,8 @@ class Order:
     starved_ns: int | None = None
     decided_ns: int | None = None
     stop: float | None = None
+    placed_ns: int = 0
+    ended_ns: int = -1
 
     def __post_init__(self) -> None:
         if self.stop is None:
@@ -87,6 +92,11 @@ class Order:
         level = self.terms.level(price)
         if self.stop is None or (level < self.stop if self.terms.quantity > 0 else level > self.stop):
             self.stop = level
+
+    @property
+    def reason(self) -> str:
+        """Why it ended, or was cut; "" where there is nothing to be said."""
+        return self.why.text
 
     @property
     def limit(self) -> float | None:
@@ -125,11 +135,14 @@ class Order:
 
 @dataclass(frozen=True)
 class Refusal:
-    """An order, or a part of one, that was not executed: when (start of the base bar, UTC ns) and why."""
+    """An order, or a part of one, that was not executed: when (start of the base bar, UTC ns) and why; `code`: see
+    barray.trading.orders.reasons.
+    """
 
     bar_ns: int
     quantity: float
     reason: str
+    code: str = ""
 
 
 @dataclass(frozen=True)
@@ -163,7 +176,8 @@ class Broker:
         self._incoming = self.working
         self.fills: list[Fill] = []
         self.refusals: list[Refusal] = []
-        self._placed = 0
+        self.ended: list[Order] = []
+        self.placed = 0
         self._trails = False
         self._late: set[Order] = set()
 
@@ -178,12 +192,12 @@ class Broker:
         bars = ("_start_ns", "_open", "_high", "_low", "_close", "_volume")
         return {name: value for name, value in vars(self).items() if name not in bars}
 
-    def place(self, terms: OrderTerms) -> Order:
-        """A new order, working from the next bar on."""
-        self._placed += 1
+    def place(self, terms: OrderTerms, now_ns: int = 0) -> Order:
+        """A new order, placed at `now_ns`, working from the next bar on."""
+        self.placed += 1
         if terms.trail is not None:
             self._trails = True
-        order = Order(self._placed, terms, self.market.lots(float(terms.quantity)))
+        order = Order(self.placed, terms, self.market.lots(float(terms.quantity)), placed_ns=now_ns)
         self._incoming.append(order)
         return order
 
@@ -192,13 +206,17 @@ class Broker:
         """Orders that have not ended, oldest first."""
         return list(self.working)
 
-    def cancel(self, order: Order, reason: str = "", status: str = "cancelled") -> None:
-        """End a working order, by default as cancelled; its fills stay."""
+    def cancel(self, order: Order, why: Why = BY_STRATEGY, now_ns: int = 0) -> None:
+        """End a working order at `now_ns`, for this reason; its fills stay."""
         if order.status == "working":
-            order.status, order.reason = status, reason
             self.working.remove(order)
-            if status != "rejected":  # that says why itself
+            self._end(order, why, now_ns)
+            if order.starved_ns is not None and why.status != "rejected":  # that says why itself
                 self.refusals.extend(self._starved(order))
+
+    def _end(self, order: Order, why: Why, now_ns: int) -> None:
+        order.why, order.status, order.ended_ns = why, why.status, now_ns
+        self.ended.append(order)
 
     def all_refusals(self) -> tuple[Refusal, ...]:
         """Refusals so far, and orders that work but found no volume."""
@@ -212,13 +230,13 @@ class Broker:
         """Why an order was never filled, where its prices were met and volume was all it lacked."""
         if order.starved_ns is not None and not order.filled and order.parent is None and order.quantity:
             why = f"costs.volume_share {self.market.volume_share:g} of the bars' volume left it less than a lot"
-            yield Refusal(order.starved_ns, order.quantity, why)
+            yield Refusal(order.starved_ns, order.quantity, why, "no_volume")
 
-    def cancel_all(self, reason: str = "", status: str = "cancelled", *, tif: TimeInForce | None = None) -> None:
-        """End all orders, or the working ones of one time in force."""
+    def cancel_all(self, why: Why = BY_STRATEGY, now_ns: int = 0, *, tif: TimeInForce | None = None) -> None:
+        """End all orders at `now_ns`, or the working ones of one time in force."""
         for order in self.orders if tif is None else list(self.working):
             if tif is None or order.tif == tif:
-                self.cancel(order, reason, status)
+                self.cancel(order, why, now_ns)
 
     @property
     def account_cash(self) -> float:
@@ -267,15 +285,20 @@ class Broker:
                 order.follow(prices[row])
         self._late.clear()
 
-    def close_session(self, row: int) -> None:
-        """End what the close after base bar `row` ends: day orders; with flat at close, position and all orders."""
+    def close_session(self, row: int, now_ns: int = 0) -> None:
+        """End what the close after base bar `row` ends, at `now_ns`: day orders; with flat at close, all orders, and
+        the position by an order of its own.
+        """
         if not self.account.flat_at_close:
-            self.cancel_all("the session closed", "expired", tif="day")
+            self.cancel_all(CLOSED, now_ns, tif="day")
             return
-        self.cancel_all("the session closed", "expired")
+        self.cancel_all(CLOSED, now_ns)
         if self.position:
-            end = Order(0, OrderTerms(-self.position), -self.position)
+            self.placed += 1
+            end = Order(self.placed, OrderTerms(-self.position), -self.position, placed_ns=now_ns)
+            self.working.append(end)
             self._fill(end, end.quantity, self._close[row], row, at_close=True)
+            end.why, end.ended_ns = CLOSED, now_ns
 
     def _carry_out(self, hits: dict[Order, tuple[int, int, float, float]], row: int) -> None:
         """Execute what the bar hit, by phase and number; each hit: phase, number, reference price, at most so much."""
@@ -293,10 +316,10 @@ class Broker:
             room = self.market.lots(room - abs(filled)) if room < inf else inf
             if order.parent is not None:
                 if filled or order.triggered:
-                    self.cancel(order.parent, "its stop_loss or take_profit was reached")
+                    self.cancel(order.parent, GUARD_REACHED, self._start_ns[row])
             elif order.terms.guarded:
                 opened = self._opened(before)
-                for child in self._protect(order, opened, reference, late=phase != _OPEN) if opened else ():
+                for child in self._protect(order, opened, reference, row, late=phase != _OPEN) if opened else ():
                     hit = self._hit(child, row) if phase == _OPEN or child.stop is not None else None
                     if hit is not None:
                         when, price = hit if phase == _OPEN else (phase, float(child.stop or hit[1]))
@@ -330,13 +353,13 @@ class Broker:
             return after
         return self.market.lots(after - before) if abs(after) > abs(before) else 0.0
 
-    def _protect(self, parent: Order, opened: float, price: float, *, late: bool) -> list[Order]:
+    def _protect(self, parent: Order, opened: float, price: float, row: int, *, late: bool) -> list[Order]:
         """The orders that guard what an entry just opened at `price`; `late`: after the bar's open."""
         asked, children = parent.terms, []
         distance = asked.trailing_stop
         if asked.stop_loss is not None or distance is not None:
             stop = asked.stop_loss if distance is None else None
-            child = self._guard(parent, OrderTerms(-opened, stop=stop, trail=distance, tag=asked.tag))
+            child = self._guard(parent, OrderTerms(-opened, stop=stop, trail=distance, tag=asked.tag), row)
             children.append(child)
             if distance is not None and child.stop is None:
                 child.stop = asked.stop_loss
@@ -345,17 +368,19 @@ class Broker:
                 if late:
                     self._late.add(child)
         if asked.take_profit is not None:
-            children.append(self._guard(parent, OrderTerms(-opened, asked.take_profit, tag=asked.tag)))
+            children.append(self._guard(parent, OrderTerms(-opened, asked.take_profit, tag=asked.tag), row))
         return children
 
-    def _guard(self, parent: Order, terms: OrderTerms) -> Order:
+    def _guard(self, parent: Order, terms: OrderTerms, row: int) -> Order:
         """The order of an entry that guards in this way, made or larger by what `terms` ask for."""
+        lots = self.market.lots
         for child in self.working:
             if child.parent is parent and (child.limit is None) == (terms.limit is None):
-                child.quantity = self.market.lots(child.quantity + terms.quantity)
+                child.quantity = lots(child.quantity + terms.quantity)
+                child.terms = replace(child.terms, quantity=lots(child.terms.quantity + terms.quantity))
                 return child
-        self._placed += 1
-        child = Order(self._placed, terms, terms.quantity, parent=parent)
+        self.placed += 1
+        child = Order(self.placed, terms, terms.quantity, parent=parent, placed_ns=self._start_ns[row])
         self.working.append(child)
         return child
 
@@ -368,37 +393,40 @@ class Broker:
         if affordable:
             self._fill(order, affordable, reference, row)
             if self.working:
-                self._after_fill(order, affordable)
+                self._after_fill(order, affordable, row)
         if why:
-            self.refusals.append(Refusal(self._start_ns[row], order.quantity or order.terms.quantity, why))
-            self.cancel(order, why, "rejected" if not order.filled else "cancelled")
+            now_ns, (code, text) = self._start_ns[row], why
+            self.refusals.append(Refusal(now_ns, order.quantity or order.terms.quantity, text, code))
+            self.cancel(order, Why(code, text, "rejected" if not order.filled else "cancelled"), now_ns)
         return affordable
 
-    def _after_fill(self, order: Order, filled: float) -> None:
+    def _after_fill(self, order: Order, filled: float, row: int) -> None:
         """After a fill: its counterpart shrinks with it, and protection goes that has nothing left to protect."""
         for other in [o for o in self.working if o.parent is not None]:
             if other is not order and order.parent is not None and other.parent is order.parent:
                 other.quantity = self.market.lots(other.quantity - filled)
                 if not other.quantity:
-                    self.cancel(other, "its counterpart filled")
+                    self.cancel(other, COUNTERPART, self._start_ns[row])
             if other.quantity * self.position >= 0:
-                self.cancel(other, "there is no position left to protect")
+                self.cancel(other, UNGUARDED, self._start_ns[row])
 
-    def _affordable(self, order: Order, quantity: float, reference: float, row: int) -> tuple[float, str]:
-        """As much of `quantity` as the account bears, and why not all of it."""
+    def _affordable(
+        self, order: Order, quantity: float, reference: float, row: int
+    ) -> tuple[float, tuple[str, str] | None]:
+        """As much of `quantity` as the account bears, and why not all of it: code and sentence."""
         if not order.quantity:
-            return 0.0, f"{order.terms.quantity:g} is less than a lot of {self.market.least:g}"
+            return 0.0, ("less_than_a_lot", f"{order.terms.quantity:g} is less than a lot of {self.market.least:g}")
         before = self.position
         after = before + quantity
         if abs(after) <= abs(before) and after * before >= 0:
-            return quantity, ""
+            return quantity, None
         if after < 0 and not self.account.short:
-            return -before, "short selling is off"
+            return -before, ("no_short", "short selling is off")
         closing = -before if before * quantity < 0 else 0.0
         if why := order.terms.unguarded_at(reference):
-            return closing, why
+            return closing, ("beyond_guard", why)
         if self._bears(order, quantity, reference, row):
-            return quantity, ""
+            return quantity, None
         opening = quantity - closing
         lot = self.market.lot_size or abs(opening) / 2**40
         low, high = 0, round(abs(opening) / lot)
@@ -408,7 +436,7 @@ class Broker:
             low, high = (middle, high) if borne else (low, middle)
         cut = self.market.lots(closing + copysign(low * lot, opening))
         means = "money" if order.opens is None else "what was approved"
-        return cut, f"{means} suffices for {abs(cut):g} of {abs(quantity):g} at {reference:g}"
+        return cut, ("no_money", f"{means} suffices for {abs(cut):g} of {abs(quantity):g} at {reference:g}")
 
     def _bears(self, order: Order, quantity: float, reference: float, row: int) -> bool:
         """Whether money suffices for filling all of `quantity`."""
@@ -447,6 +475,6 @@ class Broker:
         order.filled += quantity
         order.quantity = self.market.lots(left) if left else 0.0
         if order.quantity == 0 and order.status == "working":
-            order.status = "filled"
-            if order.number:
-                self.working.remove(order)
+            order.status, order.ended_ns = "filled", bar_ns
+            self.working.remove(order)
+            self.ended.append(order)

@@ -51,17 +51,13 @@ class Fills:
         return cls(*(np.array(column, kinds.get(name, np.float64)) for name, column in named))
 
     @classmethod
-    def in_line(cls, parts: Sequence[Fills]) -> Fills:
+    def concat(cls, parts: Sequence[Fills]) -> Fills:
         """The parts one after another; their orders are numbered through already."""
         return cls(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(cls)))
 
-    @classmethod
-    def concat(cls, parts: Sequence[Fills]) -> Fills:
-        """The parts one after another. Numbers of orders begin anew in each, and here go on; 0, nobody's, stays."""
-        together = cls.in_line(parts)
-        most = np.cumsum([0, *(part.order.max(initial=0) for part in parts[:-1])])
-        before = np.repeat(most, [len(part) for part in parts])
-        return replace(together, order=np.where(together.order > 0, together.order + before, 0))
+    def numbered_after(self, before: int) -> Fills:
+        """The same with numbers of orders that go on after those of others."""
+        return replace(self, order=self.order + before)
 
     def take(self, rows: slice | NDArray[np.bool_] | NDArray[np.intp]) -> Fills:
         """The chosen ones."""

@@ -22,13 +22,16 @@ _SHOWN_SYMBOLS = 10
 class BacktestResult(BacktestValues):
     """A whole backtest.
 
-    `trades`, `orders`, `fills`, `equity` and `stats` are pandas objects, imported and made when first asked for;
-    `tables` has the same for Polars, DuckDB and pyarrow. The plain values that they are made of are BacktestValues'.
+    `trades`, `orders`, `fills`, `equity`, `exposure` and `stats` are pandas objects, imported and made when first asked
+    for; `tables` has the same for Polars, DuckDB and pyarrow. The plain values that they are made of, and `events`, are
+    BacktestValues'.
     """
 
     @cached_property
     def tables(self) -> ResultTables:
-        """Trades, orders, fills, equity and figures by the Arrow C stream protocol; see barray.market.table.Table."""
+        """Trades, orders, fills, equity, exposure, events and figures by the Arrow C stream protocol; see
+        barray.market.table.Table.
+        """
         from barray.trading.results.tables import ResultTables
 
         return ResultTables(self)
@@ -40,7 +43,7 @@ class BacktestResult(BacktestValues):
 
     @cached_property
     def orders(self) -> pd.DataFrame:
-        """Orders that filled, and refusals; what was never filled nor refused is not recorded. See ResultTables."""
+        """All orders, and what became of each; see ResultTables.orders."""
         return self.tables.orders.to_pandas(copy=True)
 
     @cached_property
@@ -53,6 +56,12 @@ class BacktestResult(BacktestValues):
         """The account at the end of every bar, by its stamp in UTC."""
         series: pd.Series[float] = self.tables.equity.to_pandas(copy=True).set_index("timestamp")["equity"]
         return series
+
+    @cached_property
+    def exposure(self) -> pd.DataFrame:
+        """What the account held at the end of every bar, by its stamp in UTC; see ResultTables.exposure."""
+        frame: pd.DataFrame = self.tables.exposure.to_pandas(copy=True).set_index("timestamp")
+        return frame
 
     @cached_property
     def stats(self) -> pd.Series[float]:

@@ -148,7 +148,7 @@ def days_of(
     return SessionDays(
         tuple(symbols),
         capital - np.repeat(courses.spent, spans).reshape(n, k) + value,
-        np.abs(value),
+        value,
         replace(every, row=np.searchsorted(first, at)),
         np.concatenate(([0], np.cumsum(lengths))),
         merged,

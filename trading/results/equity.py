@@ -16,7 +16,7 @@ _DUST = 1e-12
 def equity_on_grid(
     fills: Fills, base: IntervalBars, capital: float, grid_ns: IntArray
 ) -> tuple[FloatArray, FloatArray]:
-    """One symbol's equity (cash and position) and exposure (|position| × close) at each stamp, float64 (n_grid,) each.
+    """One symbol's equity (cash and position) and exposure (position × close) at each stamp, float64 (n_grid,) each.
 
     A stamp knows the bars with `end_ns` up to it, their fills and the last one's close, which stays until the next bar;
     before the first bar there is the capital alone. `capital` 0 gives the profit.
@@ -26,9 +26,8 @@ def equity_on_grid(
     position = np.concatenate(([0.0], np.cumsum(fills.quantity)))
     position[np.abs(position) <= _DUST * np.abs(position).max()] = 0.0
     spans = np.diff(np.concatenate(([0], fills.row, [len(base)])))  # bars from each fill to the next, none in one bar
-    value = np.repeat(position, spans) * base.bars.close
-    equity = np.repeat(cash, spans) + value
-    exposure = np.abs(value)
+    exposure = np.repeat(position, spans) * base.bars.close
+    equity = np.repeat(cash, spans) + exposure
     if isinstance(rows, slice):
         return equity[rows], exposure[rows]
     known = rows >= 0

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
 from barray.market.bars import Bars, FloatArray, IntArray
-from barray.market.interval import Interval
+from barray.market.interval import NS_PER_SECOND, Interval
 from barray.market.jumps import first_warnings
-from barray.market.symbol_data import Lineage
+from barray.market.symbol_data import Lineage, SymbolMetadata
 from barray.market.validation import Reason
 from barray.trading.orders.broker import Refusal
 from barray.trading.orders.fills import Fills
+from barray.trading.orders.order_columns import NO_ORDERS, Orders
 from barray.trading.results.days import MergedBars, SymbolDay
 from barray.trading.results.equity import session_pnl
 from barray.trading.results.logs import NO_LOGS, Logs
-from barray.trading.results.result import SymbolResult
+from barray.trading.results.result import FROM_CONFIG, SymbolResult
 from barray.trading.results.trades import round_trips
 
 
@@ -76,7 +78,8 @@ class Grid:
 @dataclass(eq=False)
 class Ledger:
     """Gathers what a run did to a symbol. `capital`: of its own account, 0 where it is shared. `anew`: every session
-    begins with that; so does every stay of a symbol that was added.
+    begins with that; so does every stay of a symbol that was added. `orders`, `order_rows` int64: all of its orders,
+    and the sessions that they ended in, or the last. `metadata`: how it came into the run.
     """
 
     symbol: str
@@ -89,11 +92,25 @@ class Ledger:
     starving: tuple[Refusal, ...] = ()
     error: tuple[str, int | None] | None = None
     logs: Logs = NO_LOGS
+    orders: Orders = NO_ORDERS
+    order_rows: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
+    metadata: SymbolMetadata = FROM_CONFIG
 
     def add_bars(self, bars: LoadedBars) -> None:
         """Take note of what was loaded, in order of time; what is known already changes nothing."""
         known = max((int(part.rows[-1]) for part in self.bars if len(part.rows)), default=-1)
         self.bars.append(bars.after(known))
+
+    def note_added(self, at_ns: int, open_ns: int) -> None:
+        """Take note of when the strategy added it, the first time; `open_ns`: of that session."""
+        if self.metadata is FROM_CONFIG:
+            added_at = datetime.fromtimestamp(at_ns // NS_PER_SECOND, UTC)
+            self.metadata = SymbolMetadata(
+                meets_session_config_requirements=True,
+                added_by="strategy",
+                added_at=added_at,
+                added_mid_session=at_ns > open_ns,
+            )
 
     @property
     def has_traded(self) -> bool:
@@ -104,7 +121,8 @@ class Ledger:
         """The whole. `hold_capital`: see SymbolResult. `guest`: it was there for some sessions alone."""
         known = _Known.of(self.bars)
         equity, exposure, by_session = self._equity(grid)
-        fills, merged, numbers = self._fills(known)
+        before = self._orders_before()
+        fills, merged, numbers = self._fills(known, before)
         trades = round_trips(fills, merged, len(merged) - 1, numbers)
         first = int(np.searchsorted(known.rows, self.begun[0] if self.begun else known.traded[0]))
         costs, run_through = fills.quantity * fills.price + fills.commission, int(known.counts[first:].sum())
@@ -124,6 +142,8 @@ class Ledger:
             last_price=float(known.last_close[-1]),
             bars=run_through,
             refusals=tuple(self._refusals()),
+            orders=self._numbered(before),
+            metadata=self.metadata,
             skipped=dict(sorted({**self.skipped, **known.skipped}.items())),
             error=self.error[0] if self.error else None,
             error_ns=self.error[1] if self.error else None,
@@ -134,6 +154,19 @@ class Ledger:
             warnings=first_warnings(warning for bars in self.bars for warning in bars.warnings),
             daily=longest(bars.daily for bars in self.bars),
         )
+
+    def _orders_before(self) -> dict[int, int]:
+        """How many orders there were in the sessions before each that has any, where their numbers begin anew in it."""
+        before, placed = {}, 0
+        for row in sorted({*self.days, *self.order_rows.tolist()}) if self.anew else ():
+            before[row] = placed
+            placed += int(self.orders.number[self.order_rows == row].max(initial=0))
+        return before
+
+    def _numbered(self, before: Mapping[int, int]) -> Orders:
+        if not before:
+            return self.orders
+        return Orders.concat([self.orders.take(self.order_rows == row).numbered_after(n) for row, n in before.items()])
 
     def _refusals(self) -> Iterable[Refusal]:
         for _, day in sorted(self.days.items()):
@@ -159,11 +192,11 @@ class Ledger:
             earned = session_pnl(equity, grid.session.astype(np.int32), len(grid.rows), self.capital)
         return equity, exposure, earned
 
-    def _fills(self, known: _Known) -> tuple[Fills, Bars, IntArray]:
+    def _fills(self, known: _Known, before: Mapping[int, int]) -> tuple[Fills, Bars, IntArray]:
         """All fills, the merged bars that their rows count in, and the number of each of these among all bars."""
         fills, parts, numbers, done = [Fills.of([])], [], [np.empty(0, np.int64)], 0
         for row, day in sorted(self.days.items()):
-            fills.append(replace(day.fills, row=day.fills.row + done))
+            fills.append(replace(day.fills.numbered_after(before.get(row, 0)), row=day.fills.row + done))
             parts.append(day.merged)
             numbers.append(known.bars_before(row) + np.cumsum(day.merged.counts) - day.merged.counts)
             done += len(day.merged)
@@ -171,7 +204,7 @@ class Ledger:
         number[-1:] += merged.counts[-1:] - 1  # a trade that is open is held to the last bar
         no_stamps = np.zeros(len(merged), np.int64)
         bars = Bars(no_stamps, merged.open, merged.high, merged.low, merged.close, np.zeros(len(merged)))
-        return Fills.concat(fills) if self.anew else Fills.in_line(fills), bars, number
+        return Fills.concat(fills), bars, number
 
     def _closes(self, grid: Grid, known: _Known, first: int, *, only_begun: bool) -> FloatArray:
         """Last close known at each session's end, NaN before the first; of a guest in its own sessions alone."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from barray.market.bars import FloatArray
+from barray.trading.results.account_exposure import AccountExposure
 from barray.trading.results.metrics import Statistics, drawdown, monthly_returns, statistics
 from barray.trading.results.result import BacktestValues, SymbolResult
 
@@ -21,11 +22,12 @@ class ResultNumbers:
 
     `drawdown_pct` float64 (n_grid,): of the account, never above 0, NaN where its high isn't above 0. `hold_equity`
     float64 (n_sessions,): the capital held in all symbols, as much in each, at each session's close; None without
-    symbols. `months`: return in per cent by `YYYY-MM`.
+    symbols. `exposure`: the account's. `months`: return in per cent by `YYYY-MM`.
     """
 
     total: Statistics
     symbols: Mapping[str, Statistics]
+    exposure: AccountExposure
     drawdown_pct: FloatArray
     hold_equity: FloatArray | None
     months: Mapping[str, float]
@@ -34,11 +36,11 @@ class ResultNumbers:
     def of(cls, result: BacktestValues) -> ResultNumbers:
         """Compute everything."""
         parts = list(result.symbols.values())
-        exposure = np.sum([part.exposure for part in parts], axis=0) if parts else np.zeros(len(result.account_equity))
+        exposure = AccountExposure.of(result)
         hold = _hold_equity(result)
         total = statistics(
             result.account_equity,
-            exposure,
+            exposure.gross,
             result.grid_session,
             [part.trades for part in parts],
             result.capital,
@@ -49,6 +51,7 @@ class ResultNumbers:
         return cls(
             total=total,
             symbols={part.symbol: _of_symbol(part, result) for part in parts},
+            exposure=exposure,
             drawdown_pct=drawdown(result.account_equity, result.capital),
             hold_equity=hold,
             months=monthly_returns(result.account_equity, result.grid_session, result.dates, result.capital),

@@ -10,11 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from barray.market.bars import FloatArray, IntArray
-from barray.market.symbol_data import Lineage
+from barray.market.symbol_data import Lineage, SymbolMetadata
 from barray.market.validation import Reason, SymbolValidationResult
 from barray.trading.orders.broker import Refusal
 from barray.trading.orders.fills import Fills
+from barray.trading.orders.order_columns import NO_ORDERS, Orders
+from barray.trading.results.events import NO_EVENTS, Events
 from barray.trading.results.logs import NO_LOGS, Logs
+
+FROM_CONFIG = SymbolMetadata(meets_session_config_requirements=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,15 +71,16 @@ class SymbolResult:
 
     `equity`: cash and position at market value on the run's grid, float64 (n_grid,): the ends of all base bars that the
     calendar expects in the sessions of the run (`BacktestResult.grid_ns`), each value the last known one. `exposure`:
-    |position| × close on the same grid. `session_close`: last close known at each session's end, NaN before
-    the first, float64 (n_sessions,). `hold_capital`: what buying and holding would spend, an equal part where it is
-    shared. `session_pnl` float64 (n_sessions,): change of equity by session.
+    position × close on the same grid, negative short. `session_close`: last close known at each session's end, NaN
+    before the first, float64 (n_sessions,). `hold_capital`: what buying and holding would spend, an equal part where
+    it is shared. `session_pnl` float64 (n_sessions,): change of equity by session.
     `error`: the traceback where the strategy raised; the symbol then stopped at `error_ns`. `skipped`: sessions that
     Step 0 refused, with the reason, by ISO date; `sessions`: those that were begun. `bars`: base bars run through.
     `first_price`: open of the first of them; `last_price`: close of the last. `lineage`: of all bars; `sources`: what
     each source gave of them, in order of time, where there are several. `logs`: what the strategy printed and logged.
     `warnings`: moves of prices that are suspected; see barray.market.jumps. `daily`: of the daily bars that a source
-    gave of sessions before those with base bars, where there are any.
+    gave of sessions before those with base bars, where there are any. `orders`: all that were placed. `metadata`: how
+    it came into the run, from the config or, at `added_at`, by the strategy.
     """
 
     symbol: str
@@ -102,6 +107,8 @@ class SymbolResult:
     sessions: tuple[str, ...] = ()
     warnings: tuple[Reason, ...] = ()
     daily: Lineage | None = None
+    orders: Orders = NO_ORDERS
+    metadata: SymbolMetadata = FROM_CONFIG
     engine_s: float = 0.0
 
     @property
@@ -132,7 +139,8 @@ class BacktestValues:
     file or module it came from. `shared`: one account for all symbols, whose own equity then starts at 0 and is their
     profit. `step0`: what Step 0 found of every symbol asked for, as of a session that it can run, or of the first.
     `logs`: what the strategy printed and logged, `on_window` first, then symbol by symbol. `lost`: those dropped
-    because the machine failed, sorted.
+    because the machine failed, sorted. `events`: symbols and indicators that the strategy added or removed, or was
+    refused, and hits of limits.
     """
 
     name: str
@@ -157,6 +165,7 @@ class BacktestValues:
     step0: Mapping[str, SymbolValidationResult] = field(default_factory=dict)
     timings_s: Mapping[str, float] = field(default_factory=dict)
     lost: tuple[str, ...] = ()
+    events: Events = NO_EVENTS
 
     @property
     def degraded(self) -> bool:

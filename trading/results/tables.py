@@ -1,4 +1,4 @@
-"""A backtest's trades, orders, fills, equity and figures as tables over all symbols."""
+"""A backtest's trades, orders, fills, equity, exposure, events and figures as tables over all symbols."""
 
 from __future__ import annotations
 
@@ -10,22 +10,26 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from barray.market.bars import FloatArray
+from barray.market.bars import FloatArray, IntArray
 from barray.market.table import Column, Table, floats_known, repeated, stamps, texts
 from barray.trading.orders.fills import Fills
+from barray.trading.orders.order_columns import KINDS, STATUSES, Labels, Orders
 from barray.trading.results.metrics import Statistics, drawdown
 from barray.trading.results.numbers import ResultNumbers
 from barray.trading.results.result import BacktestValues, SymbolResult, Trades
 
 TRADE_VALUES = tuple(column.name for column in fields(Trades) if column.name not in ("entry_ns", "exit_ns", "bars"))
-FILLED, REFUSED = "filled", "refused"
 
 
 @dataclass(frozen=True, eq=False)
 class ResultTables:
-    """Made when first asked for, and kept. Rows stand by symbol, then time; stamps are UTC, of bars their start."""
+    """Made when first asked for, and kept. Rows stand by symbol, then time; stamps are UTC, of bars their start.
+
+    `known`: `ResultNumbers.of(result)`, where they are at hand already.
+    """
 
     result: BacktestValues
+    known: ResultNumbers | None = None
 
     @cached_property
     def trades(self) -> Table:
@@ -46,10 +50,7 @@ class ResultTables:
 
     @cached_property
     def fills(self) -> Table:
-        """Executions: `symbol`, `time` (of the base bar), `order` (its number), and the columns of Fill.
-
-        Order 0 is the position's end at a session's close that the account asks for; no strategy placed it.
-        """
+        """Executions: `symbol`, `time` (of the base bar), `order` (its number, by symbol), and the columns of Fill."""
         names = ("quantity", "price", "commission", "slippage", "at_close")
         return Table(
             {
@@ -62,29 +63,38 @@ class ResultTables:
 
     @cached_property
     def orders(self) -> Table:
-        """What is known of orders: one row for each that filled, and one for each refusal.
+        """All orders, by symbol and number; those too that ended without a fill.
 
-        `symbol`, `order` (its number, none of a refusal), `status` (filled, refused), `time` and `last_time` (of the
-        first and last bar it filled in, or of the refusal), `quantity` (signed; filled, or refused), `price` (mean),
-        `fills`, `commission`, `slippage`, `reason` (of a refusal). An order that was cut fills one part and is refused
-        the other, as two rows. Orders that were cancelled or expired without a fill are not recorded, and not here.
+        `symbol`, `order` (its number, as in `fills`), `status` (see Orders), `placed` (session time), `ended` (none
+        while it works; an order that ends in a bar ends at its start), `side` (buy, sell), `type` (market, limit, stop,
+        stop_limit, trailing_stop), `quantity` (asked for, negative to sell), `limit`, `stop`, `trail`, `tif` (gtc,
+        day), `tag`, `guards` (number of the order whose position it guards, 0 for none), `filled` (quantity), `price`
+        (mean of its fills), `fills`, `commission`, `slippage`, `code` and `reason` (why not all of it was filled, or
+        what ended it; see barray.trading.orders.reasons).
         """
-        rows = [row for part in self._parts for row in _orders(part)]
-        numbers = np.array([row.order for row in rows], np.int64)
-        refused = np.array([row.status == REFUSED for row in rows], np.bool_)
+        orders = Orders.concat([part.orders.take(np.argsort(part.orders.number)) for part in self._parts])
+        filled = _Filled.of(orders, self._parts)
         return Table(
             {
-                "symbol": texts([row.symbol for row in rows]),
-                "order": Column(numbers, unknown=refused if refused.any() else None),
-                "status": texts([row.status for row in rows]),
-                "time": stamps(np.array([row.first_ns for row in rows], np.int64)),
-                "last_time": stamps(np.array([row.last_ns for row in rows], np.int64)),
-                "quantity": Column(_floats([row.quantity for row in rows])),
-                "price": floats_known(_floats([row.price for row in rows])),
-                "fills": Column(np.array([row.fills for row in rows], np.int64)),
-                "commission": Column(_floats([row.commission for row in rows])),
-                "slippage": Column(_floats([row.slippage for row in rows])),
-                "reason": texts([row.reason for row in rows]),
+                "symbol": self._symbols([len(part.orders) for part in self._parts]),
+                "order": Column(orders.number),
+                "status": Column(orders.status.astype(np.int32), "text", None, STATUSES),
+                "placed": stamps(orders.placed_ns),
+                "ended": stamps(orders.ended_ns, orders.ended_ns < 0),
+                "side": Column((orders.quantity < 0).astype(np.int32), "text", None, ("buy", "sell")),
+                "type": Column(orders.kind.astype(np.int32), "text", None, KINDS),
+                "quantity": Column(orders.quantity),
+                **{name: floats_known(getattr(orders, name)) for name in ("limit", "stop", "trail")},
+                "tif": Column(orders.day.astype(np.int32), "text", None, ("gtc", "day")),
+                "tag": _labels(orders.tag),
+                "guards": Column(orders.guards),
+                "filled": Column(orders.filled),
+                "price": floats_known(filled.price),
+                "fills": Column(filled.fills),
+                "commission": Column(filled.commission),
+                "slippage": Column(filled.slippage),
+                "code": _labels(orders.code),
+                "reason": _labels(orders.reason),
             }
         )
 
@@ -99,6 +109,39 @@ class ResultTables:
                 "session": Column(dates[result.grid_session], "day"),
                 "equity": Column(result.account_equity),
                 "drawdown_pct": floats_known(drawdown(result.account_equity, result.capital)),
+            }
+        )
+
+    @cached_property
+    def exposure(self) -> Table:
+        """What the account held at the end of every bar: `timestamp`, `session` (its date), and the columns of
+        AccountExposure: `gross`, `net`, `positions`, `cash`, `leverage`.
+        """
+        held = self.numbers.exposure
+        return Table(
+            {
+                **{name: self.equity.columns[name] for name in ("timestamp", "session")},
+                **{name: Column(getattr(held, name)) for name in ("gross", "net", "positions", "cash")},
+                "leverage": floats_known(held.leverage),
+            }
+        )
+
+    @cached_property
+    def events(self) -> Table:
+        """What the strategy added, removed or was refused, and hits of limits, in order of time.
+
+        `time` (session time, of the first of those alike in a session), `action` (add_symbol, remove_symbol,
+        add_indicator, limit), `symbol`, `by` (strategy, or account for what its limits did), `accepted`, `reason`,
+        `detail` (the indicator, or the limit's name), `count` (how often in that session).
+        """
+        lines = self.result.events.lines
+        return Table(
+            {
+                "time": stamps(np.array([line.at_ns for line in lines], np.int64)),
+                **{name: texts([getattr(line, name) for line in lines]) for name in ("action", "symbol", "by")},
+                "accepted": Column(np.array([line.accepted for line in lines], np.bool_)),
+                **{name: texts([getattr(line, name) or None for line in lines]) for name in ("reason", "detail")},
+                "count": Column(np.array([line.count for line in lines], np.int64)),
             }
         )
 
@@ -120,7 +163,7 @@ class ResultTables:
     @cached_property
     def numbers(self) -> ResultNumbers:
         """All figures as they are computed."""
-        return ResultNumbers.of(self.result)
+        return self.known or ResultNumbers.of(self.result)
 
     @property
     def _parts(self) -> Sequence[SymbolResult]:
@@ -138,53 +181,39 @@ class ResultTables:
         return column if kind is None else column.astype(kind)
 
 
-class _OrderRow(NamedTuple):
-    symbol: str
-    order: int
-    status: str
-    first_ns: int
-    last_ns: int
-    quantity: float
-    price: float
-    fills: int
-    commission: float
-    slippage: float
-    reason: str | None
+class _Filled(NamedTuple):
+    """What fills made of orders, (n,) each. `price`: their mean, NaN without any."""
+
+    price: FloatArray
+    fills: IntArray
+    commission: FloatArray
+    slippage: FloatArray
+
+    @classmethod
+    def of(cls, orders: Orders, parts: Sequence[SymbolResult]) -> _Filled:
+        """Sums of each order's fills; `orders` by symbol as in `parts`, then number, which goes on from 1."""
+        counts = [len(part.orders) for part in parts]
+        before = np.concatenate(([0], np.cumsum(counts)))
+        rows = [
+            first + np.searchsorted(orders.number[first : first + count], part.fills.order)
+            for part, first, count in zip(parts, before.tolist(), counts, strict=False)
+        ]
+        at = np.concatenate([np.empty(0, np.int64), *rows])
+        fills = Fills.concat([Fills.of([]), *(part.fills for part in parts)])
+
+        def sums(values: FloatArray) -> FloatArray:
+            return np.bincount(at, values, len(orders)).astype(np.float64)
+
+        quantity, value = sums(fills.quantity), sums(fills.quantity * fills.price)
+        price = np.divide(value, quantity, out=np.full(len(orders), np.nan), where=quantity != 0)
+        times = np.bincount(at, minlength=len(orders)).astype(np.int64)
+        return cls(price, times, sums(fills.commission), sums(fills.slippage))
 
 
-def _orders(part: SymbolResult) -> list[_OrderRow]:
-    """One symbol's rows by time, fills before refusals of the same bar."""
-    filled = [_filled(part.symbol, part.fills.take(rows)) for rows in _by_order(part.fills)]
-    refused = [
-        _OrderRow(part.symbol, 0, REFUSED, one.bar_ns, one.bar_ns, one.quantity, np.nan, 0, 0.0, 0.0, one.reason)
-        for one in part.refusals
-    ]
-    return sorted([*filled, *refused], key=lambda row: row.first_ns)
-
-
-def _by_order(fills: Fills) -> list[NDArray[np.intp]]:
-    """Positions of each order's fills, in order of its first; those of order 0 belong to none, so each stands alone."""
-    found: dict[tuple[int, int], list[int]] = {}
-    for place, number in enumerate(fills.order.tolist()):
-        found.setdefault((number, 0 if number else place), []).append(place)
-    return [np.array(places, np.intp) for places in found.values()]
-
-
-def _filled(symbol: str, fills: Fills) -> _OrderRow:
-    quantity = float(fills.quantity.sum())
-    return _OrderRow(
-        symbol,
-        int(fills.order[0]),
-        FILLED,
-        int(fills.bar_ns[0]),
-        int(fills.bar_ns[-1]),
-        quantity,
-        float((fills.quantity * fills.price).sum()) / quantity,
-        len(fills),
-        float(fills.commission.sum()),
-        float(fills.slippage.sum()),
-        None,
-    )
+def _labels(labels: Labels) -> Column:
+    """A column of texts; none where one is empty."""
+    unknown = labels.codes == (labels.names.index("") if "" in labels.names else -1)
+    return Column(labels.codes, "text", unknown if unknown.any() else None, labels.names)
 
 
 def _floats(values: Sequence[float | int | None]) -> FloatArray:

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from barray.market.errors import ConfigError
 from barray.market.interval import Interval
 from barray.trading.orders.broker import Broker, Order
+from barray.trading.orders.reasons import BY_STRATEGY, NEW_TARGET
 from barray.trading.orders.terms import OrderOptions, OrderTerms
 from barray.trading.strategy.columns import BarColumns, Column, Cursor
 from barray.trading.strategy.data import SymbolData
@@ -119,25 +120,26 @@ class Context:
         `options`: limit, stop, trail, tif, stop_loss, take_profit, trailing_stop, tag; see OrderTerms, and for what is
         a ConfigError.
         """
-        return self._broker.place(OrderTerms(quantity, **options))
+        return self._broker.place(OrderTerms(quantity, **options), self.now_ns)
 
     def buy(self, quantity: float, **options: Unpack[OrderOptions]) -> Order:
         """Buy; see `order`. ConfigError for a negative quantity too."""
         if quantity < 0:
             raise ConfigError(f"buy({quantity:g})", remedy=f"give a positive quantity; sell({-quantity:g}) sells")
-        return self._broker.place(OrderTerms(quantity, **options))
+        return self._broker.place(OrderTerms(quantity, **options), self.now_ns)
 
     def sell(self, quantity: float, **options: Unpack[OrderOptions]) -> Order:
         """Sell, or sell short; see `order`. ConfigError for a negative quantity too."""
         if quantity < 0:
             raise ConfigError(f"sell({quantity:g})", remedy=f"give a positive quantity; buy({-quantity:g}) buys")
-        return self._broker.place(OrderTerms(-quantity, **options))
+        return self._broker.place(OrderTerms(-quantity, **options), self.now_ns)
 
     def order_target(self, quantity: float) -> Order | None:
         """Cancel what is working and order what is missing to hold `quantity`; None where nothing is."""
-        self._broker.cancel_all("replaced by a new target")
-        missing = quantity - self._broker.position
-        return self._broker.place(OrderTerms(missing)) if self._broker.market.lots(missing) else None
+        broker, now_ns = self._broker, self.now_ns
+        broker.cancel_all(NEW_TARGET, now_ns)
+        missing = quantity - broker.position
+        return broker.place(OrderTerms(missing), now_ns) if broker.market.lots(missing) else None
 
     def close_position(self) -> Order | None:
         """Cancel what is working and order the position's opposite; None where there is none."""
@@ -145,8 +147,8 @@ class Context:
 
     def cancel(self, order: Order) -> None:
         """Cancel a working order; nothing happens where it isn't working any more."""
-        self._broker.cancel(order, "cancelled by the strategy")
+        self._broker.cancel(order, BY_STRATEGY, self.now_ns)
 
     def cancel_all(self) -> None:
         """Cancel all working orders."""
-        self._broker.cancel_all("cancelled by the strategy")
+        self._broker.cancel_all(BY_STRATEGY, self.now_ns)

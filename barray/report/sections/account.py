@@ -24,12 +24,12 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 
 def equity(result: BacktestResult) -> Html:
-    """Where the script draws equity and drawdown."""
+    """Where the script draws equity, drawdown and exposure."""
     if not len(result.account_equity):
         return section("equity", "Equity", Html('<p class="empty">No session was run.</p>'))
     return section(
         "equity",
-        "Equity and drawdown",
+        "Equity, drawdown and exposure",
         Html('<div id="equity-chart" class="chart">Charts need JavaScript.</div>'),
         note=f"Times of {result.timezone} · drag to zoom",
     )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import replace
+from datetime import date, datetime
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from barray.market.errors import ConfigError
 from barray.market.symbol_data import Lineage
 from barray.trading.orders.broker import Refusal
 from barray.trading.orders.fills import Fills
+from barray.trading.results.events import Events, RunEvent
 from tests.barray.result_builder import (
     BARS_A_DAY,
     HOSTILE,
@@ -25,10 +27,11 @@ from tests.barray.result_builder import (
     random_symbol,
 )
 
-FILES = {
-    "trades.parquet", "equity.parquet", "equity_by_symbol.parquet", "trades.csv", "equity.csv",
-    "trades.json", "equity.json", "summary.json",
-}  # fmt: skip
+TABLES = ("trades", "orders", "fills", "equity", "exposure", "events")
+FILES = {"equity_by_symbol.parquet", "summary.json"} | {
+    f"{name}.{ending}" for name in TABLES for ending in ("parquet", "csv", "json")
+}
+EVENT = RunEvent(OPEN_NS, "add_symbol", "GME", "strategy", accepted=False, reason="nobody has it")
 
 
 def test_every_format_holds_the_same_trades(tmp_path: Path) -> None:
@@ -47,6 +50,30 @@ def test_every_format_holds_the_same_trades(tmp_path: Path) -> None:
         for name in ("entry_price", "exit_price", "quantity", "pnl", "commission", "mae", "mfe", "bars"):
             assert one[name] == two[name] == float(three[name])
     assert sum(row["pnl"] for row in from_json) == pytest.approx(result.pnl)
+
+
+def test_every_format_holds_the_same_orders_fills_exposure_and_events(tmp_path: Path) -> None:
+    result = replace(random_backtest(3, 2, 7), events=Events((EVENT,)))
+    write_result(result, tmp_path)
+    for name in ("orders", "fills", "exposure", "events"):
+        rows = pyarrow.parquet.read_table(tmp_path / f"{name}.parquet").to_pylist()
+        columns = json.loads((tmp_path / f"{name}.json").read_text())
+        with (tmp_path / f"{name}.csv").open(newline="") as file:
+            from_csv = list(csv.DictReader(file))
+        assert len(rows) == len(from_csv) == len(getattr(result.tables, name)) > 0
+        assert list(columns) == list(rows[0]) == list(from_csv[0])
+        for number, row in enumerate(rows):
+            for column, value in row.items():
+                said, text = columns[column][number], from_csv[number][column]
+                if isinstance(value, (date, datetime)):
+                    shown = f"{value:%Y-%m-%dT%H:%M:%SZ}" if isinstance(value, datetime) else value.isoformat()
+                    assert said == text == shown
+                elif isinstance(value, bool):
+                    assert (said, text) == (value, str(value).lower())
+                elif isinstance(value, (int, float)):
+                    assert said == float(text) == value
+                else:
+                    assert (said, text) == (value, value or "")
 
 
 def test_equity_stands_at_bar_ends_in_utc(tmp_path: Path) -> None:
@@ -81,9 +108,9 @@ def test_the_summary_tells_what_was_left_out(tmp_path: Path) -> None:
         error="Traceback",
         error_ns=OPEN_NS,
         skipped={"2024-07-02": "missing"},
-        refusals=(Refusal(OPEN_NS, 5.0, "no cash"),),
+        refusals=(Refusal(OPEN_NS, 5.0, "no cash", "no_money"),),
     )
-    result = backtest({"AA": part}, 1, dropped={"ZZ": ("no source", "no bars")})
+    result = backtest({"AA": part}, 1, dropped={"ZZ": ("no source", "no bars")}, events=Events((EVENT,)))
     write_result(result, tmp_path, ["json"])
     content = json.loads((tmp_path / "summary.json").read_text())
     assert content["schema"] == SCHEMA
@@ -92,9 +119,14 @@ def test_the_summary_tells_what_was_left_out(tmp_path: Path) -> None:
     symbol = content["symbols"]["AA"]
     assert symbol["skipped"] == {"2024-07-02": "missing"}
     assert (symbol["error"], symbol["error_at"]) == ("Traceback", "2024-07-01T13:30:00Z")
-    assert symbol["refused"] == [{"bar": "2024-07-01T13:30:00Z", "quantity": 5.0, "reason": "no cash"}]
+    assert symbol["refused"] == [
+        {"bar": "2024-07-01T13:30:00Z", "quantity": 5.0, "code": "no_money", "reason": "no cash"}
+    ]
     assert symbol["statistics"]["pnl"] == pytest.approx(part.pnl)
     assert content["statistics"]["trades"] == 3
+    assert content["orders"] == {"filled": 6}
+    assert (content["events"][0]["at"], content["events"][0]["symbol"]) == ("2024-07-01T13:30:00Z", "GME")
+    assert symbol["metadata"]["added_by"] == "config"
     assert symbol["lineage"]["first"] == "2024-07-01T13:30:00Z"
 
 

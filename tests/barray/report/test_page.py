@@ -20,9 +20,13 @@ from barray.report.charts import MAX_CANDLES, MAX_CHARTS, Chart, default_symbols
 from barray.report.markup import Html, number, pairs, table, toned
 from barray.report.page import write_report
 from barray.report.sections.symbols import MAX_TRADES
-from barray.trading.orders.broker import Refusal
+from barray.trading.orders.broker import Order, Refusal
 from barray.trading.orders.fills import Fills
+from barray.trading.orders.order_columns import Orders
+from barray.trading.orders.reasons import Why
+from barray.trading.orders.terms import OrderTerms
 from barray.trading.results.backtest import BacktestResult
+from barray.trading.results.events import Events, RunEvent
 from barray.trading.results.logs import LogLine, Logs
 from tests.barray.browser import opened
 from tests.barray.result_builder import (
@@ -58,7 +62,16 @@ def test_a_report_shows_the_profit_and_how_it_came_about(tmp_path: Path) -> None
     assert number(profit, 2, sign=True) in page
     assert "2024-07-01 – 2024-07-02" in page
     assert "2024-07-01 09:40" in page  # entered on row 10, at the exchange's time
-    for title in ("Validation", "Equity and drawdown", "Monthly returns", "Symbols", "Trades", "Costs", "Lineage"):
+    for title in (
+        "Validation",
+        "Equity, drawdown and exposure",
+        "Orders",
+        "Monthly returns",
+        "Symbols",
+        "Trades",
+        "Costs",
+        "Lineage",
+    ):
         assert f"<h2>{title}</h2>" in page
 
 
@@ -110,6 +123,8 @@ def test_a_report_of_no_symbols_says_so(sessions: int, tmp_path: Path) -> None:
     assert "no source has it" in page
     assert "KeyError: 1" in page
     assert data_of(page) == {"equity": None, "candles": []}
+    assert 'id="orders"' not in page
+    assert 'id="events"' not in page
 
 
 def test_a_symbol_without_trades_has_its_row(tmp_path: Path) -> None:
@@ -120,6 +135,30 @@ def test_a_symbol_without_trades_has_its_row(tmp_path: Path) -> None:
     assert "There were no trades." in page
     assert "<td>IDLE</td>" in page
     assert data_of(page)["candles"][0]["trades"] == []
+
+
+def test_orders_are_counted_and_the_first_listed_with_events(tmp_path: Path) -> None:
+    result = random_backtest(2, 1, 60)
+    part = result.symbols["S000"]
+    refused = Order(121, OrderTerms(7.0, tag=HOSTILE), 7.0, "rejected", Why("no_money", HOSTILE), ended_ns=1)
+    orders = Orders.concat([part.orders, Orders.of({"S000": [refused]})])
+    event = RunEvent(OPEN_NS, "limit", "S001", "account", accepted=False, detail="gross", count=1234)
+    symbols = {**result.symbols, "S000": replace(part, orders=orders)}
+    page = page_of(replace(result, symbols=symbols, events=Events((event,), left_out=2)), tmp_path)
+    assert "<b>240</b> filled" in page
+    assert "<b>1</b> refused" in page
+    assert "200 orders, the first 200 of 241; orders.parquet" in page
+    assert "<td>limit hit</td><td>S001</td><td>gross</td>" in page
+    assert "1,234" in page
+    assert "3 events, 2 not shown" in page
+    assert HOSTILE not in page
+
+
+def test_exposure_is_drawn_in_per_cent_of_equity(tmp_path: Path) -> None:
+    part = random_symbol("S", 1, 1, 1)
+    part = replace(part, equity=np.full(len(part.equity), 1000.0), exposure=np.full(len(part.equity), -250.0))
+    equity = data_of(page_of(backtest({"S": part}, 1), tmp_path))["equity"]
+    assert (set(equity["gross"]), set(equity["net"])) == ({25.0}, {-25.0})
 
 
 def test_errors_skipped_sessions_and_refusals_are_told(tmp_path: Path) -> None:
@@ -197,7 +236,7 @@ def test_a_shared_account_shows_symbols_by_their_share_of_it(tmp_path: Path) -> 
 def test_only_the_first_trades_are_listed_and_the_rest_counted(tmp_path: Path) -> None:
     page = page_of(random_backtest(6, 5, 100), tmp_path)
     assert "The first 500 of 600" in page
-    listed = page[page.index('<section id="trades">') : page.index('<section id="costs">')]
+    listed = page[page.index('<section id="trades">') : page.index('<section id="orders">')]
     assert listed.count("<tr>") == MAX_TRADES + 1
     entries = re.findall(r"<td>(?:long|short)</td><td>([^<]*)</td>", listed)
     assert entries == sorted(entries)

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from barray.trading.engine.array_run import _at_once, execute, one_by_one
+from barray.trading.engine.array_run import _at_once, one_by_one
 from barray.trading.orders.broker import Account, Broker
 from barray.trading.orders.costs import Commission, Market, Slippage
 from barray.trading.orders.fills import Fills
+from barray.trading.orders.order_columns import Orders
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.context import Context
 from barray.trading.strategy.data import SymbolData
@@ -119,6 +120,17 @@ def same(ours: Fills, theirs: Fills) -> None:
         assert getattr(ours, name).tolist() == getattr(theirs, name).tolist(), name
 
 
+def same_orders(ours: Orders, theirs: Orders) -> None:
+    """In order of their numbers; a strategy that sees all bars cancels what signals replace, and says so."""
+    one, other = (orders.take(np.argsort(orders.number)) for orders in (ours, theirs))
+    for name in ("number", "placed_ns", "ended_ns", "quantity", "filled", "guards", "status", "day", "kind"):
+        assert getattr(one, name).tolist() == getattr(other, name).tolist(), name
+    for name in ("limit", "stop", "trail"):
+        assert np.array_equal(getattr(one, name), getattr(other, name), equal_nan=True), name
+    codes = [[{"replaced": "by_strategy"}.get(code, code) for code in orders.code.tolist()] for orders in (one, other)]
+    assert codes[0] == codes[1]
+
+
 @quick
 @given(st.integers(0, 2**32), MARKETS, ACCOUNTS, st.booleans(), st.booleans(), st.sampled_from(["1m", "3m", "1d"]))
 @example(0, Market(), Account(), True, False, "1m")
@@ -138,10 +150,13 @@ def test_both_forms_give_the_same_fills(
     assert [outcome.error for outcome in outcomes] == [None, None]
     same(outcomes[0].fills, outcomes[1].fills)
     assert outcomes[0].refusals == outcomes[1].refusals
+    if not account.flat_at_close:  # what on_bar orders at the last close is an order that ends there
+        same_orders(outcomes[0].orders, outcomes[1].orders)
 
 
 @quick
 @given(st.integers(0, 2**32), MARKETS, st.sampled_from([1e6, 2_600.0]), st.sampled_from(["1m", "3m"]))
+@example(114199, Market(lot_size=0.0), 1e6, "3m")  # its last entry, too late to fill, is of nothing
 def test_all_at_once_gives_what_one_by_one_gives(seed: int, market: Market, capital: float, interval: str) -> None:
     random = np.random.default_rng(seed)
     sessions, base = short_sessions(14, 4, random_columns(random, 56))
@@ -153,8 +168,10 @@ def test_all_at_once_gives_what_one_by_one_gives(seed: int, market: Market, capi
         return
     broker = Broker(data.base.bars, market, account)
     one_by_one(signals, data, broker)
-    same(at_once, Fills.of(broker.fills))
+    same(at_once.fills, Fills.of(broker.fills))
     assert not broker.refusals
+    same_orders(at_once.make_orders(), Orders.of({data.symbol: [*broker.ended, *broker.working]}))
+    assert at_once.placed == broker.placed
 
 
 def test_all_at_once_is_what_plain_long_signals_take() -> None:
@@ -162,8 +179,8 @@ def test_all_at_once_is_what_plain_long_signals_take() -> None:
     data = data_for(Replay(None), minutes(sessions), sessions)
     random = np.random.default_rng(1)
     signals = random_signals(random, data.close, shorts=False, guards=False)
-    assert execute(replace(signals, size=10.0), data, Market(), Account()).broker is None
-    assert execute(signals, data, Market(volume_share=0.1), Account()).broker is not None
+    assert _at_once(replace(signals, size=10.0), data, Market(), Account()) is not None
+    assert _at_once(signals, data, Market(volume_share=0.1), Account()) is None
 
 
 # rules, on bars that do not move

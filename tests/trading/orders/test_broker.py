@@ -11,6 +11,7 @@ from barray.market.bars import Bar, Bars
 from barray.market.errors import ConfigError
 from barray.trading.orders.broker import Account, Broker
 from barray.trading.orders.costs import Commission, Market, Slippage
+from barray.trading.orders.reasons import Why
 from barray.trading.orders.terms import OrderTerms
 from tests.market.builders import MINUTE_NS
 
@@ -374,11 +375,12 @@ def test_a_cancelled_order_never_fills_and_what_it_filled_stays() -> None:
     one = broker((100, 101, 99, 100, 100), CALM, market=TENTH)
     order = one.place(OrderTerms(20))
     one.match(0)
-    one.cancel(order, "changed my mind")
+    one.cancel(order, Why("mine", "changed my mind"), 90)
     one.cancel(order)  # nothing more happens
     run(one, 1)
     assert filled(one) == [(0, 10, 100)]
-    assert (order.status, order.reason, order.quantity) == ("cancelled", "changed my mind", 10)
+    assert (order.status, order.why.code, order.reason, order.quantity) == ("cancelled", "mine", "changed my mind", 10)
+    assert (order.placed_ns, order.ended_ns, one.ended) == (0, 90, [order])
 
 
 def test_flat_at_close_sells_at_the_close_with_slippage_whatever_the_volume() -> None:

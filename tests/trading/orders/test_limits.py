@@ -44,7 +44,7 @@ class Judge:
 
         def answer(request: OrderRequest, approval: Approval) -> None:
             answers.append(approval)
-            order.quantity, order.budget, _, order.opens = approval
+            order.quantity, order.budget, order.opens = approval.quantity, approval.budget, approval.opens
             if approval.quantity:
                 self.working[symbol].append(order)
 

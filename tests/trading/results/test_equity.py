@@ -45,7 +45,7 @@ def test_a_missing_bar_leaves_the_last_close_and_before_the_first_there_is_the_c
     base = series({2: 10, 5: 20})
     equity, exposure = equity_on_grid(fills((0, -3, 9)), base, 100, minutes(1, 2, 3, 4, 5, 6, 7))
     assert equity.tolist() == [100, 100, 97, 97, 97, 67, 67]
-    assert exposure.tolist() == [0, 0, 30, 30, 30, 60, 60]
+    assert exposure.tolist() == [0, 0, -30, -30, -30, -60, -60]
 
 
 def test_all_fills_of_a_bar_are_known_at_its_end() -> None:
@@ -102,4 +102,4 @@ def test_equity_is_what_an_account_kept_by_hand_holds(data: st.DataObject) -> No
         cash = 500 - sum(quantity * price + 1 for _, quantity, price in done)
         last = closes[known[-1]] if known else 0
         assert equity[number] == pytest.approx(cash + position * last)
-        assert exposure[number] == pytest.approx(abs(position) * last)
+        assert exposure[number] == pytest.approx(position * last)

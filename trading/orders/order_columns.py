@@ -1,0 +1,211 @@
+"""What became of orders, many as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from barray.market.bars import FloatArray, IntArray
+from barray.trading.orders.broker import Order
+from barray.trading.orders.fills import Fills
+
+STATUSES = ("filled", "partly", "cancelled", "expired", "refused", "working")
+"""What an order may be at the end of a run; see Orders."""
+KINDS = ("market", "limit", "stop", "stop_limit", "trailing_stop")
+_ENDED = {"filled": 0, "cancelled": 2, "expired": 3, "rejected": 4, "working": 5}
+_PARTLY, _WORKING = STATUSES.index("partly"), STATUSES.index("working")
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Texts that repeat: int32 (n,) positions in `names`."""
+
+    codes: NDArray[np.int32]
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, values: Sequence[str]) -> Labels:
+        """From single texts."""
+        places = {name: place for place, name in enumerate(dict.fromkeys(values))}
+        if len(places) < 2:
+            return cls(np.zeros(len(values), np.int32), tuple(places))
+        return cls(np.array([places[value] for value in values], np.int32), tuple(places))
+
+    @classmethod
+    def concat(cls, parts: Sequence[Labels]) -> Labels:
+        """The parts one after another."""
+        places: dict[str, int] = {}
+        codes = [np.empty(0, np.int32)]
+        for part in parts:
+            here = [places.setdefault(name, len(places)) for name in part.names]
+            codes.append(np.array(here, np.int32)[part.codes])
+        return cls(np.concatenate(codes), tuple(places))
+
+    def take(self, rows: Any) -> Labels:
+        """The chosen ones."""
+        return Labels(self.codes[rows], self.names)
+
+    def tolist(self) -> list[str]:
+        """The texts."""
+        return [self.names[code] for code in self.codes.tolist()]
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+
+@dataclass(frozen=True, eq=False)
+class Orders:
+    """Orders as columns of one length.
+
+    `number` int64: from 1 on, by symbol. `placed_ns`, `ended_ns` int64: UTC ns; -1 while it works; an order that ends
+    in a bar ends at its start. `quantity`: asked for, negative to sell; of a guard, what it was to close. `filled`: of
+    it. `limit`, `stop`, `trail`: NaN for none. `day` bool: for a day, not until cancelled. `guards`: number of the
+    order whose position it guards, 0 for none. `status`: positions in STATUSES; `partly` is what ended filled in part,
+    `working` what hasn't ended. `code`, `reason`: why not all of it was filled, or what ended it; see
+    barray.trading.orders.reasons.
+    """
+
+    symbol: Labels
+    number: IntArray
+    placed_ns: IntArray
+    ended_ns: IntArray
+    quantity: FloatArray
+    filled: FloatArray
+    limit: FloatArray
+    stop: FloatArray
+    trail: FloatArray
+    day: NDArray[np.bool_]
+    guards: IntArray
+    status: NDArray[np.int8]
+    tag: Labels
+    code: Labels
+    reason: Labels
+
+    @classmethod
+    def of(cls, orders: Mapping[str, Sequence[Order]]) -> Orders:
+        """Columns from single orders, by symbol."""
+        every = [order for one in orders.values() for order in one]
+        counts = [len(one) for one in orders.values()]
+        terms = [order.terms for order in every]
+        whys = [order.why for order in every]
+        codes = [why.code for why in whys]
+        quantity = np.array([one.quantity for one in terms], np.float64)
+        filled = np.array([order.filled for order in every], np.float64)
+        status = np.array([_ENDED[order.status] for order in every], np.int8)
+        if any(codes):
+            cut = np.array([code != "" for code in codes], np.bool_) & (filled != 0) & (filled != quantity)
+            status[cut & (status != _WORKING)] = _PARTLY
+        return cls(
+            Labels(np.repeat(np.arange(len(orders), dtype=np.int32), counts), tuple(orders)),
+            np.array([order.number for order in every], np.int64),
+            np.array([order.placed_ns for order in every], np.int64),
+            np.array([order.ended_ns for order in every], np.int64),
+            quantity,
+            filled,
+            _prices([one.limit for one in terms]),
+            _prices([one.stop for one in terms]),
+            _prices([one.trail for one in terms]),
+            np.array([one.tif == "day" for one in terms], np.bool_),
+            np.array([0 if order.parent is None else order.parent.number for order in every], np.int64),
+            status,
+            Labels.of([one.tag for one in terms]),
+            Labels.of(codes),
+            Labels.of([why.text for why in whys]),
+        )
+
+    @classmethod
+    def at_market(cls, symbol: str, placed_ns: IntArray, quantity: FloatArray, fills: Fills) -> Orders:
+        """Market orders of one symbol, numbered from 1 on: each fill is one of them in whole, what is left works."""
+        n, done = len(quantity), len(fills)
+        filled, ended_ns, status = np.zeros(n), np.full(n, -1), np.full(n, _WORKING, np.int8)
+        filled[:done], ended_ns[:done], status[:done] = fills.quantity, fills.bar_ns, 0
+        none, nothing = np.full(n, np.nan), Labels(np.zeros(n, np.int32), ("",))
+        of_symbol, number = Labels(np.zeros(n, np.int32), (symbol,)), np.arange(1, n + 1)
+        whole, no_day = np.zeros(n, np.int64), np.zeros(n, np.bool_)
+        columns = (number, placed_ns, ended_ns, quantity, filled, none, none, none, no_day, whole, status)
+        return cls(of_symbol, *columns, nothing, nothing, nothing)
+
+    @classmethod
+    def concat(cls, parts: Sequence[Orders]) -> Orders:
+        """The parts one after another."""
+        columns: Any = [[getattr(part, one.name) for part in (NO_ORDERS, *parts)] for one in fields(cls)]
+        joined: Any = [Labels.concat(c) if isinstance(c[0], Labels) else np.concatenate(c) for c in columns]
+        return cls(*joined)
+
+    def take(self, rows: slice | NDArray[np.bool_] | NDArray[np.intp]) -> Orders:
+        """The chosen ones."""
+        columns: Any = [getattr(self, one.name) for one in fields(self)]
+        taken: Any = [c.take(rows) if isinstance(c, Labels) else c[rows] for c in columns]
+        return Orders(*taken)
+
+    def numbered_after(self, before: int) -> Orders:
+        """The same with numbers that go on after those of others."""
+        return replace(self, number=self.number + before, guards=np.where(self.guards > 0, self.guards + before, 0))
+
+    @property
+    def kind(self) -> NDArray[np.int8]:
+        """Positions in KINDS, int8 (n,)."""
+        limited, stopped = ~np.isnan(self.limit), ~np.isnan(self.stop)
+        return np.where(~np.isnan(self.trail), 4, limited + 2 * stopped).astype(np.int8)
+
+    def __len__(self) -> int:
+        return len(self.number)
+
+
+def _prices(values: list[float | None]) -> FloatArray:
+    if values.count(None) == len(values):
+        return np.full(len(values), np.nan)
+    return np.array(values, np.float64)  # None becomes NaN
+
+
+NO_ORDERS = Orders.of({})
+
+
+class Ended:
+    """Orders that have ended, by symbol, as columns when these are asked for, or when it travels."""
+
+    def __init__(self, orders: Mapping[str, Sequence[Order]]) -> None:
+        self._orders = orders
+
+    @cached_property
+    def columns(self) -> Orders:
+        """Their columns."""
+        return Orders.of(self._orders)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _columns_alone, (self.columns,)
+
+
+def _columns_alone(columns: Orders) -> Ended:
+    ended = Ended({})
+    vars(ended)["columns"] = columns
+    return ended
+
+
+def in_turn(parts: Sequence[tuple[Fills, Orders]]) -> tuple[Fills, Orders]:
+    """Fills and orders of parts in each of which numbers of orders begin anew, numbered through."""
+    before = before_each([int(orders.number.max(initial=0)) for _, orders in parts])
+    fills = [one.numbered_after(most) for (one, _), most in zip(parts, before, strict=True)]
+    orders = [one.numbered_after(most) for (_, one), most in zip(parts, before, strict=True)]
+    return Fills.concat(fills), Orders.concat(orders)
+
+
+def before_each(counts: Sequence[int]) -> list[int]:
+    """How many there are in all parts before each."""
+    return list(accumulate(counts, initial=0))[:-1]
+
+
+def by_symbol(sessions: Sequence[tuple[int, Orders]]) -> dict[str, tuple[Orders, IntArray]]:
+    """Orders of sessions (their rows, ascending) by symbol, with the row of each order's session."""
+    every = Orders.concat([orders for _, orders in sessions])
+    rows = np.repeat([row for row, _ in sessions], [len(orders) for _, orders in sessions]).astype(np.int64)
+    names = every.symbol.names
+    bounds = np.cumsum(np.bincount(every.symbol.codes, minlength=len(names)))
+    placed = np.split(np.argsort(every.symbol.codes, kind="stable"), bounds[:-1]) if names else []
+    return {name: (every.take(places), rows[places]) for name, places in zip(names, placed, strict=True)}
