@@ -13,6 +13,7 @@ from barray.market.series import IntervalBars
 from barray.trading.checks.decisions import Decisions, changed_ns, decisions_of
 from barray.trading.checks.lookahead_report import Difference, Future, LookaheadReport
 from barray.trading.checks.outside import watching
+from barray.trading.checks.peeking import called, peeking
 from barray.trading.engine.commands import Plan
 from barray.trading.engine.symbol_run import LoadedRange
 from barray.trading.strategy.data import SymbolData
@@ -83,6 +84,8 @@ class _Past:
             changed = self._changed(decided, cut_ns, cut_ns, future)
             if changed is not None:
                 return replace(changed, culprits=self._culprits(data, cut_ns))
+            if peeks := peeking(self.data, data, cut_ns, future):
+                return peeks
         return self._changed_by_cut(cut_ns, known)
 
     def _changed_by_cut(self, cut_ns: int, known: int) -> Difference | None:
@@ -91,7 +94,8 @@ class _Past:
         shorter = replace(self.loaded, base=base.take(slice(0, known)), traded=traded[traded <= session])
         # with flat_at_close the engine holds the last bar that there is to be the session's last one
         until = int(base.end_ns[known - 2]) if self.plan.account.flat_at_close and known > 1 else cut_ns
-        return self._changed(_decided(shorter, self.plan)[1], cut_ns, until, "cut off")
+        data, decided = _decided(shorter, self.plan)
+        return self._changed(decided, cut_ns, until, "cut off") or peeking(self.data, data, cut_ns, "cut off")
 
     def _changed(self, other: Decisions, cut_ns: int, until_ns: int, future: Future) -> Difference | None:
         changed = changed_ns(self.true.between(0, until_ns), other.between(0, until_ns))
@@ -116,7 +120,7 @@ def _swapped(data: SymbolData, other: SymbolData) -> Iterator[tuple[str, SymbolD
     """The data with one input after the other from `other`, and that input's name."""
     for name, spec in data.specs.items():
         indicators = {**data.indicators, name: other.indicators[name]}
-        yield f"{name} ({spec.key})", replace(data, indicators=indicators)
+        yield called(name, spec), replace(data, indicators=indicators)
     for interval in data.series:
         mixed = replace(data, series={**data.series, interval: other.series[interval]})
         fills_on = interval == data.base.interval != data.interval

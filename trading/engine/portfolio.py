@@ -18,6 +18,7 @@ from barray.market.calendar import Sessions
 from barray.market.errors import BarrayError, ConfigError
 from barray.market.indicators import parse_indicator
 from barray.market.interval import Interval
+from barray.market.own_indicator import OwnIndicator
 from barray.market.session_range import SessionRange
 from barray.market.symbols import require_text
 from barray.trading.engine.commands import Plan, SessionOutcome
@@ -542,10 +543,10 @@ class PortfolioRun:
         self._cancel(symbol)
         self._leaving.add(symbol)
 
-    def add_indicator(self, symbol: str, indicator: str) -> Added:
-        """See Viewed; ConfigError where either is no text."""
+    def add_indicator(self, symbol: str, indicator: str | OwnIndicator) -> Added:
+        """See Viewed; ConfigError where either is no text, nor an own indicator."""
         require_text(symbol)
-        if not isinstance(indicator, str):
+        if not isinstance(indicator, str | OwnIndicator):
             raise ConfigError(
                 f"an indicator is text, not {type(indicator).__name__}", remedy='write it as "RSI(14)@5m"'
             )
@@ -566,8 +567,12 @@ class PortfolioRun:
         row = here.number
         made_of = RangeBars(data.base, data.sessions, self._range.history, data.past)
         series = data.series.get(spec.interval) or made_of.series(spec.interval, row)
-        columns = made_of.values(spec, series, np.array([row]))
+        try:
+            columns = made_of.values(spec, series, np.array([row]))
+        except ConfigError as error:  # an own function failed
+            return Added(False, str(error))
+        name = indicator if isinstance(indicator, str) else spec.key
         for number, (output, values) in enumerate(columns.items()):
-            named = here.added.setdefault(indicator if number == 0 else f"{indicator}.{output}", {})
+            named = here.added.setdefault(name if number == 0 else f"{name}.{output}", {})
             named[symbol] = AddedIndicator(here.now_ns, series, values)
         return Added(True)

@@ -139,7 +139,7 @@ def prepare(
     session's indicators are those of that session run alone, over its own history: where a value depends on where its
     bars begin (RSI, EMA …) it is computed session by session. So results do not depend on where a range begins.
     `computed`: what was made for the same bars and sessions before, to use and to add to. `past`: daily bars of
-    sessions before those with base bars.
+    sessions before those with base bars. ConfigError, naming the symbol, where an own indicator fails.
     """
     made_of = RangeBars(base, sessions, history, past)
     first = int(traded[0]) if len(traded) else len(sessions)
@@ -152,7 +152,11 @@ def prepare(
     indicators: dict[str, FloatArray] = {}
     specs: dict[str, IndicatorSpec] = {}
     for name, spec in needs.indicators.items():
-        columns = computed.values(spec, partial(made_of.values, spec, series[spec.interval], traded))
+        try:
+            columns = computed.values(spec, partial(made_of.values, spec, series[spec.interval], traded))
+        except ConfigError as error:
+            error.symbol, error.interval = symbol, str(spec.interval)
+            raise
         for number, (output, values) in enumerate(columns.items()):
             if number == 0:
                 indicators[name], specs[name] = values, spec

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from barray.market.bars import FloatArray
 from barray.market.errors import ConfigError
 from barray.market.interval import Interval
+from barray.market.own_indicator import OwnIndicator
 from barray.trading.orders.accounts import Accounts, WorkingOrder
 from barray.trading.orders.broker import Order
 from barray.trading.orders.terms import OrderOptions, OrderTerms
@@ -90,7 +91,7 @@ class Viewed(Protocol):
         """Let a symbol that was added go at this window's end."""
         ...
 
-    def add_indicator(self, symbol: str, indicator: str) -> Added:
+    def add_indicator(self, symbol: str, indicator: str | OwnIndicator) -> Added:
         """Have one more indicator computed."""
         ...
 
@@ -265,9 +266,9 @@ class WindowView:
         """
         self._portfolio.remove_symbol(symbol)
 
-    def add_adhoc_indicator(self, symbol: str, indicator: str) -> Added:
+    def add_adhoc_indicator(self, symbol: str, indicator: str | OwnIndicator) -> Added:
         """Have one more indicator of a symbol, such as `"RSI(14)@5m"`, for the rest of the session: in
         `view.indicators` under the name given here, from the next window on. It knows the history that is loaded.
-        ConfigError where either is no text.
+        An own one, `spread(fast=30) @ "5m"`, is there as `spread(fast=30)@5m`. ConfigError where either is no text.
         """
         return self._portfolio.add_indicator(symbol, indicator)
