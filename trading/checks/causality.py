@@ -79,7 +79,9 @@ class _Past:
         base = self.loaded.base
         known = base.closed_by(cut_ns)
         for future, factor in _FACTORS.items():
-            other = replace(self.loaded, base=_with_other_future(base, known, factor, rng))
+            changed_base = _with_other_future(base, known, factor, rng)
+            tables = {n: one.with_other_future(cut_ns, factor, rng) for n, one in self.loaded.tables.items()}
+            other = replace(self.loaded, base=changed_base, tables=tables)
             data, decided = _decided(other, self.plan)
             changed = self._changed(decided, cut_ns, cut_ns, future)
             if changed is not None:
@@ -91,7 +93,8 @@ class _Past:
     def _changed_by_cut(self, cut_ns: int, known: int) -> Difference | None:
         base, traded = self.loaded.base, self.loaded.traded
         session = int(base.session[known - 1])
-        shorter = replace(self.loaded, base=base.take(slice(0, known)), traded=traded[traded <= session])
+        tables = {name: table.until(cut_ns) for name, table in self.loaded.tables.items()}
+        shorter = replace(self.loaded, base=base.take(slice(0, known)), traded=traded[traded <= session], tables=tables)
         # with flat_at_close the engine holds the last bar that there is to be the session's last one
         until = int(base.end_ns[known - 2]) if self.plan.account.flat_at_close and known > 1 else cut_ns
         data, decided = _decided(shorter, self.plan)
@@ -121,6 +124,8 @@ def _swapped(data: SymbolData, other: SymbolData) -> Iterator[tuple[str, SymbolD
     for name, spec in data.specs.items():
         indicators = {**data.indicators, name: other.indicators[name]}
         yield called(name, spec), replace(data, indicators=indicators)
+    for name, table in other.tables.items():
+        yield f"table {name}", replace(data, tables={**data.tables, name: table})
     for interval in data.series:
         mixed = replace(data, series={**data.series, interval: other.series[interval]})
         fills_on = interval == data.base.interval != data.interval

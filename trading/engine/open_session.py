@@ -9,6 +9,7 @@ from math import inf, isnan, nan
 import numpy as np
 
 from barray.market.bars import FloatArray, IntArray
+from barray.market.known_table import Values
 from barray.market.series import IntervalBars
 from barray.trading.results.days import SessionPrices
 from barray.trading.strategy.panel import Panel, PanelBlock
@@ -101,6 +102,11 @@ class OpenSession:
             if shown:
                 found[name] = np.array([shown.get(symbol, nan) for symbol in self.symbols], np.float64)
         return found
+
+    def table(self, name: str, column: str) -> Values:
+        """What a table's column says of each symbol now; ConfigError where there is no such table or column."""
+        matrix = self.block.table(name, column)
+        return self.panel.row(matrix.values, matrix.row(self.now_ns))
 
     def reached(self, first: int, last: int) -> list[str]:
         """Symbols whose orders the bars of these rows can reach, sorted."""

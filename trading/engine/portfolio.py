@@ -18,6 +18,7 @@ from barray.market.calendar import Sessions
 from barray.market.errors import BarrayError, ConfigError
 from barray.market.indicators import parse_indicator
 from barray.market.interval import Interval
+from barray.market.known_table import Values
 from barray.market.own_indicator import OwnIndicator
 from barray.market.session_range import SessionRange
 from barray.market.symbols import require_text
@@ -450,6 +451,10 @@ class PortfolioRun:
     def indicator_values(self) -> Mapping[str, FloatArray]:
         """See Viewed."""
         return self._now.indicators()
+
+    def table_values(self, name: str, column: str) -> Values:
+        """See Viewed; ConfigError where there is no such table or column."""
+        return self._now.table(name, column)
 
     def _known(self, symbol: str) -> SymbolBook:
         here = self._now

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 import numpy as np
@@ -14,6 +14,7 @@ from barray.market.calendar import Sessions
 from barray.market.errors import ConfigError
 from barray.market.indicators import IndicatorSpec
 from barray.market.interval import Interval
+from barray.market.known_table import SymbolTables, Values, table_of
 from barray.market.series import IntervalBars
 from barray.trading.strategy.computed import Computed
 from barray.trading.strategy.needs import Needs
@@ -30,7 +31,7 @@ class SymbolData:
     `macd.macdsignal`.
     `sessions`: the sessions that `base.session` and `bars.session` count in. `traded`: rows of `sessions` in which the
     strategy trades, ascending; bars before and between them are history only. `past`: daily bars of sessions before
-    those with base bars, where a source gave any.
+    those with base bars, where a source gave any. `tables`: what the config's tables say of the symbol.
     """
 
     symbol: str
@@ -42,6 +43,7 @@ class SymbolData:
     sessions: Sessions
     traded: IntArray
     past: DailyPast | None = None
+    tables: SymbolTables = field(default_factory=dict)
 
     @property
     def bars(self) -> IntervalBars:
@@ -113,6 +115,13 @@ class SymbolData:
                 remedy=f'name it in the strategy: intervals = ("{wanted}",)',
             )
         return np.searchsorted(self.series[wanted].end_ns, self.bars.end_ns, side="right")
+
+    def table(self, name: str, column: str) -> Values:
+        """What a table of the config says when each main bar closes, of its newest row that is known by then: float64
+        (n,), NaN where nothing is, or texts, object (n,), None there. ConfigError where there is no such table or
+        column.
+        """
+        return table_of(self.tables, name).at(column, self.bars.end_ns)
 
     def base_rows(self, session: int) -> tuple[int, int]:
         """First row and end of a session's base bars."""

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from barray.market.bars import FloatArray
 from barray.market.errors import ConfigError
 from barray.market.interval import Interval
+from barray.market.known_table import Values
 from barray.market.own_indicator import OwnIndicator
 from barray.trading.orders.accounts import Accounts, WorkingOrder
 from barray.trading.orders.broker import Order
@@ -57,6 +58,10 @@ class Viewed(Protocol):
 
     def indicator_values(self) -> Mapping[str, FloatArray]:
         """Newest values by name, of the strategy's indicators and of those added."""
+        ...
+
+    def table_values(self, name: str, column: str) -> Values:
+        """What a table's column says of each symbol: float64 (symbols,), or texts, object (symbols,)."""
         ...
 
     def working(self, symbol: str) -> tuple[WorkingOrder, ...]:
@@ -184,6 +189,13 @@ class WindowView:
     def indicators(self) -> Mapping[str, FloatArray]:
         """Latest values by the strategy's names, and of indicators added by what they were added as."""
         return self._portfolio.indicator_values()
+
+    def table(self, name: str, column: str) -> Values:
+        """What a table of the config says of each symbol now, of its newest row that is known by now: float64
+        (symbols,), NaN where nothing is, or texts, object (symbols,), None there. ConfigError where there is no such
+        table or column.
+        """
+        return self._portfolio.table_values(name, column)
 
     def index(self, symbol: str) -> int:
         """Where a symbol stands in `symbols` and all arrays; ConfigError where there is none."""
