@@ -173,9 +173,24 @@ def _corners(space: Space) -> list[ParameterSet]:
     return [low, high, *({**low, name: high[name]} for name in high), *({**high, name: low[name]} for name in low)]
 
 
+def _require_own_names(indicators: Iterable[IndicatorSpec]) -> None:
+    """ConfigError where two indicators that differ would be taken for one."""
+    known: dict[str, IndicatorSpec] = {}
+    for spec in indicators:
+        other = known.setdefault(spec.key, spec)
+        if other != spec:
+            places = [one.own.place if one.own else "TA-Lib" for one in (other, spec)]
+            raise ConfigError(
+                f"two indicators are called {spec.key} ({', '.join(places)})",
+                remedy='give one another name: indicator(…, bars=…, name="other")',
+                code="bad_indicator",
+            )
+
+
 def _requirements(config: SessionConfig, *needs: Needs) -> SymbolRequirements:
     """What the config needs of every symbol, and these as well."""
     own = config.requirements
     intervals = {*own.intervals, *(interval for some, _ in needs for interval in some)}
     indicators = dict.fromkeys((*own.indicators, *(spec for _, some in needs for spec in some)))
+    _require_own_names(indicators)
     return replace(own, intervals=tuple(sorted(intervals)), indicators=tuple(indicators))

@@ -57,7 +57,10 @@ class IndicatorSpec:
         """`RSI(14)@5m`: the name it is found by everywhere; `parse_indicator` reads it back. Of an own function
         `spread(fast=10)@5m`, which it doesn't.
         """
-        values = [f"{name}={_shown(value)}" if self.own else _shown(value) for name, value in self.params]
+        if self.own:
+            values = [f"{name}={_shown(value)}" for name, value in (*self.params, *self.own.around)]
+        else:
+            values = [_shown(value) for _, value in self.params]
         values += [f"{name}={column}" for name, column in self.inputs]
         return f"{self.name}({','.join(values)})@{self.interval}" if values else f"{self.name}@{self.interval}"
 

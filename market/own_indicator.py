@@ -13,6 +13,7 @@ import numpy as np
 
 from barray.market.bars import COLUMNS, FloatArray
 from barray.market.errors import ConfigError, shorten
+from barray.market.function_digest import around, function_digest
 from barray.market.interval import Interval
 from barray.market.series import IntervalBars
 
@@ -24,11 +25,11 @@ TAKEN = (*COLUMNS, "end_ns", "session")
 
 @dataclass(frozen=True)
 class OwnFunction:
-    """A function as it is computed. `columns`: what it takes of the bars; `place`: file and line, for messages; see
-    `indicator` for the rest.
+    """A function as it is computed. `columns`: what it takes of the bars; `place`: file and line, for messages;
+    `around`: plain values that it has from the functions it is written in; see `indicator` for the rest.
 
     It travels without the function itself, which travels with the strategy's code: whoever only has to know what is
-    needed has no such code.
+    needed has no such code. By `digest` it is known again in any process.
     """
 
     name: str
@@ -37,7 +38,9 @@ class OwnFunction:
     outputs: tuple[str, ...]
     windowed: bool
     place: str
-    function: Callable[..., Any] | None = field(repr=False)
+    around: Params
+    digest: str
+    function: Callable[..., Any] | None = field(repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "function": None}
@@ -140,9 +143,18 @@ class OwnIndicator:
 
     def as_computed(self) -> OwnFunction:
         """The function with its warm-up for these parameters; ConfigError where that can't be told."""
-        columns = tuple(name for name in inspect.signature(self.function).parameters if name in TAKEN)
+        function, place = self.function, _place(self.function)
+        try:
+            digest, values = function_digest(function), around(function)
+        except TypeError as error:
+            raise _bad(
+                f"{self.name} ({place}): {error}",
+                "write a plain function outside of any class, and have it take what varies as parameters",
+            ) from None
+        shown = tuple((name, value) for name, value in values.items() if isinstance(value, int | float | str))
+        columns = tuple(name for name in inspect.signature(function).parameters if name in TAKEN)
         return OwnFunction(
-            self.name, self._warmup(), columns, self.outputs, self.windowed, _place(self.function), self.function
+            self.name, self._warmup(), columns, self.outputs, self.windowed, place, shown, digest, function
         )
 
     def _warmup(self) -> int:

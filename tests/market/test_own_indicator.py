@@ -82,6 +82,8 @@ def test_what_is_needed_travels_without_the_function() -> None:
     spec = parse_indicator(indicator(lambda close: close, bars=5, name="local"), MINUTE)
     there = pickle.loads(pickle.dumps(SymbolRequirements((MINUTE,), (spec,)))).indicators[0]
     assert (there.key, there.lookback, there.outputs) == (spec.key, 5, ("local",))
+    assert there == spec
+    assert hash(there) == hash(spec)
     with pytest.raises(ConfigError, match="not in this process"):
         compute(there, series(9))
 
