@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from barray.market.bars import FloatArray
+from barray.market.bars import Bar, FloatArray
 from barray.market.calendar import Sessions
 from barray.market.errors import BarrayError, ConfigError
 from barray.market.indicators import parse_indicator
@@ -22,9 +22,10 @@ from barray.market.known_table import Values
 from barray.market.own_indicator import OwnIndicator
 from barray.market.session_range import SessionRange
 from barray.market.symbols import require_text
+from barray.trading.engine.adhoc_bar import with_bar
 from barray.trading.engine.commands import Plan, SessionOutcome
 from barray.trading.engine.listener import Listener
-from barray.trading.engine.open_session import AddedIndicator, OpenSession, session_prices
+from barray.trading.engine.open_session import OpenSession, session_prices
 from barray.trading.engine.symbol_book import SymbolBook
 from barray.trading.engine.watchdog import watched
 from barray.trading.engine.window_broker import Funds
@@ -43,7 +44,6 @@ from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.data import SymbolData
 from barray.trading.strategy.failure import DidNotReturn, failure_text, file_of
 from barray.trading.strategy.panel import PanelBlock
-from barray.trading.strategy.range_bars import RangeBars
 from barray.trading.strategy.view import Added, Moment, WindowView
 
 _LEFT_OUT = "is left out of this session"
@@ -68,6 +68,8 @@ class PortfolioRun:
         self._working: set[str] = set()
         self._purchases: dict[str, float] = {}
         self._invited: dict[str, SymbolData] = {}
+        self._supplied: dict[str, SymbolData] = {}
+        self._altered: set[str] = set()
         self._leaving: set[str] = set()
         self._prices: dict[str, float] = {}
         self._said: Counter[str] = Counter()
@@ -178,8 +180,13 @@ class PortfolioRun:
             del self.books[symbol]
             self.accounts.forget(symbol)
             self._prices.pop(symbol, None)
+        for symbol in self._altered:
+            if symbol in self.books and self._block is not None:
+                self.books[symbol].load(self._block.data[self._block.index[symbol]])
+        self._altered.clear()
         self._leaving.clear()
         self._invited.clear()
+        self._supplied.clear()
 
     # ---- a session, window by window
 
@@ -215,13 +222,18 @@ class PortfolioRun:
     def _look_around(self) -> None:
         """Have matrices of the symbols that there are now."""
         here = self._now
-        block, invited = here.block, dict(self._invited)
+        block, invited = here.block, {**self._invited, **self._supplied}
+        for symbol, more in self._supplied.items():
+            self.books[symbol].look_at(more, here.number)
+            here.renew_added(more, self._range.history)
         if invited:
             data = dict(zip(block.symbols, block.data, strict=True))
             first, first_day = self._first_rows(here.number)
             block = PanelBlock({**data, **invited}, first, here.number, self._base, first_day)
         here.look_at(block, {*here.symbols, *invited} - self._leaving)
+        self._altered |= self._supplied.keys()
         self._invited.clear()
+        self._supplied.clear()
         self._leaving.clear()
         self._show()
 
@@ -244,7 +256,7 @@ class PortfolioRun:
         for number, now_ns in enumerate(ends_ns):
             if self.error is not None:
                 return
-            if self._invited or self._leaving:
+            if self._invited or self._leaving or self._supplied:
                 self._look_around()
                 early, rows = self._early_closes(here.now_ns), self._rows_closed(ends_ns)
             if not asks:
@@ -555,29 +567,43 @@ class PortfolioRun:
             raise ConfigError(
                 f"an indicator is text, not {type(indicator).__name__}", remedy='write it as "RSI(14)@5m"'
             )
-        here = self._now
-        if symbol not in self.books:
-            return Added(False, f"there is no symbol {symbol}")
-        if symbol not in here.panel.index and symbol not in self._invited:
-            return Added(False, _LEFT_OUT)
-        if here.closing:
-            return Added(False, "the session has closed")
-        data = self.books[symbol].data
+        if reason := self._closed_to(symbol):
+            return Added(False, reason)
+        here, data = self._now, self.books[symbol].data
         try:
             spec = parse_indicator(indicator)
         except BarrayError as error:
             return Added(False, str(error))
         if not data.base.interval.derives(spec.interval):
             return Added(False, f"{spec.interval} does not derive from {data.base.interval}")
-        row = here.number
-        made_of = RangeBars(data.base, data.sessions, self._range.history, data.past)
-        series = data.series.get(spec.interval) or made_of.series(spec.interval, row)
+        name = indicator if isinstance(indicator, str) else spec.key
         try:
-            columns = made_of.values(spec, series, np.array([row]))
+            here.add_indicator(name, spec, data, self._range.history, here.now_ns)
         except ConfigError as error:  # an own function failed
             return Added(False, str(error))
-        name = indicator if isinstance(indicator, str) else spec.key
-        for number, (output, values) in enumerate(columns.items()):
-            named = here.added.setdefault(name if number == 0 else f"{name}.{output}", {})
-            named[symbol] = AddedIndicator(here.now_ns, series, values)
         return Added(True)
+
+    def add_bar(self, symbol: str, interval: str, bar: Bar | Mapping[str, Any]) -> Added:
+        """See Viewed; ConfigError for a symbol that is no text."""
+        require_text(symbol)
+        if reason := self._closed_to(symbol):
+            return Added(False, reason)
+        here = self._now
+        if symbol not in here.panel.index:
+            return Added(False, f"{symbol} is in the view from the next window on: add the bar then")
+        data = self._supplied.get(symbol, self.books[symbol].data)
+        needs = self._plan.strategy().needs()
+        more = with_bar(data, interval, bar, needs, self._range, here.number, here.now_ns)
+        if isinstance(more, str):
+            return Added(False, more)
+        self._supplied[symbol] = more
+        return Added(True)
+
+    def _closed_to(self, symbol: str) -> str | None:
+        """Why nothing can be added to a symbol."""
+        here = self._now
+        if symbol not in self.books:
+            return f"there is no symbol {symbol}: add_symbol gets one"
+        if symbol not in here.panel.index and symbol not in self._invited:
+            return _LEFT_OUT
+        return "the session has closed" if here.closing else None

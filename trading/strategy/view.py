@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Protocol, Unpack
+from typing import Any, Protocol, Unpack
 from zoneinfo import ZoneInfo
 
-from barray.market.bars import FloatArray
+from barray.market.bars import Bar, FloatArray
 from barray.market.errors import ConfigError
 from barray.market.interval import Interval
 from barray.market.known_table import Values
@@ -98,6 +98,10 @@ class Viewed(Protocol):
 
     def add_indicator(self, symbol: str, indicator: str | OwnIndicator) -> Added:
         """Have one more indicator computed."""
+        ...
+
+    def add_bar(self, symbol: str, interval: str, bar: Bar | Mapping[str, Any]) -> Added:
+        """Have one more bar."""
         ...
 
 
@@ -284,3 +288,13 @@ class WindowView:
         An own one, `spread(fast=30) @ "5m"`, is there as `spread(fast=30)@5m`. ConfigError where either is no text.
         """
         return self._portfolio.add_indicator(symbol, indicator)
+
+    def add_adhoc_bar(self, symbol: str, interval: str, bar: Bar | Mapping[str, Any]) -> Added:
+        """Have a bar that the symbol's source lacks, for the rest of the session: `interval` is that of its bars as
+        loaded, `bar` has `timestamp` (its start), open, high, low, close and volume. It passes the light checks of
+        `Session.add_adhoc_bar`, has closed by now, and no bar of the source stands in its place.
+
+        From the next window on it is a bar as any: seen, derived from, in the indicators, and what the position is
+        valued on. No order fills on it, since it has closed. ConfigError for a symbol that is no text.
+        """
+        return self._portfolio.add_bar(symbol, interval, bar)
