@@ -71,7 +71,7 @@ class BacktestCoordinator(AskedOnce):
         tables: KnownTables | None = None,
     ) -> None:
         super().__init__()
-        self._tables = tables or {}
+        self._known_tables = tables or {}
         self._config = config
         self._session_range = session_range
         self._requirements = requirements
@@ -259,7 +259,7 @@ class BacktestCoordinator(AskedOnce):
         known, warnings = self._known_faults(found, job.session_range)
         reader, others = self._manager.reader(found), len(self._manager.sources) > 1
         base, asked, daily = result.base_interval, known if others else None, self._manager.daily
-        tables = tables_of(self._tables, job.symbol, job.session_range)
+        tables = tables_of(self._known_tables, job.symbol, job.session_range)
         return LoadRange(job.symbol, job.session_range, reader, base, skipped, daily, asked, warnings, tables)
 
     def _known_faults(
