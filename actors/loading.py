@@ -46,7 +46,7 @@ def load_range(command: LoadRange, *, anew: bool = False) -> LoadedRange:
         _report_faults(command, {}, (), dict.fromkeys(command.session_range.dates, Reason.of(error)))
         raise
     judged = judge_daily(judged, anew=anew)
-    return replace(judged, warnings=(*command.warnings, *judged.warnings))
+    return replace(judged, warnings=(*command.warnings, *judged.warnings), tables=command.tables)
 
 
 class NewFaults(Exception):

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     )
     from barray.market.indicators import IndicatorSpec
     from barray.market.interval import Interval
+    from barray.market.own_indicator import OwnIndicator, indicator
     from barray.market.symbol_data import SymbolMetadata, SymbolSessionData
     from barray.market.table import Table
     from barray.market.validation import SymbolValidationResult
@@ -79,6 +80,7 @@ _HOME = {
     ),
     "barray.market.indicators": ("IndicatorSpec",),
     "barray.market.interval": ("Interval",),
+    "barray.market.own_indicator": ("OwnIndicator", "indicator"),
     "barray.market.symbol_data": ("SymbolMetadata", "SymbolSessionData"),
     "barray.market.table": ("Table",),
     "barray.market.validation": ("SymbolValidationResult",),
@@ -108,6 +110,7 @@ __all__ = [
     "IndicatorSpec",
     "Interval",
     "NoDataError",
+    "OwnIndicator",
     "Session",
     "SessionConfig",
     "SessionCoordinator",
@@ -127,6 +130,7 @@ __all__ = [
     "WindowView",
     "attach",
     "backtest",
+    "indicator",
     "lookahead",
     "parameter",
     "read_config",

@@ -18,6 +18,7 @@ from barray.local.connection import load_calendar
 from barray.local.gateways import LocalGatewayPool
 from barray.market.errors import BarrayError, ConfigError
 from barray.market.interval import Interval
+from barray.market.known_table import tables_of
 from barray.market.session_range import RangeValidation, SessionRange
 from barray.market.validation import Reason
 from barray.trading.checks.causality import lookahead as _lookahead
@@ -108,7 +109,9 @@ def _loaded(run: PreparedRun, symbols: Sequence[str], *, history: int) -> list[L
             dropped[symbol] = result.reasons
             continue
         skipped = {day: "; ".join(map(str, reasons)) for day, reasons in found.skipped.items()}
-        command = LoadRange(symbol, session_range, manager.reader(found), result.base_interval, skipped, manager.daily)
+        tables = tables_of(run.tables, symbol, session_range)
+        base, reader = result.base_interval, manager.reader(found)
+        command = LoadRange(symbol, session_range, reader, base, skipped, manager.daily, tables=tables)
         try:
             found_range = load_range(command)
             limit = asked.max_missing_days

@@ -130,7 +130,7 @@ class RemoteRun:
     def __init__(self, run: PreparedRun, kind: type, *, progress: Progress | None = None) -> None:
         self._config = run.config
         self._kind = kind
-        self._arguments = (run.session_range, run.requirements, run.plan)
+        self._arguments = (run.session_range, run.requirements, run.plan, run.tables)
         self._progress = progress
         self._connected = False
         self._remote: runtime.Remote | None = None
@@ -208,6 +208,9 @@ def _assemble(
     for result in ordered.values():
         total += result.equity
     settings = config.model_dump(mode="json", by_alias=True, include={"account", "costs", "session", "history"})
+    if run.tables:
+        read = {name: {"rows": len(table), "digest": table.digest} for name, table in run.tables.items()}
+        settings["tables"] = {n: {**section.model_dump(mode="json"), **read[n]} for n, section in config.tables.items()}
     whole = BacktestResult(
         name=config.name,
         strategy=plan.source.load().__name__,

@@ -174,7 +174,18 @@ def _fingerprint(config: SessionConfig, plan: Plan) -> str:
     The bars are not in it: every row says which it was made of.
     """
     chosen = config.model_dump_json(
-        include={"session", "symbols", "history", "sources", "account", "costs", "strategy", "intervals", "indicators"}
+        include={
+            "session",
+            "symbols",
+            "history",
+            "sources",
+            "account",
+            "costs",
+            "strategy",
+            "intervals",
+            "indicators",
+            "tables",
+        }
     )
     kind = plan.source.load().__qualname__
     text = "\n".join((chosen, kind, code_digest(plan.source), plan.form, version("barray")))

@@ -21,6 +21,7 @@ from barray.data_sources.failover import needs_of_range
 from barray.market.commands import Failed
 from barray.market.errors import BarrayError, NoDataError, shorten
 from barray.market.interval import Interval
+from barray.market.known_table import KnownTables, tables_of
 from barray.market.requirements import SymbolRequirements
 from barray.market.session_range import RangeValidation, SessionRange
 from barray.market.validation import Reason, SymbolValidationResult
@@ -70,8 +71,10 @@ class BacktestCoordinator(AskedOnce):
         session_range: SessionRange,
         requirements: SymbolRequirements,
         plan: Plan,
+        tables: KnownTables | None = None,
     ) -> None:
         super().__init__()
+        self._known_tables = tables or {}
         self._config = config
         self._session_range = session_range
         self._requirements = requirements
@@ -262,7 +265,8 @@ class BacktestCoordinator(AskedOnce):
         known, warnings = self._known_faults(found, job.session_range)
         reader, others = self._manager.reader(found), len(self._manager.sources) > 1
         base, asked, daily = result.base_interval, known if others else None, self._manager.daily
-        return LoadRange(job.symbol, job.session_range, reader, base, skipped, daily, asked, warnings)
+        tables = tables_of(self._known_tables, job.symbol, job.session_range)
+        return LoadRange(job.symbol, job.session_range, reader, base, skipped, daily, asked, warnings, tables)
 
     def _known_faults(
         self, found: RangeValidation, session_range: SessionRange

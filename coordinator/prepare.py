@@ -6,15 +6,17 @@ not. The strategy's file is read here, once a run; the exchange calendar comes f
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from barray.coordinator.config.model import SessionConfig, SweepSection
 from barray.coordinator.strategies import plan_of, require_past
 from barray.market.calendar import TradingCalendar
-from barray.market.errors import ConfigError
+from barray.market.errors import ConfigError, DataError, shorten
 from barray.market.indicators import IndicatorSpec
 from barray.market.interval import Interval
+from barray.market.known_table import KnownTables
 from barray.market.requirements import SymbolRequirements
 from barray.market.session_range import SessionRange, session_range_of
 from barray.trading.engine.commands import Plan
@@ -23,6 +25,7 @@ from barray.trading.strategy.source import StrategySource
 from barray.trading.sweeps.evaluate import needs_of_all
 from barray.trading.sweeps.parameter_sets import ParameterSet, Space, grid, parse_space, random_sets
 
+logger = logging.getLogger(__name__)
 LoadCalendar = Callable[[SessionConfig, SymbolRequirements], TradingCalendar]
 """Gives the config's calendar from far enough back for the requirements; ConfigError where it has no such sessions."""
 Needs = tuple[Iterable[Interval], Iterable[IndicatorSpec]]
@@ -43,9 +46,10 @@ class PreparedSessions:
 
 @dataclass(frozen=True, eq=False)
 class PreparedRun(PreparedSessions):
-    """A run laid out. `plan`: the strategy as it will run."""
+    """A run laid out. `plan`: the strategy as it will run. `tables`: those of the config, read."""
 
     plan: Plan
+    tables: KnownTables = field(default_factory=dict, kw_only=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,37 +66,62 @@ def prepare_run(
 ) -> PreparedRun:
     """A backtest of the config's strategy, or of one given.
 
-    ConfigError where the strategy can't be read or run, naming file and line, and where there are no such sessions.
+    ConfigError where the strategy can't be read or run, naming file and line, and where there are no such sessions;
+    errors of its tables as in `read_tables`.
     """
     require_past(config)
     plan = plan_of(config, source)
     requirements = _requirements(config, _needs(plan))
-    return PreparedRun(config, requirements, session_range_for(config, requirements, load_calendar), plan)
+    session_range = session_range_for(config, requirements, load_calendar)
+    return PreparedRun(config, requirements, session_range, plan, tables=read_tables(config))
 
 
 def prepare_sweep(
     config: SessionConfig, load_calendar: LoadCalendar, source: StrategySource | None = None
 ) -> PreparedSweep:
-    """A sweep over the config's parameter sets; ConfigError as for a backtest, and where these can't be meant."""
+    """A sweep over the config's parameter sets; errors as for a backtest, ConfigError where these can't be meant."""
     if config.sweep is None:
         raise ConfigError("the config has no sweep", remedy="add sweep: {parameters: {…}}; see examples/sweep.yaml")
     require_past(config)
     plan, space, sets = _swept(config, config.sweep, plan_of(config, source))
     requirements = _requirements(config, _needs_of_sets(config.sweep, plan, space, sets))
     session_range = session_range_for(config, requirements, load_calendar)
-    return PreparedSweep(config, requirements, session_range, plan, config.sweep, space, sets)
+    tables = read_tables(config)
+    return PreparedSweep(config, requirements, session_range, plan, config.sweep, space, sets, tables=tables)
 
 
 def prepare_sessions(config: SessionConfig, load_calendar: LoadCalendar) -> PreparedSessions:
-    """Everything that a session, a backtest and a sweep of the config need together; ConfigError as for each."""
+    """Everything that a session, a backtest and a sweep of the config need together; errors as for each."""
     needs: list[Needs] = []
     if config.strategy is not None:
+        read_tables(config)
         plan = plan_of(config)
         needs.append(_needs(plan))
         if config.sweep is not None:
             needs.append(_needs_of_sets(config.sweep, *_swept(config, config.sweep, plan)))
     requirements = _requirements(config, *needs)
     return PreparedSessions(config, requirements, session_range_for(config, requirements, load_calendar))
+
+
+def read_tables(config: SessionConfig) -> KnownTables:
+    """The config's tables; a symbol that one has no row for is logged.
+
+    DataError where one can't be used, or has no row for any symbol; NoDataError and SourceUnavailable where it can't
+    be read.
+    """
+    tables = {name: section.file(name).read() for name, section in config.tables.items()}
+    for name, table in tables.items():
+        missing = [symbol for symbol in dict.fromkeys(config.symbols) if symbol not in table.rows]
+        path = config.tables[name].path
+        if len(missing) == len(set(config.symbols)):
+            raise DataError(
+                f"{path}: has no row for any of the config's symbols, but for {shorten(', '.join(table.rows), 80)}",
+                source=f"tables.{name}",
+                remedy=f"name the column of symbols under tables.{name}.symbol, and write them as the config does",
+            )
+        if missing:
+            logger.warning("table %s has no row for %s", name, shorten(", ".join(missing), 200))
+    return tables
 
 
 def session_range_for(
@@ -140,9 +169,24 @@ def _corners(space: Space) -> list[ParameterSet]:
     return [low, high, *({**low, name: high[name]} for name in high), *({**high, name: low[name]} for name in low)]
 
 
+def _require_own_names(indicators: Iterable[IndicatorSpec]) -> None:
+    """ConfigError where two indicators that differ would be taken for one."""
+    known: dict[str, IndicatorSpec] = {}
+    for spec in indicators:
+        other = known.setdefault(spec.key, spec)
+        if other != spec:
+            places = [one.own.place if one.own else "TA-Lib" for one in (other, spec)]
+            raise ConfigError(
+                f"two indicators are called {spec.key} ({', '.join(places)})",
+                remedy='give one another name: indicator(…, bars=…, name="other")',
+                code="bad_indicator",
+            )
+
+
 def _requirements(config: SessionConfig, *needs: Needs) -> SymbolRequirements:
     """What the config needs of every symbol, and these as well."""
     own = config.requirements
     intervals = {*own.intervals, *(interval for some, _ in needs for interval in some)}
     indicators = dict.fromkeys((*own.indicators, *(spec for _, some in needs for spec in some)))
+    _require_own_names(indicators)
     return replace(own, intervals=tuple(sorted(intervals)), indicators=tuple(indicators))

@@ -1,4 +1,4 @@
-"""Indicators by TA-Lib's names and conventions, plus the session VWAP it lacks."""
+"""Indicators by TA-Lib's names and conventions, the session VWAP it lacks, and users' own functions."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from barray.market.bars import COLUMNS, Bars, FloatArray
 from barray.market.errors import ConfigError, shorten
 from barray.market.interval import Interval
+from barray.market.own_indicator import OwnFunction, OwnIndicator, Params
 from barray.market.series import IntervalBars
 
 SESSION_VWAP = "SESSION_VWAP"
@@ -42,23 +43,32 @@ class IndicatorSpec:
     """An indicator with all its parameters, on one interval. Equal specs compute equal values.
 
     `params` in TA-Lib's order, defaults filled in; `inputs` names the bar column of each series the function takes
-    where that is not TA-Lib's own choice. Made by `parse_indicator`.
+    where that is not TA-Lib's own choice. `own`: the user's function, where it is one. Made by `parse_indicator`.
     """
 
     name: str
     interval: Interval
-    params: tuple[tuple[str, float], ...] = ()
+    params: Params = ()
     inputs: tuple[tuple[str, str], ...] = ()
+    own: OwnFunction | None = None
 
     @property
     def key(self) -> str:
-        """`RSI(14)@5m`: the name it is found by everywhere; `parse_indicator` reads it back."""
-        values = [_shown(value) for _, value in self.params] + [f"{name}={column}" for name, column in self.inputs]
+        """`RSI(14)@5m`: the name it is found by everywhere; `parse_indicator` reads it back. Of an own function
+        `spread(fast=10)@5m`, which it doesn't.
+        """
+        if self.own:
+            values = [f"{name}={_shown(value)}" for name, value in (*self.params, *self.own.around)]
+        else:
+            values = [_shown(value) for _, value in self.params]
+        values += [f"{name}={column}" for name, column in self.inputs]
         return f"{self.name}({','.join(values)})@{self.interval}" if values else f"{self.name}@{self.interval}"
 
     @property
     def convention(self) -> str:
         """What the formula follows where conventions differ."""
+        if self.own:
+            return f"own function, {self.own.place}"
         text = _CONVENTIONS.get(self.name)
         if self.name == SESSION_VWAP:
             return str(text)
@@ -67,6 +77,8 @@ class IndicatorSpec:
     @property
     def outputs(self) -> tuple[str, ...]:
         """Names of the series it gives, in order."""
+        if self.own:
+            return self.own.outputs
         return ("vwap",) if self.name == SESSION_VWAP else _prepared(self).outputs
 
     @property
@@ -81,6 +93,8 @@ class IndicatorSpec:
         Enough bars is not the same as converged: recursive ones (EMA, RSI, ATR …) still depend on where they began,
         which is why every symbol computes them over the same history.
         """
+        if self.own:
+            return self.own.bars
         return 0 if self.name == SESSION_VWAP else _prepared(self).lookback
 
 
@@ -127,24 +141,37 @@ class IndicatorData:
         return IndicatorData(self.spec, {name: column[rows] for name, column in self.values.items()})
 
 
-def parse_indicator(config: str | Mapping[str, Any] | IndicatorSpec) -> IndicatorSpec:
+def parse_indicator(
+    config: str | Mapping[str, Any] | IndicatorSpec | OwnIndicator, main: Interval | None = None
+) -> IndicatorSpec:
     """Read `"RSI(14)@5m"`, `"MACD(fastperiod=5)@1m"`, or a mapping with `name`, `interval`, and `params` (or the
-    parameters beside them) and `inputs`. Raises ConfigError naming what is wrong and what would be right.
+    parameters beside them) and `inputs`; or an own function. `main`: the interval of what names none. Raises
+    ConfigError naming what is wrong and what would be right.
     """
     if isinstance(config, IndicatorSpec):
         return config
     if isinstance(config, str):
-        return _parse_shorthand(config)
+        return _parse_shorthand(config if main is None or "@" in config else f"{config}@{main}")
+    if isinstance(config, OwnIndicator):
+        return _of_own(config, config.interval or main)
+    if inspect.isroutine(config):
+        raise _bad(f"{config.__name__} is a plain function", f"declare it: indicator({config.__name__}, bars=50)")
     if not isinstance(config, Mapping):
         raise _bad(f"{config!r} is not an indicator", 'write "RSI(14)@5m", or a mapping with name, interval and params')
     entries = dict(config)
-    name, interval = entries.pop("name", None), entries.pop("interval", None)
+    name, interval = entries.pop("name", None), entries.pop("interval", main)
     if not isinstance(name, str) or interval is None:
         raise _bad(f"{dict(config)!r} lacks name or interval", "give both, such as name: RSI, interval: 5m")
     inputs, params = ({} if (given := entries.pop(key, None)) is None else given for key in ("inputs", "params"))
     if not isinstance(inputs, Mapping) or not isinstance(params, Mapping):
         raise _bad(f"{name}: params and inputs are mappings", "write them as names and values, such as timeperiod: 14")
     return _build(name, interval, [], {**params, **entries}, inputs)
+
+
+def _of_own(own: OwnIndicator, interval: Interval | None) -> IndicatorSpec:
+    if interval is None:
+        raise _bad(f"{own.name} names no interval", f'write {own.name} @ "5m"')
+    return IndicatorSpec(own.name, interval, own.params, own=own.as_computed())
 
 
 @functools.lru_cache(maxsize=4096)
@@ -239,7 +266,9 @@ def _check_runs(spec: IndicatorSpec) -> None:
         raise _bad(f"{spec.key}: {error}", f"the defaults are: {_listed(defaults)}") from None
 
 
-def _shown(value: float) -> str:
+def _shown(value: float | str) -> str:
+    if isinstance(value, str | bool):
+        return str(value)
     return repr(int(value)) if value == int(value) else repr(value)
 
 
@@ -252,7 +281,9 @@ def _bad(reason: str, remedy: str) -> ConfigError:
 
 
 def compute(spec: IndicatorSpec, series: IntervalBars) -> IndicatorData:
-    """Values over the whole series; each uses only its own and earlier bars."""
+    """Values over the whole series, each of its own and earlier bars. ConfigError where an own function fails."""
+    if spec.own:
+        return IndicatorData(spec, spec.own.compute(spec.params, series))
     if spec.name == SESSION_VWAP:
         return IndicatorData(spec, {"vwap": session_vwap(series.bars, session_spans(series.session))})
     return IndicatorData(spec, talib_values(spec, series.bars, [(0, len(series))]))

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -229,7 +229,8 @@ def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[B
 def _models_in(annotation: Any) -> type[BaseModel]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    for inner in get_args(annotation):
+    arguments = get_args(annotation)
+    for inner in arguments[1:] if get_origin(annotation) is dict else arguments:
         if inner is not type(None) and inner is not ...:
             return _models_in(inner)
     raise TypeError(f"no section in {annotation}")

@@ -22,6 +22,7 @@ from barray.coordinator.config.fields import (
     stamp_text,
 )
 from barray.coordinator.config.sources import AlpacaSection, SourceSection
+from barray.coordinator.config.tables import TableName, TableSection
 from barray.data_sources.fetching.store import EXCHANGE
 from barray.data_sources.fetching.vendor_source import VendorSource
 from barray.data_sources.manager import DataManager
@@ -366,6 +367,7 @@ class SessionConfig(Section):
     costs: CostsSection = CostsSection()
     report: ReportSection = ReportSection()
     sweep: SweepSection | None = None
+    tables: dict[TableName, TableSection] = Field(default_factory=dict)
     _where: str = PrivateAttr(default="config")
 
     @model_validator(mode="after")
@@ -453,6 +455,8 @@ class SessionConfig(Section):
         strategy = self.strategy
         if strategy is not None and strategy.path is not None:
             strategy = strategy.model_copy(update={"path": absolute(strategy.path)})
-        changed = {"sources": sources, "export": export, "report": report, "strategy": strategy, "live": live}
+        tables = {name: table.resolved(absolute) for name, table in self.tables.items()}
+        places = {"sources": sources, "tables": tables, "strategy": strategy}
+        changed = {**places, "export": export, "report": report, "live": live}
         whole = SessionConfig.model_construct(_fields_set=self.model_fields_set, **{**dict(self), **changed})
         return whole.standing_in(self.where)

@@ -14,6 +14,7 @@ _USED_BY = {
     "costs": ("backtest", "sweep"),
     "report": ("backtest", "sweep"),
     "sweep": ("sweep",),
+    "tables": ("backtest", "sweep"),
 }
 """Commands by section; sections that are not here are used by every command that runs a config."""
 

@@ -18,10 +18,11 @@ _REMOTE = ("AWS", "google::cloud", "GCS", "Azure", "HDFS", "curl", "timed out", 
 
 
 @contextmanager
-def translated(path: str, source: str) -> Iterator[None]:
+def translated(path: str, source: str, kind: str = "Parquet") -> Iterator[None]:
     """Turn what pyarrow and the file system raise into our errors, naming the file.
 
-    SourceUnavailable without permission or reach, NoDataError where there is no file, DataError for what is no Parquet.
+    SourceUnavailable without permission or reach, NoDataError where there is no file, DataError for what is no Parquet,
+    or of another `kind`.
     """
     try:
         yield
@@ -38,7 +39,7 @@ def translated(path: str, source: str) -> Iterator[None]:
                 f"{path} cannot be read: {reason}", source=source, remedy="see whether its storage can be reached"
             ) from error
         raise DataError(
-            f"{path} is no readable Parquet file: {reason}",
+            f"{path} is no readable {kind} file: {reason}",
             source=source,
             remedy="write it again",
             code="unreadable_file",

@@ -17,6 +17,17 @@ from tests.shared_data import REPO
 pytestmark = pytest.mark.ray
 EXAMPLES = REPO / "examples/strategies"
 LOTS = 5
+BESIDE = """
+import talib
+from barray import indicator
+
+def of(strategy):
+    return strategy.size
+
+@indicator(bars=lambda n: n - 1, windowed=True)
+def mean(close, *, n=10):
+    return talib.SMA(close, n)
+"""
 
 
 class Once(Strategy):
@@ -108,20 +119,24 @@ def test_the_readmes_backtest_runs_as_it_stands(universe: Path, tmp_path: Path) 
 
 
 def test_a_script_without_a_guard_runs_once_and_its_class_as_the_same_file_does(universe: Path, tmp_path: Path) -> None:
-    """The class stands in the script; what it calls, in a module beside it."""
-    (tmp_path / "sizes.py").write_text("def of(strategy): return strategy.size\n")
+    """The class stands in the script, or in a file; what it calls, own indicators too, in a module beside it."""
+    (tmp_path / "sizes.py").write_text(BESIDE)
     text = (EXAMPLES / "sma_cross.py").read_text().replace("size=self.size", "size=sizes.of(self)")
+    text = f"import sizes\n{text}".replace('f"SMA({self.fast})"', "sizes.mean(n=self.fast)")
+    (tmp_path / "own.py").write_text(text)
     lines = [
-        f"import sizes\n{text}",
+        text,
         "import barray",
         f"config = {config(universe, ray={'num_cpus': 2})!r}",
         "print('once')",
         "result = barray.backtest(SmaCross, config)",
         f"other = barray.backtest({str(EXAMPLES / 'sma_cross.py')!r}, config)",
         "print(len(result.trades) > 0, result.trades.equals(other.trades), result.source)",
+        f"other = barray.backtest({str(tmp_path / 'own.py')!r}, config)",
+        "print(result.trades.equals(other.trades))",
     ]
     (tmp_path / "script.py").write_text("\n".join(lines))
     done = subprocess.run(
         [sys.executable, str(tmp_path / "script.py")], cwd="/", check=True, capture_output=True, text=True
     )
-    assert done.stdout.split("\n")[:2] == ["once", "True True __main__.SmaCross"]
+    assert done.stdout.split("\n")[:3] == ["once", "True True __main__.SmaCross", "True"]

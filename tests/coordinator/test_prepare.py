@@ -153,3 +153,32 @@ def test_a_live_day_has_no_backtest_but_needs_as_any_session_does(code: Path) ->
     with pytest.raises(ConfigError, match="sessions of the past"):
         prepare_run(live, load_calendar)
     assert needs(prepare_sessions(live, load_calendar))[1] == ["SMA(2)@1d", "SMA(3)@1d"]
+
+
+TWO = """
+from barray import Strategy, indicator
+
+class Two(Strategy):
+    n: int = 1
+
+    def indicators(self):
+        negative = indicator(lambda close: -close, bars=self.n, name=NAME)
+        return {"a": indicator(lambda close: close, bars=1, name="x"), "b": negative}
+
+    def on_bar(self, ctx):
+        pass
+"""
+
+
+def test_indicators_that_differ_have_names_that_do(code: Path) -> None:
+    code.write_text(TWO.replace("NAME", "'y'"))
+    run = prepare_run(config(code, indicators=[]), load_calendar)
+    assert [spec.key for spec in run.requirements.indicators] == ["x@1m", "y@1m"]
+    with pytest.raises(ConfigError, match=r"two indicators are called y@1m \(.*line 8, .*line 8\); give one another"):
+        prepare_sweep(config(code, sweep={"parameters": {"n": [1, 2]}}), load_calendar)
+    code.write_text(TWO.replace("NAME", "'x'"))
+    with pytest.raises(ConfigError, match=r"two indicators are called x@1m \(.*line 9, .*line 8\)"):
+        prepare_run(config(code), load_calendar)
+    code.write_text(TWO.replace("NAME", "'OBV'"))
+    with pytest.raises(ConfigError, match=r"two indicators are called OBV@1m \(TA-Lib, .*line 8\)"):
+        prepare_run(config(code, indicators=["OBV@1m"]), load_calendar)

@@ -14,6 +14,7 @@ from barray.market.series import IntervalBars
 from barray.trading.checks.decisions import Decisions, changed_ns, told_apart
 from barray.trading.checks.lookahead_report import Difference, Future, LookaheadReport
 from barray.trading.checks.outside import watching
+from barray.trading.checks.peeking import called, peeking
 from barray.trading.checks.subject import Subject
 from barray.trading.engine.commands import Plan
 from barray.trading.engine.symbol_run import LoadedRange
@@ -85,14 +86,13 @@ class _Past:
         """The first decision up to `cut_ns` that another future changes; None where none does."""
         row = self.subject.row_of(cut_ns)
         for future, factor in _FACTORS.items():
-            others = [
-                replace(one, base=_with_other_future(one.base, one.base.closed_by(cut_ns), factor, rng))
-                for one in self.subject.loaded
-            ]
+            others = [_with_another_future(one, cut_ns, factor, rng) for one in self.subject.loaded]
             data, decided = replace(self.subject, loaded=tuple(others)).decided(row)
             changed = self._changed(decided, cut_ns, cut_ns, future)
             if changed is not None:
                 return replace(changed, culprits=self._culprits(data, cut_ns))
+            if peeks := self._peeks(data, cut_ns, future):
+                return peeks
         return self._changed_by_cut(cut_ns)
 
     def _changed_by_cut(self, cut_ns: int) -> Difference | None:
@@ -106,9 +106,15 @@ class _Past:
             until_ns = min((int(ends[ends <= cut_ns].max(initial=0)) for ends in known), default=0) - 1
         elif self.subject.plan.account.flat_at_close and len(shorter.loaded[0].base) > 1:
             until_ns = int(shorter.loaded[0].base.end_ns[-2])
-        if until_ns <= 0:
-            return None
-        return self._changed(shorter.decided(row)[1], cut_ns, until_ns, "cut off")
+        data, decided = shorter.decided(row)
+        changed = self._changed(decided, cut_ns, until_ns, "cut off") if until_ns > 0 else None
+        return changed or self._peeks(data, cut_ns, "cut off")
+
+    def _peeks(self, others: Sequence[SymbolData], cut_ns: int, future: Future) -> Difference | None:
+        """The first own indicator, of any symbol, whose past another future changes."""
+        other = {one.symbol: one for one in others}
+        pairs = [(one, other[one.symbol]) for one in self.data if one.symbol in other]
+        return next(filter(None, (peeking(*pair, cut_ns, future) for pair in pairs)), None)
 
     def _changed(self, other: Decisions, cut_ns: int, until_ns: int, future: Future) -> Difference | None:
         changed = changed_ns(self.true.between(0, until_ns), other.between(0, until_ns))
@@ -142,7 +148,15 @@ def _swapped(
             replace(own, indicators={**own.indicators, name: other.indicators[name]})
             for own, other in zip(data, others, strict=True)
         ]
-        yield f"{name} ({spec.key})", mixed
+        yield called(name, spec), mixed
+    for name in data[0].tables:
+        yield (
+            f"table {name}",
+            [
+                replace(own, tables={**own.tables, name: other.tables[name]})
+                for own, other in zip(data, others, strict=True)
+            ],
+        )
     for interval in sorted({interval for one in data for interval in one.series}):
         mixed = [_with_bars(*both, interval, together=together) for both in zip(data, others, strict=True)]
         yield f"{interval} bars", mixed
@@ -175,6 +189,12 @@ def _cut_times(
 
 def _together(times: Sequence[IntArray]) -> IntArray:
     return np.unique(np.concatenate(times))
+
+
+def _with_another_future(loaded: LoadedRange, cut_ns: int, factor: float, rng: np.random.Generator) -> LoadedRange:
+    base = _with_other_future(loaded.base, loaded.base.closed_by(cut_ns), factor, rng)
+    tables = {name: table.with_other_future(cut_ns, factor, rng) for name, table in loaded.tables.items()}
+    return replace(loaded, base=base, tables=tables)
 
 
 def _with_other_future(base: IntervalBars, known: int, factor: float, rng: np.random.Generator) -> IntervalBars:

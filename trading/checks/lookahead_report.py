@@ -18,7 +18,7 @@ class Difference:
 
     `future`: what was done to it. `decided`, `instead`: what the strategy did with the true future and with that one.
     `culprits`: the inputs whose future alone changes it, such as `1m bars` or `rsi (RSI(14)@5m)`; none where it takes
-    several, or the bars to be cut off.
+    several, or the bars to be cut off. Of an own indicator, which no decision need have followed, its values.
     """
 
     symbol: str
@@ -71,7 +71,7 @@ class LookaheadReport:
         reads = tuple(f"it reads {one}, where the future may stand: no check can know" for one in self.outside)
         if self.error is not None:
             return (f"{self.symbol}: can't tell: {self.error}", *reads)
-        if not self.decisions:
+        if not self.decisions and not self.differences:
             return (f"{self.symbol}: can't tell: the strategy decided nothing: nothing was checked", *reads)
         if self.differences:
             hints = {_hint(culprit) for found in self.differences for culprit in found.culprits or ("",)}

@@ -61,11 +61,7 @@ class Subject:
     def at_most_until(self, cut_ns: int) -> Subject:
         """Without the bars that close after a time, and without sessions after that one."""
         session = self.row_of(cut_ns)
-        shorter = [
-            replace(one, base=one.base.take(slice(0, one.base.closed_by(cut_ns))), traded=_up_to(one.traded, session))
-            for one in self.loaded
-        ]
-        return replace(self, loaded=tuple(shorter))
+        return replace(self, loaded=tuple(_until(one, cut_ns, session) for one in self.loaded))
 
     def decided(self, last_row: int | None = None) -> tuple[list[SymbolData], Decisions]:
         """What it is run on, derived and computed anew, and what fresh strategies decide; see `decide`."""
@@ -77,6 +73,12 @@ class Subject:
         if self.plan.in_windows:
             return portfolio_decisions(self.plan, data, self.session_range, self.window, last_row)
         return decisions_of(self.plan, data[0], self.session_range.timezone)
+
+
+def _until(loaded: LoadedRange, cut_ns: int, session: int) -> LoadedRange:
+    base, tables = loaded.base, {name: table.until(cut_ns) for name, table in loaded.tables.items()}
+    known, traded = base.take(slice(0, base.closed_by(cut_ns))), _up_to(loaded.traded, session)
+    return replace(loaded, base=known, traded=traded, tables=tables)
 
 
 def _up_to(rows: IntArray, last: int) -> IntArray:

@@ -10,6 +10,7 @@ from typing import Any
 from barray.market.bars import IntArray
 from barray.market.commands import BarReader, Failed, Logged
 from barray.market.interval import Interval
+from barray.market.known_table import SymbolTables
 from barray.market.session_range import SessionRange
 from barray.market.validation import Reason
 from barray.trading.orders.broker import Account, Refusal
@@ -78,7 +79,7 @@ class LoadRange:
     `daily`: reads the daily bars of sessions before those with base bars, where the range has such. `known_faults`:
     days whose bars are known to be no good; where there are others, nothing is done, and the answer is Unreadable. None
     where no other source is to be asked: then sessions with such days are left out. `warnings`: what is to be said of
-    the symbol's bars already.
+    the symbol's bars already. `tables`: what the user's tables say of it.
     """
 
     symbol: str
@@ -89,6 +90,7 @@ class LoadRange:
     daily: BarReader | None = None
     known_faults: frozenset[date] | None = None
     warnings: tuple[Reason, ...] = ()
+    tables: SymbolTables = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf, isnan, nan
 
 import numpy as np
 
 from barray.market.bars import FloatArray, IntArray
+from barray.market.errors import ConfigError
+from barray.market.indicators import IndicatorSpec
+from barray.market.known_table import Values
 from barray.market.series import IntervalBars
 from barray.trading.results.days import SessionPrices
+from barray.trading.strategy.data import SymbolData
 from barray.trading.strategy.panel import Panel, PanelBlock
+from barray.trading.strategy.range_bars import RangeBars
 
 
 @dataclass(frozen=True, eq=False)
 class AddedIndicator:
-    """An indicator that a strategy added; seen from the window after `added_ns` on."""
+    """An output of an indicator that a strategy added as `name`; seen from the window after `added_ns` on."""
 
+    name: str
+    spec: IndicatorSpec
     added_ns: int
     series: IntervalBars
     values: FloatArray
@@ -82,6 +90,26 @@ class OpenSession:
         row = self.row - first
         return self.panel.row(self._volumes, row) if row >= 0 else np.zeros(len(self.symbols))
 
+    def add_indicator(
+        self, name: str, spec: IndicatorSpec, data: SymbolData, history: Mapping[int, int], added_ns: int
+    ) -> None:
+        """Compute an indicator on a symbol's bars, to be seen as `name`. `history`: see RangeBars. ConfigError where an
+        own function fails.
+        """
+        made_of = RangeBars(data.base, data.sessions, history, data.past)
+        series = data.series.get(spec.interval) or made_of.series(spec.interval, self.number)
+        columns = made_of.values(spec, series, np.array([self.number]))
+        for number, (output, values) in enumerate(columns.items()):
+            named = self.added.setdefault(name if number == 0 else f"{name}.{output}", {})
+            named[data.symbol] = AddedIndicator(name, spec, added_ns, series, values)
+
+    def renew_added(self, data: SymbolData, history: Mapping[int, int]) -> None:
+        """Compute what was added of a symbol anew, on other bars; where an own function fails, values stay."""
+        there = [one for by_symbol in self.added.values() if (one := by_symbol.get(data.symbol)) is not None]
+        for one in {one.name: one for one in there}.values():
+            with suppress(ConfigError):
+                self.add_indicator(one.name, one.spec, data, history, one.added_ns)
+
     def indicators(self) -> Mapping[str, FloatArray]:
         """Newest values by name, of the strategy's indicators and of those added, float64 (symbols,) each."""
         panel, block, now_ns = self.panel, self.block, self.now_ns
@@ -96,6 +124,11 @@ class OpenSession:
             if shown:
                 found[name] = np.array([shown.get(symbol, nan) for symbol in self.symbols], np.float64)
         return found
+
+    def table(self, name: str, column: str) -> Values:
+        """What a table's column says of each symbol now; ConfigError where there is no such table or column."""
+        matrix = self.block.table(name, column)
+        return self.panel.row(matrix.values, matrix.row(self.now_ns))
 
     def reached(self, first: int, last: int) -> set[str]:
         """Symbols whose orders the bars of these rows can reach."""

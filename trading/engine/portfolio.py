@@ -12,17 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from barray.market.bars import FloatArray
+from barray.market.bars import Bar, FloatArray
 from barray.market.calendar import Sessions
 from barray.market.errors import BarrayError, ConfigError
 from barray.market.indicators import parse_indicator
 from barray.market.interval import Interval
+from barray.market.known_table import Values
+from barray.market.own_indicator import OwnIndicator
 from barray.market.session_range import SessionRange
 from barray.market.symbols import require_text
+from barray.trading.engine.adhoc_bar import with_bar
 from barray.trading.engine.commands import Plan, SessionOutcome
 from barray.trading.engine.desk import LEFT_OUT, Desk
 from barray.trading.engine.listener import Listener
-from barray.trading.engine.open_session import AddedIndicator, OpenSession, session_prices
+from barray.trading.engine.open_session import OpenSession, session_prices
 from barray.trading.engine.symbol_book import SymbolBook
 from barray.trading.engine.watchdog import watched
 from barray.trading.orders.accounts import Accounts
@@ -33,7 +36,6 @@ from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.data import SymbolData
 from barray.trading.strategy.failure import DidNotReturn, failure_text, file_of
 from barray.trading.strategy.panel import PanelBlock
-from barray.trading.strategy.range_bars import RangeBars
 from barray.trading.strategy.view import Added, Moment, WindowView
 
 Add = Callable[[Sequence[str], int], Mapping[str, "SymbolData | str"]]
@@ -59,6 +61,8 @@ class PortfolioRun:
         self.desk = Desk(plan)
         self.error: str | None = None
         self._plan, self._window = plan, window
+        self._supplied: dict[str, SymbolData] = {}
+        self._altered: set[str] = set()
         self._leaving: set[str] = set()
         self._said: Counter[str] = Counter()
         self._block: PanelBlock | None = None
@@ -162,6 +166,11 @@ class PortfolioRun:
     def _leave(self, guests: Iterable[str]) -> None:
         """Keep of the session what the next may need to know."""
         self.desk.leave(guests)
+        for symbol in self._altered:
+            if symbol in self.books and self._block is not None:
+                self.books[symbol].load(self._block.data[self._block.index[symbol]])
+        self._altered.clear()
+        self._supplied.clear()
         self._leaving.clear()
 
     # ---- a session, window by window
@@ -192,13 +201,18 @@ class PortfolioRun:
     def _look_around(self) -> None:
         """Have matrices of the symbols that there are now."""
         here, desk = self._now, self.desk
-        block, invited = here.block, desk.invited
+        for symbol, more in self._supplied.items():
+            self.books[symbol].look_at(more, here.number)
+            here.renew_added(more, self._range.history)
+        block, invited = here.block, {**desk.invited, **self._supplied}
         if invited:
             data = dict(zip(block.symbols, block.data, strict=True))
             first, first_day = self._first_rows(here.number)
             block = PanelBlock({**data, **invited}, first, here.number, self._base, first_day)
         here.look_at(block, {*here.symbols, *invited} - self._leaving)
-        invited.clear()
+        self._altered |= self._supplied.keys()
+        desk.invited.clear()
+        self._supplied.clear()
         self._leaving.clear()
         self._show()
 
@@ -218,7 +232,7 @@ class PortfolioRun:
         self._decide()
         done = 0
         while done < len(ends_ns) and self.error is None:
-            if self.desk.invited or self._leaving:
+            if self.desk.invited or self._leaving or self._supplied:
                 self._look_around()
             done += self._go_on(ends_ns[done:])
 
@@ -241,7 +255,7 @@ class PortfolioRun:
             if asks:
                 self._ask(view)
             self._decide()
-            if self._leaving or desk.invited or self.error is not None:
+            if self._leaving or self._supplied or desk.invited or self.error is not None:
                 return number
         return len(rows)
 
@@ -358,6 +372,10 @@ class PortfolioRun:
         """See Viewed."""
         return self._now.indicators()
 
+    def table_values(self, name: str, column: str) -> Values:
+        """See Viewed; ConfigError where there is no such table or column."""
+        return self._now.table(name, column)
+
     def add_symbols(self, symbols: Sequence[str]) -> dict[str, Added]:
         """See Viewed; ConfigError for what is no text."""
         for symbol in symbols:
@@ -407,37 +425,60 @@ class PortfolioRun:
         self._leaving.add(symbol)
         self._note("remove_symbol", symbol, Added(True))
 
-    def add_indicator(self, symbol: str, indicator: str) -> Added:
-        """See Viewed; ConfigError where either is no text."""
+    def add_indicator(self, symbol: str, indicator: str | OwnIndicator) -> Added:
+        """See Viewed; ConfigError where either is no text, nor an own indicator."""
         added = self._add_indicator(symbol, indicator)
-        self._note("add_indicator", symbol, added, indicator)
+        self._note("add_indicator", symbol, added, indicator if isinstance(indicator, str) else indicator.name)
         return added
 
-    def _add_indicator(self, symbol: str, indicator: str) -> Added:
+    def _add_indicator(self, symbol: str, indicator: str | OwnIndicator) -> Added:
         require_text(symbol)
-        if not isinstance(indicator, str):
+        if not isinstance(indicator, str | OwnIndicator):
             raise ConfigError(
                 f"an indicator is text, not {type(indicator).__name__}", remedy='write it as "RSI(14)@5m"'
             )
-        here = self._now
-        if symbol not in self.books:
-            return Added(False, f"there is no symbol {symbol}")
-        if symbol not in here.panel.index and symbol not in self.desk.invited:
-            return Added(False, LEFT_OUT)
-        if here.closing:
-            return Added(False, "the session has closed")
-        data = self.books[symbol].data
+        if reason := self._closed_to(symbol):
+            return Added(False, reason)
+        here, data = self._now, self.books[symbol].data
         try:
             spec = parse_indicator(indicator)
         except BarrayError as error:
             return Added(False, str(error))
         if not data.base.interval.derives(spec.interval):
             return Added(False, f"{spec.interval} does not derive from {data.base.interval}")
-        row = here.number
-        made_of = RangeBars(data.base, data.sessions, self._range.history, data.past)
-        series = data.series.get(spec.interval) or made_of.series(spec.interval, row)
-        columns = made_of.values(spec, series, np.array([row]))
-        for number, (output, values) in enumerate(columns.items()):
-            named = here.added.setdefault(indicator if number == 0 else f"{indicator}.{output}", {})
-            named[symbol] = AddedIndicator(here.now_ns, series, values)
+        name = indicator if isinstance(indicator, str) else spec.key
+        try:
+            here.add_indicator(name, spec, data, self._range.history, here.now_ns)
+        except ConfigError as error:  # an own function failed
+            return Added(False, str(error))
         return Added(True)
+
+    def add_bar(self, symbol: str, interval: str, bar: Bar | Mapping[str, Any]) -> Added:
+        """See Viewed; ConfigError for a symbol that is no text."""
+        require_text(symbol)
+        added = self._add_bar(symbol, interval, bar)
+        self._note("add_bar", symbol, added, str(interval))
+        return added
+
+    def _add_bar(self, symbol: str, interval: str, bar: Bar | Mapping[str, Any]) -> Added:
+        if reason := self._closed_to(symbol):
+            return Added(False, reason)
+        here = self._now
+        if symbol not in here.panel.index:
+            return Added(False, f"{symbol} is in the view from the next window on: add the bar then")
+        data = self._supplied.get(symbol, self.books[symbol].data)
+        needs = self._plan.strategy().needs()
+        more = with_bar(data, interval, bar, needs, self._range, here.number, here.now_ns)
+        if isinstance(more, str):
+            return Added(False, more)
+        self._supplied[symbol] = more
+        return Added(True)
+
+    def _closed_to(self, symbol: str) -> str | None:
+        """Why nothing can be added to a symbol."""
+        here = self._now
+        if symbol not in self.books:
+            return f"there is no symbol {symbol}: add_symbol gets one"
+        if symbol not in here.panel.index and symbol not in self.desk.invited:
+            return LEFT_OUT
+        return "the session has closed" if here.closing else None

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from barray.trading.engine.array_run import place_orders, signals_of
 from barray.trading.engine.commands import Plan
 from barray.trading.engine.event_run import EventRun
@@ -83,6 +85,15 @@ class SymbolBook:
         self.run.context.position = self.broker.position
         if follows and self._started:
             acting.on_start(self.run.context)
+
+    def look_at(self, data: SymbolData, row: int) -> None:
+        """Go by these bars in the session that it stands in (its row): those that it had, and others between them."""
+        starts_ns = data.base.bars.start_ns
+        self.data, self.ends_ns = data, data.base.end_ns.data
+        self.broker.look_at(data.base.bars)
+        self.broker.fills[:] = [
+            fill._replace(row=int(np.searchsorted(starts_ns, fill.bar_ns))) for fill in self.broker.fills
+        ]
 
     def enter(self, row: int) -> bool:
         """Stand at the open of a session that it is run for; whether it has begun anew, with another broker."""

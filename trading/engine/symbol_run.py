@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from functools import cached_property
 from hashlib import blake2b
@@ -19,6 +19,7 @@ from barray.market.daily import DailyHistory, between
 from barray.market.errors import NoDataError
 from barray.market.interval import DAY, Interval
 from barray.market.jumps import check_jumps, first_warnings
+from barray.market.known_table import SymbolTables
 from barray.market.series import IntervalBars, lay_on_sessions
 from barray.market.session_range import SessionRange, SourceSpan
 from barray.market.symbol_data import Lineage
@@ -45,7 +46,8 @@ class LoadedRange:
     """A symbol's bars of a range. `skipped`: sessions it can't run, with the reason. `traded`: rows of the others.
 
     `spans`: which source served which sessions, where there are several. `dataset`: see Lineage. `warnings`: moves of
-    prices that are suspected. `daily`: daily bars of sessions before those with base bars.
+    prices that are suspected. `daily`: daily bars of sessions before those with base bars. `tables`: what the user's
+    tables say of the symbol.
     """
 
     symbol: str
@@ -58,11 +60,12 @@ class LoadedRange:
     dataset: str | None = None
     warnings: tuple[Reason, ...] = ()
     daily: DailyHistory | None = None
+    tables: SymbolTables = field(default_factory=dict)
 
     @cached_property
     def digest(self) -> str:
         """What tells these bars from others: 32 hex digits over all that a run goes by, bars as laid, sessions that are
-        traded, and their history. Where they come from is not in it.
+        traded, their history, and tables. Where they come from is not in it.
         """
         base, sessions = self.base, self.session_range.sessions
         bars = base.bars
@@ -73,6 +76,8 @@ class LoadedRange:
             days = self.daily.every
             digest.update(f"daily {sorted(self.session_range.daily.items())}".encode())
             columns += [days.bars.start_ns, days.session, *_values(days.bars)]
+        for name, table in self.tables.items():
+            digest.update(f"table {name}".encode() + table.digest)
         for column in columns:
             digest.update(f"{column.dtype} {len(column)}".encode())
             digest.update(np.ascontiguousarray(column).data)
@@ -89,7 +94,8 @@ class LoadedRange:
         """The same for given needs."""
         made_of = self.made_of
         sessions, history, past = made_of.sessions, made_of.history, made_of.past
-        return prepare(self.symbol, self.base, needs, sessions, self.traded, history, computed, past)
+        data = prepare(self.symbol, self.base, needs, sessions, self.traded, history, computed, past)
+        return replace(data, tables=self.tables) if self.tables else data
 
     @property
     def without_days(self) -> dict[date, str]:

@@ -9,7 +9,7 @@ from typing import Literal
 MOST_EVENTS = 10_000
 """Kept of a run."""
 _MOST_OF_A_SESSION = 1_000
-RunAction = Literal["add_symbol", "remove_symbol", "add_indicator", "limit"]
+RunAction = Literal["add_symbol", "remove_symbol", "add_indicator", "add_bar", "limit"]
 """What happens in a run. `limit`: an order was cut or refused by a limit of exposure."""
 
 

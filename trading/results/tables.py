@@ -131,8 +131,8 @@ class ResultTables:
         """What the strategy added, removed or was refused, and hits of limits, in order of time.
 
         `time` (session time, of the first of those alike in a session), `action` (add_symbol, remove_symbol,
-        add_indicator, limit), `symbol`, `by` (strategy, or account for what its limits did), `accepted`, `reason`,
-        `detail` (the indicator, or the limit's name), `count` (how often in that session).
+        add_indicator, add_bar, limit), `symbol`, `by` (strategy, or account for what its limits did), `accepted`,
+        `reason`, `detail` (the indicator, the bar's interval, the limit's name), `count` (how often in that session).
         """
         lines = self.result.events.lines
         return Table(

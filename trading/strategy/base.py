@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from barray.market.errors import BarrayError, ConfigError
 from barray.market.indicators import IndicatorSpec, parse_indicator
 from barray.market.interval import Interval
+from barray.market.own_indicator import OwnIndicator
 from barray.trading.strategy.failure import file_of, place_in
 from barray.trading.strategy.needs import Needs
 from barray.trading.strategy.parameter import Declared, Parameter, type_of
@@ -93,8 +94,10 @@ class Strategy:
         """The parameters' values of this object."""
         return {name: getattr(self, name) for name in self.parameters()}
 
-    def indicators(self) -> Mapping[str, str]:
-        """Indicators it needs, by a name of its own: `{"rsi": "RSI(14)"}`, or `"RSI(14)@5m"` on another interval."""
+    def indicators(self) -> Mapping[str, str | OwnIndicator]:
+        """Indicators it needs, by a name of its own: `{"rsi": "RSI(14)"}`, or `"RSI(14)@5m"` on another interval; or
+        functions of its own, `{"spread": spread}` or `spread(fast=30) @ "5m"`, see barray.indicator.
+        """
         return {}
 
     def on_start(self, ctx: Context) -> None:
@@ -137,10 +140,10 @@ class Strategy:
     def _needs(self) -> Needs:
         main = Interval.parse(self.interval)
         named: dict[str, IndicatorSpec] = {}
-        for name, text in self.indicators().items():
+        for name, given in self.indicators().items():
             if not isinstance(name, str) or not name.isidentifier():
                 raise ConfigError(f"an indicator is named {name!r}", remedy="use a Python name")
-            named[name] = parse_indicator(f"{text}@{main}" if isinstance(text, str) and "@" not in text else text)
+            named[name] = parse_indicator(given, main)
         further = (self.intervals,) if isinstance(self.intervals, str) else self.intervals
         return Needs(main, tuple(sorted({main, *map(Interval.parse, further)})), named)
 

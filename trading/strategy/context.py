@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from barray.market.errors import ConfigError
 from barray.market.interval import Interval
+from barray.market.known_table import Known, table_of
 from barray.trading.orders.broker import Broker, Order
 from barray.trading.orders.reasons import BY_STRATEGY, NEW_TARGET
 from barray.trading.orders.terms import OrderOptions, OrderTerms
@@ -98,6 +99,12 @@ class Context:
     def minutes_to_close(self) -> int:
         """Whole minutes until the session closes."""
         return (int(self._data.sessions.close_ns[self._row]) - self.now_ns) // 60_000_000_000
+
+    def table(self, name: str, column: str) -> Known:
+        """What a table of the config says of the symbol now, of its newest row that is known by now: a number, NaN
+        where nothing is, or a text, None there. ConfigError where there is no such table or column.
+        """
+        return table_of(self._data.tables, name).value(column, self.now_ns)
 
     @property
     def orders(self) -> list[Order]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
 import numpy as np
@@ -14,6 +14,7 @@ from barray.market.calendar import Sessions
 from barray.market.errors import ConfigError
 from barray.market.indicators import IndicatorSpec
 from barray.market.interval import Interval
+from barray.market.known_table import SymbolTables, Values, table_of
 from barray.market.series import IntervalBars
 from barray.trading.strategy.computed import Computed
 from barray.trading.strategy.needs import Needs
@@ -30,7 +31,7 @@ class SymbolData:
     `macd.macdsignal`.
     `sessions`: the sessions that `base.session` and `bars.session` count in. `traded`: rows of `sessions` in which the
     strategy trades, ascending; bars before and between them are history only. `past`: daily bars of sessions before
-    those with base bars, where a source gave any.
+    those with base bars, where a source gave any. `tables`: what the config's tables say of the symbol.
     """
 
     symbol: str
@@ -42,6 +43,7 @@ class SymbolData:
     sessions: Sessions
     traded: IntArray
     past: DailyPast | None = None
+    tables: SymbolTables = field(default_factory=dict)
 
     @property
     def bars(self) -> IntervalBars:
@@ -114,6 +116,13 @@ class SymbolData:
             )
         return np.searchsorted(self.series[wanted].end_ns, self.bars.end_ns, side="right")
 
+    def table(self, name: str, column: str) -> Values:
+        """What a table of the config says when each main bar closes, of its newest row that is known by then: float64
+        (n,), NaN where nothing is, or texts, object (n,), None there. ConfigError where there is no such table or
+        column.
+        """
+        return table_of(self.tables, name).at(column, self.bars.end_ns)
+
     def seen_with(self, needs: Needs) -> SymbolData:
         """What a strategy with these needs sees of data laid out for many, whose indicators are named by their keys.
 
@@ -154,7 +163,7 @@ def prepare(
     session's indicators are those of that session run alone, over its own history: where a value depends on where its
     bars begin (RSI, EMA …) it is computed session by session. So results do not depend on where a range begins.
     `computed`: what was made for the same bars and sessions before, to use and to add to. `past`: daily bars of
-    sessions before those with base bars.
+    sessions before those with base bars. ConfigError, naming the symbol, where an own indicator fails.
     """
     made_of = RangeBars(base, sessions, history, past)
     first = int(traded[0]) if len(traded) else len(sessions)
@@ -167,7 +176,11 @@ def prepare(
     indicators: dict[str, FloatArray] = {}
     specs: dict[str, IndicatorSpec] = {}
     for name, spec in needs.indicators.items():
-        columns = computed.values(spec, partial(made_of.values, spec, series[spec.interval], traded))
+        try:
+            columns = computed.values(spec, partial(made_of.values, spec, series[spec.interval], traded))
+        except ConfigError as error:
+            error.symbol, error.interval = symbol, str(spec.interval)
+            raise
         for number, (output, values) in enumerate(columns.items()):
             if number == 0:
                 indicators[name], specs[name] = values, spec

@@ -18,6 +18,7 @@ from barray.market.bars import COLUMNS, Bars, FloatArray, IntArray
 from barray.market.calendar import Sessions
 from barray.market.errors import ConfigError
 from barray.market.interval import Interval
+from barray.market.known_table import TableMatrix, Values
 from barray.market.series import IntervalBars
 from barray.trading.strategy.data import SymbolData, laid_names
 from barray.trading.strategy.needs import Needs
@@ -67,6 +68,7 @@ class PanelBlock:
         self._matrices: dict[tuple[str, Interval | None], FloatArray] = {}
         self._latest: dict[str, FloatArray] = {}
         self._last_values: dict[str, FloatArray] = {}
+        self._tables: dict[tuple[str, str], TableMatrix] = {}
         self._whole: PanelBlock | None = None
         self._laid_as: dict[str, str] = {}
 
@@ -76,7 +78,7 @@ class PanelBlock:
         """
         data = {symbol: one.seen_with(needs) for symbol, one in zip(self.symbols, self.data, strict=True)}
         seen = PanelBlock(data, self._first, self._last, self.base, self._first_day)
-        seen._whole = self
+        seen._whole, seen._tables = self, self._tables
         seen._laid_as = laid_names(self.data[0].specs, needs) if self.data else {}
         return seen
 
@@ -210,6 +212,13 @@ class PanelBlock:
             self._latest[name] = matrix
         return self._latest[name]
 
+    def table(self, name: str, column: str) -> TableMatrix:
+        """A column of a table of the config; ConfigError where there is no such table or column."""
+        if (name, column) not in self._tables:
+            first = int(self.data[0].sessions.open_ns[self._first])
+            self._tables[name, column] = TableMatrix([data.tables for data in self.data], name, column, first)
+        return self._tables[name, column]
+
     def _series(self, interval: Interval | None) -> list[IntervalBars | None]:
         if interval is None:
             return [data.base for data in self.data]
@@ -278,11 +287,11 @@ class Panel:
         """When the first session opens whose bars of an interval, by default the base, are to be seen, UTC ns."""
         return self._history_ns if (interval or self.block.base).is_intraday else self._days_ns
 
-    def row(self, matrix: FloatArray, row: int) -> FloatArray:
-        """One row of a block's matrix, of this panel's symbols, as a copy; NaN for row -1."""
+    def row(self, matrix: Values, row: int) -> Values:
+        """One row of a block's matrix, of this panel's symbols, as a copy; NaN for row -1, of texts None."""
         if row < 0:
-            return np.full(len(self.symbols), np.nan)
-        values: FloatArray = matrix[row].copy() if self._chosen is None else matrix[row][self._chosen]
+            return np.full(len(self.symbols), None if matrix.dtype == object else np.nan)
+        values: Values = matrix[row].copy() if self._chosen is None else matrix[row][self._chosen]
         return values
 
     def _of_symbols(self, name: str, interval: Interval | None) -> FloatArray:

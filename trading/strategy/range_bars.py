@@ -84,8 +84,10 @@ class RangeBars:
         return derive_beside(self.base, daily, interval, self.sessions, session_row)
 
     def values(self, spec: IndicatorSpec, series: IntervalBars, traded: IntArray) -> dict[str, FloatArray]:
-        """Values by output, float64, aligned with `series`: in sessions `traded` those of each run alone."""
-        if spec.name == SESSION_VWAP or spec.name in _WINDOWED:
+        """Values by output, float64, aligned with `series`: in sessions `traded` those of each run alone. ConfigError
+        where an own function fails.
+        """
+        if spec.own.windowed if spec.own else spec.name == SESSION_VWAP or spec.name in _WINDOWED:
             return dict(compute(spec, series).values)
         history = self.past.first if self.past and not spec.interval.is_intraday else self.history
         values = {name: np.full(len(series), np.nan) for name in spec.outputs}

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Protocol, Unpack
+from typing import Any, Protocol, Unpack
 from zoneinfo import ZoneInfo
 
-from barray.market.bars import FloatArray
+from barray.market.bars import Bar, FloatArray
 from barray.market.errors import ConfigError
 from barray.market.interval import Interval
+from barray.market.known_table import Values
+from barray.market.own_indicator import OwnIndicator
 from barray.trading.orders.accounts import Accounts, WorkingOrder
 from barray.trading.orders.broker import Order
 from barray.trading.orders.terms import OrderOptions, OrderTerms
@@ -64,8 +66,16 @@ class Viewed(Protocol):
         """Let a symbol that was added go at this window's end."""
         ...
 
-    def add_indicator(self, symbol: str, indicator: str) -> Added:
+    def add_indicator(self, symbol: str, indicator: str | OwnIndicator) -> Added:
         """Have one more indicator computed."""
+        ...
+
+    def add_bar(self, symbol: str, interval: str, bar: Bar | Mapping[str, Any]) -> Added:
+        """Have one more bar."""
+        ...
+
+    def table_values(self, name: str, column: str) -> Values:
+        """What a table's column says of each symbol: float64 (symbols,), or texts, object (symbols,)."""
         ...
 
 
@@ -189,6 +199,13 @@ class WindowView:
         """Latest values by the strategy's names, and of indicators added by what they were added as."""
         return self._portfolio.indicator_values()
 
+    def table(self, name: str, column: str) -> Values:
+        """What a table of the config says of each symbol now, of its newest row that is known by now: float64
+        (symbols,), NaN where nothing is, or texts, object (symbols,), None there. ConfigError where there is no such
+        table or column.
+        """
+        return self._portfolio.table_values(name, column)
+
     def index(self, symbol: str) -> int:
         """Where a symbol stands in `symbols` and all arrays; ConfigError where there is none."""
         found = self._panel.index.get(symbol)
@@ -269,9 +286,19 @@ class WindowView:
         """
         self._portfolio.remove_symbol(symbol)
 
-    def add_adhoc_indicator(self, symbol: str, indicator: str) -> Added:
+    def add_adhoc_indicator(self, symbol: str, indicator: str | OwnIndicator) -> Added:
         """Have one more indicator of a symbol, such as `"RSI(14)@5m"`, for the rest of the session: in
         `view.indicators` under the name given here, from the next window on. It knows the history that is loaded.
-        ConfigError where either is no text.
+        An own one, `spread(fast=30) @ "5m"`, is there as `spread(fast=30)@5m`. ConfigError where either is no text.
         """
         return self._portfolio.add_indicator(symbol, indicator)
+
+    def add_adhoc_bar(self, symbol: str, interval: str, bar: Bar | Mapping[str, Any]) -> Added:
+        """Have a bar that the symbol's source lacks, for the rest of the session: `interval` is that of its bars as
+        loaded, `bar` has `timestamp` (its start), open, high, low, close and volume. It passes the light checks of
+        `Session.add_adhoc_bar`, has closed by now, and no bar of the source stands in its place.
+
+        From the next window on it is a bar as any: seen, derived from, in the indicators, and what the position is
+        valued on. No order fills on it, since it has closed. ConfigError for a symbol that is no text.
+        """
+        return self._portfolio.add_bar(symbol, interval, bar)
