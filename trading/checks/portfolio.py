@@ -85,8 +85,8 @@ class _RecordedBook(SymbolBook):
         super()._begin_anew()
         place = self.broker.place
 
-        def noted(terms: OrderTerms) -> Order:
-            order = place(terms)
+        def noted(terms: OrderTerms, now_ns: int = 0) -> Order:
+            order = place(terms, now_ns)
             self._note(self.symbol, order)
             return order
 
