@@ -478,7 +478,7 @@ class PortfolioRun:
         """Why nothing can be added to a symbol."""
         here = self._now
         if symbol not in self.books:
-            return f"there is no symbol {symbol}: add_symbol gets one"
+            return f"there is no symbol {symbol}"
         if symbol not in here.panel.index and symbol not in self.desk.invited:
             return LEFT_OUT
         return "the session has closed" if here.closing else None

@@ -114,7 +114,7 @@ def test_what_can_not_be_added_is_told() -> None:
     floor = Floor(plan(REFUSED, "on_window"), loaded, guests={"B": lay(session_range, "B", [100.0] * 10)})
     floor.run()
     told = [
-        "there is no symbol C: add_symbol gets one",
+        "there is no symbol C",
         "does not start a whole number",
         "is not what is loaded",
         "high",
