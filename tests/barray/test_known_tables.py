@@ -21,7 +21,7 @@ MSFT,2024-06-01,50,Software
 """
 STRATEGY = """
 import numpy as np
-from barray import Signals, Strategy
+from barray import Signals, Strategy, indicator
 
 class Follows(Strategy):
     scale: float = 1.0
@@ -30,10 +30,20 @@ class Follows(Strategy):
         if not ctx.orders:
             ctx.order_target(self.scale * ctx.table("facts", "target"))
 
+@indicator(bars=0)
+def scaled(close, *, scale=1.0):
+    return close * scale
+
 class Together(Strategy):
+    scale: float = 1.0
+
+    def indicators(self):
+        return {"scaled": scaled(scale=self.scale)}
+
     def on_window(self, view):
         assert view.table("facts", "sector").tolist() == ["Phones", "Software"]
-        for symbol, target in zip(view.symbols, view.table("facts", "target")):
+        targets = view.table("facts", "target") * np.round(view.indicators["scaled"] / view.close)
+        for symbol, target in zip(view.symbols, targets):
             view.order_target(symbol, target)
 """
 
@@ -75,9 +85,11 @@ def test_a_strategy_follows_a_table_that_lies_beside_its_config(kind: str, unive
     assert result.settings["tables"]["facts"]["rows"] == 3
 
 
-def test_a_sweep_does_again_what_was_made_of_another_table(universe: Path, tmp_path: Path) -> None:
-    settings = config(tmp_path, universe, sweep={"parameters": {"scale": [1.0, 2.0]}, "metric": "pnl"})
+@pytest.mark.parametrize("kind", ["Follows", "Together"])
+def test_a_sweep_does_again_what_was_made_of_another_table(kind: str, universe: Path, tmp_path: Path) -> None:
+    settings = config(tmp_path, universe, kind, sweep={"parameters": {"scale": [1.0, 2.0]}, "metric": "pnl"})
     old = sweep(settings)
+    assert abs(old.rows[1].pnl / old.rows[0].pnl - 2) < 1e-9
     assert sweep(settings).resumed == 2
     (tmp_path / "facts.csv").write_text((tmp_path / "facts.csv").read_text().replace("300", "400"))
     new = sweep(settings)
