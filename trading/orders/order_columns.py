@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from barray.market.bars import FloatArray, IntArray
 from barray.trading.orders.broker import Order
 from barray.trading.orders.fills import Fills
+from barray.trading.orders.reasons import NOT_SAID
 
 STATUSES = ("filled", "partly", "cancelled", "expired", "refused", "working")
 """What an order may be at the end of a run; see Orders."""
@@ -91,16 +91,24 @@ class Orders:
     def of(cls, orders: Mapping[str, Sequence[Order]]) -> Orders:
         """Columns from single orders, by symbol."""
         every = [order for one in orders.values() for order in one]
-        counts = [len(one) for one in orders.values()]
-        terms = [order.terms for order in every]
-        whys = [order.why for order in every]
-        codes = [why.code for why in whys]
+        n, counts = len(every), [len(one) for one in orders.values()]
+        terms, whys = [order.terms for order in every], [order.why for order in every]
         quantity = np.array([one.quantity for one in terms], np.float64)
         filled = np.array([order.filled for order in every], np.float64)
-        status = np.array([_ENDED[order.status] for order in every], np.int8)
-        if any(codes):
-            cut = np.array([code != "" for code in codes], np.bool_) & (filled != 0) & (filled != quantity)
+        states = [order.status for order in every]
+        status = np.zeros(n, np.int8)
+        if states.count("filled") < n:
+            status = np.array([_ENDED[state] for state in states], np.int8)
+        code = reason = Labels(np.zeros(n, np.int32), ("",))
+        if whys.count(NOT_SAID) < n:
+            code, reason = Labels.of([why.code for why in whys]), Labels.of([why.text for why in whys])
+            cut = np.array([why is not NOT_SAID for why in whys], np.bool_) & (filled != 0) & (filled != quantity)
             status[cut & (status != _WORKING)] = _PARTLY
+        none, guards = np.full(n, np.nan), np.zeros(n, np.int64)
+        limit = stop = trail = none
+        if not all(one.plain for one in terms):
+            limit, stop, trail = (_prices([getattr(one, name) for one in terms]) for name in ("limit", "stop", "trail"))
+            guards = np.array([0 if one.parent is None else one.parent.number for one in every], np.int64)
         return cls(
             Labels(np.repeat(np.arange(len(orders), dtype=np.int32), counts), tuple(orders)),
             np.array([order.number for order in every], np.int64),
@@ -108,15 +116,15 @@ class Orders:
             np.array([order.ended_ns for order in every], np.int64),
             quantity,
             filled,
-            _prices([one.limit for one in terms]),
-            _prices([one.stop for one in terms]),
-            _prices([one.trail for one in terms]),
+            limit,
+            stop,
+            trail,
             np.array([one.tif == "day" for one in terms], np.bool_),
-            np.array([0 if order.parent is None else order.parent.number for order in every], np.int64),
+            guards,
             status,
             Labels.of([one.tag for one in terms]),
-            Labels.of(codes),
-            Labels.of([why.text for why in whys]),
+            code,
+            reason,
         )
 
     @classmethod
@@ -165,27 +173,6 @@ def _prices(values: list[float | None]) -> FloatArray:
 
 
 NO_ORDERS = Orders.of({})
-
-
-class Ended:
-    """Orders that have ended, by symbol, as columns when these are asked for, or when it travels."""
-
-    def __init__(self, orders: Mapping[str, Sequence[Order]]) -> None:
-        self._orders = orders
-
-    @cached_property
-    def columns(self) -> Orders:
-        """Their columns."""
-        return Orders.of(self._orders)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _columns_alone, (self.columns,)
-
-
-def _columns_alone(columns: Orders) -> Ended:
-    ended = Ended({})
-    vars(ended)["columns"] = columns
-    return ended
 
 
 def in_turn(parts: Sequence[tuple[Fills, Orders]]) -> tuple[Fills, Orders]:
