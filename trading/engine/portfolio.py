@@ -123,9 +123,8 @@ class PortfolioRun:
         self._leave(guests)
         begun = frozenset((*symbols, *guests))
         said, events = listener.heard(), self.desk.events.take()
-        return SessionOutcome(
-            days, begun, starving, errors, said, self.error, Orders.of(ended) if ended else NO_ORDERS, events
-        )
+        orders = Orders.of_records(ended) if ended else NO_ORDERS
+        return SessionOutcome(days, begun, starving, errors, said, self.error, orders, events)
 
     def working_orders(self) -> Orders:
         """The orders of all symbols that have not ended."""

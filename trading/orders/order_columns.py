@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from barray.market.bars import FloatArray, IntArray
-from barray.trading.orders.broker import Order
+from barray.trading.orders.broker import Order, record_of
 from barray.trading.orders.fills import Fills
 from barray.trading.orders.reasons import NOT_SAID
 
@@ -19,6 +19,9 @@ STATUSES = ("filled", "partly", "cancelled", "expired", "refused", "working")
 """What an order may be at the end of a run; see Orders."""
 KINDS = ("market", "limit", "stop", "stop_limit", "trailing_stop")
 _ENDED = {"filled": 0, "cancelled": 2, "expired": 3, "rejected": 4, "working": 5}
+_RECORD = 13
+"""Values of a record."""
+NOTHING: Mapping[str, Sequence[Any]] = {}
 _PARTLY, _WORKING = STATUSES.index("partly"), STATUSES.index("working")
 
 
@@ -88,41 +91,44 @@ class Orders:
     reason: Labels
 
     @classmethod
-    def of(cls, orders: Mapping[str, Sequence[Order]]) -> Orders:
-        """Columns from single orders, by symbol."""
-        every = [order for one in orders.values() for order in one]
-        n, counts = len(every), [len(one) for one in orders.values()]
-        terms, whys = [order.terms for order in every], [order.why for order in every]
-        quantity = np.array([one.quantity for one in terms], np.float64)
-        filled = np.array([order.filled for order in every], np.float64)
-        states = [order.status for order in every]
+    def of(cls, orders: Mapping[str, Sequence[Order]], ended: Mapping[str, Sequence[Any]] = NOTHING) -> Orders:
+        """Columns from single orders, by symbol, after records of those that `ended`; see `record_of`."""
+        records = {symbol: list(ended.get(symbol, ())) for symbol in {**ended, **orders}}
+        for symbol, every in orders.items():
+            for order in every:
+                records[symbol] += record_of(order)
+        return cls.of_records(records)
+
+    @classmethod
+    def of_records(cls, records: Mapping[str, Sequence[Any]]) -> Orders:
+        """Columns from records, each symbol's one after another; see `record_of`."""
+        every = [*chain.from_iterable(records.values())]
+        columns = [every[place::_RECORD] for place in range(_RECORD)]
+        number, placed_ns, ended_ns, asked, done, states, whys, limit, stop, trail, tif, tag, guards = columns
+        n, counts = len(number), [len(one) // _RECORD for one in records.values()]
+        quantity, filled = np.array(asked, np.float64), np.array(done, np.float64)
         status = np.zeros(n, np.int8)
         if states.count("filled") < n:
             status = np.array([_ENDED[state] for state in states], np.int8)
         code = reason = Labels(np.zeros(n, np.int32), ("",))
         if whys.count(NOT_SAID) < n:
             code, reason = Labels.of([why.code for why in whys]), Labels.of([why.text for why in whys])
-            cut = np.array([why is not NOT_SAID for why in whys], np.bool_) & (filled != 0) & (filled != quantity)
+            cut = np.array([why.code != "" for why in whys], np.bool_) & (filled != 0) & (filled != quantity)
             status[cut & (status != _WORKING)] = _PARTLY
-        none, guards = np.full(n, np.nan), np.zeros(n, np.int64)
-        limit = stop = trail = none
-        if not all(one.plain for one in terms):
-            limit, stop, trail = (_prices([getattr(one, name) for one in terms]) for name in ("limit", "stop", "trail"))
-            guards = np.array([0 if one.parent is None else one.parent.number for one in every], np.int64)
         return cls(
-            Labels(np.repeat(np.arange(len(orders), dtype=np.int32), counts), tuple(orders)),
-            np.array([order.number for order in every], np.int64),
-            np.array([order.placed_ns for order in every], np.int64),
-            np.array([order.ended_ns for order in every], np.int64),
+            Labels(np.repeat(np.arange(len(records), dtype=np.int32), counts), tuple(records)),
+            np.array(number, np.int64),
+            np.array(placed_ns, np.int64),
+            np.array(ended_ns, np.int64),
             quantity,
             filled,
-            limit,
-            stop,
-            trail,
-            np.array([one.tif == "day" for one in terms], np.bool_),
-            guards,
+            _prices(limit),
+            _prices(stop),
+            _prices(trail),
+            np.zeros(n, np.bool_) if tif.count("gtc") == n else np.array([one == "day" for one in tif], np.bool_),
+            np.array(guards, np.int64),
             status,
-            Labels.of([one.tag for one in terms]),
+            Labels.of(tag),
             code,
             reason,
         )
