@@ -223,8 +223,8 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
         for symbol, ledger in every.items():
             ledger.starving = outcome.starving.get(symbol, ())
         self._take_events(row, outcome.events)
-        if len(outcome.ended.columns):
-            self._ended.append((row, outcome.ended.columns))
+        if len(outcome.orders):
+            self._ended.append((row, outcome.orders))
         for symbol, error in outcome.errors.items():
             if symbol in every:
                 every[symbol].error = every[symbol].error or error

@@ -89,7 +89,7 @@ def test_sessions_that_begin_anew_give_the_same_on_one_process_and_on_several(un
     assert split.position == 0
     orders = alone.orders  # numbers go on from session to session: no order is of two days
     assert len(orders) > 2
-    assert (orders.time.dt.date == orders.last_time.dt.date).all()
+    assert (orders.placed.dt.date == orders.ended.dt.date).all()
 
 
 def test_a_session_that_cannot_be_read_costs_that_session_alone(universe: Path) -> None:

@@ -145,7 +145,7 @@ class Floor:
             for symbol, error in outcome.errors.items():
                 self.ledgers[symbol].error = self.ledgers[symbol].error or error
             self.said += outcome.logs.lines
-            self.ended.append((row, outcome.ended.columns))
+            self.ended.append((row, outcome.orders))
             self.events = Events.together((self.events, outcome.events))
             for event in outcome.events.lines:
                 if event.action == "add_symbol" and event.accepted:

@@ -32,7 +32,7 @@ class Executed:
     @classmethod
     def of(cls, broker: Broker, symbol: str) -> Executed:
         """What a broker did."""
-        make_orders = partial(Orders.of, {symbol: [*broker.ended, *broker.working]})
+        make_orders = partial(Orders.of, {symbol: broker.working}, {symbol: broker.ended})
         return cls(Fills.of(broker.fills), make_orders, broker.placed, broker.all_refusals())
 
 

@@ -16,7 +16,7 @@ from barray.market.validation import Reason
 from barray.trading.orders.broker import Account, Refusal
 from barray.trading.orders.costs import Market
 from barray.trading.orders.limits import Limits
-from barray.trading.orders.order_columns import NO_ORDERS, Ended, Orders
+from barray.trading.orders.order_columns import NO_ORDERS, Orders
 from barray.trading.results.days import SessionDays
 from barray.trading.results.events import NO_EVENTS, Events
 from barray.trading.results.ledger import LoadedBars
@@ -59,7 +59,7 @@ class Plan:
 class SessionOutcome:
     """What a session of a portfolio brought. `days`: of the symbols that had fills or held something, if any. `begun`:
     symbols that it was run for. `starving`: orders that still work and found no volume, by symbol. `errors`: tracebacks
-    of symbols' own strategies, with the time (UTC ns). `error`: what ended the run. `ended`: orders that did.
+    of symbols' own strategies, with the time (UTC ns). `error`: what ended the run. `orders`: those that ended.
     """
 
     days: SessionDays | None
@@ -68,7 +68,7 @@ class SessionOutcome:
     errors: Mapping[str, tuple[str, int | None]]
     logs: Logs
     error: str | None = None
-    ended: Ended = field(default_factory=lambda: Ended({}))
+    orders: Orders = NO_ORDERS
     events: Events = NO_EVENTS
 
 

@@ -29,7 +29,7 @@ from barray.trading.engine.open_session import OpenSession, session_prices
 from barray.trading.engine.symbol_book import SymbolBook
 from barray.trading.engine.watchdog import watched
 from barray.trading.orders.accounts import Accounts
-from barray.trading.orders.order_columns import Ended, Orders
+from barray.trading.orders.order_columns import NO_ORDERS, Orders
 from barray.trading.results.days import SessionDays, courses_of, days_of
 from barray.trading.results.events import RunAction, RunEvent
 from barray.trading.strategy.base import Strategy
@@ -123,11 +123,12 @@ class PortfolioRun:
         errors = {s: (book.error, book.error_ns) for s, book in self.books.items() if book.error is not None}
         working = ((symbol, book.broker) for symbol, book in self.books.items() if book.broker.working)
         starving = {symbol: found for symbol, broker in working if (found := broker.starving())}
-        ended = Ended({symbol: orders for symbol, book in self.books.items() if (orders := book.take_ended())})
+        ended = {symbol: book.take_ended() for symbol, book in self.books.items() if book.broker.ended}
         self._leave(guests)
         begun = frozenset((*symbols, *guests))
         said, events = listener.heard(), self.desk.events.take()
-        return SessionOutcome(days, begun, starving, errors, said, self.error, ended, events)
+        orders = Orders.of_records(ended) if ended else NO_ORDERS
+        return SessionOutcome(days, begun, starving, errors, said, self.error, orders, events)
 
     def working_orders(self) -> Orders:
         """The orders of all symbols that have not ended."""

@@ -12,7 +12,7 @@ from barray.trading.engine.array_run import place_orders, signals_of
 from barray.trading.engine.commands import Plan
 from barray.trading.engine.event_run import EventRun
 from barray.trading.engine.window_broker import Funds, WindowBroker
-from barray.trading.orders.broker import Broker, Order, Refusal
+from barray.trading.orders.broker import Broker, Refusal
 from barray.trading.orders.fills import Fill
 from barray.trading.orders.reasons import CLOSED
 from barray.trading.results.days import Standing
@@ -191,8 +191,8 @@ class SymbolBook:
         base = self.data.base
         return int(base.bars.start_ns[max(base.closed_by(now_ns) - 1, 0)])
 
-    def take_ended(self) -> list[Order]:
-        """The orders that have ended since this was last asked."""
+    def take_ended(self) -> list[Any]:
+        """Records of the orders that have ended since this was last asked; see `record_of`."""
         ended, self.broker.ended = self.broker.ended, []
         return ended
 

@@ -133,6 +133,26 @@ class Order:
         return "stop" if self.limit is None else "stop_limit"
 
 
+def record_of(order: Order) -> tuple[Any, ...]:
+    """What is kept of an order that ended: plain values, which Python's collector of garbage need not look at."""
+    terms, parent = order.terms, order.parent
+    return (
+        order.number,
+        order.placed_ns,
+        order.ended_ns,
+        terms.quantity,
+        order.filled,
+        order.status,
+        order.why,
+        terms.limit,
+        terms.stop,
+        terms.trail,
+        terms.tif,
+        terms.tag,
+        0 if parent is None else parent.number,
+    )
+
+
 @dataclass(frozen=True)
 class Refusal:
     """An order, or a part of one, that was not executed: when (start of the base bar, UTC ns) and why; `code`: see
@@ -176,7 +196,8 @@ class Broker:
         self._incoming = self.working
         self.fills: list[Fill] = []
         self.refusals: list[Refusal] = []
-        self.ended: list[Order] = []
+        self.ended: list[Any] = []
+        """Orders that have ended, one record after another; see `record_of`."""
         self.placed = 0
         self._trails = False
         self._late: set[Order] = set()
@@ -216,7 +237,7 @@ class Broker:
 
     def _end(self, order: Order, why: Why, now_ns: int) -> None:
         order.why, order.status, order.ended_ns = why, why.status, now_ns
-        self.ended.append(order)
+        self.ended += record_of(order)
 
     def all_refusals(self) -> tuple[Refusal, ...]:
         """Refusals so far, and orders that work but found no volume."""
@@ -295,10 +316,9 @@ class Broker:
         self.cancel_all(CLOSED, now_ns)
         if self.position:
             self.placed += 1
-            end = Order(self.placed, OrderTerms(-self.position), -self.position, placed_ns=now_ns)
+            end = Order(self.placed, OrderTerms(-self.position), -self.position, why=CLOSED, placed_ns=now_ns)
             self.working.append(end)
             self._fill(end, end.quantity, self._close[row], row, at_close=True)
-            end.why, end.ended_ns = CLOSED, now_ns
 
     def _carry_out(self, hits: dict[Order, tuple[int, int, float, float]], row: int) -> None:
         """Execute what the bar hit, by phase and number; each hit: phase, number, reference price, at most so much."""
@@ -475,6 +495,6 @@ class Broker:
         order.filled += quantity
         order.quantity = self.market.lots(left) if left else 0.0
         if order.quantity == 0 and order.status == "working":
-            order.status, order.ended_ns = "filled", bar_ns
+            order.status, order.ended_ns = "filled", order.placed_ns if at_close else bar_ns
             self.working.remove(order)
-            self.ended.append(order)
+            self.ended += record_of(order)

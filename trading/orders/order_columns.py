@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from barray.market.bars import FloatArray, IntArray
-from barray.trading.orders.broker import Order
+from barray.trading.orders.broker import Order, record_of
 from barray.trading.orders.fills import Fills
+from barray.trading.orders.reasons import NOT_SAID
 
 STATUSES = ("filled", "partly", "cancelled", "expired", "refused", "working")
 """What an order may be at the end of a run; see Orders."""
 KINDS = ("market", "limit", "stop", "stop_limit", "trailing_stop")
 _ENDED = {"filled": 0, "cancelled": 2, "expired": 3, "rejected": 4, "working": 5}
+_RECORD = 13
+"""Values of a record."""
+NOTHING: Mapping[str, Sequence[Any]] = {}
 _PARTLY, _WORKING = STATUSES.index("partly"), STATUSES.index("working")
 
 
@@ -88,35 +91,46 @@ class Orders:
     reason: Labels
 
     @classmethod
-    def of(cls, orders: Mapping[str, Sequence[Order]]) -> Orders:
-        """Columns from single orders, by symbol."""
-        every = [order for one in orders.values() for order in one]
-        counts = [len(one) for one in orders.values()]
-        terms = [order.terms for order in every]
-        whys = [order.why for order in every]
-        codes = [why.code for why in whys]
-        quantity = np.array([one.quantity for one in terms], np.float64)
-        filled = np.array([order.filled for order in every], np.float64)
-        status = np.array([_ENDED[order.status] for order in every], np.int8)
-        if any(codes):
-            cut = np.array([code != "" for code in codes], np.bool_) & (filled != 0) & (filled != quantity)
+    def of(cls, orders: Mapping[str, Sequence[Order]], ended: Mapping[str, Sequence[Any]] = NOTHING) -> Orders:
+        """Columns from single orders, by symbol, after records of those that `ended`; see `record_of`."""
+        records = {symbol: list(ended.get(symbol, ())) for symbol in {**ended, **orders}}
+        for symbol, every in orders.items():
+            for order in every:
+                records[symbol] += record_of(order)
+        return cls.of_records(records)
+
+    @classmethod
+    def of_records(cls, records: Mapping[str, Sequence[Any]]) -> Orders:
+        """Columns from records, each symbol's one after another; see `record_of`."""
+        every = [*chain.from_iterable(records.values())]
+        columns = [every[place::_RECORD] for place in range(_RECORD)]
+        number, placed_ns, ended_ns, asked, done, states, whys, limit, stop, trail, tif, tag, guards = columns
+        n, counts = len(number), [len(one) // _RECORD for one in records.values()]
+        quantity, filled = np.array(asked, np.float64), np.array(done, np.float64)
+        status = np.zeros(n, np.int8)
+        if states.count("filled") < n:
+            status = np.array([_ENDED[state] for state in states], np.int8)
+        code = reason = Labels(np.zeros(n, np.int32), ("",))
+        if whys.count(NOT_SAID) < n:
+            code, reason = Labels.of([why.code for why in whys]), Labels.of([why.text for why in whys])
+            cut = np.array([why.code != "" for why in whys], np.bool_) & (filled != 0) & (filled != quantity)
             status[cut & (status != _WORKING)] = _PARTLY
         return cls(
-            Labels(np.repeat(np.arange(len(orders), dtype=np.int32), counts), tuple(orders)),
-            np.array([order.number for order in every], np.int64),
-            np.array([order.placed_ns for order in every], np.int64),
-            np.array([order.ended_ns for order in every], np.int64),
+            Labels(np.repeat(np.arange(len(records), dtype=np.int32), counts), tuple(records)),
+            np.array(number, np.int64),
+            np.array(placed_ns, np.int64),
+            np.array(ended_ns, np.int64),
             quantity,
             filled,
-            _prices([one.limit for one in terms]),
-            _prices([one.stop for one in terms]),
-            _prices([one.trail for one in terms]),
-            np.array([one.tif == "day" for one in terms], np.bool_),
-            np.array([0 if order.parent is None else order.parent.number for order in every], np.int64),
+            _prices(limit),
+            _prices(stop),
+            _prices(trail),
+            np.zeros(n, np.bool_) if tif.count("gtc") == n else np.array([one == "day" for one in tif], np.bool_),
+            np.array(guards, np.int64),
             status,
-            Labels.of([one.tag for one in terms]),
-            Labels.of(codes),
-            Labels.of([why.text for why in whys]),
+            Labels.of(tag),
+            code,
+            reason,
         )
 
     @classmethod
@@ -165,27 +179,6 @@ def _prices(values: list[float | None]) -> FloatArray:
 
 
 NO_ORDERS = Orders.of({})
-
-
-class Ended:
-    """Orders that have ended, by symbol, as columns when these are asked for, or when it travels."""
-
-    def __init__(self, orders: Mapping[str, Sequence[Order]]) -> None:
-        self._orders = orders
-
-    @cached_property
-    def columns(self) -> Orders:
-        """Their columns."""
-        return Orders.of(self._orders)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _columns_alone, (self.columns,)
-
-
-def _columns_alone(columns: Orders) -> Ended:
-    ended = Ended({})
-    vars(ended)["columns"] = columns
-    return ended
 
 
 def in_turn(parts: Sequence[tuple[Fills, Orders]]) -> tuple[Fills, Orders]:

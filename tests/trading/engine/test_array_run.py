@@ -170,7 +170,7 @@ def test_all_at_once_gives_what_one_by_one_gives(seed: int, market: Market, capi
     one_by_one(signals, data, broker)
     same(at_once.fills, Fills.of(broker.fills))
     assert not broker.refusals
-    same_orders(at_once.make_orders(), Orders.of({data.symbol: [*broker.ended, *broker.working]}))
+    same_orders(at_once.make_orders(), Orders.of({data.symbol: broker.working}, {data.symbol: broker.ended}))
     assert at_once.placed == broker.placed
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from barray.market.bars import Bar, Bars
 from barray.market.errors import ConfigError
-from barray.trading.orders.broker import Account, Broker
+from barray.trading.orders.broker import Account, Broker, record_of
 from barray.trading.orders.costs import Commission, Market, Slippage
 from barray.trading.orders.reasons import Why
 from barray.trading.orders.terms import OrderTerms
@@ -380,7 +380,7 @@ def test_a_cancelled_order_never_fills_and_what_it_filled_stays() -> None:
     run(one, 1)
     assert filled(one) == [(0, 10, 100)]
     assert (order.status, order.why.code, order.reason, order.quantity) == ("cancelled", "mine", "changed my mind", 10)
-    assert (order.placed_ns, order.ended_ns, one.ended) == (0, 90, [order])
+    assert (order.placed_ns, order.ended_ns, tuple(one.ended)) == (0, 90, record_of(order))
 
 
 def test_flat_at_close_sells_at_the_close_with_slippage_whatever_the_volume() -> None:
