@@ -1,0 +1,162 @@
+"""The bars that a scan of one session is evaluated on, and where in them each symbol stands at each time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from datetime import date
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from barray.market.bars import COLUMNS, Bars, IntArray
+from barray.market.calendar import Sessions
+from barray.market.interval import DAY
+from barray.market.universe.bars import UniverseBars
+from barray.market.universe.derive import derive_universe
+
+Positions = NDArray[np.intp]
+
+
+class SymbolTable(Protocol):
+    """What a table of the user's says of symbols."""
+
+    def column(self, name: str, symbols: Sequence[str], now_ns: int) -> Sequence[Any]:
+        """Each symbol's value as known at `now_ns`, None where there is none; ConfigError where there is no such
+        column.
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class ScanBars:
+    """Bars of many symbols for the scans of one session.
+
+    `sessions`: those that the bars were laid on; `row`: the position of the session in them. `base`: bars of the base
+    interval, history and session in one. `days`: 1d bars of sessions before it, as far as the scans ask; None where the
+    base bars' own days are meant. Both have the same symbols. `timezone`: the calendar's. `tables`: by name.
+    """
+
+    sessions: Sessions
+    row: int
+    timezone: str
+    base: UniverseBars
+    days: UniverseBars | None = None
+    tables: Mapping[str, SymbolTable] = field(default_factory=dict)
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """All symbols, sorted."""
+        return self.base.symbols
+
+    @property
+    def session_date(self) -> date:
+        """The session's label."""
+        label: date = self.sessions.dates[self.row].item()
+        return label
+
+    @property
+    def open_ns(self) -> int:
+        """Open of the session, UTC ns."""
+        return int(self.sessions.open_ns[self.row])
+
+    @property
+    def close_ns(self) -> int:
+        """Close of the session, UTC ns."""
+        return int(self.sessions.close_ns[self.row])
+
+
+def chosen(stack: UniverseBars, who: Positions, columns: Sequence[str] = COLUMNS) -> UniverseBars:
+    """The bars of some symbols (positions, ascending), of these columns alone; nothing is copied where that is all."""
+    if len(who) == len(stack.symbols):
+        return stack
+    rows, offsets = rows_of(stack.offsets[who], stack.offsets[who + 1])
+    missing = np.broadcast_to(np.nan, len(rows))
+    present = [name for name in stack.columns if name in columns]
+    bars = Bars(
+        stack.bars.start_ns[rows],
+        *(getattr(stack.bars, name)[rows] if name in present else missing for name in COLUMNS),
+    )
+    return UniverseBars(
+        stack.interval,
+        tuple(stack.symbols[i] for i in who.tolist()),
+        offsets,
+        bars,
+        stack.end_ns[rows],
+        stack.session[rows],
+        stack.expected[rows],
+        stack.actual[rows],
+        stack.open_ns,
+        stack.derived_from,
+        tuple(present),
+    )
+
+
+def rows_of(first: IntArray, stop: IntArray) -> tuple[IntArray, IntArray]:
+    """The rows from each `first` to before its `stop`, one after another, and where each one's begin: (n + 1,)."""
+    counts = np.maximum(stop - first, 0)
+    offsets = np.concatenate(([0], np.cumsum(counts)))
+    return np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], counts), offsets
+
+
+def closed_by(end_ns: IntArray, low: IntArray, high: IntArray, time_ns: int) -> IntArray:
+    """For each span of rows from `low` to before `high`: the first row that has not closed by `time_ns`."""
+    if not len(end_ns):
+        return low
+    widest = int((high - low).max(initial=0))
+    low, high = low.copy(), high.copy()
+    for _ in range(widest.bit_length()):
+        middle = (low + high) >> 1
+        closed = (end_ns[np.minimum(middle, len(end_ns) - 1)] <= time_ns) & (middle < high)
+        low, high = np.where(closed, middle + 1, low), np.where(closed, high, middle)
+    return low
+
+
+def last_closed(stack: UniverseBars, who: Positions, times_ns: IntArray) -> IntArray:
+    """The last bar of each of `who` that has closed by each time, int64 (times, who): a row of the stack, -1 for none.
+
+    `times_ns` ascend.
+    """
+    begin, end = stack.offsets[who], stack.offsets[who + 1]
+    found = np.empty((len(times_ns), len(who)), np.int64)
+    low, before_ns = begin, None
+    for k, time_ns in enumerate(times_ns.tolist()):
+        high = end
+        if before_ns is not None and stack.interval.is_intraday:  # no more bars close in between than fit
+            high = np.minimum(end, low + (time_ns - before_ns) // stack.interval.ns + 2)
+        low, before_ns = closed_by(stack.end_ns, low, high, time_ns), time_ns
+        found[k] = np.where(low > begin, low - 1, -1)
+    return found
+
+
+def with_today(bars: ScanBars, base: UniverseBars, days: UniverseBars) -> UniverseBars:
+    """The days before the session, and after them the session's own, made of its base bars so far."""
+    first = last_closed(base, np.arange(len(base.symbols)), np.array([bars.open_ns]))[0]
+    first = np.where(first < 0, base.offsets[:-1], first + 1)
+    rows, offsets = rows_of(first, base.offsets[1:])
+    own = replace(
+        base,
+        offsets=offsets,
+        bars=base.bars.take(rows),
+        end_ns=base.end_ns[rows],
+        session=base.session[rows],
+        expected=base.expected[rows],
+        actual=base.actual[rows],
+    )
+    today = derive_universe(own, DAY, bars.sessions, bars.row)
+    has = np.diff(today.offsets) > 0
+    at = days.offsets[1:][has]
+
+    def both(one: Any, other: Any) -> Any:
+        return np.insert(one, at, other)
+
+    return replace(
+        days,
+        offsets=days.offsets + np.concatenate(([0], np.cumsum(has))),
+        bars=Bars(*(both(getattr(days.bars, one.name), getattr(today.bars, one.name)) for one in fields(Bars))),
+        end_ns=both(days.end_ns, today.end_ns),
+        session=both(days.session, today.session),
+        expected=both(days.expected, today.expected),
+        actual=both(days.actual, today.actual),
+    )

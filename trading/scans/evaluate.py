@@ -1,0 +1,132 @@
+"""A session of a scan: at each of its times, who is found, with what values and in which order.
+
+A stage is cut where symbols meet: `local_part` is evaluated where some symbols' bars are, `meet` where the parts of all
+come together. Where one process has all the bars, `evaluate` does both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from barray.market.bars import IntArray
+from barray.trading.scans.across import Met
+from barray.trading.scans.bars import Positions, ScanBars
+from barray.trading.scans.hits import SessionHits, failure_of, ordered
+from barray.trading.scans.local import Local
+from barray.trading.scans.operators import BoolArray, Truth, Value
+from barray.trading.scans.panel import found_by_form
+from barray.trading.scans.plan import Plan, Stage
+from barray.trading.scans.terms import Term
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What a stage let through of some symbols, with the values that are needed where symbols meet.
+
+    `symbols` sorted; `left` bool (times, symbols); `values` by terms' texts, (times or 1, symbols).
+    """
+
+    symbols: tuple[str, ...]
+    times_ns: IntArray
+    left: BoolArray
+    values: Mapping[str, Value]
+
+
+def through(local: Local, stage: Stage, left: BoolArray) -> tuple[Local, BoolArray]:
+    """Who of `left` (times, symbols) passes the conditions of a stage that are a symbol's own.
+
+    Symbols that pass at no time are not looked at further.
+    """
+    for term in stage.local:
+        left = left & local.truth(term)
+        kept = np.asarray(left.any(axis=0))
+        if not kept.all():
+            local, left = local.narrowed(kept), left[:, kept]
+    return local, left
+
+
+def part_of(local: Local, left: BoolArray, terms: Iterable[Term]) -> Part:
+    """Some symbols, with values of terms that are their own."""
+    return Part(local.symbols, local.times_ns, left, {term.text: local.value(term) for term in terms})
+
+
+def daily_part(plan: Plan, bars: ScanBars, members: Collection[str] | None = None) -> Part:
+    """What the daily conditions that are a symbol's own let through before the open: one time, the session's open.
+
+    `members`: the universe of the day; all that have bars where None.
+    """
+    local = _everyone(bars, np.array([bars.open_ns]), members)
+    local, left = through(local, plan.daily, np.ones((1, len(local.who)), np.bool_))
+    return part_of(local, left, plan.daily.asked_across())
+
+
+def where_part(plan: Plan, bars: ScanBars, times_ns: IntArray, members: Collection[str]) -> Part:
+    """What the conditions of `where` that are a symbol's own let through at each time, and all that is needed to go on.
+
+    `members`: who is left after `daily`.
+    """
+    local = _everyone(bars, times_ns, members)
+    local, left = through(local, plan.where, np.ones((len(times_ns), len(local.who)), np.bool_))
+    return part_of(local, left, plan.sent)
+
+
+def meet(parts: Sequence[Part]) -> Met:
+    """The symbols of all parts, in alphabetical order."""
+    if len(parts) == 1:
+        return Met(parts[0].symbols, parts[0].left, parts[0].values)
+    symbols = [symbol for part in parts for symbol in part.symbols]
+    order = np.array(sorted(range(len(symbols)), key=symbols.__getitem__), np.intp)
+    values = {name: _beside([part.values[name] for part in parts], order) for name in parts[0].values}
+    return Met(tuple(symbols[i] for i in order.tolist()), _beside([part.left for part in parts], order), values)
+
+
+def members_after(plan: Plan, parts: Sequence[Part]) -> tuple[str, ...]:
+    """Who passes the daily stage, of the parts that `daily_part` gave."""
+    met = meet(parts).through(plan.daily.across)
+    return tuple(symbol for symbol, passes in zip(met.symbols, met.left[0].tolist(), strict=True) if passes)
+
+
+def session_hits(plan: Plan, timezone: str, times_ns: IntArray, parts: Sequence[Part]) -> SessionHits:
+    """Who is found at each time, of the parts that `where_part` gave."""
+    met = meet(parts).through(plan.where.across)
+    if plan.scan.has_form:
+        return found_by_form(plan, met, times_ns, timezone)
+    scores = None if plan.rank is None else np.broadcast_to(met.value(plan.rank), met.left.shape)
+    shown = {term.text: np.broadcast_to(met.value(term), met.left.shape) for term in plan.shown}
+    hits = []
+    for k, now_ns in enumerate(times_ns.tolist()):
+        values = {name: column[k] for name, column in shown.items()}
+        hits.append(ordered(met.symbols, met.left[k], None if scores is None else scores[k], values, now_ns))
+    return SessionHits(plan.name, tuple(hits))
+
+
+def evaluate(
+    plan: Plan, bars: ScanBars, times_ns: IntArray | None = None, members: Collection[str] | None = None
+) -> SessionHits:
+    """A session of a scan, where one process has all the bars. `times_ns`: by default the scan's own. `members`: the
+    universe of the day; all that have bars where None. What raises ends the scan, and is told.
+    """
+    if times_ns is None:
+        times_ns = plan.times.of(bars.session_date, bars.open_ns, bars.close_ns, bars.timezone)
+    if not len(times_ns):
+        return SessionHits(plan.name, ())
+    try:
+        left = members_after(plan, [daily_part(plan, bars, members)])
+        return session_hits(plan, bars.timezone, times_ns, [where_part(plan, bars, times_ns, left)])
+    except Exception as error:
+        return SessionHits(plan.name, (), failure_of(plan, error, int(times_ns[0]), bars.timezone))
+
+
+def _everyone(bars: ScanBars, times_ns: IntArray, members: Collection[str] | None) -> Local:
+    wanted = None if members is None else set(members)
+    chosen = [i for i, symbol in enumerate(bars.symbols) if wanted is None or symbol in wanted]
+    return Local(bars, times_ns, np.array(chosen, np.intp))
+
+
+def _beside(columns: Sequence[Value], order: Positions) -> Value:
+    if isinstance(columns[0], Truth):
+        return Truth(*(_beside([getattr(one, name) for one in columns], order) for name in Truth._fields))
+    return np.concatenate(columns, axis=1)[:, order]
