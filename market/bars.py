@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Literal
@@ -16,6 +17,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 PRICE_COLUMNS = ("open", "high", "low", "close")
 COLUMNS = (*PRICE_COLUMNS, "volume")
+_ORDERED = (("high", "open"), ("high", "close"), ("open", "low"), ("close", "low"), ("high", "low"))
 Prices = Literal["positive", "any"]
 """What prices a source has: `positive`, or `any`, where spreads and some futures trade at zero and below."""
 
@@ -68,6 +70,12 @@ class Bars:
         return cls(np.array([bar.start_ns for bar in rows], np.int64), *columns)
 
     @classmethod
+    def partial(cls, start_ns: IntArray, columns: Mapping[str, FloatArray]) -> Bars:
+        """Bars of which only these columns are known; the others are NaN, and take no memory."""
+        absent = np.broadcast_to(np.float64(np.nan), len(start_ns))
+        return cls(start_ns, *(columns.get(name, absent) for name in COLUMNS))
+
+    @classmethod
     def concat(cls, parts: Sequence[Bars]) -> Bars:
         """The parts one after another."""
         if len(parts) == 1:
@@ -105,29 +113,47 @@ def parse_ns(text: str) -> int:
     return int(np.datetime64(text[:-1], "ns").astype(np.int64))
 
 
-def sane_rows(bars: Bars, prices: Prices = "positive") -> NDArray[np.bool_]:
-    """Which rows can be bars, by their values: bool (n,). `value_problem` says what is wrong with another."""
-    open_, high, low, close, volume = bars.open, bars.high, bars.low, bars.close, bars.volume
+def sane_rows(bars: Bars, prices: Prices = "positive", columns: Collection[str] = COLUMNS) -> NDArray[np.bool_]:
+    """Which rows can be bars, by their values: bool (n,). `value_problem` says what is wrong with another.
+
+    `columns`: those that are judged.
+    """
+    given = [name for name in PRICE_COLUMNS if name in columns]
     above = 0.0 if prices == "positive" else -np.inf
-    with np.errstate(invalid="ignore"):
-        sane: NDArray[np.bool_] = (
-            (high >= open_) & (high >= close) & (low <= open_) & (low <= close) & (low > above) & (volume >= 0)
-            & (high < np.inf) & (volume < np.inf)
-        )  # fmt: skip  # one pass over the columns; NaN compares false
+    sane = np.ones(len(bars), np.bool_)
+    with np.errstate(invalid="ignore"):  # NaN compares false
+        for higher, lower in _ORDERED:
+            if higher in given and lower in given:
+                sane &= getattr(bars, higher) >= getattr(bars, lower)
+        for name in ["low"] if "low" in given else given:
+            sane &= getattr(bars, name) > above
+        for name in ["high"] if "high" in given else given:
+            sane &= getattr(bars, name) < np.inf
+        if "volume" in columns:
+            sane &= (bars.volume >= 0) & (bars.volume < np.inf)
     return sane
 
 
-def check_values(bars: Bars, prices: Prices = "positive", /, *, symbol: str, interval: str, source: str) -> None:
+def check_values(
+    bars: Bars,
+    prices: Prices = "positive",
+    /,
+    *,
+    symbol: str,
+    interval: str,
+    source: str,
+    columns: Collection[str] = COLUMNS,
+) -> None:
     """Raise DataError if any row cannot be a bar, naming the first such row, why, and how many there are."""
-    sane = sane_rows(bars, prices)
+    sane = sane_rows(bars, prices, columns)
     if sane.all():
         return
     rows = np.flatnonzero(~sane)
     bar = bars[int(rows[0])]
     more = f" (and {len(rows) - 1} more rows)" if len(rows) > 1 else ""
-    below_zero = prices == "positive" and value_problem(bar, "any") is None
+    below_zero = prices == "positive" and value_problem(bar, "any", columns) is None
     raise DataError(
-        f"bar at {format_ns(bar.start_ns)}: {value_problem(bar, prices)}{more}",
+        f"bar at {format_ns(bar.start_ns)}: {value_problem(bar, prices, columns)}{more}",
         symbol=symbol,
         interval=interval,
         source=source,
@@ -137,21 +163,24 @@ def check_values(bars: Bars, prices: Prices = "positive", /, *, symbol: str, int
     )
 
 
-def value_problem(bar: Bar, prices: Prices = "positive") -> str | None:
-    """Why the values cannot be a bar's, or None. The sentence begins with the column at fault."""
+def value_problem(bar: Bar, prices: Prices = "positive", columns: Collection[str] = COLUMNS) -> str | None:
+    """Why the values of these columns cannot be a bar's, or None. The sentence begins with the column at fault."""
     for name in COLUMNS:
         value = getattr(bar, name)
+        if name not in columns:
+            continue
         if not np.isfinite(value):
             return f"{name} is {value}"
         if value < 0 and (name == "volume" or prices == "positive"):
             return f"{name} is negative ({value})"
         if value == 0 and name != "volume" and prices == "positive":
             return f"{name} is zero"
-    if bar.high < bar.low:
+    if bar.high < bar.low:  # a column that isn't there is NaN
         return f"high {bar.high} is below low {bar.low}"
-    if bar.high < max(bar.open, bar.close):
+    inner = [value for value in (bar.open, bar.close) if not math.isnan(value)]
+    if inner and bar.high < max(inner):
         return f"high {bar.high} is below the open or close ({bar.open}, {bar.close})"
-    if bar.low > min(bar.open, bar.close):
+    if inner and bar.low > min(inner):
         return f"low {bar.low} is above the open or close ({bar.open}, {bar.close})"
     return None
 

@@ -6,15 +6,15 @@ import functools
 import inspect
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from barray.market.bars import COLUMNS, FloatArray
+from barray.market.bars import COLUMNS, Bars, FloatArray
 from barray.market.errors import ConfigError, shorten
 from barray.market.interval import Interval
 from barray.market.series import IntervalBars
@@ -70,6 +70,11 @@ class IndicatorSpec:
         return ("vwap",) if self.name == SESSION_VWAP else _prepared(self).outputs
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of bars that it is computed from."""
+        return ("high", "low", "close", "volume") if self.name == SESSION_VWAP else _prepared(self).columns
+
+    @property
     def lookback(self) -> int:
         """Bars before the first value: bar number `lookback` (from 0) is the first that has one.
 
@@ -88,11 +93,6 @@ class _Prepared:
     params: tuple[float, ...]
     outputs: tuple[str, ...]
     lookback: int
-
-    def __call__(self, columns: Mapping[str, FloatArray]) -> list[NDArray[Any]]:
-        """An array for each output."""
-        result = self.function(*(columns[name] for name in self.columns), *self.params)
-        return list(result) if isinstance(result, tuple) else [result]
 
 
 @functools.lru_cache(maxsize=4096)
@@ -232,7 +232,8 @@ def _check_runs(spec: IndicatorSpec) -> None:
     try:
         if spec.lookback < 0:
             raise ValueError("a parameter is out of range")
-        _prepared(spec)(dict.fromkeys((*COLUMNS, "periods"), ramp))
+        prepared = _prepared(spec)
+        prepared.function(*(ramp for _ in prepared.columns), *prepared.params)
     except Exception as error:  # TA-Lib raises bare Exception
         defaults, _ = _signature(spec.name)
         raise _bad(f"{spec.key}: {error}", f"the defaults are: {_listed(defaults)}") from None
@@ -253,31 +254,37 @@ def _bad(reason: str, remedy: str) -> ConfigError:
 def compute(spec: IndicatorSpec, series: IntervalBars) -> IndicatorData:
     """Values over the whole series; each uses only its own and earlier bars."""
     if spec.name == SESSION_VWAP:
-        return IndicatorData(spec, {"vwap": _session_vwap(series)})
-    prepared = _prepared(spec)
-    lookback = prepared.lookback
-    if len(series) <= lookback:
-        return IndicatorData(spec, {name: np.full(len(series), np.nan) for name in prepared.outputs})
-    arrays = prepared({name: getattr(series.bars, name) for name in COLUMNS})
-    values = {}
-    for name, array in zip(prepared.outputs, arrays, strict=True):
-        column = array.astype(np.float64) if array.dtype != np.float64 else array
-        column[:lookback] = np.nan  # candlesticks and indexes are integers: 0 there, until warm
-        values[name] = column
-    return IndicatorData(spec, values)
+        return IndicatorData(spec, {"vwap": session_vwap(series.bars, session_spans(series.session))})
+    return IndicatorData(spec, talib_values(spec, series.bars, [(0, len(series))]))
 
 
-def _session_vwap(series: IntervalBars) -> FloatArray:
-    bars = series.bars
-    if not len(bars):
-        return np.empty(0)
-    first = np.flatnonzero(np.diff(series.session, prepend=-1))
+def talib_values(spec: IndicatorSpec, bars: Bars, spans: Iterable[tuple[int, int]]) -> dict[str, FloatArray]:
+    """What TA-Lib gives for each span of bars (start, stop) by itself: float64 (n,) by output, NaN elsewhere."""
+    prepared, lookback = _prepared(spec), _prepared(spec).lookback
+    function, params = prepared.function, prepared.params
+    inputs = [np.ascontiguousarray(getattr(bars, name)) for name in prepared.columns]
+    outputs = [np.full(len(bars), np.nan) for _ in prepared.outputs]
+    for start, stop in spans:
+        if stop - start <= lookback:
+            continue
+        result = function(*[column[start:stop] for column in inputs], *params)
+        for output, array in zip(outputs, result if isinstance(result, tuple) else (result,), strict=True):
+            output[start + lookback : stop] = array[lookback:]  # candlesticks and indexes are 0 there, until warm
+    return dict(zip(prepared.outputs, outputs, strict=True))
 
-    def running(values: FloatArray) -> FloatArray:
-        """Cumulative sums that begin anew in every session, so that earlier ones leave no rounding behind."""
-        return np.concatenate([np.cumsum(part) for part in np.split(values, first[1:])])
 
-    traded = running(bars.volume)
-    paid = running((bars.high + bars.low + bars.close) / 3.0 * bars.volume)
+def session_vwap(bars: Bars, spans: Iterable[tuple[int, int]]) -> FloatArray:
+    """The VWAP of each of the spans of bars (start, stop), which are a session each: float64 (n,), NaN elsewhere."""
+    paid = (bars.high + bars.low + bars.close) / 3.0 * bars.volume
+    traded, spent = np.zeros((2, len(bars)))
+    for start, stop in spans:  # sums begin anew in every session, so that earlier ones leave no rounding behind
+        np.cumsum(bars.volume[start:stop], out=traded[start:stop])
+        np.cumsum(paid[start:stop], out=spent[start:stop])
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(traded > 0, paid / traded, np.nan)
+        return np.where(traded > 0, spent / traded, np.nan)
+
+
+def session_spans(session: NDArray[np.integer]) -> list[tuple[int, int]]:
+    """Where each session's bars start and stop; `session` (n,): that of each bar, ascending."""
+    edges = [*np.flatnonzero(np.diff(session, prepend=-1)).tolist(), len(session)]
+    return list(pairwise(edges))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from barray.market.bars import Bars, IntArray, Prices, check_order, check_values, format_ns
+from barray.market.bars import COLUMNS, Bars, FloatArray, IntArray, Prices, check_order, check_values, format_ns
 from barray.market.calendar import DateArray, Sessions
 from barray.market.errors import DataError
 from barray.market.interval import Interval
@@ -79,40 +81,58 @@ def lay_on_sessions(
     symbol: str,
     source: str,
     prices: Prices = "positive",
+    columns: Collection[str] = COLUMNS,
 ) -> IntervalBars:
     """Keep the bars that lie in the sessions' hours and check them: stamps in order, on the grid, values sane.
 
     Intraday bars outside the hours (pre-market in a regular session, midday break) are left out. A stamp that is not
     open + k * interval raises DataError, as do unsorted or duplicate stamps and impossible values. Bars of 1d and 1w
-    carry the session open (of the week's first session) as their start; see `stamp_daily`.
+    carry the session open (of the week's first session) as their start; see `stamp_daily`. `columns`: those that are
+    there to be checked.
     """
     check_order(bars.start_ns, symbol=symbol, interval=str(interval), source=source)
     starts = bars.start_ns
     first = np.searchsorted(starts, sessions.open_ns)  # a few sessions in many stamps, not the other way round
     counts = np.diff(np.concatenate(([0], first, [len(starts)])))
     row = np.repeat(np.arange(-1, len(sessions), dtype=np.int32), counts)
-    at = np.maximum(row, 0)
-    inside = (row >= 0) & (starts < sessions.close_ns[at])
-    if interval.is_intraday:
-        inside &= (starts < sessions.break_start_ns[at]) | (starts + interval.ns > sessions.break_end_ns[at])
+    inside, at = in_hours(starts, row, interval, sessions), np.maximum(row, 0)
     if not inside.all():
-        bars, at, starts = bars.take(inside), at[inside], starts[inside]
-    check_values(bars, prices, symbol=symbol, interval=str(interval), source=source)
-    offset = starts - sessions.open_ns[at]
-    if interval.unit == "w":
-        offset = starts - sessions.open_ns[_first_of_week(sessions, at)]
-    off_grid = offset % interval.ns if interval.is_intraday else offset
-    if off_grid.any():
-        bad = int(np.argmax(off_grid != 0))
-        raise _off_grid(int(starts[bad]), int(sessions.open_ns[at[bad]]), interval, symbol, source)
-    if interval.unit == "w":
-        end_ns = sessions.close_ns[_last_of_week(sessions, at)]
-    elif interval.unit == "d":
-        end_ns = sessions.close_ns[at]
-    else:
-        end_ns = np.minimum(starts + interval.ns, sessions.close_ns[at])
+        bars, at = bars.take(inside), at[inside]
+    check_values(bars, prices, symbol=symbol, interval=str(interval), source=source, columns=columns)
+    off = off_grid(bars.start_ns, at, interval, sessions)
+    if off.any():
+        bad = int(np.argmax(off))
+        raise _off_grid(int(bars.start_ns[bad]), int(sessions.open_ns[at[bad]]), interval, symbol, source)
+    end_ns = ends_of(bars.start_ns, at, interval, sessions)
     ones = np.ones(len(bars), np.int32)
     return IntervalBars(interval, bars, end_ns, at, ones, ones, _history(end_ns, sessions, session_row))
+
+
+def in_hours(starts: IntArray, row: NDArray[np.integer], interval: Interval, sessions: Sessions) -> NDArray[np.bool_]:
+    """Which bars with these starts lie in the hours of session `row` (-1: before the first), and not in its break."""
+    inside: NDArray[np.bool_] = starts < sessions.close_ns[row]
+    if interval.is_intraday and (sessions.break_start_ns < sessions.close_ns).any():
+        inside &= (starts < sessions.break_start_ns[row]) | (starts + interval.ns > sessions.break_end_ns[row])
+    inside &= row >= 0
+    return inside
+
+
+def off_grid(starts: IntArray, row: NDArray[np.integer], interval: Interval, sessions: Sessions) -> NDArray[np.bool_]:
+    """Which bars with these starts, each in session `row`, start where no bar of the interval does."""
+    if interval.unit == "w":
+        row = _first_of_week(sessions, row)
+    offset = starts - sessions.open_ns[row]
+    off: NDArray[np.bool_] = (offset % interval.ns if interval.is_intraday else offset) != 0
+    return off
+
+
+def ends_of(starts: IntArray, row: NDArray[np.integer], interval: Interval, sessions: Sessions) -> IntArray:
+    """When bars with these starts, each in session `row`, close: UTC ns (n,)."""
+    last = _last_of_week(sessions, row) if interval.unit == "w" else row
+    ends: IntArray = sessions.close_ns[last]
+    if interval.is_intraday:
+        ends = np.minimum(starts + interval.ns, ends)
+    return ends
 
 
 def _off_grid(start_ns: int, open_ns: int, interval: Interval, symbol: str, source: str) -> DataError:
@@ -136,40 +156,78 @@ def derive(base: IntervalBars, target: Interval, sessions: Sessions, session_row
         raise ValueError(f"{target} does not derive from {base.interval}")
     if target == base.interval:
         return base
-    session = base.session
+    made = aggregate(base.bars, base.session, base.interval, target, sessions)
+    history = _history(made.end_ns, sessions, session_row)
+    return IntervalBars(
+        target, made.bars, made.end_ns, made.session, made.expected, made.actual, history, base.interval
+    )
+
+
+class Buckets(NamedTuple):
+    """Bars made of others, columns as in IntervalBars. `first` (n,): position of the first base bar of each."""
+
+    bars: Bars
+    end_ns: IntArray
+    session: CountArray
+    expected: CountArray
+    actual: CountArray
+    first: NDArray[np.intp]
+
+
+def aggregate(
+    source: Bars,
+    session: CountArray,
+    interval: Interval,
+    target: Interval,
+    sessions: Sessions,
+    *,
+    symbol_starts: NDArray[np.integer] | None = None,
+    columns: Collection[str] = COLUMNS,
+) -> Buckets:
+    """The buckets of `derive`, from bars of `interval` in sessions `session`. Where a symbol starts, so does a bucket.
+
+    `columns`: those that are there; the others are NaN.
+    """
     if target.is_intraday:
         # the bucket's number, counted in base steps: small integers divide fast
-        step = (base.bars.start_ns - sessions.open_ns[session]) // base.interval.ns
-        bucket = step.astype(np.int32) // np.int32(target.ns // base.interval.ns)
+        step = (source.start_ns - sessions.open_ns[session]) // interval.ns
+        bucket = step.astype(np.int32) // np.int32(target.ns // interval.ns)
         new = (np.diff(bucket) != 0) | (np.diff(session) != 0)
     else:
         group = sessions.week[session] if target.unit == "w" else session
         new = np.diff(group) != 0
-    first = np.concatenate((np.zeros(min(len(base), 1), np.intp), np.flatnonzero(new) + 1))
-    counts = np.diff(np.append(first, len(base))).astype(np.int32)
-    last = first + counts - 1
+    if symbol_starts is not None:
+        new[symbol_starts - 1] = True
+    first = np.concatenate((np.zeros(min(len(source), 1), np.intp), np.flatnonzero(new) + 1))
+    counts = np.diff(np.append(first, len(source))).astype(np.int32)
     at = session[first]
     if target.is_intraday:
         start_ns = sessions.open_ns[at] + bucket[first].astype(np.int64) * target.ns
         end_ns = np.minimum(start_ns + target.ns, sessions.close_ns[at])
-        expected = _slots(sessions, start_ns, end_ns, at, base.interval.ns)
+        expected = _slots(sessions, start_ns, end_ns, at, interval.ns)
     else:
         weekly = target.unit == "w"
         from_row, to_row = (_first_of_week(sessions, at), _last_of_week(sessions, at)) if weekly else (at, at)
         start_ns, end_ns = sessions.open_ns[from_row], sessions.close_ns[to_row]
-        total = np.concatenate(([0], np.cumsum(_slots_per_session(sessions, base.interval))))
+        total = np.concatenate(([0], np.cumsum(_slots_per_session(sessions, interval))))
         expected, at = total[to_row + 1] - total[from_row], from_row.astype(np.int32)
-    source = base.bars
-    bars = Bars(
-        start_ns,
-        source.open[first],
-        np.maximum.reduceat(source.high, first) if len(first) else source.high[:0],
-        np.minimum.reduceat(source.low, first) if len(first) else source.low[:0],
-        source.close[last],
-        np.add.reduceat(source.volume, first) if len(first) else source.volume[:0],
-    )
-    history = _history(end_ns, sessions, session_row)
-    return IntervalBars(target, bars, end_ns, at, expected.astype(np.int32), counts, history, base.interval)
+    made = {name: _AGGREGATES[name](getattr(source, name), first, counts) for name in COLUMNS if name in columns}
+    bars = Bars.partial(start_ns, made)
+    return Buckets(bars, end_ns, at, expected.astype(np.int32), counts, first)
+
+
+def _reduced(by: np.ufunc) -> _Aggregate:
+    return lambda values, first, counts: by.reduceat(values, first) if len(first) else values[:0]
+
+
+_Aggregate = Callable[[FloatArray, NDArray[np.intp], CountArray], FloatArray]
+_AGGREGATES: Mapping[str, _Aggregate] = {
+    "open": lambda values, first, counts: values[first],
+    "high": _reduced(np.maximum),
+    "low": _reduced(np.minimum),
+    "close": lambda values, first, counts: values[first + counts - 1],
+    "volume": _reduced(np.add),
+}
 
 
 def stamp_daily(start_ns: IntArray, interval: Interval, sessions: Sessions) -> IntArray:
@@ -219,10 +277,11 @@ def _slots_per_session(sessions: Sessions, interval: Interval) -> IntArray:
     return sessions.slots_before(sessions.close_ns, slice(None), interval.ns)
 
 
-def _first_of_week(sessions: Sessions, rows: CountArray) -> NDArray[np.intp]:
+def _first_of_week(sessions: Sessions, rows: NDArray[np.integer]) -> NDArray[np.intp]:
     found: NDArray[np.intp] = np.searchsorted(sessions.week, sessions.week[rows], side="left")
     return found
 
 
-def _last_of_week(sessions: Sessions, rows: CountArray) -> NDArray[np.intp]:
-    return np.searchsorted(sessions.week, sessions.week[rows], side="right") - 1
+def _last_of_week(sessions: Sessions, rows: NDArray[np.integer]) -> NDArray[np.intp]:
+    found: NDArray[np.intp] = np.searchsorted(sessions.week, sessions.week[rows], side="right") - 1
+    return found

@@ -61,6 +61,8 @@ def test_what_is_not_provably_ours_stays(tmp_path: Path) -> None:
 def test_a_sweep_takes_what_is_a_day_old_and_nobodys(tmp_path: Path) -> None:
     young, _, used = session(tmp_path, "1", days=0.9), session(tmp_path, "2", days=1.1), session(tmp_path, "3", days=3)
     server = subprocess.Popen([sys.executable, "-c", "input()", f"--session_dir={used}"], stdin=subprocess.PIPE)
+    while not Path(f"/proc/{server.pid}/cmdline").read_bytes():  # the kernel tells of it a moment after the start
+        time.sleep(0.001)
     try:
         leftovers.sweep(tmp_path, time.time())
         assert sorted(tmp_path.iterdir()) == [young, used]
