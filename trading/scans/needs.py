@@ -38,8 +38,8 @@ _DAY_COLUMNS = {
 @dataclass(frozen=True)
 class ScanNeeds:
     """What some scans look at. `columns`: of base bars; `day_columns`: of daily bars, in order of COLUMNS. `intervals`:
-    those that must derive from the base. `indicators`: with those of `carry`. `sessions_back`: sessions before, of which
-    base bars are looked at beyond what indicators need; `days_back`: daily bars before. `until`: the last time of day
+    those that must derive from the base. `indicators`: with those of `carry`. `sessions_back`: sessions before of which
+    base bars are looked at, beyond what indicators need; `days_back`: daily bars before. `until`: the last time of day
     that is looked at, so that later bars of the session need not be read; None for its close. `tables`: by name.
     `daily_first`: the daily stage is no empty one, and can be evaluated before any base bar is read.
     """
