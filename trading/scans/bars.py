@@ -5,28 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import date
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from barray.market.bars import COLUMNS, Bars, IntArray
 from barray.market.calendar import Sessions
-from barray.market.interval import DAY
+from barray.market.interval import DAY, Interval
 from barray.market.universe.bars import UniverseBars
 from barray.market.universe.derive import derive_universe
+from barray.trading.scans.tables import KnownRows
 
 Positions = NDArray[np.intp]
-
-
-class SymbolTable(Protocol):
-    """What a table of the user's says of symbols."""
-
-    def column(self, name: str, symbols: Sequence[str], now_ns: int) -> Sequence[Any]:
-        """Each symbol's value as known at `now_ns`, None where there is none; ConfigError where there is no such
-        column.
-        """
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +34,7 @@ class ScanBars:
     timezone: str
     base: UniverseBars
     days: UniverseBars | None = None
-    tables: Mapping[str, SymbolTable] = field(default_factory=dict)
+    tables: Mapping[str, KnownRows] = field(default_factory=dict)
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -128,6 +119,21 @@ def last_closed(stack: UniverseBars, who: Positions, times_ns: IntArray) -> IntA
         low, before_ns = closed_by(stack.end_ns, low, high, time_ns), time_ns
         found[k] = np.where(low > begin, low - 1, -1)
     return found
+
+
+def expected_ends(bars: ScanBars, interval: Interval, n: int, now_ns: int) -> IntArray:
+    """Ends of the last `n` bars of an interval that the calendar expects to have closed by a time, ascending; fewer
+    where the sessions have no more.
+    """
+    found: list[IntArray] = []
+    have = 0
+    for row in range(bars.row, -1, -1):
+        _, ends = bars.sessions.expected_starts(row, interval, now_ns)
+        found.insert(0, ends)
+        have += len(ends)
+        if have >= n:
+            break
+    return np.concatenate(found)[-n:]
 
 
 def with_today(bars: ScanBars, base: UniverseBars, days: UniverseBars) -> UniverseBars:

@@ -129,4 +129,4 @@ def _everyone(bars: ScanBars, times_ns: IntArray, members: Collection[str] | Non
 def _beside(columns: Sequence[Value], order: Positions) -> Value:
     if isinstance(columns[0], Truth):
         return Truth(*(_beside([getattr(one, name) for one in columns], order) for name in Truth._fields))
-    return np.concatenate(columns, axis=1)[:, order]
+    return np.concatenate(columns, axis=-1)[..., order]

@@ -32,9 +32,12 @@ def col(what: Any, output: str | None = None) -> Term:
 
 def bars(name: str, n: int, interval: str | None = None) -> Term:
     """The last `n` bars of a column that the calendar expects, for `scan(self, panel)`: (n, symbols), oldest first, NaN
-    where a symbol has none. ConfigError where there is no such column.
+    where a symbol has none. ConfigError where there is no such column, or for weeks.
     """
-    return LastBars(_column(name), _whole(n, "bars"), None if interval is None else Interval.parse(interval))
+    of = None if interval is None else Interval.parse(interval)
+    if of is not None and of.unit == "w":
+        raise ConfigError("bars of 1w can't be laid side by side", remedy="look at bars of 1d")
+    return LastBars(_column(name), _whole(n, "bars"), of)
 
 
 def gap() -> Term:
@@ -127,7 +130,7 @@ def lowest(n: int) -> Term:
 
 
 def table(name: str, column: str, kind: Kind = "label") -> Term:
-    """What a table of yours says of each symbol, as known before the session's open: `table("sectors", "sector")`.
+    """What a table of yours says of each symbol, as known at the time: `table("sectors", "sector")`.
 
     `kind`: `number` for one to compute with. ConfigError where it is neither label nor number.
     """

@@ -5,17 +5,25 @@ from __future__ import annotations
 import numpy as np
 
 from barray.market.bars import FloatArray, IntArray
-from barray.market.errors import ConfigError
 from barray.market.indicators import IndicatorSpec
 from barray.market.interval import DAY, Interval
 from barray.market.universe.bars import UniverseBars
 from barray.market.universe.compute import compute_universe
 from barray.market.universe.derive import derive_universe
-from barray.trading.scans.bars import Positions, ScanBars, chosen, closed_by, last_closed, with_today
+from barray.trading.scans.bars import (
+    Positions,
+    ScanBars,
+    chosen,
+    closed_by,
+    expected_ends,
+    last_closed,
+    with_today,
+)
 from barray.trading.scans.day_values import day_value
 from barray.trading.scans.operators import BoolArray, Truth, Value, combined, constant
 from barray.trading.scans.session_values import SessionSoFar
-from barray.trading.scans.terms import Column, Constant, DayValue, Indicator, SessionValue, TableColumn, Term
+from barray.trading.scans.tables import known_column, labels_of, numbers_of
+from barray.trading.scans.terms import Column, Constant, DayValue, Indicator, LastBars, SessionValue, TableColumn, Term
 
 
 class Local:
@@ -122,6 +130,8 @@ class Local:
             return self._session_value(term)
         if isinstance(term, TableColumn):
             return self._of_table(term)
+        if isinstance(term, LastBars):
+            return self._last_bars(term)
         raise TypeError(term.text)
 
     def _indicator(self, spec: IndicatorSpec, output: str | None) -> FloatArray:
@@ -150,17 +160,25 @@ class Local:
                 return newest / before - 1.0
         return made.value(term.name, term.n or 0)
 
-    def _of_table(self, term: TableColumn) -> Value:
-        table = self.bars.tables.get(term.table)
-        if table is None:
-            known = ", ".join(self.bars.tables) or "none"
-            raise ConfigError(f"there is no table {term.table!r}", remedy=f"tables that are given: {known}")
-        given = table.column(term.column, self.symbols, self.bars.open_ns)
-        if term.kind == "number":
-            return np.array([[np.nan if one is None else float(one) for one in given]], np.float64)
-        found = np.empty((1, len(given)), object)
-        found[0] = [None if one is None or one != one else str(one) for one in given]  # noqa: PLR0124  # NaN
+    def _last_bars(self, term: LastBars) -> FloatArray:
+        """(times, bars, symbols), a row a bar that the calendar expects."""
+        stack, positions = self.series(term.interval or self.bars.base.interval)
+        column, begin = getattr(stack.bars, term.name), stack.offsets[positions]
+        found = np.full((len(self.times_ns), term.n, len(self.who)), np.nan)
+        for k, (now_ns, rows) in enumerate(zip(self.times_ns.tolist(), self.rows(stack.interval), strict=True)):
+            ends = expected_ends(self.bars, stack.interval, term.n, now_ns)
+            own = rows - np.arange(term.n)[:, None]
+            back, who = np.nonzero(own >= begin)
+            own = own[back, who]
+            at = np.searchsorted(ends, stack.end_ns[own])
+            there = (at < len(ends)) & (ends[np.minimum(at, len(ends) - 1)] == stack.end_ns[own])
+            found[k, term.n - len(ends) + at[there], who[there]] = column[own[there]]
         return found
+
+    def _of_table(self, term: TableColumn) -> Value:
+        bars = self.bars
+        found = known_column(bars.tables, term.table, term.column, self.symbols, self.times_ns, bars.session_date)
+        return numbers_of(found, term.text) if term.kind == "number" else labels_of(found)
 
     def _made_series(self, interval: Interval) -> tuple[UniverseBars, Positions]:
         bars = self.bars
@@ -186,4 +204,4 @@ def _at(values: FloatArray, rows: IntArray) -> FloatArray:
 def _columns(value: Value, kept: Positions | None) -> Value:
     if isinstance(value, Truth):
         return Truth(_columns(value.yes, kept), _columns(value.no, kept))
-    return value[:, kept]
+    return value[..., kept]

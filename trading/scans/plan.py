@@ -34,6 +34,8 @@ from barray.trading.scans.terms import (
 from barray.trading.scans.times import Times
 from barray.trading.scans.universe import Universe
 
+PRICE = Column("close")
+"""At which a symbol is found."""
 _COSTS = {"gap": 2.0, "relative_volume": 12.0}
 _ALIKE = 0.8
 
@@ -82,8 +84,8 @@ class Plan:
 
     @cached_property
     def shown(self) -> tuple[Term, ...]:
-        """What is compared in the stages, and the rank: local numbers, each once."""
-        found: dict[str, Term] = {}
+        """The newest close, what is compared in the stages, and the rank: local numbers, each once."""
+        found: dict[str, Term] = {PRICE.text: PRICE}
         stages = (*self.daily.local, *self.where.local, *self.daily.across, *self.where.across)
         for part in parts_of(*stages):
             sides = part.operands if isinstance(part, (Binary, IsIn)) and part.kind == "truth" else ()
@@ -104,7 +106,7 @@ class Plan:
         """All terms that it is made of."""
         ranked = () if self.rank is None else (self.rank,)
         stages = (*self.daily.local, *self.daily.across, *self.where.local, *self.where.across)
-        return parts_of(*stages, *ranked, *self.uses.values())
+        return parts_of(*stages, *ranked, *self.uses.values(), *self.shown)
 
 
 def make_plan(scan: Scan, name: str | None = None) -> Plan:

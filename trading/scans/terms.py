@@ -230,7 +230,7 @@ class DayValue(Term):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TableColumn(Term):
-    """What a table says of each symbol, as of the session's open."""
+    """What a table says of each symbol, as known at the time."""
 
     table: str
     column: str
