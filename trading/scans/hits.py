@@ -13,7 +13,7 @@ from barray.market.bars import FloatArray
 from barray.market.errors import BarrayError
 from barray.trading.scans.operators import BoolArray
 from barray.trading.scans.plan import Plan
-from barray.trading.strategy.failure import failure_text, file_of
+from barray.trading.strategy.failure import failure_text, file_of, place_in
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +74,8 @@ def ordered(
 def failure_of(plan: Plan, error: Exception, at_ns: int, timezone: str) -> ScanFailure:
     """The error being handled, with its traceback, the scan's file and line, and the time that was looked at."""
     when = datetime.fromtimestamp(at_ns / 1_000_000_000, ZoneInfo(timezone))
+    file = file_of(plan.scan)
     if isinstance(error, BarrayError):
-        return ScanFailure(plan.name, at_ns, f"{error} ({plan.name}, {when:%Y-%m-%d %H:%M %Z})")
-    return ScanFailure(plan.name, at_ns, failure_text(file_of(plan.scan), plan.name, when))
+        place = "" if file is None else f", {place_in(file, error)}"
+        return ScanFailure(plan.name, at_ns, f"{error} ({plan.name}, {when:%Y-%m-%d %H:%M %Z}{place})")
+    return ScanFailure(plan.name, at_ns, failure_text(file, plan.name, when))

@@ -51,11 +51,11 @@ class Stage:
     across: tuple[Term, ...] = ()
 
     @classmethod
-    def of(cls, name: str, condition: Term | None) -> Stage:
-        """Of a condition; ConfigError where it is none."""
+    def of(cls, name: str, condition: Term | None, scan: str) -> Stage:
+        """Of a condition; ConfigError, which names the scan, where it is none."""
         if condition is None:
             return cls(name)
-        terms = conjuncts(require_truth(condition, name))
+        terms = conjuncts(require_truth(condition, f"{scan}.{name}"))
         own = [term for term in terms if is_local(term)]
         return cls(name, tuple(sorted(own, key=_cost)), tuple(term for term in terms if not is_local(term)))
 
@@ -127,7 +127,7 @@ def make_plan(scan: Scan, name: str | None = None) -> Plan:
     if rank is None and not scan.has_form and (keep is not None or promote is not None):
         what = "keep" if keep is not None else "promote"
         raise ConfigError(f"{name}.{what} needs a rank", remedy="write rank = relative_volume(10)")
-    daily = Stage.of(f"{name}.daily", told["daily"])
+    daily = Stage.of("daily", told["daily"], name)
     for part in parts_of(*daily.local, *daily.across):
         if not is_daily(part):
             raise ConfigError(
@@ -140,7 +140,7 @@ def make_plan(scan: Scan, name: str | None = None) -> Plan:
         told["universe"],
         told["at"],
         daily,
-        Stage.of(f"{name}.where", told["where"]),
+        Stage.of("where", told["where"], name),
         rank,
         keep,
         promote,

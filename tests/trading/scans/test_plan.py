@@ -132,7 +132,7 @@ def test_times_are_the_exchanges_and_end_with_the_session() -> None:
 
 @pytest.mark.parametrize("wrong", [
     lambda: every("1d"), lambda: every("5m", since="25:00"), lambda: every("5m", since="12:00", until="11:00"),
-    lambda: at(), lambda: at("noon"), lambda: top(0), lambda: top(50).leave_below(40), lambda: full("20"),
+    at, lambda: at("noon"), lambda: top(0), lambda: top(50).leave_below(40), lambda: full("20"),
     lambda: full(20, "worst"), lambda: full(20, light=-1),
 ])  # fmt: skip
 def test_times_and_numbers_that_are_none_are_told(wrong) -> None:
