@@ -1,7 +1,7 @@
 """A session of a scan: at each of its times, who is found, with what values and in which order.
 
-A stage is cut where symbols meet: `local_part` is evaluated where some symbols' bars are, `meet` where the parts of all
-come together. Where one process has all the bars, `evaluate` does both.
+A stage is cut where symbols meet: `daily_part` and `where_part` are evaluated where some symbols' bars are, `meet`
+where the parts of all come together. Where one process has all the bars, `evaluate` does both.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import numpy as np
 from barray.market.bars import IntArray
 from barray.trading.scans.across import Met
 from barray.trading.scans.bars import Positions, ScanBars
+from barray.trading.scans.form import found_by_form
 from barray.trading.scans.hits import SessionHits, failure_of, ordered
 from barray.trading.scans.local import Local
 from barray.trading.scans.operators import BoolArray, Truth, Value
-from barray.trading.scans.panel import found_by_form
 from barray.trading.scans.plan import Plan, Stage
 from barray.trading.scans.terms import Term
 

@@ -16,9 +16,10 @@ from barray.trading.scans.bars import ScanBars
 from barray.trading.scans.evaluate import daily_part, evaluate, meet, members_after, where_part
 from barray.trading.scans.local import Local
 from barray.trading.scans.operators import Value
-from barray.trading.scans.plan import Plan, Stage, is_local
+from barray.trading.scans.parts import is_local, parts_of
+from barray.trading.scans.plan import Plan, Stage
 from barray.trading.scans.state import ScanState
-from barray.trading.scans.terms import Across, Binary, Constant, IsIn, Term, parts_of
+from barray.trading.scans.terms import Across, Binary, Constant, IsIn, Term
 from barray.trading.scans.universe import Members
 
 Where = Literal["universe", "bars", "daily", "where", "rank", "scan", "keep", "found"]

@@ -10,9 +10,17 @@ from typing import Any
 
 from barray.market.errors import ConfigError
 from barray.market.indicators import SESSION_VWAP, IndicatorSpec, parse_indicator
-from barray.market.interval import DAY
 from barray.trading.scans.keeping import Keep, Promote
 from barray.trading.scans.language import col
+from barray.trading.scans.parts import (
+    conjuncts,
+    frontier,
+    is_daily,
+    is_local,
+    parts_of,
+    require_number,
+    require_truth,
+)
 from barray.trading.scans.scan import ATTRIBUTES, Scan
 from barray.trading.scans.terms import (
     Across,
@@ -26,10 +34,6 @@ from barray.trading.scans.terms import (
     SessionValue,
     TableColumn,
     Term,
-    conjuncts,
-    parts_of,
-    require_number,
-    require_truth,
 )
 from barray.trading.scans.times import Times
 from barray.trading.scans.universe import Universe
@@ -171,35 +175,6 @@ def _check_names(scan: Scan, name: str) -> None:
                 continue
             if close := get_close_matches(own, known, 1, _ALIKE):
                 raise ConfigError(f"{name} has {own}, which nothing reads", remedy=f"call it {close[0]} if it is that")
-
-
-def is_local(term: Term) -> bool:
-    """Whether a symbol's value is its own bars' alone."""
-    return not isinstance(term, Across) and all(map(is_local, term.operands))
-
-
-def is_daily(term: Term) -> bool:
-    """Whether it is known before the open, from daily bars alone."""
-    if isinstance(term, (SessionValue, LastBars)):
-        return False
-    interval = term.spec.interval if isinstance(term, Indicator) else term.interval if isinstance(term, Column) else DAY
-    return interval is not None and not interval.is_intraday and all(map(is_daily, term.operands))
-
-
-def frontier(*terms: Term) -> list[Term]:
-    """The local terms, as large as can be, that these are made of; constants are left out."""
-    found: dict[str, Term] = {}
-
-    def visit(term: Term) -> None:
-        if not is_local(term):
-            for one in term.operands:
-                visit(one)
-        elif not isinstance(term, Constant):
-            found[term.text] = term
-
-    for term in terms:
-        visit(term)
-    return list(found.values())
 
 
 def _is_shown(term: Term) -> bool:

@@ -106,6 +106,7 @@ class Term:
         return Unary("not", _truth(self, "~"))
 
     def __bool__(self) -> bool:
+        """ConfigError: `and`, `or`, `not` and chained comparisons ask for one truth, and there are many."""
         raise ConfigError(
             f"{shorten(self.text, 80)} is neither true nor false here: it has a value for each symbol at each time",
             remedy="write & for and, | for or, ~ for not, each comparison in parentheses, and x.between(a, b) for "
@@ -365,48 +366,6 @@ def as_term(value: object) -> Term:
     raise ConfigError(
         f"a term can't be made of {shorten(repr(value), 60)}", remedy="give a term such as gap(), a number or a text"
     )
-
-
-def parts_of(*terms: Term) -> list[Term]:
-    """All terms that these are made of, themselves included, each once, what is made of others after them."""
-    found: dict[str, Term] = {}
-
-    def visit(term: Term) -> None:
-        if term.text not in found:
-            for one in term.operands:
-                visit(one)
-            found[term.text] = term
-
-    for term in terms:
-        visit(term)
-    return list(found.values())
-
-
-def conjuncts(term: Term | None) -> list[Term]:
-    """The terms that `&` joins, outermost, as they stand; none for None."""
-    if term is None:
-        return []
-    if isinstance(term, Binary) and term.op == "and":
-        return [*conjuncts(term.left), *conjuncts(term.right)]
-    return [term]
-
-
-def require_truth(term: object, where: str) -> Term:
-    """The term, where it says of each symbol whether it passes; ConfigError where it doesn't."""
-    found = as_term(term)
-    if found.kind != "truth":
-        raise ConfigError(
-            f"{where} is {shorten(found.text, 80)}, no condition", remedy="compare it, as in gap() > 0.02"
-        )
-    return found
-
-
-def require_number(term: object, where: str) -> Term:
-    """The term, where it is a number; ConfigError where it isn't."""
-    found = as_term(term)
-    if found.kind != "number" or isinstance(found, LastBars):
-        raise ConfigError(f"{where} is {shorten(found.text, 80)}, no number", remedy="give a term such as gap()")
-    return found
 
 
 def _inner(term: Term) -> str:

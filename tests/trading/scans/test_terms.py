@@ -6,7 +6,7 @@ import pytest
 
 from barray.market.errors import ConfigError
 from barray.trading.scans.language import adv, bars, close, col, gap, new_high, relative_volume, table
-from barray.trading.scans.terms import conjuncts, parts_of
+from barray.trading.scans.parts import conjuncts, parts_of
 
 
 def test_a_term_is_shown_as_it_was_written() -> None:
