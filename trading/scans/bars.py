@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from barray.market.bars import COLUMNS, Bars, IntArray
+from barray.market.bars import COLUMNS, Bars, FloatArray, IntArray
 from barray.market.calendar import Sessions
 from barray.market.interval import DAY, Interval
 from barray.market.universe.bars import UniverseBars
@@ -26,7 +26,9 @@ class ScanBars:
 
     `sessions`: those that the bars were laid on; `row`: the position of the session in them. `base`: bars of the base
     interval, history and session in one. `days`: 1d bars of sessions before it, as far as the scans ask; None where the
-    base bars' own days are meant. Both have the same symbols. `timezone`: the calendar's. `tables`: by name.
+    base bars' own days are meant. `timezone`: the calendar's. `tables`: by name. Made before, where a session is looked
+    at more than once: `derived`, bars of further intervals, and `usual`, by `n` what `usual_volumes` of
+    barray.trading.scans.session_values gives. All have the same symbols.
     """
 
     sessions: Sessions
@@ -35,6 +37,8 @@ class ScanBars:
     base: UniverseBars
     days: UniverseBars | None = None
     tables: Mapping[str, KnownRows] = field(default_factory=dict)
+    derived: Mapping[Interval, UniverseBars] = field(default_factory=dict)
+    usual: Mapping[int, FloatArray] = field(default_factory=dict)
 
     @property
     def symbols(self) -> tuple[str, ...]:

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from barray.market.bars import IntArray
+from barray.market.interval import Interval
 from barray.trading.scans.across import Met
 from barray.trading.scans.bars import Positions, ScanBars
 from barray.trading.scans.form import found_by_form
 from barray.trading.scans.hits import SessionHits, failure_of, ordered
 from barray.trading.scans.local import Local
+from barray.trading.scans.needs import columns_on
 from barray.trading.scans.operators import BoolArray, Truth, Value
 from barray.trading.scans.plan import Plan, Stage
 from barray.trading.scans.terms import Term
@@ -68,7 +70,7 @@ def where_part(plan: Plan, bars: ScanBars, times_ns: IntArray, members: Collecti
 
     `members`: who is left after `daily`.
     """
-    local = _everyone(bars, times_ns, members)
+    local = _everyone(bars, times_ns, members, columns_on(plan))
     local, left = through(local, plan.where, np.ones((len(times_ns), len(local.who)), np.bool_))
     return part_of(local, left, plan.sent)
 
@@ -120,10 +122,15 @@ def evaluate(
         return SessionHits(plan.name, (), failure_of(plan, error, int(times_ns[0]), bars.timezone))
 
 
-def _everyone(bars: ScanBars, times_ns: IntArray, members: Collection[str] | None) -> Local:
+def _everyone(
+    bars: ScanBars,
+    times_ns: IntArray,
+    members: Collection[str] | None,
+    columns: Mapping[Interval, tuple[str, ...]] | None = None,
+) -> Local:
     wanted = None if members is None else set(members)
     chosen = [i for i, symbol in enumerate(bars.symbols) if wanted is None or symbol in wanted]
-    return Local(bars, times_ns, np.array(chosen, np.intp))
+    return Local(bars, times_ns, np.array(chosen, np.intp), columns)
 
 
 def _beside(columns: Sequence[Value], order: Positions) -> Value:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
 import numpy as np
 
-from barray.market.bars import FloatArray, IntArray
+from barray.market.bars import COLUMNS, FloatArray, IntArray
 from barray.market.indicators import IndicatorSpec
 from barray.market.interval import DAY, Interval
 from barray.market.universe.bars import UniverseBars
@@ -30,7 +33,8 @@ class Local:
     """Some symbols at some times. Values are made when first asked for, and kept; `narrowed` goes on with fewer symbols
     and what is known of them.
 
-    `who`: positions of the symbols in the bars, ascending. `times_ns`: UTC ns, ascending.
+    `who`: positions of the symbols in the bars, ascending. `times_ns`: UTC ns, ascending. `columns`: of the bars of an
+    interval that are looked at, where not all are.
     """
 
     def __init__(
@@ -38,12 +42,14 @@ class Local:
         bars: ScanBars,
         times_ns: IntArray,
         who: Positions,
+        columns: Mapping[Interval, tuple[str, ...]] | None = None,
         wider: Local | None = None,
         kept: Positions | None = None,
     ) -> None:
         self.bars = bars
         self.times_ns = times_ns
         self.who = who
+        self._columns = columns or {}
         self._wider = wider
         self._kept = kept
         self._values: dict[str, Value] = {}
@@ -59,7 +65,7 @@ class Local:
     def narrowed(self, kept: BoolArray) -> Local:
         """The same for some of its symbols."""
         rows = np.flatnonzero(kept)
-        return Local(self.bars, self.times_ns, self.who[rows], self, rows)
+        return Local(self.bars, self.times_ns, self.who[rows], self._columns, self, rows)
 
     def value(self, term: Term) -> Value:
         """A term's values: (times, symbols), or (1, symbols) where it is the same at all times; see Value. ConfigError
@@ -184,14 +190,22 @@ class Local:
         bars = self.bars
         if interval == bars.base.interval:
             return bars.base, self.who
-        own = np.arange(len(self.who))
+        if interval in bars.derived:
+            return bars.derived[interval], self.who
         if interval.is_intraday or bars.days is None:
-            base = chosen(bars.base, self.who)
-            return derive_universe(base, interval, bars.sessions, bars.row), own
-        days = chosen(bars.days, self.who)
+            base, who = self._some(bars.base, self._columns.get(interval, COLUMNS))
+            return derive_universe(base, interval, bars.sessions, bars.row), who
+        days, who = self._some(bars.days)
         if len(self.times_ns) and self.times_ns[-1] >= bars.close_ns and bars.base.interval != DAY:
-            days = with_today(bars, chosen(bars.base, self.who), days)
-        return derive_universe(days, interval, bars.sessions, bars.row), own
+            days = with_today(bars, self._some(bars.base)[0], days)
+        return derive_universe(days, interval, bars.sessions, bars.row), who
+
+    def _some(self, stack: UniverseBars, columns: Sequence[str] = COLUMNS) -> tuple[UniverseBars, Positions]:
+        """The symbols' own bars, or everybody's where most are looked at: to copy theirs would take longer."""
+        if 2 * len(self.who) > len(stack.symbols):
+            kept = tuple(name for name in stack.columns if name in columns)
+            return replace(stack, columns=kept), self.who
+        return chosen(stack, self.who, columns), np.arange(len(self.who))
 
 
 def _at(values: FloatArray, rows: IntArray) -> FloatArray:

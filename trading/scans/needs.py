@@ -76,7 +76,7 @@ def needs_of(plans: Iterable[Plan]) -> ScanNeeds:
     return ScanNeeds(
         _in_order(found.columns),
         _in_order(found.day_columns),
-        tuple(sorted(found.intervals)),
+        tuple(sorted(found.by_interval)),
         tuple(found.indicators.values()),
         found.sessions_back,
         found.days_back,
@@ -86,11 +86,19 @@ def needs_of(plans: Iterable[Plan]) -> ScanNeeds:
     )
 
 
+def columns_on(plan: Plan) -> dict[Interval, tuple[str, ...]]:
+    """Which columns of the bars of each intraday interval that a scan names it looks at; others need not be derived."""
+    found = _Found()
+    for term in plan.terms:
+        found.add(term)
+    return {interval: _in_order(names) for interval, names in found.by_interval.items() if interval.is_intraday}
+
+
 class _Found:
     def __init__(self) -> None:
+        self.by_interval: dict[Interval, set[str]] = {}
         self.columns: set[str] = set()
         self.day_columns: set[str] = set()
-        self.intervals: set[Interval] = set()
         self.indicators: dict[str, IndicatorSpec] = {}
         self.tables: set[str] = set()
         self.sessions_back = 0
@@ -122,8 +130,9 @@ class _Found:
         self._on(spec.interval, spec.columns, spec.lookback + 1)
 
     def _on(self, interval: Interval | None, columns: Iterable[str], n: int) -> None:
+        columns = tuple(columns)
         if interval is not None:
-            self.intervals.add(interval)
+            self.by_interval.setdefault(interval, set()).update(columns)
         if interval is None or interval.is_intraday:
             self.columns.update(columns)
         else:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
-from numpy.typing import NDArray
 
 from barray.market.bars import FloatArray, IntArray
 from barray.market.universe.bars import UniverseBars
 from barray.trading.scans.bars import Positions, ScanBars, closed_by, rows_of
-
-Counts = NDArray[np.int64]
 
 
 class SessionSoFar:
@@ -40,38 +39,61 @@ class SessionSoFar:
         if name == "last":
             return day.last(bars.close)
         if name == "session_high":
-            return np.where(day.traded, day.running(bars.high[day.rows], np.maximum, -np.inf), np.nan)
+            return np.where(day.traded, day.running(bars.high.__getitem__, np.maximum, -np.inf), np.nan)
         if name == "session_low":
-            return np.where(day.traded, day.running(bars.low[day.rows], np.minimum, np.inf), np.nan)
+            return np.where(day.traded, day.running(bars.low.__getitem__, np.minimum, np.inf), np.nan)
         if name == "session_volume":
-            return np.where(day.traded, day.running(bars.volume[day.rows], np.add, 0.0), np.nan)
+            return np.where(day.traded, day.running(bars.volume.__getitem__, np.add, 0.0), np.nan)
         if name == "session_range":
             return (self.value("session_high") - self.value("session_low")) / self.value("session_open")
         if name == "change_since_open":
             return self.value("last") / self.value("session_open") - 1.0
         if name == "vwap":
-            rows = day.rows
-            paid = (bars.high[rows] + bars.low[rows] + bars.close[rows]) / 3.0 * bars.volume[rows]
             traded = self.value("session_volume")
-            return np.where(traded > 0, day.running(paid, np.add, 0.0) / traded, np.nan)
+            return np.where(traded > 0, day.running(self._paid, np.add, 0.0) / traded, np.nan)
         return self._relative_volume(n)
 
+    def _paid(self, rows: IntArray) -> FloatArray:
+        bars = self._base.bars
+        return (bars.high[rows] + bars.low[rows] + bars.close[rows]) / 3.0 * bars.volume[rows]
+
     def _relative_volume(self, n: int) -> FloatArray:
-        total = np.zeros((len(self._times_ns), len(self._who)))
-        counted = np.zeros_like(total)
-        elapsed_ns = self._times_ns - self._bars.open_ns
-        for row in range(max(self._bars.row - n, 0), self._bars.row):
-            day = _Day(self._bars, self._base, self._who, row, elapsed_ns)
-            total += day.running(self._base.bars.volume[day.rows], np.add, 0.0)
-            counted += day.traded
-        usual = total / counted
+        bars = self._bars
+        if n in bars.usual:
+            usual = bars.usual[n][self._day.elapsed][:, self._who]
+        else:
+            usual = _usual(bars, self._base, self._who, n, self._times_ns - bars.open_ns)
         return np.where(usual > 0, self.value("session_volume") / usual, np.nan)
 
 
-class _Day:
-    """One session's bars, up to the last time that is looked at.
+def usual_volumes(bars: ScanBars, n: int) -> FloatArray:
+    """What `relative_volume(n)` compares with, for `ScanBars.usual`: float64 (slots + 1, symbols), by how many slots of
+    the session have passed. All that is looked at lies before the session.
+    """
+    length_ns = bars.close_ns - bars.open_ns
+    step_ns = min(bars.base.interval.ns, length_ns)
+    elapsed_ns = np.minimum(np.arange(-(-length_ns // step_ns) + 1) * step_ns, length_ns)
+    with np.errstate(all="ignore"):
+        return _usual(bars, bars.base, np.arange(len(bars.symbols)), n, elapsed_ns)
 
-    `rows`: rows of the bars, one symbol after another. `traded`: whether a symbol has any by each time.
+
+def _usual(bars: ScanBars, base: UniverseBars, who: Positions, n: int, elapsed_ns: IntArray) -> FloatArray:
+    """Mean volume up to these times after the open in those of the `n` sessions before that had any, (times, who)."""
+    total = np.zeros((len(elapsed_ns), len(who)))
+    counted = np.zeros_like(total)
+    for row in range(max(bars.row - n, 0), bars.row):
+        day = _Day(bars, base, who, row, elapsed_ns)
+        total += day.running(base.bars.volume.__getitem__, np.add, 0.0)
+        counted += day.traded
+    mean: FloatArray = total / counted
+    return mean
+
+
+class _Day:
+    """One session's bars, up to the last time that is looked at. `elapsed` (times,): how many slots have passed by
+    each; `traded`: whether a symbol has any bar by then.
+
+    Most symbols have every bar of a session, so that a bar's slot is its place; the others' slots are looked up.
     """
 
     def __init__(self, bars: ScanBars, base: UniverseBars, who: Positions, row: int, elapsed_ns: IntArray) -> None:
@@ -81,24 +103,31 @@ class _Day:
         slots = -(-(closes_ns - opens_ns) // step_ns)
         elapsed = np.where(elapsed_ns >= closes_ns - opens_ns, slots, elapsed_ns // step_ns)
         self._slots = int(elapsed.max(initial=0))
+        self.elapsed = elapsed
         self._first = closed_by(base.end_ns, begin, end, opens_ns)
         latest_ns = min(opens_ns + int(elapsed_ns.max(initial=0)), closes_ns)
-        most = np.minimum(end, self._first + slots)
-        self._stop = closed_by(base.end_ns, self._first, most, latest_ns)
-        self.rows, self._offsets = rows_of(self._first, self._stop)
-        self._owner = np.repeat(np.arange(len(who)), self._stop - self._first)
-        self._slot = np.minimum((base.bars.start_ns[self.rows] - opens_ns) // step_ns, slots - 1)
-        self._elapsed = elapsed
-        counts = np.zeros((len(who), self._slots + 1), np.int64)
-        counts[self._owner, self._slot + 1] = 1
-        self._counts = counts.cumsum(axis=1)[:, elapsed].T
+        stop = closed_by(base.end_ns, self._first, np.minimum(end, self._first + slots), latest_ns)
+        whole = stop - self._first == self._slots
+        self._whole, self._holed = np.flatnonzero(whole), np.flatnonzero(~whole)
+        self._rows, _ = rows_of(self._first[self._holed], stop[self._holed])
+        self._owner = np.repeat(self._holed, stop[self._holed] - self._first[self._holed])
+        self._slot = np.minimum((base.bars.start_ns[self._rows] - opens_ns) // step_ns, slots - 1)
+        self._counts = np.empty((len(elapsed), len(who)), np.int64)
+        self._counts[:] = elapsed[:, None]
+        if len(self._holed):
+            counts = np.zeros((len(who), self._slots + 1), np.int64)
+            counts[self._owner, self._slot + 1] = 1
+            self._counts[:, self._holed] = counts[self._holed].cumsum(axis=1)[:, elapsed].T
         self.traded = self._counts > 0
 
-    def running(self, values: FloatArray, operation: np.ufunc, empty: float) -> FloatArray:
-        """The operation over all bars by each time, (times, symbols); `values`: of `rows`."""
+    def running(self, values: Callable[[IntArray], FloatArray], operation: np.ufunc, empty: float) -> FloatArray:
+        """The operation over all bars by each time, (times, symbols). `values`: of bars, by their rows."""
         matrix = np.full((len(self._first), self._slots + 1), empty)
-        matrix[self._owner, self._slot + 1] = values
-        made: FloatArray = operation.accumulate(matrix, axis=1)[:, self._elapsed].T
+        matrix[self._owner, self._slot + 1] = values(self._rows)
+        if len(self._whole):
+            rows = self._first[self._whole, None] + np.arange(self._slots)
+            matrix[self._whole if len(self._holed) else slice(None), 1:] = values(rows)
+        made: FloatArray = operation.accumulate(matrix, axis=1, out=matrix)[:, self.elapsed].T
         return made
 
     def first(self, column: FloatArray) -> FloatArray:

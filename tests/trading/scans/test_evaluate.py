@@ -15,6 +15,7 @@ from barray.market.bars import Bars
 from barray.market.indicators import compute, parse_indicator
 from barray.market.interval import Interval
 from barray.market.series import derive, lay_on_sessions
+from barray.market.universe.derive import derive_universe
 from barray.trading.scans import local
 from barray.trading.scans.bars import chosen, last_closed
 from barray.trading.scans.evaluate import daily_part, evaluate, members_after, session_hits, where_part
@@ -37,9 +38,10 @@ from barray.trading.scans.language import (
     vwap,
 )  # fmt: skip
 from barray.trading.scans.local import Local
-from barray.trading.scans.lookahead import lookahead
+from barray.trading.scans.lookahead import futures, lookahead
 from barray.trading.scans.plan import make_plan
 from barray.trading.scans.scan import Scan
+from barray.trading.scans.session_values import usual_volumes
 from barray.trading.scans.times import every
 from tests.trading.scans import universes
 from tests.trading.scans.universes import AFTER_HALF_DAY, BEFORE_HALF_DAY, HALF_DAY, Universe, universe
@@ -73,7 +75,7 @@ def times_of(world: Universe) -> np.ndarray:
 
 
 @pytest.mark.long
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(SEEDS, DAYS)
 def test_values_are_those_that_loops_over_the_bars_give(seed: int, day: date) -> None:
     world = universe(seed, day)
@@ -88,7 +90,7 @@ def test_values_are_those_that_loops_over_the_bars_give(seed: int, day: date) ->
 
 
 @pytest.mark.long
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(SEEDS, DAYS)
 def test_hits_are_those_that_loops_find_in_their_order(seed: int, day: date) -> None:
     world = universe(seed, day)
@@ -161,6 +163,23 @@ def test_a_time_alone_gives_what_it_gives_among_others(seed: int, day: date) -> 
         (alone,) = evaluate(PLAN, world.bars, np.array([hits.at_ns])).hits
         assert alone.symbols == hits.symbols
         assert np.array_equal(alone.scores, hits.scores)
+
+
+@settings(max_examples=15, deadline=None)
+@given(SEEDS, DAYS)
+def test_a_live_session_finds_at_each_time_what_its_replay_finds(seed: int, day: date) -> None:
+    """With the bars that have come by then, and what was made of history before the open."""
+    world = universe(seed, day)
+    bars = world.bars
+    usual = {3: usual_volumes(next(before for _, before in futures(bars, bars.open_ns, np.random.default_rng(0))), 3)}
+    for hits in evaluate(PLAN, bars).hits:
+        _, so_far = next(futures(bars, hits.at_ns, np.random.default_rng(0)))
+        assert so_far.base.end_ns.max(initial=0) <= hits.at_ns
+        quarter = derive_universe(so_far.base, Interval.parse("15m"), bars.sessions, bars.row)
+        so_far = replace(so_far, usual=usual, derived={quarter.interval: quarter})
+        (live,) = evaluate(PLAN, so_far, np.array([hits.at_ns])).hits
+        assert live.symbols == hits.symbols
+        assert np.array_equal(live.scores, hits.scores)
 
 
 @pytest.mark.long
