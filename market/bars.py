@@ -76,13 +76,14 @@ class Bars:
         return cls(start_ns, *(columns.get(name, absent) for name in COLUMNS))
 
     @classmethod
-    def concat(cls, parts: Sequence[Bars]) -> Bars:
-        """The parts one after another."""
+    def concat(cls, parts: Sequence[Bars], columns: Collection[str] = COLUMNS) -> Bars:
+        """The parts one after another. `columns`: those that are there, see `partial`."""
         if len(parts) == 1:
             return parts[0]
         if not parts:
             return cls.empty()
-        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+        starts = np.concatenate([part.start_ns for part in parts])
+        return cls.partial(starts, {name: np.concatenate([getattr(part, name) for part in parts]) for name in columns})
 
     def take(self, rows: slice | NDArray[np.intp] | NDArray[np.bool_]) -> Bars:
         """The chosen rows; a slice shares memory with this object."""

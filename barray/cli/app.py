@@ -79,12 +79,28 @@ def sample_data(
         list[str] | None, typer.Option(help="SYMBOL=FAULT, repeatable; FAULT alone picks a symbol.")
     ] = None,
     list_faults: Annotated[bool, typer.Option("--list-faults", help="Say which faults there are.")] = False,
+    universe: Annotated[
+        int | None,
+        typer.Option(help="How many symbols to scan: with listings, sectors and daily bars, and a few broken."),
+    ] = None,
+    sessions: Annotated[int, typer.Option(help="Of a universe: sessions with minutes, up to --end.")] = 2,
+    days: Annotated[int, typer.Option(help="Of a universe: sessions before these with daily bars.")] = 60,
+    file_per_symbol: Annotated[
+        bool, typer.Option("--file-per-symbol", help="Of a universe: files of one symbol, not of many.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a seeded sample universe as Parquet, with broken symbols on request."""
     from barray.sample.faults import FAULTS
     from barray.sample.universe import write_sample_data
 
+    if universe is not None:
+        from barray.cli.listed_universe import write_universe
+
+        write_universe(
+            directory, universe, _date(end), sessions, days, seed, file_per_symbol=file_per_symbol, as_json=as_json
+        )
+        return
     if list_faults:
         print_table("Faults", ("fault", "what is wrong"), FAULTS.items())
         return

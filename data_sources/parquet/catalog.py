@@ -15,6 +15,8 @@ Lister = Callable[[str], Mapping[str, bool]]
 """Lists a directory, relative to the root: name → whether it is a directory. Empty where there is no such directory."""
 _Found = tuple[str, dict[str, str], bool]
 _SUFFIXES = (".parquet", ".pq")
+_ANY = "\0"
+"""Stands for a symbol in a path."""
 _LOOKED_AT = 200
 """Most directories listed to say what a tree holds that doesn't fit its layout."""
 
@@ -75,6 +77,24 @@ class Catalog:
             }
         return self._entries[symbol]
 
+    def symbols(self) -> set[str]:
+        """Those named by the tree, of a layout that names them; no deeper than that is listed."""
+        depth = next(i for i, component in enumerate(self.layout.components) if "{symbol}" in component)
+        return {values["symbol"] for _, values, _ in self._walk("", 0, {}, depth)}
+
+    def like(self, entry: FileEntry) -> Callable[[str], FileEntry] | None:
+        """Where the file of another symbol lies that is called as this one; None where a listing is needed to tell."""
+        components = self.layout.components
+        if "{" not in components[-1] or self.layout.has_parts or not self.layout.has_symbol:
+            return None
+        values: dict[str, str] = {}
+        for pattern, name in zip(self.layout.patterns, entry.path.split("/"), strict=True):
+            match = pattern.fullmatch(name)
+            values |= match.groupdict() if match else {}
+        values["symbol"] = _ANY
+        path = "/".join(str(self.layout.known(depth, values)) for depth in range(len(components)))
+        return lambda symbol: FileEntry(path.replace(_ANY, symbol), entry.period)
+
     def misfit(self) -> str | None:
         """What lies in the tree instead of files that fit the layout: a path; None where one fits, or none is found."""
         if any(self._fits(path) for path in self._some_files(guided=True)):
@@ -118,20 +138,22 @@ class Catalog:
             )
         return FileEntry(paths[0], period, tuple(paths[1:]), frozenset(path for path, _, is_dir in files if is_dir))
 
-    def _walk(self, directory: str, depth: int, values: dict[str, str]) -> Iterator[_Found]:
-        last = depth == len(self.layout.components) - 1
+    def _walk(self, directory: str, depth: int, values: dict[str, str], until: int | None = None) -> Iterator[_Found]:
+        """What fits the layout down to the level `until`; None for the files."""
+        until = len(self.layout.components) - 1 if until is None else until
+        last = depth == until
         name = self.layout.known(depth, values)
         if name is not None and not last:
-            yield from self._walk(f"{directory}{name}/", depth + 1, values)
+            yield from self._walk(f"{directory}{name}/", depth + 1, values, until)
             return
         for name, read, is_directory in self._list(directory, depth, values.get("symbol")):
             if last:
                 yield f"{directory}{name}", {**values, **read}, is_directory
             elif is_directory:
-                yield from self._walk(f"{directory}{name}/", depth + 1, {**values, **read})
+                yield from self._walk(f"{directory}{name}/", depth + 1, {**values, **read}, until)
 
     def _list(self, directory: str, depth: int, symbol: str | None) -> list[_Found]:
-        """Entries of a directory that fit the layout's component; those of `symbol` where the component names one."""
+        """Entries of a directory that fit the layout's component; where it names a symbol those of `symbol`, if any."""
         if directory not in self._listed:
             by_symbol: defaultdict[str | None, list[_Found]] = defaultdict(list)
             names = self.lister(directory)
@@ -142,6 +164,8 @@ class Catalog:
                     read = match.groupdict()
                     by_symbol[read.get("symbol")].append((name, read, is_directory))
             self._listed[directory] = by_symbol
+        if symbol is None:
+            return [found for some in self._listed[directory].values() for found in some]
         key = symbol if "{symbol}" in self.layout.components[depth] else None
         return self._listed[directory].get(key, [])
 

@@ -6,18 +6,19 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from pyarrow import fs
 
 from barray.data_sources.parquet.tree import translated
 from barray.data_sources.parquet.values import floats, numpy_values
 from barray.market.arrow_arrays import arrow_texts
-from barray.market.bars import COLUMNS, Bars, IntArray
+from barray.market.bars import COLUMNS, Bars, FloatArray, IntArray
 from barray.market.errors import DataError, NoDataError
 from barray.market.reason_codes import ReasonCode
 
@@ -57,6 +58,22 @@ class Columns:
         return (self.timestamp, *(getattr(self, name) for name in COLUMNS))
 
 
+_GOOD: dict[Columns, pa.Schema] = {}
+"""The schema that was found good last: files of one tree have the same."""
+
+
+class GroupRows(NamedTuple):
+    """Rows of many symbols. `codes` (n,): position of each row's symbol in `symbols`; `values`: float64 (n,) by column.
+
+    `stamps`: UTC ns (n,); None where some of them cannot be stamps.
+    """
+
+    symbols: list[str | None]
+    codes: NDArray[np.integer]
+    stamps: IntArray | None
+    values: dict[str, FloatArray]
+
+
 class BarFile:
     """An open file of bars; reading its footer checks that the columns are there and have a usable type.
 
@@ -75,7 +92,10 @@ class BarFile:
             options = {"metadata": footer} if footer is not None else {}
             self._file = pq.ParquetFile(path, filesystem=filesystem, memory_map=False, pre_buffer=False, **options)
             self._schema: pa.Schema = self._file.schema_arrow
-            self._check_columns()
+            known = _GOOD.get(columns)
+            if known is None or not self._schema.equals(known):
+                self._check_columns()
+                _GOOD[columns] = self._schema
         if self._file.metadata.num_rows == 0:
             raise NoDataError(
                 f"{shown} has no rows", source=source, remedy="write its bars, or remove it", code="empty_file"
@@ -153,11 +173,15 @@ class BarFile:
             column = self._dictionaries.read_row_groups(unclear, columns=[name], use_threads=False).column(0)
             return frozenset(known.union(column.unique().to_pylist()))
 
-    def read(self, symbol: str | None, first_ns: int, last_ns: int) -> Bars:
+    def read(self, symbol: str | None, first_ns: int, last_ns: int, columns: Collection[str] = COLUMNS) -> Bars:
         """Bars with stamps from `first_ns` to `last_ns` (UTC ns, both included; row groups outside are skipped, so more
-        may come), in file order; of `symbol` alone in a file of many, None where the file names none.
+        may come), in file order; of `symbol` alone in a file of many, None where the file names none. Of these columns.
         """
-        names = list(self._columns.required) + ([self._columns.symbol] if symbol is not None else [])
+        return self.bars(self.rows(symbol, first_ns, last_ns, columns), columns)
+
+    def rows(self, symbol: str | None, first_ns: int, last_ns: int, columns: Collection[str]) -> pa.Table:
+        """The same as they are stored."""
+        names = self._names(columns) + ([self._columns.symbol] if symbol is not None else [])
         with translated(self._shown, self._source):
             groups = [
                 group
@@ -165,15 +189,67 @@ class BarFile:
                 if self._overlaps(group, symbol, first_ns, last_ns)
             ]
             self._bound(groups)
-            table = self._file.read_row_groups(groups, columns=names, use_threads=False)
+            table = self._read_groups(self._file, groups, names)
             if symbol is not None:
                 import pyarrow.compute as pc
 
                 table = table.filter(pc.equal(table.column(self._columns.symbol), arrow_texts([symbol])[0]))
-            return Bars(
-                self._stamps(table.column(self._columns.timestamp)),
-                *(floats(table.column(getattr(self._columns, name))) for name in COLUMNS),
-            )
+            return table
+
+    def bars(self, table: pa.Table, columns: Collection[str]) -> Bars:
+        """Bars of rows as they are stored, in this file or in one that is `alike`."""
+        with translated(self._shown, self._source):
+            return Bars.partial(self._stamps(table.column(self._columns.timestamp)), self._values(table, columns))
+
+    def alike(self, other: BarFile) -> bool:
+        """Whether what is stored in both means the same: columns and types are, and the type tells what a stamp is."""
+        whole = pa.types.is_integer(self._schema.field(self._columns.timestamp).type)
+        return not whole and bool(self._schema.equals(other._schema))
+
+    def lacks_stamps(self, table: pa.Table) -> bool:
+        """Whether one of these rows has none."""
+        return bool(table.column(self._columns.timestamp).null_count)
+
+    def again(self) -> BarFile:
+        """The same file, for another thread to read."""
+        return BarFile(self._filesystem, self._path, self._shown, self._source, self._columns, self.metadata)
+
+    def groups(self, symbols: Collection[str] | None, first_ns: int, last_ns: int) -> list[int]:
+        """Row groups of a file of many that may hold bars of these symbols (None: of all) with such stamps.
+
+        DataError where they have more rows than may be read at once.
+        """
+        found = [
+            group
+            for group in range(self._file.metadata.num_row_groups)
+            if self._overlaps(group, None, first_ns, last_ns) and (symbols is None or self._may_hold(group, symbols))
+        ]
+        self._bound(found)
+        return found
+
+    def read_group(self, group: int, columns: Collection[str]) -> GroupRows:
+        """All rows of a row group of a file of many; DataError, SourceUnavailable where it cannot be read."""
+        with translated(self._shown, self._source):
+            names = [*self._names(columns), self._columns.symbol]
+            table = self._read_groups(self._dictionaries, [group], names)
+            symbols, codes = _coded(table.column(self._columns.symbol))
+            values = self._values(table, columns)
+            try:
+                stamps = self._stamps(table.column(self._columns.timestamp))
+            except DataError:
+                stamps = None
+        return GroupRows(symbols, codes, stamps, values)
+
+    def _read_groups(self, file: pq.ParquetFile, groups: list[int], names: list[str]) -> pa.Table:
+        """These columns of row groups; by their positions, since looking for names takes as long as to read."""
+        places = [self._positions[name] for name in dict.fromkeys(names)]
+        return file.reader.read_row_groups(groups, column_indices=places, use_threads=False)
+
+    def _names(self, columns: Collection[str]) -> list[str]:
+        return [self._columns.timestamp, *(getattr(self._columns, name) for name in columns)]
+
+    def _values(self, table: pa.Table, columns: Collection[str]) -> dict[str, FloatArray]:
+        return {name: floats(table.column(getattr(self._columns, name))) for name in columns}
 
     def stamp_range(self) -> tuple[int, int]:
         """First and last stamp (UTC ns), by the footer's statistics where it has them."""
@@ -223,17 +299,10 @@ class BarFile:
             if symbols is None:
                 yield only, stamps
                 return
-            texts = table.column(self._columns.symbol)
-            chunks = [c if pa.types.is_dictionary(c.type) else c.dictionary_encode() for c in texts.chunks]
-        at = 0
-        for chunk in chunks:
-            own = stamps[at : at + len(chunk)]
-            indices = chunk.indices.fill_null(len(chunk.dictionary)) if chunk.null_count else chunk.indices
-            codes = numpy_values(pa.chunked_array([indices]), indices.type.to_pandas_dtype())
-            for code, symbol in enumerate(chunk.dictionary.to_pylist()):
-                if symbol in symbols:
-                    yield symbol, own[codes == code]
-            at += len(chunk)
+            found, codes = _coded(table.column(self._columns.symbol))
+        for code, symbol in enumerate(found):
+            if symbol in symbols:
+                yield symbol, stamps[codes == code]
 
     @cached_property
     def _dictionaries(self) -> pq.ParquetFile:
@@ -330,8 +399,7 @@ class BarFile:
 
     @cached_property
     def _positions(self) -> dict[str, int]:
-        schema = self._file.metadata.schema
-        return {schema.column(i).path: i for i in range(len(schema))}
+        return {".".join(path): i for i, path in enumerate(self._file.reader.column_paths)}
 
     def _stamps(self, column: pa.ChunkedArray) -> IntArray:
         """UTC ns (n,) of a column as it is stored."""
@@ -358,6 +426,21 @@ class BarFile:
             return numpy_values(column, np.int64) // (_DAY_NS // 1_000_000)
         signed = "u" if pa.types.is_unsigned_integer(column.type) else "i"
         return numpy_values(column, np.dtype(f"{signed}{width // 8}")).astype(np.int64, copy=False)
+
+
+def _coded(texts: pa.ChunkedArray) -> tuple[list[str | None], NDArray[np.integer]]:
+    """The distinct texts of a column, None among them, and the position of each row's."""
+    if not pa.types.is_dictionary(texts.type):
+        texts = texts.dictionary_encode()
+    known: list[str | None] = []
+    codes: list[NDArray[np.integer]] = []
+    for chunk in texts.chunks:
+        own = [*chunk.dictionary.to_pylist(), None]
+        indices = chunk.indices.fill_null(len(own) - 1) if chunk.null_count else chunk.indices
+        found = numpy_values(pa.chunked_array([indices]), indices.type.to_pandas_dtype())
+        codes.append(found + len(known) if known else found)
+        known += own
+    return known, codes[0] if len(codes) == 1 else np.concatenate([np.empty(0, np.int32), *codes])
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from barray.data_sources.parquet.catalog import Catalog, Entries, FileEntry
@@ -17,7 +19,7 @@ from barray.data_sources.parquet.file import BarFile, Columns
 from barray.data_sources.parquet.layout import Layout
 from barray.data_sources.parquet.stamps import sessions_held, starts_of, within
 from barray.data_sources.parquet.tree import Tree
-from barray.market.bars import Bars, IntArray, Prices
+from barray.market.bars import COLUMNS, Bars, IntArray, Prices
 from barray.market.calendar import Sessions
 from barray.market.errors import BarrayError, ConfigError, DataError, NoDataError, shorten
 from barray.market.interval import Interval
@@ -28,6 +30,8 @@ from barray.market.validation import Coverage, Reason
 DEFAULT_LAYOUT = Layout("{symbol}/{interval}/{date}.parquet")
 DEFAULT_COLUMNS = Columns()
 _DAY_NS = 86_400 * 1_000_000_000
+_EXAMPLES = 8
+"""Symbols that are listed to see how files are called."""
 Held = dict[str, NDArray[np.bool_]]
 """By symbol, of some sessions: which it has bars in, bool (n_sessions,)."""
 
@@ -110,19 +114,46 @@ class ParquetSource:
 
     def read_bars(self, symbol: str, interval: Interval, sessions: Sessions) -> Bars:
         """See DataSource. A day without a file is left out; NoDataError if none has one, DataError for a bad file."""
-        found = list(self._wanted(symbol, interval, sessions))
+        return self.read_columns(symbol, interval, sessions, COLUMNS)
+
+    def read_columns(self, symbol: str, interval: Interval, sessions: Sessions, columns: Collection[str]) -> Bars:
+        """The same of these columns alone, the others NaN. NoDataError, DataError and SourceUnavailable as there."""
+        found = self._wanted(symbol, interval, sessions)
         if not found:
             raise NoDataError("no file", symbol=symbol, interval=str(interval), source=self.name)
         try:
-            bars = Bars.concat([self._read(entry, symbol, *_reach(interval, sessions)) for entry in found])
+            bars = Bars.concat(
+                [self._read(entry, symbol, *reach(interval, sessions), columns) for entry in found], columns
+            )
             starts = starts_of(bars.start_ns, interval, sessions, at_end=self.columns.stamp == "end")
         except BarrayError as error:
             self._tell_of(error, symbol, interval)
             raise
         if starts is not bars.start_ns:
-            bars = Bars(starts, bars.open, bars.high, bars.low, bars.close, bars.volume)
+            bars = replace(bars, start_ns=starts)
         inside = within(starts, interval, sessions)  # what else a file holds must not matter
         return bars if inside.all() else bars.take(inside)
+
+    def symbols(self) -> set[str]:
+        """Those that files or folders of a layout with {symbol} are named for."""
+        return {symbol for symbol in self._catalog.symbols() if not symbol_problem(symbol)}
+
+    def shared_files(self, interval: Interval, sessions: Sessions) -> list[list[BarFile]]:
+        """Files of many symbols that may hold bars of these sessions, oldest first; each is given as its parts.
+
+        NoDataError if there are none, DataError for a bad one, SourceUnavailable for one that can't be reached.
+        """
+        self._tree.place  # noqa: B018  # raises where the root is missing
+        try:
+            entries = self._catalog.entries(None).get(interval, {})
+            periods = dict.fromkeys(map(self.layout.period_of, _days(sessions)))
+            files = [self.open(entries[period]) for period in periods if period in entries]
+            if not files:
+                raise NoDataError("no file")
+        except BarrayError as error:
+            error.interval, error.source = str(interval), self.name
+            raise
+        return files
 
     def _tell_of(self, error: BarrayError, symbol: str, interval: Interval) -> None:
         error.symbol, error.interval, error.source = symbol, str(interval), self.name
@@ -146,11 +177,44 @@ class ParquetSource:
             error.symbol, error.source = symbol, self.name
             raise
 
-    def _wanted(self, symbol: str, interval: Interval, sessions: Sessions) -> Iterable[FileEntry]:
+    def places(
+        self, symbols: Sequence[str], interval: Interval, sessions: Sessions
+    ) -> tuple[Callable[[str], Sequence[FileEntry]], BarFile] | None:
+        """Says where the files of these sessions lie for a symbol if they are called as another's, and gives such a
+        file. None where none of the first symbols has them all, or where only listing tells.
+        """
+        periods = set(map(self.layout.period_of, _days(sessions)))
+        for symbol in symbols[:_EXAMPLES]:
+            with suppress(BarrayError):  # it is told when the symbol itself is read
+                known = self._wanted(symbol, interval, sessions)
+                likes = [like for entry in known if (like := self._catalog.like(entry))]
+                if len(likes) == len(periods):
+                    [example] = self.open(known[0])
+                    return partial(_places, tuple(likes)), example
+        return None
+
+    def stored(
+        self, entries: Sequence[FileEntry], example: BarFile, first_ns: int, last_ns: int, columns: Collection[str]
+    ) -> list[pa.Table]:
+        """The rows of a symbol's files as they are stored, see BarFile; none where one isn't made as the example is.
+
+        DataError, NoDataError, SourceUnavailable where one is bad, or isn't there.
+        """
+        tables: list[pa.Table] = []
+        for entry in entries:
+            [file] = self.open(entry)
+            if file.has_symbols or not file.alike(example):
+                return []
+            tables.append(file.rows(None, first_ns, last_ns, columns))
+            if file.lacks_stamps(tables[-1]):
+                return []
+        return tables
+
+    def _wanted(self, symbol: str, interval: Interval, sessions: Sessions) -> Sequence[FileEntry]:
         """The files that may hold bars of these sessions, oldest first."""
         entries = self._files(symbol).get(interval, {})
         periods = dict.fromkeys(map(self.layout.period_of, _days(sessions)))
-        return (entries[period] for period in periods if period in entries)
+        return [entries[period] for period in periods if period in entries]
 
     def _entries(self, symbol: str, sessions: Sessions) -> Entries:
         """Files that hold the symbol; of many symbols a file, those of the sessions. An unreadable one may hold it."""
@@ -167,7 +231,7 @@ class ParquetSource:
     def _looked(self, entry: FileEntry) -> _Look:
         if entry.path not in self._looks:
             try:
-                files = self._open(entry)
+                files = self.open(entry)
                 symbols = frozenset() if self.layout.has_symbol else frozenset().union(*(f.symbols for f in files))
                 ranges = [file.stamp_range() for file in files]
                 span = min(low for low, _ in ranges), max(high for _, high in ranges)
@@ -181,8 +245,11 @@ class ParquetSource:
     def _looks(self) -> dict[str, _Look]:
         return {}
 
-    def _open(self, entry: FileEntry) -> list[BarFile]:
-        """The file, or its parts; a footer that was read is not read again."""
+    def open(self, entry: FileEntry) -> list[BarFile]:
+        """The file, or its parts; a footer that was read is not read again.
+
+        DataError, NoDataError, SourceUnavailable where one is bad, or isn't there.
+        """
         look = self._looks.get(entry.path)
         footers = look.footers if look and look.footers else (None,) * len(entry.paths)
         return [
@@ -211,8 +278,8 @@ class ParquetSource:
         remedy = f"write the source's layout as {self.layout.template}/*.parquet" if held else "remove it"
         return DataError(f"{path} is a folder {what}, not a file", source=self.name, remedy=remedy, code="is_folder")
 
-    def _read(self, entry: FileEntry, symbol: str, first_ns: int, last_ns: int) -> Bars:
-        files = self._open(entry)
+    def _read(self, entry: FileEntry, symbol: str, first_ns: int, last_ns: int, columns: Collection[str]) -> Bars:
+        files = self.open(entry)
         for path, file in zip(entry.paths, files, strict=True):
             if self.layout.has_symbol and file.has_symbols and file.symbols != {symbol}:
                 others = ", ".join(sorted(str(shorten(str(name))) for name in file.symbols - {symbol})[:3])
@@ -223,7 +290,7 @@ class ParquetSource:
                     code="other_symbol",
                 )
         only = symbol if not self.layout.has_symbol else None
-        bars = Bars.concat([file.read(only, first_ns, last_ns) for file in files])
+        bars = Bars.concat([file.read(only, first_ns, last_ns, columns) for file in files], columns)
         # the parts of a file have no order among themselves
         return bars.take(np.argsort(bars.start_ns, kind="stable")) if len(files) > 1 else bars
 
@@ -269,8 +336,8 @@ class ParquetSource:
         asked = None if self.layout.has_symbol else frozenset(symbols)
         return [
             (symbol or symbols[0], stamps)
-            for file in self._open(entry)
-            for symbol, stamps in file.group_stamps(asked, *_reach(interval, sessions), spans)
+            for file in self.open(entry)
+            for symbol, stamps in file.group_stamps(asked, *reach(interval, sessions), spans)
         ]
 
     def _rows(self, symbol: str, stamps: IntArray, interval: Interval, sessions: Sessions) -> NDArray[np.intp]:
@@ -338,11 +405,15 @@ class _Look:
         return self.problem is not None or symbol in self.symbols
 
 
+def _places(likes: Sequence[Callable[[str], FileEntry]], symbol: str) -> list[FileEntry]:
+    return [] if symbol_problem(symbol) else [like(symbol) for like in likes]
+
+
 def _days(sessions: Sessions) -> list[date]:
     return [stamp.item() for stamp in sessions.dates]
 
 
-def _reach(interval: Interval, sessions: Sessions) -> tuple[int, int]:
+def reach(interval: Interval, sessions: Sessions) -> tuple[int, int]:
     """First and last stamp (UTC ns) that bars of these sessions may have."""
     first_ns, last_ns = int(sessions.open_ns[0]), int(sessions.close_ns[-1]) + interval.ns
     if interval.is_intraday:

@@ -28,8 +28,7 @@ def starts_of(stamps: IntArray, interval: Interval, sessions: Sessions, *, at_en
         rest = (close_ns - open_ns) % interval.ns  # the length of a session's last bar, where cut at the close
         ends: IntArray = stamps - np.where((stamps == close_ns) & (rest > 0), rest, interval.ns)
         return ends
-    if interval.unit == "d":
-        _refuse_other_edge(stamps, interval, open_ns if at_end else close_ns, at_end=at_end)
+    _refuse_other_edge(stamps, interval, sessions, at_end=at_end)
     if at_end:  # at the close or a later midnight, in UTC up to 19 h later (New Zealand)
         in_time = stamps < sessions.close_ns[-1] + 20 * _HOUR_NS
         in_session = (stamps > open_ns) & (stamps <= close_ns)
@@ -39,10 +38,12 @@ def starts_of(stamps: IntArray, interval: Interval, sessions: Sessions, *, at_en
 
 def within(starts: IntArray, interval: Interval, sessions: Sessions) -> NDArray[np.bool_]:
     """Which bars with these starts may lie in the sessions, consecutive ones: bool (n,)."""
-    found: NDArray[np.bool_] = np.isin(starts, sessions.open_ns)
     if interval.is_intraday:
-        found = (starts >= sessions.open_ns[0]) & (starts < sessions.close_ns[-1])
-    return found
+        found: NDArray[np.bool_] = (starts >= sessions.open_ns[0]) & (starts < sessions.close_ns[-1])
+        return found
+    row = np.searchsorted(sessions.open_ns, starts, side="right") - 1
+    at_open: NDArray[np.bool_] = sessions.open_ns[row] == starts
+    return at_open & (row >= 0)
 
 
 def sessions_held(starts: IntArray, sessions: Sessions) -> NDArray[np.intp]:
@@ -52,9 +53,21 @@ def sessions_held(starts: IntArray, sessions: Sessions) -> NDArray[np.intp]:
     return np.flatnonzero(np.bincount(row[inside]))  # np.unique would import numpy.ma: 20 ms in each process
 
 
-def _refuse_other_edge(stamps: IntArray, interval: Interval, edge_ns: IntArray, *, at_end: bool) -> None:
-    """Midnight in UTC is a day's, whatever the hours: there it says nothing of the edge."""
-    wrong = (stamps == edge_ns) & (stamps % _DAY_NS != 0)
+def at_other_edge(stamps: IntArray, interval: Interval, sessions: Sessions, *, at_end: bool) -> NDArray[np.bool_]:
+    """Which daily bars are stamped with the other edge of their session than the source says: bool (n,).
+
+    Midnight in UTC is a day's, whatever the hours: there it says nothing of the edge.
+    """
+    if interval.unit != "d":
+        return np.zeros(len(stamps), np.bool_)
+    row = np.minimum(np.searchsorted(sessions.close_ns, stamps), len(sessions) - 1)
+    edge_ns = (sessions.open_ns if at_end else sessions.close_ns)[row]
+    wrong: NDArray[np.bool_] = (stamps == edge_ns) & (stamps % _DAY_NS != 0)
+    return wrong
+
+
+def _refuse_other_edge(stamps: IntArray, interval: Interval, sessions: Sessions, *, at_end: bool) -> None:
+    wrong = at_other_edge(stamps, interval, sessions, at_end=at_end)
     if not wrong.any():
         return
     edge, meant = ("open", "start") if at_end else ("close", "end")
