@@ -1,4 +1,4 @@
-"""The words of scans, to be imported together: `from barray.scans import Scan, adv, col, every, full, gap, listed, top`."""
+"""The words that scans are written in: `from barray.scans import Scan, col, every, full, gap, listed, top`."""
 
 from barray.trading.scans.keeping import Keep, Promote, full, top
 from barray.trading.scans.language import (

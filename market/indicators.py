@@ -75,11 +75,6 @@ class IndicatorSpec:
         return ("high", "low", "close", "volume") if self.name == SESSION_VWAP else _prepared(self).columns
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """Columns of bars that it is computed of."""
-        return ("high", "low", "close", "volume") if self.name == SESSION_VWAP else _prepared(self).columns
-
-    @property
     def lookback(self) -> int:
         """Bars before the first value: bar number `lookback` (from 0) is the first that has one.
 

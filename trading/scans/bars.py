@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from barray.market.bars import COLUMNS, Bars, FloatArray, IntArray
 from barray.market.calendar import Sessions
 from barray.market.interval import DAY, Interval
 from barray.market.universe.bars import UniverseBars
+from barray.market.universe.daily import joined, rows_taken
 from barray.market.universe.derive import derive_universe
 from barray.trading.scans.tables import KnownRows
 
@@ -25,10 +25,11 @@ class ScanBars:
     """Bars of many symbols for the scans of one session.
 
     `sessions`: those that the bars were laid on; `row`: the position of the session in them. `base`: bars of the base
-    interval, history and session in one. `days`: 1d bars of sessions before it, as far as the scans ask; None where the
-    base bars' own days are meant. `timezone`: the calendar's. `tables`: by name. Made before, where a session is looked
-    at more than once: `derived`, bars of further intervals, and `usual`, by `n` what `usual_volumes` of
-    barray.trading.scans.session_values gives. All have the same symbols.
+    interval, history and session in one. `days`: 1d bars of sessions before it, as far as the scans ask, for a full
+    symbol's own by `days_beside` of barray.market.universe.daily; None where those that base bars make are meant.
+    `timezone`: the calendar's. `tables`: by name. Made before, where a session is looked at more than once: `derived`,
+    bars of further intervals, and `usual`, by `n` what `usual_volumes` of barray.trading.scans.session_values gives.
+    All have the same symbols.
     """
 
     sessions: Sessions
@@ -142,31 +143,6 @@ def expected_ends(bars: ScanBars, interval: Interval, n: int, now_ns: int) -> In
 
 def with_today(bars: ScanBars, base: UniverseBars, days: UniverseBars) -> UniverseBars:
     """The days before the session, and after them the session's own, made of its base bars so far."""
-    first = last_closed(base, np.arange(len(base.symbols)), np.array([bars.open_ns]))[0]
-    first = np.where(first < 0, base.offsets[:-1], first + 1)
-    rows, offsets = rows_of(first, base.offsets[1:])
-    own = replace(
-        base,
-        offsets=offsets,
-        bars=base.bars.take(rows),
-        end_ns=base.end_ns[rows],
-        session=base.session[rows],
-        expected=base.expected[rows],
-        actual=base.actual[rows],
-    )
-    today = derive_universe(own, DAY, bars.sessions, bars.row)
-    has = np.diff(today.offsets) > 0
-    at = days.offsets[1:][has]
-
-    def both(one: Any, other: Any) -> Any:
-        return np.insert(one, at, other)
-
-    return replace(
-        days,
-        offsets=days.offsets + np.concatenate(([0], np.cumsum(has))),
-        bars=Bars(*(both(getattr(days.bars, one.name), getattr(today.bars, one.name)) for one in fields(Bars))),
-        end_ns=both(days.end_ns, today.end_ns),
-        session=both(days.session, today.session),
-        expected=both(days.expected, today.expected),
-        actual=both(days.actual, today.actual),
-    )
+    today = rows_taken(base, np.flatnonzero(base.session == bars.row))
+    before = rows_taken(days, np.flatnonzero(days.session < bars.row))
+    return joined(before, derive_universe(today, DAY, bars.sessions, bars.row))

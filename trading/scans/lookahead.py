@@ -13,7 +13,8 @@ import numpy as np
 from barray.market.bars import COLUMNS, PRICE_COLUMNS, Bars, IntArray
 from barray.market.errors import ConfigError
 from barray.market.universe.bars import UniverseBars
-from barray.trading.scans.bars import ScanBars, rows_of
+from barray.market.universe.daily import rows_taken
+from barray.trading.scans.bars import ScanBars
 from barray.trading.scans.evaluate import evaluate
 from barray.trading.scans.hits import Hits, SessionHits
 from barray.trading.scans.plan import Plan
@@ -100,18 +101,7 @@ def _named(future: str) -> Future:
 
 
 def _cut(stack: UniverseBars, at_ns: int) -> UniverseBars:
-    begin, end = stack.offsets[:-1], stack.offsets[1:]
-    later = np.concatenate(([0], np.cumsum(stack.end_ns > at_ns)))
-    rows, offsets = rows_of(begin, end - (later[end] - later[begin]))
-    return replace(
-        stack,
-        offsets=offsets,
-        bars=stack.bars.take(rows),
-        end_ns=stack.end_ns[rows],
-        session=stack.session[rows],
-        expected=stack.expected[rows],
-        actual=stack.actual[rows],
-    )
+    return rows_taken(stack, np.flatnonzero(stack.end_ns <= at_ns))
 
 
 def _altered(stack: UniverseBars, at_ns: int, factor: float, rng: np.random.Generator | None) -> UniverseBars:

@@ -74,6 +74,10 @@ class Scan(Parameterized):
         value = getattr(self, name)
         if not callable(value) or isinstance(value, type):
             return value
+        if getattr(value, "__module__", "").startswith("barray.trading.scans."):
+            raise ConfigError(
+                f"{type(self).__name__}.{name} is {value.__name__}", remedy=f"call it: {value.__name__}(…)"
+            )
         try:
             return value()
         except Exception as error:

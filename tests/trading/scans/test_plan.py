@@ -87,6 +87,7 @@ def test_needs_are_told_of_all_that_is_looked_at() -> None:
     ({"daily": gap() > 0.01}, "isn't known before the open"),
     ({"daily": col("RSI(14)@5m") > 0.01}, "isn't known before the open"),
     ({"keep": 50}, "keep is 50"),
+    ({"universe": listed}, "universe is listed"),
     ({"at": "10:00"}, "at is '10:00'"),
     ({"carry": "RSI(14)@5m"}, "carry is"),
     ({"carry": ["RSI(14)"]}, "not an indicator"),
