@@ -97,11 +97,26 @@ def rows_of(first: IntArray, stop: IntArray) -> tuple[IntArray, IntArray]:
 
 
 def closed_by(end_ns: IntArray, low: IntArray, high: IntArray, time_ns: int) -> IntArray:
-    """For each span of rows from `low` to before `high`: the first row that has not closed by `time_ns`."""
-    if not len(end_ns):
-        return low
+    """For each span of rows from `low` to before `high`: the first row that has not closed by `time_ns`.
+
+    Most symbols have the same bars, so what holds of one is tried for all before the others are searched.
+    """
+    if not len(end_ns) or not len(low):
+        return low.copy()
+    longest = int(np.argmax(high - low))
+    own = slice(int(low[longest]), int(high[longest]))
+    found: IntArray = np.minimum(low + np.searchsorted(end_ns[own], time_ns, side="right"), high)
+    last = len(end_ns) - 1
+    right = (found == high) | (end_ns[np.minimum(found, last)] > time_ns)
+    right &= (found == low) | (end_ns[np.maximum(found - 1, 0)] <= time_ns)
+    if not right.all():
+        others = np.flatnonzero(~right)
+        found[others] = _searched(end_ns, low[others], high[others], time_ns)
+    return found
+
+
+def _searched(end_ns: IntArray, low: IntArray, high: IntArray, time_ns: int) -> IntArray:
     widest = int((high - low).max(initial=0))
-    low, high = low.copy(), high.copy()
     for _ in range(widest.bit_length()):
         middle = (low + high) >> 1
         closed = (end_ns[np.minimum(middle, len(end_ns) - 1)] <= time_ns) & (middle < high)

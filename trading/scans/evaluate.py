@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from barray.market.bars import IntArray
-from barray.market.interval import Interval
 from barray.trading.scans.across import Met
 from barray.trading.scans.bars import Positions, ScanBars
 from barray.trading.scans.form import found_by_form
@@ -60,8 +59,7 @@ def daily_part(plan: Plan, bars: ScanBars, members: Collection[str] | None = Non
 
     `members`: the universe of the day; all that have bars where None.
     """
-    local = _everyone(bars, np.array([bars.open_ns]), members)
-    local, left = through(local, plan.daily, np.ones((1, len(local.who)), np.bool_))
+    local, left = _daily(plan, bars, _positions(bars, members))
     return part_of(local, left, plan.daily.asked_across())
 
 
@@ -70,9 +68,7 @@ def where_part(plan: Plan, bars: ScanBars, times_ns: IntArray, members: Collecti
 
     `members`: who is left after `daily`.
     """
-    local = _everyone(bars, times_ns, members, columns_on(plan))
-    local, left = through(local, plan.where, np.ones((len(times_ns), len(local.who)), np.bool_))
-    return part_of(local, left, plan.sent)
+    return _where_part(plan, Local(bars, times_ns, _positions(bars, members), columns_on(plan)))
 
 
 def meet(parts: Sequence[Part]) -> Met:
@@ -116,21 +112,40 @@ def evaluate(
     if not len(times_ns):
         return SessionHits(plan.name, ())
     try:
-        left = members_after(plan, [daily_part(plan, bars, members)])
-        return session_hits(plan, bars.timezone, times_ns, [where_part(plan, bars, times_ns, left)])
+        everyone = _positions(bars, members)
+        local = Local(bars, times_ns, _after_daily(plan, bars, everyone), columns_on(plan))
+        return session_hits(plan, bars.timezone, times_ns, [_where_part(plan, local)])
     except Exception as error:
         return SessionHits(plan.name, (), failure_of(plan, error, int(times_ns[0]), bars.timezone))
 
 
-def _everyone(
-    bars: ScanBars,
-    times_ns: IntArray,
-    members: Collection[str] | None,
-    columns: Mapping[Interval, tuple[str, ...]] | None = None,
-) -> Local:
-    wanted = None if members is None else set(members)
-    chosen = [i for i, symbol in enumerate(bars.symbols) if wanted is None or symbol in wanted]
-    return Local(bars, times_ns, np.array(chosen, np.intp), columns)
+def _positions(bars: ScanBars, members: Collection[str] | None) -> Positions:
+    if members is None:
+        return np.arange(len(bars.symbols))
+    wanted = set(members)
+    return np.array([i for i, symbol in enumerate(bars.symbols) if symbol in wanted], np.intp)
+
+
+def _daily(plan: Plan, bars: ScanBars, who: Positions) -> tuple[Local, BoolArray]:
+    local = Local(bars, np.array([bars.open_ns]), who)
+    return through(local, plan.daily, np.ones((1, len(who)), np.bool_))
+
+
+def _after_daily(plan: Plan, bars: ScanBars, who: Positions) -> Positions:
+    """Who passes the daily stage, where one process has all."""
+    if not plan.daily.local and not plan.daily.across:
+        return who
+    local, left = _daily(plan, bars, who)
+    if plan.daily.across:
+        met = Met(local.symbols, left, {one.text: local.value(one) for one in plan.daily.asked_across()})
+        left = met.through(plan.daily.across).left
+    passing: Positions = local.who[left[0]]
+    return passing
+
+
+def _where_part(plan: Plan, local: Local) -> Part:
+    local, left = through(local, plan.where, np.ones((len(local.times_ns), len(local.who)), np.bool_))
+    return part_of(local, left, plan.sent)
 
 
 def _beside(columns: Sequence[Value], order: Positions) -> Value:
