@@ -18,15 +18,16 @@ _DAY_S = 86_400
 
 @dataclass(frozen=True)
 class Times:
-    """Wall-clock times of the calendar's zone: those listed, or every `step` from `since` (a session's open where None)
-    to `until` (its close where None), both included. Those that are not after the open, or are after the close, are
-    left out.
+    """Wall-clock times of the calendar's zone: those listed, and the session's close where `at_close`; or every `step`
+    from `since` (a session's open where None) to `until` (its close where None), both included. Those that are not
+    after the open, or are after the close, are left out.
     """
 
     listed: tuple[time, ...] = ()
     step: Interval | None = None
     since: time | None = None
     until: time | None = None
+    at_close: bool = False
 
     def of(self, day: date, open_ns: int, close_ns: int, timezone: str) -> IntArray:
         """Times of the session labelled `day` at which it runs, UTC ns, ascending, int64 (k,)."""
@@ -38,7 +39,7 @@ class Times:
             return evening if evening >= open_ns else local_ns(day, one, zone)
 
         if self.step is None:
-            found = np.array([stamp(one) for one in self.listed], np.int64)
+            found = np.array([*map(stamp, self.listed), *[close_ns][: self.at_close]], np.int64)
         else:
             first = open_ns if self.since is None else stamp(self.since)
             last = close_ns if self.until is None else min(stamp(self.until), close_ns)
@@ -48,13 +49,16 @@ class Times:
     @property
     def latest(self) -> time | None:
         """The last time of day that is looked at; None where that is the close."""
+        if self.at_close:
+            return None
         return self.until if self.step is not None else max(self.listed)
 
     @property
     def text(self) -> str:
         """How it is written."""
         if self.step is None:
-            return f"at({', '.join(repr(f'{one:%H:%M}') for one in self.listed)})"
+            told = [f"{one:%H:%M}" for one in self.listed] + ["close"][: self.at_close]
+            return f"at({', '.join(map(repr, told))})"
         bounds = ((name, getattr(self, name)) for name in ("since", "until"))
         told = [f"{name}={one:%H:%M}" for name, one in bounds if one is not None]
         return f"every({', '.join([str(self.step), *told])})"
@@ -75,10 +79,13 @@ def every(interval: str, *, since: str | None = None, until: str | None = None) 
 
 
 def at(*times: str) -> Times:
-    """At these times, as `at("10:00", "15:30")`; ConfigError where there is none, or one that is no time."""
+    """At these times, as `at("10:00", "15:30")`, also `"close"`, the session's, whenever that is; ConfigError where there
+    is none, or one that is no time.
+    """
     if not times:
         raise ConfigError("at() lists no time", remedy='write at("10:00")')
-    return Times(tuple(sorted({_time(one) for one in times})))
+    listed = {_time(one) for one in times if one != "close"}
+    return Times(tuple(sorted(listed)), at_close="close" in times)
 
 
 def _time(text: object) -> time:

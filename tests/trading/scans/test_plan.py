@@ -128,6 +128,8 @@ def test_times_are_the_exchanges_and_end_with_the_session() -> None:
     assert stamps(every("1h", since="09:00", until="12:30"), DAY) == ["10:00", "11:00", "12:00"]
     assert stamps(at("15:30", "10:00", "10:00", "09:30"), DAY) == ["10:00", "15:30"]
     assert stamps(at("10:00", "15:30"), HALF_DAY) == ["10:00"]
+    assert stamps(at("close", "10:00"), HALF_DAY) == ["10:00", "13:00"]
+    assert (at("close", "10:00").text, at("close").latest) == ("at('10:00', 'close')", None)
     assert stamps(every("1h"), HALF_DAY) == ["10:30", "11:30", "12:30"]
 
 

@@ -19,7 +19,18 @@ from barray.trading.scans.evaluate import evaluate
 from barray.trading.scans.explain import explain
 from barray.trading.scans.forward import Closes, FoundRows, factor_of, forward_returns, prices_of, returns_by_place
 from barray.trading.scans.keeping import full, top
-from barray.trading.scans.language import bars, change_since_open, close, col, gap, session_volume, table
+from barray.trading.scans.language import (
+    bars,
+    change,
+    change_since_open,
+    close,
+    col,
+    gap,
+    relative_volume,
+    session_volume,
+    table,
+    vwap,
+)  # fmt: skip
 from barray.trading.scans.listings import Listings
 from barray.trading.scans.local import Local
 from barray.trading.scans.plan import make_plan
@@ -293,3 +304,28 @@ def test_what_hits_earned_is_told_by_place_and_as_a_factor() -> None:
         forward_returns(rows, closes, (-1,))
     nothing = FoundRows.of([])
     assert (len(nothing), len(factor_of(nothing)), returns_by_place(nothing, {})) == (0, 0, ())
+
+
+def test_nothing_is_found_where_all_fall_out_at_the_first_condition_or_there_is_nothing() -> None:
+    class Strong(Gaps):
+        daily = close(2) > 1
+        where = (gap() > 0.5) & (col("RSI(14)@15m") > 50) & (col("SMA(2)@1d") > 0) & gap().top(3)
+        rank = relative_volume(2) + vwap()
+        uses = (bars("close", 5), bars("close", 2, "1d"))
+
+    assert found(Strong(), gapping(A=3.0, B=None)) == [()]
+    assert found(type("W", (Strong,), {"daily": None})(), gapping(A=3.0, B=None)) == [()]
+    assert found(
+        type("P", (Strong,), {"scan": lambda self, panel: panel["bars(close, 5)"][0] > 0})(), gapping(A=3.0)
+    ) == [()]
+    assert found(Strong(), gapping(A=None)) == [()]
+    assert found(Gaps(), gapping(A=3.0), members=()) == [()]
+    assert evaluate(make_plan(Gaps()), gapping(A=3.0), np.empty(0, np.int64)).hits == ()
+
+
+@pytest.mark.parametrize("order", range(6))
+def test_the_order_of_conditions_changes_nothing(order: int) -> None:
+    world = gapping(A=9.0, B=8.0, C=-7.0, D=2.0, E=None)
+    conditions = [gap() > 0, session_volume() > 0, change().top(2), change().bottom(2)]  # of A, B, D: A and B; B and D
+    first, second, third, fourth = (conditions[i] for i in np.random.default_rng(order).permutation(4))
+    assert found(type("O", (Gaps,), {"where": (first & second) & (third & fourth)})(), world) == [("B",)]

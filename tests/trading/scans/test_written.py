@@ -93,6 +93,7 @@ def test_short_forms() -> None:
 
     assert read(at=yaml.safe_load("10:00")).times == at("10:00")
     assert read(at=["10:00", "15:30"]).times == at("10:00", "15:30")
+    assert read(at="close").times == at("close")
     assert read(at="every 15m").times == every("15m")
     assert (read(keep=50).keep, read(promote=20).promote) == (Keep(50, 50), Promote(20))
     assert read(universe="everything").universe == everything()
