@@ -69,6 +69,14 @@ class Listings:
             )
         return cls(tuple(sorted((row for _, row in rows), key=_order)), where)
 
+    @classmethod
+    def of_lines(cls, lines: Iterable[str], where: str) -> Listings:
+        """From a file of symbols, one a line, listed for ever; blank lines and what follows a # are ignored. DataError
+        as for `of`.
+        """
+        names = (line.partition("#")[0].strip() for line in lines)
+        return cls.of({"symbol": [name for name in names if name]}, where)
+
     def on(self, day: date) -> tuple[str, ...]:
         """Symbols listed that day, sorted."""
         return tuple(sorted({row.symbol for row in self.rows if row.on(day)}))

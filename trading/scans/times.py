@@ -79,8 +79,8 @@ def every(interval: str, *, since: str | None = None, until: str | None = None) 
 
 
 def at(*times: str) -> Times:
-    """At these times, as `at("10:00", "15:30")`, also `"close"`, the session's, whenever that is; ConfigError where there
-    is none, or one that is no time.
+    """At these times, as `at("10:00", "15:30")`, also `"close"`, the session's, whenever that is; ConfigError where
+    there is none, or one that is no time.
     """
     if not times:
         raise ConfigError("at() lists no time", remedy='write at("10:00")')

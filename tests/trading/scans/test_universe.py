@@ -61,7 +61,7 @@ def test_other_universes() -> None:
     named = symbols("A", "X", "A").on(day, stored)
     assert (named.symbols, named.missing) == (("A",), ("X",))
     assert named.why_not("B") == "symbols(2 of them) does not name it"
-    file = Listings.of({"symbol": ["C", "B"]}, "some.txt")
+    file = Listings.of_lines(["# mine\n", "C\n", "\n", " B  # the other\n"], "some.txt")
     assert symbols_in("some.txt").on(day, stored, lambda name: file).symbols == ("B", "C")
     with pytest.raises(ConfigError, match="needs a table"):
         listed("sp500.csv").on(day, stored)
