@@ -9,13 +9,14 @@ import threading
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, time
 
 import psutil
 
 from barray.sample.universe import sample_symbols, write_sample_data
 
 DAY = date(2024, 7, 2)
+_MARK = "BARRAY_BENCH_BLOCK"
 
 
 def write_universe(folder: Path, count: int, *, per_actor: int | str = 1) -> Path:
@@ -55,18 +56,20 @@ def finish(process: subprocess.Popen[bytes]) -> None:
 
 @dataclass
 class PeakMemory:
-    """Largest sum of proportional set sizes (MB) of all processes of this user that began within the block.
+    """Largest sum of proportional set sizes (MB) of all processes that the block started, and those that these did:
+    they have its mark in their environment.
 
     Sampled every `sample_s`, which at twice a second itself costs a few per cent of a core.
     """
 
     sample_s: float = 0.5
     peak_mb: float = 0.0
-    _before: set[int] = field(default_factory=set)
+    _ours: dict[int, bool] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> PeakMemory:
-        self._before = set(psutil.pids())
+        self._ours = dict.fromkeys(psutil.pids(), False)
+        os.environ[_MARK] = f"{os.getpid()}-{id(self)}"
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
         return self
@@ -74,13 +77,20 @@ class PeakMemory:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
+        del os.environ[_MARK]
 
     def _watch(self) -> None:
         while not self._stop.wait(self.sample_s):
             total = 0
-            for pid in set(psutil.pids()) - self._before - {os.getpid()}:
+            for pid in psutil.pids():
                 try:
-                    total += psutil.Process(pid).memory_full_info().pss
+                    process = psutil.Process(pid)
+                    is_ours = self._ours.get(pid)
+                    if is_ours is None:
+                        is_ours = process.environ().get(_MARK) == os.environ[_MARK]
+                        if is_ours or time() - process.create_time() > 1:  # else it may be yet to become a command
+                            self._ours[pid] = is_ours
+                    total += process.memory_full_info().pss if is_ours else 0
                 except psutil.Error:
                     continue
             self.peak_mb = max(self.peak_mb, total / 2**20)

@@ -32,6 +32,8 @@ from barray.trading.results.result import SymbolResult
 logger = logging.getLogger(__name__)
 _PER_CALL = 4
 """Symbols that one call runs: often enough to see progress, seldom enough to cost nothing."""
+_LEAST_SESSIONS = 1_000
+"""Sessions of symbols for which a second process a core is worth its start."""
 _STUCK_CALLS = 3
 """What is waited for longer than sessions may take, so that a strategy's endless loop is found where it is."""
 
@@ -170,7 +172,10 @@ class BacktestCoordinator(AskedOnce):
     def _symbols_per_actor(self, count: int) -> int:
         """`auto` keeps the cores busy and no more: symbols do not wait for each other here."""
         wanted = self._config.actors.symbols_per_actor
-        return -(-count // (2 * cpus_of(self._transport))) if wanted == "auto" else wanted
+        if wanted != "auto":
+            return wanted
+        cpus, work = cpus_of(self._transport), count * len(self._session_range.rows)
+        return -(-count // min(2 * cpus, max(cpus, work // _LEAST_SESSIONS)))
 
     def _drop(self, symbol: str, reasons: Sequence[Reason]) -> None:
         self._dropped[symbol] = self._drops[symbol] = tuple(reasons)

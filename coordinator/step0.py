@@ -30,7 +30,8 @@ async def validate_all(
     fetch: Fetch[SymbolValidationResult],
     progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, SymbolValidationResult]:
-    """Results of all symbols, in their order; two tasks a CPU run at once. `progress` hears how many results there are.
+    """Results of all symbols, in their order; a task a CPU, two where there are many symbols. `progress` hears how many
+    results there are.
 
     `fetch` is called for each vendor source, with the symbols that those before it could not serve.
     """
@@ -70,7 +71,7 @@ async def _fan_out(
     progress: Callable[[int], None],
 ) -> dict[str, Any]:
     in_flight = 2 * cpus_of(transport)
-    size = max(1, min(_CHUNK, -(-len(symbols) // in_flight)))
+    size = max(1, min(_CHUNK, -(-len(symbols) // cpus_of(transport))))  # a task's worker takes as long as 100 symbols
     chunks = [list(symbols[i : i + size]) for i in range(0, len(symbols), size)]
     gate = asyncio.Semaphore(in_flight)
     results: dict[str, Any] = {}

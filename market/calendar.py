@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -152,9 +153,20 @@ SessionSource = Callable[[str, date, date], RegularSessions]
 """Looks up the regular sessions of a named calendar from one date to another, both included."""
 
 
-@functools.lru_cache(maxsize=32)
 def exchange_sessions(name: str, first: date, last: date) -> RegularSessions:
-    """Sessions as the exchange_calendars library has them; ConfigError for an unknown name, or dates it lacks."""
+    """Sessions as the exchange_calendars library has them; ConfigError for an unknown name, or dates it lacks.
+
+    The library takes as long for a week as for ten years, so whole decades are kept, where a calendar has them.
+    """
+    begin, end = date(max(first.year // 10 * 10, 1), 1, 1), date(last.year // 10 * 10 + 9, 12, 31)
+    with suppress(ConfigError):
+        if len((found := _exchange_sessions(name, begin, end).between(first, last)).sessions):
+            return found
+    return _exchange_sessions(name, first, last)
+
+
+@functools.lru_cache(maxsize=32)
+def _exchange_sessions(name: str, first: date, last: date) -> RegularSessions:
     import exchange_calendars  # pulls in pandas: never in a symbol actor
 
     if name not in exchange_calendars.get_calendar_names(include_aliases=True):

@@ -10,9 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from typer.testing import CliRunner
 
-from barray.cli.app import app
 from barray.coordinator.summary import lost_symbols
 from barray.dump.validate import validate_session_dump
 from barray.dump.writers.csv import write_csv
@@ -24,6 +22,7 @@ from barray.market.validation import Reason
 from barray.report.page import write_report
 from tests.barray.dump_builder import build, laid_out, signed, tree_of, with_summary
 from tests.barray.result_builder import random_backtest
+from tests.commands import run_command
 
 DIES = """
 import os
@@ -71,10 +70,10 @@ def test_a_degraded_dump_is_true_and_that_it_is_degraded_is_said(tmp_path: Path,
         (whole, "nothing is wrong"),
     ):
         path = written(tmp_path / f"dump.{kind}", one.summary, one.symbols)
-        told = CliRunner().invoke(app, ["validate-dump", str(path)])
+        told = run_command("validate-dump", str(path))
         assert told.exit_code == 0, told.output
         assert " ".join(told.stdout.split()).endswith(said)
-        as_json = CliRunner().invoke(app, ["validate-dump", "--json", str(path)])
+        as_json = run_command("validate-dump", "--json", str(path))
         assert json.loads(as_json.stdout)["degraded"] == (["NONE"] if one is built else [])
 
 

@@ -12,12 +12,10 @@ import numpy as np
 import orjson
 import pyarrow as pa
 import pytest
-from typer.testing import CliRunner
 
 import barray
 from barray.actors.loading import load_range
 from barray.check import check_config
-from barray.cli.app import app
 from barray.coordinator.config.file import parse_config
 from barray.dump.read import read_dump
 from barray.dump.validate import validate_session_dump
@@ -34,6 +32,7 @@ from barray.report.files import write_backtest
 from barray.run_backtest import backtested
 from barray.trading.engine.commands import LoadRange
 from tests.barray.dump_builder import Built, passed, signed, summary_of
+from tests.commands import run_command
 from tests.data_sources.files import write
 from tests.market.builders import MINUTE_NS, MemoryReader, new_york_ns
 
@@ -133,10 +132,10 @@ def test_where_it_is_refused_the_symbol_is_dropped_on_that_day(root: Path) -> No
 def test_the_command_says_it_to_people_and_programs(root: Path, tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(json.dumps(settings(root)))
-    shown = CliRunner().invoke(app, ["check", str(path), "--deep"])
+    shown = run_command("check", str(path), "--deep")
     assert shown.exit_code == 0, shown.output
     assert f"AAPL: [parquet] {SPLIT}" in shown.output
-    machine = json.loads(CliRunner().invoke(app, ["check", str(path), "--deep", "--json"]).stdout)
+    machine = json.loads(run_command("check", str(path), "--deep", "--json").stdout)
     assert [SPLIT in text for text in machine["sessions"][str(MONDAY)]["AAPL"]["warnings"]] == [True]
     assert "warnings" not in machine["sessions"][str(MONDAY)]["CALM"]
 

@@ -9,15 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from barray.cli.app import app
 from barray.report.sweep_page import render_sweep
 from barray.run_sweep import sweep
 from barray.sample.universe import write_sample_data
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.data import SymbolData
 from barray.trading.strategy.signals import Signals
+from tests.commands import run_command
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_here")]
 FIRST, LAST = "2024-07-01", "2024-07-02"
@@ -148,11 +147,11 @@ def test_an_interrupted_sweep_says_how_far_it_got_and_what_goes_on(bars: Path) -
     config = bars / "held.json"
     config.write_text(json.dumps(settings(bars, 130, HOLD.replace("        pass\n", harm))))
     (bars / "driver").write_text(str(os.getpid()))
-    stopped = CliRunner().invoke(app, ["sweep", str(config), "--quiet"])
+    stopped = run_command("sweep", str(config), "--quiet")
     assert stopped.exit_code == 130
     assert "128 of 130 sets are done and kept in" in stopped.stderr
     assert f"to go on: barray sweep {config}" in stopped.stderr
-    ended = CliRunner().invoke(app, ["sweep", str(config), "--quiet", "--json"])
+    ended = run_command("sweep", str(config), "--quiet", "--json")
     assert ended.exit_code == 0, ended.output
     told = json.loads(ended.stdout)
     assert (told["resumed"], told["sets"], told["not_ranked"]) == (128, 130, 0)

@@ -8,10 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
-from typer.testing import CliRunner
 
 import barray
-from barray.cli.app import app
 from barray.coordinator.config.fields import Section
 from barray.dump import schema
 from docs.generate.cli import cli_reference
@@ -19,6 +17,7 @@ from docs.generate.config import config_reference
 from docs.generate.docstrings import to_rst
 from docs.generate.dump import dump_reference
 from docs.generate.errors import errors_reference, reason_codes
+from tests.commands import run_command
 from tests.docs.fences import ROOT, fences
 
 
@@ -71,13 +70,13 @@ def test_limits_and_defaults_are_those_that_the_models_have() -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("command", re.findall(r"^## `barray (.*)`$", cli_reference(), re.MULTILINE))
 def test_every_option_that_help_lists_is_on_the_page_of_commands(command: str) -> None:
-    shown = CliRunner().invoke(app, [*command.split(), "--help"], env={"COLUMNS": "200"}).output
+    shown = run_command(*command.split(), "--help", env={"COLUMNS": "200"}).output
     for option in set(re.findall(r"(?<=[│,] )--[a-z-]+", shown)) - {"--help"}:
         assert f"`{option}`" in part(cli_reference(), f"`barray {command}`")
 
 
 def test_every_command_is_on_the_page_of_commands() -> None:
-    shown = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).output
+    shown = run_command("--help", env={"COLUMNS": "200"}).output
     listed = set(re.findall(r"^│ ([a-z][a-z-]*) ", shown, re.MULTILINE))
     assert len(listed) > 12
     assert listed == {name.split()[0] for name in re.findall(r"^## `barray (.*)`$", cli_reference(), re.MULTILINE)}

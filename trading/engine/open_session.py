@@ -65,11 +65,6 @@ class OpenSession:
         """Whether it ends now."""
         return self.now_ns >= self.close_ns
 
-    def price(self, symbol: str) -> float:
-        """The last close, NaN where the block has none by now."""
-        column = self.block.index.get(symbol)
-        return float(self.block.last_close[self.row, column]) if column is not None and self.row >= 0 else nan
-
     def closes(self) -> dict[str, float]:
         """The last closes of all symbols that have one by now."""
         last = self.block.last_close[self.row].tolist() if self.row >= 0 else []
@@ -102,15 +97,15 @@ class OpenSession:
                 found[name] = np.array([shown.get(symbol, nan) for symbol in self.symbols], np.float64)
         return found
 
-    def reached(self, first: int, last: int) -> list[str]:
-        """Symbols whose orders the bars of these rows can reach, sorted."""
+    def reached(self, first: int, last: int) -> set[str]:
+        """Symbols whose orders the bars of these rows can reach."""
         low, high = self.block.column("low"), self.block.column("high")
         if first == last:
             found = (low[first] <= self.low) | (high[first] >= self.high)
         else:
             rows = slice(first, last + 1)
             found = ((low[rows] <= self.low) | (high[rows] >= self.high)).any(axis=0)
-        return [self.block.symbols[column] for column in np.flatnonzero(found).tolist()]
+        return {self.block.symbols[column] for column in np.flatnonzero(found).tolist()}
 
 
 def session_prices(
@@ -120,14 +115,14 @@ def session_prices(
     `known` alone.
     """
     k, n = len(grid_ns), len(symbols)
-    open_, high, low, last = (np.full((n, k), nan) for _ in range(4))
-    if block is not None:
+    columns = [block.index.get(symbol) if block is not None else None for symbol in symbols]
+    if block is None:
+        open_, high, low, last = (np.full((n, k), nan) for _ in range(4))
+    else:
         first = block.closed_by(int(grid_ns[0]) - 1)
-        here = [number for number, symbol in enumerate(symbols) if symbol in block.index]
-        there = [block.index[symbols[number]] for number in here]
-        matrices = (*map(block.column, ("open", "high", "low")), block.last_close)
-        for column, matrix in zip((open_, high, low, last), matrices, strict=True):
-            column[here] = matrix[first : first + k].T[there]
+        rows = slice(first, first + k)
+        open_, high, low = (block.part(name, columns, rows) for name in ("open", "high", "low"))
+        last = block.part_of(block.last_close, columns, rows)
     unknown = np.isnan(last)
     if unknown.any():
         before = np.array([known.get(symbol, nan) for symbol in symbols])

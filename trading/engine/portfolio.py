@@ -1,14 +1,13 @@
-"""Many symbols in one process: their account, their orders, and the strategies that trade them, window by window.
+"""Many symbols in one process: sessions, windows, and the strategies that decide in them.
 
 Pure. Whoever has the symbols' bars hands them over (`load`), then each session is one call. A window costs what happens
-in it: only symbols whose orders a bar can reach are looked at, and what a strategy doesn't ask for isn't computed.
+in it; what a strategy doesn't ask for isn't computed. Orders are the Desk's.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from math import isnan, nan
 from typing import Any
 
 import numpy as np
@@ -21,22 +20,13 @@ from barray.market.interval import Interval
 from barray.market.session_range import SessionRange
 from barray.market.symbols import require_text
 from barray.trading.engine.commands import Plan, SessionOutcome
+from barray.trading.engine.desk import LEFT_OUT, Desk
 from barray.trading.engine.listener import Listener
 from barray.trading.engine.open_session import AddedIndicator, OpenSession, session_prices
 from barray.trading.engine.symbol_book import SymbolBook
 from barray.trading.engine.watchdog import watched
-from barray.trading.engine.window_broker import Funds
-from barray.trading.orders.accounts import (
-    Accounts,
-    Approval,
-    OrderRequest,
-    SeparateAccounts,
-    SharedAccount,
-    WorkingOrder,
-)
-from barray.trading.orders.broker import Order
-from barray.trading.orders.terms import OrderTerms
-from barray.trading.results.days import SessionDays, days_of
+from barray.trading.orders.accounts import Accounts
+from barray.trading.results.days import SessionDays, courses_of, days_of
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.data import SymbolData
 from barray.trading.strategy.failure import DidNotReturn, failure_text, file_of
@@ -44,7 +34,6 @@ from barray.trading.strategy.panel import PanelBlock
 from barray.trading.strategy.range_bars import RangeBars
 from barray.trading.strategy.view import Added, Moment, WindowView
 
-_LEFT_OUT = "is left out of this session"
 Add = Callable[[Sequence[str], int], Mapping[str, "SymbolData | str"]]
 """Gets symbols for the rest of a session (its row), or says why not."""
 
@@ -59,27 +48,19 @@ class PortfolioRun:
 
     def __init__(self, plan: Plan, window: Interval, add: Add | None = None) -> None:
         self.add = add
-        self.books: dict[str, SymbolBook] = {}
+        self.desk = Desk(plan)
         self.error: str | None = None
         self._plan, self._window = plan, window
-        self._changed: set[str] = set()
-        self._working: set[str] = set()
-        self._purchases: dict[str, float] = {}
-        self._invited: dict[str, SymbolData] = {}
         self._leaving: set[str] = set()
-        self._prices: dict[str, float] = {}
         self._said: Counter[str] = Counter()
-        self._funds = Funds(self._look_at_funds)
         self._block: PanelBlock | None = None
         self._now: OpenSession  # that is gone through, or was last
         self._view: WindowView
         self._shown: list[SymbolBook]
-        self._inside = False
         self._strategy: Strategy | None = None
         self._remembered: dict[str, Any] | None = None
         self._speaks: SymbolBook | None = None
         self._adding = False
-        self._open_accounts()
 
     def __getstate__(self) -> dict[str, Any]:
         """All but the bars, which `load` brings, and `add`; of the strategy what it remembers."""
@@ -91,18 +72,15 @@ class PortfolioRun:
             if name not in ("_range", "_now", "_view", "_shown")
         }
 
-    def _open_accounts(self) -> None:
-        plan = self._plan
-        self.accounts: Accounts = (
-            SharedAccount(plan.account, plan.market, self._price, plan.reserve, plan.limits)
-            if plan.shared
-            else SeparateAccounts(plan.account, self._price)
-        )
-        for symbol, book in self.books.items():
-            self.accounts.join(symbol, book.broker.working)
+    @property
+    def accounts(self) -> Accounts:
+        """Whose money it is."""
+        return self.desk.accounts
 
-    def _look_at_funds(self) -> tuple[float, float]:
-        return self.accounts.cash, self.accounts.equity
+    @property
+    def books(self) -> Mapping[str, SymbolBook]:
+        """What is held and ordered, by symbol."""
+        return self.desk.books
 
     def load(self, session_range: SessionRange, data: Mapping[str, SymbolData], base: Interval) -> None:
         """Go by these bars from now on, of these sessions. `base`: the finest interval of any symbol in the run."""
@@ -113,13 +91,7 @@ class PortfolioRun:
             if symbol in self.books:
                 self.books[symbol].load(one)
             else:
-                self._join(one)
-
-    def _join(self, data: SymbolData, *, guest: bool = False) -> SymbolBook:
-        book = SymbolBook(self._plan, data, self._range.timezone, self._changed, self._funds, guest=guest)
-        self.books[data.symbol] = book
-        self.accounts.join(data.symbol, book.broker.working)
-        return book
+                self.desk.join(one, session_range.timezone)
 
     def session(self, row: int) -> SessionOutcome:
         """Go through a session (its row, of those loaded) from open to close, and say what it brought."""
@@ -135,33 +107,36 @@ class PortfolioRun:
         days = self._days(row)
         guests = {symbol for symbol, book in self.books.items() if book.guest}
         errors = {s: (book.error, book.error_ns) for s, book in self.books.items() if book.error is not None}
-        starving = {symbol: found for symbol, book in self.books.items() if (found := book.broker.starving())}
+        working = ((symbol, book.broker) for symbol, book in self.books.items() if book.broker.working)
+        starving = {symbol: found for symbol, broker in working if (found := broker.starving())}
         self._leave(guests)
         begun = frozenset((*symbols, *guests))
         return SessionOutcome(days, begun, starving, errors, listener.heard(), self.error)
 
     def _days(self, row: int) -> SessionDays | None:
-        sessions = self._range.sessions
-        symbols, fills, before, refusals = [], [], [], {}
-        for symbol, book in sorted(self.books.items()):
-            filled, refused = book.take_fills()
-            if filled or refused or book.before.position:
-                symbols.append(symbol)
-                fills.append(filled)
-                before.append(book.before)
-                book.before = book.before.after(filled)
-                if refused:
-                    refusals[symbol] = refused
-        if not symbols:
+        there = [
+            book
+            for _, book in sorted(self.books.items())
+            if book.broker.fills or book.broker.refusals or book.before.position
+        ]
+        if not there:
             return None
-        block = self._now.block if self._inside else self._block
+        sessions, here = self._range.sessions, self.desk.here
+        fills, refused = zip(*(book.take_fills() for book in there), strict=True)
+        courses = courses_of(fills, [book.before for book in there])
+        for book, after in zip(there, courses.after, strict=True):
+            book.before = after
+        symbols = [book.symbol for book in there]
         grid_ns = sessions.expected_starts(row, self._base, int(sessions.close_ns[row]))[1]
-        books = [self.books[symbol] for symbol in symbols]  # one that is left out may have no bars here
-        filled_ns = [int(b.data.base.end_ns[fill.row]) for b, one in zip(books, fills, strict=True) for fill in one]
+        filled_ns = [
+            ends[fill.row] for ends, one in zip((book.ends_ns for book in there), fills, strict=True) for fill in one
+        ]
         stamps = np.searchsorted(grid_ns, np.array(filled_ns, np.int64))
-        prices = session_prices(block, symbols, grid_ns, self._prices)
+        block = here.block if here is not None else self._block  # one that is left out may have no bars here
+        prices = session_prices(block, symbols, grid_ns, self.desk.closes)
         capital = 0.0 if self._plan.shared else self._plan.account.capital
-        return days_of(symbols, fills, stamps, prices, before, capital, refusals)
+        refusals = {symbol: one for symbol, one in zip(symbols, refused, strict=True) if one}
+        return days_of(symbols, fills, stamps, prices, courses, capital, refusals)
 
     def _run_in(self, row: int) -> list[str]:
         block = self._block
@@ -169,15 +144,8 @@ class PortfolioRun:
 
     def _leave(self, guests: Iterable[str]) -> None:
         """Keep of the session what the next may need to know."""
-        if self._inside:
-            self._prices |= self._now.closes()
-            self._inside = False
-        for symbol in guests:
-            del self.books[symbol]
-            self.accounts.forget(symbol)
-            self._prices.pop(symbol, None)
+        self.desk.leave(guests)
         self._leaving.clear()
-        self._invited.clear()
 
     # ---- a session, window by window
 
@@ -186,17 +154,16 @@ class PortfolioRun:
         if block is None:
             raise RuntimeError("no bars were loaded")
         if not self._plan.account.carry:
-            self._open_accounts()
+            self.desk.open_accounts()
             self._strategy = self._remembered = None
         open_ns = int(sessions.open_ns[row])
         history_ns, days_ns = (int(sessions.open_ns[first]) for first in self._first_rows(row))
         close_ns = int(sessions.close_ns[row])
-        self._inside = True
-        self._now = OpenSession(row, open_ns, close_ns, history_ns, days_ns, block, symbols)
+        self._now = self.desk.here = OpenSession(row, open_ns, close_ns, history_ns, days_ns, block, symbols)
         for symbol in symbols:
             self._speaks = self.books[symbol]
-            self._speaks.enter(row)
-            self.accounts.join(symbol, self._speaks.broker.working)
+            if self._speaks.enter(row):
+                self.accounts.join(symbol, self._speaks.broker.working)
         self._speaks = None
         self._show()
 
@@ -205,21 +172,16 @@ class PortfolioRun:
         first = self._range.history[row]
         return first, self._range.daily.get(row, first)
 
-    def _aim_all(self) -> None:
-        self._working.clear()
-        for symbol in self._now.symbols:
-            self._aim(symbol)
-
     def _look_around(self) -> None:
         """Have matrices of the symbols that there are now."""
-        here = self._now
-        block, invited = here.block, dict(self._invited)
+        here, desk = self._now, self.desk
+        block, invited = here.block, desk.invited
         if invited:
             data = dict(zip(block.symbols, block.data, strict=True))
             first, first_day = self._first_rows(here.number)
             block = PanelBlock({**data, **invited}, first, here.number, self._base, first_day)
         here.look_at(block, {*here.symbols, *invited} - self._leaving)
-        self._invited.clear()
+        invited.clear()
         self._leaving.clear()
         self._show()
 
@@ -228,80 +190,67 @@ class PortfolioRun:
         here, sessions = self._now, self._range
         day = sessions.sessions.dates[here.number].item()
         moment = Moment(here.now_ns, day, here.open_ns, here.close_ns, sessions.timezone)
-        self._view = WindowView(self, here.panel, moment)
+        self._view = WindowView(self, self.desk, here.panel, moment)
         self._shown = [self.books[symbol] for symbol in here.symbols]
-        self._aim_all()
+        self.desk.look_at(here)
 
     def _go(self, ends_ns: Sequence[int]) -> None:
         """From the open, through every window's end, to the close."""
-        here, asks = self._now, self._plan.form == "on_window"
-        if asks:
+        if self._plan.form == "on_window":
             self._open()
         self._decide()
-        early, rows = self._early_closes(here.now_ns), self._rows_closed(ends_ns)
-        for number, now_ns in enumerate(ends_ns):
-            if self.error is not None:
-                return
-            if self._invited or self._leaving:
+        done = 0
+        while done < len(ends_ns) and self.error is None:
+            if self.desk.invited or self._leaving:
                 self._look_around()
-                early, rows = self._early_closes(here.now_ns), self._rows_closed(ends_ns)
+            done += self._go_on(ends_ns[done:])
+
+    def _go_on(self, ends_ns: Sequence[int]) -> int:
+        """Go through windows until one ends that changes what there is to be seen; how many these were."""
+        here, desk, view, asks = self._now, self.desk, self._view, self._plan.form == "on_window"
+        changed, early = desk.changed, self._early_closes(here.now_ns)
+        rows: list[int] = (np.searchsorted(here.block.end_ns, ends_ns, side="right") - 1).tolist()
+        next_ns = min(early, default=here.close_ns)
+        for number, (row, now_ns) in enumerate(zip(rows, ends_ns, strict=True), 1):
             if not asks:
                 self._advance(now_ns)
-            elif self._working or self._purchases:
-                self._meet(rows[number])
-            here.row, here.now_ns = rows[number], now_ns
-            while early and now_ns >= early[0]:
-                self._close_early(early.pop(0))
-            if now_ns >= here.close_ns:
-                self._close()
-            if self._changed:
-                self._settle()
+            elif desk.is_busy:
+                desk.meet(here, row)
+            here.row, here.now_ns, view.now_ns = row, now_ns, now_ns
+            if now_ns >= next_ns:
+                next_ns = self._close(early)
+            if changed:
+                desk.settle()
             if asks:
-                self._ask()
+                self._ask(view)
             self._decide()
-
-    def _close(self) -> None:
-        for book in self._shown:
-            book.leave()
+            if self._leaving or desk.invited or self.error is not None:
+                return number
+        return len(rows)
 
     def _early_closes(self, after_ns: int) -> list[int]:
         """When symbols have their last bars, where that is before the close; an own strategy sees to it itself."""
-        if self._plan.form != "on_window":
+        if self._plan.form != "on_window" or self._now.block.is_whole:
             return []
         closes = {book.closes_ns for book in self._shown}
         return sorted(one for one in closes if after_ns < one < self._now.close_ns)
 
-    def _rows_closed(self, ends_ns: Sequence[int]) -> list[int]:
-        closed: list[int] = (np.searchsorted(self._now.block.end_ns, ends_ns, side="right") - 1).tolist()
-        return closed
-
-    def _meet(self, row: int) -> None:
-        """Let the bars that have closed since the last window's end meet the orders that they can reach."""
-        first = self._now.row + 1
-        if self._purchases and row >= first:
-            bought = set(self._purchases)
-            self._meet_rows(first, first, self._working - bought)
-            self._settle()
-            self._buy()
-            self._meet_rows(first, first, self._working & bought)
-            first += 1
-        if self._working and row >= first:
-            self._meet_rows(first, row, self._working)
-
-    def _meet_rows(self, first: int, last: int, symbols: set[str]) -> None:
-        block = self._now.block
-        for symbol in self._now.reached(first, last):
-            if symbol in symbols:
-                self.books[symbol].match(block.own_rows(block.index[symbol], first, last))
-                self._changed.add(symbol)  # a stop may be triggered and fill nothing
-
-    def _buy(self) -> None:
-        """Order what a rebalancing buys, with the money that there is now that it has sold."""
-        purchases, self._purchases = self._purchases, {}
-        for symbol, target in sorted(purchases.items()):
-            if symbol in self._now.symbols:
-                self.place_missing(symbol, target)
-        self._judge()
+    def _close(self, early: list[int]) -> int:
+        """End what the close ends of orders and positions, or of symbols that have their last bars before it; and when
+        the next have theirs. `early`: when such symbols have, of which those are taken that have had.
+        """
+        here, desk = self._now, self.desk
+        while early and here.now_ns >= early[0]:
+            closes_ns = early.pop(0)
+            for book in self._shown:
+                if book.closes_ns == closes_ns:
+                    book.close()
+        if here.closing:
+            asks, active = self._plan.form == "on_window", desk.active
+            for book in self._shown:
+                if not asks or book.symbol in active:
+                    book.leave()
+        return early[0] if early else here.close_ns
 
     def _advance(self, now_ns: int) -> None:
         """Let all symbols' own strategies go on."""
@@ -313,33 +262,6 @@ class PortfolioRun:
             else:
                 book.advance(now_ns)
         self._speaks = None
-
-    def _close_early(self, closes_ns: int) -> None:
-        for book in self._shown:
-            if book.closes_ns == closes_ns:
-                book.close()
-
-    def _settle(self) -> None:
-        """Have the account know what has become of orders and positions."""
-        for symbol in sorted(self._changed):
-            broker = self.books[symbol].broker
-            if len(broker.fills) > broker.booked:
-                fills, broker.booked = broker.fills[broker.booked :], len(broker.fills)
-                self.accounts.book(symbol, fills)
-            self._aim(symbol)
-            if not broker.waiting:  # else it is still to be judged
-                self._changed.remove(symbol)
-
-    def _aim(self, symbol: str) -> None:
-        """Note what a bar has to reach for the symbol's orders to fill."""
-        here, broker = self._now, self.books[symbol].broker
-        column = here.block.index.get(symbol)
-        if broker.working:
-            self._working.add(symbol)
-        else:
-            self._working.discard(symbol)
-        if column is not None:
-            here.low[column], here.high[column] = broker.reach()
 
     # ---- decisions, at a window's end
 
@@ -357,55 +279,35 @@ class PortfolioRun:
         except (Exception, DidNotReturn):  # the user's code: no more calls, positions stay
             self._stop()
 
-    def _ask(self) -> None:
+    def _ask(self, view: WindowView) -> None:
         """Have it decide at a window's end."""
-        self._view.now_ns = self._now.now_ns
         try:
-            self._strategy.on_window(self._view)  # type: ignore[union-attr]  # there since the open
+            self._strategy.on_window(view)  # type: ignore[union-attr]  # there since the open
         except (Exception, DidNotReturn):  # the user's code: no more calls, positions stay
             self._stop()
 
     def _stop(self) -> None:
         """Remember the error being handled; nothing is called any more, nor ordered."""
         self.error = failure_text(file_of(self._strategy), self._view.now)
-        self._purchases.clear()
-        for symbol in self.books:
-            self._cancel(symbol)
+        self.desk.stop()
 
     def _decide(self) -> None:
         """Have the account judge what was ordered in the window."""
+        desk = self.desk
         if self._now.closing:
-            self._end_orders()
-        if self._changed:
-            self._judge()
+            flat = self._plan.account.flat_at_close
+            desk.expire(book.symbol for book in self._shown if flat or book.guest)
+        if desk.changed:
+            desk.judge()
         if self._leaving:
             self._let_go()
-
-    def _judge(self) -> None:
-        """Have the account approve what waits, or what it has money for."""
-        now_ns = self._now.now_ns
-        waiting = [broker for symbol in self._changed if (broker := self.books[symbol].broker).waiting]
-        self.accounts.approve([request for broker in waiting for request in broker.requests(now_ns)], self._answer)
-        self._settle()
-
-    def _answer(self, request: OrderRequest, approval: Approval) -> None:
-        book = self.books[request.symbol]
-        book.broker.approve(request.order, approval, book.bar_ns(self._now.now_ns) if approval.reason else 0)
-
-    def _end_orders(self) -> None:
-        """At the close: where positions end, no order of this session may work in the next."""
-        flat = self._plan.account.flat_at_close
-        for book in self._shown:
-            if flat or book.guest:
-                self._purchases.pop(book.symbol, None)
-                book.broker.cancel_all("the session closed", "expired")
 
     def _let_go(self) -> None:
         """Close the positions of those that were removed, at their last closes."""
         here = self._now
         for symbol in sorted(self._leaving & set(here.symbols)):
             self.books[symbol].close(here.now_ns)
-        self._settle()
+        self.desk.settle()
 
     # ---- what is said, and how long it takes
 
@@ -415,24 +317,13 @@ class PortfolioRun:
     def _time(self) -> int | None:
         if self._speaks is not None and self._speaks.run is not None:
             return self._speaks.run.context.now_ns
-        return self._now.now_ns if self._inside else None
+        return self.desk.here.now_ns if self.desk.here is not None else None
 
     def _progress(self) -> object:
         """Another after every call that came back; always while a symbol is got, which is not the strategy's time."""
         return object() if self._adding else (self._speaker(), self._time())
 
-    # ---- what a view asks for, see barray.trading.strategy.view.Viewed
-
-    def _price(self, symbol: str) -> float:
-        """The last close known, NaN before there is one."""
-        if not self._inside:
-            return self._prices.get(symbol, nan)
-        if symbol in self._invited:
-            base = self._invited[symbol].base
-            closed = base.closed_by(self._now.now_ns)
-            return float(base.bars.close[closed - 1]) if closed else nan
-        price = self._now.price(symbol)
-        return self._prices.get(symbol, nan) if isnan(price) else price
+    # ---- what a view shows, see barray.trading.strategy.view.Viewed
 
     def latest(self, column: str) -> FloatArray:
         """See Viewed."""
@@ -443,65 +334,12 @@ class PortfolioRun:
             return self._now.volume()
         values = self._now.latest(column)
         if column == "close" and np.isnan(values).any():
-            values = np.array([self._price(symbol) for symbol in symbols], np.float64)
+            values = np.array([self.desk.price(symbol) for symbol in symbols], np.float64)
         return values
 
     def indicator_values(self) -> Mapping[str, FloatArray]:
         """See Viewed."""
         return self._now.indicators()
-
-    def _known(self, symbol: str) -> SymbolBook:
-        here = self._now
-        if symbol in self.books and (symbol in here.panel.index or symbol in self._invited):
-            return self.books[symbol]
-        if symbol in self.books:
-            raise ConfigError(_LEFT_OUT, symbol=symbol, remedy="trade view.symbols")
-        raise ConfigError("there is no such symbol", symbol=symbol, remedy="trade view.symbols, or add_symbol first")
-
-    def working(self, symbol: str) -> tuple[WorkingOrder, ...]:
-        """See Viewed; ConfigError where there is no such symbol."""
-        return self._known(symbol).broker.at_work()
-
-    def place(self, symbol: str, terms: OrderTerms) -> Order:
-        """See Viewed; ConfigError where there is no such symbol."""
-        return self._known(symbol).broker.place(terms)
-
-    def place_missing(self, symbol: str, target: float) -> Order | None:
-        """See Viewed; ConfigError where there is no such symbol."""
-        missing = target - self._known(symbol).broker.position
-        return self.place(symbol, OrderTerms(missing)) if self._plan.market.lots(missing) else None
-
-    def cancel(self, symbol: str) -> None:
-        """See Viewed; ConfigError where there is no such symbol."""
-        self._known(symbol)
-        self._cancel(symbol)
-
-    def _cancel(self, symbol: str) -> None:
-        self._purchases.pop(symbol, None)
-        self.books[symbol].broker.cancel_all("cancelled by the strategy")
-
-    def shares_for(self, symbol: str, fraction: float) -> float:
-        """See Viewed; ConfigError before there is a price."""
-        self._known(symbol)
-        price = self._price(symbol)
-        if isnan(price):
-            raise ConfigError(
-                "there is no price yet", symbol=symbol, remedy="leave it out until view.close is a number"
-            )
-        return self._plan.market.lots(fraction * self.accounts.equity_for(symbol) / price) if price else 0.0
-
-    def rebalance(self, targets: Mapping[str, float]) -> None:
-        """See WindowView.rebalance."""
-        held = {symbol: self._known(symbol).broker.position for symbol in targets}
-        for symbol in targets:
-            self._cancel(symbol)
-        lots = self._plan.market.lots
-        sales = {symbol for symbol, now in held.items() if now * lots(targets[symbol] - now) < 0}
-        for symbol in sorted(targets):
-            if symbol in sales or not sales or not self._plan.shared:
-                self.place_missing(symbol, targets[symbol])
-            elif lots(targets[symbol] - held[symbol]):
-                self._purchases[symbol] = targets[symbol]
 
     def add_symbols(self, symbols: Sequence[str]) -> dict[str, Added]:
         """See Viewed; ConfigError for what is no text."""
@@ -512,16 +350,16 @@ class PortfolioRun:
         got = self._get(wanted) if wanted else {}
         for symbol, data in got.items():
             if isinstance(data, SymbolData):
-                self._invited[symbol] = data
-                self._join(data, guest=True).enter(self._now.number)
+                self.desk.invited[symbol] = data
+                self.desk.join(data, self._range.timezone, guest=True).enter(self._now.number)
         answers = {s: Added(True) if isinstance(data, SymbolData) else Added(False, data) for s, data in got.items()}
         return {symbol: answers[symbol] if added is None else added for symbol, added in found.items()}
 
     def _there_already(self, symbol: str) -> Added | None:
         here = self._now
         if symbol in self.books:
-            there = symbol in here.panel.index or symbol in self._invited
-            return Added(True, "it is there already") if there else Added(False, _LEFT_OUT)
+            there = symbol in here.panel.index or symbol in self.desk.invited
+            return Added(True, "it is there already") if there else Added(False, LEFT_OUT)
         if here.closing:
             return Added(False, "the session has closed")
         if self.add is None:
@@ -537,9 +375,9 @@ class PortfolioRun:
 
     def remove_symbol(self, symbol: str) -> None:
         """See Viewed; ConfigError for one that was not added."""
-        if not self._known(symbol).guest:
+        if not self.desk.known(symbol).guest:
             raise ConfigError("it was not added by the strategy", symbol=symbol, remedy="sell it, and leave it alone")
-        self._cancel(symbol)
+        self.desk.cancel(symbol)
         self._leaving.add(symbol)
 
     def add_indicator(self, symbol: str, indicator: str) -> Added:
@@ -552,8 +390,8 @@ class PortfolioRun:
         here = self._now
         if symbol not in self.books:
             return Added(False, f"there is no symbol {symbol}")
-        if symbol not in here.panel.index and symbol not in self._invited:
-            return Added(False, _LEFT_OUT)
+        if symbol not in here.panel.index and symbol not in self.desk.invited:
+            return Added(False, LEFT_OUT)
         if here.closing:
             return Added(False, "the session has closed")
         data = self.books[symbol].data

@@ -24,7 +24,8 @@ class SymbolBook:
     """What is held of one symbol from its first session to its last; see PortfolioRun.
 
     `guest`: it was added, for this session alone. `before`: where its account stood when the session began. `run`: its
-    own strategy on its bars, None where one strategy sees all symbols. `error`, `error_ns`: what ended that, and when.
+    own strategy on its bars, None where one strategy sees all symbols. `ends_ns`: when base bars end, UTC ns. `error`,
+    `error_ns`: what ended its strategy, and when.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class SymbolBook:
     def __getstate__(self) -> dict[str, Any]:
         """All but the bars, which `load` brings; of its strategy what it remembers."""
         remembered = vars(self._strategy) if self.run is not None and self._started else None
-        left_out = {"data": None, "run": None, "_ends": (), "_strategy": None, "_attributes": remembered}
+        left_out = {"data": None, "run": None, "ends_ns": (), "_strategy": None, "_attributes": remembered}
         return {**vars(self), **left_out}
 
     @property
@@ -68,7 +69,7 @@ class SymbolBook:
         """Go by these bars from now on: those of further sessions, or the same in another process."""
         self.data = data
         self.traded = frozenset(data.traded.tolist())
-        self._ends: Sequence[int] = data.base.end_ns.data
+        self.ends_ns: Sequence[int] = data.base.end_ns.data
         self.broker.look_at(data.base.bars)
         if self._plan.form == "on_window":
             return
@@ -82,41 +83,49 @@ class SymbolBook:
         if follows and self._started:
             acting.on_start(self.run.context)
 
-    def enter(self, row: int) -> None:
-        """Stand at the open of a session that it is run for."""
-        if self._started and not self._account.carry:
+    def enter(self, row: int) -> bool:
+        """Stand at the open of a session that it is run for; whether it has begun anew, with another broker."""
+        anew = self._started and not self._account.carry
+        if anew:
             self.before = Standing()
             self._begin_anew()
-        self.first, self.last = self.data.base_rows(row)
-        self.closes_ns = int(self.data.base.end_ns[self.last - 1])
-        self._closed = False
-        self.one_by_one = self._is_plain()
+        self._row, self._closed = row, False
         starts, self._started = not self._started, True
-        if self.run is None or self.error is not None:
-            return
+        if self.run is not None and self.error is None:
+            self._enter_run(self.run, row, starts=starts)
+        return anew
+
+    def _enter_run(self, run: EventRun, row: int, *, starts: bool) -> None:
+        self._last = self.data.base_rows(row)[1]
+        self.one_by_one = self._is_plain()
         try:
             if starts:
-                self.run.start(row)
-            self.run.enter(row)
+                run.start(row)
+            run.enter(row)
         except (Exception, DidNotReturn):  # the user's code: its error is the symbol's end, not the run's
             self.fail()
         self.broker.stamp(int(self.data.sessions.open_ns[row]))
 
+    @property
+    def closes_ns(self) -> int:
+        """When the session's last bar ends, UTC ns."""
+        return self.ends_ns[self.data.base_rows(self._row)[1] - 1]
+
     def _is_plain(self) -> bool:
         """Whether its strategy looks at base bars alone, so that a window's end is a bar's, and nothing else's."""
         data = self.data
-        return self.run is not None and data.base.interval == data.interval and len(data.series) == 1
+        return data.base.interval == data.interval and len(data.series) == 1
 
     def next_bar(self, now_ns: int) -> None:
         """`advance`, where one bar at most has closed since."""
-        run, broker, ends = self.run, self.broker, self._ends
+        run, broker, ends = self.run, self.broker, self.ends_ns
         if run is None or self.error is not None:
             return
         cursor = run.context.cursor
         row = cursor.end
-        if row >= self.last or ends[row] > now_ns:
+        if row >= self._last or ends[row] > now_ns:
             return
-        if row + 1 == self.last or ends[row + 1] <= now_ns:
+        if row + 1 == self._last or ends[row + 1] <= now_ns:
             self.advance(now_ns)
             return
         try:
@@ -125,14 +134,6 @@ class SymbolBook:
             self.fail()
         if broker.waiting:
             broker.stamp(now_ns)
-
-    def match(self, rows: range) -> None:
-        """Let these base bars meet its orders."""
-        broker = self.broker
-        for row in rows:
-            if not broker.working:
-                break
-            broker.match(row)
 
     def advance(self, now_ns: int) -> None:
         """Let its own strategy, and its orders, go on to `now_ns`."""
@@ -158,7 +159,7 @@ class SymbolBook:
         """End what the session's last bar ends of orders and position, or that which was the last by `now_ns`."""
         if not self._closed:
             self._closed = True
-            closed = self.last if now_ns is None else self.data.base.closed_by(now_ns)
+            closed = self.data.base_rows(self._row)[1] if now_ns is None else self.data.base.closed_by(now_ns)
             if closed:
                 self.broker.close_session(closed - 1)
 

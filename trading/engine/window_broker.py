@@ -44,12 +44,9 @@ class WindowBroker(Broker):
         self.booked = 0
         self._changed = changed
         self._funds = funds
-        self._incoming = []
-
-    @property
-    def waiting(self) -> list[Order]:
+        self.waiting: list[Order] = []
         """Orders that wait."""
-        return self._incoming
+        self._incoming = self.waiting
 
     @property
     def orders(self) -> list[Order]:
@@ -89,6 +86,10 @@ class WindowBroker(Broker):
         if self.working or self.position:
             self._changed.add(self.symbol)
             super().close_session(row)
+
+    def _fill_whole(self, order: Order, row: int) -> bool:
+        self._changed.add(self.symbol)
+        return super()._fill_whole(order, row)
 
     def _carry_out(self, hits: dict[Order, tuple[int, int, float, float]], row: int) -> None:
         self._changed.add(self.symbol)

@@ -32,7 +32,7 @@ from typing import NamedTuple, Protocol
 
 from barray.market.errors import BarrayError
 from barray.trading.orders.broker import Account, Order
-from barray.trading.orders.costs import Market
+from barray.trading.orders.costs import Commission, Market
 from barray.trading.orders.fills import Fill
 from barray.trading.orders.limits import Exposures, Limits, Room
 
@@ -124,10 +124,13 @@ class SharedAccount:
     ) -> None:
         self._account = account
         self._market = market
+        self._charges = market.commission != Commission()
         self._reserve = reserve
         self._limits = limits
         self._price_of = price_of
         self._working: dict[str, Sequence[Order]] = {}
+        self._reserving: set[str] = set()
+        """Symbols that money is set aside for, and some for which it no longer is."""
         self._cash = account.capital
         self._may_owe = 0.0 if account.margin >= 1 else inf
         self.positions: dict[str, float] = {}
@@ -159,6 +162,7 @@ class SharedAccount:
     def join(self, symbol: str, working: Sequence[Order]) -> None:
         """Have a symbol traded from now on. `working`: the orders that work, as they are at any time."""
         self._working[symbol] = working
+        self._reserving.add(symbol)
 
     def book(self, symbol: str, fills: Sequence[Fill]) -> None:
         """Book what a window filled of a symbol.
@@ -178,6 +182,7 @@ class SharedAccount:
     def forget(self, symbol: str) -> None:
         """Forget a symbol that is gone, its position closed."""
         self._working.pop(symbol, None)
+        self._reserving.discard(symbol)
         self.positions.pop(symbol, None)
 
     def approve(self, requests: Iterable[OrderRequest], answer: Callable[[OrderRequest, Approval], None]) -> None:
@@ -185,9 +190,11 @@ class SharedAccount:
         unreserved, budgets = self._unreserved(), self._budgets()
         exposures = self._exposures(self._limits) if self._limits is not None else None
         for request in sorted(requests):
-            approval = self._approve(request, max(self._free(unreserved, fsum(budgets)), 0.0), exposures)
+            free = self._free(unreserved, fsum(budgets))
+            approval = self._approve(request, free if free > 0.0 else 0.0, exposures)
             if approval.budget:
                 budgets.append(approval.budget)
+                self._reserving.add(request.symbol)
             if exposures is not None:
                 self._expose(exposures, request.symbol, request.order, approval.quantity, approval.opens or 0.0)
             answer(request, approval)
@@ -223,7 +230,13 @@ class SharedAccount:
             self._may_owe += max(spent, 0.0)
 
     def _budgets(self) -> list[float]:
-        return [order.budget for orders in self._working.values() for order in orders if order.budget]
+        found: list[float] = []
+        for symbol in tuple(self._reserving):
+            budgets = [order.budget for order in self._working[symbol] if order.budget]
+            found += budgets
+            if not budgets:
+                self._reserving.discard(symbol)
+        return found
 
     def _unreserved(self) -> float:
         """What new orders could reserve if none worked."""
@@ -249,8 +262,9 @@ class SharedAccount:
         price = self._expected(symbol, order)
         if isnan(price) or not price:
             return Approval(0.0, None, "there is no price yet to reserve money at")
-        paid = self._affordable(opens, price, wanted, free)
-        source = f"{free:,.2f} of cash is free"
+        if exposures is None and closes + opens == wanted and (need := self._need(opens, price, wanted)) <= free:
+            return Approval(order.quantity, need)
+        paid, source = self._affordable(opens, price, wanted, free), ""
         side = 1 if order.quantity > 0 else -1
         closed = closes * abs(self._price_of(symbol)) if closes else 0.0
         room = exposures.room(symbol, side, closed) if exposures is not None else None
@@ -261,6 +275,7 @@ class SharedAccount:
         granted = least if least is None else paid
         if allowed == wanted:
             return Approval(order.quantity, budget, opens=granted)
+        source = source or f"{free:,.2f} of cash is free"
         reason = f"{source}, which suffices for {allowed:g} at {price:g}, not for {wanted:g}"
         return Approval(copysign(allowed, order.quantity), budget, reason, granted)
 
@@ -272,6 +287,8 @@ class SharedAccount:
 
     def _expected(self, symbol: str, order: Order) -> float:
         """The price that an order is judged at."""
+        if order.terms.plain:
+            return self._price_of(symbol)
         trail = order.terms.trail if order.quantity > 0 else None
         return order.terms.price or self._price_of(symbol) + (trail or 0.0)
 
@@ -281,6 +298,9 @@ class SharedAccount:
         if not held and not working:
             return 0.0, 0.0
         side = copysign(1.0, -order.quantity)
+        if not working:
+            closes = min(abs(order.quantity), self._market.lots(max(side * held, 0.0)))
+            return closes, closes
         others = [other for other in working if other.parent is None]
         closing = fsum(max(-side * other.quantity, 0.0) for other in others)
         coming = fsum(max(side * other.quantity, 0.0) for other in others)
@@ -289,7 +309,8 @@ class SharedAccount:
 
     def _need(self, opens: float, price: float, quantity: float) -> float:
         worst = price * (1.0 + self._reserve)
-        return self._account.margin * opens * worst + self._market.commission.of(quantity, worst)
+        commission = self._market.commission.of(quantity, worst) if self._charges else 0.0
+        return self._account.margin * opens * worst + commission
 
     def _affordable(self, opens: float, price: float, quantity: float, free: float) -> float:
         if self._need(opens, price, quantity) <= free:

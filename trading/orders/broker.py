@@ -47,7 +47,7 @@ from math import copysign, inf
 from typing import Any
 
 from barray.market.bars import Bars, floats
-from barray.trading.orders.costs import Market, Slippage
+from barray.trading.orders.costs import Commission, Market, Slippage
 from barray.trading.orders.fills import Fill
 from barray.trading.orders.terms import OrderTerms, TimeInForce
 
@@ -154,6 +154,7 @@ class Broker:
     def __init__(self, bars: Bars, market: Market, account: Account) -> None:
         self.look_at(bars)
         self._slips = market.slippage != Slippage()
+        self._charges = market.commission != Commission()
         self.market = market
         self.account = account
         self.cash = account.capital
@@ -180,7 +181,8 @@ class Broker:
     def place(self, terms: OrderTerms) -> Order:
         """A new order, working from the next bar on."""
         self._placed += 1
-        self._trails = self._trails or terms.trail is not None
+        if terms.trail is not None:
+            self._trails = True
         order = Order(self._placed, terms, self.market.lots(float(terms.quantity)))
         self._incoming.append(order)
         return order
@@ -229,10 +231,13 @@ class Broker:
 
     def match(self, row: int) -> None:
         """Let base bar `row` meet the working orders."""
+        working = self.working
+        if len(working) == 1 and working[0].terms.plain and self._fill_whole(working[0], row):
+            return
         hits: dict[Order, tuple[int, int, float, float]] = {}
         if self._trails:
             self._follow(row, ended=False)
-        for order in self.working:
+        for order in working:
             hit = self._hit(order, row)
             if hit is not None:
                 hits[order] = (hit[0], order.number, hit[1], order.quantity)
@@ -240,6 +245,18 @@ class Broker:
             self._carry_out(hits, row)
         if self._trails:
             self._follow(row, ended=True)
+
+    def _fill_whole(self, order: Order, row: int) -> bool:
+        """Fill a market order that works alone, at the open; False, and nothing done, where it may have to be cut."""
+        quantity, before, reference = order.quantity, self.position, self._open[row]
+        if not quantity or self.market.volume_share is not None:
+            return False
+        after = before + quantity
+        opens = abs(after) > abs(before) or after * before < 0
+        if opens and ((after < 0 and not self.account.short) or not self._bears(order, quantity, reference, row)):
+            return False
+        self._fill(order, quantity, reference, row)
+        return True
 
     def _follow(self, row: int, *, ended: bool) -> None:
         """Move trailing stops by a bar's open, or once it has ended by the best of it that was since they work."""
@@ -397,8 +414,8 @@ class Broker:
         """Whether money suffices for filling all of `quantity`."""
         if order.opens is not None and self.market.lots(self._opening(quantity) - order.opens) > 0:
             return False
-        price = self._price(order, quantity, reference, row)
-        commission = self.market.commission.of(quantity, price)
+        price = self._price(order, quantity, reference, row) if self._slips else reference
+        commission = self.market.commission.of(quantity, price) if self._charges else 0.0
         if order.budget is not None:
             return self.account.margin * max(price, reference) * self._opening(quantity) + commission <= order.budget
         worth = self.cash + self.position * reference
@@ -410,13 +427,13 @@ class Broker:
         return abs(quantity) - (min(abs(quantity), abs(self.position)) if self.position * quantity < 0 else 0.0)
 
     def _price(self, order: Order, quantity: float, reference: float, row: int) -> float:
-        if order.limit is not None or not self._slips:
+        if order.limit is not None:
             return reference
         return self.market.slipped(quantity, reference, self._low[row], self._high[row], self._volume[row])
 
     def _fill(self, order: Order, quantity: float, reference: float, row: int, *, at_close: bool = False) -> None:
-        price = self._price(order, quantity, reference, row)
-        commission = self.market.commission.of(quantity, price)
+        price = self._price(order, quantity, reference, row) if self._slips else reference
+        commission = self.market.commission.of(quantity, price) if self._charges else 0.0
         slippage = abs(price - reference) * abs(quantity)
         if order.budget is not None and (opening := self._opening(quantity)):
             order.budget = max(order.budget - self.account.margin * price * opening - commission, 0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import Literal, TypedDict
 
@@ -24,15 +24,18 @@ class OrderOptions(TypedDict, total=False):
     tag: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen, making one would take three times as long
 class OrderTerms:
-    """What an order asks for. `quantity`: shares, negative to sell; prices in currency, None for none.
+    """What an order asks for; nothing changes it. `quantity`: shares, negative to sell; prices in currency, None for
+    none.
 
     `limit` and `stop` make it a limit, stop or stop-limit order; `trail` a stop order that follows the best price at
     this distance, in currency. `tif`: `gtc` until cancelled, or `day`. `stop_loss`, `take_profit`: prices that guard
     what it opens; `trailing_stop`: distance at which a stop that guards it follows. `tag`: the strategy's own note.
     ConfigError where it makes no sense: a number that is none, a price or distance of 0 or less, another `tif`, a
     limit or stop that is not between its guards, `trail` beside either.
+
+    `plain`: it is a market order, and guards nothing.
     """
 
     quantity: float
@@ -44,6 +47,7 @@ class OrderTerms:
     tag: str = ""
     trail: float | None = None
     trailing_stop: float | None = None
+    plain: bool = field(init=False, repr=False, default=True)
 
     def __post_init__(self) -> None:
         if not isfinite(self.quantity):
@@ -51,8 +55,10 @@ class OrderTerms:
         if self.tif not in ("gtc", "day"):
             raise ConfigError(f"tif is {self.tif!r}", remedy="choose gtc or day")
         if not self.limit is self.stop is self.stop_loss is self.take_profit is None:
+            self.plain = False
             self._check_prices()
         if not self.trail is self.trailing_stop is None:
+            self.plain = False
             self._check_distances()
 
     def _check_prices(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,13 +26,16 @@ class Standing:
     spent: float = 0.0
     position: float = 0.0
 
-    def after(self, fills: Sequence[Fill]) -> Standing:
-        """Where it stands after these."""
-        spent, position = self.spent, self.position
-        for fill in fills:
-            spent += fill.quantity * fill.price + fill.commission
-            position += fill.quantity
-        return Standing(spent, position)
+
+@dataclass(frozen=True, eq=False)
+class Courses:
+    """Where accounts stood in a session, one symbol after the other: before it and after each of its fills. `spent`,
+    `position`: float64 (n + fills,); what is but rounding of a position is none. `after`: at its end, one a symbol.
+    """
+
+    spent: FloatArray
+    position: FloatArray
+    after: Sequence[Standing]
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,25 +128,26 @@ def days_of(
     fills: Sequence[Sequence[Fill]],
     stamps: IntArray,
     prices: SessionPrices,
-    before: Sequence[Standing],
+    courses: Courses,
     capital: float,
     refusals: Mapping[str, tuple[Refusal, ...]],
 ) -> SessionDays:
     """What a session did to symbols. `fills`: each one's, and `stamps` int64: at which stamp of the grid each of all
-    these was; `before`: where each stood; `capital`: what each began with.
+    these was; `courses`: of their accounts; `capital`: what each began with.
     """
     n, k = prices.last_close.shape
-    every = Fills.of([fill for one in fills for fill in one])
+    every = Fills.of([*chain.from_iterable(fills)])
     lengths = np.array([len(one) for one in fills], np.int64)
     at = np.repeat(np.arange(n) * k, lengths) + stamps
-    spent, position = _stood(fills, before)
-    spans = np.diff(np.sort(np.concatenate((np.arange(n + 1) * k, at))))  # from where each of these held to the next
-    value = np.repeat(position, spans).reshape(n, k) * prices.last_close
+    spans = np.diff(
+        np.sort(np.concatenate((np.arange(n + 1) * k, at)), kind="stable")
+    )  # from where each of these held to the next
+    value = np.repeat(courses.position, spans).reshape(n, k) * prices.last_close
     value[np.isnan(value)] = 0.0  # nothing is held before the first price
     merged, first = _merged(prices, at)
     return SessionDays(
         tuple(symbols),
-        capital - np.repeat(spent, spans).reshape(n, k) + value,
+        capital - np.repeat(courses.spent, spans).reshape(n, k) + value,
         np.abs(value),
         replace(every, row=np.searchsorted(first, at)),
         np.concatenate(([0], np.cumsum(lengths))),
@@ -152,9 +157,9 @@ def days_of(
     )
 
 
-def _stood(fills: Sequence[Sequence[Fill]], before: Sequence[Standing]) -> tuple[FloatArray, FloatArray]:
-    """Cash spent and shares held, of one symbol after the other: before the session, and after each fill."""
-    spent, held = [], []
+def courses_of(fills: Sequence[Sequence[Fill]], before: Sequence[Standing]) -> Courses:
+    """Where accounts stood that began a session so, and had these fills in it, of one symbol after the other."""
+    spent, held, ended = [], [], []
     for one, standing in zip(fills, before, strict=True):
         cost, shares, largest = standing.spent, standing.position, abs(standing.position)
         spent.append(cost)
@@ -165,7 +170,8 @@ def _stood(fills: Sequence[Sequence[Fill]], before: Sequence[Standing]) -> tuple
             largest = max(largest, abs(shares))
             spent.append(cost)
             held.append(shares if abs(shares) > _DUST * largest else 0.0)
-    return np.array(spent), np.array(held)
+        ended.append(Standing(cost, shares))
+    return Courses(np.array(spent), np.array(held), ended)
 
 
 def _merged(prices: SessionPrices, at: IntArray) -> tuple[MergedBars, IntArray]:
@@ -174,8 +180,9 @@ def _merged(prices: SessionPrices, at: IntArray) -> tuple[MergedBars, IntArray]:
     `at`: where fills are, counted so.
     """
     n, k = prices.last_close.shape
-    first = np.unique(np.concatenate((np.arange(n) * k, at, at + 1)))
-    first = first[first < n * k]
+    starts = np.zeros(n * k + 1, np.bool_)
+    starts[np.arange(n) * k] = starts[at] = starts[at + 1] = True
+    first = np.flatnonzero(starts[:-1])
     last = np.append(first[1:], n * k) - 1
     high = prices.high.ravel()
     counts = np.add.reduceat(~np.isnan(high), first, dtype=np.int64)

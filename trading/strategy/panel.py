@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from barray.market.bars import COLUMNS, FloatArray, IntArray
+from barray.market.bars import COLUMNS, Bars, FloatArray, IntArray
 from barray.market.calendar import Sessions
 from barray.market.errors import ConfigError
 from barray.market.interval import Interval
@@ -21,6 +22,8 @@ from barray.market.series import IntervalBars
 from barray.trading.strategy.data import SymbolData
 
 Rows = slice | NDArray[np.intp]
+Floats = Any
+"""A memoryview: `floats[row, column]` is a float, which an array's is only after it was made one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +35,7 @@ class _Grid:
     end_ns: IntArray
     rows: Sequence[tuple[Rows, slice] | None]
 
-    @property
+    @cached_property
     def whole(self) -> bool:
         """Whether every symbol has every bar."""
         return all(
@@ -42,7 +45,8 @@ class _Grid:
 
 
 class PanelBlock:
-    """Several symbols over consecutive sessions. Matrices are made when they are first looked at, and read-only.
+    """Several symbols over consecutive sessions. Matrices are made when they are first looked at, and read-only; in
+    memory each symbol's values lie side by side.
 
     `data`: the symbols' own columns, by symbol. `first`, `last`: rows, in the data's sessions, of the first session
     that is looked at and of the last; `first_day`: of the first whose days and weeks are, None where that is `first`.
@@ -97,12 +101,70 @@ class PanelBlock:
         """The last close known in each row."""
         return self.last("close")
 
+    @cached_property
+    def last_close_floats(self) -> Floats:
+        """The same, for looking at one at a time."""
+        return self.last_close.data
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every symbol has every bar of the base interval."""
+        return self._grid(None).whole
+
+    def part(self, name: str, columns: Sequence[int | None], rows: slice) -> FloatArray:
+        """Rows of a column of bars, of some symbols alone: float64 (symbols, rows), NaN for None; stacks no matrix."""
+        if (name, None) in self._matrices:
+            return self.part_of(self._matrices[name, None], columns, rows)
+        bars, own = self._bars, [self._own_bars[column] if column is not None else None for column in columns]
+        if all(one is not None and one[1] <= one[0] + rows.start and one[0] + rows.stop <= one[2] for one in own):
+            pieces = zip(columns, own, strict=True)
+            return np.array([getattr(bars[c], name)[o[0] + rows.start : o[0] + rows.stop] for c, o in pieces])  # type: ignore[index]
+        found = np.full((len(columns), rows.stop - rows.start), np.nan)
+        for number, column in enumerate(columns):
+            place = self._grid(None).rows[column] if column is not None else None
+            if column is None or place is None:
+                continue
+            values, (there, chosen) = getattr(bars[column], name), place
+            if isinstance(there, slice):
+                first, stop = max(there.start, rows.start), max(min(there.stop, rows.stop), there.start, rows.start)
+                own = chosen.start + first - there.start
+                found[number, first - rows.start : stop - rows.start] = values[own : own + stop - first]
+            else:
+                first, stop = np.searchsorted(there, (rows.start, rows.stop)).tolist()
+                found[number, there[first:stop] - rows.start] = values[chosen.start + first : chosen.start + stop]
+        return found
+
+    @staticmethod
+    def part_of(matrix: FloatArray, columns: Sequence[int | None], rows: slice) -> FloatArray:
+        """The same of a matrix of this block."""
+        found = matrix.T[[column or 0 for column in columns], rows]
+        found[[column is None for column in columns]] = np.nan
+        return found
+
+    @cached_property
+    def _bars(self) -> list[Bars]:
+        return [data.base.bars for data in self.data]
+
+    @cached_property
+    def _own_bars(self) -> list[tuple[int, int, int] | None]:
+        """By symbol, how far its base bars are from the rows that they stand in, and which these are; None where it has
+        holes.
+        """
+        places = self._grid(None).rows
+        return [
+            (place[1].start - place[0].start, place[1].start, place[1].stop)
+            if place is not None and isinstance(place[0], slice)
+            else None
+            for place in places
+        ]
+
     def own_rows(self, column: int, first: int, last: int) -> range:
         """Which of a symbol's base bars stand in the rows from `first` to `last`."""
-        place = self._grid(None).rows[column]
-        if place is not None and isinstance(place[0], slice):
-            offset, own = place[1].start - place[0].start, place[1]
-            return range(max(offset + first, own.start), min(offset + last + 1, own.stop))
+        own = self._own_bars[column]
+        if own is not None:
+            offset, start, stop = own
+            first, end = offset + first, offset + last + 1
+            return range(first if first > start else start, end if end < stop else stop)
         end_ns, base = self.end_ns, self.data[column].base
         return range(base.closed_by(int(end_ns[first - 1])) if first else 0, base.closed_by(int(end_ns[last])))
 
@@ -149,10 +211,12 @@ class PanelBlock:
         return self._grids[interval]
 
     def _stacked(self, columns: Sequence[FloatArray | None], grid: _Grid) -> FloatArray:
-        matrix = np.full((len(grid.end_ns), len(columns)), np.nan)
+        shape = len(columns), len(grid.end_ns)
+        by_symbol = np.empty(shape) if grid.whole else np.full(shape, np.nan)
         for number, (values, place) in enumerate(zip(columns, grid.rows, strict=True)):
             if values is not None and place is not None:
-                matrix[place[0], number] = values[place[1]]
+                by_symbol[number, place[0]] = values[place[1]]
+        matrix = by_symbol.T
         matrix.flags.writeable = False
         return matrix
 
@@ -173,6 +237,7 @@ class Panel:
         self._history_ns = history_ns
         self._days_ns = history_ns if days_ns is None else days_ns
         self._kept: dict[tuple[str, Interval | None], FloatArray] = {}
+        self._first: dict[Interval | None, int] = {}
 
     def bars(self, name: str, now_ns: int, n: int | None = None, interval: Interval | None = None) -> FloatArray:
         """The last `n` rows (None: all there are) of a column that have closed by `now_ns`, oldest first; fewer where
@@ -180,7 +245,9 @@ class Panel:
         """
         matrix = self._of_symbols(name, interval)
         stop = self.block.closed_by(now_ns, interval)
-        first = self.block.closed_by(self.since_ns(interval), interval)
+        if interval not in self._first:
+            self._first[interval] = self.block.closed_by(self.since_ns(interval), interval)
+        first = self._first[interval]
         return matrix[max(first, stop - n) if n is not None else first : stop]
 
     def since_ns(self, interval: Interval | None = None) -> int:

@@ -46,9 +46,7 @@ class Added:
 
 
 class Viewed(Protocol):
-    """What a view shows, and what it hands orders and additions to; see barray.trading.engine.portfolio."""
-
-    accounts: Accounts
+    """What a view shows, and what it hands additions to; see barray.trading.engine.portfolio."""
 
     def latest(self, column: str) -> FloatArray:
         """Last bars' values of a column, or session volumes (`session_volume`), or `position`: float64 (symbols,)."""
@@ -57,6 +55,24 @@ class Viewed(Protocol):
     def indicator_values(self) -> Mapping[str, FloatArray]:
         """Newest values by name, of the strategy's indicators and of those added."""
         ...
+
+    def add_symbols(self, symbols: Sequence[str]) -> dict[str, Added]:
+        """Get symbols for the rest of the session, side by side."""
+        ...
+
+    def remove_symbol(self, symbol: str) -> None:
+        """Let a symbol that was added go at this window's end."""
+        ...
+
+    def add_indicator(self, symbol: str, indicator: str) -> Added:
+        """Have one more indicator computed."""
+        ...
+
+
+class Trading(Protocol):
+    """What a view hands orders to; see barray.trading.engine.desk."""
+
+    accounts: Accounts
 
     def working(self, symbol: str) -> tuple[WorkingOrder, ...]:
         """Orders of a symbol that work."""
@@ -78,20 +94,8 @@ class Viewed(Protocol):
         """What a fraction of equity buys at the last close, in whole lots."""
         ...
 
-    def rebalance(self, targets: Mapping[str, float]) -> None:
-        """Order what is missing to these positions."""
-        ...
-
-    def add_symbols(self, symbols: Sequence[str]) -> dict[str, Added]:
-        """Get symbols for the rest of the session, side by side."""
-        ...
-
-    def remove_symbol(self, symbol: str) -> None:
-        """Let a symbol that was added go at this window's end."""
-        ...
-
-    def add_indicator(self, symbol: str, indicator: str) -> Added:
-        """Have one more indicator computed."""
+    def rebalance(self, weights: Mapping[str, float]) -> None:
+        """Order what is missing to hold these fractions of equity, and nothing else."""
         ...
 
 
@@ -103,8 +107,9 @@ class WindowView:
     where a symbol has no value yet; they are the reader's own.
     """
 
-    def __init__(self, portfolio: Viewed, panel: Panel, moment: Moment) -> None:
+    def __init__(self, portfolio: Viewed, desk: Trading, panel: Panel, moment: Moment) -> None:
         self._portfolio = portfolio
+        self._desk = desk
         self._panel = panel
         self._moment = moment
         self.now_ns = moment.now_ns
@@ -194,12 +199,12 @@ class WindowView:
     @property
     def cash(self) -> float:
         """Cash of the account, or of all symbols' accounts."""
-        return self._portfolio.accounts.cash
+        return self._desk.accounts.cash
 
     @property
     def equity(self) -> float:
         """Cash and positions at their last closes."""
-        return self._portfolio.accounts.equity
+        return self._desk.accounts.equity
 
     @property
     def positions(self) -> dict[str, float]:
@@ -208,7 +213,7 @@ class WindowView:
 
     def orders(self, symbol: str) -> tuple[WorkingOrder, ...]:
         """Orders that work, oldest first; those placed just now are not among them yet. ConfigError as for `index`."""
-        return self._portfolio.working(symbol)
+        return self._desk.working(symbol)
 
     def order(self, symbol: str, quantity: float, **options: Unpack[OrderOptions]) -> Order:
         """Order `quantity` shares, negative to sell; for when and where it fills see barray.trading.orders.broker and
@@ -217,21 +222,21 @@ class WindowView:
         `options`: limit, stop, trail, tif, stop_loss, take_profit, trailing_stop, tag; see OrderTerms, and for what is
         a ConfigError. So is a symbol that is not there.
         """
-        return self._portfolio.place(symbol, OrderTerms(quantity, **options))
+        return self._desk.place(symbol, OrderTerms(quantity, **options))
 
     def order_target(self, symbol: str, quantity: float) -> Order | None:
         """Cancel what works and order what is missing to hold `quantity`; None where nothing is.
 
         ConfigError where there is no such symbol.
         """
-        self._portfolio.cancel(symbol)
-        return self._portfolio.place_missing(symbol, quantity)
+        self._desk.cancel(symbol)
+        return self._desk.place_missing(symbol, quantity)
 
     def order_target_pct(self, symbol: str, fraction: float) -> Order | None:
         """The same for what `fraction` of the equity buys at the last close; a fraction of the symbol's own equity
         where accounts are not shared. ConfigError where there is no such symbol, or no price yet.
         """
-        return self.order_target(symbol, self._portfolio.shares_for(symbol, fraction))
+        return self.order_target(symbol, self._desk.shares_for(symbol, fraction))
 
     def rebalance(self, weights: Mapping[str, float]) -> None:
         """Hold these fractions of the equity, and nothing of other symbols.
@@ -239,12 +244,11 @@ class WindowView:
         All orders are cancelled. What makes positions smaller is sold in the next bar, and what makes others larger is
         bought in the same one, with what there is of cash after the sales. ConfigError as for `order_target_pct`.
         """
-        targets = {symbol: self._portfolio.shares_for(symbol, weight) for symbol, weight in weights.items()}
-        self._portfolio.rebalance({**dict.fromkeys(self.symbols, 0.0), **targets})
+        self._desk.rebalance(weights)
 
     def cancel_all(self, symbol: str) -> None:
         """Cancel all orders of a symbol; ConfigError where there is no such symbol."""
-        self._portfolio.cancel(symbol)
+        self._desk.cancel(symbol)
 
     def add_symbol(self, symbol: str) -> Added:
         """Have a symbol for the rest of the session: validated and loaded as those of the config, in the view from the

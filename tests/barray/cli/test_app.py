@@ -8,10 +8,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from barray.cli.app import app
 from barray.cli.console import without_drop_warnings
+from tests.commands import run_command
 
 CONFIG = """\
 session: {start: 2024-07-02, end: 2024-07-03}
@@ -23,7 +23,7 @@ sources: [{root: ROOT}]
 
 
 def barray(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return run_command(*arguments)
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from barray.cli.app import app
+from tests.commands import run_command
 
 EXAMPLES = Path(__file__).parents[3] / "examples/strategies"
 CONFIG = """\
@@ -34,7 +34,7 @@ class Cheat(Strategy):
 
 
 def barray(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return run_command(*arguments)
 
 
 def write(folder: Path, universe: Path, strategy: object = EXAMPLES / "sma_cross.py", extra: str = "") -> Path:

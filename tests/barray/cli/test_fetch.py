@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from barray.cli.app import app
 from barray.data_sources.fetching.store import STORE_LAYOUT
 from barray.data_sources.parquet.source import ParquetSource
 from barray.market.interval import Interval
 from barray.market.requirements import calendar_for
 from barray.sample.universe import write_sample_data
+from tests.commands import run_command
 from tests.market.builders import new_york_ns, require, sessions_of, walk
 from tests.vendors.schwab_server import KEYS, SchwabServer, token_file, told
 from tests.vendors.serving import serving
@@ -67,7 +67,7 @@ def config(server: SchwabServer, tmp_path: Path) -> Path:
 
 
 def fetch(*arguments: object) -> Result:
-    return CliRunner().invoke(app, ["fetch", *map(str, arguments)])
+    return run_command("fetch", *map(str, arguments))
 
 
 @pytest.mark.long
@@ -92,7 +92,7 @@ def test_all_that_a_configs_runs_need_is_fetched_ahead_of_time(config: Path, ser
     config.write_text(json.dumps({**settings, "strategy": section, "sweep": {"parameters": {"days": [2, 5]}}}))
     result = fetch("--config", config, "--source", "schwab")
     assert "2 symbols, 28 new bars, 2 requests" in result.output  # nine days, and five before them
-    checked = CliRunner().invoke(app, ["check", str(config), "--json"])
+    checked = run_command("check", str(config), "--json")
     found = json.loads(checked.output)["sessions"]
     assert {one["can_proceed"] for results in found.values() for one in results.values()} == {True}
     assert found["2024-07-01"]["AAPL"]["historical_date_range"] == ["2024-06-24", "2024-06-28"]
@@ -109,7 +109,7 @@ def test_of_a_source_of_daily_history_its_days_are_fetched(config: Path, server:
     config.write_text(json.dumps({**settings, "intervals": ["1m"], "indicators": ["SMA(9)@1d"], "history": history}))
     ahead = fetch("--config", config, "--source", "schwab", "--plan", "--json")
     assert json.loads(ahead.output)["requests"] == 2
-    checked = CliRunner().invoke(app, ["check", str(config), "--deep", "--json"])  # fetches what is missing itself
+    checked = run_command("check", str(config), "--deep", "--json")  # fetches what is missing itself
     found = json.loads(checked.output)["sessions"]
     assert found["2024-07-01"]["AAPL"]["daily_date_range"] == ["2024-06-18", "2024-06-27"]
     assert found["2024-07-02"]["MSFT"]["daily_date_range"] == ["2024-06-20", "2024-06-28"]

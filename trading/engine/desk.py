@@ -1,0 +1,298 @@
+"""Orders of all symbols of a portfolio, from where they are placed to where they are booked, and the account they meet.
+
+Pure. What it costs is what happens: only symbols that have orders or positions are looked at, and of those whose orders
+rest at a price only those that a bar reaches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from math import inf, isnan, nan
+from typing import Any
+
+from barray.market.errors import ConfigError
+from barray.trading.engine.commands import Plan
+from barray.trading.engine.open_session import OpenSession
+from barray.trading.engine.symbol_book import SymbolBook
+from barray.trading.engine.window_broker import Funds
+from barray.trading.orders.accounts import (
+    Accounts,
+    Approval,
+    OrderRequest,
+    SeparateAccounts,
+    SharedAccount,
+    WorkingOrder,
+)
+from barray.trading.orders.broker import Order
+from barray.trading.orders.terms import OrderTerms
+from barray.trading.strategy.data import SymbolData
+
+LEFT_OUT = "is left out of this session"
+
+
+class Desk:
+    """All symbols' books, and the account, or accounts, that they trade with; see barray.trading.orders.accounts.
+
+    `here`: the session that is gone through, None between two. `changed`: symbols whose orders or position changed
+    since the account last heard. `purchases`: positions that a rebalancing buys once it has sold. `invited`: symbols
+    that were added and are not in the panel yet.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.books: dict[str, SymbolBook] = {}
+        self.changed: set[str] = set()
+        self.purchases: dict[str, float] = {}
+        self.invited: dict[str, SymbolData] = {}
+        self.here: OpenSession | None = None
+        self._plan = plan
+        self._due: set[str] = set()
+        """Symbols with orders that any bar reaches."""
+        self._resting: set[str] = set()
+        """Symbols whose orders all rest at prices."""
+        self._held: set[str] = set()
+        self._closes: dict[str, float] = {}
+        self._funds = Funds(self._look_at_funds)
+        self.open_accounts()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the session, whose bars are brought."""
+        return {**vars(self), "here": None}
+
+    def _look_at_funds(self) -> tuple[float, float]:
+        return self.accounts.cash, self.accounts.equity
+
+    def open_accounts(self) -> None:
+        """Have accounts that nothing was traded with."""
+        plan = self._plan
+        self.accounts: Accounts = (
+            SharedAccount(plan.account, plan.market, self.price, plan.reserve, plan.limits)
+            if plan.shared
+            else SeparateAccounts(plan.account, self.price)
+        )
+        self._held.clear()
+        for symbol, book in self.books.items():
+            self.accounts.join(symbol, book.broker.working)
+
+    def join(self, data: SymbolData, timezone: str, *, guest: bool = False) -> SymbolBook:
+        """A book of a symbol that was not there."""
+        book = SymbolBook(self._plan, data, timezone, self.changed, self._funds, guest=guest)
+        self.books[data.symbol] = book
+        self.accounts.join(data.symbol, book.broker.working)
+        return book
+
+    # ---- a session
+
+    def look_at(self, here: OpenSession) -> None:
+        """Aim orders at the bars of these symbols."""
+        self.here = here
+        self._due.clear()
+        self._resting.clear()
+        for symbol in here.symbols:
+            self._aim(symbol)
+
+    def leave(self, guests: Iterable[str]) -> None:
+        """Keep of the session what the next may need to know, which is nothing of guests."""
+        if self.here is not None:
+            self._closes |= self.here.closes()
+            self.here = None
+        for symbol in guests:
+            del self.books[symbol]
+            self.accounts.forget(symbol)
+            self._closes.pop(symbol, None)
+            self._held.discard(symbol)
+        self.invited.clear()
+
+    @property
+    def closes(self) -> Mapping[str, float]:
+        """Last closes of sessions that are over, by symbol."""
+        return self._closes
+
+    @property
+    def active(self) -> set[str]:
+        """Symbols with orders or positions."""
+        return self._due | self._resting | self._held | self.changed
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a bar may reach an order, or bring a purchase."""
+        return bool(self._due or self._resting or self.purchases)
+
+    def price(self, symbol: str) -> float:
+        """The last close known, NaN before there is one."""
+        here = self.here
+        if here is not None:
+            if symbol in self.invited:
+                base = self.invited[symbol].base
+                closed = base.closed_by(here.now_ns)
+                return float(base.bars.close[closed - 1]) if closed else nan
+            block, row = here.block, here.row
+            column = block.index.get(symbol)
+            if column is not None and row >= 0:
+                price: float = block.last_close_floats[row, column]
+                if not isnan(price):
+                    return price
+        return self._closes.get(symbol, nan)
+
+    # ---- orders meet bars
+
+    def meet(self, here: OpenSession, row: int) -> None:
+        """Let the bars that have closed since the last window's end meet the orders that they can reach."""
+        first = here.row + 1
+        if self.purchases and row >= first:
+            bought = self.purchases.keys()
+            self._meet_rows(here, first, first, self._orders() - bought)
+            self.settle()
+            self._buy(here, targets := dict(sorted(self.purchases.items())))
+            self._meet_rows(here, first, first, self._orders() & targets.keys())
+            first += 1
+        if row >= first and (self._due or self._resting):
+            self._meet_rows(here, first, row, self._orders())
+
+    def _orders(self) -> set[str]:
+        return self._due | self._resting
+
+    def _meet_rows(self, here: OpenSession, first: int, last: int, symbols: set[str]) -> None:
+        block, books, changed = here.block, self.books, self.changed
+        met = symbols & self._due
+        if self._resting:
+            met |= symbols & self._resting & here.reached(first, last)
+        for symbol in sorted(met):
+            column = block.index.get(symbol)
+            if column is None:
+                continue
+            broker = books[symbol].broker
+            for row in block.own_rows(column, first, last):
+                if broker.working:
+                    broker.match(row)
+            changed.add(symbol)  # a stop may be triggered and fill nothing
+
+    def _buy(self, here: OpenSession, targets: Mapping[str, float]) -> None:
+        """Order what a rebalancing buys, with the money that there is now that it has sold."""
+        self.purchases.clear()
+        for symbol, target in targets.items():
+            if symbol in here.panel.index:
+                self.place_missing(symbol, target)
+        self.judge()
+
+    def settle(self) -> None:
+        """Have the account know what has become of orders and positions."""
+        changed, books = self.changed, self.books
+        for symbol in sorted(changed):
+            broker = books[symbol].broker
+            if len(broker.fills) > broker.booked:
+                fills, broker.booked = broker.fills[broker.booked :], len(broker.fills)
+                self.accounts.book(symbol, fills)
+                (self._held.add if broker.position else self._held.discard)(symbol)
+            if broker.working or symbol in self._due or symbol in self._resting:
+                self._aim(symbol)
+            if not broker.waiting:  # else it is still to be judged
+                changed.remove(symbol)
+
+    def _aim(self, symbol: str) -> None:
+        """Note what a bar has to reach for the symbol's orders to fill."""
+        broker = self.books[symbol].broker
+        if not broker.working:
+            self._due.discard(symbol)
+            self._resting.discard(symbol)
+            return
+        low, high = broker.reach()
+        due, here = low == inf, self.here
+        (self._due if due else self._resting).add(symbol)
+        (self._resting if due else self._due).discard(symbol)
+        if not due and here is not None and (column := here.block.index.get(symbol)) is not None:
+            here.low[column], here.high[column] = low, high
+
+    def judge(self) -> None:
+        """Have the account approve what waits, or what it has money for."""
+        now_ns = self._now().now_ns
+        brokers = [broker for symbol in self.changed if (broker := self.books[symbol].broker).waiting]
+        self.accounts.approve([one for broker in brokers for one in broker.requests(now_ns)], self._answer)
+        self.settle()
+
+    def _answer(self, request: OrderRequest, approval: Approval) -> None:
+        book = self.books[request.symbol]
+        bar_ns = book.bar_ns(self._now().now_ns) if approval.reason else 0
+        book.broker.approve(request.order, approval, bar_ns)
+
+    def _now(self) -> OpenSession:
+        if self.here is None:
+            raise RuntimeError("no session is gone through")
+        return self.here
+
+    def expire(self, symbols: Iterable[str]) -> None:
+        """End all orders of symbols whose positions end with the session: none may work in the next."""
+        for symbol in symbols:
+            self.purchases.pop(symbol, None)
+            self.books[symbol].broker.cancel_all("the session closed", "expired")
+
+    def stop(self) -> None:
+        """Cancel all orders."""
+        self.purchases.clear()
+        for symbol in self.books:
+            self._cancel(symbol)
+
+    # ---- what a view asks for, see barray.trading.strategy.view.Trading
+
+    def known(self, symbol: str) -> SymbolBook:
+        """The book of a symbol that may be traded; ConfigError where there is none."""
+        book = self.books.get(symbol)
+        if book is None:
+            raise ConfigError(
+                "there is no such symbol", symbol=symbol, remedy="trade view.symbols, or add_symbol first"
+            )
+        if symbol not in self._now().panel.index and symbol not in self.invited:
+            raise ConfigError(LEFT_OUT, symbol=symbol, remedy="trade view.symbols")
+        return book
+
+    def working(self, symbol: str) -> tuple[WorkingOrder, ...]:
+        """See Trading; ConfigError where there is no such symbol."""
+        return self.known(symbol).broker.at_work()
+
+    def place(self, symbol: str, terms: OrderTerms) -> Order:
+        """See Trading; ConfigError where there is no such symbol."""
+        return self.known(symbol).broker.place(terms)
+
+    def place_missing(self, symbol: str, target: float) -> Order | None:
+        """See Trading; ConfigError where there is no such symbol."""
+        broker = self.known(symbol).broker
+        missing = target - broker.position
+        return broker.place(OrderTerms(missing)) if self._plan.market.lots(missing) else None
+
+    def cancel(self, symbol: str) -> None:
+        """See Trading; ConfigError where there is no such symbol."""
+        self.known(symbol)
+        self._cancel(symbol)
+
+    def _cancel(self, symbol: str) -> None:
+        self.purchases.pop(symbol, None)
+        self.books[symbol].broker.cancel_all("cancelled by the strategy")
+
+    def shares_for(self, symbol: str, fraction: float, equity: float | None = None) -> float:
+        """See Trading; ConfigError before there is a price."""
+        self.known(symbol)
+        price = self.price(symbol)
+        if isnan(price):
+            raise ConfigError(
+                "there is no price yet", symbol=symbol, remedy="leave it out until view.close is a number"
+            )
+        if equity is None:
+            equity = self.accounts.equity_for(symbol)
+        return self._plan.market.lots(fraction * equity / price) if price else 0.0
+
+    def rebalance(self, weights: Mapping[str, float]) -> None:
+        """See WindowView.rebalance; ConfigError as for `shares_for`."""
+        shared, lots, seen = self._plan.shared, self._plan.market.lots, self._now().panel.index
+        equity = self.accounts.equity if shared else None
+        targets = {symbol: self.shares_for(symbol, weight, equity) for symbol, weight in weights.items()}
+        for symbol in [*self._due, *self._resting, *self.changed, *self.purchases]:
+            if symbol in targets or symbol in seen:
+                self._cancel(symbol)
+        held = {symbol: self.books[symbol].broker.position for symbol in {*targets, *(self._held & seen.keys())}}
+        missing = {symbol: targets.get(symbol, 0.0) - held[symbol] for symbol in sorted(held)}
+        sales = {symbol for symbol, wanted in missing.items() if held[symbol] * lots(wanted) < 0}
+        for symbol, wanted in missing.items():
+            if symbol in sales or not sales or not shared:
+                if lots(wanted):
+                    self.books[symbol].broker.place(OrderTerms(wanted))
+            elif lots(wanted):
+                self.purchases[symbol] = targets[symbol]
