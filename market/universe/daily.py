@@ -44,6 +44,18 @@ def joined(some: UniverseBars, others: UniverseBars) -> UniverseBars:
     )
 
 
+def aligned(stack: UniverseBars, symbols: tuple[str, ...]) -> UniverseBars:
+    """The bars of these symbols, sorted, and of no others; one that has none stands there without."""
+    if symbols == stack.symbols:
+        return stack
+    where = np.array([stack.position.get(symbol, -1) for symbol in symbols], np.int64)
+    first, stop = (np.where(where < 0, 0, edge[where]) for edge in (stack.offsets[:-1], stack.offsets[1:]))
+    counts = stop - first
+    offsets = np.concatenate(([0], np.cumsum(counts)))
+    rows = np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], counts)
+    return replace(rows_taken(stack, rows), symbols=symbols, offsets=offsets)
+
+
 def rows_taken(stack: UniverseBars, rows: NDArray[np.intp]) -> UniverseBars:
     """Some bars of a stack, by their rows, ascending."""
     return replace(

@@ -22,6 +22,7 @@ from barray.trading.scans.state import ScanState
 from barray.trading.scans.terms import Across, Binary, Constant, IsIn, Term
 from barray.trading.scans.universe import Members
 
+_NO_BARS = "there are no bars of it that could be read"
 Where = Literal["universe", "bars", "daily", "where", "rank", "scan", "keep", "found"]
 
 
@@ -43,34 +44,53 @@ class Explanation:
         return self.text
 
 
-def explain(plan: Plan, bars: ScanBars, symbol: str, at_ns: int, looked_at: Members | None = None) -> Explanation:
+def explain(
+    plan: Plan,
+    bars: ScanBars,
+    symbol: str,
+    at_ns: int,
+    looked_at: Members | None = None,
+    daily: ScanBars | None = None,
+) -> Explanation:
     """What became of a symbol when the scan last ran by `at_ns`. `looked_at`: the universe of the day; all that have
-    bars where None. ConfigError where it had not run by then, or fails.
+    bars where None. `daily`: the bars that the daily stage saw, where it was evaluated before `bars` were read.
+    ConfigError where the scan had not run by then, or fails.
     """
     times = plan.times.of(bars.session_date, bars.open_ns, bars.close_ns, bars.timezone)
     times = times[times <= at_ns]
     if not len(times):
         raise ConfigError(f"{plan.name} has not run by then", remedy=f"it runs at: {plan.times.text}")
-    return _Asked(plan, bars, symbol, times, looked_at).answer()
+    return _Asked(plan, bars, symbol, times, looked_at, daily or bars).answer()
 
 
 class _Asked:
-    def __init__(self, plan: Plan, bars: ScanBars, symbol: str, times: np.ndarray, looked_at: Members | None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        bars: ScanBars,
+        symbol: str,
+        times: np.ndarray,
+        looked_at: Members | None,
+        daily: ScanBars,
+    ) -> None:
         self.plan, self.bars, self.symbol, self.times, self.looked_at = plan, bars, symbol, times, looked_at
+        self.daily = daily
         self.at_ns = int(times[-1])
 
     def answer(self) -> Explanation:
         plan, bars, members = self.plan, self.bars, None if self.looked_at is None else self.looked_at.symbols
         if self.looked_at is not None and (why := self.looked_at.why_not(self.symbol)) is not None:
             return self._told("universe", why)
-        if self.symbol not in bars.base.position:
-            return self._told("bars", "there are no bars of it that could be read")
-        if (found := self._local(plan.daily, bars.open_ns)) is not None:
+        if self.symbol not in self.daily.base.position:
+            return self._told("bars", _NO_BARS)
+        if (found := self._local(self.daily, plan.daily, bars.open_ns)) is not None:
             return found
-        daily = [daily_part(plan, bars, members)]
+        daily = [daily_part(plan, self.daily, members)]
         if (found := self._across("daily", plan.daily, meet(daily))) is not None:
             return found
-        if (found := self._local(plan.where, self.at_ns)) is not None:
+        if self.symbol not in bars.base.position:
+            return self._told("bars", _NO_BARS)
+        if (found := self._local(bars, plan.where, self.at_ns)) is not None:
             return found
         left = members_after(plan, daily)
         met = meet([where_part(plan, bars, self.times[-1:], left)])
@@ -99,9 +119,8 @@ class _Asked:
         became = "promoted" if self.symbol in state.full else "adhoc" if self.symbol in state.adhoc else "kept"
         return self._told("found", f"{became}, at place {place} of {of}{_shown(values)}", None, values)
 
-    def _local(self, stage: Stage, at_ns: int) -> Explanation | None:
-        who = np.array([self.bars.base.position[self.symbol]])
-        local = Local(self.bars, np.array([at_ns]), who)
+    def _local(self, bars: ScanBars, stage: Stage, at_ns: int) -> Explanation | None:
+        local = Local(bars, np.array([at_ns]), np.array([bars.base.position[self.symbol]]))
         for term in stage.local:
             if not local.value(term).yes[0, 0]:
                 values = {one.text: _scalar(local.value(one), 0) for one in _compared(term)}

@@ -12,13 +12,26 @@ from barray.market.bars import Bars
 from barray.market.daily import between, derive_beside, lay_daily
 from barray.market.interval import DAY, Interval
 from barray.market.series import IntervalBars, lay_on_sessions
-from barray.market.universe.daily import days_beside
+from barray.market.universe.daily import aligned, days_beside
 from barray.market.universe.lay import lay_universe
 from tests.market.builders import calendar
 
 SESSIONS = calendar("XNYS", date(2024, 6, 17), date(2024, 7, 8)).sessions
 ROW, BASE_ROW = 11, 8
 HALF_HOUR = 1_800 * 10**9
+
+
+def test_a_stack_is_aligned_with_other_symbols() -> None:
+    rng = np.random.default_rng(1)
+    days = {name: some_bars(rng, SESSIONS.open_ns.tolist()) for name in ("A", "C", "D", "E")}
+    offsets = np.concatenate(([0], np.cumsum([len(one) for one in days.values()])))
+    stack, _ = lay_universe(Bars.concat(list(days.values())), offsets, tuple(days), DAY, SESSIONS, ROW, source="x")
+    other = aligned(stack, ("B", "C", "E", "F"))
+    assert aligned(stack, stack.symbols) is stack
+    assert other.symbols == ("B", "C", "E", "F")
+    assert (len(other.of("B")), len(other.of("F"))) == (0, 0)
+    assert same(other.of("C"), stack.of("C"))
+    assert same(other.of("E"), stack.of("E"))
 
 
 def some_bars(rng: np.random.Generator, stamps: list[int]) -> Bars:

@@ -13,9 +13,10 @@ from barray.market.bars import Bar
 from barray.market.errors import ConfigError
 from barray.market.interval import DAY
 from barray.market.table import Column
+from barray.market.universe.daily import aligned
 from barray.market.universe.derive import derive_universe
 from barray.trading.scans.bars import ScanBars
-from barray.trading.scans.evaluate import evaluate
+from barray.trading.scans.evaluate import daily_part, evaluate, members_after
 from barray.trading.scans.explain import explain
 from barray.trading.scans.forward import Closes, FoundRows, factor_of, forward_returns, prices_of, returns_by_place
 from barray.trading.scans.keeping import full, top
@@ -271,6 +272,19 @@ def test_what_became_of_each_is_explained(symbol: str, stage: str, told: str) ->
     assert (answer.stage, answer.at_ns, answer.symbol) == (stage, TEN, symbol)
     assert told in answer.text
     assert answer.text.startswith(f"Explained, {symbol}, 2024-07-05 10:00: {stage}: ")
+
+
+def test_one_that_fell_out_before_its_bars_were_read_is_explained_by_its_days() -> None:
+    whole = gapping(A=9.0, B=9.0)
+    days = derive_universe(whole.base, DAY, whole.sessions, whole.row)
+    plan = make_plan(type("Dear", (Gaps,), {"daily": close(1).top(1)})())
+    read = gapping(A=9.0)
+    first = replace(whole, base=days)
+    assert members_after(plan, [daily_part(plan, first)]) == ("A",)
+    told = explain(plan, replace(read, days=aligned(days, ("A",))), "B", TEN, None, first)
+    assert (told.stage, told.condition) == ("daily", "close(1).top(1)")
+    assert explain(plan, read, "B", TEN).stage == "bars"
+    assert explain(make_plan(Gaps()), read, "B", TEN, None, first).stage == "bars"
 
 
 def test_nothing_is_explained_before_the_scan_ran() -> None:
