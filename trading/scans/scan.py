@@ -20,6 +20,20 @@ Told = Any
 """An attribute as a class gives it: a value, or a method that makes it of the parameters."""
 
 
+ATTRIBUTES: Mapping[str, tuple[type, ...]] = {
+    "universe": (Universe,),
+    "daily": (Term, type(None)),
+    "at": (Times,),
+    "where": (Term, type(None)),
+    "rank": (Term, type(None)),
+    "keep": (Keep, type(None)),
+    "promote": (Promote, type(None)),
+    "carry": (Sequence,),
+    "uses": (Sequence, Mapping),
+}
+"""What each attribute of a scan may be."""
+
+
 class Scan(Parameterized):
     """Base of all scans. Subclasses say what they look for, at least `where` or `scan`.
 
@@ -47,6 +61,8 @@ class Scan(Parameterized):
     `uses` names, and returns what it finds: a bool array, an array of scores, or a mapping of symbols to scores. Scores
     rank in place of `rank`.
     """
+
+    _told = tuple(ATTRIBUTES)
 
     universe: Told = everything()
     daily: Told = None
@@ -88,17 +104,3 @@ class Scan(Parameterized):
                 raise ConfigError(f"{where}: {error.reason}", remedy=error.remedy, code=error.code) from error
             text = f"{where} raised {type(error).__name__}: {error}"
             raise ConfigError(text, remedy="mend the scan's code") from error
-
-
-ATTRIBUTES: Mapping[str, tuple[type, ...]] = {
-    "universe": (Universe,),
-    "daily": (Term, type(None)),
-    "at": (Times,),
-    "where": (Term, type(None)),
-    "rank": (Term, type(None)),
-    "keep": (Keep, type(None)),
-    "promote": (Promote, type(None)),
-    "carry": (Sequence,),
-    "uses": (Sequence, Mapping),
-}
-"""What each attribute of a scan may be."""

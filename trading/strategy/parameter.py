@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import typing
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -78,6 +78,9 @@ def type_of(annotation: Any) -> Any:
 class Parameterized:
     """Base of what declares parameters: a strategy, a scan. Subclasses of these annotate theirs, with defaults."""
 
+    _told: ClassVar[Collection[str]] = ()
+    """Attributes that are no parameters, however a subclass annotates them."""
+
     def __init__(self, **parameters: Any) -> None:
         """With these parameters; ConfigError for one that isn't declared, or a value that it can't have."""
         declared = self.parameters()
@@ -106,7 +109,7 @@ class Parameterized:
                         )
                     continue
                 type_ = type_of(annotated[name]) if name in annotated else found[name].type
-                if type_ is ClassVar or name.startswith("_"):
+                if type_ is ClassVar or name.startswith("_") or name in cls._told:
                     continue
                 if type_ is None:
                     raise ConfigError(

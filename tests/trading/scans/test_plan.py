@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, time
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -50,6 +51,15 @@ def test_parameters_are_in_the_terms_and_are_checked_as_a_strategys() -> None:
         Gappers(least=-1.0)
     with pytest.raises(ConfigError, match="no parameter 'most'"):
         Gappers(most=1)
+
+
+def test_an_attribute_may_be_annotated_and_is_no_parameter() -> None:
+    class Annotated(Gappers):
+        keep: Keep = top(5)
+        carry: ClassVar = ()
+
+    assert list(Annotated.parameters()) == ["least", "days"]
+    assert make_plan(Annotated()).keep == Keep(5, 5)
 
 
 def test_the_cheapest_condition_comes_first() -> None:
