@@ -54,11 +54,15 @@ class ScanNeeds:
     tables: tuple[str, ...]
     daily_first: bool
 
-    def requirements(self, base: Interval) -> SymbolRequirements:
-        """What is required of a symbol's base bars, of the interval `base` or one that it derives from."""
-        own = tuple(spec for spec in self.indicators if spec.interval.is_intraday or not base.is_intraday)
-        intervals = tuple(sorted({base, *(one for one in self.intervals if one.is_intraday or not base.is_intraday)}))
-        return SymbolRequirements(intervals, own, trailing_days=self.sessions_back, max_missing_days=self.sessions_back)
+    def requirements(self, base: Interval, *, daily: bool = True) -> SymbolRequirements:
+        """What is required of a symbol's base bars, of the interval `base` or one that it derives from. `daily`: whether
+        daily bars are read by themselves; else, or where the base is 1d, base bars reach back as far as days do.
+        """
+        apart = daily and base.is_intraday
+        own = tuple(spec for spec in self.indicators if spec.interval.is_intraday or not apart)
+        intervals = tuple(sorted({base, *(one for one in self.intervals if one.is_intraday or not apart)}))
+        back = self.sessions_back if apart else max(self.sessions_back, self.days_back)
+        return SymbolRequirements(intervals, own, trailing_days=back, max_missing_days=back)
 
 
 def needs_of(plans: Iterable[Plan]) -> ScanNeeds:

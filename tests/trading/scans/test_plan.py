@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from barray.market.errors import ConfigError
+from barray.market.interval import DAY as DAY_BARS
 from barray.market.interval import Interval
 from barray.trading.scans.keeping import Keep, Promote, full, top
 from barray.trading.scans.language import adv, bars, close, col, gap, relative_volume, table
@@ -77,6 +78,10 @@ def test_needs_are_told_of_all_that_is_looked_at() -> None:
     assert [spec.key for spec in needs.indicators] == ["RSI(14)@5m"]
     required = needs.requirements(Interval.parse("1m"))
     assert (required.intervals, required.trailing_days) == ((Interval.parse("1m"), Interval.parse("5m")), 10)
+
+    assert needs.requirements(Interval.parse("1m"), daily=False).trailing_days == 20
+    on_days = make_plan(type("Days", (Gappers,), {"where": col("SMA(30)@1d") > 5, "carry": ()})())
+    assert needs_of([on_days]).requirements(DAY_BARS).trailing_days == 30
 
     class Early(Gappers):
         at = at("09:45", "10:00")
