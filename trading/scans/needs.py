@@ -55,8 +55,8 @@ class ScanNeeds:
     daily_first: bool
 
     def requirements(self, base: Interval, *, daily: bool = True) -> SymbolRequirements:
-        """What is required of a symbol's base bars, of the interval `base` or one that it derives from. `daily`: whether
-        daily bars are read by themselves; else, or where the base is 1d, base bars reach back as far as days do.
+        """What is required of a symbol's base bars, of the interval `base` or one that it derives from. `daily`:
+        whether daily bars are read by themselves; else, or where the base is 1d, base bars reach back as far as these.
         """
         apart = daily and base.is_intraday
         own = tuple(spec for spec in self.indicators if spec.interval.is_intraday or not apart)
