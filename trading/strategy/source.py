@@ -42,7 +42,7 @@ class StrategySource:
 
 @functools.lru_cache(maxsize=64)
 def _load(source: StrategySource) -> type[Strategy]:
-    module = module_of(source.where, source.text)
+    module = _module(source)
     chosen = _chosen(source, module)
     check_hooks(chosen, source.where)
     return chosen
@@ -65,32 +65,29 @@ def _chosen(source: StrategySource, module: ModuleType) -> type[Strategy]:
     return next(iter(found.values()))
 
 
-def module_of(where: str, text: str | None, what: str = "strategy") -> ModuleType:
-    """The module that a file's text makes, run anew, or that is installed as `where`; ConfigError, with the line, where
-    its code can't be run. `what`: it is to hold.
-    """
+def _module(source: StrategySource) -> ModuleType:
     try:
-        if text is None:
-            return import_module(where)
-        name = f"barray_{what}_" + hashlib.sha256(text.encode()).hexdigest()[:16]
+        if source.text is None:
+            return import_module(source.where)
+        name = "barray_strategy_" + hashlib.sha256(source.text.encode()).hexdigest()[:16]
         module = ModuleType(name)
-        module.__file__ = where
+        module.__file__ = source.where
         sys.modules[name] = module  # annotations are looked up there
-        linecache.cache[where] = (len(text), None, text.splitlines(keepends=True), where)
-        exec(compile(text, where, "exec"), vars(module))  # noqa: S102  # the user's own code
+        linecache.cache[source.where] = (len(source.text), None, source.text.splitlines(keepends=True), source.where)
+        exec(compile(source.text, source.where, "exec"), vars(module))  # noqa: S102  # the user's own strategy
         return module
     except Exception as error:
-        line = _line_of(error, where)
+        line = _line_of(error, source.where)
         raise ConfigError(
-            f"{what} {where}{line}: {type(error).__name__}: {error}", remedy=_remedy(error, where, text, what)
+            f"strategy {source.where}{line}: {type(error).__name__}: {error}", remedy=_remedy(error, source)
         ) from error
 
 
-def _remedy(error: Exception, where: str, text: str | None, what: str) -> str:
+def _remedy(error: Exception, source: StrategySource) -> str:
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     if missing is None:
-        return f"mend the {what}'s code"
-    if text is None and missing == where.partition(".")[0]:
+        return "mend the strategy's code"
+    if source.text is None and missing == source.where.partition(".")[0]:
         return "install it, or begin in the folder that it lies in"
     return f"install {missing}, or put {missing.replace('.', '/')}.py beside the code"
 
