@@ -29,7 +29,7 @@ class ScanBars:
     symbol's own by `days_beside` of barray.market.universe.daily; None where those that base bars make are meant.
     `timezone`: the calendar's. `tables`: by name. Made before, where a session is looked at more than once: `derived`,
     bars of further intervals, and `usual`, by `n` what `usual_volumes` of barray.trading.scans.session_values gives.
-    All have the same symbols. Before base bars are read, `base` may be the daily bars themselves.
+    All have the same symbols.
     """
 
     sessions: Sessions

@@ -57,7 +57,8 @@ def part_of(local: Local, left: BoolArray, terms: Iterable[Term]) -> Part:
 def daily_part(plan: Plan, bars: ScanBars, members: Collection[str] | None = None) -> Part:
     """What the daily conditions that are a symbol's own let through before the open: one time, the session's open.
 
-    `members`: the universe of the day; all that have bars where None.
+    `members`: the universe of the day; all that have bars where None. Before base bars are read, `bars.base` may be the
+    daily bars themselves.
     """
     local, left = _daily(plan, bars, _positions(bars, members))
     return part_of(local, left, plan.daily.asked_across())
