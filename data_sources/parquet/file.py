@@ -437,7 +437,7 @@ def _coded(texts: pa.ChunkedArray) -> tuple[list[str | None], NDArray[np.integer
     for chunk in texts.chunks:
         own = [*chunk.dictionary.to_pylist(), None]
         indices = chunk.indices.fill_null(len(own) - 1) if chunk.null_count else chunk.indices
-        found = numpy_values(pa.chunked_array([indices]), indices.type.to_pandas_dtype())
+        found = numpy_values(pa.chunked_array([indices]), indices.type.to_pandas_dtype()).astype(np.int32, copy=False)
         codes.append(found + len(known) if known else found)
         known += own
     return known, codes[0] if len(codes) == 1 else np.concatenate([np.empty(0, np.int32), *codes])

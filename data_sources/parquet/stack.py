@@ -25,6 +25,7 @@ from barray.market.universe.stack import Stack
 from barray.market.validation import Reason
 
 _THREADS = 2
+_NO_RUNS = np.empty(0, np.int64), np.empty(0, np.int32)
 _Read = tuple[Stack, dict[str, Reason], Sequence[str]]
 """Bars, reasons, and the symbols that are left to be read each by itself."""
 
@@ -145,22 +146,27 @@ def _started(
     stamped: Stack, source: ParquetSource, interval: Interval, sessions: Sessions
 ) -> tuple[Stack, dict[str, Reason]]:
     """The bars of these sessions with the starts that their stamps mean; the Reasons of symbols stamped otherwise."""
-    at_end = source.columns.stamp == "end"
-    stamps, offsets = stamped.bars.start_ns, stamped.offsets
-    wrong = np.flatnonzero(at_other_edge(stamps, interval, sessions, at_end=at_end))
+    at_end, offsets = source.columns.stamp == "end", stamped.offsets
     reasons: dict[str, Reason] = {}
-    good = np.ones(len(stamps), np.bool_)
-    for i in np.flatnonzero(np.bincount(np.searchsorted(offsets, wrong, side="right") - 1)).tolist():
-        own = slice(int(offsets[i]), int(offsets[i + 1]))
-        try:
-            starts_of(stamps[own], interval, sessions, at_end=at_end)
-        except BarrayError as error:
-            reasons[stamped.symbols[i]] = Reason.of(error, source.name)
-            good[own] = False
-    stamped = stamped.take(good)
+    if not interval.is_intraday:
+        stamps = stamped.bars.start_ns
+        wrong = np.flatnonzero(at_other_edge(stamps, interval, sessions, at_end=at_end))
+        good = np.ones(len(stamps), np.bool_)
+        for i in np.flatnonzero(np.bincount(np.searchsorted(offsets, wrong, side="right") - 1)).tolist():
+            own = slice(int(offsets[i]), int(offsets[i + 1]))
+            try:
+                starts_of(stamps[own], interval, sessions, at_end=at_end)
+            except BarrayError as error:
+                reasons[stamped.symbols[i]] = Reason.of(error, source.name)
+                good[own] = False
+        stamped = stamped.take(good)
     starts = starts_of(stamped.bars.start_ns, interval, sessions, at_end=at_end)
     if starts is not stamped.bars.start_ns:
         stamped = replace(stamped, bars=replace(stamped.bars, start_ns=starts))
+    if interval.is_intraday and len(starts):
+        ends = np.array([starts.min(), starts.max()])
+        if within(ends, interval, sessions).all():  # as files of a session hold no others, as a rule
+            return stamped.without_empty(), reasons
     return stamped.take(within(starts, interval, sessions)), reasons
 
 
@@ -186,15 +192,18 @@ def _in_threads(work: Callable[[int, int], None], threads: int) -> None:
 class _Rows:
     """Rows of files of many symbols as they stand there. `names`: of the symbols, by code.
 
-    `codes` int32, `stamps` int64, `values` float64 by column, `period` int32, which of the files each is of: (n,) each.
-    `untold`: codes of symbols that may have a row whose stamp can't be one. `in_parts`: whether a file has several.
+    `starts` int64 (n_runs + 1,): where runs of rows of one symbol start, and where the last one ends; `codes` and
+    `periods` int32 (n_runs,): their symbols, and which of the files they are of. `stamps` int64 and `values` float64 by
+    column: (n_rows,) each. `untold`: codes of symbols that may have a row whose stamp can't be one. `in_parts`: whether
+    a file has several.
     """
 
     names: list[str | None]
+    starts: IntArray
     codes: NDArray[np.int32]
+    periods: NDArray[np.int32]
     stamps: IntArray
     values: dict[str, FloatArray]
-    period: NDArray[np.int32]
     untold: set[int]
     in_parts: bool
 
@@ -215,10 +224,8 @@ class _Rows:
         ]
         counts = [parts[place][0].metadata.row_group(group).num_rows for place, group in groups]
         edges = [0, *np.cumsum(counts, dtype=np.int64).tolist()]
-        total = edges[-1]
-        codes, stamps = np.empty(total, np.int32), np.empty(total, np.int64)
-        values = {name: np.empty(total) for name in columns}
-        period = np.repeat(np.array([parts[place][1] for place, _ in groups], np.int32), counts)
+        stamps, values = np.empty(edges[-1], np.int64), {name: np.empty(edges[-1]) for name in columns}
+        runs: list[tuple[IntArray, NDArray[np.int32]]] = [_NO_RUNS] * len(groups)
         code_of: dict[str | None, int] = {}
         untold: set[int] = set()
         lock = Lock()
@@ -231,7 +238,8 @@ class _Rows:
                 found, rows = file.read_group(group, columns), slice(edges[i], edges[i + 1])
                 with lock:
                     table = np.array([code_of.setdefault(name, len(code_of)) for name in found.symbols], np.int32)
-                codes[rows] = table[found.codes]
+                first = np.flatnonzero(np.diff(found.codes, prepend=-1))
+                runs[i] = first + edges[i], table[found.codes[first]]
                 for name, column in found.values.items():
                     values[name][rows] = column
                 if found.stamps is None:
@@ -239,7 +247,10 @@ class _Rows:
                 stamps[rows] = 0 if found.stamps is None else found.stamps
 
         _in_threads(work, min(threads, len(groups)))
-        return cls(list(code_of), codes, stamps, values, period, untold, any(len(several) > 1 for several in files))
+        starts, codes = (np.concatenate(column) for column in zip(_NO_RUNS, *runs, strict=True))
+        periods = np.repeat(np.array([parts[place][1] for place, _ in groups], np.int32), [len(own) for own, _ in runs])
+        in_parts = any(len(several) > 1 for several in files)
+        return cls(list(code_of), np.append(starts, edges[-1]), codes, periods, stamps, values, untold, in_parts)
 
     def named(self, asked: frozenset[str] | None) -> tuple[str, ...]:
         """The symbols, sorted; of those that are asked for."""
@@ -248,17 +259,19 @@ class _Rows:
     def sorted(self, symbols: tuple[str, ...]) -> Stack:
         """The rows of these symbols with their stamps, of each in order of the files; of a file's parts by stamp."""
         place = {symbol: i for i, symbol in enumerate(symbols)}
-        rank_of = np.array([place.get(str(name), -1) if name is not None else -1 for name in self.names], np.int32)
-        columns, stamps = self.values, self.stamps
-        first = np.append(0, np.flatnonzero(np.diff(self.codes)) + 1)[: len(stamps)]  # of rows of one symbol
-        runs = rank_of[self.codes[first]]
-        offsets = np.append(first, len(stamps))
-        if len(runs) != len(symbols) or self.in_parts or (runs != np.arange(len(symbols))).any():
-            rank = rank_of[self.codes]
-            few = rank.astype(np.int16) if len(symbols) < 2**15 else rank  # NumPy sorts those by radix
-            order = np.lexsort((stamps, self.period, rank)) if self.in_parts else np.argsort(few, kind="stable")
-            order = order[np.searchsorted(rank[order], 0) :]
-            rank, stamps = rank[order], stamps[order]
-            columns = {name: column[order] for name, column in columns.items()}
-            offsets = np.searchsorted(rank, np.arange(len(symbols) + 1, dtype=np.int32))
-        return Stack(symbols, offsets, Bars.partial(stamps, columns), tuple(columns))
+        rank_of = np.array([place.get(name, -1) if name is not None else -1 for name in self.names], np.int32)
+        rank, counts = rank_of[self.codes], np.diff(self.starts)
+        offsets = np.append(
+            0, np.cumsum(np.bincount(rank[rank >= 0], counts[rank >= 0], len(symbols)).astype(np.int64))
+        )
+        if not self.in_parts and (rank >= 0).all() and (np.diff(rank) >= 0).all():
+            return Stack(symbols, offsets, Bars.partial(self.stamps, self.values), tuple(self.values))
+        runs = np.argsort(rank, kind="stable")
+        runs = runs[np.searchsorted(rank[runs], 0) :]
+        before = np.cumsum(counts[runs]) - counts[runs]
+        order = np.repeat(self.starts[runs] - before, counts[runs]) + np.arange(offsets[-1])
+        if self.in_parts:
+            keys = (np.repeat(column[runs], counts[runs]) for column in (self.periods, rank))
+            order = order[np.lexsort((self.stamps[order], *keys))]
+        columns = {name: column[order] for name, column in self.values.items()}
+        return Stack(symbols, offsets, Bars.partial(self.stamps[order], columns), tuple(columns))
