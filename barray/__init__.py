@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from barray.market.table import Table
     from barray.market.validation import SymbolValidationResult
     from barray.run_backtest import backtest
+    from barray.run_scan import scan
     from barray.run_sweep import sweep
     from barray.sample.universe import write_sample_data
     from barray.session import AttachedSession, Session, attach, run
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 _HOME = {
     "barray.analysis": ("lookahead", "warmup"),
     "barray.run_backtest": ("backtest",),
+    "barray.run_scan": ("scan",),
     "barray.run_sweep": ("sweep",),
     "barray.sample.universe": ("write_sample_data",),
     "barray.session": ("AttachedSession", "Session", "attach", "run"),
@@ -132,6 +134,7 @@ __all__ = [
     "read_config",
     "read_dump",
     "run",
+    "scan",
     "sweep",
     "validate_session_dump",
     "warmup",

@@ -47,6 +47,11 @@ class PreparedRun(PreparedSessions):
 
     plan: Plan
 
+    @property
+    def arguments(self) -> tuple[SessionRange, SymbolRequirements, Plan]:
+        """What its coordinator is made with, beside the config."""
+        return self.session_range, self.requirements, self.plan
+
 
 @dataclass(frozen=True, eq=False)
 class PreparedSweep(PreparedRun):

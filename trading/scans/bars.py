@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,16 +21,30 @@ from barray.trading.scans.tables import KnownRows
 Positions = NDArray[np.intp]
 
 
+class Past(Protocol):
+    """Gives what is needed of the sessions before, when it is: most symbols are out before anything is."""
+
+    def bars(self, symbols: Sequence[str]) -> UniverseBars:
+        """Base bars of the session's history, of these symbols (sorted), on the same sessions; of some maybe none."""
+        ...
+
+    def volumes(self, symbols: Sequence[str], row: int, elapsed_ns: IntArray) -> tuple[FloatArray, NDArray[np.bool_]]:
+        """What these symbols had traded in a session (its row) so long after its open, ascending: volumes, float64
+        (times, symbols), and whether there was any bar.
+        """
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class ScanBars:
     """Bars of many symbols for the scans of one session.
 
     `sessions`: those that the bars were laid on; `row`: the position of the session in them. `base`: bars of the base
-    interval, history and session in one. `days`: 1d bars of sessions before it, as far as the scans ask, for a full
-    symbol's own by `days_beside` of barray.market.universe.daily; None where those that base bars make are meant.
-    `timezone`: the calendar's. `tables`: by name. Made before, where a session is looked at more than once: `derived`,
-    bars of further intervals, and `usual`, by `n` what `usual_volumes` of barray.trading.scans.session_values gives.
-    All have the same symbols.
+    interval, history and session in one; where `past` gives the history, the session's alone. `days`: 1d bars of
+    sessions before it, as far as the scans ask, for a full symbol's own by `days_beside` of
+    barray.market.universe.daily; None where those that base bars make are meant. `timezone`: the calendar's. `tables`:
+    by name. Made before, where a session is looked at more than once: `derived`, bars of further intervals, and
+    `usual`, by `n` what `usual_volumes` of barray.trading.scans.session_values gives. All have the same symbols.
     """
 
     sessions: Sessions
@@ -37,6 +52,7 @@ class ScanBars:
     timezone: str
     base: UniverseBars
     days: UniverseBars | None = None
+    past: Past | None = None
     tables: Mapping[str, KnownRows] = field(default_factory=dict)
     derived: Mapping[Interval, UniverseBars] = field(default_factory=dict)
     usual: Mapping[int, FloatArray] = field(default_factory=dict)
@@ -62,6 +78,13 @@ class ScanBars:
         """Close of the session, UTC ns."""
         return int(self.sessions.close_ns[self.row])
 
+    def history_and_session(self, who: Positions) -> tuple[UniverseBars, Positions]:
+        """Base bars from the first of history on, and where the symbols `who` stand in them."""
+        if self.past is None:
+            return self.base, who
+        own = chosen(self.base, who)
+        return appended(self.past.bars(own.symbols), own), np.arange(len(who))
+
 
 def chosen(stack: UniverseBars, who: Positions, columns: Sequence[str] = COLUMNS) -> UniverseBars:
     """The bars of some symbols (positions, ascending), of these columns alone; nothing is copied where that is all."""
@@ -86,6 +109,31 @@ def chosen(stack: UniverseBars, who: Positions, columns: Sequence[str] = COLUMNS
         stack.open_ns,
         stack.derived_from,
         tuple(present),
+    )
+
+
+def appended(first: UniverseBars, then: UniverseBars) -> UniverseBars:
+    """Bars of the same symbols, in each those of `first` before those of `then`; the columns that both have."""
+    offsets = first.offsets + then.offsets
+    before = np.arange(len(first)) + np.repeat(then.offsets[:-1], np.diff(first.offsets))
+    after = np.arange(len(then)) + np.repeat(first.offsets[1:], np.diff(then.offsets))
+
+    def both(one: NDArray[Any], other: NDArray[Any]) -> Any:
+        made = np.empty(len(before) + len(after), other.dtype)
+        made[before], made[after] = one, other
+        return made
+
+    columns = tuple(name for name in then.columns if name in first.columns)
+    values = {name: both(getattr(first.bars, name), getattr(then.bars, name)) for name in columns}
+    return replace(
+        then,
+        offsets=offsets,
+        bars=Bars.partial(both(first.bars.start_ns, then.bars.start_ns), values),
+        end_ns=both(first.end_ns, then.end_ns),
+        session=both(first.session, then.session),
+        expected=both(first.expected, then.expected),
+        actual=both(first.actual, then.actual),
+        columns=columns,
     )
 
 

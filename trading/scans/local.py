@@ -156,8 +156,7 @@ class Local:
 
     def _session_value(self, term: SessionValue) -> Value:
         if self._so_far is None:
-            base, positions = self.series(self.bars.base.interval)
-            self._so_far = SessionSoFar(self.bars, base, positions, self.times_ns)
+            self._so_far = SessionSoFar(self.bars, self.who, self.times_ns)
         made = self._so_far
         if term.name in ("gap", "change"):
             before = self.value(DayValue("close", 1))
@@ -189,23 +188,23 @@ class Local:
     def _made_series(self, interval: Interval) -> tuple[UniverseBars, Positions]:
         bars = self.bars
         if interval == bars.base.interval:
-            return bars.base, self.who
+            return bars.history_and_session(self.who)
         if interval in bars.derived:
             return bars.derived[interval], self.who
         if interval.is_intraday or bars.days is None:
-            base, who = self._some(bars.base, self._columns.get(interval, COLUMNS))
+            base, who = _some(*self.series(bars.base.interval), self._columns.get(interval, COLUMNS))
             return derive_universe(base, interval, bars.sessions, bars.row), who
-        days, who = self._some(bars.days)
+        days, who = _some(bars.days, self.who)
         if len(self.times_ns) and self.times_ns[-1] >= bars.close_ns and bars.base.interval != DAY:
-            days = with_today(bars, self._some(bars.base)[0], days)
+            days = with_today(bars, _some(bars.base, self.who)[0], days)
         return derive_universe(days, interval, bars.sessions, bars.row), who
 
-    def _some(self, stack: UniverseBars, columns: Sequence[str] = COLUMNS) -> tuple[UniverseBars, Positions]:
-        """The symbols' own bars, or everybody's where most are looked at: to copy theirs would take longer."""
-        if 2 * len(self.who) > len(stack.symbols):
-            kept = tuple(name for name in stack.columns if name in columns)
-            return replace(stack, columns=kept), self.who
-        return chosen(stack, self.who, columns), np.arange(len(self.who))
+
+def _some(stack: UniverseBars, who: Positions, columns: Sequence[str] = COLUMNS) -> tuple[UniverseBars, Positions]:
+    """The symbols' own bars, or everybody's where most are looked at: to copy theirs would take longer."""
+    if 2 * len(who) > len(stack.symbols):
+        return replace(stack, columns=tuple(name for name in stack.columns if name in columns)), who
+    return chosen(stack, who, columns), np.arange(len(who))
 
 
 def _at(values: FloatArray, rows: IntArray) -> FloatArray:

@@ -7,8 +7,10 @@ from collections.abc import Callable
 import numpy as np
 
 from barray.market.bars import FloatArray, IntArray
+from barray.market.calendar import Sessions
 from barray.market.universe.bars import UniverseBars
 from barray.trading.scans.bars import Positions, ScanBars, closed_by, rows_of
+from barray.trading.scans.operators import BoolArray
 
 
 class SessionSoFar:
@@ -18,9 +20,9 @@ class SessionSoFar:
     same alone and among others, and whatever other times are looked at. `times_ns` ascend.
     """
 
-    def __init__(self, bars: ScanBars, base: UniverseBars, who: Positions, times_ns: IntArray) -> None:
-        self._bars, self._base, self._who, self._times_ns = bars, base, who, times_ns
-        self._day = _Day(bars, base, who, bars.row, times_ns - bars.open_ns)
+    def __init__(self, bars: ScanBars, who: Positions, times_ns: IntArray) -> None:
+        self._bars, self._base, self._who, self._times_ns = bars, bars.base, who, times_ns
+        self._day = _Day(bars.sessions, bars.base, who, bars.row, times_ns - bars.open_ns)
         self._made: dict[tuple[str, int], FloatArray] = {}
 
     def value(self, name: str, n: int = 0) -> FloatArray:
@@ -62,7 +64,7 @@ class SessionSoFar:
         if n in bars.usual:
             usual = bars.usual[n][self._day.elapsed][:, self._who]
         else:
-            usual = _usual(bars, self._base, self._who, n, self._times_ns - bars.open_ns)
+            usual = _usual(bars, self._who, n, self._times_ns - bars.open_ns)
         return np.where(usual > 0, self.value("session_volume") / usual, np.nan)
 
 
@@ -74,19 +76,32 @@ def usual_volumes(bars: ScanBars, n: int) -> FloatArray:
     step_ns = min(bars.base.interval.ns, length_ns)
     elapsed_ns = np.minimum(np.arange(-(-length_ns // step_ns) + 1) * step_ns, length_ns)
     with np.errstate(all="ignore"):
-        return _usual(bars, bars.base, np.arange(len(bars.symbols)), n, elapsed_ns)
+        return _usual(bars, np.arange(len(bars.symbols)), n, elapsed_ns)
 
 
-def _usual(bars: ScanBars, base: UniverseBars, who: Positions, n: int, elapsed_ns: IntArray) -> FloatArray:
+def _usual(bars: ScanBars, who: Positions, n: int, elapsed_ns: IntArray) -> FloatArray:
     """Mean volume up to these times after the open in those of the `n` sessions before that had any, (times, who)."""
     total = np.zeros((len(elapsed_ns), len(who)))
     counted = np.zeros_like(total)
     for row in range(max(bars.row - n, 0), bars.row):
-        day = _Day(bars, base, who, row, elapsed_ns)
-        total += day.running(base.bars.volume.__getitem__, np.add, 0.0)
-        counted += day.traded
+        if bars.past is None:
+            volumes, traded = volumes_of(bars.base, who, bars.sessions, row, elapsed_ns)
+        else:
+            volumes, traded = bars.past.volumes([bars.symbols[i] for i in who.tolist()], row, elapsed_ns)
+        total += volumes
+        counted += traded
     mean: FloatArray = total / counted
     return mean
+
+
+def volumes_of(
+    base: UniverseBars, who: Positions, sessions: Sessions, row: int, elapsed_ns: IntArray
+) -> tuple[FloatArray, BoolArray]:
+    """What symbols of a stack have traded in a session (its row) so long after its open, ascending: volumes, float64
+    (times, symbols), and whether there was any bar.
+    """
+    day = _Day(sessions, base, who, row, elapsed_ns)
+    return day.running(base.bars.volume.__getitem__, np.add, 0.0), day.traded
 
 
 class _Day:
@@ -96,8 +111,8 @@ class _Day:
     Most symbols have every bar of a session, so that a bar's slot is its place; the others' slots are looked up.
     """
 
-    def __init__(self, bars: ScanBars, base: UniverseBars, who: Positions, row: int, elapsed_ns: IntArray) -> None:
-        opens_ns, closes_ns = int(bars.sessions.open_ns[row]), int(bars.sessions.close_ns[row])
+    def __init__(self, sessions: Sessions, base: UniverseBars, who: Positions, row: int, elapsed_ns: IntArray) -> None:
+        opens_ns, closes_ns = int(sessions.open_ns[row]), int(sessions.close_ns[row])
         begin, end = base.offsets[who], base.offsets[who + 1]
         step_ns = min(base.interval.ns, closes_ns - opens_ns)
         slots = -(-(closes_ns - opens_ns) // step_ns)
