@@ -15,6 +15,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from barray.actors.backtest_actor import BacktestActor
 from barray.actors.portfolio_actor import PortfolioActor
+from barray.actors.scan_actor import ScanActor
 from barray.actors.symbol_actor import SymbolActor
 from barray.actors.validation import validate_chunk
 from barray.data_sources.fetching.gateway import Gateway
@@ -58,6 +59,12 @@ def new_backtest_actor(num_cpus: float, node: str) -> ActorHandle[BacktestActor]
 def new_portfolio_actor(num_cpus: float, node: str) -> ActorHandle[PortfolioActor]:
     """The same, to run a portfolio over what others have published."""
     handle: ActorHandle[PortfolioActor] = _new_actor(_remote_with_pulse(PortfolioActor), num_cpus, node)
+    return handle
+
+
+def new_scan_actor(num_cpus: float, node: str) -> ActorHandle[ScanActor]:
+    """The same, to evaluate scans on a share of a universe."""
+    handle: ActorHandle[ScanActor] = _new_actor(_remote_with_pulse(ScanActor), num_cpus, node)
     return handle
 
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from barray.market.table import Table
     from barray.market.validation import SymbolValidationResult
     from barray.run_backtest import backtest
+    from barray.run_scan import scan
     from barray.run_sweep import sweep
     from barray.sample.universe import write_sample_data
     from barray.session import AttachedSession, Session, attach, run
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 _HOME = {
     "barray.analysis": ("lookahead", "warmup"),
     "barray.run_backtest": ("backtest",),
+    "barray.run_scan": ("scan",),
     "barray.run_sweep": ("sweep",),
     "barray.sample.universe": ("write_sample_data",),
     "barray.session": ("AttachedSession", "Session", "attach", "run"),
@@ -136,6 +138,7 @@ __all__ = [
     "read_config",
     "read_dump",
     "run",
+    "scan",
     "sweep",
     "validate_session_dump",
     "warmup",

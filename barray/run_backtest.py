@@ -15,6 +15,7 @@ import numpy as np
 
 from barray.coordinator import runtime
 from barray.coordinator.config.file import ConfigLike
+from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.prepare import PreparedRun, prepare_run
 from barray.coordinator.strategies import StrategyLike, asked_for
 from barray.local.connection import ensure_ray, hand_over_credentials, load_calendar
@@ -84,7 +85,7 @@ def backtested(
     from barray.coordinator.portfolio_backtest import PortfolioBacktestCoordinator
 
     kind = PortfolioBacktestCoordinator if run.plan.in_windows else BacktestCoordinator
-    with shown(progress) as told, RemoteRun(run, kind, progress=told) as remote:
+    with shown(progress) as told, RemoteRun(settings, kind, run.arguments, progress=told) as remote:
         timings["connect_s"] = perf_counter() - began - timings["plan_s"]
         prepared = remote.call("begin", meanwhile=meanwhile)
         timings["provision_s"] = perf_counter() - began - sum(timings.values())
@@ -125,12 +126,16 @@ def _collect(remote: RemoteRun, run: PreparedRun) -> tuple[dict[str, SymbolResul
 
 
 class RemoteRun:
-    """A coordinator of a given kind, from its start to everything's end. `progress` hears its status while it works."""
+    """A coordinator of a given kind, from its start to everything's end. `arguments`: what it is made with, beside the
+    config. `progress` hears its status while it works.
+    """
 
-    def __init__(self, run: PreparedRun, kind: type, *, progress: Progress | None = None) -> None:
-        self._config = run.config
+    def __init__(
+        self, config: SessionConfig, kind: type, arguments: Sequence[Any], *, progress: Progress | None = None
+    ) -> None:
+        self._config = config
         self._kind = kind
-        self._arguments = (run.session_range, run.requirements, run.plan, run.tables)
+        self._arguments = tuple(arguments)
         self._progress = progress
         self._connected = False
         self._remote: runtime.Remote | None = None

@@ -64,7 +64,7 @@ def sweep(
     from barray.coordinator.sweep import SweepCoordinator
 
     kind = PortfolioSweepCoordinator if run.plan.in_windows else SweepCoordinator
-    with shown(progress) as told, RemoteRun(run, kind, progress=told) as remote:
+    with shown(progress) as told, RemoteRun(settings, kind, run.arguments, progress=told) as remote:
         remote.call("begin")
         data = remote.call("load", (run.sets or [])[:_ROUND])
         timings["provision_s"] = perf_counter() - began - timings["plan_s"]

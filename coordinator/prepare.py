@@ -51,6 +51,11 @@ class PreparedRun(PreparedSessions):
     plan: Plan
     tables: KnownTables = field(default_factory=dict, kw_only=True)
 
+    @property
+    def arguments(self) -> tuple[SessionRange, SymbolRequirements, Plan, KnownTables]:
+        """What its coordinator is made with, beside the config."""
+        return self.session_range, self.requirements, self.plan, self.tables
+
 
 @dataclass(frozen=True, eq=False)
 class PreparedSweep(PreparedRun):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from barray.actors.by_value import pickled_by_value
 from barray.coordinator import runtime
@@ -15,8 +15,9 @@ from barray.trading.engine.commands import Plan
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.class_source import class_source
 from barray.trading.strategy.siblings import siblings_of
-from barray.trading.strategy.source import StrategySource
+from barray.trading.strategy.source import Code, StrategySource
 
+C = TypeVar("C", bound=Code)
 StrategyLike = type[Strategy] | Strategy | StrategySource | str | Path
 """A class, an object of it with its parameters, the path of a file that defines one, or where a class comes from."""
 
@@ -62,7 +63,8 @@ def _given_source(strategy: object) -> StrategySource:
     if isinstance(strategy, StrategySource):
         return strategy
     if isinstance(strategy, str | Path):
-        return _read(Path(strategy).expanduser().resolve(), None)
+        path = str(Path(strategy).expanduser().resolve())
+        return read_code(StrategySource, path, None, None, "strategy.path")
     kind = strategy if isinstance(strategy, type) else type(strategy)
     if not issubclass(kind, Strategy):
         raise ConfigError(f"{kind.__name__} is no strategy", remedy="derive the class from barray.Strategy")
@@ -76,20 +78,23 @@ def strategy_source(section: StrategySection | None) -> StrategySource:
     """
     if section is None:
         raise ConfigError("the config names no strategy", remedy="add strategy: {path: my_strategy.py}")
-    if section.module is not None:
-        return StrategySource(section.module, None, section.name, siblings_of(f"import {section.module}", Path.cwd()))
-    if section.path is None:
-        raise ConfigError("strategy names no code", remedy="give either path (a Python file) or module")
-    return _read(Path(section.path), section.name)
+    return read_code(StrategySource, section.path, section.module, section.name, "strategy.path")
 
 
-def _read(path: Path, name: str | None) -> StrategySource:
+def read_code(kind: type[C], path: str | None, module: str | None, name: str | None, key: str) -> C:
+    """Code in a file or a module, with the modules beside it that it imports. `key`: where the config names it;
+    ConfigError where neither is named, or the file can't be read.
+    """
+    if module is not None:
+        return kind(module, None, name, siblings_of(f"import {module}", Path.cwd()))
+    if path is None:
+        raise ConfigError(f"{kind.told_as} names no code", remedy="give either path (a Python file) or module")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise ConfigError(f"strategy {path}: {reason}", remedy="check strategy.path") from error
-    return StrategySource(str(path), text, name, siblings_of(text, path.parent))
+        raise ConfigError(f"{kind.told_as} {path}: {reason}", remedy=f"check {key}") from error
+    return kind(path, text, name, siblings_of(text, Path(path).parent))
 
 
 def choose_form(kind: type[Strategy], wanted: str | None) -> str:

@@ -84,6 +84,8 @@ class IndicatorSpec:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns of bars that it is computed from."""
+        if self.own:
+            return COLUMNS
         return ("high", "low", "close", "volume") if self.name == SESSION_VWAP else _prepared(self).columns
 
     @property

@@ -28,6 +28,7 @@ from barray.cli.fetch import fetch
 from barray.cli.login import login_app
 from barray.cli.options import AsJson, ConfigPath, Quiet
 from barray.cli.run import run
+from barray.cli.scan import scan
 from barray.cli.sweep import lookahead, sweep, warmup
 from barray.market.errors import ConfigError, shorten
 
@@ -60,7 +61,7 @@ def barray(
 
 app.add_typer(attach_app, name="attach")
 app.add_typer(login_app, name="login")
-for _command in (run, backtest, sweep, lookahead, warmup, fetch):
+for _command in (run, backtest, sweep, scan, lookahead, warmup, fetch):
     app.command()(_command)
 
 

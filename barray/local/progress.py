@@ -26,7 +26,7 @@ class Told:
     def of(cls, status: Mapping[str, Any]) -> Told:
         """Read a coordinator's status."""
         done, total = status["progress"]
-        detail = f"{done}/{total} symbols" if total else ""
+        detail = f"{done}/{total} {status.get('steps', 'symbols')}" if total else ""
         if status["phase"] == "running" and status["now"]:
             detail = str(status["now"])
         description = f"{status['session_date'] or ''} {status['phase']}"

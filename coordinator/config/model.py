@@ -21,6 +21,7 @@ from barray.coordinator.config.fields import (
     parsed,
     stamp_text,
 )
+from barray.coordinator.config.scans import ScanSection
 from barray.coordinator.config.sources import AlpacaSection, SourceSection
 from barray.coordinator.config.tables import TableName, TableSection
 from barray.data_sources.fetching.store import EXCHANGE
@@ -345,12 +346,19 @@ class RaySection(Section):
     keep_logs: bool = False
 
 
+def _by_name(listings: Any) -> Any:
+    return {"listings": listings} if isinstance(listings, str) else listings
+
+
 class SessionConfig(Section):
-    """A whole configuration. See examples/session.yaml."""
+    """A whole configuration. See examples/session.yaml.
+
+    `listings`: tables of what was listed when, by name, or one that is called that; see docs/scans.md.
+    """
 
     name: str = Field("session", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")
     session: SessionSection
-    symbols: tuple[SymbolField, ...] = Field(min_length=1)
+    symbols: tuple[SymbolField, ...]
     intervals: tuple[IntervalField, ...] = ()
     indicators: tuple[IndicatorField, ...] = ()
     history: HistorySection = HistorySection()
@@ -368,7 +376,14 @@ class SessionConfig(Section):
     report: ReportSection = ReportSection()
     sweep: SweepSection | None = None
     tables: dict[TableName, TableSection] = Field(default_factory=dict)
+    scans: tuple[ScanSection, ...] = ()
+    listings: Annotated[dict[str, str], BeforeValidator(_by_name)] = Field(default_factory=dict)
     _where: str = PrivateAttr(default="config")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _symbols_or_scans(cls, data: Any) -> Any:
+        return {"symbols": (), **data} if isinstance(data, dict) and data.get("scans") else data
 
     @model_validator(mode="after")
     def _consistent(self) -> SessionConfig:
@@ -386,7 +401,9 @@ class SessionConfig(Section):
             raise ValueError(
                 f"account.limits.groups.{group} has {symbol}, which is none of symbols: add it there, or take it out"
             )
-        if not self.intervals and self.strategy is None:
+        if not self.symbols and not self.scans:
+            raise ValueError("symbols is empty: give at least one, or scans")
+        if not self.intervals and self.strategy is None and not self.scans:
             raise ValueError("there are no intervals: give at least one that every symbol must have, such as [1m, 5m]")
         return self
 
@@ -456,7 +473,11 @@ class SessionConfig(Section):
         if strategy is not None and strategy.path is not None:
             strategy = strategy.model_copy(update={"path": absolute(strategy.path)})
         tables = {name: table.resolved(absolute) for name, table in self.tables.items()}
-        places = {"sources": sources, "tables": tables, "strategy": strategy}
+        listings = {name: absolute(path) for name, path in self.listings.items()}
+        scans = tuple(
+            scan.model_copy(update={"path": absolute(scan.path)}) if scan.path else scan for scan in self.scans
+        )
+        places = {"sources": sources, "tables": tables, "strategy": strategy, "scans": scans, "listings": listings}
         changed = {**places, "export": export, "report": report, "live": live}
         whole = SessionConfig.model_construct(_fields_set=self.model_fields_set, **{**dict(self), **changed})
         return whole.standing_in(self.where)

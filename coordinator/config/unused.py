@@ -12,9 +12,11 @@ _USED_BY = {
     "strategy": ("backtest", "sweep"),
     "account": ("backtest", "sweep"),
     "costs": ("backtest", "sweep"),
-    "report": ("backtest", "sweep"),
+    "report": ("backtest", "sweep", "scan"),
     "sweep": ("sweep",),
-    "tables": ("backtest", "sweep"),
+    "tables": ("backtest", "sweep", "scan"),
+    "scans": ("scan",),
+    "listings": ("scan",),
 }
 """Commands by section; sections that are not here are used by every command that runs a config."""
 

@@ -138,6 +138,11 @@ class ParquetSource:
         """Those that files or folders of a layout with {symbol} are named for."""
         return {symbol for symbol in self._catalog.symbols() if not symbol_problem(symbol)}
 
+    def shared_intervals(self) -> tuple[Interval, ...]:
+        """Intervals that files of many symbols hold, finest first; SourceUnavailable where the root is missing."""
+        self._tree.place  # noqa: B018
+        return tuple(self._catalog.entries(None))
+
     def shared_files(self, interval: Interval, sessions: Sessions) -> list[list[BarFile]]:
         """Files of many symbols that may hold bars of these sessions, oldest first; each is given as its parts.
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import compress
 
 import numpy as np
 
 from barray.market.bars import FloatArray, IntArray
-from barray.market.indicators import SESSION_VWAP, IndicatorSpec, session_spans, session_vwap, talib_values
+from barray.market.indicators import SESSION_VWAP, IndicatorSpec, compute, session_spans, session_vwap, talib_values
 from barray.market.universe.bars import UniverseBars
 
 _EDGES = (slice(None, -1), slice(1, None))
@@ -23,13 +24,25 @@ def compute_universe(
     """
     if lacking := [name for name in spec.columns if name not in series.columns]:
         raise ValueError(f"{spec.key} needs the column {lacking[0]}, which was not read")
-    if spec.name == SESSION_VWAP:
+    if spec.own:
+        values = _own_values(spec, series, range(len(series.symbols)) if wanted is None else wanted.tolist())
+    elif spec.name == SESSION_VWAP:
         values = {"vwap": session_vwap(series.bars, _sessions(series, wanted))}
     else:
         begins, ends = (series.offsets[edge] if wanted is None else series.offsets[edge][wanted] for edge in _EDGES)
         values = talib_values(spec, series.bars, zip(begins.tolist(), ends.tolist(), strict=True))
     for column in values.values():
         column.flags.writeable = False
+    return values
+
+
+def _own_values(spec: IndicatorSpec, series: UniverseBars, wanted: Iterable[int]) -> dict[str, FloatArray]:
+    """An own function is called for one symbol after another."""
+    values = {name: np.full(len(series), np.nan) for name in spec.outputs}
+    for i in wanted:
+        symbol = series.symbols[i]
+        for name, column in compute(spec, series.of(symbol)).values.items():
+            values[name][series.rows(symbol)] = column
     return values
 
 

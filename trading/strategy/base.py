@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from barray.market.errors import BarrayError, ConfigError
@@ -13,7 +12,7 @@ from barray.market.interval import Interval
 from barray.market.own_indicator import OwnIndicator
 from barray.trading.strategy.failure import file_of, place_in
 from barray.trading.strategy.needs import Needs
-from barray.trading.strategy.parameter import Declared, Parameter, type_of
+from barray.trading.strategy.parameter import Parameterized
 
 if TYPE_CHECKING:
     from barray.trading.orders.fills import Fill
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from barray.trading.strategy.view import WindowView
 
 
-class Strategy:
+class Strategy(Parameterized):
     """Base of all strategies. Subclasses annotate their parameters, with defaults, and write at least one form.
 
         class SmaCross(Strategy):
@@ -47,52 +46,6 @@ class Strategy:
 
     interval: ClassVar[str] = "1m"
     intervals: ClassVar[Sequence[str]] = ()
-
-    def __init__(self, **parameters: Any) -> None:
-        """With these parameters; ConfigError for one that isn't declared, or a value that it can't have."""
-        declared = self.parameters()
-        if unknown := sorted(parameters.keys() - declared.keys()):
-            listed = ", ".join(declared) or "none"
-            raise ConfigError(f"{type(self).__name__} has no parameter {unknown[0]!r}", remedy=f"it has: {listed}")
-        for name, one in declared.items():
-            setattr(self, name, one.parse(parameters.get(name, one.default)))
-
-    @classmethod
-    def parameters(cls) -> dict[str, Parameter]:
-        """The declared parameters by name, base classes' first. A plain value in a subclass is a new default.
-
-        ConfigError where one has no type, or another than int, float, bool and str.
-        """
-        found: dict[str, Parameter] = {}
-        for kind in reversed(cls.__mro__):
-            if kind is object or kind is Strategy:
-                continue
-            annotated = inspect.get_annotations(kind)
-            for name, value in vars(kind).items():
-                if name not in annotated and name not in found:
-                    if isinstance(value, Declared):
-                        raise ConfigError(
-                            f"{cls.__name__}.{name} has no type", remedy=f"write {name}: int = parameter(…)"
-                        )
-                    continue
-                type_ = type_of(annotated[name]) if name in annotated else found[name].type
-                if type_ is ClassVar or name.startswith("_"):
-                    continue
-                if type_ is None:
-                    raise ConfigError(
-                        f"{cls.__name__}.{name} is annotated {annotated[name]}",
-                        remedy="declare int, float, bool or str",
-                    )
-                if name not in annotated and not isinstance(value, Declared):
-                    found[name] = replace(found[name], default=value)
-                    continue
-                declared = value if isinstance(value, Declared) else Declared(value, None, None, None)
-                found[name] = Parameter(name, type_, declared.default, declared.low, declared.high, declared.choices)
-        return found
-
-    def values(self) -> dict[str, Any]:
-        """The parameters' values of this object."""
-        return {name: getattr(self, name) for name in self.parameters()}
 
     def indicators(self) -> Mapping[str, str | OwnIndicator]:
         """Indicators it needs, by a name of its own: `{"rsi": "RSI(14)"}`, or `"RSI(14)@5m"` on another interval; or

@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 from barray.market.errors import ConfigError
 from barray.trading.strategy.base import Strategy, strategies_in
@@ -18,17 +18,38 @@ from barray.trading.strategy.siblings import Sibling, serve
 
 
 @dataclass(frozen=True)
-class StrategySource:
-    """A strategy's code: the text of a file, or a module that is installed wherever it runs or among the siblings.
+class Code:
+    """Code of the user's: the text of a file, or a module that is installed wherever it runs or among the siblings.
 
     `where`: the file's path or the module's name. `text`: the file's content, None for a module. `name`: of the class,
     None where the code defines just one. `siblings`: modules that it imports and that are not installed.
     """
 
+    told_as: ClassVar[str] = "code"
     where: str
     text: str | None = None
     name: str | None = None
     siblings: tuple[Sibling, ...] = field(default=(), repr=False)
+
+    def module(self) -> ModuleType:
+        """The module, run where it is a file's text; ConfigError, with file and line, where it can't be.
+
+        What it imports of its siblings must be served.
+        """
+        try:
+            return import_module(self.where) if self.text is None else _run(self.where, self.text)
+        except Exception as error:
+            line = _line_of(error, self.where)
+            raise ConfigError(
+                f"{self.told_as} {self.where}{line}: {type(error).__name__}: {error}", remedy=_remedy(error, self)
+            ) from error
+
+
+@dataclass(frozen=True)
+class StrategySource(Code):
+    """A strategy's code."""
+
+    told_as = "strategy"
 
     def load(self) -> type[Strategy]:
         """The class; ConfigError where the code can't be run, has no such class, or one with a misspelt method."""
@@ -42,8 +63,7 @@ class StrategySource:
 
 @functools.lru_cache(maxsize=64)
 def _load(source: StrategySource) -> type[Strategy]:
-    module = _module(source)
-    chosen = _chosen(source, module)
+    chosen = _chosen(source, source.module())
     check_hooks(chosen, source.where)
     return chosen
 
@@ -65,28 +85,20 @@ def _chosen(source: StrategySource, module: ModuleType) -> type[Strategy]:
     return next(iter(found.values()))
 
 
-def _module(source: StrategySource) -> ModuleType:
-    try:
-        if source.text is None:
-            return import_module(source.where)
-        name = "barray_strategy_" + hashlib.sha256(source.text.encode()).hexdigest()[:16]
-        module = ModuleType(name)
-        module.__file__ = source.where
-        sys.modules[name] = module  # annotations are looked up there
-        linecache.cache[source.where] = (len(source.text), None, source.text.splitlines(keepends=True), source.where)
-        exec(compile(source.text, source.where, "exec"), vars(module))  # noqa: S102  # the user's own strategy
-        return module
-    except Exception as error:
-        line = _line_of(error, source.where)
-        raise ConfigError(
-            f"strategy {source.where}{line}: {type(error).__name__}: {error}", remedy=_remedy(error, source)
-        ) from error
+def _run(where: str, text: str) -> ModuleType:
+    name = "barray_strategy_" + hashlib.sha256(text.encode()).hexdigest()[:16]
+    module = ModuleType(name)
+    module.__file__ = where
+    sys.modules[name] = module  # annotations are looked up there
+    linecache.cache[where] = (len(text), None, text.splitlines(keepends=True), where)
+    exec(compile(text, where, "exec"), vars(module))  # noqa: S102  # the user's own code
+    return module
 
 
-def _remedy(error: Exception, source: StrategySource) -> str:
+def _remedy(error: Exception, source: Code) -> str:
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     if missing is None:
-        return "mend the strategy's code"
+        return f"mend the {source.told_as}'s code"
     if source.text is None and missing == source.where.partition(".")[0]:
         return "install it, or begin in the folder that it lies in"
     return f"install {missing}, or put {missing.replace('.', '/')}.py beside the code"

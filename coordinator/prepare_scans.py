@@ -1,0 +1,166 @@
+"""The scans that a config names, and all that they take laid out over its sessions."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from barray.coordinator.config.model import SessionConfig
+from barray.coordinator.config.scans import ScanSection
+from barray.coordinator.prepare import LoadCalendar
+from barray.coordinator.strategies import read_code
+from barray.data_sources.stacks import StackSources
+from barray.market.errors import ConfigError
+from barray.market.known_table import KnownTables
+from barray.market.requirements import SymbolRequirements
+from barray.market.session_range import SessionRange, session_range_of
+from barray.trading.scans.listings import Listings
+from barray.trading.scans.needs import ScanNeeds, needs_of
+from barray.trading.scans.plan import Plan
+from barray.trading.scans.source import ScanCode, ScanSource
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedScan:
+    """Scans laid out. `requirements`: what full symbols with the scans' indicators need; `session_range`: each session
+    with the history of these, whose `daily` says from where on daily bars are looked at.
+    """
+
+    config: SessionConfig
+    scans: tuple[ScanSource, ...]
+    needs: ScanNeeds
+    requirements: SymbolRequirements
+    session_range: SessionRange
+    reader: StackSources
+    daily: StackSources | None
+    listings: Mapping[str, Listings]
+    tables: KnownTables
+
+    def plans(self) -> tuple[Plan, ...]:
+        """The scans made ready, here: their classes do not travel."""
+        return tuple(source.plan() for source in self.scans)
+
+
+def prepare_scan(config: SessionConfig, load_calendar: LoadCalendar) -> PreparedScan:
+    """The config's scans over its sessions; ConfigError where it has none, or they can't be meant."""
+    if config.is_live:
+        raise ConfigError("barray scan looks at sessions of the past", remedy="take session.mode: replay")
+    scans = scan_sources(config)
+    plans = tuple(source.plan() for source in scans)
+    needs = needs_of(plans)
+    daily = config.history.daily
+    requirements = required(config, needs)
+    wide = replace(requirements, trailing_days=max(requirements.trailing_days, needs.sessions_back))
+    calendar = load_calendar(config, wide)
+    days = calendar.between(config.session.start, config.session.end)
+    session_range = session_range_of(wide, calendar, days)
+    sessions, rows = session_range.sessions, session_range.rows.tolist()
+    session_range = replace(
+        session_range,
+        history={row: row - (requirements.base_sessions(sessions, row) or 0) for row in rows},
+        daily={row: row - (requirements.history_sessions(sessions, row) or 0) for row in rows} if daily else {},
+    )
+    sources = tuple(source for source in config.data_sources if source.name != daily)
+    days_of = tuple(source for source in config.data_sources if source.name == daily)
+    return PreparedScan(
+        config,
+        scans,
+        needs,
+        requirements,
+        session_range,
+        StackSources(sources or days_of),
+        StackSources(days_of) if daily and sources else None,
+        _listings(config, plans),
+        _tables(config, needs),
+    )
+
+
+def _tables(config: SessionConfig, needs: ScanNeeds) -> KnownTables:
+    """The tables that the scans look at; ConfigError where the config has none of a name."""
+    if missing := [name for name in needs.tables if name not in config.tables]:
+        known = ", ".join(config.tables) or "none"
+        raise ConfigError(
+            f"the scans look at the table {missing[0]}, and the config has {known}",
+            remedy=f"add tables: {{{missing[0]}: {{path: {missing[0]}.csv}}}}",
+        )
+    return {name: config.tables[name].file(name).read() for name in needs.tables}
+
+
+def required(config: SessionConfig, needs: ScanNeeds) -> SymbolRequirements:
+    """What a symbol with the scans' indicators must have, beside what the config asks for."""
+    own = config.requirements
+    intervals = {*own.intervals, *needs.intervals, *(spec.interval for spec in needs.indicators)}
+    indicators = tuple(dict.fromkeys((*own.indicators, *needs.indicators)))
+    if own.daily is not None:
+        return replace(
+            own,
+            intervals=tuple(sorted(intervals)),
+            indicators=indicators,
+            daily_days=max(own.daily_days, needs.days_back),
+        )
+    back = max(own.trailing_days, needs.days_back)
+    return replace(own, intervals=tuple(sorted(intervals)), indicators=indicators, trailing_days=back)
+
+
+def scan_sources(config: SessionConfig) -> tuple[ScanSource, ...]:
+    """The config's scans, each with a name of its own; ConfigError where there are none, or two of one name."""
+    if not config.scans:
+        raise ConfigError(f"{config.where} has no scans", remedy="add scans: [{path: my_scan.py}]; see docs/scans.md")
+    found = tuple(_source(number, section) for number, section in enumerate(config.scans))
+    names = Counter(source.plan().name for source in found)
+    for name, count in names.items():
+        if count > 1:
+            raise ConfigError(f"{count} scans are called {name}", remedy="give each a name: under scans")
+    return found
+
+
+def _source(number: int, section: ScanSection) -> ScanSource:
+    if section.path is None and section.module is None:
+        return ScanSource(section.name or f"scan{number + 1}", terms=section.terms)
+    code = read_code(ScanCode, section.path, section.module, section.kind, "scans.path")
+    return ScanSource(section.name, code, section.parameters)
+
+
+def _listings(config: SessionConfig, plans: tuple[Plan, ...]) -> Mapping[str, Listings]:
+    """The tables of listings and files of symbols that the scans name."""
+    found: dict[str, Listings] = {}
+    for plan in plans:
+        universe = plan.universe
+        if universe.kind not in ("table", "file") or universe.name in found:
+            continue
+        name = str(universe.name)
+        path = config.listings.get(name, str(Path(config.where).parent / name) if universe.kind == "file" else None)
+        if path is None:
+            raise ConfigError(
+                f"{plan.name} looks at {universe.text}, and there are no listings of that name",
+                remedy=f"add listings: {{{name}: {name}.csv}} to the config",
+            )
+        found[name] = read_listings(Path(path))
+    return found
+
+
+def read_listings(path: Path) -> Listings:
+    """A CSV or Parquet table with the columns symbol, start, end, renamed_to, or a file of symbols, one a line;
+    ConfigError where it can't be read, DataError where its rows can't be right.
+    """
+    try:
+        if path.suffix in (".parquet", ".pq"):
+            import pyarrow.parquet as pq
+
+            return Listings.of(pq.read_table(path).to_pydict(), str(path))
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(f"{path}: {reason}", remedy="check the path under listings") from error
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if lines and "," not in lines[0] and lines[0] != "symbol":
+        return Listings.of({"symbol": lines}, str(path))
+    rows = list(csv.DictReader(lines))
+    columns: dict[str, list[Any]] = {
+        name: [row.get(name) for row in rows] for name in (rows[0] if rows else ("symbol",))
+    }
+    return Listings.of(columns, str(path))

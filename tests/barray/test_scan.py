@@ -1,0 +1,104 @@
+"""`barray scan` over a sample universe: found by listings and by what is stored, with what is broken told of."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+import barray
+from barray.market.errors import ConfigError
+from barray.trading.scans.result import ScanResult
+from tests.commands import run_command
+
+pytestmark = pytest.mark.ray
+EXAMPLE = Path("examples/gappers.yaml")
+DAYS = (date(2024, 7, 2), date(2024, 7, 3), date(2024, 7, 5))
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("universe")
+    made = run_command("sample-data", root, "--universe", 520, "--sessions", 4, "--days", 30)
+    assert made.exit_code == 0, made.output
+    return root
+
+
+@pytest.fixture
+def config(stored: Path, tmp_path: Path) -> dict[str, Any]:
+    """The example, on the universe."""
+    told: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text())
+    for source in told["sources"]:
+        source["root"] = str(stored / Path(source["root"]).name)
+    told["listings"] = str(stored / "listings.csv")
+    told["scans"][0]["path"] = str(EXAMPLE.parent.resolve() / told["scans"][0]["path"])
+    told["session"] = {"start": DAYS[0], "end": DAYS[-1]}
+    told["report"] = {"directory": str(tmp_path / "out"), "formats": ["parquet", "csv", "json"]}
+    return told
+
+
+def written(config: dict[str, Any], path: Path) -> Path:
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def rows(result: ScanResult) -> list[tuple[object, ...]]:
+    return [(row.scan, row.at_ns, row.symbol, row.place, row.score) for one in result.sessions for row in one.kept]
+
+
+def test_a_command_writes_who_was_found_when(config: dict[str, Any], tmp_path: Path) -> None:
+    done = run_command("scan", written(config, tmp_path / "gappers.yaml"), "--quiet", "--json")
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert list(told["sessions"]) == [day.isoformat() for day in DAYS]
+    assert told["skipped"] == {}
+    assert told["sessions"]["2024-07-05"]["left_out"] > 0  # broken on the last date
+    hits = pq.read_table(tmp_path / "out" / "gappers" / "hits.parquet").to_pandas()
+    assert set(hits["scan"]) == {"Gappers", "quiet_losers"}
+    assert (hits["place"] <= 30).all()
+    again = run_command("scan", tmp_path / "gappers.yaml", "--quiet", "--out", tmp_path / "again")
+    assert again.exit_code == 0, again.output
+    assert "Gappers, quiet_losers: 3 sessions" in again.stdout
+    for path in map(Path, told["files"]):
+        assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
+
+
+def test_a_scan_finds_beside_others_what_it_finds_alone(config: dict[str, Any], ray_here: None) -> None:
+    whole = barray.scan(config)
+    assert {one.universe["Gappers"] for one in whole.sessions} != {0}
+    apart = barray.scan({**config, "name": "apart", "scans": config["scans"][:1]})
+    assert rows(apart) == [row for row in rows(whole) if row[0] == "Gappers"]
+
+
+def test_a_day_whose_file_is_broken_is_skipped_with_the_reason(
+    config: dict[str, Any], stored: Path, tmp_path: Path, ray_here: None
+) -> None:
+    minutes = tmp_path / "minutes"
+    minutes.mkdir()
+    for path in (stored / "minutes").iterdir():
+        content = path.read_bytes()
+        (minutes / path.name).write_bytes(content[:2000] if "07-03" in path.name else content)
+    config["sources"][0]["root"] = str(minutes)
+    config["scans"] = [{"name": "movers", "at": "10:00", "where": "change_since_open > 0.005"}]
+    result = barray.scan(config)
+    assert [one.day for one in result.sessions] == [DAYS[0], DAYS[2]]
+    assert "2024-07-03.parquet is no readable Parquet file" in result.skipped["2024-07-03"]
+    assert all(one.kept for one in result.sessions)
+
+
+def test_what_cannot_be_meant_is_said_before_anything_starts(config: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="has no scans; add scans"):
+        barray.scan({**config, "scans": [], "symbols": ["AAPL"], "intervals": ["1m"]})
+    with pytest.raises(ConfigError, match="there are no listings of that name; add listings"):
+        barray.scan({**config, "listings": {}})
+    with pytest.raises(ConfigError, match=r"scans\[0\].*neither code .* nor where"):
+        barray.scan({**config, "scans": [{"name": "empty"}]})
+    with pytest.raises(ConfigError, match="2 scans are called twice"):
+        barray.scan({**config, "scans": [{"name": "twice", "where": "gap > 0"}] * 2})
+    with pytest.raises(ConfigError, match=r"No such file or directory; check scans\.path"):
+        barray.scan({**config, "scans": [{"path": "nowhere.py"}]})

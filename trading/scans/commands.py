@@ -1,0 +1,109 @@
+"""What the process that holds some symbols' bars for scans can be told, and what it answers. All frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from barray.market.calendar import Sessions
+from barray.market.errors import BarrayError
+from barray.market.interval import Interval
+from barray.market.session_range import SessionRange
+from barray.market.universe.stack import Stack
+from barray.market.validation import Reason
+from barray.trading.scans.evaluate import Part
+from barray.trading.scans.hits import ScanFailure
+from barray.trading.scans.listings import Listings
+from barray.trading.scans.source import ScanSource
+from barray.trading.scans.tables import KnownRows
+
+Faults = Mapping[str, Reason]
+
+
+class StackReader(Protocol):
+    """Reads bars of many symbols at once. Picklable: it travels to where the bars are looked at.
+
+    `prices`: see barray.market.bars.
+    """
+
+    @property
+    def name(self) -> str:
+        """By which errors name it."""
+        ...
+
+    def read_stack(
+        self,
+        interval: Interval,
+        sessions: Sessions,
+        *,
+        symbols: tuple[str, ...],
+        columns: tuple[str, ...],
+        first_ns: int | None = None,
+    ) -> tuple[Stack, Faults]:
+        """Bars of these sessions (consecutive), of those of the symbols (sorted) that have any, and why others' can't
+        be read. `first_ns`: only bars that start within so long of their session's open are wanted. SourceUnavailable,
+        DataError where nothing can be read.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class ScanJob:
+    """Scans over sessions, of some symbols (sorted). `session_range`: `history` is what indicators need, and `daily`
+    where the scans' daily bars begin. `daily`: reads daily bars, where those of the base interval are not meant.
+    `sessions_back`: see ScanNeeds.
+    """
+
+    scans: tuple[ScanSource, ...]
+    symbols: tuple[str, ...]
+    session_range: SessionRange
+    interval: Interval
+    reader: StackReader
+    daily: StackReader | None
+    listings: Mapping[str, Listings] = field(default_factory=dict)
+    tables: Mapping[str, KnownRows] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ScanDaily:
+    """Evaluate the daily stages of sessions (their rows), as far as they are symbols' own."""
+
+    job: ScanJob
+    rows: tuple[int, ...]
+    recorded = False
+
+
+@dataclass(frozen=True)
+class ScanSessions:
+    """Evaluate sessions (their rows), as far as conditions are symbols' own. `members`: who passed the daily stages, by
+    scan, of each session; those of scans that are not named are found here.
+    """
+
+    job: ScanJob
+    rows: tuple[int, ...]
+    members: tuple[Mapping[str, tuple[str, ...]], ...] = ()
+    recorded = False
+
+
+@dataclass(frozen=True, eq=False)
+class SessionParts:
+    """What some symbols came to in a session. `parts`: by scan, of those that did not fail; `failures` of the others.
+
+    `universe`: how many symbols each scan looks at; `missing`: those of them that have no bars in the session.
+    `faults`: symbols whose bars can't be right, and why; they are looked at by no scan.
+    """
+
+    parts: Mapping[str, Part]
+    failures: Mapping[str, ScanFailure]
+    universe: Mapping[str, int]
+    missing: tuple[str, ...]
+    faults: Faults
+    bars: int
+
+
+@dataclass(frozen=True)
+class NotRead:
+    """Nothing can be told of a session: its bars, of all symbols, can't be reached or can't be right."""
+
+    error: BarrayError

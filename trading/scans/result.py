@@ -1,0 +1,117 @@
+"""What scans found over a range of sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+
+import numpy as np
+
+from barray.market.table import Column, Table, floats_known, stamps, texts
+from barray.market.validation import Reason
+from barray.trading.scans.follow import Kept
+from barray.trading.scans.hits import ScanFailure
+from barray.trading.scans.instructions import Instruction
+from barray.trading.scans.state import Visit
+
+
+@dataclass(frozen=True)
+class ScannedSession:
+    """A session of some scans. `universe`: how many symbols each was to look at, among them the `missing`, without
+    bars that day, and those of `faults`, whose bars can't be right. `bars`: how many were looked at.
+    """
+
+    day: date
+    kept: tuple[Kept, ...]
+    visits: tuple[Visit, ...]
+    instructions: tuple[Instruction, ...]
+    failures: Mapping[str, ScanFailure]
+    universe: Mapping[str, int]
+    missing: tuple[str, ...]
+    faults: Mapping[str, Reason]
+    bars: int
+
+
+@dataclass(frozen=True)
+class ScanResult:
+    """Scans over a range of sessions. `dates`: of those asked for; `skipped`: those of them that were not run, and why.
+
+    `timezone`: the calendar's. `timings_s`: seconds (wall clock) by phase.
+    """
+
+    name: str
+    scans: tuple[str, ...]
+    dates: tuple[str, ...]
+    sessions: tuple[ScannedSession, ...]
+    skipped: Mapping[str, str]
+    timezone: str
+    timings_s: Mapping[str, float]
+
+    @cached_property
+    def failures(self) -> tuple[ScanFailure, ...]:
+        """Scans that ended before their session did."""
+        return tuple(failure for one in self.sessions for failure in one.failures.values())
+
+    @cached_property
+    def hits(self) -> Table:
+        """Who was kept at each time: a row a scan, time and symbol, with the numbers that were compared."""
+        rows = [(one.day, kept) for one in self.sessions for kept in one.kept]
+        names = list(dict.fromkeys(name for _, kept in rows for name in kept.values))
+        columns = {
+            "session": _days([day for day, _ in rows]),
+            "timestamp": stamps(np.array([kept.at_ns for _, kept in rows], np.int64)),
+            "scan": texts([kept.scan for _, kept in rows]),
+            "symbol": texts([kept.symbol for _, kept in rows]),
+            "place": Column(np.array([kept.place for _, kept in rows], np.int64)),
+            "found": Column(np.array([kept.found for _, kept in rows], np.int64)),
+            "score": floats_known(np.array([kept.score for _, kept in rows], np.float64)),
+        }
+        nothing = float("nan")
+        for name in names:
+            column = np.array([kept.values.get(name, nothing) for _, kept in rows], np.float64)
+            columns[name if name not in columns else f"{name} (value)"] = floats_known(column)
+        return Table(columns)
+
+    @cached_property
+    def history(self) -> Table:
+        """Who was kept from when to when, and why no longer: a row a visit."""
+        rows = [(one.day, visit) for one in self.sessions for visit in one.visits]
+        until = [visit.until_ns for _, visit in rows]
+        known = np.array([at_ns or 0 for at_ns in until], np.int64)
+        return Table(
+            {
+                "session": _days([day for day, _ in rows]),
+                "scan": texts([visit.scan for _, visit in rows]),
+                "symbol": texts([visit.symbol for _, visit in rows]),
+                "since": stamps(np.array([visit.since_ns for _, visit in rows], np.int64)),
+                "until": stamps(known, np.array([at_ns is None for at_ns in until], np.bool_)),
+                "place": Column(np.array([visit.place for _, visit in rows], np.int64)),
+                "best": Column(np.array([visit.best for _, visit in rows], np.int64)),
+                "why": texts([visit.why for _, visit in rows]),
+            }
+        )
+
+    @cached_property
+    def left_out(self) -> Table:
+        """Symbols of a universe that no scan could look at: a row a session and symbol, with the reason."""
+        rows = [
+            (one.day, symbol, reason)
+            for one in self.sessions
+            for symbol, reason in (
+                *((symbol, "no bars in the session") for symbol in one.missing),
+                *((symbol, str(reason)) for symbol, reason in sorted(one.faults.items())),
+            )
+        ]
+        return Table(
+            {
+                "session": _days([day for day, _, _ in rows]),
+                "symbol": texts([symbol for _, symbol, _ in rows]),
+                "reason": texts([reason for _, _, reason in rows]),
+            }
+        )
+
+
+def _days(days: list[date]) -> Column:
+    return Column(np.array(days, "datetime64[D]").astype(np.int32), "day")
