@@ -6,26 +6,24 @@ not. The strategy's file is read here, once a run; the exchange calendar comes f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from barray.coordinator.config.model import SessionConfig, SweepSection
 from barray.coordinator.strategies import plan_of, require_past
 from barray.market.calendar import TradingCalendar
 from barray.market.errors import ConfigError
-from barray.market.indicators import IndicatorSpec
-from barray.market.interval import Interval
 from barray.market.requirements import SymbolRequirements
 from barray.market.session_range import SessionRange, session_range_of
 from barray.trading.engine.commands import Plan
 from barray.trading.strategy.base import Strategy
+from barray.trading.strategy.needs import Needs
 from barray.trading.strategy.source import StrategySource
 from barray.trading.sweeps.evaluate import needs_of_all
 from barray.trading.sweeps.parameter_sets import ParameterSet, Space, grid, parse_space, random_sets
 
 LoadCalendar = Callable[[SessionConfig, SymbolRequirements], TradingCalendar]
 """Gives the config's calendar from far enough back for the requirements; ConfigError where it has no such sessions."""
-Needs = tuple[Iterable[Interval], Iterable[IndicatorSpec]]
 Sets = list[ParameterSet] | None
 """Those that a sweep tries, in order; None where they are chosen on the way."""
 _MOST_ASKED = 10_000
@@ -50,11 +48,14 @@ class PreparedRun(PreparedSessions):
 
 @dataclass(frozen=True, eq=False)
 class PreparedSweep(PreparedRun):
-    """A sweep laid out. `plan` holds the parameters that stay as they are, `space` and `sets` those that vary."""
+    """A sweep laid out. `plan` holds the parameters that stay as they are, `space` and `sets` those that vary. `needs`:
+    of the sets together, as far as they are known.
+    """
 
     section: SweepSection
     space: Space
     sets: Sets
+    needs: Needs
 
 
 def prepare_run(
@@ -66,7 +67,7 @@ def prepare_run(
     """
     require_past(config)
     plan = plan_of(config, source)
-    requirements = _requirements(config, _needs(plan))
+    requirements = _requirements(config, plan.strategy().needs())
     return PreparedRun(config, requirements, session_range_for(config, requirements, load_calendar), plan)
 
 
@@ -78,9 +79,10 @@ def prepare_sweep(
         raise ConfigError("the config has no sweep", remedy="add sweep: {parameters: {…}}; see examples/sweep.yaml")
     require_past(config)
     plan, space, sets = _swept(config, config.sweep, plan_of(config, source))
-    requirements = _requirements(config, _needs_of_sets(config.sweep, plan, space, sets))
+    needs = _needs_of_sets(config.sweep, plan, space, sets)
+    requirements = _requirements(config, needs)
     session_range = session_range_for(config, requirements, load_calendar)
-    return PreparedSweep(config, requirements, session_range, plan, config.sweep, space, sets)
+    return PreparedSweep(config, requirements, session_range, plan, config.sweep, space, sets, needs)
 
 
 def prepare_sessions(config: SessionConfig, load_calendar: LoadCalendar) -> PreparedSessions:
@@ -88,7 +90,7 @@ def prepare_sessions(config: SessionConfig, load_calendar: LoadCalendar) -> Prep
     needs: list[Needs] = []
     if config.strategy is not None:
         plan = plan_of(config)
-        needs.append(_needs(plan))
+        needs.append(plan.strategy().needs())
         if config.sweep is not None:
             needs.append(_needs_of_sets(config.sweep, *_swept(config, config.sweep, plan)))
     requirements = _requirements(config, *needs)
@@ -101,11 +103,6 @@ def session_range_for(
     """The config's sessions, each with the history that `requirements` ask for."""
     calendar = load_calendar(config, requirements)
     return session_range_of(requirements, calendar, calendar.between(config.session.start, config.session.end))
-
-
-def _needs(plan: Plan) -> Needs:
-    needs = plan.strategy().needs()
-    return needs.intervals, needs.indicators.values()
 
 
 def _swept(config: SessionConfig, section: SweepSection, plan: Plan) -> tuple[Plan, Space, Sets]:
@@ -143,6 +140,6 @@ def _corners(space: Space) -> list[ParameterSet]:
 def _requirements(config: SessionConfig, *needs: Needs) -> SymbolRequirements:
     """What the config needs of every symbol, and these as well."""
     own = config.requirements
-    intervals = {*own.intervals, *(interval for some, _ in needs for interval in some)}
-    indicators = dict.fromkeys((*own.indicators, *(spec for _, some in needs for spec in some)))
+    intervals = {*own.intervals, *(interval for some in needs for interval in some.intervals)}
+    indicators = dict.fromkeys((*own.indicators, *(spec for some in needs for spec in some.indicators.values())))
     return replace(own, intervals=tuple(sorted(intervals)), indicators=tuple(indicators))
