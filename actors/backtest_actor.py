@@ -18,7 +18,7 @@ from barray.trading.results.ledger import LoadedBars
 from barray.trading.strategy.computed import Computed
 from barray.trading.strategy.data import SymbolData
 from barray.trading.sweeps.commands import EvaluateSets, SetsEvaluated
-from barray.trading.sweeps.evaluate import evaluate_sets, needs_together
+from barray.trading.sweeps.evaluate import evaluate_sets
 
 
 class BacktestActor(AnswersOnce):
@@ -66,10 +66,9 @@ class BacktestActor(AnswersOnce):
 
 
 def _lay_out(command: LayRange) -> tuple[LoadedBars, SymbolData, str]:
-    loaded, plan = _load(command), command.plan
-    if command.sets is None:
-        return loaded_bars(loaded), loaded.prepare(plan.strategy()), ""
-    needs = needs_together(plan.source.load(), command.sets, plan.parameters, loaded.base.interval)
+    loaded, needs = _load(command), command.needs
+    if needs is None:
+        return loaded_bars(loaded), loaded.prepare(command.plan.strategy()), ""
     return loaded_bars(loaded), loaded.prepare_for(needs), loaded.digest
 
 

@@ -43,9 +43,10 @@ def lookahead(
     """Whether any decision of a config's strategy depends on the future, symbol by symbol (default: all of the config).
 
     Where one strategy sees all symbols (`on_window`), or they share an account, there is one report of all these
-    together, whose differences name the symbol. `strategy`, `config` and `parameters` as in `barray.backtest`. `cuts`:
-    at how many times the future is changed, see barray.trading.checks.causality.lookahead. ConfigError as in
-    `barray.backtest`, ValidationFailed where no symbol can be loaded.
+    together, whose differences name the symbol; `symbols` chosen are then a portfolio of their own. `strategy`,
+    `config` and `parameters` as in `barray.backtest`. `cuts`: at how many times the future is changed, see
+    barray.trading.checks.causality.lookahead. ConfigError as in `barray.backtest`, ValidationFailed where no symbol can
+    be loaded.
     """
     run = _prepared(strategy, config, parameters)
     subjects = _subjects(run, _loaded(run, symbols, history=1))

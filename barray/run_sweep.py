@@ -23,13 +23,17 @@ from barray.sweep_journal import Journal
 from barray.trading.engine.commands import Plan
 from barray.trading.results.logs import NO_LOGS
 from barray.trading.strategy.code_digest import code_digest
-from barray.trading.sweeps.parameter_sets import Listed, Sampler, set_key
+from barray.trading.strategy.needs import Needs
+from barray.trading.sweeps.evaluate import needs_of_all
+from barray.trading.sweeps.parameter_sets import Listed, ParameterSet, Sampler, set_key
 from barray.trading.sweeps.result import SweepResult
 from barray.trading.sweeps.table import SetRow, like_with_like, score, walk
 from barray.trading.sweeps.walk_forward import walk_forward
 
 _MOST_FAILING = 10
 """Sets in error of which it is shown what the strategy said."""
+_MOST_LAID = 64
+"""Indicators of a portfolio that are there for all sets at once, at 8 bytes a bar and more."""
 _ROUND, _OPTUNA_ROUND = 128, 16
 """Sets evaluated before what came of them is written down; optuna learns from it that often."""
 
@@ -66,7 +70,7 @@ def sweep(
     kind = PortfolioSweepCoordinator if run.plan.in_windows else SweepCoordinator
     with shown(progress) as told, RemoteRun(settings, kind, run.arguments, progress=told) as remote:
         remote.call("begin")
-        data = remote.call("load", (run.sets or [])[:_ROUND])
+        data = remote.call("load", _needs_of(run, (run.sets or [])[:_ROUND]))
         timings["provision_s"] = perf_counter() - began - timings["plan_s"]
         rows = _evaluated(run, remote, journal, data)
         timings["evaluate_s"] = perf_counter() - began - sum(timings.values())
@@ -108,7 +112,7 @@ def _evaluated(run: PreparedSweep, remote: RemoteRun, journal: Journal, data: Ma
         while len(rows) < wanted and (asked := sampler.ask(min(size, wanted - len(rows)))):
             new = [one for one in asked if set_key(one) not in done]
             if new:
-                found = said.of(remote.call("evaluate", new))
+                found = said.of(remote.call("evaluate", new, _needs_of(run, new)))
                 journal.add([row for row in found if row.data == data])
                 done.update({row.key: row for row in found})
             for one in asked:
@@ -123,6 +127,13 @@ def _capital(config: SessionConfig, symbols: Collection[str]) -> float:
     """What the accounts of all these symbols begin with, or the one that they share."""
     account = config.account
     return account.capital if account.shared else account.capital * len(symbols)
+
+
+def _needs_of(run: PreparedSweep, sets: Sequence[ParameterSet]) -> Needs:
+    """What is laid out for these sets: with what all others need, too, as long as that is not much."""
+    own = needs_of_all(run.plan.source.load(), sets, run.plan.parameters)
+    every = own.also(run.needs)
+    return every if len(every.indicators) <= _MOST_LAID else own
 
 
 class _Said:

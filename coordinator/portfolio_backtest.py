@@ -36,6 +36,7 @@ from barray.trading.results.ledger import Grid, Ledger
 from barray.trading.results.logs import Logs
 
 _ENGINE = "portfolio"
+_BLOCK_BYTES = 64 * 1024 * 1024
 _BYTES_A_BAR = 72
 
 
@@ -46,8 +47,6 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
     process maps them and runs the sessions, while the next block is made. What it did comes back session by session,
     with the state that it led to, so that another process can go on from there.
     """
-
-    block_bytes = 64 * 1024 * 1024
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -108,6 +107,11 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
         fit = self.block_bytes // (self.bytes_a_bar * max(len(self._jobs), 1) * max(len(ends), 1))
         back = max(row - first for row, first in whole.history.items())
         return whole.split(-(-len(whole.rows) // max(fit, back, 1)))
+
+    @property
+    def block_bytes(self) -> int:
+        """What a block may take."""
+        return _BLOCK_BYTES
 
     @property
     def bytes_a_bar(self) -> int:

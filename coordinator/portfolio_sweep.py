@@ -19,10 +19,12 @@ from barray.market.errors import ActorFailed, NoDataError
 from barray.market.session_range import SessionRange
 from barray.trading.engine.commands import ColumnsLost, LayRange, LoadRange, RangeLaid
 from barray.trading.results.logs import NO_LOGS
+from barray.trading.strategy.needs import Needs
 from barray.trading.sweeps.commands import EvaluatePortfolio, LaidBlock, PortfolioEvaluated
 from barray.trading.sweeps.parameter_sets import ParameterSet
 from barray.trading.sweeps.table import SetRow
 
+_BLOCK_BYTES = 256 * 1024 * 1024
 _PARTS_PER_CORE = 4
 """So that cores are done at about the same time, however long their sets take."""
 _MOST_SETS = 32
@@ -46,15 +48,13 @@ class PortfolioSweepCoordinator(PortfolioBacktestCoordinator):
     another runs these from the beginning.
     """
 
-    block_bytes = 256 * 1024 * 1024
-
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         sessions = len(self._session_range.rows) * _MOST_SETS
         self._engine = Fleet(self._config.actors, RayTransport(new_portfolio_actor), sessions=sessions)
         self._laid = _Laid()
         self._laying_anew = asyncio.Lock()
-        self._for_sets: tuple[ParameterSet, ...] = ()
+        self._needs: Needs | None = None
         self._digests: dict[str, list[str]] = {}
 
     async def begin(self) -> Prepared:
@@ -64,17 +64,18 @@ class PortfolioSweepCoordinator(PortfolioBacktestCoordinator):
         await self._engine.add([f"sets {number}" for number in range(cpus_of(self._transport))])
         return prepared
 
-    async def load(self, sets: Sequence[ParameterSet]) -> dict[str, str]:
-        """Have the bars laid out for the sets that come first: the symbols that can be run, and the digest of each
-        one's bars. ValidationFailed where none can.
+    async def load(self, needs: Needs) -> dict[str, str]:
+        """Have the bars laid out for sets to come, which need this together: the symbols that can be run, with the
+        digest of each one's bars. ValidationFailed where none can.
         """
         self._phase = "evaluating"
-        await self._lay_all(sets)
+        await self._lay_all(needs)
         return dict(self._laid.data)
 
-    async def evaluate(self, sets: Sequence[ParameterSet]) -> list[SetRow]:
+    async def evaluate(self, sets: Sequence[ParameterSet], needs: Needs) -> list[SetRow]:
         """What the sets achieved, a row each; of those that a process is lost with again and again, why they have no
-        figures. ValidationFailed where no symbol can be run any more, ActorFailed where their columns don't stay.
+        figures. `needs`: what is laid out where more is needed than there is. ValidationFailed where no symbol can be
+        run any more, ActorFailed where their columns don't stay.
         """
         engines = self._engine.symbols
         whole = len(self._laid.blocks) == 1  # a process keeps it, and stacks nothing twice
@@ -85,25 +86,25 @@ class PortfolioSweepCoordinator(PortfolioBacktestCoordinator):
 
         async def work(engine: str) -> None:
             for start in waiting:
-                found[start] = await self._rows(engine, sets[start : start + size], sets)
+                found[start] = await self._rows(engine, sets[start : start + size], needs)
                 self._progress = (self._progress[0] + len(found[start]), len(sets))
 
         await asyncio.gather(*map(work, engines))
         return [row for _, rows in sorted(found.items()) for row in rows]
 
-    async def _rows(self, engine: str, part: Sequence[ParameterSet], sets: Sequence[ParameterSet]) -> list[SetRow]:
+    async def _rows(self, engine: str, part: Sequence[ParameterSet], needs: Needs) -> list[SetRow]:
         """Rows of a part of the sets."""
-        report = await self._run(engine, part, sets)
+        report = await self._run(engine, part, needs)
         if isinstance(report, PortfolioEvaluated):
             return list(report.rows)
         self._engine.remove([engine])
         await self._engine.add([engine])
         if len(part) > 1:  # which of them it is that ends a process shows when it is alone
-            return [row for one in part for row in await self._rows(engine, [one], sets)]
+            return [row for one in part for row in await self._rows(engine, [one], needs)]
         error = report.error if isinstance(report, Failed) else RuntimeError(repr(report))
         return [SetRow.failed(part[0], str(error), len(self._session_range.rows), {}, NO_LOGS)]
 
-    async def _run(self, engine: str, part: Sequence[ParameterSet], sets: Sequence[ParameterSet]) -> Any:
+    async def _run(self, engine: str, part: Sequence[ParameterSet], needs: Needs) -> Any:
         """What a process reports of a part of the sets, once their columns are there."""
         window = self._config.strategy.window if self._config.strategy is not None else None
         for _ in range(self._config.actors.max_restarts + 2):
@@ -121,13 +122,13 @@ class PortfolioSweepCoordinator(PortfolioBacktestCoordinator):
                 return report
             async with self._laying_anew:
                 if laid is self._laid:
-                    await self._lay_all(sets)
+                    await self._lay_all(needs)
         remedy = "look into Ray's logs for memory or crashes, or raise actors.max_restarts"
         raise ActorFailed("symbols' columns got lost again and again", remedy=remedy)
 
-    async def _lay_all(self, sets: Sequence[ParameterSet]) -> None:
-        """Have all sessions laid out for these sets, without the symbols that are lost on the way."""
-        self._for_sets = tuple(sets)
+    async def _lay_all(self, needs: Needs) -> None:
+        """Have all sessions laid out with all that sets need, without the symbols that are lost on the way."""
+        self._needs = needs
         there: set[str] | None = None
         while there != self._jobs.keys():
             there, self._digests = set(self._jobs), {}
@@ -139,12 +140,17 @@ class PortfolioSweepCoordinator(PortfolioBacktestCoordinator):
         self._laid = _Laid(blocks, {symbol: _joined(self._digests[symbol]) for symbol in sorted(self._ledgers)})
 
     def _laying_out(self, load: LoadRange) -> LayRange:
-        return LayRange(load, self._plan, self._for_sets)
+        return LayRange(load, self._plan, self._needs)
 
     def _take_laid(self, reports: Mapping[str, Any], block: SessionRange) -> tuple[Any, ...]:
         for symbol, report in reports.items():
             self._digests.setdefault(symbol, []).append(report.digest if isinstance(report, RangeLaid) else "")
         return super()._take_laid(reports, block)
+
+    @property
+    def block_bytes(self) -> int:
+        """More than for one run, for each block is mapped and stacked once for some of the sets."""
+        return _BLOCK_BYTES
 
     @property
     def bytes_a_bar(self) -> int:

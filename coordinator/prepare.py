@@ -15,12 +15,12 @@ from barray.coordinator.strategies import plan_of, require_past
 from barray.market.calendar import TradingCalendar
 from barray.market.errors import ConfigError, DataError, shorten
 from barray.market.indicators import IndicatorSpec
-from barray.market.interval import Interval
 from barray.market.known_table import KnownTables
 from barray.market.requirements import SymbolRequirements
 from barray.market.session_range import SessionRange, session_range_of
 from barray.trading.engine.commands import Plan
 from barray.trading.strategy.base import Strategy
+from barray.trading.strategy.needs import Needs
 from barray.trading.strategy.source import StrategySource
 from barray.trading.sweeps.evaluate import needs_of_all
 from barray.trading.sweeps.parameter_sets import ParameterSet, Space, grid, parse_space, random_sets
@@ -28,7 +28,6 @@ from barray.trading.sweeps.parameter_sets import ParameterSet, Space, grid, pars
 logger = logging.getLogger(__name__)
 LoadCalendar = Callable[[SessionConfig, SymbolRequirements], TradingCalendar]
 """Gives the config's calendar from far enough back for the requirements; ConfigError where it has no such sessions."""
-Needs = tuple[Iterable[Interval], Iterable[IndicatorSpec]]
 Sets = list[ParameterSet] | None
 """Those that a sweep tries, in order; None where they are chosen on the way."""
 _MOST_ASKED = 10_000
@@ -59,11 +58,14 @@ class PreparedRun(PreparedSessions):
 
 @dataclass(frozen=True, eq=False)
 class PreparedSweep(PreparedRun):
-    """A sweep laid out. `plan` holds the parameters that stay as they are, `space` and `sets` those that vary."""
+    """A sweep laid out. `plan` holds the parameters that stay as they are, `space` and `sets` those that vary. `needs`:
+    of the sets together, as far as they are known.
+    """
 
     section: SweepSection
     space: Space
     sets: Sets
+    needs: Needs
 
 
 def prepare_run(
@@ -76,7 +78,7 @@ def prepare_run(
     """
     require_past(config)
     plan = plan_of(config, source)
-    requirements = _requirements(config, _needs(plan))
+    requirements = _requirements(config, plan.strategy().needs())
     session_range = session_range_for(config, requirements, load_calendar)
     return PreparedRun(config, requirements, session_range, plan, tables=read_tables(config))
 
@@ -89,10 +91,11 @@ def prepare_sweep(
         raise ConfigError("the config has no sweep", remedy="add sweep: {parameters: {…}}; see examples/sweep.yaml")
     require_past(config)
     plan, space, sets = _swept(config, config.sweep, plan_of(config, source))
-    requirements = _requirements(config, _needs_of_sets(config.sweep, plan, space, sets))
+    needs = _needs_of_sets(config.sweep, plan, space, sets)
+    requirements = _requirements(config, needs)
     session_range = session_range_for(config, requirements, load_calendar)
     tables = read_tables(config)
-    return PreparedSweep(config, requirements, session_range, plan, config.sweep, space, sets, tables=tables)
+    return PreparedSweep(config, requirements, session_range, plan, config.sweep, space, sets, needs, tables=tables)
 
 
 def prepare_sessions(config: SessionConfig, load_calendar: LoadCalendar) -> PreparedSessions:
@@ -101,7 +104,7 @@ def prepare_sessions(config: SessionConfig, load_calendar: LoadCalendar) -> Prep
     if config.strategy is not None:
         read_tables(config)
         plan = plan_of(config)
-        needs.append(_needs(plan))
+        needs.append(plan.strategy().needs())
         if config.sweep is not None:
             needs.append(_needs_of_sets(config.sweep, *_swept(config, config.sweep, plan)))
     requirements = _requirements(config, *needs)
@@ -135,11 +138,6 @@ def session_range_for(
     """The config's sessions, each with the history that `requirements` ask for."""
     calendar = load_calendar(config, requirements)
     return session_range_of(requirements, calendar, calendar.between(config.session.start, config.session.end))
-
-
-def _needs(plan: Plan) -> Needs:
-    needs = plan.strategy().needs()
-    return needs.intervals, needs.indicators.values()
 
 
 def _swept(config: SessionConfig, section: SweepSection, plan: Plan) -> tuple[Plan, Space, Sets]:
@@ -191,7 +189,7 @@ def _require_own_names(indicators: Iterable[IndicatorSpec]) -> None:
 def _requirements(config: SessionConfig, *needs: Needs) -> SymbolRequirements:
     """What the config needs of every symbol, and these as well."""
     own = config.requirements
-    intervals = {*own.intervals, *(interval for some, _ in needs for interval in some)}
-    indicators = dict.fromkeys((*own.indicators, *(spec for _, some in needs for spec in some)))
+    intervals = {*own.intervals, *(interval for some in needs for interval in some.intervals)}
+    indicators = dict.fromkeys((*own.indicators, *(spec for some in needs for spec in some.indicators.values())))
     _require_own_names(indicators)
     return replace(own, intervals=tuple(sorted(intervals)), indicators=tuple(indicators))

@@ -9,6 +9,7 @@ from functools import partial
 from barray.coordinator.backtest import BacktestCoordinator, Job
 from barray.coordinator.step0 import all_failed
 from barray.market.accounting import require_accounted
+from barray.trading.strategy.needs import Needs
 from barray.trading.sweeps.commands import EvaluateSets, SetsEvaluated
 from barray.trading.sweeps.evaluate import SetTable
 from barray.trading.sweeps.parameter_sets import ParameterSet
@@ -21,15 +22,14 @@ _SETS_PER_CALL = 32
 class SweepCoordinator(BacktestCoordinator):
     """Evaluates parameter sets on every symbol. begin → load → evaluate … → teardown."""
 
-    async def load(self, sets: Sequence[ParameterSet]) -> dict[str, str]:
-        """Have the bars loaded: the symbols that can be run, and the digest of each one's. `sets`: the first to come.
-
-        Errors as in `evaluate`.
+    async def load(self, needs: Needs) -> dict[str, str]:
+        """Have the bars loaded: the symbols that can be run, and the digest of each one's. `needs`: of sets to come;
+        here each process finds them itself. Errors as in `evaluate`.
         """
         return {table.symbol: table.data for table in await self._tables([])}
 
-    async def evaluate(self, sets: Sequence[ParameterSet]) -> list[SetRow]:
-        """What the sets achieved, a row each; symbols that fail are dropped.
+    async def evaluate(self, sets: Sequence[ParameterSet], needs: Needs) -> list[SetRow]:
+        """What the sets achieved, a row each; symbols that fail are dropped. `needs`: see `load`.
 
         ValidationFailed where all symbols have failed, BarrayError (`unaccounted`) where one has neither all sets nor a
         reason.

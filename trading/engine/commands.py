@@ -23,6 +23,7 @@ from barray.trading.results.ledger import LoadedBars
 from barray.trading.results.logs import Logs
 from barray.trading.results.result import SymbolResult
 from barray.trading.strategy.base import Strategy
+from barray.trading.strategy.needs import Needs
 from barray.trading.strategy.source import StrategySource
 
 
@@ -114,13 +115,13 @@ class RunRange(Logged):
 class LayRange(Logged):
     """Load a range, derive and compute what the plan's strategy needs, and hand it out. Leaves nothing behind.
 
-    `sets`: parameters of a sweep, for all of which it is laid out together, see SymbolData.seen_with; None for none.
+    `needs`: of all sets of a sweep together, in place of the strategy's, see SymbolData.seen_with.
     """
 
     recorded = False
     load: LoadRange
     plan: Plan
-    sets: tuple[dict[str, Any], ...] | None = None
+    needs: Needs | None = None
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from barray.market.indicators import IndicatorSpec
 from barray.market.interval import Interval
+
+_ANY = Interval.parse("1m")
 
 
 @dataclass(frozen=True)
@@ -16,3 +18,17 @@ class Needs:
     interval: Interval
     intervals: tuple[Interval, ...]
     indicators: Mapping[str, IndicatorSpec]
+
+    @classmethod
+    def together(cls, intervals: Iterable[Interval], specs: Iterable[IndicatorSpec]) -> Needs:
+        """What several strategies need, as one: indicators by their keys, for SymbolData.seen_with. Which of the
+        intervals is called the main one means nothing.
+        """
+        every = tuple(sorted(set(intervals)))
+        return cls(every[0] if every else _ANY, every, {spec.key: spec for spec in specs})
+
+    def also(self, other: Needs) -> Needs:
+        """What these and others, both together, need."""
+        return Needs.together(
+            (*self.intervals, *other.intervals), (*self.indicators.values(), *other.indicators.values())
+        )

@@ -77,20 +77,10 @@ class SetTable:
         return cls(symbol=parts[0].symbol, sets=sets, errors=errors, data=data, logs=logs, **columns)
 
 
-def needs_together(
-    strategy: type[Strategy], sets: Sequence[ParameterSet], fixed: Mapping[str, Any], interval: Interval
-) -> Needs:
-    """The same as what one strategy needs: indicators by their keys, for SymbolData.seen_with. `interval`: the main
-    one, of which nothing depends.
-    """
-    intervals, specs = needs_of_all(strategy, sets, fixed)
-    return Needs(interval, intervals, {spec.key: spec for spec in specs})
-
-
 def needs_of_all(
     strategy: type[Strategy], sets: Sequence[ParameterSet], fixed: Mapping[str, Any] = _NO_PARAMETERS
-) -> tuple[tuple[Interval, ...], tuple[IndicatorSpec, ...]]:
-    """Intervals and indicators that the sets need together, as Step 0 requires them; those in error need none."""
+) -> Needs:
+    """What the sets need together, as Step 0 requires it; those in error need nothing."""
     intervals: set[Interval] = set()
     specs: dict[IndicatorSpec, None] = {}
     for one in sets:
@@ -100,7 +90,7 @@ def needs_of_all(
             continue
         intervals.update(needs.intervals)
         specs.update(dict.fromkeys(needs.indicators.values()))
-    return tuple(sorted(intervals)), tuple(specs)
+    return Needs.together(intervals, specs)
 
 
 def evaluate_sets(

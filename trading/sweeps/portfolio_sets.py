@@ -26,7 +26,7 @@ from barray.trading.sweeps.table import SetRow
 class PortfolioSets:
     """Runs of many sets over blocks of sessions: `go` through one after another, then `rows`.
 
-    A block is laid out for what all sets need together (see barray.trading.sweeps.evaluate.needs_together), and every
+    A block is laid out for what all sets need together (see barray.trading.sweeps.evaluate.needs_of_all), and every
     set goes through it before the next one: what is stacked of it for one of them is there for all. `plan.parameters`
     are those that the sets leave alone. A set that is in error, or whose code raises, goes no further.
     """

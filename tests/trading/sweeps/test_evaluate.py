@@ -172,9 +172,9 @@ def test_sessions_that_are_skipped_have_a_column_and_parameters_that_the_sets_le
 
 
 def test_what_all_sets_need_together() -> None:
-    intervals, specs = needs_of_all(Cross, [{"fast": 2}, {"fast": 3, "coarse": "5m"}, {"fast": 0}])
-    assert intervals == (Interval.parse("1m"),)
-    assert [spec.key for spec in specs] == ["SMA(2)@1m", "EMA(8)@1m", "RSI(3)@1m", "SMA(3)@1m", "RSI(3)@5m"]
+    needs = needs_of_all(Cross, [{"fast": 2}, {"fast": 3, "coarse": "5m"}, {"fast": 0}])
+    assert needs.intervals == (Interval.parse("1m"),)
+    assert list(needs.indicators) == ["SMA(2)@1m", "EMA(8)@1m", "RSI(3)@1m", "SMA(3)@1m", "RSI(3)@5m"]
 
 
 class Talks(Strategy):

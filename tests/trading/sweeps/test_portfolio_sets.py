@@ -20,7 +20,7 @@ from barray.trading.engine.symbol_run import LoadedRange, lay_range
 from barray.trading.orders.costs import Commission, Market, Slippage
 from barray.trading.strategy import panel
 from barray.trading.strategy.panel import PanelBlock
-from barray.trading.sweeps.evaluate import needs_together
+from barray.trading.sweeps.evaluate import needs_of_all
 from barray.trading.sweeps.portfolio_sets import PortfolioSets
 from barray.trading.sweeps.table import SetRow
 from tests.trading.windows import MINUTE, Floor, lay, plan, sessions_of
@@ -81,7 +81,7 @@ def walks(session_range: SessionRange, seed: int, missing: float = 0.1) -> dict[
 
 def laid_out(loaded: Mapping[str, LoadedRange], sets: Sequence[Mapping[str, Any]], made: Plan) -> PanelBlock:
     """A block for all sets, as symbols' processes lay it out."""
-    needs = needs_together(made.source.load(), [dict(one) for one in sets], made.parameters, MINUTE)
+    needs = needs_of_all(made.source.load(), [dict(one) for one in sets], made.parameters)
     data = {symbol: one.prepare_for(needs) for symbol, one in loaded.items()}
     return block_of(next(iter(loaded.values())).session_range, data, MINUTE)
 
