@@ -33,6 +33,8 @@ from barray.trading.results.result import SymbolResult
 logger = logging.getLogger(__name__)
 _PER_CALL = 4
 """Symbols that one call runs: often enough to see progress, seldom enough to cost nothing."""
+_MOST_RESULTS = 16
+"""Those that one message brings: it is there twice for a moment."""
 _LEAST_SESSIONS = 1_000
 """Sessions of symbols for which a second process a core is worth its start."""
 _STUCK_CALLS = 3
@@ -197,12 +199,12 @@ class BacktestCoordinator(AskedOnce):
         self._running = asyncio.ensure_future(self._run_all(grid_interval))
 
     async def next_results(self) -> list[SymbolResult | Logs] | None:
-        """Results that are done, at least one, in whatever order, and what a strategy over all symbols has said since;
-        None once all are handed out.
+        """Results that are done, at least one and no great many, in whatever order, and what a strategy over all
+        symbols has said since; None once all are handed out.
         """
         first = await self._done.get()
         taken = [first]
-        while not self._done.empty():
+        while not self._done.empty() and len(taken) < _MOST_RESULTS:
             taken.append(self._done.get_nowait())
         if first is None:
             if self._running is not None:

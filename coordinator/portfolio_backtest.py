@@ -73,6 +73,9 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
     async def _run_all(self, grid_interval: Interval) -> None:
         try:
             await self._run_blocks(grid_interval)
+            self._fleet.kill_all()  # what they did is in the ledgers, and results take memory
+            self._engine.kill_all()
+            self._hand_out_results()
         finally:
             self._phase = "ended"
             self._done.put_nowait(None)
@@ -93,7 +96,6 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
                 await self._run_block(number, block, columns, following)
         finally:
             laid.cancel()
-        self._hand_out_results()
 
     def _blocks(self) -> list[SessionRange]:
         """The sessions in parts that are laid out together: as many as fit in memory, but not fewer than each needs of
@@ -268,6 +270,7 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
         hold = capital / max(len(self._jobs), 1) if self._plan.shared else capital
         for _, ledger in sorted(run.items()):
             self._done.put_nowait(ledger.result(grid, hold))
+            ledger.days.clear()
         for symbol, ledger in sorted(self._guests.items()):
             why = "; ".join(map(str, self._drops.get(symbol, ())))
             result = ledger.result(grid, 0.0, guest=True)
