@@ -66,6 +66,9 @@ class BacktestCoordinator(AskedOnce):
     begin → start → next_results … until None → teardown.
     """
 
+    processes_per_cpu = 2
+    """At most, of symbols that share them; two are seldom both in need of it."""
+
     def __init__(
         self,
         config: SessionConfig,
@@ -178,7 +181,7 @@ class BacktestCoordinator(AskedOnce):
         if wanted != "auto":
             return wanted
         cpus, work = cpus_of(self._transport), count * len(self._session_range.rows)
-        return -(-count // min(2 * cpus, max(cpus, work // _LEAST_SESSIONS)))
+        return -(-count // min(self.processes_per_cpu * cpus, max(cpus, work // _LEAST_SESSIONS)))
 
     def _drop(self, symbol: str, reasons: Sequence[Reason]) -> None:
         self._dropped[symbol] = self._drops[symbol] = tuple(reasons)

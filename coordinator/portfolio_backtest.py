@@ -48,6 +48,7 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
     """
 
     block_bytes = 64 * 1024 * 1024
+    processes_per_cpu = 1  # besides the engine's
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
