@@ -41,6 +41,10 @@ _STUCK_CALLS = 3
 """What is waited for longer than sessions may take, so that a strategy's endless loop is found where it is."""
 
 
+_Done = SymbolResult | Logs | Callable[[], SymbolResult]
+"""A result may wait to be made until it is fetched: many take memory."""
+
+
 @dataclass(frozen=True)
 class Prepared:
     """What Step 0 left to run, and what it found. `grid_interval`: the finest base interval of any symbol."""
@@ -93,7 +97,7 @@ class BacktestCoordinator(AskedOnce):
         self._faults: dict[str, dict[str, dict[date, Reason]]] = {}
         self._jobs: dict[str, Job] = {}
         self._reports: dict[str, dict[str, Any]] = {}
-        self._done: asyncio.Queue[SymbolResult | Logs | None] = asyncio.Queue()
+        self._done: asyncio.Queue[_Done | None] = asyncio.Queue()
         self._running: asyncio.Task[None] | None = None
         self._phase = "clean"
         self._progress = (0, 0)
@@ -215,7 +219,7 @@ class BacktestCoordinator(AskedOnce):
             return None
         if taken[-1] is None:
             self._done.put_nowait(None)
-        return [result for result in taken if result is not None]
+        return [result() if callable(result) else result for result in taken if result is not None]
 
     async def _run_all(self, grid_interval: Interval) -> None:
         try:

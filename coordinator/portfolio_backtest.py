@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
     with the state that it led to, so that another process can go on from there.
     """
 
-    block_bytes = 64 * 1024 * 1024
+    block_bytes = 32 * 1024 * 1024
     processes_per_cpu = 1  # besides the engine's
 
     def __init__(self, *arguments: Any) -> None:
@@ -251,7 +252,7 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
         self._events = Events.together((self._events, events))
 
     def _hand_out_results(self) -> None:
-        """Make every symbol's result, and have it fetched."""
+        """Have every symbol's result fetched, which is made then."""
         every = {**self._ledgers, **self._guests}
         for symbol, (orders, rows) in by_symbol([*self._ended, self._working]).items():
             if symbol in every:
@@ -270,8 +271,8 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
         capital = self._plan.account.capital
         hold = capital / max(len(self._jobs), 1) if self._plan.shared else capital
         for _, ledger in sorted(run.items()):
-            self._done.put_nowait(ledger.result(grid, hold))
-            ledger.days.clear()
+            self._done.put_nowait(partial(ledger.result, grid, hold))
+        self._ledgers.clear()
         for symbol, ledger in sorted(self._guests.items()):
             why = "; ".join(map(str, self._drops.get(symbol, ())))
             result = ledger.result(grid, 0.0, guest=True)
