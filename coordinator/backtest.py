@@ -34,10 +34,16 @@ from barray.trading.results.result import SymbolResult
 logger = logging.getLogger(__name__)
 _PER_CALL = 4
 """Symbols that one call runs: often enough to see progress, seldom enough to cost nothing."""
+_MOST_RESULTS = 16
+"""Those that one message brings: it is there twice for a moment."""
 _LEAST_SESSIONS = 1_000
 """Sessions of symbols for which a second process a core is worth its start."""
 _STUCK_CALLS = 3
 """What is waited for longer than sessions may take, so that a strategy's endless loop is found where it is."""
+
+
+_Done = SymbolResult | Logs | Callable[[], SymbolResult]
+"""A result may wait to be made until it is fetched: many take memory."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,9 @@ class BacktestCoordinator(AskedOnce):
     begin → start → next_results … until None → teardown.
     """
 
+    processes_per_cpu = 2
+    """At most, of symbols that share them; two are seldom both in need of it."""
+
     def __init__(
         self,
         config: SessionConfig,
@@ -91,7 +100,7 @@ class BacktestCoordinator(AskedOnce):
         self._faults: dict[str, dict[str, dict[date, Reason]]] = {}
         self._jobs: dict[str, Job] = {}
         self._reports: dict[str, dict[str, Any]] = {}
-        self._done: asyncio.Queue[SymbolResult | Logs | None] = asyncio.Queue()
+        self._done: asyncio.Queue[_Done | None] = asyncio.Queue()
         self._running: asyncio.Task[None] | None = None
         self._phase = "clean"
         self._progress = (0, 0)
@@ -179,7 +188,7 @@ class BacktestCoordinator(AskedOnce):
         if wanted != "auto":
             return wanted
         cpus, work = cpus_of(self._transport), count * len(self._session_range.rows)
-        return -(-count // min(2 * cpus, max(cpus, work // _LEAST_SESSIONS)))
+        return -(-count // min(self.processes_per_cpu * cpus, max(cpus, work // _LEAST_SESSIONS)))
 
     def _drop(self, symbol: str, reasons: Sequence[Reason]) -> None:
         self._dropped[symbol] = self._drops[symbol] = tuple(reasons)
@@ -200,12 +209,12 @@ class BacktestCoordinator(AskedOnce):
         self._running = asyncio.ensure_future(self._run_all(grid_interval))
 
     async def next_results(self) -> list[SymbolResult | Logs] | None:
-        """Results that are done, at least one, in whatever order, and what a strategy over all symbols has said since;
-        None once all are handed out.
+        """Results that are done, at least one and no great many, in whatever order, and what a strategy over all
+        symbols has said since; None once all are handed out.
         """
         first = await self._done.get()
         taken = [first]
-        while not self._done.empty():
+        while not self._done.empty() and len(taken) < _MOST_RESULTS:
             taken.append(self._done.get_nowait())
         if first is None:
             if self._running is not None:
@@ -213,7 +222,7 @@ class BacktestCoordinator(AskedOnce):
             return None
         if taken[-1] is None:
             self._done.put_nowait(None)
-        return [result for result in taken if result is not None]
+        return [result() if callable(result) else result for result in taken if result is not None]
 
     async def _run_all(self, grid_interval: Interval) -> None:
         try:

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ from barray.trading.results.ledger import Grid, Ledger
 from barray.trading.results.logs import Logs
 
 _ENGINE = "portfolio"
-_BLOCK_BYTES = 64 * 1024 * 1024
+_BLOCK_BYTES = 32 * 1024 * 1024
 _BYTES_A_BAR = 72
 
 
@@ -47,6 +48,8 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
     process maps them and runs the sessions, while the next block is made. What it did comes back session by session,
     with the state that it led to, so that another process can go on from there.
     """
+
+    processes_per_cpu = 1  # besides the engine's
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -72,6 +75,9 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
     async def _run_all(self, grid_interval: Interval) -> None:
         try:
             await self._run_blocks(grid_interval)
+            self._fleet.kill_all()  # what they did is in the ledgers, and results take memory
+            self._engine.kill_all()
+            self._hand_out_results()
         finally:
             self._phase = "ended"
             self._done.put_nowait(None)
@@ -92,7 +98,6 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
                 await self._run_block(number, block, columns, following)
         finally:
             laid.cancel()
-        self._hand_out_results()
 
     def _blocks(self) -> list[SessionRange]:
         """The sessions in parts that are laid out together: as many as fit in memory, but not fewer than each needs of
@@ -252,7 +257,7 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
         self._events = Events.together((self._events, events))
 
     def _hand_out_results(self) -> None:
-        """Make every symbol's result, and have it fetched."""
+        """Have every symbol's result fetched, which is made then."""
         every = {**self._ledgers, **self._guests}
         for symbol, (orders, rows) in by_symbol([*self._ended, self._working]).items():
             if symbol in every:
@@ -271,7 +276,8 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
         capital = self._plan.account.capital
         hold = capital / max(len(self._jobs), 1) if self._plan.shared else capital
         for _, ledger in sorted(run.items()):
-            self._done.put_nowait(ledger.result(grid, hold))
+            self._done.put_nowait(partial(ledger.result, grid, hold))
+        self._ledgers.clear()
         for symbol, ledger in sorted(self._guests.items()):
             why = "; ".join(map(str, self._drops.get(symbol, ())))
             result = ledger.result(grid, 0.0, guest=True)

@@ -77,29 +77,65 @@ class MergedBars:
         return cls(*map(np.concatenate, columns))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class SymbolDay:
-    """A session of a symbol that had fills or held something.
+    """A session of a symbol that had fills or held something, one of those of `session`: made when it is asked for."""
 
-    `fills.row` counts in `merged`. `equity`, `exposure` float64 (k,): on the session's grid, as in SymbolResult.
-    """
+    session: SessionDays
+    number: int
 
-    fills: Fills
-    refusals: tuple[Refusal, ...]
-    equity: FloatArray
-    exposure: FloatArray
-    merged: MergedBars
+    @property
+    def refusals(self) -> tuple[Refusal, ...]:
+        """What was refused."""
+        return self.session.refusals.get(self.session.symbols[self.number], ())
+
+    @property
+    def merged(self) -> MergedBars:
+        """Its bars."""
+        return self.session.merged.take(self._of(self.session.merged_bounds))
+
+    @property
+    def fills(self) -> Fills:
+        """Its fills; rows count in `merged`."""
+        fills = self.session.fills.take(self._of(self.session.fill_bounds))
+        return replace(fills, row=fills.row - self.session.merged_bounds[self.number])
+
+    @property
+    def has_fills(self) -> bool:
+        """Whether there is any."""
+        own = self._of(self.session.fill_bounds)
+        return bool(own.stop > own.start)
+
+    def curves(self) -> tuple[FloatArray, FloatArray]:
+        """Equity and exposure, float64 (k,) each: on the session's grid, as in SymbolResult."""
+        session, fills = self.session, self._of(self.session.fill_bounds)
+        own = slice(fills.start + self.number, fills.stop + self.number + 1)  # one more: before the first
+        spans = session.spans[own]
+        value = np.zeros(int(spans.sum()))
+        value[np.repeat(session.is_held[own], spans)] = session.values[self._of(session.value_bounds)]
+        return session.capital - np.repeat(session.spent[own], spans) + value, value
+
+    def _of(self, bounds: IntArray) -> slice:
+        return slice(*bounds[self.number : self.number + 2].tolist())
 
 
 @dataclass(frozen=True, eq=False)
 class SessionDays:
-    """The same of all such symbols, in few arrays. `equity`, `exposure`: (n, k); `fills`, `merged`: symbol by symbol,
-    from `fill_bounds` and `merged_bounds`, int64 (n + 1,), on; `fills.row` counts in all of `merged`.
+    """The same of all such symbols, in few arrays, symbol by symbol: `fills`, `merged` and `values` from `fill_bounds`,
+    `merged_bounds` and `value_bounds`, int64 (n + 1,), on; `fills.row` counts in all of `merged`.
+
+    `spans`: for how many stamps of the grid each account stood as it did before the session, and after each fill, int64
+    (n + fills,); `spent`: cash that fills had cost; `is_held`: whether there was a position, of which `values` are what
+    it was worth, stamp by stamp. `capital`: what each began with.
     """
 
     symbols: tuple[str, ...]
-    equity: FloatArray
-    exposure: FloatArray
+    capital: float
+    spans: IntArray
+    spent: FloatArray
+    is_held: NDArray[np.bool_]
+    values: FloatArray
+    value_bounds: IntArray
     fills: Fills
     fill_bounds: IntArray
     merged: MergedBars
@@ -108,19 +144,7 @@ class SessionDays:
 
     def days(self) -> dict[str, SymbolDay]:
         """Each symbol's."""
-        found = {}
-        fill_bounds, merged_bounds = self.fill_bounds.tolist(), self.merged_bounds.tolist()
-        for number, symbol in enumerate(self.symbols):
-            first = merged_bounds[number]
-            fills = self.fills.take(slice(fill_bounds[number], fill_bounds[number + 1]))
-            found[symbol] = SymbolDay(
-                replace(fills, row=fills.row - first),
-                self.refusals.get(symbol, ()),
-                self.equity[number],
-                self.exposure[number],
-                self.merged.take(slice(first, merged_bounds[number + 1])),
-            )
-        return found
+        return {symbol: SymbolDay(self, number) for number, symbol in enumerate(self.symbols)}
 
 
 def days_of(
@@ -139,18 +163,22 @@ def days_of(
     every = Fills.of([*chain.from_iterable(fills)])
     lengths = np.array([len(one) for one in fills], np.int64)
     at = np.repeat(np.arange(n) * k, lengths) + stamps
-    spans = np.diff(
-        np.sort(np.concatenate((np.arange(n + 1) * k, at)), kind="stable")
-    )  # from where each of these held to the next
-    value = np.repeat(courses.position, spans).reshape(n, k) * prices.last_close
-    value[np.isnan(value)] = 0.0  # nothing is held before the first price
+    spans = np.diff(np.sort(np.concatenate((np.arange(n + 1) * k, at)), kind="stable"))
+    fill_bounds = np.concatenate(([0], np.cumsum(lengths)))
+    is_held = courses.position != 0
+    values = np.repeat(courses.position[is_held], spans[is_held]) * prices.last_close.ravel()[np.repeat(is_held, spans)]
+    values[np.isnan(values)] = 0.0  # nothing is held before the first price
     merged, first = _merged(prices, at)
     return SessionDays(
         tuple(symbols),
-        capital - np.repeat(courses.spent, spans).reshape(n, k) + value,
-        value,
+        capital,
+        spans,
+        courses.spent,
+        is_held,
+        values,
+        np.concatenate(([0], np.cumsum(spans * is_held)))[fill_bounds + np.arange(n + 1)],
         replace(every, row=np.searchsorted(first, at)),
-        np.concatenate(([0], np.cumsum(lengths))),
+        fill_bounds,
         merged,
         np.searchsorted(first, np.arange(n + 1) * k),
         refusals,

@@ -115,7 +115,7 @@ class Ledger:
     @property
     def has_traded(self) -> bool:
         """Whether there was any fill."""
-        return any(len(day.fills) for day in self.days.values())
+        return any(day.has_fills for day in self.days.values())
 
     def result(self, grid: Grid, hold_capital: float, *, guest: bool = False) -> SymbolResult:
         """The whole. `hold_capital`: see SymbolResult. `guest`: it was there for some sessions alone."""
@@ -184,9 +184,11 @@ class Ledger:
             if day is None:
                 equity[stamps] = self.capital + before if self.anew else self.capital - spent
                 continue
-            equity[stamps], exposure[stamps] = day.equity + before, day.exposure
-            earned[number] = day.equity[-1] - self.capital if len(day.equity) else 0.0
-            for cost in (day.fills.quantity * day.fills.price + day.fills.commission).tolist():
+            own, exposure[stamps] = day.curves()
+            equity[stamps] = own + before
+            earned[number] = own[-1] - self.capital if len(own) else 0.0
+            fills = day.fills
+            for cost in (fills.quantity * fills.price + fills.commission).tolist():
                 spent += cost
         if not self.anew:
             earned = session_pnl(equity, grid.session.astype(np.int32), len(grid.rows), self.capital)
@@ -196,15 +198,16 @@ class Ledger:
         """All fills, the merged bars that their rows count in, and the number of each of these among all bars."""
         fills, parts, numbers, done = [Fills.of([])], [], [np.empty(0, np.int64)], 0
         for row, day in sorted(self.days.items()):
-            fills.append(replace(day.fills.numbered_after(before.get(row, 0)), row=day.fills.row + done))
-            parts.append(day.merged)
-            numbers.append(known.bars_before(row) + np.cumsum(day.merged.counts) - day.merged.counts)
-            done += len(day.merged)
+            own, bars = day.fills, day.merged
+            fills.append(replace(own.numbered_after(before.get(row, 0)), row=own.row + done))
+            parts.append(bars)
+            numbers.append(known.bars_before(row) + np.cumsum(bars.counts) - bars.counts)
+            done += len(bars)
         merged, number = MergedBars.concat(parts), np.concatenate(numbers)
         number[-1:] += merged.counts[-1:] - 1  # a trade that is open is held to the last bar
         no_stamps = np.zeros(len(merged), np.int64)
-        bars = Bars(no_stamps, merged.open, merged.high, merged.low, merged.close, np.zeros(len(merged)))
-        return Fills.concat(fills), bars, number
+        whole = Bars(no_stamps, merged.open, merged.high, merged.low, merged.close, np.zeros(len(merged)))
+        return Fills.concat(fills), whole, number
 
     def _closes(self, grid: Grid, known: _Known, first: int, *, only_begun: bool) -> FloatArray:
         """Last close known at each session's end, NaN before the first; of a guest in its own sessions alone."""
