@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from barray.market.symbol_data import SymbolMetadata, SymbolSessionData
     from barray.market.table import Table
     from barray.market.validation import SymbolValidationResult
-    from barray.run_backtest import backtest
-    from barray.run_scan import scan
-    from barray.run_sweep import sweep
+    from barray.runs.backtest import backtest
+    from barray.runs.scan import scan
+    from barray.runs.sweep import sweep
     from barray.sample.universe import write_sample_data
     from barray.session import AttachedSession, Session, attach, run
     from barray.trading.results.backtest import BacktestResult
@@ -58,9 +58,9 @@ if TYPE_CHECKING:
 
 _HOME = {
     "barray.analysis": ("lookahead", "warmup"),
-    "barray.run_backtest": ("backtest",),
-    "barray.run_scan": ("scan",),
-    "barray.run_sweep": ("sweep",),
+    "barray.runs.backtest": ("backtest",),
+    "barray.runs.scan": ("scan",),
+    "barray.runs.sweep": ("sweep",),
     "barray.sample.universe": ("write_sample_data",),
     "barray.session": ("AttachedSession", "Session", "attach", "run"),
     "barray.dump.read": ("SessionDump", "read_dump"),

@@ -7,20 +7,19 @@ not. The strategy's file is read here, once a run; the exchange calendar comes f
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from barray.coordinator.config.model import SessionConfig, SweepSection
 from barray.coordinator.strategies import plan_of, require_past
 from barray.market.calendar import TradingCalendar
 from barray.market.errors import ConfigError, DataError, shorten
-from barray.market.indicators import IndicatorSpec
 from barray.market.known_table import KnownTables
 from barray.market.requirements import SymbolRequirements
 from barray.market.session_range import SessionRange, session_range_of
 from barray.trading.engine.commands import Plan
 from barray.trading.strategy.base import Strategy
-from barray.trading.strategy.needs import Needs
+from barray.trading.strategy.needs import Needs, require_own_names
 from barray.trading.strategy.source import StrategySource
 from barray.trading.sweeps.evaluate import needs_of_all
 from barray.trading.sweeps.parameter_sets import ParameterSet, Space, grid, parse_space, random_sets
@@ -172,24 +171,10 @@ def _corners(space: Space) -> list[ParameterSet]:
     return [low, high, *({**low, name: high[name]} for name in high), *({**high, name: low[name]} for name in low)]
 
 
-def _require_own_names(indicators: Iterable[IndicatorSpec]) -> None:
-    """ConfigError where two indicators that differ would be taken for one."""
-    known: dict[str, IndicatorSpec] = {}
-    for spec in indicators:
-        other = known.setdefault(spec.key, spec)
-        if other != spec:
-            places = [one.own.place if one.own else "TA-Lib" for one in (other, spec)]
-            raise ConfigError(
-                f"two indicators are called {spec.key} ({', '.join(places)})",
-                remedy='give one another name: indicator(…, bars=…, name="other")',
-                code="bad_indicator",
-            )
-
-
 def _requirements(config: SessionConfig, *needs: Needs) -> SymbolRequirements:
     """What the config needs of every symbol, and these as well."""
     own = config.requirements
     intervals = {*own.intervals, *(interval for some in needs for interval in some.intervals)}
     indicators = dict.fromkeys((*own.indicators, *(spec for some in needs for spec in some.indicators.values())))
-    _require_own_names(indicators)
+    require_own_names(indicators)
     return replace(own, intervals=tuple(sorted(intervals)), indicators=tuple(indicators))

@@ -38,7 +38,7 @@ def backtest(config: StrategyConfig, out: Out = None, quiet: Quiet = False, as_j
     Exit code 1 where the strategy failed on any symbol.
     """
     from barray.coordinator.config.file import read_config
-    from barray.run_backtest import backtested
+    from barray.runs.backtest import backtested
 
     with (
         document(as_json),

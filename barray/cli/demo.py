@@ -16,7 +16,7 @@ from barray.data_sources.atomic_file import made, writing
 from barray.dump.validate import validate_session_dump
 from barray.market.errors import ConfigError
 from barray.report.files import write_backtest
-from barray.run_backtest import backtested
+from barray.runs.backtest import backtested
 from barray.sample.universe import write_sample_data
 from barray.session import Session
 from barray.trading.results.numbers import ResultNumbers

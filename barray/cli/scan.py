@@ -40,7 +40,7 @@ def scan(
     """Look at a universe with a config's scans, write who is found when, and say it. Exit code 1 where one failed."""
     from barray.coordinator.config.file import read_config
     from barray.export.scan import summary, write_scan
-    from barray.run_scan import scan as run
+    from barray.runs.scan import scan as run
 
     with document(as_json), session_progress(quiet=quiet) as progress:
         settings = read_config(config)

@@ -47,7 +47,7 @@ def sweep(
     """Try a config's parameter sets, write their table, and say which is best. A stopped sweep goes on where it was."""
     from barray.coordinator.config.file import read_config
     from barray.report.sweep_page import write_sweep
-    from barray.run_sweep import sweep as run
+    from barray.runs.sweep import sweep as run
 
     how = _telling_how_to_go_on(config)
     with document(as_json), without_drop_warnings(), how, session_progress(quiet=quiet) as progress:

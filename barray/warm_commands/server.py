@@ -37,9 +37,15 @@ _MODULES = (
         "barray.actors.options",
         "barray.actors.handles",
     ),
-    *("barray.run_backtest", "barray.report.files", "barray.trading.results.numbers", "barray.session", "barray.check"),
     *(
-        "barray.run_sweep",
+        "barray.runs.backtest",
+        "barray.report.files",
+        "barray.trading.results.numbers",
+        "barray.session",
+        "barray.check",
+    ),
+    *(
+        "barray.runs.sweep",
         "barray.report.sweep_page",
         "barray.analysis",
         "barray.dump.validate",

@@ -12,8 +12,8 @@ import pytest
 import barray
 from barray.coordinator.config.file import parse_config
 from barray.report.files import write_backtest
-from barray.run_backtest import backtested
-from barray.run_sweep import sweep
+from barray.runs.backtest import backtested
+from barray.runs.sweep import sweep
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_here")]
 EXAMPLES = Path(__file__).parents[2] / "examples/strategies"

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import barray
 from barray.cli.app import app
-from barray.run_sweep import sweep
+from barray.runs.sweep import sweep
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_here")]
 FACTS = """who,known_at,target,sector

@@ -29,7 +29,7 @@ from barray.market.session_range import session_range_of
 from barray.market.symbol_data import SymbolSessionData
 from barray.market.symbol_session import SymbolSession
 from barray.report.files import write_backtest
-from barray.run_backtest import backtested
+from barray.runs.backtest import backtested
 from barray.trading.engine.commands import LoadRange
 from tests.barray.dump_builder import Built, passed, signed, summary_of
 from tests.commands import run_command

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from barray.report.sweep_page import render_sweep
-from barray.run_sweep import sweep
+from barray.runs.sweep import sweep
 from barray.sample.universe import write_sample_data
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.data import SymbolData

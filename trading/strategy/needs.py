@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from barray.market.errors import ConfigError
 from barray.market.indicators import IndicatorSpec
 from barray.market.interval import Interval
 
@@ -22,8 +23,10 @@ class Needs:
     @classmethod
     def together(cls, intervals: Iterable[Interval], specs: Iterable[IndicatorSpec]) -> Needs:
         """What several strategies need, as one: indicators by their keys, for SymbolData.seen_with. Which of the
-        intervals is called the main one means nothing.
+        intervals is called the main one means nothing. ConfigError where two that differ have one key.
         """
+        specs = tuple(dict.fromkeys(specs))
+        require_own_names(specs)
         every = tuple(sorted(set(intervals)))
         return cls(every[0] if every else _ANY, every, {spec.key: spec for spec in specs})
 
@@ -32,3 +35,17 @@ class Needs:
         return Needs.together(
             (*self.intervals, *other.intervals), (*self.indicators.values(), *other.indicators.values())
         )
+
+
+def require_own_names(indicators: Iterable[IndicatorSpec]) -> None:
+    """ConfigError where two indicators that differ would be taken for one."""
+    known: dict[str, IndicatorSpec] = {}
+    for spec in indicators:
+        other = known.setdefault(spec.key, spec)
+        if other != spec:
+            places = [one.own.place if one.own else "TA-Lib" for one in (other, spec)]
+            raise ConfigError(
+                f"two indicators are called {spec.key} ({', '.join(places)})",
+                remedy='give one another name: indicator(…, bars=…, name="other")',
+                code="bad_indicator",
+            )

@@ -106,8 +106,9 @@ def test_a_wrapped_function_is_the_indicator_itself_bit_for_bit_in_all_forms(
 
 
 def test_a_warm_up_asks_for_history_as_a_lookback_does() -> None:
-    intervals, specs = needs_of_all(Twins, [{"n": 3}, {"n": 30}])
-    requirements = SymbolRequirements(intervals, specs)
+    needs = needs_of_all(Twins, [{"n": 3}, {"n": 30}])
+    specs = tuple(needs.indicators.values())
+    requirements = SymbolRequirements(needs.intervals, specs)
     sessions = loaded_range(n=40, minutes=60).session_range.sessions
     row = len(sessions) - 1
     assert requirements.history_sessions(sessions, row) == 29  # days before, of the daily mean of 30
@@ -123,7 +124,7 @@ def test_a_sweep_computes_each_set_of_parameters_once() -> None:
     table = evaluate_sets(loaded, plan_of(Twins, "signals"), sets, computed)
     assert table.errors == (None,) * 3
     assert table.pnl[0] == table.pnl[2] != table.pnl[1]
-    (spec,) = {one for one in needs_of_all(Twins, sets[:1])[1] if one.key == "mean(n=3)@1m"}
+    spec = needs_of_all(Twins, sets[:1]).indicators["mean(n=3)@1m"]
     assert computed.values(spec, dict) != {}
 
 

@@ -18,7 +18,7 @@ from barray.coordinator.strategies import StrategyLike, asked_for
 from barray.local.connection import load_calendar
 from barray.local.progress import Progress, shown
 from barray.local.strategy_logs import LogPrinter
-from barray.run_backtest import RemoteRun, warn_of_loss
+from barray.runs.backtest import RemoteRun, warn_of_loss
 from barray.sweep_journal import Journal
 from barray.trading.engine.commands import Plan
 from barray.trading.results.logs import NO_LOGS

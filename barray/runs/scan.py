@@ -10,7 +10,7 @@ from barray.coordinator.prepare_scans import PreparedScan, prepare_scan
 from barray.local.connection import load_calendar
 from barray.local.progress import Progress, shown
 from barray.market.accounting import require_accounted
-from barray.run_backtest import RemoteRun
+from barray.runs.backtest import RemoteRun
 from barray.trading.scans.result import ScannedSession, ScanResult
 
 

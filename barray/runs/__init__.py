@@ -1,0 +1,1 @@
+"""Runs over ranges of sessions, from Python: backtests, sweeps, scans."""
