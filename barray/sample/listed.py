@@ -22,6 +22,7 @@ from barray.sample.faults import spoil_file, spoil_table
 from barray.sample.universe import SCHEMA, bars_table
 from barray.sample.walks import KNOWN_SYMBOLS, Market, Walk, sample_symbols, seeded
 
+_LONG_AGO = "2000-01-03"
 _SECTORS = ("energy", "materials", "industrials", "consumer", "health", "financials", "technology", "utilities")
 _AT_ONCE = 250
 """Symbols a row group: a reader of one skips the others'."""
@@ -89,7 +90,7 @@ def write_listed_universe(
 
     Some symbols are listed in between, some are delisted or renamed, a few are broken in the last session. Files hold
     many symbols, minutes a session, days a month; or one symbol each. `listings.csv` has symbol, start, end,
-    renamed_to; `sectors.csv` symbol, sector. ConfigError for what cannot be meant or written.
+    renamed_to; `sectors.csv` symbol, known_at, sector. ConfigError for what cannot be meant or written.
     """
     if sessions < 1 or days < 0:
         raise ConfigError(f"{sessions} sessions and {days} days", remedy="give 1 session or more, and 0 days or more")
@@ -154,10 +155,12 @@ def _write_tables(universe: ListedUniverse) -> None:
         ",".join((row.symbol, *(day.isoformat() if day else "" for day in (row.start, row.end)), row.renamed_to))
         for row in universe.listings
     ]
-    sectors = [f"{row.symbol},{_SECTORS[sum(row.walk.encode()) % len(_SECTORS)]}" for row in universe.listings]
+    sectors = [
+        f"{row.symbol},{_LONG_AGO},{_SECTORS[sum(row.walk.encode()) % len(_SECTORS)]}" for row in universe.listings
+    ]
     for name, lines in {
         "listings": ["symbol,start,end,renamed_to", *rows],
-        "sectors": ["symbol,sector", *sectors],
+        "sectors": ["symbol,known_at,sector", *sectors],
     }.items():
         path = universe.root / f"{name}.csv"
         with replacing(path) as part, writing(path):

@@ -36,6 +36,7 @@ def config(stored: Path, tmp_path: Path) -> dict[str, Any]:
     for source in told["sources"]:
         source["root"] = str(stored / Path(source["root"]).name)
     told["listings"] = str(stored / "listings.csv")
+    told["tables"]["sectors"]["path"] = str(stored / "sectors.csv")
     told["scans"][0]["path"] = str(EXAMPLE.parent.resolve() / told["scans"][0]["path"])
     told["session"] = {"start": DAYS[0], "end": DAYS[-1]}
     told["report"] = {"directory": str(tmp_path / "out"), "formats": ["parquet", "csv", "json"]}
