@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from barray.data_sources.environment import take_credentials
+
 Call = Sequence[Any]
 """A list, which Ray sends as it is where a tuple is pickled: number, symbols to forget before, method, arguments."""
 
@@ -13,6 +15,7 @@ class AnswersOnce:
     """A process that its one caller calls with numbers, one call after another, each number higher than the last."""
 
     def __init__(self) -> None:
+        take_credentials()  # before anybody's strategy is loaded here
         self._answered = 0
         self._answer: Any = None
 

@@ -8,6 +8,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from functools import partial
 from typing import Any, TypeVar
 
+from barray.data_sources.environment import take_credentials
 from barray.data_sources.manager import DataManager
 from barray.market.requirements import SessionContext, SymbolRequirements
 from barray.market.session_range import SessionRange
@@ -29,6 +30,7 @@ def validate_chunk(
 
     A symbol that then still hangs fails with the code `deadline`. At most twice `deadline_s` passes, wall clock.
     """
+    take_credentials()
 
     def validate(chosen: Sequence[str]) -> Results:
         if isinstance(context, SessionRange):

@@ -16,7 +16,8 @@ from barray.coordinator.config.file import as_config
 from barray.coordinator.config.model import ACTORS_PER_CPU, SessionConfig
 from barray.coordinator.messages import AddBar, AddIndicator, AddSymbol, RemoveSymbol
 from barray.coordinator.summary import AddResult, SessionSummary
-from barray.export.recording import write_recording
+from barray.data_sources.object_store.publish import Place
+from barray.export.recording import record
 from barray.local.connection import ensure_ray, hand_over_credentials, load_calendar
 from barray.local.progress import Progress, shown
 from barray.local.sessions import announce, find_session
@@ -233,7 +234,7 @@ class Session(AttachedSession):
             drop_logger.warning("%s is degraded: the machine failed, and lost %s", summary.session_date, lost)
         return summary
 
-    def export(self, directory: str | Path | None = None, formats: Sequence[str] | None = None) -> list[Path]:
+    def export(self, directory: str | Path | None = None, formats: Sequence[str] | None = None) -> list[Place]:
         """Write the session as it stands, in the config's formats and directory unless others are given."""
         return write_exports(
             directory or self.config.export.directory,
@@ -243,7 +244,7 @@ class Session(AttachedSession):
             self._snapshots,
         )
 
-    def record(self, folder: str | Path | None = None) -> list[Path]:
+    def record(self, folder: str | Path | None = None) -> list[Place]:
         """Write the bars of full symbols, history and session, as Parquet, so that the day can be run again from there.
 
         `folder`: default `live.record` of the config; ConfigError without either. Returns the session's files.
@@ -251,7 +252,8 @@ class Session(AttachedSession):
         chosen = folder or self.config.live.record
         if chosen is None:
             raise ConfigError("there is no folder to record into", remedy="give one, or set live.record in the config")
-        return write_recording(Path(chosen), self._snapshots(), self.calendar.sessions)
+        day = self.summary().session_date
+        return record(chosen, day, self._snapshots(), self.calendar.sessions)
 
     def teardown(self) -> date | None:
         """End every symbol; nothing survives into the next session. Returns the next session's date."""
@@ -323,13 +325,13 @@ def attach(name: str | None = None, address: str = "auto") -> AttachedSession:
     return AttachedSession(remote, found)
 
 
-def run(config: str | Path | Mapping[str, Any] | SessionConfig) -> list[Path]:
+def run(config: str | Path | Mapping[str, Any] | SessionConfig) -> list[Place]:
     """Run every session date of a configuration from open to close; returns the files written.
 
     A date that fails keeps none of the others from being run; ValidationFailed then names each with its reason, once
     all are done. ConfigError at once, and BarrayError where Ray or the coordinator is gone.
     """
-    written: list[Path] = []
+    written: list[Place] = []
     failed: dict[date, BarrayError] = {}
     with Session(config) as session:
         for day in session.dates:

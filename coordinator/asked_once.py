@@ -7,6 +7,8 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from barray.data_sources.environment import take_credentials
+
 READS = frozenset(
     {"dropped", "error", "get_symbol_metadata", "lost", "snapshot", "snapshots", "status", "summary", "symbols"}
 )
@@ -18,6 +20,7 @@ class AskedOnce:
     """A coordinator whose askers number what they ask. What is asked again is answered as it was, or will be."""
 
     def __init__(self) -> None:
+        take_credentials()  # before anybody's strategy is loaded here
         self._asked: dict[str, dict[int, asyncio.Future[Any]]] = {}
 
     async def once(

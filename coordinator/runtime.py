@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from barray.coordinator.ray_alive import has_ended, require_ray
-from barray.data_sources.fetching.environment import without_credentials
+from barray.data_sources.environment import without_credentials
 from barray.market.errors import BarrayError, ConfigError, SourceUnavailable
 
 if TYPE_CHECKING:
@@ -210,7 +210,8 @@ def start_node(arguments: Sequence[str]) -> int:
 
     _close_token()
     try:
-        return ray_start(arguments)
+        with without_credentials():
+            return ray_start(arguments)
     finally:
         if "--block" in arguments:
             forget_current_cluster(arguments)

@@ -26,7 +26,7 @@ from barray.cli.console import (
 )
 from barray.cli.fetch import fetch
 from barray.cli.login import login_app
-from barray.cli.options import AsJson, ConfigPath, Quiet
+from barray.cli.options import AsJson, ConfigPath, Quiet, place
 from barray.cli.run import run
 from barray.cli.scan import scan
 from barray.cli.sweep import lookahead, sweep, warmup
@@ -206,7 +206,9 @@ def _would_run(results: dict[str, Any], per_symbol: bool) -> bool:
 @app.command("validate-dump")
 @reporting
 def validate_dump(
-    path: Annotated[Path, typer.Argument(help="A dump: .json, .csv, or its folder of Parquet tables.")],
+    path: Annotated[
+        Any, typer.Argument(parser=place, metavar="PATH", help="A dump: .json, .csv, or its folder of Parquet tables.")
+    ],
     calendar: Annotated[str, typer.Option(help="Exchange calendar of a CSV that does not say it.")] = "XNYS",
     hours: Annotated[str, typer.Option(help="Hours of a CSV that does not say them: regular or extended.")] = "regular",
     max_rows: Annotated[

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,13 +20,15 @@ from barray.cli.console import (
     stdout,
     without_drop_warnings,
 )
-from barray.cli.options import AsJson, Quiet, StrategyConfig
+from barray.cli.options import AsJson, Quiet, StrategyConfig, place
 from barray.market.errors import shorten
 
 if TYPE_CHECKING:
     from barray.trading.results.backtest import BacktestResult
 
-Out = Annotated[Path | None, typer.Option("--out", help="Write the report here instead.")]
+Out = Annotated[
+    Any, typer.Option("--out", parser=place, metavar="PATH", help="Write the report here instead: a folder, or s3://….")
+]
 _SHOWN = 20
 
 

@@ -13,6 +13,7 @@ from barray.cli.console import FAILED, note, session_progress, stdout, without_d
 from barray.cli.run import print_session, run_date
 from barray.coordinator.config.file import read_config
 from barray.data_sources.atomic_file import made, writing
+from barray.data_sources.object_store.publish import Place
 from barray.dump.validate import validate_session_dump
 from barray.market.errors import ConfigError
 from barray.report.files import write_backtest
@@ -104,7 +105,7 @@ def run_demo(folder: Path, *, quiet: bool) -> None:
     stdout.print(f"Everything is in {folder}; look at {report}; next: barray run {config}", highlight=False)
 
 
-def _run_backtest(folder: Path) -> Path:
+def _run_backtest(folder: Path) -> Place:
     """A backtest on the same bars and the same Ray; its report."""
     _written(folder / "strategy.py", _STRATEGY)
     config = _written(folder / "backtest.yaml", _BACKTEST.format(folder=folder, first=FIRST, last=LAST))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from barray.cli.shortage import shortage
-from barray.data_sources.fetching.environment import take_credentials
+from barray.data_sources.environment import take_credentials
 
 BAD_USAGE, INTERRUPTED = 2, 130
 

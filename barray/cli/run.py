@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,7 +23,8 @@ from barray.cli.console import (
     stdout_kept,
     without_drop_warnings,
 )
-from barray.cli.options import AsJson, ConfigPath, Quiet
+from barray.cli.options import AsJson, ConfigPath, Quiet, place
+from barray.data_sources.object_store.publish import Place
 from barray.market.errors import BarrayError, ConfigError, shorten
 from barray.market.reason_codes import ALL_IS_LOST
 
@@ -35,7 +35,10 @@ if TYPE_CHECKING:
 @reporting
 def run(
     config: ConfigPath,
-    out: Annotated[Path | None, typer.Option("--out", help="Write exports here instead.")] = None,
+    out: Annotated[
+        Any,
+        typer.Option("--out", parser=place, metavar="PATH", help="Write exports here instead: a folder, or s3://…."),
+    ] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -69,7 +72,7 @@ def run(
     end_degraded(lost, allowed=allowed)
 
 
-def run_or_tell(session: Session, day: date, out: Path | None) -> dict[str, Any]:
+def run_or_tell(session: Session, day: date, out: Place | None) -> dict[str, Any]:
     """`run_date`; where that fails, its error, told on standard error, with why each symbol was not run.
 
     ConfigError where none of the dates can be run so.
@@ -99,7 +102,7 @@ def _not_run(session: Session, day: date, error: Mapping[str, str]) -> dict[str,
     return {"date": str(day), "error": dict(error), "symbols": {}, "dropped": dropped, "events": [], "files": []}
 
 
-def run_date(session: Session, day: date, out: Path | None) -> dict[str, Any]:
+def run_date(session: Session, day: date, out: Place | None) -> dict[str, Any]:
     """One session from begin to teardown; what became of it, in JSON types."""
     from barray.export.symbol_row import SymbolRow
 
@@ -138,7 +141,7 @@ def run_date(session: Session, day: date, out: Path | None) -> dict[str, Any]:
     }
 
 
-def _keep(session: Session, out: Path | None) -> None:
+def _keep(session: Session, out: Place | None) -> None:
     """Write what there is of a session that fails, if that can be."""
     try:
         session.end()
@@ -147,9 +150,9 @@ def _keep(session: Session, out: Path | None) -> None:
         note(f"what there was of the session could not be kept: {error}")
 
 
-def _write(session: Session, out: Path | None) -> list[Path]:
+def _write(session: Session, out: Place | None) -> list[Place]:
     """The files of its export and its recording; that one fails is no reason to lose the other."""
-    recorded: list[Path] = []
+    recorded: list[Place] = []
     try:
         exported = session.export(out)
     finally:

@@ -23,7 +23,7 @@ from barray.cli.console import (
     stdout,
     without_drop_warnings,
 )
-from barray.cli.options import AsJson, Quiet, StrategyConfig
+from barray.cli.options import AsJson, Quiet, StrategyConfig, place
 from barray.market.errors import shorten
 
 if TYPE_CHECKING:
@@ -39,7 +39,10 @@ _MARKS = {"ok": "[green]ok[/]    ", "can't tell": "[yellow]unsure[/]"}
 @reporting
 def sweep(
     config: StrategyConfig,
-    out: Annotated[Path | None, typer.Option("--out", help="Write the tables here instead.")] = None,
+    out: Annotated[
+        Any,
+        typer.Option("--out", parser=place, metavar="PATH", help="Write the tables here instead: a folder, or s3://…."),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew, whatever an earlier run has done.")] = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -54,7 +57,7 @@ def sweep(
         settings = read_config(config)
         ignored = note_unused("sweep", settings)
         result = run(settings, progress=progress, fresh=fresh)
-        files = write_sweep(result, out or Path(settings.report.directory))
+        files = write_sweep(result, out or settings.report.directory)
     if as_json:
         print_json({**_sweep_json(result), "ignored": ignored, "files": [str(path) for path in files]})
     else:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from barray.coordinator.summary import SessionSummary
+from barray.data_sources.object_store.publish import fetched
 from barray.dump.readers.json import UnreadableDump
 from barray.dump.violations import Findings
 from barray.market.errors import BarrayError, ConfigError, DataError
@@ -40,12 +41,16 @@ class SessionDump:
 
 
 def read_dump(path: str | Path) -> SessionDump:
-    """A dump written by `Session.export`: a `.json` or `.csv` file, or the folder of the Parquet tables.
+    """A dump written by `Session.export`: a `.json` or `.csv` file, or the folder of the Parquet tables; also its URI.
 
     Keys, types and stamps are checked, nothing is computed again: that is what `validate_session_dump` is for.
     ConfigError where there is no such file, DataError, naming the place, where it is no dump.
     """
-    source = Path(path)
+    with fetched(path) as source:
+        return _dump_at(source)
+
+
+def _dump_at(source: Path) -> SessionDump:
     if not source.exists():
         raise ConfigError(f"{source}: there is no such file", remedy="give a dump's file, or its folder of Parquet")
     out = Findings()

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from barray.data_sources.object_store.publish import fetched
 from barray.dump.checks.csv import check_csv
 from barray.dump.checks.schema import HEADER, SYMBOL, conforming
 from barray.dump.checks.session import SessionFacts, check_session
@@ -21,6 +22,7 @@ from barray.dump.objects.parquet_as_json import parquet_as_json
 from barray.dump.readers.json import DumpText, UnreadableDump, read_session
 from barray.dump.schema import HeaderJson
 from barray.dump.violations import Findings, Violation, count_violations
+from barray.market.errors import DataError
 
 __all__ = ["Violation", "count_violations", "validate_session_dump"]
 
@@ -40,7 +42,8 @@ def validate_session_dump(
 
     Of each array the first few are listed, the last of them saying how many more there are. `calendar` and `hours` tell
     what a CSV of the first layout was made for; all others say so themselves. `max_rows`: how many a Parquet table may
-    have. A file that is missing, cut off or something else altogether is a violation too, never an exception.
+    have. A file that is missing, cut off or something else altogether is a violation too, never an exception. `path`
+    may be in an object store: SourceUnavailable where that can't be reached.
     """
     return check_dump(path, calendar=calendar, hours=hours, max_rows=max_rows).violations
 
@@ -49,20 +52,26 @@ def check_dump(
     path: str | Path, *, calendar: str = "XNYS", hours: str = "regular", max_rows: int = MAX_ROWS
 ) -> DumpCheck:
     """The same, and what else is to be said of the dump: one of a run that lost symbols can be true all the same."""
-    source, out = Path(path), Findings()
+    out = Findings()
     degraded: tuple[str, ...] = ()
     try:
-        if source.is_dir():
-            dump = parquet_as_json(source, max_rows, out)
-            _check_content(dump, out)
-            degraded = _degraded(dump)
-        elif source.suffix.lower() == ".csv":
-            degraded = check_csv(source, calendar, hours, out)
-        else:
-            degraded = _check_json(source, out)
+        with fetched(path) as source:
+            degraded = _check(source, calendar, hours, max_rows, out)
     except UnreadableDump as error:
         out.violations.append(error.violation)
+    except DataError as error:
+        out.add("file", "incomplete", error.reason, "a dump that was written whole")
     return DumpCheck(list(dict.fromkeys(out.violations)), degraded)
+
+
+def _check(source: Path, calendar: str, hours: str, max_rows: int, out: Findings) -> tuple[str, ...]:
+    if source.is_dir():
+        dump = parquet_as_json(source, max_rows, out)
+        _check_content(dump, out)
+        return _degraded(dump)
+    if source.suffix.lower() == ".csv":
+        return check_csv(source, calendar, hours, out)
+    return _check_json(source, out)
 
 
 def _check_json(path: Path, out: Findings) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from barray.data_sources.atomic_file import replacing, writing
-from barray.data_sources.fetching.environment import take_credentials
+from barray.data_sources.environment import take_credentials
 from barray.local.sessions import is_alive
 from barray.local.user_folder import OTHER, notes_folder
 from barray.market.errors import BarrayError

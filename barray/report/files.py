@@ -10,6 +10,7 @@ import numpy as np
 from barray.actors.loading import load_range
 from barray.coordinator.prepare import PreparedRun
 from barray.data_sources.atomic_folder import replacing_folder
+from barray.data_sources.object_store.publish import Place, below, published
 from barray.dump.files import FORMATS
 from barray.export.results import table_names, write_tables
 from barray.market.errors import BarrayError
@@ -31,25 +32,29 @@ _COARSER = ("1m", "2m", "5m", "15m", "30m", "1h", "1d", "1w")
 def write_backtest(
     result: BacktestResult,
     run: PreparedRun,
-    out: Path | None = None,
+    out: Place | None = None,
     numbers: ResultNumbers | None = None,
-) -> list[Path]:
+) -> list[Place]:
     """Write what the config's `report` asks for into `out` (default: its directory, and the config's name in it).
 
     All or nothing: files of an earlier result there go when all of this one's are written, and not before. `run`: what
-    was run to come to `result`. ConfigError where `out` can't be written.
+    was run to come to `result`. `out` may be in an object store, see `published`; ConfigError where it can't be.
     """
     config = run.config
-    folder = out or Path(config.report.directory) / config.name
+    folder = out or below(config.report.directory, config.name)
     numbers = numbers or ResultNumbers.of(result)
     formats = config.report.formats
     page = ["report.html"] if "html" in formats else []
     charts = charts_of(result, run) if page else {}
-    with replacing_folder(folder, ["report.html", *table_names(FORMATS)]) as draft:
-        write_tables(result, draft, formats, numbers)
-        for name in page:
-            (draft / name).write_bytes(render_report(result, charts, numbers))
-    return [folder / name for name in (*page, *table_names(formats))]
+
+    def write(folder: Path) -> list[Path]:
+        with replacing_folder(folder, ["report.html", *table_names(FORMATS)]) as draft:
+            write_tables(result, draft, formats, numbers)
+            for name in page:
+                (draft / name).write_bytes(render_report(result, charts, numbers))
+        return [folder / name for name in (*page, *table_names(formats))]
+
+    return published(folder, config.name, write)
 
 
 def charts_of(result: BacktestResult, run: PreparedRun) -> Mapping[str, Chart]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from barray.coordinator.summary import SessionSummary
+from barray.data_sources.object_store.publish import Place, published
 from barray.dump.files import FORMATS as DUMPS
 from barray.dump.files import write_dumps
 from barray.market.errors import ConfigError
@@ -20,18 +21,22 @@ def write_exports(
     formats: Sequence[str],
     summary: SessionSummary,
     snapshots: Callable[[], Iterable[SymbolSessionData]],
-) -> list[Path]:
+) -> list[Place]:
     """Write the dumps that `formats` ask for, see `write_dumps`, and `{name}-{date}.html`; returns their paths.
 
-    `snapshots` is called once a format: symbols stream through, in order. ConfigError where nothing can be written, or
-    for what is no format.
+    `directory` may be in an object store, see `published`. `snapshots` is called once a format: symbols stream through,
+    in order. ConfigError where nothing can be written, or for what is no format.
     """
-    from barray.report.session_page import write_session
-
     if unknown := [entry for entry in formats if entry not in FORMATS]:
         raise ConfigError(f"{unknown[0]!r} is no export format", remedy=f"choose from {', '.join(FORMATS)}")
-    written = write_dumps(directory, name, formats, summary, snapshots)
-    if "html" in formats:
-        path = Path(directory) / f"{name}-{summary.session_date}.html"
-        written.append(write_session(path, name, summary, snapshots()))
-    return written
+    stem = f"{name}-{summary.session_date}"
+
+    def write(folder: Path) -> list[Path]:
+        from barray.report.session_page import write_session
+
+        written = write_dumps(folder, name, formats, summary, snapshots)
+        if "html" in formats:
+            written.append(write_session(folder / f"{stem}.html", name, summary, snapshots()))
+        return written
+
+    return published(directory, stem, write)

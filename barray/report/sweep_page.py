@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from barray.data_sources.atomic_file import clear_leftovers, made
+from barray.data_sources.object_store.publish import Place, published
 from barray.export.sweep import write_sweep_csv
 from barray.report.document import document, write_document
 from barray.report.markup import join
@@ -12,14 +13,19 @@ from barray.report.sections import sweep
 from barray.trading.sweeps.result import SweepResult
 
 
-def write_sweep(result: SweepResult, directory: Path) -> list[Path]:
+def write_sweep(result: SweepResult, directory: str | Path) -> list[Place]:
     """`NAME-sweep.csv`, a row a set, best first, and `NAME-sweep.html`; their paths.
 
-    The same result gives the same bytes. `directory` is made if it is not there; ConfigError where it can't be written.
+    The same result gives the same bytes. `directory` is made if it is not there, and may be in an object store, see
+    `published`; ConfigError where it can't be written.
     """
-    clear_leftovers(made(directory))
-    table = write_sweep_csv(result, directory / f"{result.name}-sweep.csv")
-    return [table, write_document(directory / f"{result.name}-sweep.html", render_sweep(result))]
+
+    def write(folder: Path) -> list[Path]:
+        clear_leftovers(made(folder))
+        table = write_sweep_csv(result, folder / f"{result.name}-sweep.csv")
+        return [table, write_document(folder / f"{result.name}-sweep.html", render_sweep(result))]
+
+    return published(directory, f"{result.name}-sweep", write)
 
 
 def render_sweep(result: SweepResult) -> bytes:

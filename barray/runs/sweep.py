@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,6 +16,7 @@ from barray.coordinator.config.file import ConfigLike
 from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.prepare import PreparedSweep, prepare_sweep
 from barray.coordinator.strategies import StrategyLike, asked_for
+from barray.data_sources.object_store.store import is_object_uri
 from barray.local.connection import load_calendar
 from barray.local.progress import Progress, shown
 from barray.local.strategy_logs import LogPrinter
@@ -62,7 +64,9 @@ def sweep(
     section, days = run.section, run.session_range.dates
     walking = section.walk_forward
     windows = walk_forward(days, walking.in_sample, walking.out_of_sample, anchored=walking.anchored) if walking else []
-    journal = Journal(Path(settings.report.directory), settings.name, _fingerprint(settings, run.plan), fresh=fresh)
+    journal = Journal(
+        _journals(settings.report.directory), settings.name, _fingerprint(settings, run.plan), fresh=fresh
+    )
     timings = {"plan_s": perf_counter() - began}
     from barray.coordinator.portfolio_sweep import PortfolioSweepCoordinator
     from barray.coordinator.sweep import SweepCoordinator
@@ -95,6 +99,14 @@ def sweep(
         timings_s=timings,
         lost=lost,
     )
+
+
+def _journals(directory: str) -> Path:
+    """A local folder for the journal, even where the tables go to an object store: that appends nothing."""
+    if not is_object_uri(directory):
+        return Path(directory)
+    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(caches) / "barray" / "sweeps" / hashlib.sha256(directory.encode()).hexdigest()[:12]
 
 
 def _evaluated(run: PreparedSweep, remote: RemoteRun, journal: Journal, data: Mapping[str, str]) -> list[SetRow]:

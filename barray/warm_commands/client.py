@@ -11,7 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from barray.actors.forking.handshake import FORKED, GO, ask, connect, describe_us
-from barray.data_sources.fetching.environment import take_credentials
+from barray.data_sources.environment import take_credentials
 from barray.local.user_folder import notes_folder
 from barray.market.errors import ConfigError
 from barray.warm_commands.origin import origin

@@ -22,7 +22,7 @@ from barray.actors.forking.safety import draw_alike, keep_pages_shared, thread_c
 from barray.actors.forking.server import Server, log
 from barray.cli.here import run_here
 from barray.coordinator import runtime
-from barray.data_sources.fetching.environment import WITH_TAKEN, take_credentials
+from barray.data_sources.environment import WITH_TAKEN, take_credentials
 from barray.local.user_folder import notes_folder
 from barray.warm_commands.client import COLD, SOCKET
 from barray.warm_commands.origin import Origin, difference, origin

@@ -25,6 +25,15 @@ Absolute = Callable[[str], str]
 STORE = "bars"
 
 
+def _folder(store: str) -> str:
+    if "://" in store:
+        raise ValueError("a store of fetched bars is a folder that every node sees: writes take turns by its locks")
+    return store
+
+
+StoreField = Annotated[str, AfterValidator(_folder)]
+
+
 class ColumnsSection(Section):
     """Names of the columns in a source's files; `timezone` of stamps stored without one; `stamp`: which edge.
 
@@ -94,7 +103,7 @@ class AlpacaSection(Section):
     name: str = "alpaca"
     feed: Literal["iex", "sip", "otc", "boats"] = "iex"
     adjustment: Literal["raw", "split", "dividend", "all"] = "raw"
-    store: str = STORE
+    store: StoreField = STORE
     credentials: str | None = None
     requests_per_minute: int = Field(ALPACA_LIMITS.per_minute, ge=1, le=100_000)
     give_up_s: float = Field(60.0, gt=0, le=86_400)
@@ -126,7 +135,7 @@ class SchwabSection(Section):
     type: Literal["schwab"]
     name: str = "schwab"
     token: str
-    store: str = STORE
+    store: StoreField = STORE
     credentials: str | None = None
     requests_per_minute: int = Field(SCHWAB_LIMITS.per_minute, ge=1, le=100_000)
     give_up_s: float = Field(60.0, gt=0, le=86_400)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from barray.data_sources.fetching.environment import WITH_TAKEN
+from barray.data_sources.environment import WITH_TAKEN
 from barray.market.errors import ConfigError
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from barray.data_sources.object_store.store import ObjectStore, is_object_uri
 from barray.data_sources.parquet.catalog import Catalog, Entries, FileEntry
 from barray.data_sources.parquet.file import BarFile, Columns
 from barray.data_sources.parquet.layout import Layout
@@ -21,7 +22,7 @@ from barray.data_sources.parquet.stamps import sessions_held, starts_of, within
 from barray.data_sources.parquet.tree import Tree
 from barray.market.bars import COLUMNS, Bars, IntArray, Prices
 from barray.market.calendar import Sessions
-from barray.market.errors import BarrayError, ConfigError, DataError, NoDataError, shorten
+from barray.market.errors import BarrayError, ConfigError, DataError, NoDataError, SourceUnavailable, shorten
 from barray.market.interval import Interval
 from barray.market.series import daily_labels
 from barray.market.symbols import symbol_problem
@@ -44,7 +45,7 @@ class ParquetSource:
     `interval_names` maps the tree's own names (`1Min`) to ours. `prices`: `any` lets them be zero and negative. Nothing
     is listed or opened until a question needs it; each directory is then listed once for the life of the object, so a
     new session, which gets a new object, sees new files. ConfigError where neither layout nor `interval` says which
-    bars they are.
+    bars they are, and for a URI that can't be meant.
     """
 
     root: str
@@ -64,6 +65,8 @@ class ParquetSource:
             )
         for ours in self.interval_names.values():
             Interval.parse(ours)
+        if is_object_uri(self.root):
+            ObjectStore(self.root, self.name)
 
     def __reduce__(self) -> tuple[object, ...]:
         names = dict(self.interval_names)
@@ -242,6 +245,8 @@ class ParquetSource:
                 span = min(low for low, _ in ranges), max(high for _, high in ranges)
                 look = _Look(span, symbols, tuple(file.metadata for file in files))
             except BarrayError as error:
+                if isinstance(error, SourceUnavailable) and self._tree.is_remote:
+                    raise  # of all files, not of this one
                 look = _Look(problem=Reason.of(error, self.name))
             self._looks[entry.path] = look
         return self._looks[entry.path]
@@ -265,8 +270,7 @@ class ParquetSource:
     def _open_part(self, path: str, footer: Any, *, is_directory: bool) -> BarFile:
         if is_directory:
             raise self._folder(path)
-        filesystem, base = self._tree.place
-        file = BarFile(filesystem, f"{base}/{path}", path, self.name, self.columns, footer)
+        file = BarFile(*self._tree.readable(path), path, self.name, self.columns, footer)
         if not self.layout.has_symbol and not file.has_symbols:
             raise DataError(
                 f"{path} has no column {self.columns.symbol}, which a file of many symbols needs",

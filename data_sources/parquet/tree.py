@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import pyarrow as pa
 from pyarrow import fs
 
+from barray.data_sources.object_store.shards import node_cache
+from barray.data_sources.object_store.store import ObjectStore, is_object_uri
 from barray.market.errors import DataError, NoDataError, SourceUnavailable
 
 _REMOTE = ("AWS", "google::cloud", "GCS", "Azure", "HDFS", "curl", "timed out", "onnection")
@@ -56,6 +59,9 @@ class Tree:
     @cached_property
     def place(self) -> tuple[fs.FileSystem, str]:
         """The file system, and the root's path in it; SourceUnavailable where there is none."""
+        if self._objects:
+            self._objects.require()
+            return self._objects.filesystem, self._objects.base
         if "://" in self.root:
             try:
                 filesystem, base = fs.FileSystem.from_uri(self.root)
@@ -76,6 +82,8 @@ class Tree:
     def names(self, directory: str) -> dict[str, bool]:
         """Names in a directory, each with whether it is one itself; none where there is no such directory."""
         filesystem, base = self.place
+        if self._objects:
+            return self._objects.names(directory)
         path = f"{base}/{directory}".rstrip("/")
         if isinstance(filesystem, fs.LocalFileSystem):  # five times faster than a FileSelector
             try:
@@ -88,3 +96,29 @@ class Tree:
         with translated(path, self.source):
             listed = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
         return {entry.base_name: entry.type == fs.FileType.Directory for entry in listed}
+
+    def readable(self, path: str) -> tuple[fs.FileSystem, str]:
+        """Where to read a file: its file system, and its path in it. An object is copied to this node, if it can be.
+
+        NoDataError where an object is not there, SourceUnavailable where it can't be reached.
+        """
+        filesystem, base = self.place
+        if self._objects is None or (cache := node_cache()) is None:
+            return filesystem, f"{base}/{path}"
+        known = self._copies.get(path)
+        if path not in self._copies or (known is not None and not known.exists()):
+            known = self._copies[path] = cache.copy(self._objects, path)
+        return (fs.LocalFileSystem(), str(known)) if known else (filesystem, f"{base}/{path}")
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether an object store holds it: a failure to reach one file is a failure to reach any."""
+        return is_object_uri(self.root)
+
+    @cached_property
+    def _objects(self) -> ObjectStore | None:
+        return ObjectStore(self.root, self.source) if self.is_remote else None
+
+    @cached_property
+    def _copies(self) -> dict[str, Path | None]:
+        return {}

@@ -19,7 +19,7 @@ SHOWN = """
 import os, subprocess, sys
 from pathlib import Path
 from barray.data_sources.fetching.credentials import KeyPair, key_pair
-from barray.data_sources.fetching.environment import take_credentials, without_credentials
+from barray.data_sources.environment import take_credentials, without_credentials
 
 def shown():
     child = subprocess.run(["env"], capture_output=True, check=True).stdout
@@ -73,3 +73,34 @@ take_credentials()
 assert Path("/proc/self/cmdline").read_bytes() == title
 assert b"{CANARY}" not in shown()
 """)
+
+
+def test_keys_of_storage_are_taken_and_given_to_what_is_started_with_them_alone() -> None:
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+    keys = {name: f"{CANARY}-{name}" for name in names}
+    run(
+        f"""
+from barray.data_sources.environment import storage_keys
+assert storage_keys() == {{}}
+take_credentials()
+assert b"{CANARY}" not in shown()
+assert storage_keys() == {keys!r}
+with without_credentials():
+    assert {{name: os.environ[name] for name in {names!r}}} == {keys!r}
+    assert "APCA_API_KEY_ID" not in os.environ
+assert b"{CANARY}" not in shown()
+""",
+        {**GIVEN, **keys},
+    )
+
+
+def test_a_program_keeps_its_keys_of_storage_while_it_starts_others() -> None:
+    run(
+        f"""
+before = dict(os.environ)
+with without_credentials():
+    assert os.environ["AWS_SECRET_ACCESS_KEY"] == "{CANARY}"
+assert dict(os.environ) == before
+""",
+        {"AWS_SECRET_ACCESS_KEY": CANARY},
+    )

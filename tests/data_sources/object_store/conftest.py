@@ -1,0 +1,27 @@
+"""One S3 server for all tests of this folder, empty and sound at the beginning of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.vendors.s3_server import S3Server, s3_server
+
+
+@pytest.fixture(scope="package")
+def running() -> Iterator[S3Server]:
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(running: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> S3Server:
+    """The server; this process's environment leads to it, with an empty cache of its own."""
+    for name, value in running.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("BARRAY_NO_CACHE", raising=False)
+    monkeypatch.setenv("BARRAY_SHARDS", str(tmp_path / "shards"))
+    running.clear()
+    return running
