@@ -223,6 +223,7 @@ def join_ray(address: str) -> None:
     SourceUnavailable if there is none, BegunForLoopback where it is not here and this process can't join it.
     """
     _set_environment({})
+    address = _resolved(address)
     host, _, port = address.rpartition(":")
     if host:
         _require_listener(host, port, address)
@@ -249,6 +250,19 @@ def join_ray(address: str) -> None:
         raise SourceUnavailable(
             f"no Ray at {address}: {reason}", remedy="start a session first, or give the address of the cluster"
         ) from error
+
+
+def _resolved(address: str) -> str:
+    """What `auto` means, as far as Ray has left word of it: within a job, or on a node. All else as it is."""
+    if address != "auto":
+        return address
+    if named := os.environ.get("RAY_ADDRESS"):
+        return named
+    from ray._common.utils import get_ray_address_file
+
+    with suppress(OSError):
+        return Path(get_ray_address_file(None)).read_text().strip() or address
+    return address
 
 
 def _require_listener(host: str, port: str, address: str) -> None:

@@ -80,7 +80,7 @@ ALL_IS_LOST: Final[frozenset[ReasonCode]] = frozenset({"coordinator_lost", "ray_
 """What nothing that is still to be run can be run after."""
 
 MEANINGS: Final[dict[ReasonCode, str]] = {
-    "access_denied": "The vendor does not accept the key or token, or the account may not read this.",
+    "access_denied": "The vendor, or the object store, does not accept the key or token, or it may not read this.",
     "actor_failed": "A symbol's process died or hung more often than it is brought back.",
     "bad_calendar": "There is no exchange calendar of this name.",
     "bad_data": "Data exist but cannot be right.",
@@ -134,7 +134,7 @@ MEANINGS: Final[dict[ReasonCode, str]] = {
     "source_error": "A source's code raised: its kind and text are the reason.",
     "source_unavailable": "The source could not be asked at all.",
     "suspect_jump": "Prices move as a split, a wrong decimal point or another company's bars make them move.",
-    "throttled": "The vendor asks to wait: its rate limit is reached.",
+    "throttled": "The vendor, or the object store, asks to wait: its rate limit is reached.",
     "too_many_rows": "A file has more rows to be read at once than the bound; columns.max_rows raises it.",
     "too_recent": "The end of the range is too recent for this account.",
     "two_files": "Two files, or folders, claim to hold the same bars.",

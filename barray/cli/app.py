@@ -29,6 +29,7 @@ from barray.cli.login import login_app
 from barray.cli.options import AsJson, ConfigPath, Quiet, place
 from barray.cli.run import run
 from barray.cli.scan import scan
+from barray.cli.submit import job, submit
 from barray.cli.sweep import lookahead, sweep, warmup
 from barray.market.errors import ConfigError, shorten
 
@@ -61,8 +62,9 @@ def barray(
 
 app.add_typer(attach_app, name="attach")
 app.add_typer(login_app, name="login")
-for _command in (run, backtest, sweep, scan, lookahead, warmup, fetch):
+for _command in (run, backtest, sweep, scan, submit, lookahead, warmup, fetch):
     app.command()(_command)
+app.command(hidden=True)(job)
 
 
 @app.command("sample-data")

@@ -20,7 +20,7 @@ from barray.cli.console import (
     stdout,
     without_drop_warnings,
 )
-from barray.cli.options import AsJson, Quiet, StrategyConfig, place
+from barray.cli.options import Address, AsJson, Quiet, StrategyConfig, on, place
 from barray.market.errors import shorten
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ _SHOWN = 20
 
 
 @reporting
-def backtest(config: StrategyConfig, out: Out = None, quiet: Quiet = False, as_json: AsJson = False) -> None:
+def backtest(
+    config: StrategyConfig, out: Out = None, address: Address = None, quiet: Quiet = False, as_json: AsJson = False
+) -> None:
     """Run a config's strategy over all its sessions, write report and trades, and say what came of it.
 
     Exit code 1 where the strategy failed on any symbol.
@@ -45,7 +47,7 @@ def backtest(config: StrategyConfig, out: Out = None, quiet: Quiet = False, as_j
         document(as_json),
         without_drop_warnings(),
         session_progress(quiet=quiet) as progress,
-        backtested(read_config(config), progress=progress, meanwhile=_import_report) as (result, run),
+        backtested(on(read_config(config), address), progress=progress, meanwhile=_import_report) as (result, run),
     ):
         from barray.report.files import write_backtest
         from barray.trading.results.numbers import ResultNumbers

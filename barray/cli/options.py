@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from barray.data_sources.object_store.publish import Place
-from barray.data_sources.object_store.store import is_object_uri
+if TYPE_CHECKING:
+    from barray.coordinator.config.model import SessionConfig
+    from barray.data_sources.object_store.publish import Place
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file; see examples/session.yaml.")]
 StrategyConfig = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file; see examples/sma_cross.yaml.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Address = Annotated[
+    str | None,
+    typer.Option("--address", help="The Ray to run on: host:port, or auto on one of its nodes."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+
+
+def on(settings: SessionConfig, address: str | None) -> SessionConfig:
+    """The config, to be run on the Ray at `address`, if one is given."""
+    if address is None:
+        return settings
+    return settings.model_copy(update={"ray": settings.ray.model_copy(update={"address": address})})
 
 
 def place(text: str) -> Place:
     """A folder of this machine, or the URI of one in an object store."""
+    from barray.data_sources.object_store.store import is_object_uri
+
     return text if is_object_uri(text) else Path(text)

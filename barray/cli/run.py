@@ -23,12 +23,12 @@ from barray.cli.console import (
     stdout_kept,
     without_drop_warnings,
 )
-from barray.cli.options import AsJson, ConfigPath, Quiet, place
-from barray.data_sources.object_store.publish import Place
+from barray.cli.options import Address, AsJson, ConfigPath, Quiet, on, place
 from barray.market.errors import BarrayError, ConfigError, shorten
 from barray.market.reason_codes import ALL_IS_LOST
 
 if TYPE_CHECKING:
+    from barray.data_sources.object_store.publish import Place
     from barray.session import Session
 
 
@@ -39,6 +39,7 @@ def run(
         Any,
         typer.Option("--out", parser=place, metavar="PATH", help="Write exports here instead: a folder, or s3://…."),
     ] = None,
+    address: Address = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -46,6 +47,7 @@ def run(
 
     A date that fails is told, and the next one run, unless Ray or the coordinator is gone. Exit code 1 where one did.
     """
+    from barray.coordinator.config.file import read_config
     from barray.session import Session
 
     done: list[dict[str, Any]] = []
@@ -53,7 +55,7 @@ def run(
         stdout_kept(as_json),
         without_drop_warnings(),
         session_progress(quiet=quiet) as progress,
-        Session(config, progress=progress) as session,
+        Session(on(read_config(config), address), progress=progress) as session,
     ):
         ignored = note_unused("run", session.config)
         for day in session.dates:

@@ -1,4 +1,4 @@
-"""A run whose bars lie in an object store and whose results go there: the same bytes, and no key where it should not be."""
+"""A run whose bars lie in an object store and whose results go there: through faults, and with no key in sight."""
 
 from __future__ import annotations
 
@@ -56,7 +56,9 @@ def barray(s3: S3Server, folder: Path, *arguments: str) -> subprocess.CompletedP
     environment = {**os.environ, **s3.environment, "BARRAY_SHARDS": str(folder / "shards")}
     environment.pop("BARRAY_NO_CACHE", None)
     command = [sys.executable, "-m", "barray", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 def test_a_backtest_reads_and_writes_there_through_faults_and_its_strategy_sees_no_key(
