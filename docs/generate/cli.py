@@ -17,7 +17,7 @@ def cli_reference() -> str:
 
 
 def commands() -> Iterator[tuple[str, Any]]:
-    """Every command by its whole name, groups left out."""
+    """Every command by its whole name, groups and what is hidden left out."""
     yield from _below("barray", typer.main.get_command(app))
 
 
@@ -26,6 +26,8 @@ def _below(name: str, command: Any) -> Iterator[tuple[str, Any]]:
         yield name, command
         return
     for part, found in command.commands.items():
+        if found.hidden:
+            continue
         yield from _below(f"{name} {part}", found)
 
 
