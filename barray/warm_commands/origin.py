@@ -20,7 +20,7 @@ _MAY_DIFFER = frozenset(
 _MAY_DIFFER_FROM = (
     *("ALACRITTY_", "GNOME_TERMINAL_", "ITERM_", "KITTY_", "KONSOLE_", "SSH_", "TERM_", "TMUX", "VTE_", "WEZTERM_"),
     *("WT_", "VSCODE_", "GIO_LAUNCHED_", "MAKE", "MFLAGS", "XDG_SESSION_"),
-    *("APCA_", "SCHWAB_", "BARRAY_"),
+    *("APCA_", "AWS_", "SCHWAB_", "BARRAY_"),
 )
 
 

@@ -102,13 +102,22 @@ def _stamps() -> dict[str, _Stamp]:
     """Every file that was imported, as it is now."""
     stamps: dict[str, _Stamp] = {}
     for module in list(sys.modules.values()):
-        if path := getattr(module, "__file__", None):
+        if path := _file(module):
             try:
                 status = os.stat(path)
                 stamps[path] = status.st_ctime_ns, status.st_size, status.st_ino
             except OSError:
                 stamps[path] = None
     return stamps
+
+
+def _file(module: object) -> str | None:
+    """A module's file, without loading a module that waits until it is used: that would import more."""
+    try:
+        found = object.__getattribute__(module, "__dict__").get("__file__")
+    except AttributeError:  # an object that stands in place of a module
+        return None
+    return found if isinstance(found, str) else None
 
 
 def _listen(path: Path) -> socket.socket:
