@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,7 +19,7 @@ from barray.cli.console import (
     session_progress,
     stdout,
 )
-from barray.cli.options import AsJson, Quiet
+from barray.cli.options import Address, AsJson, Quiet, on, place
 from barray.market.errors import shorten
 
 if TYPE_CHECKING:
@@ -33,21 +33,27 @@ _FORMATS = ("parquet", "csv", "json")
 @reporting
 def scan(
     config: ScanConfig,
-    out: Annotated[Path | None, typer.Option("--out", help="Write the tables here instead.")] = None,
+    out: Annotated[
+        Any,
+        typer.Option("--out", parser=place, metavar="PATH", help="Write the tables here instead: a folder, or s3://…."),
+    ] = None,
+    address: Address = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Look at a universe with a config's scans, write who is found when, and say it. Exit code 1 where one failed."""
     from barray.coordinator.config.file import read_config
+    from barray.data_sources.object_store.publish import below, published
     from barray.export.scan import summary, write_scan
     from barray.runs.scan import scan as run
 
     with document(as_json), session_progress(quiet=quiet) as progress:
-        settings = read_config(config)
+        settings = on(read_config(config), address)
         ignored = note_unused("scan", settings)
         result = run(settings, progress=progress)
-        folder = out or Path(settings.report.directory) / settings.name
-        files = write_scan(result, folder, [one for one in _FORMATS if one in settings.report.formats])
+        folder = out or below(settings.report.directory, settings.name)
+        formats = [one for one in _FORMATS if one in settings.report.formats]
+        files = published(folder, settings.name, lambda local: write_scan(result, local, formats))
     if as_json:
         named = [str(path) for path in files]
         print_json({**summary(result), "timings_s": dict(result.timings_s), "ignored": list(ignored), "files": named})

@@ -13,13 +13,13 @@ import typer
 from barray.cli.console import FAILED, INTERRUPTED, reporting, stderr, stdout
 from barray.cli.options import AsJson
 
-COMMANDS = ("run", "backtest", "sweep")
+COMMANDS = ("run", "backtest", "sweep", "scan")
 
 
 @reporting
 def submit(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file; what it names lies on the cluster.")],
-    command: Annotated[str, typer.Option(help="What to do with it: run, backtest or sweep.")] = "",
+    command: Annotated[str, typer.Option(help="What to do with it: run, backtest, sweep or scan.")] = "",
     address: Annotated[
         str | None, typer.Option(help="The cluster's dashboard, http://HEAD:8265; default: RAY_API_SERVER_ADDRESS.")
     ] = None,
@@ -98,7 +98,7 @@ def _ask_to_stop(jobs: Any, job: str, address: str | None) -> None:
 
 def job(
     context: typer.Context,
-    command: Annotated[str, typer.Argument(help="run, backtest or sweep")],
+    command: Annotated[str, typer.Argument(help="run, backtest, sweep or scan")],
     as_json: AsJson = False,
 ) -> None:
     """What a submitted job runs, in the folder that came with it."""

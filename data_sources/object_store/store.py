@@ -51,8 +51,10 @@ class ObjectStore:
                 f"the s3:// URI of {parts.hostname} holds keys", source=self.source, remedy=f"take them out: {_KEYLESS}"
             )
         unknown = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True) if name not in _OPTIONS]
-        if not parts.netloc or unknown:
+        waits = self._options.get("give_up_s", "0")
+        if not parts.netloc or unknown or not waits.replace(".", "", 1).isdecimal():
             wrong = f"has the unknown option {unknown[0]}" if unknown else "names no bucket"
+            wrong = wrong if unknown or not parts.netloc else f"has give_up_s={waits}, which is no number of seconds"
             raise ConfigError(
                 f"{self.shown} {wrong}",
                 source=self.source,

@@ -152,8 +152,21 @@ def test_keys_do_not_stand_in_a_uri_and_are_not_repeated() -> None:
     with pytest.raises(ConfigError) as told:
         ParquetSource(f"s3://{KEY}:{SECRET}@{BUCKET}/bars")
     assert SECRET not in str(told.value)
-    with pytest.raises(ConfigError, match="unknown option secret_key"):
-        ObjectStore("s3://bucket/bars?secret_key=x")
+    for uri, wrong in (
+        ("s3://bucket/bars?secret_key=x", "unknown option secret_key"),
+        ("s3:///bars", "names no bucket"),
+        ("s3://bucket/bars?give_up_s=soon", "give_up_s=soon, which is no number"),
+    ):
+        with pytest.raises(ConfigError, match=wrong):
+            ObjectStore(uri)
+
+
+def test_a_store_of_fetched_bars_is_a_folder() -> None:
+    from barray.coordinator.config.file import parse_config
+
+    config = {"session": {"start": "2024-07-02"}, "symbols": ["AAPL"], "intervals": ["1m"]}
+    with pytest.raises(ConfigError, match="a store of fetched bars is a folder that every node sees"):
+        parse_config({**config, "sources": [{"type": "alpaca", "store": "s3://bucket/store"}]})
 
 
 def test_a_file_is_read_once_however_many_ask(held: S3Server, sessions: Sessions) -> None:
