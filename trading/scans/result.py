@@ -67,6 +67,11 @@ class ScanResult:
     timezone: str
     timings_s: Mapping[str, float]
 
+    @classmethod
+    def of_session(cls, name: str, one: ScannedSession, timezone: str) -> ScanResult:
+        """One session's."""
+        return cls(name, tuple(one.universe), (one.day.isoformat(),), (one,), {}, timezone, {})
+
     @cached_property
     def failures(self) -> tuple[ScanFailure, ...]:
         """Scans that ended before their session did."""
