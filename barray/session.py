@@ -15,6 +15,7 @@ from barray.coordinator import runtime
 from barray.coordinator.config.file import as_config
 from barray.coordinator.config.model import ACTORS_PER_CPU, SessionConfig
 from barray.coordinator.messages import AddBar, AddIndicator, AddSymbol, RemoveSymbol
+from barray.coordinator.prepare_scans import with_scans
 from barray.coordinator.summary import AddResult, SessionSummary
 from barray.data_sources.object_store.publish import Place
 from barray.export.recording import record
@@ -150,7 +151,7 @@ class Session(AttachedSession):
         progress: Progress | None = None,
         coordinator: type | None = None,
     ) -> None:
-        self.config = as_config(config)
+        self.config, self._scans = with_scans(as_config(config), load_calendar)
         self._calendar = _in_background(lambda: load_calendar(self.config, self.config.requirements))
         self._progress = progress
         self._started_ray = False
@@ -176,8 +177,9 @@ class Session(AttachedSession):
             self._started_ray = True
             ensure_ray(self.config)
         silence_s = self.config.actors.call_timeout_s
+        scans = () if self._scans is None else (None, None, self._scans)
         self._remote = runtime.new_coordinator(
-            self.name, self._coordinator, self.config, self.calendar, silence_s=silence_s
+            self.name, self._coordinator, self.config, self.calendar, *scans, silence_s=silence_s
         )
         self._open = True
         hand_over_credentials(self.config, self._remote)

@@ -20,12 +20,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class Day:
-    """All that belongs to one session date; gone with it."""
+    """All that belongs to one session date; gone with it. `moments`: when else than by the schedule something is to be
+    done, UTC ns.
+    """
 
     context: SessionContext
     clock: SimulatedClock
     schedule: list[DueAction]
     manager: DataManager
+    moments: frozenset[int] = frozenset()
     step0: dict[str, SymbolValidationResult] = field(default_factory=dict)
     dropped: dict[str, tuple[Reason, ...]] = field(default_factory=dict)
     events: list[SessionEvent] = field(default_factory=list)

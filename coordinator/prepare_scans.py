@@ -48,7 +48,7 @@ class PreparedScan:
 def prepare_scan(config: SessionConfig, load_calendar: LoadCalendar) -> PreparedScan:
     """The config's scans over its sessions; ConfigError where it has none, or they can't be meant."""
     if config.is_live:
-        raise ConfigError("barray scan looks at sessions of the past", remedy="take session.mode: replay")
+        raise ConfigError("scans look at sessions of the past", remedy="take session.mode: replay")
     scans = scan_sources(config)
     plans = tuple(source.plan() for source in scans)
     needs = needs_of(plans)
@@ -88,6 +88,25 @@ def _tables(config: SessionConfig, needs: ScanNeeds) -> KnownTables:
             remedy=f"add tables: {{{missing[0]}: {{path: {missing[0]}.csv}}}}",
         )
     return {name: config.tables[name].file(name).read() for name in needs.tables}
+
+
+def with_scans(config: SessionConfig, load_calendar: LoadCalendar) -> tuple[SessionConfig, PreparedScan | None]:
+    """A config whose full symbols have what its scans look at, and the scans laid out; the config itself, and None,
+    where it has none. ConfigError as for `prepare_scan`.
+    """
+    if not config.scans:
+        return config, None
+    prepared = prepare_scan(config, load_calendar)
+    wanted = prepared.requirements
+    if not wanted.all_intervals:
+        raise ConfigError(f"{config.where}: there are no intervals", remedy="give one that full symbols have: [1m]")
+    history = {"trailing_days": wanted.trailing_days, "daily_days": wanted.daily_days}
+    changed = {
+        "intervals": wanted.intervals,
+        "indicators": wanted.indicators,
+        "history": config.history.model_copy(update=history),
+    }
+    return config.model_copy(update=changed).standing_in(config.where), prepared
 
 
 def required(config: SessionConfig, needs: ScanNeeds) -> SymbolRequirements:

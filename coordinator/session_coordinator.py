@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date
 from typing import Any
 
+from barray.actors.options import new_scan_actor
 from barray.actors.transport import RayTransport
 from barray.coordinator import messages as ask
 from barray.coordinator.asked_once import AskedOnce
@@ -18,7 +19,9 @@ from barray.coordinator.fleet import Fleet, Transport, cpus_of
 from barray.coordinator.gateway_pool import GatewayPool
 from barray.coordinator.lifecycle import Phase
 from barray.coordinator.live import LiveDriver
+from barray.coordinator.prepare_scans import PreparedScan
 from barray.coordinator.replay import ReplayDriver
+from barray.coordinator.scanning import Scanning
 from barray.coordinator.session_state import SessionState, T, Work
 from barray.coordinator.step0 import validate_all
 from barray.coordinator.summary import AddResult, SessionSummary
@@ -38,7 +41,7 @@ class SessionCoordinator(AskedOnce):
 
     begin → advance_to … → end → teardown, then the next date's begin. Additions take effect at window ends, under
     `_symbol_operation_lock`, so that bars that close together are all applied before anybody sees any of them.
-    `transport`, `gateways`: other ways to processes and vendors than Ray.
+    `scans`: what looks for symbols to add. `transport`, `gateways`: other ways to processes and vendors than Ray.
     """
 
     def __init__(
@@ -47,8 +50,12 @@ class SessionCoordinator(AskedOnce):
         calendar: TradingCalendar,
         transport: Transport | None = None,
         gateways: GatewayPool | None = None,
+        scans: PreparedScan | Scanning | None = None,
     ) -> None:
         super().__init__()
+        if isinstance(scans, PreparedScan):
+            scans = Scanning(scans, config.actors, RayTransport(new_scan_actor))
+        self._scanning = scans
         self._config = config
         self._transport = transport or RayTransport()
         self._gateways = gateways or GatewayPool()
@@ -72,6 +79,9 @@ class SessionCoordinator(AskedOnce):
         context = self.state.context(day)
         self.state.open(context, self._driver.first_ns(context))
         await self._carry_out(self.state.load_session_data(cpus_of(self._transport)))
+        if self._scanning is not None:
+            await self._scanning.begin(context)
+            self.state.open_day().moments = frozenset(self._scanning.moments)
         return self.summary()
 
     async def advance_to(self, to_ns: int | None = None) -> int:
@@ -96,6 +106,15 @@ class SessionCoordinator(AskedOnce):
         """See Stage."""
         while self.state.phase is Phase.RUNNING and (request := self.state.due()) is not None:
             await self.change(request)
+        if self._scanning is not None and self.state.phase is Phase.RUNNING:
+            await self._follow(self._scanning)
+
+    async def _follow(self, scanning: Scanning) -> None:
+        """Do what scans ask for up to now."""
+        for instruction in scanning.due(self.state.running().clock.now_ns()):
+            for request in scanning.requests(instruction):
+                if self.state.phase is not Phase.RUNNING or not scanning.note(request, await self.change(request)):
+                    break
 
     async def change(self, request: ask.Request) -> AddResult:
         """Add or remove something at session time; what became of it, and why."""
@@ -139,6 +158,8 @@ class SessionCoordinator(AskedOnce):
         Works from every phase, also after an error. `final`: no session follows, so no process is kept.
         """
         await self._driver.close()
+        if self._scanning is not None:
+            self._scanning.tear_down(final=final)
         await self._carry_out(self.state.tear_down(final=final))
         return self.state.next_date
 
@@ -214,9 +235,10 @@ class SessionCoordinator(AskedOnce):
 
     def summary(self) -> SessionSummary:
         """The session as a whole, so far."""
-        return self.state.summary()
+        return replace(self.state.summary(), scanned=self._scanning.session if self._scanning else None)
 
     def status(self) -> dict[str, Any]:
         """Where the session stands, in JSON types. Answered in every phase."""
         fetching = asdict(self._gateways.progress) if self._gateways.progress else None
-        return self.state.status(fetching, processes=self._fleet.processes, **self._driver.status())
+        processes = self._fleet.processes + (self._scanning.processes if self._scanning else 0)
+        return self.state.status(fetching, processes=processes, **self._driver.status())

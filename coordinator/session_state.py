@@ -85,17 +85,21 @@ class SessionState:
         self.day = Day(context, SimulatedClock(first_ns), schedule, self._config.data_manager)
 
     def load_session_data(self, cpus: int) -> Work[None]:
-        """Steps 0 to 3 for the config's symbols; ValidationFailed where nothing is left to run."""
+        """Steps 0 to 3 for the config's symbols; ValidationFailed where nothing is left to run. With scans it may begin
+        without any.
+        """
         day, per_symbol = self.open_day(), self._config.validation.per_symbol
-        validated = yield from self._validate_symbols_for_loading(tuple(dict.fromkeys(self._config.symbols)))
+        symbols = tuple(dict.fromkeys(self._config.symbols))
+        validated = (yield from self._validate_symbols_for_loading(symbols)) if symbols else []
         self.enter(Phase.PLANNING)
         loads = {symbol: self._plan(day, symbol, "config") for symbol in validated}
         self.enter(Phase.PROVISIONING)
         self.progress = (0, len(loads))
-        yield ask.Provide(tuple(loads), symbols_per_actor(self._config.actors.symbols_per_actor, len(loads), cpus))
+        if loads:
+            yield ask.Provide(tuple(loads), symbols_per_actor(self._config.actors.symbols_per_actor, len(loads), cpus))
         self.enter(Phase.LOADING)
         yield from self._load_symbols_full(loads)
-        if not day.full or (day.dropped and not per_symbol):
+        if (symbols and not day.full) or (day.dropped and not per_symbol):
             raise all_failed(day.dropped, len(day.step0), per_symbol=per_symbol)
         self.enter(Phase.RUNNING)
 
@@ -193,7 +197,7 @@ class SessionState:
     def window_ends(self, to_ns: int, window: Interval | None) -> list[int]:
         """Where time stops on its way to `to_ns`: see `schedule.windows`."""
         day = self.running()
-        moments = {action.at_ns for action in day.schedule}
+        moments = {*(action.at_ns for action in day.schedule), *day.moments}
         return windows(day.clock.now_ns(), to_ns, day.context, window, moments)
 
     def advance(self, to_ns: int, bars: Mapping[str, Bars]) -> Work[Mapping[str, Report]]:
@@ -220,7 +224,7 @@ class SessionState:
 
     def _require_any(self) -> None:
         day = self.running()
-        if not day.full and not day.adhoc:
+        if not day.full and not day.adhoc and not self._config.scans:
             raise all_failed(day.dropped, len(day.step0), per_symbol=True)
 
     def end(self) -> Work[None]:

@@ -14,9 +14,9 @@ _USED_BY = {
     "costs": ("backtest", "sweep"),
     "report": ("backtest", "sweep", "scan"),
     "sweep": ("sweep",),
-    "tables": ("backtest", "sweep", "scan"),
-    "scans": ("scan",),
-    "listings": ("scan",),
+    "tables": ("run", "backtest", "sweep", "scan"),
+    "scans": ("run", "scan"),
+    "listings": ("run", "scan"),
 }
 """Commands by section; sections that are not here are used by every command that runs a config."""
 

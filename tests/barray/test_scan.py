@@ -103,3 +103,33 @@ def test_what_cannot_be_meant_is_said_before_anything_starts(config: dict[str, A
         barray.scan({**config, "scans": [{"name": "twice", "where": "gap > 0"}] * 2})
     with pytest.raises(ConfigError, match=r"No such file or directory; check scans\.path"):
         barray.scan({**config, "scans": [{"path": "nowhere.py"}]})
+
+
+def test_a_session_promotes_what_its_scans_find_and_shows_what_they_saw(
+    config: dict[str, Any], tmp_path: Path, ray_here: None
+) -> None:
+    config["session"] = {"start": DAYS[-1], "end": DAYS[-1]}
+    config["intervals"], config["export"] = ["1m"], {"directory": str(tmp_path / "out"), "formats": ["json", "parquet"]}
+    with barray.Session(config) as session:
+        session.begin()
+        session.advance_to("10:05")
+        summary = session.summary()
+        assert summary.scanned is not None
+        now = [row for row in summary.scanned.kept if row.at_ns == summary.now_ns and row.scan == "Gappers"]
+        full = [row for row in now if session.get_symbol_metadata(row.symbol).added_by == "scanner"]  # type: ignore[union-attr]
+        assert 0 < len(full) <= 5
+        for row in full:
+            seen = session.snapshot(row.symbol).indicators["RSI(14)@5m"].values["real"]
+            assert seen[-1] == row.values["RSI(14)@5m"]
+        session.advance_to()
+        ended = session.end()
+        files = session.export()
+        session.teardown()
+    added = [event for event in ended.events if event.action == "add_symbol"]
+    assert added
+    assert {event.by for event in added} == {"scanner"}
+    dump = next(path for path in files if path.suffix == ".json" and "scans" not in str(path))
+    told = run_command("validate-dump", dump)
+    assert told.exit_code == 0, told.output
+    hits = next(path for path in files if path.name == "hits.parquet")
+    assert pq.read_table(hits).num_rows == len(ended.scanned.kept)  # type: ignore[union-attr]

@@ -11,10 +11,22 @@ import numpy as np
 
 from barray.market.table import Column, Table, floats_known, stamps, texts
 from barray.market.validation import Reason
-from barray.trading.scans.follow import Kept
-from barray.trading.scans.hits import ScanFailure
+from barray.trading.scans.follow import Followed, Kept
+from barray.trading.scans.hits import ScanFailure, SessionHits
 from barray.trading.scans.instructions import Instruction
 from barray.trading.scans.state import Visit
+
+
+@dataclass(frozen=True)
+class LookedAt:
+    """What scans found in a session, before any of it is followed; see ScannedSession."""
+
+    found: tuple[SessionHits, ...]
+    failures: Mapping[str, ScanFailure]
+    universe: Mapping[str, int]
+    missing: tuple[str, ...]
+    faults: Mapping[str, Reason]
+    bars: int
 
 
 @dataclass(frozen=True)
@@ -33,6 +45,12 @@ class ScannedSession:
     faults: Mapping[str, Reason]
     bars: int
 
+    @classmethod
+    def of(cls, day: date, seen: LookedAt, followed: Followed) -> ScannedSession:
+        """What was found, and what came of it."""
+        counts = seen.universe, seen.missing, seen.faults, seen.bars
+        return cls(day, followed.kept, followed.visits, followed.instructions, seen.failures, *counts)
+
 
 @dataclass(frozen=True)
 class ScanResult:
@@ -48,6 +66,11 @@ class ScanResult:
     skipped: Mapping[str, str]
     timezone: str
     timings_s: Mapping[str, float]
+
+    @classmethod
+    def of_session(cls, name: str, one: ScannedSession, timezone: str) -> ScanResult:
+        """One session's."""
+        return cls(name, tuple(one.universe), (one.day.isoformat(),), (one,), {}, timezone, {})
 
     @cached_property
     def failures(self) -> tuple[ScanFailure, ...]:

@@ -1,0 +1,152 @@
+"""The processes that share a universe out for scans."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from barray.coordinator.config.model import ActorsSection
+from barray.coordinator.fleet import Fleet, Transport, cpus_of
+from barray.coordinator.prepare_scans import PreparedScan
+from barray.market.commands import Failed
+from barray.market.errors import BarrayError, NoDataError
+from barray.market.interval import Interval, best_base
+from barray.trading.scans.commands import NotRead, ScanDaily, ScanJob, ScanSessions, SessionParts
+from barray.trading.scans.evaluate import members_after, session_hits
+from barray.trading.scans.hits import SessionHits
+from barray.trading.scans.plan import Plan
+from barray.trading.scans.result import LookedAt
+
+_SMALLEST_SHARE = 250
+"""Symbols: fewer are not worth a process."""
+MOST_AT_ONCE = 16
+"""Sessions that a call evaluates."""
+_ASKED = 8
+"""Symbols of which it is asked which intervals there are."""
+
+
+class ScanFleet:
+    """Evaluates scans session by session, each process a share of the symbols."""
+
+    def __init__(self, prepared: PreparedScan, actors: ActorsSection, transport: Transport) -> None:
+        self._prepared = prepared
+        self._transport = transport
+        self._fleet = Fleet(actors, transport, sessions=MOST_AT_ONCE)
+        self.plans: tuple[Plan, ...] = prepared.plans()
+        self._jobs: dict[str, ScanJob] = {}
+
+    @property
+    def processes(self) -> int:
+        """How many there are."""
+        return self._fleet.processes
+
+    async def start(self) -> int:
+        """Find the universe, and start the processes that share it: how many symbols there are.
+
+        NoDataError where there are none; ConfigError, SourceUnavailable, DataError as the sources have it.
+        """
+        interval, symbols = await asyncio.to_thread(self._found)
+        shares = max(1, min(cpus_of(self._transport), len(symbols) // _SMALLEST_SHARE))
+        prepared = self._prepared
+        for number, part in enumerate(np.array_split(np.array(symbols, object), shares), 1):
+            self._jobs[f"share {number} of {shares}"] = ScanJob(
+                prepared.scans,
+                tuple(part.tolist()),
+                prepared.session_range,
+                interval,
+                prepared.reader,
+                prepared.daily if interval.is_intraday else None,
+                prepared.listings,
+                prepared.tables,
+            )
+        await self._fleet.add(self._jobs)
+        return len(symbols)
+
+    async def sessions(self, rows: tuple[int, ...]) -> list[LookedAt | BarrayError]:
+        """What the scans found in sessions (their rows), or why nothing can be told of one; ActorFailed where a process
+        is lost for good.
+        """
+        members: tuple[Mapping[str, tuple[str, ...]], ...] = ()
+        if any(plan.daily.across for plan in self.plans):
+            daily = await self._told({name: ScanDaily(job, rows) for name, job in self._jobs.items()}, len(rows))
+            members = tuple(map(self._members, daily))
+        asked = {name: ScanSessions(job, rows, members) for name, job in self._jobs.items()}
+        return [self._met(shares) for shares in await self._told(asked, len(rows))]
+
+    def kill_all(self) -> None:
+        """End every process."""
+        self._fleet.kill_all()
+
+    def _found(self) -> tuple[Interval, list[str]]:
+        """The interval to look at, and all symbols that any scan may look at in these sessions."""
+        prepared, reader, rows = self._prepared, self._prepared.reader, self._prepared.session_range.rows
+        sessions = prepared.session_range.sessions.take(slice(int(rows[0]), int(rows[-1]) + 1))
+        named = self._named()
+        held = reader.intervals(sorted(named or ())[:_ASKED] or list(reader.names(_ASKED)), sessions)
+        wanted = prepared.requirements.all_intervals
+        base = best_base(wanted, held) if wanted else min(held, default=None)
+        if base is None:
+            needed, there = (", ".join(map(str, some)) or "none" for some in (wanted, held))
+            raise NoDataError(
+                f"the scans look at {needed}, which what is there ({there}) does not derive",
+                source=reader.name,
+                remedy="name a source of finer bars, or look at coarser ones",
+            )
+        symbols = sorted(named) if named is not None else list(reader.stored(base, sessions))
+        if not symbols:
+            raise NoDataError("there is no symbol to look at", source=reader.name, remedy="check root and layout")
+        return base, symbols
+
+    def _named(self) -> set[str] | None:
+        """Symbols that universes name on any of the days; None where one of them is all that is stored."""
+        found: set[str] = set()
+        for plan in self.plans:
+            if plan.universe.kind == "everything":
+                return None
+            for day in self._prepared.session_range.dates:
+                found.update(plan.universe.on(day, (), self._prepared.listings.__getitem__).missing)
+        return found
+
+    async def _told(self, commands: Mapping[str, Any], n: int) -> list[list[SessionParts | NotRead]]:
+        """By session, what each share came to; raises what a process failed with."""
+        reports = await self._fleet.execute(commands)
+        for report in reports.values():
+            if isinstance(report, Failed):
+                raise report.error
+        return [[report[number] for report in reports.values()] for number in range(n)]
+
+    def _members(self, shares: Sequence[SessionParts | NotRead]) -> Mapping[str, tuple[str, ...]]:
+        read = [one for one in shares if isinstance(one, SessionParts)]
+        return {
+            plan.name: members_after(plan, parts)
+            for plan in self.plans
+            if (parts := [one.parts[plan.name] for one in read if plan.name in one.parts])
+        }
+
+    def _met(self, shares: Sequence[SessionParts | NotRead]) -> LookedAt | BarrayError:
+        read: list[SessionParts] = []
+        for one in shares:
+            if isinstance(one, NotRead):
+                return one.error
+            read.append(one)
+        failures = {name: failure for one in read for name, failure in one.failures.items()}
+        found: list[SessionHits] = []
+        for plan in self.plans:
+            if plan.name in failures:
+                continue
+            parts = [one.parts[plan.name] for one in read]
+            hits = session_hits(plan, self._prepared.session_range.timezone, parts[0].times_ns, parts)
+            found.append(hits)
+            if hits.failure is not None:
+                failures[plan.name] = hits.failure
+        return LookedAt(
+            tuple(found),
+            failures,
+            {plan.name: sum(one.universe.get(plan.name, 0) for one in read) for plan in self.plans},
+            tuple(sorted({symbol for one in read for symbol in one.missing})),
+            {symbol: reason for one in read for symbol, reason in one.faults.items()},
+            sum(one.bars for one in read),
+        )
