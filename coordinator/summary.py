@@ -13,6 +13,7 @@ from barray.market.reason_codes import MACHINE_FAILED
 from barray.market.requirements import SymbolRequirements
 from barray.market.symbol_data import AdhocConflict
 from barray.market.validation import Reason, SymbolValidationResult
+from barray.trading.engine.session_trading import SessionTrading
 
 EventAction = Literal["add_symbol", "add_bar", "add_indicator", "remove_symbol", "drop", "stream"]
 """What happens in a session. `stream`: bars stopped coming or came again; it is the session's own, its symbol is ""."""
@@ -50,6 +51,7 @@ class SessionSummary:
 
     `history_first`: label of the first session whose bars were loaded (the session date itself without history);
     `daily_first`: of the first one before these whose daily bars were, None without such.
+    `trading`: what a strategy did in it, None where none was there.
     `step0` holds every symbol asked for, `dropped` the reasons of those that are not in the session. Sorted by symbol.
     """
 
@@ -67,6 +69,7 @@ class SessionSummary:
     dropped: dict[str, tuple[Reason, ...]]
     events: tuple[SessionEvent, ...]
     daily_first: date | None = None
+    trading: SessionTrading | None = None
 
     @property
     def lost(self) -> tuple[str, ...]:
