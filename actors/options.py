@@ -17,6 +17,7 @@ from barray.actors.backtest_actor import BacktestActor
 from barray.actors.portfolio_actor import PortfolioActor
 from barray.actors.scan_actor import ScanActor
 from barray.actors.symbol_actor import SymbolActor
+from barray.actors.trader_actor import TraderActor
 from barray.actors.validation import validate_chunk
 from barray.data_sources.fetching.gateway import Gateway
 
@@ -59,6 +60,12 @@ def new_backtest_actor(num_cpus: float, node: str) -> ActorHandle[BacktestActor]
 def new_portfolio_actor(num_cpus: float, node: str) -> ActorHandle[PortfolioActor]:
     """The same, to run a portfolio over what others have published."""
     handle: ActorHandle[PortfolioActor] = _new_actor(_remote_with_pulse(PortfolioActor), num_cpus, node)
+    return handle
+
+
+def new_trader_actor(num_cpus: float, node: str) -> ActorHandle[TraderActor]:
+    """The same, to trade in a session."""
+    handle: ActorHandle[TraderActor] = _new_actor(_remote_with_pulse(TraderActor), num_cpus, node)
     return handle
 
 

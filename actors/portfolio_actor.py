@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ray
@@ -19,7 +19,7 @@ from barray.actors.published import collected
 from barray.market.commands import Failed
 from barray.market.errors import ActorFailed, BarrayError
 from barray.market.interval import Interval
-from barray.trading.engine.commands import ColumnsLost, RunSessions, SessionsRun
+from barray.trading.engine.commands import ColumnsLost, Plan, RunSessions, SessionsRun
 from barray.trading.engine.listener import hear_info
 from barray.trading.engine.portfolio import PortfolioRun, block_of
 from barray.trading.strategy.data import SymbolData
@@ -96,7 +96,9 @@ class PortfolioActor(AnswersOnce):
         """The run, standing before the command's first session; None where columns were lost."""
         run, (block, row) = self._run, self._stands_at
         if run is None or row != command.rows[0]:
-            run, block = self._restored(command), None
+            state = command.state
+            run = PortfolioRun(command.plan, command.window) if state is None else restored(command.plan, state)
+            block = None
         if block != command.block:
             data = collected(command.columns)
             if data is None:
@@ -105,18 +107,6 @@ class PortfolioActor(AnswersOnce):
         run.error = run.error or command.stopped
         run.add = None if command.coordinator is None else lambda symbols, at: _added(command.coordinator, symbols, at)
         self._run, self._stands_at = run, (command.block, command.rows[0])
-        return run
-
-    def _restored(self, command: RunSessions) -> PortfolioRun:
-        if command.state is None:
-            return PortfolioRun(command.plan, command.window)
-        if isinstance(command.state, str):
-            raise ActorFailed(
-                f"the process that ran the strategy was lost, and it can't go on elsewhere: {command.state}",
-                remedy="keep in the strategy's attributes only what can be pickled",
-            )
-        command.plan.strategy()  # so that its module is there
-        run: PortfolioRun = cloudpickle.loads(command.state)
         return run
 
     def _go(self, run: PortfolioRun, command: RunSessions) -> SessionsRun:
@@ -130,10 +120,22 @@ class PortfolioActor(AnswersOnce):
                 break
         following = command.rows[len(outcomes)] if len(outcomes) < len(command.rows) else command.next_row
         self._stands_at = (command.block, following)
-        return SessionsRun(tuple(outcomes), _state(run), engine_s, run.working_orders())
+        return SessionsRun(tuple(outcomes), state_of(run), engine_s, run.working_orders())
 
 
-def _state(run: PortfolioRun) -> bytes | str:
+def restored(plan: Plan, state: bytes | str) -> PortfolioRun:
+    """A run as `state_of` told it; ActorFailed where it couldn't."""
+    if isinstance(state, str):
+        raise ActorFailed(
+            f"the process that ran the strategy was lost, and it can't go on elsewhere: {state}",
+            remedy="keep in the strategy's attributes only what can be pickled",
+        )
+    plan.strategy()  # so that its module is there
+    run: PortfolioRun = cloudpickle.loads(state)
+    return run
+
+
+def state_of(run: PortfolioRun) -> bytes | str:
     """The run as it may go on elsewhere, or why it can't."""
     try:
         state: bytes = cloudpickle.dumps(run)  # type: ignore[no-untyped-call]
@@ -144,16 +146,22 @@ def _state(run: PortfolioRun) -> bytes | str:
 
 def _added(coordinator: Any, symbols: Sequence[str], row: int) -> dict[str, SymbolData | str]:
     """Have the coordinator get symbols for a session; a call that doesn't come through is made again."""
-    pause_s = FIRST_PAUSE_S
-    while True:
-        try:
-            answers: Mapping[str, Any] = ray.get(coordinator.add_for_strategy.remote(tuple(symbols), row))
-            break
-        except ActorUnavailableError:
-            time.sleep(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+    answers: Mapping[str, Any] = until_it_comes_through(
+        lambda: ray.get(coordinator.add_for_strategy.remote(tuple(symbols), row))
+    )
     handles = [answer for answer in answers.values() if not isinstance(answer, str)]
     found = collected(handles) or {}
     return {
         s: found.get(s, answer if isinstance(answer, str) else "its process was lost") for s, answer in answers.items()
     }
+
+
+def until_it_comes_through(call: Callable[[], Any]) -> Any:
+    """What a call comes to that is made again as long as the actor can't be reached."""
+    pause_s = FIRST_PAUSE_S
+    while True:
+        try:
+            return call()
+        except ActorUnavailableError:
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)

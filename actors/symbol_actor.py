@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
 from barray.actors.answers_once import AnswersOnce
 from barray.market.commands import Command, Failed, Load, Report
 from barray.market.errors import ActorFailed, BarrayError
 from barray.market.symbol_session import SymbolSession
+from barray.trading.engine.session_commands import ColumnsLaid, LayColumns
+from barray.trading.strategy.session_columns import session_columns
 
-Batch = Sequence[tuple[str, Command]]
+Batch = Sequence[tuple[str, Command | LayColumns]]
 
 
 class SymbolActor(AnswersOnce):
@@ -20,7 +23,7 @@ class SymbolActor(AnswersOnce):
         super().__init__()
         self._sessions: dict[str, SymbolSession] = {}
 
-    def execute(self, batch: Batch) -> tuple[Report, ...]:
+    def execute(self, batch: Batch) -> tuple[Report | ColumnsLaid, ...]:
         """Carry out commands in order, one report each. A symbol that fails, fails alone: its report is `Failed`."""
         return tuple(self._execute(symbol, command) for symbol, command in batch)
 
@@ -29,9 +32,11 @@ class SymbolActor(AnswersOnce):
         for symbol in symbols:
             self._sessions.pop(symbol, None)
 
-    def _execute(self, symbol: str, command: Command) -> Report:
+    def _execute(self, symbol: str, command: Command | LayColumns) -> Any:
         session = self._sessions.setdefault(symbol, SymbolSession(symbol))
         try:
+            if isinstance(command, LayColumns):
+                return ColumnsLaid(session_columns(symbol, *session.laid(), command.needs))
             if isinstance(command, Load) and session.needs_bars(command):
                 return session.apply(command, *command.read(symbol))
             return session.apply(command)

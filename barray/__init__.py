@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from barray.coordinator.config.model import SessionConfig
     from barray.coordinator.session_coordinator import SessionCoordinator
     from barray.coordinator.summary import AddResult, SessionSummary
+    from barray.day_again import replay_day
     from barray.dump.read import SessionDump, read_dump
     from barray.dump.validate import validate_session_dump
     from barray.market.bars import Bar
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from barray.runs.sweep import sweep
     from barray.sample.universe import write_sample_data
     from barray.session import AttachedSession, Session, attach, run
+    from barray.trading.engine.day_again import DayAgain
     from barray.trading.results.backtest import BacktestResult
     from barray.trading.results.result import SymbolResult
     from barray.trading.strategy.base import Strategy
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "barray.analysis": ("lookahead", "warmup"),
+    "barray.day_again": ("replay_day",),
     "barray.runs.backtest": ("backtest",),
     "barray.runs.scan": ("scan",),
     "barray.runs.sweep": ("sweep",),
@@ -88,6 +91,7 @@ _HOME = {
     "barray.market.validation": ("SymbolValidationResult",),
     "barray.trading.strategy.context": ("Context",),
     "barray.trading.strategy.data": ("SymbolData",),
+    "barray.trading.engine.day_again": ("DayAgain",),
     "barray.trading.sweeps.result": ("SweepResult",),
     "barray.trading.results.backtest": ("BacktestResult",),
     "barray.trading.results.result": ("SymbolResult",),
@@ -108,6 +112,7 @@ __all__ = [
     "ConfigError",
     "Context",
     "DataError",
+    "DayAgain",
     "IllegalTransition",
     "IndicatorSpec",
     "Interval",
@@ -137,6 +142,7 @@ __all__ = [
     "parameter",
     "read_config",
     "read_dump",
+    "replay_day",
     "run",
     "scan",
     "sweep",

@@ -12,10 +12,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from barray.coordinator import runtime
-from barray.coordinator.config.file import as_config
 from barray.coordinator.config.model import ACTORS_PER_CPU, SessionConfig
 from barray.coordinator.messages import AddBar, AddIndicator, AddSymbol, RemoveSymbol
 from barray.coordinator.prepare_scans import with_scans
+from barray.coordinator.strategies import StrategyLike, trading_in_sessions
 from barray.coordinator.summary import AddResult, SessionSummary
 from barray.data_sources.object_store.publish import Place
 from barray.export.recording import record
@@ -142,16 +142,21 @@ class Session(AttachedSession):
     a running one, `barray up` keeps one warm, or this process is connected already. Leaving the block ends everything,
     also after an error or Ctrl-C. `progress` is called with the status, about ten times a second, while a call is
     waited for; without one, a notebook shows a line.
+
+    `strategy`: one that trades in the sessions, as of `barray.backtest`, in place of the config's. At every window's
+    end it is called after all bars that close there, and after what the schedule does there.
     """
 
     def __init__(
         self,
         config: str | Path | Mapping[str, Any] | SessionConfig,
         *,
+        strategy: StrategyLike | None = None,
         progress: Progress | None = None,
         coordinator: type | None = None,
     ) -> None:
-        self.config, self._scans = with_scans(as_config(config), load_calendar)
+        chosen, self._trading = trading_in_sessions(config, strategy)
+        self.config, self._scans = with_scans(chosen, load_calendar)
         self._calendar = _in_background(lambda: load_calendar(self.config, self.config.requirements))
         self._progress = progress
         self._started_ray = False
@@ -177,9 +182,9 @@ class Session(AttachedSession):
             self._started_ray = True
             ensure_ray(self.config)
         silence_s = self.config.actors.call_timeout_s
-        scans = () if self._scans is None else (None, None, self._scans)
+        others = (None, None, self._trading, self._scans)
         self._remote = runtime.new_coordinator(
-            self.name, self._coordinator, self.config, self.calendar, *scans, silence_s=silence_s
+            self.name, self._coordinator, self.config, self.calendar, *others, silence_s=silence_s
         )
         self._open = True
         hand_over_credentials(self.config, self._remote)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from barray.coordinator.session_state import SessionState
-from barray.market.bars import Bars
+from barray.market.bars import Bars, IntArray
 from barray.market.commands import Report
 from barray.market.requirements import SessionContext
 
@@ -19,9 +19,12 @@ class Stage(Protocol):
         """What the session has decided so far."""
         ...
 
-    async def advance(self, to_ns: int, bars: Mapping[str, Bars] = ...) -> Mapping[str, Report] | None:
+    async def advance(
+        self, to_ns: int, bars: Mapping[str, Bars] = ..., received_ns: Mapping[str, IntArray] = ...
+    ) -> Mapping[str, Report] | None:
         """Give symbols bars of theirs and let time go on to `to_ns`: nobody sees the one without the other.
 
+        `received_ns`: when each bar came, by symbol, where somebody knows.
         What symbols said of the bars; None where the session has ended meanwhile, and nothing was done.
         """
         ...

@@ -83,8 +83,8 @@ class LiveDriver(Driver):
         match instruction:
             case on.Subscribe(symbols):
                 await self._subscribe(symbols)
-            case on.AdvanceTo(to_ns, bars):
-                reports = await self._stage.advance(to_ns, bars)
+            case on.AdvanceTo(to_ns, bars, received_ns):
+                reports = await self._stage.advance(to_ns, bars, received_ns)
                 if reports is None:
                     return False
                 day.count(reports)

@@ -14,13 +14,15 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+
+import numpy as np
 
 from barray.coordinator.config.model import LiveSection
 from barray.data_sources.fetching.stream import Heard
 from barray.data_sources.fetching.vendor_source import Wanted
-from barray.market.bars import Bars
+from barray.market.bars import Bars, IntArray
 from barray.market.commands import Appended, Rejected, Report
 from barray.market.interval import Interval
 from barray.market.validation import Reason
@@ -55,10 +57,11 @@ class Subscribe:
 
 @dataclass(frozen=True, eq=False)
 class AdvanceTo:
-    """Give symbols their bars, and let time go on to `to_ns`."""
+    """Give symbols their bars, and let time go on to `to_ns`. `received_ns`: when each bar came, by symbol."""
 
     to_ns: int
     bars: Mapping[str, Bars]
+    received_ns: Mapping[str, IntArray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,8 @@ class LiveDay:
         self._begun_ns = self._complete_ns = now_ns
         self._connections = 0  # how many there had been when the bars were whole
         self._seen, self._seen_ns = 0, 0  # how many there have been, and when the last was first seen
-        self._pending: dict[str, list[Bars]] = {}
+        self._pending: dict[str, list[tuple[int, Bars]]] = {}
+        self._looked_ns = now_ns
         self._newest: dict[str, int] = {}
         self._filling: Fill | None = None
         self._ends: deque[int] = deque()
@@ -154,10 +158,11 @@ class LiveDay:
             self._forget_connections()
             return [Subscribe(tuple(sorted(event.full)))]
         self._heard = heard
+        self._looked_ns = event.now_ns
         if heard.connections != self._seen:
             self._seen, self._seen_ns = heard.connections, event.now_ns
         for symbol, bars in heard.bars.items():
-            self._pending.setdefault(symbol, []).append(bars)
+            self._pending.setdefault(symbol, []).append((event.now_ns, bars))
             self._newest[symbol] = max(self._newest.get(symbol, 0), int(bars.start_ns.max()))
             self._counts.bars += len(bars)
         self._counts.refused += len(heard.refused)
@@ -175,7 +180,7 @@ class LiveDay:
             return [Wait(LOOK_S)]
         self._ends.popleft()
         self._over_s = None
-        return [AdvanceTo(end_ns, self._take(event.full)), *self._judge(end_ns, event)]
+        return [AdvanceTo(end_ns, *self._take(event.full)), *self._judge(end_ns, event)]
 
     def _is_ready(self, end_ns: int, event: Looked) -> bool:
         """Whether the minute's bars are here, or nobody should wait for them any more."""
@@ -185,9 +190,12 @@ class LiveDay:
         behind = event.now_ns >= end_ns + MINUTE.ns
         return whole or behind or event.at_s - self._over_s >= self._settings.grace_s
 
-    def _take(self, full: frozenset[str]) -> dict[str, Bars]:
+    def _take(self, full: frozenset[str]) -> tuple[dict[str, Bars], dict[str, IntArray]]:
+        """What has come of full symbols, and when each bar did."""
         pending, self._pending = self._pending, {}
-        return {symbol: Bars.concat(parts) for symbol, parts in sorted(pending.items()) if symbol in full}
+        own = {symbol: parts for symbol, parts in sorted(pending.items()) if symbol in full}
+        bars = {symbol: Bars.concat([one for _, one in parts]) for symbol, parts in own.items()}
+        return bars, {s: np.repeat([at for at, _ in p], [len(one) for _, one in p]) for s, p in own.items()}
 
     def count(self, reports: Mapping[str, Report]) -> None:
         """What symbols made of the bars they were given."""
@@ -232,7 +240,9 @@ class LiveDay:
         """
         fill, self._filling = self._filling, None
         for symbol, own in bars.items():
-            self._pending.setdefault(symbol, []).insert(0, own)  # what the stream says comes later, and wins
+            self._pending.setdefault(symbol, []).insert(
+                0, (self._looked_ns, own)
+            )  # what the stream says comes later, and wins
             self._counts.filled += len(own)
         if failures:
             first = next(iter(failures.items()))
@@ -253,7 +263,7 @@ class LiveDay:
             self._compared = True
             return [*self._fill(event, self._open_ns + MINUTE.ns, 0), Wait(LOOK_S)]
         self._closing, self._over_s = False, None
-        return [AdvanceTo(self._close_ns, self._take(event.full))]
+        return [AdvanceTo(self._close_ns, *self._take(event.full))]
 
     def status(self) -> dict[str, Any]:
         """How the stream fares, in JSON types."""

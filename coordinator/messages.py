@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from barray.market.bars import Bar
-from barray.market.commands import Command, Report
+from barray.market.commands import Command
 from barray.market.errors import ActorFailed, ConfigError
 from barray.market.indicators import IndicatorSpec
 from barray.market.interval import Interval
 from barray.market.symbols import require_text
+from barray.trading.engine.session_commands import LayColumns
 
 
 @dataclass(frozen=True)
@@ -99,14 +100,14 @@ class Provide:
 class Tell:
     """Tell each symbol its command, side by side. Comes to `Told`."""
 
-    commands: Mapping[str, Command]
+    commands: Mapping[str, Command | LayColumns]
 
 
 @dataclass(frozen=True)
 class Told:
     """Each symbol's report; and the symbols, told something or not, whose process was lost for good meanwhile."""
 
-    reports: Mapping[str, Report]
+    reports: Mapping[str, Any]
     lost: Mapping[str, ActorFailed]
 
 

@@ -9,11 +9,12 @@ from dataclasses import asdict, replace
 from datetime import date
 from typing import Any
 
-from barray.actors.options import new_scan_actor
+from barray.actors.options import new_scan_actor, new_trader_actor
 from barray.actors.transport import RayTransport
 from barray.coordinator import messages as ask
 from barray.coordinator.asked_once import AskedOnce
 from barray.coordinator.config.model import SessionConfig
+from barray.coordinator.day_recorder import DayRecorder
 from barray.coordinator.driver import Driver
 from barray.coordinator.fleet import Fleet, Transport, cpus_of
 from barray.coordinator.gateway_pool import GatewayPool
@@ -25,15 +26,19 @@ from barray.coordinator.scanning import Scanning
 from barray.coordinator.session_state import SessionState, T, Work
 from barray.coordinator.step0 import validate_all
 from barray.coordinator.summary import AddResult, SessionSummary
+from barray.coordinator.trading import Trading
 from barray.data_sources.failover import needs_of_session
-from barray.market.bars import Bar, Bars
+from barray.market.bars import Bar, Bars, IntArray
 from barray.market.calendar import TradingCalendar
 from barray.market.commands import Report
+from barray.market.errors import IllegalTransition
 from barray.market.indicators import IndicatorSpec
 from barray.market.interval import Interval
 from barray.market.symbol_data import SymbolMetadata, SymbolSessionData
 from barray.market.symbols import require_text
 from barray.market.validation import SymbolValidationResult
+from barray.trading.engine.session_trading import TradingPlan
+from barray.trading.strategy.view import Added, Wish
 
 
 class SessionCoordinator(AskedOnce):
@@ -41,7 +46,8 @@ class SessionCoordinator(AskedOnce):
 
     begin → advance_to … → end → teardown, then the next date's begin. Additions take effect at window ends, under
     `_symbol_operation_lock`, so that bars that close together are all applied before anybody sees any of them.
-    `scans`: what looks for symbols to add. `transport`, `gateways`: other ways to processes and vendors than Ray.
+    `trading`: the strategy that trades in them, if one does; `scans`: what looks for symbols to add. `transport`,
+    `gateways`: other ways to processes and vendors than Ray.
     """
 
     def __init__(
@@ -50,6 +56,7 @@ class SessionCoordinator(AskedOnce):
         calendar: TradingCalendar,
         transport: Transport | None = None,
         gateways: GatewayPool | None = None,
+        trading: TradingPlan | Trading | None = None,
         scans: PreparedScan | Scanning | None = None,
     ) -> None:
         super().__init__()
@@ -57,6 +64,10 @@ class SessionCoordinator(AskedOnce):
             scans = Scanning(scans, config.actors, RayTransport(new_scan_actor))
         self._scanning = scans
         self._config = config
+        self._timezone = calendar.timezone
+        if isinstance(trading, TradingPlan):
+            trading = Trading(trading, config.actors, RayTransport(new_trader_actor))
+        self._trading = trading
         self._transport = transport or RayTransport()
         self._gateways = gateways or GatewayPool()
         self._fleet = Fleet(config.actors, self._transport)
@@ -95,8 +106,22 @@ class SessionCoordinator(AskedOnce):
         await self._driver.advance_to(to_ns)
         return day.clock.now_ns()
 
-    async def advance(self, to_ns: int, bars: Mapping[str, Bars] | None = None) -> Mapping[str, Report] | None:
+    async def advance(
+        self,
+        to_ns: int,
+        bars: Mapping[str, Bars] | None = None,
+        received_ns: Mapping[str, IntArray] | None = None,
+    ) -> Mapping[str, Report] | None:
         """See Stage."""
+        if self._trading is not None:
+            self._trading.note_bars(to_ns, bars or {}, received_ns or {})
+            for stop_ns in self._trading.stops_before(to_ns):
+                await self._trading.go_on(stop_ns)
+                await self._pass_time(stop_ns)
+            await self._trading.arrive(to_ns, bars or {})
+        return await self._pass_time(to_ns, bars)
+
+    async def _pass_time(self, to_ns: int, bars: Mapping[str, Bars] | None = None) -> Mapping[str, Report] | None:
         async with self._symbol_operation_lock:
             if self.state.phase is not Phase.RUNNING:
                 return None
@@ -108,6 +133,8 @@ class SessionCoordinator(AskedOnce):
             await self.change(request)
         if self._scanning is not None and self.state.phase is Phase.RUNNING:
             await self._follow(self._scanning)
+        if self._trading is not None and self.state.phase is Phase.RUNNING:
+            await self._have_traded(self._trading)
 
     async def _follow(self, scanning: Scanning) -> None:
         """Do what scans ask for up to now."""
@@ -115,6 +142,60 @@ class SessionCoordinator(AskedOnce):
             for request in scanning.requests(instruction):
                 if self.state.phase is not Phase.RUNNING or not scanning.note(request, await self.change(request)):
                     break
+
+    async def _have_traded(self, trading: Trading) -> None:
+        """Tell the strategy's process who came and went, and have the strategy called for up to now. Where there is no
+        full symbol yet, it waits for the first.
+        """
+        day = self.state.running()
+        if trading.day is None and not day.full:
+            return
+        if day.context.live and trading.day is None:
+            told = self._timezone, trading.given.code, str(self.state.base_interval())
+            trading.recorder = DayRecorder(self._config, day.context, *told)
+        columns = await self._columns(trading.strangers(day.full))
+        if trading.day is None:
+            base, now_ns = self.state.base_interval(), day.clock.now_ns()
+            await trading.open(day.context, self._timezone, base, columns, now_ns)
+        else:
+            await trading.change(columns, day.full, day.clock.now_ns())
+        await trading.go_on(day.clock.now_ns())
+
+    async def _columns(self, symbols: Sequence[str]) -> dict[str, Any]:
+        if self._trading is None or not symbols:
+            return {}
+        async with self._symbol_operation_lock:
+            data = await self._carry_out(self.state.columns(symbols, self._trading.given.needs))
+        if self._trading.recorder is not None:
+            self._trading.recorder.columns(data, self.state.running().clock.now_ns())
+        return self._trading.publish(data)
+
+    async def ask_for_strategy(self, wishes: Sequence[Wish], at_ns: int) -> list[Any]:
+        """What came of a strategy's wishes at session time `at_ns`: an Added, or a handle of an added symbol's columns.
+
+        Asked again, as by a process that takes up what another had begun, it answers the same. IllegalTransition where
+        none trades.
+        """
+        if self._trading is None:
+            raise IllegalTransition("no strategy trades in this session")
+        return await self._trading.answer(wishes, at_ns, self._fulfil)
+
+    async def _fulfil(self, wishes: Sequence[Wish], at_ns: int) -> list[Any]:
+        if self.state.running().clock.now_ns() < at_ns:
+            await self._pass_time(at_ns)
+        results = {wish: await self.change(_request_of(wish)) for wish in wishes}
+        added = [wish.symbol for wish, result in results.items() if wish.kind == "add_symbol" and result.accepted]
+        columns = await self._columns(added)
+        return [self._answer(wish, result, columns) for wish, result in results.items()]
+
+    def _answer(self, wish: Wish, result: AddResult, columns: Mapping[str, Any]) -> Any:
+        if self._trading is not None and wish.symbol in columns and wish.kind == "add_symbol":
+            self._trading.welcome(wish.symbol)
+            return columns[wish.symbol]
+        if self._trading is not None and wish.kind == "remove_symbol":
+            self._trading.dismiss(wish.symbol)
+        lost = wish.kind == "add_symbol" and result.accepted
+        return Added(result.accepted and not lost, "its process was lost" if lost else result.reason)
 
     async def change(self, request: ask.Request) -> AddResult:
         """Add or remove something at session time; what became of it, and why."""
@@ -150,6 +231,8 @@ class SessionCoordinator(AskedOnce):
         self.state.running()
         async with self._symbol_operation_lock:
             await self._carry_out(self.state.end())
+        if self._trading is not None:
+            await self._trading.close(self.state.open_day().clock.now_ns())
         return self.summary()
 
     async def teardown(self, *, final: bool = False) -> date | None:
@@ -160,6 +243,8 @@ class SessionCoordinator(AskedOnce):
         await self._driver.close()
         if self._scanning is not None:
             self._scanning.tear_down(final=final)
+        if self._trading is not None:
+            self._trading.tear_down()
         await self._carry_out(self.state.tear_down(final=final))
         return self.state.next_date
 
@@ -235,10 +320,26 @@ class SessionCoordinator(AskedOnce):
 
     def summary(self) -> SessionSummary:
         """The session as a whole, so far."""
-        return replace(self.state.summary(), scanned=self._scanning.session if self._scanning else None)
+        scanned = self._scanning.session if self._scanning else None
+        trading = self._trading.day if self._trading else None
+        return replace(self.state.summary(), scanned=scanned, trading=trading)
 
     def status(self) -> dict[str, Any]:
         """Where the session stands, in JSON types. Answered in every phase."""
         fetching = asdict(self._gateways.progress) if self._gateways.progress else None
-        processes = self._fleet.processes + (self._scanning.processes if self._scanning else 0)
+        others = (self._scanning, self._trading)
+        processes = self._fleet.processes + sum(one.processes for one in others if one is not None)
         return self.state.status(fetching, processes=processes, **self._driver.status())
+
+
+def _request_of(wish: Wish) -> ask.Request:
+    if wish.kind == "add_indicator":
+        return ask.AddIndicator(wish.symbol, wish.indicator, "strategy")
+    if wish.kind == "add_bar":
+        return ask.AddBar(wish.symbol, wish.interval, _bar_of(wish), "strategy")
+    return (ask.AddSymbol if wish.kind == "add_symbol" else ask.RemoveSymbol)(wish.symbol, "strategy")
+
+
+def _bar_of(wish: Wish) -> Bar:
+    values = dict(wish.bar)
+    return Bar(int(values.pop("start_ns")), **values)

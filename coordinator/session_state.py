@@ -36,6 +36,9 @@ from barray.market.requirements import SessionContext, session_context
 from barray.market.symbol_data import SymbolSessionData
 from barray.market.symbols import require_text
 from barray.market.validation import Reason, SymbolValidationResult
+from barray.trading.engine.session_commands import ColumnsLaid, LayColumns
+from barray.trading.strategy.data import SymbolData
+from barray.trading.strategy.needs import Needs
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -155,7 +158,7 @@ class SessionState:
             lost.update(told.lost)
         return ask.Told(reports, lost)
 
-    def _tell_or_drop(self, given: Mapping[str, Command]) -> Work[Mapping[str, Report]]:
+    def _tell_or_drop(self, given: Mapping[str, Command | LayColumns]) -> Work[Mapping[str, Any]]:
         """Have commands carried out, and drop every symbol that can't; what each came to."""
         told = yield from self._tell(given)
         for symbol, report in told.reports.items():
@@ -163,7 +166,7 @@ class SessionState:
                 yield from self._drop(symbol, report.error)
         return told.reports
 
-    def _tell(self, given: Mapping[str, Command]) -> Work[ask.Told]:
+    def _tell(self, given: Mapping[str, Command | LayColumns]) -> Work[ask.Told]:
         """Have commands carried out, and drop every symbol whose process was lost for good over it."""
         told: ask.Told = yield ask.Tell(given)
         for symbol, error in told.lost.items():
@@ -213,6 +216,17 @@ class SessionState:
         day.clock.advance_to(to_ns)
         self._require_any()
         return reports
+
+    def columns(self, symbols: Sequence[str], needs: Needs) -> Work[dict[str, SymbolData]]:
+        """Have full symbols hand out their columns. Those that can't are dropped."""
+        now_ns = self.running().clock.now_ns()
+        reports = yield from self._tell_or_drop({symbol: LayColumns(needs, now_ns) for symbol in symbols})
+        return {symbol: one.data for symbol, one in reports.items() if isinstance(one, ColumnsLaid)}
+
+    def base_interval(self) -> Interval:
+        """The finest that any full symbol was loaded with; ValueError where there is none."""
+        day = self.running()
+        return min(found for symbol in day.full if (found := day.step0[symbol].base_interval) is not None)
 
     def _heartbeat(self, at_ns: int, silent_s: float) -> Work[None]:
         """Drop symbols whose process was lost for good; ValidationFailed where none is left."""

@@ -12,8 +12,10 @@ from barray.coordinator.config.file import ConfigLike, as_config
 from barray.coordinator.config.model import SessionConfig, StrategySection
 from barray.market.errors import ConfigError
 from barray.trading.engine.commands import Plan
+from barray.trading.engine.session_trading import TradingPlan
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.class_source import class_source
+from barray.trading.strategy.code_digest import code_digest
 from barray.trading.strategy.siblings import siblings_of
 from barray.trading.strategy.source import Code, StrategySource
 
@@ -37,6 +39,12 @@ def asked_for(
         strategy, config = None, _config_alone(strategy)
     settings = as_config(config, strategy_given=strategy is not None)
     require_past(settings)
+    return _meant(settings, strategy, parameters)
+
+
+def _meant(
+    settings: SessionConfig, strategy: StrategyLike | ConfigLike | None, parameters: Mapping[str, Any] | None = None
+) -> tuple[SessionConfig, StrategySource]:
     section = settings.strategy or StrategySection()
     own = strategy.values() if isinstance(strategy, Strategy) else {}
     merged = section.model_copy(update={"parameters": {**section.parameters, **own, **(parameters or {})}})
@@ -44,6 +52,25 @@ def asked_for(
         return settings.model_copy(update={"strategy": merged}), strategy_source(settings.strategy)
     nameless = merged.model_copy(update={"path": None, "module": None, "name": None})
     return settings.model_copy(update={"strategy": nameless}), _given_source(strategy)
+
+
+def trading_in_sessions(
+    config: ConfigLike, strategy: StrategyLike | None = None
+) -> tuple[SessionConfig, TradingPlan | None]:
+    """A config for sessions, with what its strategy, or one given, needs of every symbol; and that as it will run.
+
+    None where there is no strategy. ConfigError where it can't be read or run.
+    """
+    settings = as_config(config, strategy_given=strategy is not None)
+    if strategy is None and settings.strategy is None:
+        return settings, None
+    settings, source = _meant(settings, strategy)
+    plan = plan_of(settings, source)
+    kind = plan.source.load()
+    needs = plan.strategy().needs()
+    window = settings.strategy.window if settings.strategy is not None else None
+    given = TradingPlan(plan, needs, kind.__name__, code_digest(plan.source), window)
+    return settings.needing(needs.intervals, needs.indicators.values()), given
 
 
 def require_past(config: SessionConfig) -> None:

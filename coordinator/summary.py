@@ -13,6 +13,7 @@ from barray.market.reason_codes import MACHINE_FAILED
 from barray.market.requirements import SymbolRequirements
 from barray.market.symbol_data import AdhocConflict
 from barray.market.validation import Reason, SymbolValidationResult
+from barray.trading.engine.session_trading import SessionTrading
 from barray.trading.scans.result import ScannedSession
 
 EventAction = Literal["add_symbol", "add_bar", "add_indicator", "remove_symbol", "drop", "stream"]
@@ -52,6 +53,7 @@ class SessionSummary:
     `history_first`: label of the first session whose bars were loaded (the session date itself without history);
     `daily_first`: of the first one before these whose daily bars were, None without such.
     `scanned`: what scans found, where there are any.
+    `trading`: what a strategy did in it, None where none was there.
     `step0` holds every symbol asked for, `dropped` the reasons of those that are not in the session. Sorted by symbol.
     """
 
@@ -70,6 +72,7 @@ class SessionSummary:
     events: tuple[SessionEvent, ...]
     daily_first: date | None = None
     scanned: ScannedSession | None = None
+    trading: SessionTrading | None = None
 
     @property
     def lost(self) -> tuple[str, ...]:

@@ -8,10 +8,10 @@ from datetime import UTC, date, datetime
 from enum import Enum
 
 import numpy as np
-from numpy.typing import NDArray
 
 from barray.market.adhoc import adhoc_series, place
-from barray.market.bars import COLUMNS, Bar, Bars, Prices, format_ns
+from barray.market.appending import by_time, taken_in
+from barray.market.bars import Bar, Bars, Prices, format_ns
 from barray.market.commands import (
     Accepted,
     AddAdhocBar,
@@ -145,6 +145,14 @@ class SymbolSession:
             case TakeSnapshot():
                 return SnapshotTaken(self._snapshot(command.at_ns))
 
+    def laid(self) -> tuple[SessionContext, IntervalBars, DailyHistory | None]:
+        """What a full symbol was loaded with: where its session stands, the source's base bars of history and the whole
+        session, and daily ones of sessions before. IllegalTransition where it is none.
+        """
+        if self._record is None:
+            raise IllegalTransition("is not loaded", symbol=self.symbol)
+        return self._context, self._record.base, self._record.daily
+
     def needs_bars(self, command: Command) -> bool:
         """Whether `command` is a load that will use bars, so that they have to be read first."""
         return isinstance(command, Load) and self.state is not SymbolState.FULL
@@ -222,20 +230,17 @@ class SymbolSession:
         )
 
     def _append(self, command: AppendBars) -> Appended | Rejected:
-        bars, context, record = command.bars, self._context, self._record
+        context, record = self._context, self._record
         if record is None:
             raise IllegalTransition("has no base bars to append to", symbol=self.symbol)
-        held, interval = record.base.bars, record.base.interval
-        fresh, is_new = _changed(
-            held, bars.take((bars.start_ns >= context.open_ns) & (bars.start_ns < context.close_ns))
-        )
-        if not len(fresh):
-            return Appended(0, 0, 0)
-        both = _by_time(held.take(~np.isin(held.start_ns, fresh.start_ns)), fresh)
+        interval = record.base.interval
         try:
-            base = _laid(both, interval, context, self.symbol, record.source, record.prices)
+            taken = taken_in(record.base, command.bars, context, self.symbol, record.source, record.prices)
         except DataError as error:
             return Rejected(str(error))
+        if taken is None:
+            return Appended(0, 0, 0)
+        fresh, is_new, base = taken.fresh, taken.is_new, taken.base
         record = replace(record, base=base)
         conflicts, adhoc = _filled(fresh, self._adhoc_bars, interval)
         self._series, self._indicators = _compute(self.symbol, context, record, adhoc, self._adhoc_indicators)
@@ -369,20 +374,6 @@ def _overrule(
     return tuple(conflicts), kept
 
 
-def _changed(held: Bars, bars: Bars) -> tuple[Bars, NDArray[np.bool_]]:
-    """Those of `bars` that are not held as they are, and which of them are new. Of two for a stamp the last counts."""
-    stamps, from_end = np.unique(bars.start_ns[::-1], return_index=True)
-    last = bars.take(len(bars) - 1 - from_end)
-    present = np.isin(stamps, held.start_ns)
-    old, new = held.take(np.searchsorted(held.start_ns, stamps[present])), last.take(present)
-    differs = np.zeros(len(new), np.bool_)
-    for name in COLUMNS:
-        differs |= getattr(old, name) != getattr(new, name)
-    changed = ~present
-    changed[present] = differs
-    return last.take(changed), ~present[changed]
-
-
 def _filled(
     fresh: Bars, adhoc: Mapping[Interval, Mapping[int, Bar]], interval: Interval
 ) -> tuple[list[AdhocConflict], dict[Interval, dict[int, Bar]]]:
@@ -411,7 +402,7 @@ def _compute(
     if record:
         base = record.base
         if base.interval in series:
-            both = _by_time(base.bars, series[base.interval].bars)  # adhoc ones fill its gaps
+            both = by_time(base.bars, series[base.interval].bars)  # adhoc ones fill its gaps
             base = _laid(both, base.interval, context, symbol, "adhoc", context.prices)
         series[base.interval] = base
         wanted = (*record.intervals, *(spec.interval for spec in specs.values()), *((DAY,) if record.daily else ()))
@@ -428,12 +419,6 @@ def _laid(
     bars: Bars, interval: Interval, context: SessionContext, symbol: str, source: str, prices: Prices
 ) -> IntervalBars:
     return lay_on_sessions(bars, interval, context.sessions, context.row, symbol=symbol, source=source, prices=prices)
-
-
-def _by_time(some: Bars, others: Bars) -> Bars:
-    """All of them, oldest first."""
-    both = Bars.concat([some, others])
-    return both.take(np.argsort(both.start_ns, kind="stable"))
 
 
 def _utc(stamp_ns: int) -> datetime:

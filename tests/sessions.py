@@ -55,10 +55,15 @@ def symbol_processes(driver: int | None = None) -> list[psutil.Process]:
     return [process for process in family(driver or os.getpid()) if _title(process).startswith("ray::Symbol")]
 
 
+def trader_processes() -> list[psutil.Process]:
+    """Processes that trade in sessions of this process's Ray."""
+    return [process for process in family(os.getpid()) if _title(process).startswith("ray::Trader")]
+
+
 def actor_processes() -> list[psutil.Process]:
     """Processes of all actors of this process's Ray, the coordinator's included."""
     titles = {process: _title(process) for process in family(os.getpid())}
-    ours = ("ray::Symbol", "ray::Session", "ray::Failing")
+    ours = ("ray::Symbol", "ray::Session", "ray::Failing", "ray::Trader")
     return [process for process, title in titles.items() if title.startswith(ours)]
 
 

@@ -45,7 +45,8 @@ def run(
 ) -> None:
     """Run every session of a config from open to close, write its exports, and say what happened to each symbol.
 
-    A date that fails is told, and the next one run, unless Ray or the coordinator is gone. Exit code 1 where one did.
+    The config's strategy, if it has one, trades in them on a simulated account. A date that fails is told, and the next
+    one run, unless Ray or the coordinator is gone. Exit code 1 where one did, or where the strategy failed.
     """
     from barray.coordinator.config.file import read_config
     from barray.session import Session
@@ -69,7 +70,7 @@ def run(
     lost = sorted({symbol for one in done for symbol in one.get("degraded", ())})
     if as_json:
         print_json({"degraded": lost, "sessions": done, "ignored": ignored})
-    if any("error" in result for result in done):
+    if any("error" in result or result.get("trading", {}).get("errors") for result in done):
         raise typer.Exit(FAILED)
     end_degraded(lost, allowed=allowed)
 
@@ -107,6 +108,7 @@ def _not_run(session: Session, day: date, error: Mapping[str, str]) -> dict[str,
 def run_date(session: Session, day: date, out: Place | None) -> dict[str, Any]:
     """One session from begin to teardown; what became of it, in JSON types."""
     from barray.export.symbol_row import SymbolRow
+    from barray.export.trading import TradingFigures
 
     session.begin(day)
     try:
@@ -139,6 +141,7 @@ def run_date(session: Session, day: date, out: Place | None) -> dict[str, Any]:
             {"action": e.action, "symbol": e.symbol, "by": e.by, "accepted": e.accepted, "reason": e.reason}
             for e in summary.events
         ],
+        **({"trading": TradingFigures.of(summary.trading).as_json()} if summary.trading else {}),
         "files": [str(path) for path in paths],
     }
 
@@ -180,5 +183,21 @@ def print_session(result: dict[str, Any]) -> None:
     refused = [event for event in result["events"] if not event["accepted"]]
     for event in refused:
         stdout.print(f"  {event['action']} {shorten(event['symbol'])} refused: {event['reason']}", markup=False)
+    if "trading" in result:
+        print_trading(result["trading"])
     for path in result["files"]:
         stdout.print(f"  wrote {path}", highlight=False, markup=False)
+
+
+def print_trading(figures: Mapping[str, Any]) -> None:
+    """What a strategy's session came to, as a table, with what it failed on."""
+    rows = [
+        (symbol, *(one[name] for name in ("orders", "fills", "refused")), f"{one['position']:g}")
+        for symbol, one in figures["symbols"].items()
+    ]
+    equity, pnl = figures["equity"], figures["pnl"]
+    told = "" if equity is None else f", profit {pnl:+,.2f}, equity {equity:,.2f}"
+    columns = ("symbol", "orders #", "fills #", "refused #", "position #")
+    print_table(f"{figures['strategy']}{told}", columns, rows)
+    for own, text in figures["errors"].items():
+        stdout.print(f"  the strategy failed{f' on {own}' if own else ''}: {text}", highlight=False, markup=False)

@@ -21,6 +21,7 @@ def write_dumps(
     snapshots: Callable[[], Iterable[SymbolSessionData]],
 ) -> list[Path]:
     """Write `{name}-{date}.json`, `.csv` and a folder `{name}-{date}-parquet` as `formats` ask; returns their paths.
+    Beside `.csv`, where a strategy traded, `-trading.csv` with its orders and fills.
 
     What else stands in `formats` is not written here. `snapshots` is called once a format: symbols stream through, in
     order. ConfigError where nothing can be written.
@@ -28,6 +29,7 @@ def write_dumps(
     from barray.dump.writers.csv import write_csv
     from barray.dump.writers.json import write_json
     from barray.dump.writers.parquet import write_parquet
+    from barray.dump.writers.trading_csv import write_trading_csv
 
     folder = Path(directory)
     try:
@@ -41,6 +43,8 @@ def write_dumps(
         written.append(write_json(folder / f"{stem}.json", summary, snapshots()))
     if "csv" in formats:
         written.append(write_csv(folder / f"{stem}.csv", summary, snapshots()))
+        if summary.trading is not None:
+            written.append(write_trading_csv(folder / f"{stem}-trading.csv", summary.trading))
     if "parquet" in formats:
         written.append(write_parquet(folder / f"{stem}-parquet", summary, snapshots()))
     return written

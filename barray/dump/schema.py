@@ -13,6 +13,7 @@ from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
 from barray.coordinator.summary import EventAction
+from barray.dump.trading import TradingJson
 from barray.market.bars import COLUMNS, Bars, format_ns
 from barray.market.quality import Quality
 from barray.market.series import IntervalBars
@@ -121,7 +122,9 @@ class EventJson(TypedDict):
 
 @_closed
 class HeaderJson(TypedDict):
-    """Everything but the symbols; `digest`: SHA-256 of the content, see `barray.dump.digest`."""
+    """Everything but the symbols; `digest`: SHA-256 of the content, see `barray.dump.digest`. `trading`: there where a
+    strategy traded.
+    """
 
     schema: Literal["barray.session/2"]
     digest: str
@@ -130,6 +133,7 @@ class HeaderJson(TypedDict):
     step0: dict[str, Step0Json]
     dropped: dict[str, list[ReasonJson]]
     events: list[EventJson]
+    trading: NotRequired[TradingJson]
 
 
 @_closed

@@ -2,7 +2,8 @@
 
 JSON: keys and types; the calendar, computed from its name; Step 0's parts, from one another; the metadata, from Step 0
 and the events; stamps and values of the bars given; and from those every derived bar, indicator value, quality and gap,
-to the last bit; at last the digest over all of it. Parquet: laid out as JSON, and the same.
+to the last bit; what a strategy's decisions came to; at last the digest over all of it. Parquet: laid out as JSON, and
+the same.
 CSV: see `barray.dump.checks.csv`.
 """
 
@@ -16,6 +17,7 @@ from barray.dump.checks.csv import check_csv
 from barray.dump.checks.schema import HEADER, SYMBOL, conforming
 from barray.dump.checks.session import SessionFacts, check_session
 from barray.dump.checks.symbol import check_symbol
+from barray.dump.checks.trading import check_trading
 from barray.dump.digest import SessionDigest
 from barray.dump.objects.parquet import MAX_ROWS
 from barray.dump.objects.parquet_as_json import parquet_as_json
@@ -23,6 +25,7 @@ from barray.dump.readers.json import DumpText, UnreadableDump, read_session
 from barray.dump.schema import HeaderJson
 from barray.dump.violations import Findings, Violation, count_violations
 from barray.market.errors import DataError
+from barray.market.series import IntervalBars
 
 __all__ = ["Violation", "count_violations", "validate_session_dump"]
 
@@ -69,6 +72,9 @@ def _check(source: Path, calendar: str, hours: str, max_rows: int, out: Findings
         dump = parquet_as_json(source, max_rows, out)
         _check_content(dump, out)
         return _degraded(dump)
+    if source.suffix.lower() == ".csv" and is_trading_csv(source):
+        check_trading_csv(source, out)
+        return ()
     if source.suffix.lower() == ".csv":
         return check_csv(source, calendar, hours, out)
     return _check_json(source, out)
@@ -95,13 +101,18 @@ def _degraded(dump: DumpText) -> tuple[str, ...]:
 def _check_content(dump: DumpText, out: Findings) -> None:
     header = conforming(HEADER, dump.header, "", out)
     facts = check_session(header, out, version=dump.version) if header else None
-    names = _check_symbols(dump, facts, out)
+    traded: dict[str, IntervalBars] | None = {} if header and "trading" in header else None
+    names = _check_symbols(dump, facts, traded, out)
     if facts and header:
         _check_members(names, header, facts, out)
+        if traded is not None and not len(out):  # what is wrong with the bars is told once
+            check_trading(header["trading"], header["events"], traded, facts, out)
 
 
-def _check_symbols(dump: DumpText, facts: SessionFacts | None, out: Findings) -> list[str]:
-    """Check each symbol by itself, and their order; gives their names."""
+def _check_symbols(
+    dump: DumpText, facts: SessionFacts | None, traded: dict[str, IntervalBars] | None, out: Findings
+) -> list[str]:
+    """Check each symbol by itself, and their order; gives their names. Their sources' base bars go into `traded`."""
     names: list[str] = []
     seen: set[str] = set()
     began: dict[str | None, list[str]] = {}
@@ -114,7 +125,9 @@ def _check_symbols(dump: DumpText, facts: SessionFacts | None, out: Findings) ->
         seen.add(name)
         symbol = conforming(SYMBOL, entry, place, out)
         if symbol and facts:
-            check_symbol(name, symbol, facts, out)
+            base = check_symbol(name, symbol, facts, out)
+            if traded is not None and base is not None:
+                traded[name] = base
             if symbol["metadata"]["added_by"] == "config":
                 began.setdefault(symbol["metadata"]["added_at"], []).append(name)
     _check_began(began, out)

@@ -11,7 +11,7 @@ from barray.export.symbol_row import SymbolRow
 from barray.market.symbol_data import SymbolSessionData
 from barray.report.document import document, write_document
 from barray.report.markup import join
-from barray.report.sections import session
+from barray.report.sections import session, trading
 
 
 def write_session(path: str | Path, name: str, summary: SessionSummary, symbols: Iterable[SymbolSessionData]) -> Path:
@@ -31,6 +31,8 @@ def render_session(name: str, summary: SessionSummary, rows: Sequence[SymbolRow]
             session.headline(name, summary, rows),
             session.validation(summary, rows),
             session.symbols(summary, rows),
+            trading.strategy(summary),
+            trading.fills(summary),
             session.events(summary),
             session.conflicts(summary, rows),
             session.settings(summary),

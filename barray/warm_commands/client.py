@@ -19,7 +19,18 @@ from barray.warm_commands.origin import origin
 if TYPE_CHECKING:
     from _socket import socket
 
-COMMANDS = ("attach", "backtest", "check", "fetch", "lookahead", "run", "sweep", "validate-dump", "warmup")
+COMMANDS = (
+    "attach",
+    "backtest",
+    "check",
+    "fetch",
+    "lookahead",
+    "replay-day",
+    "run",
+    "sweep",
+    "validate-dump",
+    "warmup",
+)
 """Those that may be forked. The others start and end what the server belongs to, or ask for a password."""
 SOCKET = "commands.sock"
 COLD = "BARRAY_COLD"

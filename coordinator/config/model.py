@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -31,6 +32,7 @@ from barray.data_sources.protocol import DataSource
 from barray.market.adhoc import parse_bar
 from barray.market.calendar import ExtendedHours
 from barray.market.clock import PracticeClock, WallClock
+from barray.market.indicators import IndicatorSpec
 from barray.market.interval import NS_PER_SECOND, Interval
 from barray.market.requirements import JumpRule, SymbolRequirements
 from barray.trading.orders.costs import Commission, Market, Slippage
@@ -250,8 +252,8 @@ class ExportSection(Section):
 
 
 class StrategySection(Section):
-    """The strategy of a backtest: a file (`path`) or an installed module, and which class of it, if it has several.
-    Neither where a program gives the strategy itself.
+    """The strategy of sessions, backtests and sweeps: a file (`path`) or an installed module, and which class of it, if
+    it has several. Neither where a program gives the strategy itself.
 
     `form`: `signals` or `on_bar` where it has both. `window`: how often `on_window` is called, and a shared account's
     orders meet; default: after every base bar.
@@ -436,6 +438,16 @@ class SessionConfig(Section):
             self.history.daily,
             self.history.daily_days,
         )
+
+    def needing(self, intervals: Iterable[Interval], indicators: Iterable[IndicatorSpec]) -> SessionConfig:
+        """The same where every symbol must have these as well."""
+        whole = self.model_copy(
+            update={
+                "intervals": tuple(sorted({*self.intervals, *intervals})),
+                "indicators": tuple(dict.fromkeys((*self.indicators, *indicators))),
+            }
+        )
+        return whole.standing_in(self.where)
 
     @property
     def data_sources(self) -> tuple[DataSource, ...]:

@@ -22,6 +22,7 @@ from barray.market.clock import PracticeClock
 from barray.market.interval import Interval
 from barray.market.symbol_data import SymbolSessionData
 from barray.market.validation import Reason
+from tests.sessions import trader_processes
 from tests.vendors.alpaca import bars_below
 from tests.vendors.alpaca_day import Day, Mishap, playing
 from tests.vendors.alpaca_server import KEYS, AlpacaServer
@@ -31,6 +32,18 @@ pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_here", "keys")]
 DAY = date(2024, 7, 3)
 OPEN, CLOSE = (int(datetime.fromisoformat(f"2024-07-03T{at}+00:00").timestamp()) * 10**9 for at in ("13:30", "17:00"))
 MINUTE_NS = 60 * 10**9
+TRADES = """
+from barray import Strategy
+
+class Trades(Strategy):
+    def indicators(self):
+        return {"mean": "SMA(5)"}
+    def on_window(self, view):
+        if view.minute == 20: view.add_symbol("SPY")
+        if view.minute == 30: view.order("SPY", 3)
+        above = [s for s in view.symbols if view.close[view.index(s)] > view.indicators["mean"][view.index(s)]]
+        if view.minute % 7 == 0: view.rebalance(dict.fromkeys(above, 0.2))
+"""
 
 
 @pytest.fixture
@@ -250,6 +263,34 @@ def test_a_refused_key_is_told_and_the_session_goes_on_without_the_stream(
         assert session.snapshot("AAPL").quality["1m"].share == 1.0
         assert counts["problem"] == "auth failed ***"
         assert setting.server.stream.connections == 1
+
+
+def test_a_strategys_live_day_is_valid_and_decides_the_same_again(tmp_path: Path, truth: dict[str, Bars]) -> None:
+    def mishap(symbol: str, start_ns: int) -> str | None:
+        return {5: "late", 12: "twice", 20: "wrong"}.get((start_ns - OPEN) // MINUTE_NS % 30)
+
+    code = tmp_path / "trades.py"
+    code.write_text(TRADES)
+    setting = Setting(tmp_path, truth, mishap=mishap)
+    with serving(setting.server):
+        account = {"capital": 50_000, "shared": True}
+        config = setting.config("AAPL", "MSFT", strategy={"path": str(code)}, account=account)
+        with playing(setting.day), barray.Session(config) as session:
+            session.begin()
+            session.advance_to("10:30")
+            (trader,) = trader_processes()
+            trader.kill()
+            session.advance_to()
+            trading = session.end().trading
+            (dump,) = session.export(formats=["json"])
+    assert trading is not None
+    assert trading.error is None
+    assert {one.symbol for one in trading.pages.fills} == {"AAPL", "MSFT", "SPY"}
+    assert trading.pages.revised
+    assert barray.validate_session_dump(dump) == []
+    again = barray.replay_day(tmp_path / "out" / f"live-{DAY}-recording.jsonl")
+    assert again.difference is None
+    assert len(again.then.decisions) == len(trading.pages.decisions)
 
 
 def test_a_check_asks_for_history_alone(setting: Setting) -> None:

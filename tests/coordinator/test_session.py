@@ -15,7 +15,7 @@ from barray.coordinator.lifecycle import Phase
 from barray.coordinator.session_coordinator import SessionCoordinator
 from barray.coordinator.session_state import SessionState
 from barray.market.bars import Bars
-from tests.sessions import actor_processes, bar, config, symbol_processes, wait_until
+from tests.sessions import actor_processes, bar, config, symbol_processes, trader_processes, wait_until
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_here")]
 DAY = date(2024, 7, 2)
@@ -359,3 +359,58 @@ def test_a_coordinator_that_hangs_ends_the_session_and_goes(universe: Path) -> N
         run()
     assert error.value.code == "coordinator_lost"
     wait_until(lambda: not actor_processes())
+
+
+TRADES = {
+    "on_window": """
+class Made(Strategy):
+    def on_window(self, view):
+        rising = [s for s in view.symbols if view.close[view.index(s)] > view.open[view.index(s)]]
+        if view.minute % 20 == 5: view.rebalance(dict.fromkeys(rising, 0.3))
+        if view.minute == 30: assert view.add_symbol("TSLA")
+        if view.minute == 40: view.order("TSLA", 5)
+""",
+    "on_bar": """
+class Made(Strategy):
+    def indicators(self): return {"slow": "SMA(30)"}
+    def on_bar(self, ctx): ctx.order_target(9 if ctx.close[-1] > ctx.indicators["slow"][-1] else -9)
+""",
+    "signals": """
+class Made(Strategy):
+    def signals(self, data):
+        rises = data.close > np.append(np.inf, data.close[:-1])
+        return Signals(rises, ~rises, size=7.0)
+""",
+}
+
+
+@pytest.mark.parametrize(("form", "shared"), [("on_window", True), ("on_bar", False), ("signals", True)])
+def test_a_strategys_session_is_its_backtest_also_where_its_process_is_killed(
+    universe: Path, tmp_path: Path, form: str, shared: bool
+) -> None:
+    code = tmp_path / "made.py"
+    code.write_text("import numpy as np\nfrom barray import Signals, Strategy\n" + TRADES[form])
+    account = {"capital": 50_000, "shared": shared}
+    settings = config(universe, "AAPL", "MSFT", strategy={"path": str(code)}, account=account)
+    result = barray.backtest(settings)
+    expected = {symbol: one.fills for symbol, one in result.symbols.items()}
+    fills = []
+    with barray.Session(settings) as session:
+        for day in session.dates:
+            session.begin(day)
+            session.advance_to("12:00")
+            (trader,) = trader_processes()
+            trader.kill()
+            session.advance_to()
+            trading = session.end().trading
+            assert trading is not None
+            assert trading.error is None
+            fills += trading.pages.fills
+            assert [barray.validate_session_dump(path) for path in session.export(tmp_path / "out", ["json"])] == [[]]
+            session.teardown()
+    assert {one.symbol for one in fills} == {symbol for symbol, own in expected.items() if len(own)}
+    for symbol, own in expected.items():
+        mine = [(one.bar_ns, one.quantity, one.price, one.commission) for one in fills if one.symbol == symbol]
+        theirs = [(f.bar_ns, f.quantity, f.price, f.commission) for f in map(own.__getitem__, range(len(own)))]
+        assert mine == theirs
+    wait_until(lambda: not symbol_processes() and not trader_processes())

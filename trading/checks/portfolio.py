@@ -14,6 +14,7 @@ from barray.market.session_range import SessionRange
 from barray.trading.checks.decisions import EVENT_VALUES, Decisions, fill_values, order_values
 from barray.trading.engine.commands import Plan, SessionOutcome
 from barray.trading.engine.desk import Desk
+from barray.trading.engine.notes import Notes
 from barray.trading.engine.open_session import OpenSession
 from barray.trading.engine.portfolio import PortfolioRun
 from barray.trading.engine.symbol_book import SymbolBook
@@ -97,7 +98,7 @@ class _RecordedDesk(Desk):
     """A desk that keeps what was ordered, and when."""
 
     def __init__(self, plan: Plan) -> None:
-        super().__init__(plan)
+        super().__init__(plan, Notes(lambda: None, on=False))
         self.new_book = partial(_RecordedBook, self._note)  # type: ignore[assignment]
         self._over_all = plan.form == "on_window"
         self._placed: list[tuple[int | None, str, Order]] = []

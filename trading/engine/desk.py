@@ -7,12 +7,15 @@ rest at a price only those that a bar reaches.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from math import inf, isnan, nan
 from typing import Any
 
 from barray.market.errors import ConfigError
 from barray.trading.engine.commands import Plan
+from barray.trading.engine.notes import Notes
 from barray.trading.engine.open_session import OpenSession
+from barray.trading.engine.opening import Opening, opening_of, stand
 from barray.trading.engine.symbol_book import SymbolBook
 from barray.trading.engine.window_broker import Funds
 from barray.trading.orders.accounts import (
@@ -42,7 +45,7 @@ class Desk:
 
     new_book = SymbolBook
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, notes: Notes) -> None:
         self.books: dict[str, SymbolBook] = {}
         self.changed: set[str] = set()
         self.purchases: dict[str, float] = {}
@@ -50,6 +53,7 @@ class Desk:
         self.events = EventLog()
         self.here: OpenSession | None = None
         self._plan = plan
+        self._notes = notes
         self._due: set[str] = set()
         """Symbols with orders that any bar reaches."""
         self._resting: set[str] = set()
@@ -80,10 +84,26 @@ class Desk:
 
     def join(self, data: SymbolData, timezone: str, *, guest: bool = False) -> SymbolBook:
         """A book of a symbol that was not there."""
-        book = self.new_book(self._plan, data, timezone, self.changed, self._funds, guest=guest)
+        book = self.new_book(self._plan, data, timezone, self.changed, self._funds, self._notes, guest=guest)
         self.books[data.symbol] = book
         self.accounts.join(data.symbol, book.broker.working)
         return book
+
+    def opening(self) -> Opening:
+        """Where accounts and orders stand."""
+        brokers = {symbol: book.broker for symbol, book in self.books.items()}
+        failed = {symbol for symbol, book in self.books.items() if book.error is not None}
+        return replace(opening_of(self.accounts, brokers, self._closes, failed), purchases=dict(self.purchases))
+
+    def stand(self, opening: Opening) -> None:
+        """Go on from there; errors as of `opening.stand`."""
+        stand(opening, self.accounts, {symbol: book.broker for symbol, book in self.books.items()})
+        self._closes = dict(opening.closes)
+        self.purchases |= opening.purchases
+        for symbol, holding in opening.holdings.items():
+            self.books[symbol].go_on_from(holding)
+            if holding.position:
+                self._held.add(symbol)
 
     # ---- a session
 
@@ -237,7 +257,7 @@ class Desk:
         """Cancel all orders."""
         self.purchases.clear()
         for symbol in self.books:
-            self._cancel(symbol, STRATEGY_ERROR)
+            self.cancel_all(symbol, STRATEGY_ERROR)
 
     # ---- what a view asks for, see barray.trading.strategy.view.Trading
 
@@ -269,9 +289,12 @@ class Desk:
     def cancel(self, symbol: str) -> None:
         """See Trading; ConfigError where there is no such symbol."""
         self.known(symbol)
-        self._cancel(symbol)
+        inside = self._notes.whole("cancel_all", symbol)
+        self.cancel_all(symbol)
+        self._notes.again(inside)
 
-    def _cancel(self, symbol: str, why: Why = BY_STRATEGY) -> None:
+    def cancel_all(self, symbol: str, why: Why = BY_STRATEGY) -> None:
+        """End all orders of a symbol."""
         self.purchases.pop(symbol, None)
         self.books[symbol].broker.cancel_all(why, self._now().now_ns)
 
@@ -293,9 +316,10 @@ class Desk:
         seen, now_ns = here.panel.index, here.now_ns
         equity = self.accounts.equity if shared else None
         targets = {symbol: self.shares_for(symbol, weight, equity) for symbol, weight in weights.items()}
+        inside = self._notes.whole("rebalance", "", weights=dict(weights))
         for symbol in [*self._due, *self._resting, *self.changed, *self.purchases]:
             if symbol in targets or symbol in seen:
-                self._cancel(symbol)
+                self.cancel_all(symbol)
         held = {symbol: self.books[symbol].broker.position for symbol in {*targets, *(self._held & seen.keys())}}
         missing = {symbol: targets.get(symbol, 0.0) - held[symbol] for symbol in sorted(held)}
         sales = {symbol for symbol, wanted in missing.items() if held[symbol] * lots(wanted) < 0}
@@ -305,3 +329,4 @@ class Desk:
                     self.books[symbol].broker.place(OrderTerms(wanted), now_ns)
             elif lots(wanted):
                 self.purchases[symbol] = targets[symbol]
+        self._notes.again(inside)

@@ -21,6 +21,9 @@ from barray.trading.strategy.context import Context
 from barray.trading.strategy.data import SymbolData
 from barray.trading.strategy.failure import DidNotReturn, failure_text, file_of
 
+_UNKNOWN = 2**62
+"""Where a session's bars end that are still to come."""
+
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
@@ -67,6 +70,7 @@ class EventRun:
         self.data = data
         self.broker = broker
         self.context = Context(data, broker, timezone)
+        self._timezone = timezone
         self._file = file_of(written or strategy)
         self.error: str | None = None
         self.error_ns: int | None = None
@@ -93,9 +97,9 @@ class EventRun:
         """Where it stands: another after every call of `on_bar` that came back."""
         return self.context.session_date, self.context.bar
 
-    def start(self, session: int) -> None:
+    def start(self, session: int, at_ns: int | None = None) -> None:
         """Call `on_start`, before the first session."""
-        self.context.begin(session)
+        self.context.begin(session, at_ns)
         self.strategy.on_start(self.context)
 
     def session(self, session: int) -> None:
@@ -106,15 +110,21 @@ class EventRun:
             self.advance()
             self.leave()
 
-    def enter(self, session: int) -> bool:
-        """Stand at a session's open; False where it has no bars."""
-        self._row, self._last = self.data.base_rows(session)
-        self._bar, self._stop = self.data.main_rows(session)
-        if self._row == self._last:
+    def enter(self, session: int, at_ns: int | None = None) -> bool:
+        """Stand at a session's open, or at `at_ns` in it; False where it has no bars."""
+        data = self.data
+        self._row, self._last = data.base_rows(session)
+        self._bar, self._stop = data.main_rows(session)
+        if self._row == self._last and not data.open_ended:
             return False
+        if data.open_ended:
+            self._last = self._stop = _UNKNOWN
         self._closed = False
-        self._close_ns = int(self.data.sessions.close_ns[session])
-        self.context.begin(session)
+        self._close_ns = int(data.sessions.close_ns[session])
+        if at_ns is not None:
+            self._row = max(self._row, min(data.base.closed_by(at_ns), self._last))
+            self._bar = max(self._bar, min(data.bars.closed_by(at_ns), self._stop))
+        self.context.begin(session, at_ns)
         self.strategy.on_session(self.context)
         return True
 
@@ -130,9 +140,20 @@ class EventRun:
             on_bar(context)
         self._row = self._bar = self._stop - 1
 
+    def renew(self, data: SymbolData, session: int, now_ns: int) -> None:
+        """Go on from `now_ns` with a session's bars as they are known by then; those that came late are only seen."""
+        self.data = data
+        self.context = Context(data, self.broker, self._timezone)
+        self.context.position = self.broker.position
+        self.context.begin(session, now_ns)
+        self._others = self.context.others()
+        self._row, self._bar = data.base.closed_by(now_ns), data.bars.closed_by(now_ns)
+
     def advance(self, to_ns: int | None = None) -> None:
         """Let everything of the session happen that closes by `to_ns`; by default all."""
         data, cursor = self.data, self.context.cursor
+        if to_ns is not None and to_ns >= self._close_ns:  # what was there is all there was
+            self._last = min(self._last, len(data.base))
         stop, last = self._stop, self._last
         if to_ns is not None:
             stop, last = min(stop, data.bars.closed_by(to_ns)), min(last, data.base.closed_by(to_ns))
@@ -157,6 +178,7 @@ class EventRun:
     def leave(self) -> None:
         """End what the session's close ends of orders and position."""
         if not self._closed:  # the main interval's bar closes in a later session
+            self._last = min(self._last, len(self.data.base))
             self._match(self._last)
             self._close()
         if self.broker.account.flat_at_close:

@@ -53,10 +53,11 @@ class OpenSession:
         days_ns: int,
         block: PanelBlock,
         symbols: Sequence[str],
+        now_ns: int | None = None,
     ) -> None:
         self.number, self.open_ns, self.close_ns = number, open_ns, close_ns
         self.history_ns, self.days_ns = history_ns, days_ns
-        self.now_ns = open_ns
+        self.now_ns = open_ns if now_ns is None else now_ns
         self.added: dict[str, dict[str, AddedIndicator]] = {}
         self.look_at(block, symbols)
 

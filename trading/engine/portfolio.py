@@ -6,12 +6,16 @@ in it; what a strategy doesn't ask for isn't computed. Orders are the Desk's.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
+from barray.market.adhoc import parse_bar
 from barray.market.bars import Bar, FloatArray
 from barray.market.calendar import Sessions
 from barray.market.errors import BarrayError, ConfigError
@@ -25,18 +29,21 @@ from barray.trading.engine.adhoc_bar import with_bar
 from barray.trading.engine.commands import Plan, SessionOutcome
 from barray.trading.engine.desk import LEFT_OUT, Desk
 from barray.trading.engine.listener import Listener
+from barray.trading.engine.notes import Notes
 from barray.trading.engine.open_session import OpenSession, session_prices
+from barray.trading.engine.opening import Opening
 from barray.trading.engine.symbol_book import SymbolBook
 from barray.trading.engine.watchdog import watched
 from barray.trading.orders.accounts import Accounts
 from barray.trading.orders.order_columns import NO_ORDERS, Orders
+from barray.trading.orders.reasons import LEFT
 from barray.trading.results.days import SessionDays, courses_of, days_of
 from barray.trading.results.events import RunAction, RunEvent
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.data import SymbolData
 from barray.trading.strategy.failure import DidNotReturn, failure_text, file_of
 from barray.trading.strategy.panel import PanelBlock
-from barray.trading.strategy.view import Added, Moment, WindowView
+from barray.trading.strategy.view import Added, Moment, WindowView, Wish
 
 Add = Callable[[Sequence[str], int], Mapping[str, "SymbolData | str"]]
 """Gets symbols for the rest of a session (its row), or says why not."""
@@ -54,21 +61,30 @@ class PortfolioRun:
     A symbol that is left out of a session is not seen nor traded in it; its position and orders stay. Where all are
     left out, the strategy is not asked. `window`: at the end of each, accounts judge orders, and `on_window` is called.
     `error`: the traceback of a strategy over all symbols, which ends the run; positions stay, and are valued on.
+    `noted`: what strategies decide is taken down. `tell`: told of what a strategy removes, and of indicators it adds.
     """
 
-    def __init__(self, plan: Plan, window: Interval, add: Add | None = None) -> None:
+    def __init__(self, plan: Plan, window: Interval, add: Add | None = None, *, noted: bool = False) -> None:
         self.add = add
-        self.desk = Desk(plan)
+        self.tell: Callable[[Wish], None] | None = None
+        self.notes = Notes(self._time, on=noted)
+        self.desk = Desk(plan, self.notes)
         self.error: str | None = None
         self._plan, self._window = plan, window
         self._supplied: dict[str, SymbolData] = {}
         self._altered: set[str] = set()
         self._leaving: set[str] = set()
+        self._going: set[str] = set()
+        self._ends: list[int] = []
+        self._met = False
         self._said: Counter[str] = Counter()
         self._block: PanelBlock | None = None
         self._now: OpenSession  # that is gone through, or was last
         self._view: WindowView
         self._shown: list[SymbolBook]
+        self._row: int
+        self._run_for: list[str]
+        self._listener: Listener
         self._strategy: Strategy | None = None
         self._remembered: dict[str, Any] | None = None
         self._speaks: SymbolBook | None = None
@@ -77,11 +93,11 @@ class PortfolioRun:
     def __getstate__(self) -> dict[str, Any]:
         """All but the bars, which `load` brings, and `add`; of the strategy what it remembers."""
         remembered = vars(self._strategy) if self._strategy is not None else None
-        here = {"add": None, "_block": None, "_speaks": None, "_strategy": None, "_remembered": remembered}
+        here = dict.fromkeys(("add", "tell", "_block", "_speaks", "_strategy")) | {"_remembered": remembered}
         return {
             name: value
             for name, value in {**vars(self), **here}.items()
-            if name not in ("_range", "_now", "_view", "_shown")
+            if name not in ("_range", "_now", "_view", "_shown", "_listener")
         }
 
     @property
@@ -93,6 +109,18 @@ class PortfolioRun:
     def books(self) -> Mapping[str, SymbolBook]:
         """What is held and ordered, by symbol."""
         return self.desk.books
+
+    def opening(self) -> Opening:
+        """Where accounts and orders stand between two sessions."""
+        return self.desk.opening()
+
+    def stand(self, opening: Opening) -> None:
+        """Go on from there; asked of a run that has its bars, and nothing else. Errors as of `opening.stand`."""
+        some = next((book.data for book in self.books.values()), None)
+        for symbol in opening.holdings.keys() - self.books.keys():
+            if some is not None:
+                self.desk.join(some.without_bars(symbol), self._range.timezone)
+        self.desk.stand(opening)
 
     def load(self, session_range: SessionRange, data: Mapping[str, SymbolData], base: Interval) -> None:
         """Go by these bars from now on, of these sessions. `base`: the finest interval of any symbol in the run."""
@@ -109,24 +137,54 @@ class PortfolioRun:
 
     def session(self, row: int) -> SessionOutcome:
         """Go through a session (its row, of those loaded) from open to close, and say what it brought."""
+        self.begin(row)
+        self.go_on(int(self._range.sessions.close_ns[row]))
+        return self.finish()
+
+    def begin(self, row: int, at_ns: int | None = None) -> None:
+        """Stand at a session's open (its row, of those loaded), or at `at_ns` in it, with the strategy called there."""
         sessions = self._range.sessions
-        close_ns = int(sessions.close_ns[row])
-        listener = Listener(self._speaker, self._time, self._said)
-        symbols = self._run_in(row) if self.error is None else []
-        if symbols:
-            ends_ns = sessions.expected_starts(row, self._window, close_ns)[1].tolist()
-            with listener, watched(self._progress, self._plan.call_timeout_s):
-                self._enter(sessions, row, symbols)
+        self._row = row
+        self._listener = Listener(self._speaker, self._time, self._said)
+        self.notes.begin()
+        self._run_for = self._run_in(row) if self.error is None else []
+        ends_ns = sessions.expected_starts(row, self._window, int(sessions.close_ns[row]))[1]
+        self._ends = ends_ns[ends_ns > (at_ns or 0)].tolist() if self._run_for else []
+        if self._run_for:
+            with self._called():
+                self._enter(sessions, row, self._run_for, at_ns)
+                if self._plan.form == "on_window":
+                    self._open()
+                self._end_window()
+
+    def go_on(self, to_ns: int) -> None:
+        """Go through all windows that end by `to_ns`."""
+        number = bisect_right(self._ends, to_ns)
+        ends_ns, self._ends = self._ends[:number], self._ends[number:]
+        if ends_ns:
+            with self._called():
                 self._go(ends_ns)
-        days = self._days(row)
+
+    def arrive(self, to_ns: int) -> None:
+        """Go through all windows that end before `to_ns`. Of one that ends there the bars are met, where one strategy
+        sees all symbols: what changes now, it sees when `go_on` asks it.
+        """
+        self.go_on(to_ns - 1)
+        if self._ends[:1] == [to_ns] and self._plan.form == "on_window" and self.error is None and not self._met:
+            with self._called():
+                self._meet_window(to_ns)
+
+    def finish(self) -> SessionOutcome:
+        """Leave the session, and say what it brought."""
+        days = self._days(self._row)
         guests = {symbol for symbol, book in self.books.items() if book.guest}
         errors = {s: (book.error, book.error_ns) for s, book in self.books.items() if book.error is not None}
         working = ((symbol, book.broker) for symbol, book in self.books.items() if book.broker.working)
         starving = {symbol: found for symbol, broker in working if (found := broker.starving())}
         ended = {symbol: book.take_ended() for symbol, book in self.books.items() if book.broker.ended}
         self._leave(guests)
-        begun = frozenset((*symbols, *guests))
-        said, events = listener.heard(), self.desk.events.take()
+        begun = frozenset((*self._run_for, *guests))
+        said, events = self._listener.heard(), self.desk.events.take()
         orders = Orders.of_records(ended) if ended else NO_ORDERS
         return SessionOutcome(days, begun, starving, errors, said, self.error, orders, events)
 
@@ -134,6 +192,12 @@ class PortfolioRun:
         """The orders of all symbols that have not ended."""
         found = {symbol: orders for symbol, book in sorted(self.books.items()) if (orders := book.broker.orders)}
         return Orders.of(found)
+
+    @contextmanager
+    def _called(self) -> Iterator[None]:
+        """A block in which the strategy may be called: what it says is heard, and a call that hangs is ended."""
+        with self._listener, watched(self._progress, self._plan.call_timeout_s):
+            yield
 
     def _days(self, row: int) -> SessionDays | None:
         there = [
@@ -173,10 +237,12 @@ class PortfolioRun:
         self._altered.clear()
         self._supplied.clear()
         self._leaving.clear()
+        self._going.clear()
+        self._met = False
 
     # ---- a session, window by window
 
-    def _enter(self, sessions: Sessions, row: int, symbols: list[str]) -> None:
+    def _enter(self, sessions: Sessions, row: int, symbols: list[str], at_ns: int | None) -> None:
         block = self._block
         if block is None:
             raise RuntimeError("no bars were loaded")
@@ -186,10 +252,10 @@ class PortfolioRun:
         open_ns = int(sessions.open_ns[row])
         history_ns, days_ns = (int(sessions.open_ns[first]) for first in self._first_rows(row))
         close_ns = int(sessions.close_ns[row])
-        self._now = self.desk.here = OpenSession(row, open_ns, close_ns, history_ns, days_ns, block, symbols)
+        self._now = self.desk.here = OpenSession(row, open_ns, close_ns, history_ns, days_ns, block, symbols, at_ns)
         for symbol in symbols:
             self._speaks = self.books[symbol]
-            if self._speaks.enter(row):
+            if self._speaks.enter(row, at_ns):
                 self.accounts.join(symbol, self._speaks.broker.working)
         self._speaks = None
         self._show()
@@ -227,15 +293,44 @@ class PortfolioRun:
         self.desk.look_at(here)
 
     def _go(self, ends_ns: Sequence[int]) -> None:
-        """From the open, through every window's end, to the close."""
-        if self._plan.form == "on_window":
-            self._open()
-        self._decide()
+        """Through these windows' ends."""
         done = 0
+        if self.error is None and (self._met or self._going):
+            self._go_through(ends_ns[0])
+            done = 1
         while done < len(ends_ns) and self.error is None:
             if self.desk.invited or self._leaving or self._supplied:
                 self._look_around()
             done += self._go_on(ends_ns[done:])
+
+    def _go_through(self, now_ns: int) -> None:
+        """A window whose bars may have been met already, and at whose end symbols may go."""
+        if not self._met:
+            self._meet_window(now_ns)
+        self._met = False
+        self._see_off()
+        if self._plan.form == "on_window":
+            if self.desk.invited or self._leaving or self._supplied:
+                self._look_around()
+            self._ask(self._view)
+        self._end_window()
+
+    def _meet_window(self, now_ns: int) -> None:
+        """What the market does by a window's end."""
+        if self.desk.invited or self._leaving or self._supplied:
+            self._look_around()
+        here, desk = self._now, self.desk
+        row, early = here.block.closed_by(now_ns) - 1, self._early_closes(here.now_ns)
+        if self._plan.form != "on_window":
+            self._advance(now_ns)
+        elif desk.is_busy:
+            desk.meet(here, row)
+        here.row, here.now_ns, self._view.now_ns = row, now_ns, now_ns
+        if now_ns >= min(early, default=here.close_ns):
+            self._close(early)
+        if desk.changed:
+            desk.settle()
+        self._met = True
 
     def _go_on(self, ends_ns: Sequence[int]) -> int:
         """Go through windows until one ends that changes what there is to be seen; how many these were."""
@@ -255,10 +350,60 @@ class PortfolioRun:
                 desk.settle()
             if asks:
                 self._ask(view)
-            self._decide()
+            self._end_window()
             if self._leaving or self._supplied or desk.invited or self.error is not None:
                 return number
         return len(rows)
+
+    def _end_window(self) -> None:
+        self._decide()
+        if self.notes.on:
+            self.notes.stood(self._now.now_ns, self.accounts, self.books.values())
+
+    # ---- symbols that somebody else than the strategy adds or removes
+
+    def join(self, data: SymbolData) -> None:
+        """Have a symbol for the rest of the session; the strategy sees it from the next time on that it is called."""
+        desk, symbol = self.desk, data.symbol
+        book = self.books.get(symbol)
+        if book is None:
+            book = desk.join(data, self._range.timezone, guest=True)
+        else:
+            book.load(data)
+        desk.invited[symbol] = data
+        self._going.discard(symbol)
+        with self._called():
+            if book.enter(self._now.number, self._now.now_ns):
+                self.accounts.join(symbol, book.broker.working)
+
+    def renew(self, data: SymbolData) -> None:
+        """Go on with a symbol's bars as they are known now; what was decided and filled by those before stays."""
+        here, symbol = self._now, data.symbol
+        if symbol not in here.panel.index and symbol not in self.desk.invited:
+            self.books[symbol].data = data
+            return
+        self.desk.invited[symbol] = data
+        with self._called():
+            self._speaks = self.books[symbol]
+            try:
+                self._speaks.renew(data, here.number, here.now_ns)
+            except (Exception, DidNotReturn):  # the user's code, which signals are: its error is the symbol's end
+                self._speaks.fail()
+            self._speaks = None
+
+    def leave(self, symbol: str) -> None:
+        """Let a symbol go at the end of the window that is next: its orders are cancelled. The position of one that was
+        added is closed at the last close; that of another stays, and is valued on.
+        """
+        self._going.add(symbol)
+
+    def _see_off(self) -> None:
+        for symbol in sorted(self._going & self.books.keys()):
+            self.desk.cancel_all(symbol, LEFT)
+            self._leaving.add(symbol)
+        if self._going and self._plan.form == "on_window":
+            self._let_go()
+        self._going.clear()
 
     def _early_closes(self, after_ns: int) -> list[int]:
         """When symbols have their last bars, where that is before the close; an own strategy sees to it itself."""
@@ -304,23 +449,29 @@ class PortfolioRun:
             if self._strategy is None:
                 self._strategy = self._plan.strategy()
                 if self._remembered is None:
+                    self.notes.enter("", "on_start")
                     self._strategy.on_start(view)  # type: ignore[arg-type]  # documented in Strategy
                 else:
                     vars(self._strategy).update(self._remembered)
+            self.notes.enter("", "on_session")
             self._strategy.on_session(view)  # type: ignore[arg-type]
+            self.notes.leave()
         except (Exception, DidNotReturn):  # the user's code: no more calls, positions stay
             self._stop()
 
     def _ask(self, view: WindowView) -> None:
         """Have it decide at a window's end."""
+        self.notes.enter("", "on_window")
         try:
             self._strategy.on_window(view)  # type: ignore[union-attr]  # there since the open
+            self.notes.leave()
         except (Exception, DidNotReturn):  # the user's code: no more calls, positions stay
             self._stop()
 
     def _stop(self) -> None:
         """Remember the error being handled; nothing is called any more, nor ordered."""
         self.error = failure_text(file_of(self._strategy), self._view.now)
+        self.notes.failed("")
         self.desk.stop()
 
     def _decide(self) -> None:
@@ -345,6 +496,11 @@ class PortfolioRun:
 
     def _speaker(self) -> str:
         return self._speaks.symbol if self._speaks is not None else ""
+
+    @property
+    def now_ns(self) -> int:
+        """The session time, UTC ns."""
+        return self._now.now_ns
 
     def _time(self) -> int | None:
         if self._speaks is not None and self._speaks.run is not None:
@@ -389,7 +545,8 @@ class PortfolioRun:
                 self.desk.invited[symbol] = data
                 self.desk.join(data, self._range.timezone, guest=True).enter(self._now.number)
         for symbol, data in got.items():
-            found[symbol] = Added(True) if isinstance(data, SymbolData) else Added(False, data)
+            added = found[symbol] = Added(True) if isinstance(data, SymbolData) else Added(False, data)
+            self.notes.again(self.notes.whole("add_symbol", symbol, accepted=added.accepted, reason=added.reason))
         answers = {symbol: added for symbol, added in found.items() if added is not None}
         for symbol, added in answers.items():
             if symbol in got or not added:
@@ -412,9 +569,20 @@ class PortfolioRun:
         return None
 
     def _get(self, symbols: Sequence[str]) -> Mapping[str, SymbolData | str]:
+        with self._others_time():
+            return self.add(symbols, self._now.number) if self.add is not None else {}
+
+    def _tell(self, wish: Wish) -> None:
+        if self.tell is not None:
+            with self._others_time():
+                self.tell(wish)
+
+    @contextmanager
+    def _others_time(self) -> Iterator[None]:
+        """A block in which others work for the strategy."""
         self._adding = True
         try:
-            return self.add(symbols, self._now.number) if self.add is not None else {}
+            yield
         finally:
             self._adding = False
 
@@ -422,9 +590,12 @@ class PortfolioRun:
         """See Viewed; ConfigError for one that was not added."""
         if not self.desk.known(symbol).guest:
             raise ConfigError("it was not added by the strategy", symbol=symbol, remedy="sell it, and leave it alone")
+        inside = self.notes.whole("remove_symbol", symbol)
         self.desk.cancel(symbol)
         self._leaving.add(symbol)
         self._note("remove_symbol", symbol, Added(True))
+        self._tell(Wish("remove_symbol", symbol))
+        self.notes.again(inside)
 
     def add_indicator(self, symbol: str, indicator: str | OwnIndicator) -> Added:
         """See Viewed; ConfigError where either is no text, nor an own indicator."""
@@ -452,6 +623,8 @@ class PortfolioRun:
             here.add_indicator(name, spec, data, self._range.history, here.now_ns)
         except ConfigError as error:  # an own function failed
             return Added(False, str(error))
+        self.notes.again(self.notes.whole("add_indicator", symbol, indicator=name))
+        self._tell(Wish("add_indicator", symbol, name))
         return Added(True)
 
     def add_bar(self, symbol: str, interval: str, bar: Bar | Mapping[str, Any]) -> Added:
@@ -472,7 +645,10 @@ class PortfolioRun:
         more = with_bar(data, interval, bar, needs, self._range, here.number, here.now_ns)
         if isinstance(more, str):
             return Added(False, more)
-        self._supplied[symbol] = more
+        self._supplied[symbol] = replace(more, open_ended=data.open_ended)
+        told = asdict(parse_bar(bar))
+        self.notes.again(self.notes.whole("add_bar", symbol, interval=str(interval), bar=told))
+        self._tell(Wish("add_bar", symbol, interval=str(interval), bar=tuple(told.items())))
         return Added(True)
 
     def _closed_to(self, symbol: str) -> str | None:

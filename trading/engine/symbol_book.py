@@ -11,6 +11,8 @@ import numpy as np
 from barray.trading.engine.array_run import place_orders, signals_of
 from barray.trading.engine.commands import Plan
 from barray.trading.engine.event_run import EventRun
+from barray.trading.engine.notes import Notes
+from barray.trading.engine.opening import Holding
 from barray.trading.engine.window_broker import Funds, WindowBroker
 from barray.trading.orders.broker import Broker, Refusal
 from barray.trading.orders.fills import Fill
@@ -28,17 +30,29 @@ class SymbolBook:
 
     `guest`: it was added, for this session alone. `before`: where its account stood when the session began. `run`: its
     own strategy on its bars, None where one strategy sees all symbols. `ends_ns`: when base bars end, UTC ns. `error`,
-    `error_ns`: what ended its strategy, and when.
+    `error_ns`: what ended its strategy, and when. `noted`: see Written.
     """
 
     def __init__(
-        self, plan: Plan, data: SymbolData, timezone: str, changed: set[str], funds: Funds, *, guest: bool = False
+        self,
+        plan: Plan,
+        data: SymbolData,
+        timezone: str,
+        changed: set[str],
+        funds: Funds,
+        notes: Notes,
+        *,
+        guest: bool = False,
     ) -> None:
         self.symbol, self.data, self.guest = data.symbol, data, guest
         self.error: str | None = None
         self.error_ns: int | None = None
         self.before = Standing()
+        self.noted = 0, 0
         self.run: EventRun | None = None
+        self._following: _Following | None = None
+        self.one_by_one, self._last = False, 0
+        self._notes = notes
         self._plan, self._timezone = plan, timezone
         self._changed, self._funds = changed, funds if plan.shared else None
         self._account = replace(
@@ -52,8 +66,8 @@ class SymbolBook:
     def __getstate__(self) -> dict[str, Any]:
         """All but the bars, which `load` brings; of its strategy what it remembers."""
         remembered = vars(self._strategy) if self.run is not None and self._started else None
-        left_out = {"data": None, "run": None, "ends_ns": (), "_strategy": None, "_attributes": remembered}
-        return {**vars(self), **left_out}
+        nothing = dict.fromkeys(("data", "run", "_following", "_strategy"))
+        return {**vars(self), **nothing, "ends_ns": (), "_attributes": remembered}
 
     @property
     def capital(self) -> float:
@@ -63,7 +77,7 @@ class SymbolBook:
     def _begin_anew(self) -> None:
         """An account and a strategy object that know of nothing before."""
         self.broker = WindowBroker(
-            self.symbol, self.data.base.bars, self._plan.market, self._account, self._changed, self._funds
+            self.symbol, self.data.base.bars, self._plan.market, self._account, self._changed, self._funds, self._notes
         )
         self._attributes, self._started = None, False
         self.load(self.data)
@@ -80,7 +94,8 @@ class SymbolBook:
         if self._attributes is not None:
             vars(self._strategy).update(self._attributes)
         follows = self._plan.form == "signals"
-        acting = _Following(self._strategy, data, self.broker) if follows else self._strategy
+        self._following = _Following(self._strategy, data, self.broker) if follows else None
+        acting = self._notes.over(self._following or self._strategy, self.symbol)
         self.run = EventRun(acting, data, self.broker, self._timezone, self._strategy)
         self.run.context.position = self.broker.position
         if follows and self._started:
@@ -95,8 +110,28 @@ class SymbolBook:
             fill._replace(row=int(np.searchsorted(starts_ns, fill.bar_ns))) for fill in self.broker.fills
         ]
 
-    def enter(self, row: int) -> bool:
-        """Stand at the open of a session that it is run for; whether it has begun anew, with another broker."""
+    def go_on_from(self, holding: Holding) -> None:
+        """It is not the first session; its broker stands there."""
+        self._started = True
+        self.error = "its strategy failed in a session before" if holding.failed else None
+        if self.run is not None:
+            self.run.context.position = holding.position
+
+    def renew(self, data: SymbolData, row: int, now_ns: int) -> None:
+        """Go on in the session that it stands in, with its bars as they are known by `now_ns`."""
+        self.look_at(data, row)
+        if self.run is None or self.error is not None:
+            return
+        self._last = data.base_rows(row)[1]
+        self.one_by_one = self._is_plain()
+        if self._following is not None:
+            self._following.look_at(data)
+        self.run.renew(data, row, now_ns)
+
+    def enter(self, row: int, at_ns: int | None = None) -> bool:
+        """Stand at the open of a session that it is run for, or at `at_ns` in it; whether it has begun anew, with
+        another broker.
+        """
         anew = self._started and not self._account.carry
         if anew:
             self.before = Standing()
@@ -104,23 +139,25 @@ class SymbolBook:
         self._row, self._closed, self._close_ns = row, False, int(self.data.sessions.close_ns[row])
         starts, self._started = not self._started, True
         if self.run is not None and self.error is None:
-            self._enter_run(self.run, row, starts=starts)
+            self._enter_run(self.run, row, at_ns, starts=starts)
         return anew
 
-    def _enter_run(self, run: EventRun, row: int, *, starts: bool) -> None:
+    def _enter_run(self, run: EventRun, row: int, at_ns: int | None, *, starts: bool) -> None:
         self._last = self.data.base_rows(row)[1]
         self.one_by_one = self._is_plain()
         try:
             if starts:
-                run.start(row)
-            run.enter(row)
+                run.start(row, at_ns)
+            run.enter(row, at_ns)
         except (Exception, DidNotReturn):  # the user's code: its error is the symbol's end, not the run's
             self.fail()
-        self.broker.stamp(int(self.data.sessions.open_ns[row]))
+        self.broker.stamp(int(self.data.sessions.open_ns[row]) if at_ns is None else at_ns)
 
     @property
     def closes_ns(self) -> int:
         """When the session's last bar ends, UTC ns."""
+        if self.data.open_ended:
+            return int(self.data.sessions.close_ns[self._row])
         return self.ends_ns[self.data.base_rows(self._row)[1] - 1]
 
     def _is_plain(self) -> bool:
@@ -163,9 +200,11 @@ class SymbolBook:
 
     def fail(self) -> None:
         """Remember the error being handled: its strategy is not called any more."""
+        self._notes.leave()
         if self.run is not None:
             self.run.stop()
             self.error, self.error_ns = self.run.error, self.run.error_ns
+            self._notes.failed(self.symbol)
 
     def close(self, now_ns: int | None = None) -> None:
         """End what the session's last bar ends of orders and position, or that which was the last by `now_ns`."""
@@ -206,6 +245,7 @@ class SymbolBook:
                 self.run.forget_fills()
         if refusals:
             broker.refusals = []
+        self.noted = 0, 0
         return fills, refusals
 
 
@@ -216,6 +256,10 @@ class _Following(Strategy):
         super().__init__()
         self._strategy, self._data, self._broker = strategy, data, broker
         self._signals: Signals | None = None
+
+    def look_at(self, data: SymbolData) -> None:
+        """Decide anew, over the bars as they are known now."""
+        self._data, self._signals = data, signals_of(self._strategy, data)
 
     def on_start(self, ctx: Context) -> None:
         """Have all decisions at once."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from math import copysign, inf
 
 from barray.market.bars import Bars
+from barray.trading.engine.notes import Notes
 from barray.trading.orders.accounts import Approval, OrderRequest, WorkingOrder
 from barray.trading.orders.broker import Account, Broker, Order, Refusal
 from barray.trading.orders.costs import Market
@@ -38,13 +39,21 @@ class WindowBroker(Broker):
     """
 
     def __init__(
-        self, symbol: str, bars: Bars, market: Market, account: Account, changed: set[str], funds: Funds | None
+        self,
+        symbol: str,
+        bars: Bars,
+        market: Market,
+        account: Account,
+        changed: set[str],
+        funds: Funds | None,
+        notes: Notes,
     ) -> None:
         super().__init__(bars, market, account)
         self.symbol = symbol
         self.booked = 0
         self._changed = changed
         self._funds = funds
+        self._notes = notes
         self.waiting: list[Order] = []
         """Orders that wait."""
         self._incoming = self.waiting
@@ -66,11 +75,15 @@ class WindowBroker(Broker):
     def place(self, terms: OrderTerms, now_ns: int = 0) -> Order:
         """A new order, which waits."""
         self._changed.add(self.symbol)
-        return super().place(terms, now_ns)
+        order = super().place(terms, now_ns)
+        self._notes.placed(self.symbol, order)
+        return order
 
     def cancel(self, order: Order, why: Why = BY_STRATEGY, now_ns: int = 0) -> None:
         """End an order, whether it works or waits."""
         self._changed.add(self.symbol)
+        if order.status == "working":
+            self._notes.cancelled(self.symbol, order, why)
         if order in self._incoming and order.status == "working":
             self._incoming.remove(order)
             self._end(order, why, now_ns)

@@ -25,7 +25,7 @@ more than stands against it, and a sale whose commission is more than its procee
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import copysign, fsum, inf, isnan
 from typing import NamedTuple, Protocol
@@ -97,6 +97,10 @@ class Accounts(Protocol):
         """Judge orders. `answer` is told of each, and has what is approved work at once."""
         ...
 
+    def booked(self, symbol: str) -> tuple[float, float]:
+        """Cash and position that are booked for one symbol; no cash where that is shared."""
+        ...
+
     @property
     def cash(self) -> float:
         """Cash."""
@@ -142,6 +146,20 @@ class SharedAccount:
     def cash(self) -> float:
         """Cash, reserved or not."""
         return self._cash
+
+    @property
+    def may_owe(self) -> float:
+        """How far cash may be below zero."""
+        return self._may_owe
+
+    def booked(self, symbol: str) -> tuple[float, float]:
+        """No cash of its own, and its position."""
+        return 0.0, self.positions.get(symbol, 0.0)
+
+    def stand(self, cash: float, may_owe: float, positions: Mapping[str, float]) -> None:
+        """Have so much, and hold these shares, from now on."""
+        self._cash, self._may_owe = cash, may_owe
+        self.positions.update(positions)
 
     @property
     def reserved(self) -> float:
@@ -349,6 +367,14 @@ class SeparateAccounts:
         """The symbol's own equity."""
         position = self._positions.get(symbol, 0.0)
         return self._cash.get(symbol, self._capital) + (position * self._price_of(symbol) if position else 0.0)
+
+    def booked(self, symbol: str) -> tuple[float, float]:
+        """Cash and position of a symbol's account."""
+        return self._cash.get(symbol, self._capital), self._positions.get(symbol, 0.0)
+
+    def stand(self, symbol: str, cash: float, position: float) -> None:
+        """Have a symbol's account hold so much from now on."""
+        self._cash[symbol], self._positions[symbol] = cash, position
 
     def join(self, symbol: str, working: Sequence[Order]) -> None:
         """Give a symbol its account."""

@@ -41,7 +41,7 @@ A bar tells its open, high, low and close, not the way between; where that leave
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import copysign, inf
 from typing import Any
@@ -221,6 +221,12 @@ class Broker:
         order = Order(self.placed, terms, self.market.lots(float(terms.quantity)), placed_ns=now_ns)
         self._incoming.append(order)
         return order
+
+    def take_up(self, orders: Iterable[Order], placed: int) -> None:
+        """Have these work, of `placed` that there were before."""
+        self.placed = placed
+        self.working += orders
+        self._trails = any(order.terms.trail is not None for order in self.working)
 
     @property
     def orders(self) -> list[Order]:

@@ -21,6 +21,7 @@ STRATEGY_ERROR: Final = Why("strategy_error", "the strategy raised an error")
 GUARD_REACHED: Final = Why("guard_reached", "its stop_loss or take_profit was reached")
 COUNTERPART: Final = Why("counterpart", "its counterpart filled")
 UNGUARDED: Final = Why("nothing_held", "there is no position left to protect")
+LEFT: Final = Why("left", "the symbol left the session")
 CLOSED: Final = Why("session_closed", "the session closed", "expired")
 NO_PRICE: Final = Why("no_price", "there is no price yet to reserve money at", "rejected")
 
@@ -34,6 +35,7 @@ CODES: Final = {
     "guard_reached": "What was left of an entry: its stop_loss or take_profit was reached.",
     "counterpart": "A guard, of whose position the other guard closed the rest.",
     "nothing_held": "A guard, whose position was closed otherwise.",
+    "left": "Somebody else than the strategy took the symbol out of the session.",
     "session_closed": "A day order; any order with `flat_at_close`, or of a symbol that was added.",
     "less_than_a_lot": "The quantity is less than the smallest that is traded.",
     "no_short": "It would have sold short, which `account.short` forbids.",

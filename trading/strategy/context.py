@@ -43,12 +43,14 @@ class Context:
             name: Column(values, self._cursors[data.specs[name].interval]) for name, values in data.indicators.items()
         }
 
-    def begin(self, session: int) -> None:
-        """Stand at the open of a session (row of `data.sessions`); all bars that have closed by then are seen."""
+    def begin(self, session: int, at_ns: int | None = None) -> None:
+        """Stand at the open of a session (row of `data.sessions`), or at `at_ns` in it; all bars that have closed by
+        then are seen.
+        """
         self._row = session
-        open_ns = int(self._data.sessions.open_ns[session])
+        now_ns = int(self._data.sessions.open_ns[session]) if at_ns is None else at_ns
         for interval, cursor in self._cursors.items():
-            cursor.end = self._data.series[interval].closed_by(open_ns)
+            cursor.end = self._data.series[interval].closed_by(now_ns)
 
     def others(self) -> list[tuple[Cursor, list[int]]]:
         """Cursors of the further intervals, and how many of their bars have closed at each main bar's close."""

@@ -31,7 +31,8 @@ class SymbolData:
     `macd.macdsignal`.
     `sessions`: the sessions that `base.session` and `bars.session` count in. `traded`: rows of `sessions` in which the
     strategy trades, ascending; bars before and between them are history only. `past`: daily bars of sessions before
-    those with base bars, where a source gave any. `tables`: what the config's tables say of the symbol.
+    those with base bars, where a source gave any. `tables`: what the config's tables say of the symbol. `open_ended`:
+    bars of the last session traded may still come, so that none is known to be its last before it has closed.
     """
 
     symbol: str
@@ -44,6 +45,7 @@ class SymbolData:
     traded: IntArray
     past: DailyPast | None = None
     tables: SymbolTables = field(default_factory=dict)
+    open_ended: bool = False
 
     @property
     def bars(self) -> IntervalBars:
@@ -122,6 +124,13 @@ class SymbolData:
         column.
         """
         return table_of(self.tables, name).at(column, self.bars.end_ns)
+
+    def without_bars(self, symbol: str) -> SymbolData:
+        """The same of a symbol that has no bars at all."""
+        nothing = slice(0, 0)
+        series = {interval: one.take(nothing) for interval, one in self.series.items()}
+        base, values = series[self.base.interval], {name: one[nothing] for name, one in self.indicators.items()}
+        return replace(self, symbol=symbol, base=base, series=series, indicators=values, traded=self.traded[nothing])
 
     def seen_with(self, needs: Needs) -> SymbolData:
         """What a strategy with these needs sees of data laid out for many, whose indicators are named by their keys.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, Protocol, Unpack
+from typing import Any, Literal, Protocol, Unpack
 from zoneinfo import ZoneInfo
 
 from barray.market.bars import Bar, FloatArray
@@ -45,6 +45,17 @@ class Added:
 
     def __bool__(self) -> bool:
         return self.accepted
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a strategy wants of the session that it trades in. `indicator`, or `bar` of an `interval`: what it adds."""
+
+    kind: Literal["add_symbol", "add_indicator", "add_bar", "remove_symbol"]
+    symbol: str
+    indicator: str = ""
+    interval: str = ""
+    bar: tuple[tuple[str, float], ...] = ()
 
 
 class Viewed(Protocol):

@@ -15,6 +15,7 @@ from barray.dump.checks.names import read_indicator, read_interval
 from barray.dump.checks.schema import STAMP_FORM, bad_stamps, parse_stamp, parse_stamps
 from barray.dump.checks.series import check_history_count, check_indicators, is_given, rebuild_bars
 from barray.dump.checks.session import SessionFacts
+from barray.dump.checks.trading import source_bars
 from barray.dump.checks.warnings import check_warnings
 from barray.dump.schema import MetadataJson, SymbolJson, quality_json
 from barray.dump.violations import Findings
@@ -26,8 +27,8 @@ from barray.market.symbol_data import metadata_problems
 from barray.market.symbols import symbol_problem
 
 
-def check_symbol(name: str, entry: SymbolJson, facts: SessionFacts, out: Findings) -> None:
-    """Everything that can be wrong with one symbol whose keys and types are right."""
+def check_symbol(name: str, entry: SymbolJson, facts: SessionFacts, out: Findings) -> IntervalBars | None:
+    """Everything that can be wrong with one symbol whose keys and types are right; gives its source's base bars."""
     place = f"symbols.{name}"
     if problem := symbol_problem(name):
         out.add(place, "bad_symbol", name, problem)
@@ -44,6 +45,9 @@ def check_symbol(name: str, entry: SymbolJson, facts: SessionFacts, out: Finding
     check_warnings(entry, place, series, adhoc, facts, out)
     if facts.told is not None and name in facts.told:
         check_additions(entry, place, facts.told[name], series, facts, out)
+    if base is None or base not in series:
+        return None
+    return source_bars(series[base], adhoc.get(base, np.empty(0, np.int64)), facts.context, name)
 
 
 def _check_metadata(name: str, entry: MetadataJson, facts: SessionFacts, out: Findings, *, loaded: bool) -> None:

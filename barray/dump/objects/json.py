@@ -12,6 +12,7 @@ from barray.coordinator.summary import SessionEvent, SessionSummary
 from barray.dump.checks.schema import HEADER, SYMBOL, conforming, parse_stamps
 from barray.dump.checks.session import SessionFacts, check_session
 from barray.dump.readers.json import read_session
+from barray.dump.readers.trading import read_trading
 from barray.dump.schema import (
     ConflictJson,
     HeaderJson,
@@ -89,6 +90,7 @@ def _summary(header: HeaderJson, facts: SessionFacts) -> SessionSummary:
             )
             for entry in header["events"]
         ),
+        trading=read_trading(header["trading"], facts.context) if "trading" in header else None,
     )
 
 

@@ -23,6 +23,7 @@ from barray.coordinator.summary import SessionEvent, SessionSummary
 from barray.data_sources.atomic_file import replacing
 from barray.dump.digest import DIGITS, SessionDigest, dumps
 from barray.dump.schema import SCHEMA, bars_dumped, digest, quality_json, values_dumped
+from barray.dump.writers.trading import trading_json
 from barray.market.bars import COLUMNS, Bar, Bars, IntArray, format_ns
 from barray.market.calendar import ExtendedHours
 from barray.market.series import IntervalBars
@@ -47,6 +48,8 @@ def write_json(path: str | Path, summary: SessionSummary, symbols: Iterable[Symb
         _block(file, b',\n"step0":{', (_entry(*one) for one in header["step0"].items()), b"}")
         file.write(b",\n" + _entry("dropped", header["dropped"]))
         _block(file, b',\n"events":[', map(dumps, header["events"]), b"]")
+        if "trading" in header:
+            file.write(b",\n" + _entry("trading", header["trading"]))
         _block(file, b',\n"symbols":{', _symbols(in_order(symbols, summary.now_ns), total), b"}}\n")
         file.seek(at)
         file.write(total.hexdigest().encode())
@@ -62,6 +65,7 @@ def header_json(summary: SessionSummary) -> dict[str, Any]:
         "step0": {symbol: result.to_dict() for symbol, result in sorted(summary.step0.items())},
         "dropped": {symbol: [*map(reason_json, reasons)] for symbol, reasons in sorted(summary.dropped.items())},
         "events": [_event(event) for event in summary.events],
+        **({"trading": trading_json(summary.trading)} if summary.trading else {}),
     }
 
 

@@ -46,11 +46,13 @@ def barray(*arguments: object, timeout_s: float = 90) -> subprocess.CompletedPro
 def test_run_writes_valid_dumps_pages_and_json_for_machines(universe: Path, tmp_path: Path) -> None:
     config = write_config(tmp_path, universe)
     text = config.read_text().replace("formats: [json]", "formats: [json, html]")
-    config.write_text(text + "costs: {volume_share: 0.1}\nstrategy: {path: mine.py}\n")
+    config.write_text(text + "report: {charts: 0}\nstrategy: {path: mine.py}\n")
+    mine = "from barray import Strategy\n\n\nclass Mine(Strategy):\n    def on_bar(self, ctx):\n"
+    (tmp_path / "mine.py").write_text(mine + "        if ctx.minute == 5: ctx.buy(3)\n")
     result = barray("run", config, "--json")
     assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout)["ignored"] == ["strategy", "costs"]
-    said = "note: barray run makes no use of strategy (for backtest and sweep), costs (for backtest and sweep)"
+    assert json.loads(result.stdout)["ignored"] == ["report"]
+    said = "note: barray run makes no use of report (for backtest and sweep and scan)"
     assert said in result.stderr.splitlines()
     (session,) = json.loads(result.stdout)["sessions"]
     assert session["date"] == "2024-07-02"
@@ -62,6 +64,21 @@ def test_run_writes_valid_dumps_pages_and_json_for_machines(universe: Path, tmp_
     assert page == dump.with_suffix(".html")
     assert "<td>AAPL</td><td>full</td><td>config</td><td>parquet</td>" in page.read_text("utf-8")
     assert "has no data for NOPE" in page.read_text("utf-8")
+    traded = session["trading"]
+    assert (traded["strategy"], traded["orders"], traded["fills"], traded["errors"]) == ("Mine", 2, 2, {})
+    assert {symbol: one["position"] for symbol, one in traded["symbols"].items()} == {"AAPL": 3.0, "MSFT": 3.0}
+    assert '<section id="strategy">' in page.read_text("utf-8")
+
+
+def test_a_strategy_that_fails_in_a_session_is_told_and_the_exit_code_is_1(universe: Path, tmp_path: Path) -> None:
+    config = write_config(tmp_path, universe)
+    config.write_text(config.read_text() + "strategy: {path: bad.py}\n")
+    bad = "from barray import Strategy\n\n\nclass Bad(Strategy):\n    def on_window(self, view):\n        1 / 0\n"
+    (tmp_path / "bad.py").write_text(bad)
+    result = barray("run", config)
+    assert result.returncode == 1
+    assert "the strategy failed: ZeroDivisionError: division by zero" in result.stdout
+    assert "wrote" in result.stdout
 
 
 def test_a_run_with_no_symbol_left_fails_with_every_reason_and_no_traceback(universe: Path, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def config(tmp_path: Path) -> SessionConfig:
 @pytest.mark.parametrize(
     ("command", "sections"),
     [
-        ("run", ("strategy", "account", "costs", "report", "sweep")),
+        ("run", ("report", "sweep")),
         ("backtest", ("run", "schedule", "export", "sweep")),
         ("sweep", ("run", "schedule", "export")),
     ],
@@ -50,5 +50,5 @@ def test_what_is_not_in_the_config_is_not_spoken_of(tmp_path: Path) -> None:
 
 
 def test_the_sentence_names_the_commands_that_do() -> None:
-    said = "barray run makes no use of costs (for backtest and sweep), sweep (for sweep)"
-    assert unused_sentence("run", ("costs", "sweep")) == said
+    said = "barray run makes no use of report (for backtest and sweep and scan), sweep (for sweep)"
+    assert unused_sentence("run", ("report", "sweep")) == said

@@ -108,7 +108,7 @@ def test_with_windows_of_a_bar_and_money_enough_fills_are_those_of_a_run_in_one_
         assert results[name].capital == 0
         same_but_capital(results[name], run_range(one, own, one.session_range.grid(MINUTE)[0]))
         assert results[name].equity[-1] == pytest.approx(
-            results[name].cash + results[name].position * results[name].last_price
+            results[name].cash + results[name].position * results[name].last_price, abs=1e-6
         )
     total = 1e9 + sum(result.equity[-1] for result in results.values())
     if account.get("carry", True):

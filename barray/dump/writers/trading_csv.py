@@ -1,0 +1,67 @@
+"""What a strategy did in a session as CSV, beside the session's own: a row an order, a fill or a refusal.
+
+Columns: `at` (stamp: of an order when it was placed, of a fill and a refusal the start of the bar), `symbol`, `what`
+(`order`, `fill`, `refusal`), `order` (its number), `quantity`, `price` (of an order its limit or stop), `commission`,
+`status`, `reason`, and in every row `digest`, SHA-256 over all other cells (see `barray.dump.digest`). Rows by time,
+then symbol, then what.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from barray.data_sources.atomic_file import replacing
+from barray.dump.digest import digest_of_texts
+from barray.dump.writers.trading import orders_json, pages_json
+from barray.trading.engine.session_trading import SessionTrading
+
+COLUMNS = ("at", "symbol", "what", "order", "quantity", "price", "commission", "status", "reason")
+
+
+def write_trading_csv(path: Path, trading: SessionTrading) -> Path:
+    """Write the rows to `path` and give it; ConfigError where it can't be written."""
+    rows = sorted(_rows(trading), key=lambda row: (row[0], row[1], row[2], row[3]))
+    cells = [["" if cell is None else str(cell) for cell in column] for column in zip(*rows, strict=True)]
+    columns = cells or [[] for _ in COLUMNS]
+    digest = digest_of_texts(COLUMNS, [pa.array(column, pa.string()) for column in columns])
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow((*COLUMNS, "digest"))
+    writer.writerows((*row, digest) for row in zip(*columns, strict=True))
+    with replacing(path) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8")
+    return path
+
+
+def _rows(trading: SessionTrading) -> list[tuple[Any, ...]]:
+    pages = pages_json(trading.pages)
+    orders = orders_json(trading.orders) if trading.orders is not None else []
+    return [
+        *(
+            (
+                one["placed"],
+                one["symbol"],
+                "order",
+                one["number"],
+                one["quantity"],
+                one["limit"] if one["limit"] is not None else one["stop"],
+                None,
+                one["status"],
+                one["reason"],
+            )
+            for one in orders
+        ),
+        *(
+            (one["bar"], one["symbol"], "fill", one["order"], one["quantity"], one["price"], one["commission"], "", "")
+            for one in pages["fills"]
+        ),
+        *(
+            (one["bar"], one["symbol"], "refusal", 0, one["quantity"], None, None, "", one["reason"])
+            for one in pages["refusals"]
+        ),
+    ]

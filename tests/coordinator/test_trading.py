@@ -1,0 +1,252 @@
+"""A strategy in a session: a backtest's orders and fills, whatever dies on the way, and all of it in the dump."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from barray.actors.loading import load_range
+from barray.coordinator.prepare import prepare_run
+from barray.dump.read import read_dump
+from barray.dump.validate import validate_session_dump
+from barray.market.interval import Interval
+from barray.trading.engine.commands import LoadRange
+from barray.trading.engine.portfolio import PortfolioRun
+from barray.trading.strategy.source import StrategySource
+from tests.coordinator.traded import CALENDAR, TradedSession, run_day, settings_of
+from tests.examples import at_most
+from tests.market.builders import utc_ns
+from tests.trading.random_days import TEXTS
+from tests.trading.windows import HEAD
+
+pytestmark = pytest.mark.long
+FEW = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+ADDS = """
+class Adds(Strategy):
+    def indicators(self):
+        return {"rsi": "RSI(5)"}
+    def on_window(self, view):
+        if view.minute == 30: print(bool(view.add_symbol("TSLA")), view.add_symbol("NOPE").reason)
+        if view.minute == 31: print(*view.symbols); view.order("TSLA", 5)
+        if view.minute == 40: print(view.add_adhoc_indicator("TSLA", "SMA(3)@5m").accepted)
+        if view.minute == 60: print(round(float(view.indicators["SMA(3)@5m"][view.index("TSLA")]), 6))
+        if view.minute == 90: view.remove_symbol("TSLA")
+        if view.minute == 100: view.order("AAPL", 3, stop_loss=1.0, tag="last")
+"""
+
+
+def backtested(config: dict[str, Any], text: str) -> PortfolioRun:
+    """The same day in a backtest's way, gone through; its notes are there to be taken."""
+    run = prepare_run(TradedSession(config, text).config, lambda *_: CALENDAR, StrategySource("made_up.py", text))
+    base = Interval.parse("1m")
+    reader = run.config.data_manager.sources[0]
+    data = {
+        symbol: load_range(LoadRange(symbol, run.session_range, reader, base, {})).prepare(run.plan.strategy())
+        for symbol in run.config.symbols
+    }
+    window = run.config.strategy.window if run.config.strategy else None
+    portfolio = PortfolioRun(run.plan, window or base, noted=True)
+    portfolio.load(run.session_range, data, base)
+    portfolio.session(int(run.session_range.rows[0]))
+    return portfolio
+
+
+@settings(max_examples=at_most(12), deadline=None, suppress_health_check=FEW)
+@given(st.integers(0, 1000), st.sampled_from(["on_window", "on_bar", "signals"]), st.booleans(), st.booleans())
+def test_a_sessions_day_is_a_backtests_day(universe: Path, seed: int, form: str, shared: bool, coarse: bool) -> None:
+    text = HEAD + TEXTS[form].replace('view.add_symbol(r.choice(("G", "H", "NONE")))', "pass")
+    config = settings_of(
+        universe,
+        "AAPL",
+        "MSFT",
+        strategy={"parameters": {"seed": seed}, "form": form, **({"window": "15m"} if coarse else {})},
+        account={"capital": 5_000, "shared": shared, "flat_at_close": seed % 2 == 0},
+        costs={"commission": {"per_share": 0.01}, "volume_share": 0.1},
+        run={"window": "7m"},
+    )
+    summary, _ = run_day(config, text)
+    expected = backtested(config, text).notes.take()
+    assert summary.trading is not None
+    assert summary.trading.pages == expected
+    assert expected.fills
+
+
+def test_what_the_strategy_adds_goes_through_the_session_and_stands_in_the_dump(universe: Path, tmp_path: Path) -> None:
+    session = TradedSession(settings_of(universe, "AAPL", account={"shared": True}), HEAD + ADDS)
+
+    async def day() -> list[Path]:
+        await session.begin()
+        await session.coordinator.advance_to(utc_ns("2024-07-02T14:30"))
+        half = await session.dump(tmp_path / "half", ("json", "parquet", "csv"))
+        await session.coordinator.advance_to()
+        await session.coordinator.end()
+        return [*half, *await session.dump(tmp_path, ("json", "parquet", "csv"))]
+
+    for path in asyncio.run(day()):
+        assert validate_session_dump(path) == []
+    summary = session.coordinator.summary()
+    assert [(e.action, e.symbol, e.by, e.accepted, e.at_ns) for e in summary.events] == [
+        ("add_symbol", "TSLA", "strategy", True, utc_ns("2024-07-02T14:00")),
+        ("add_symbol", "NOPE", "strategy", False, utc_ns("2024-07-02T14:00")),
+        ("add_indicator", "TSLA", "strategy", True, utc_ns("2024-07-02T14:10")),
+        ("remove_symbol", "TSLA", "strategy", True, utc_ns("2024-07-02T15:00")),
+    ]
+    trading = summary.trading
+    assert trading is not None
+    assert [line.text for line in trading.logs.lines][1:3] == ["AAPL TSLA", "True"]
+    assert [(f.symbol, f.quantity) for f in trading.pages.fills] == [("TSLA", 5.0), ("TSLA", -5.0), ("AAPL", 3.0)]
+    assert trading.positions == {"AAPL": 3.0}
+    assert list(trading.gone) == ["TSLA"]
+    read = read_dump(tmp_path / "traded-2024-07-02.json").summary
+    assert read is not None
+    assert read.trading is not None
+    assert (read.trading.pages, read.trading.opening, read.trading.logs) == (
+        trading.pages,
+        trading.opening,
+        trading.logs,
+    )
+
+
+def test_an_adhoc_symbol_becomes_full_by_the_strategys_wish(universe: Path) -> None:
+    schedule = [{"at": "09:45", "add_indicator": {"symbol": "TSLA", "indicator": "SMA(2)@1m"}}]
+    summary, snapshots = run_day(
+        settings_of(universe, "AAPL", schedule=schedule),
+        HEAD + ADDS.split("        if view.minute == 90", maxsplit=1)[0],
+    )
+    assert [(e.action, e.symbol, e.by) for e in summary.events][:2] == [
+        ("add_indicator", "TSLA", "scanner"),
+        ("add_symbol", "TSLA", "strategy"),
+    ]
+    tsla = next(one for one in snapshots if one.symbol == "TSLA")
+    assert (tsla.upgraded_from_adhoc, tsla.added_by) == (True, "strategy")
+
+
+def test_what_the_schedule_does_at_a_windows_end_the_strategy_sees_there(universe: Path, tmp_path: Path) -> None:
+    text = """
+class Looks(Strategy):
+    def on_window(self, view):
+        print(view.minute, *view.symbols)
+        if view.minute == 2: view.order("AAPL", 2), view.order("MSFT", 3)
+        if view.minute == 16: view.order("TSLA", 4)
+"""
+    schedule = [{"at": "09:45", "add_symbol": "TSLA"}, {"at": "10:00", "remove_symbol": "AAPL"}]
+    session = TradedSession(settings_of(universe, "AAPL", "MSFT", schedule=schedule), HEAD + text)
+
+    async def day() -> Path:
+        await session.begin()
+        await session.coordinator.advance_to()
+        await session.coordinator.end()
+        return (await session.dump(tmp_path))[0]
+
+    assert validate_session_dump(asyncio.run(day())) == []
+    trading = session.coordinator.summary().trading
+    assert trading is not None
+    said = [line.text for line in trading.logs.lines]
+    assert said[13:15] == ["14 AAPL MSFT", "15 AAPL MSFT TSLA"]
+    assert said[28:30] == ["29 AAPL MSFT TSLA", "30 MSFT TSLA"]
+    assert [(f.symbol, f.quantity, f.at_close) for f in trading.pages.fills] == [
+        ("AAPL", 2.0, False),
+        ("MSFT", 3.0, False),
+        ("TSLA", 4.0, False),
+        ("TSLA", -4.0, True),
+    ]
+    assert trading.positions == {"AAPL": 2.0, "MSFT": 3.0}, "that of a symbol of the config stays, and is valued on"
+
+
+@settings(max_examples=at_most(8), deadline=None, suppress_health_check=FEW)
+@given(st.integers(0, 1000), st.sampled_from(["on_window", "on_bar"]))
+def test_whatever_process_is_lost_the_dump_is_the_same(universe: Path, tmp_path: Path, seed: int, form: str) -> None:
+    text = HEAD + TEXTS[form].replace('"G", "H", "NONE"', '"TSLA", "NVDA", "NOPE"').replace('"G"', '"TSLA"')
+    schedule = [{"at": "11:00", "add_symbol": "SPY"}, {"at": "13:00", "remove_symbol": "MSFT"}]
+    config = settings_of(
+        universe,
+        "AAPL",
+        "MSFT",
+        schedule=schedule,
+        strategy={"parameters": {"seed": seed}, "window": "5m"},
+        account={"capital": 20_000, "shared": True},
+        run={"window": "20m"},
+    )
+
+    def dumped(name: str, *, troubled: bool) -> bytes:
+        session, chance = TradedSession(config, text), random.Random(seed)
+
+        async def day() -> Path:
+            await session.begin()
+            for moment in ("15:00", "16:17", "18:00", "20:00"):
+                await session.coordinator.advance_to(utc_ns(f"2024-07-02T{moment}"))
+                for process in (*session.symbols.alive, *session.traders.alive) if troubled else ():
+                    process.fate = chance.choice(("dies", "loses", ""))
+            await session.coordinator.end()
+            return (await session.dump(tmp_path / name))[0]
+
+        path = asyncio.run(day())
+        assert validate_session_dump(path) == []
+        return path.read_bytes()
+
+    assert dumped("troubled", troubled=True) == dumped("whole", troubled=False)
+
+
+@pytest.mark.parametrize("form", ["on_window", "on_bar"])
+def test_a_strategy_that_raises_or_hangs_ends_and_the_session_goes_on(
+    universe: Path, tmp_path: Path, form: str
+) -> None:
+    seen = "view" if form == "on_window" else "ctx"
+    for does, told in (("raise KeyError('lost')", "KeyError: 'lost'"), ("while True: pass", "did not come back")):
+        text = f"""
+class Breaks(Strategy):
+    def {form}(self, {seen}):
+        if {seen}.minute == 3: {seen}.order({"'AAPL', " if form == "on_window" else ""}2)
+        if {seen}.minute == 7:
+            {does}
+"""
+        session = TradedSession(settings_of(universe, "AAPL", actors={"call_timeout_s": 0.5}), HEAD + text)
+
+        async def day(session: TradedSession = session) -> Path:
+            await session.begin()
+            await session.coordinator.advance_to()
+            await session.coordinator.end()
+            return (await session.dump(tmp_path))[0]
+
+        assert validate_session_dump(asyncio.run(day())) == []
+        trading = session.coordinator.summary().trading
+        assert trading is not None
+        assert told in (trading.error or trading.errors["AAPL"])
+        assert trading.positions == {"AAPL": 2.0}
+
+
+def test_the_account_goes_on_from_day_to_day_and_each_days_dump_is_valid(universe: Path, tmp_path: Path) -> None:
+    text = """
+class Holds(Strategy):
+    def on_bar(self, ctx):
+        self.calls = getattr(self, "calls", 0) + 1
+        if self.calls == 10: ctx.buy(7); ctx.buy(1, limit=1.0)
+        if self.calls == 400: ctx.sell(2, tag=str(self.calls))
+"""
+    dates = {"start": "2024-07-02", "end": "2024-07-03"}
+    session = TradedSession(settings_of(universe, "AAPL", "MSFT", session=dates), HEAD + text)
+
+    async def days() -> list[Path]:
+        paths = []
+        for _ in range(2):
+            await session.begin()
+            await session.coordinator.advance_to()
+            await session.coordinator.end()
+            paths += await session.dump(tmp_path)
+            last = session.coordinator.summary().trading
+            await session.coordinator.teardown()
+        assert last is not None
+        assert last.positions == {"AAPL": 5.0, "MSFT": 5.0}
+        assert last.opening.holdings["AAPL"].position == 7.0
+        assert len(last.opening.holdings["AAPL"].orders) == 1
+        assert not session.traders.alive
+        return paths
+
+    for path in asyncio.run(days()):
+        assert validate_session_dump(path) == []

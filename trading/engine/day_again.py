@@ -1,0 +1,134 @@
+"""A recorded day run again: does the strategy decide the same, and what would it have with the corrected bars?"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from barray.market.appending import by_time
+from barray.market.bars import Bars
+from barray.market.interval import Interval
+from barray.market.series import IntervalBars, lay_on_sessions
+from barray.trading.engine.coming_bars import ComingBars
+from barray.trading.engine.notes import Decision, Pages
+from barray.trading.engine.portfolio import PortfolioRun
+from barray.trading.engine.recording import Recording
+from barray.trading.engine.session_trading import TradingPlan
+from barray.trading.strategy.data import SymbolData
+from barray.trading.strategy.session_columns import session_columns, session_range_of_day
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first decision that differs, counted from 0; None where one run had decided all."""
+
+    number: int
+    then: Decision | None
+    now: Decision | None
+
+
+@dataclass(frozen=True, eq=False)
+class DayAgain:
+    """A recorded day, run again. `then`: as recorded; `again`: over the bars as they came; `corrected`: over the last
+    version of each. `code_changed`: the strategy's code is another now.
+    """
+
+    then: Pages
+    again: Pages
+    corrected: Pages
+    code_changed: bool
+
+    @property
+    def difference(self) -> Difference | None:
+        """Where the day and its repetition part; None where all decisions are identical."""
+        return first_difference(self.then, self.again)
+
+
+def first_difference(then: Pages, now: Pages) -> Difference | None:
+    """The first decision that two runs don't share."""
+    both = max(len(then.decisions), len(now.decisions))
+    for number in range(both):
+        pair = [pages.decisions[number] if number < len(pages.decisions) else None for pages in (then, now)]
+        if pair[0] != pair[1]:
+            return Difference(number, *pair)
+    return None
+
+
+def run_again(recording: Recording, given: TradingPlan) -> DayAgain:
+    """Run a recorded day with a strategy, twice; BarrayError where its bars can't be meant."""
+    again = _Again(recording, given)
+    pages, corrected = again.run(corrected=False), again.run(corrected=True)
+    return DayAgain(recording.pages, pages, corrected, given.code != recording.code)
+
+
+class _Again:
+    def __init__(self, recording: Recording, given: TradingPlan) -> None:
+        self._recording, self._given = recording, given
+        self._base = Interval.parse(recording.base)
+        self._coming = ComingBars(recording.context, given.needs)
+
+    def run(self, *, corrected: bool) -> Pages:
+        recording, given = self._recording, self._given
+        context = recording.context
+        columns = {symbol: deque(self._columns(symbol, corrected=corrected)) for symbol in recording.columns}
+        answers = _answers(recording.pages)
+
+        def data(symbol: str) -> SymbolData:
+            joined = columns[symbol]
+            bars = joined.popleft() if len(joined) > 1 else joined[0]
+            return session_columns(symbol, context, self._laid(symbol, bars), None, given.needs)
+
+        def add(symbols: Iterable[str], row: int) -> dict[str, SymbolData | str]:
+            told = {symbol: answers[symbol].popleft() if answers[symbol] else _UNKNOWN for symbol in symbols}
+            return {s: data(s) if one["accepted"] and s in columns else str(one["reason"]) for s, one in told.items()}
+
+        run = PortfolioRun(given.plan, given.window or self._base, add, noted=True)
+        for step in recording.steps:
+            match step.kind:
+                case "open":
+                    members = {symbol: data(symbol) for symbol in step.joined}
+                    run.load(session_range_of_day(context, recording.timezone), members, self._base)
+                    run.begin(context.row, step.at_ns if step.at_ns > context.open_ns else None)
+                case "arrive":
+                    run.go_on(step.at_ns - 1)
+                    self._coming.take_in(run, {} if corrected else step.bars, step.at_ns)
+                    run.arrive(step.at_ns)
+                case "change":
+                    for symbol in step.left:
+                        run.leave(symbol)
+                    for symbol in step.joined:
+                        run.join(data(symbol))
+                case "go":
+                    run.go_on(step.at_ns)
+        return replace(run.notes.take(), refusals=())
+
+    def _columns(self, symbol: str, *, corrected: bool) -> list[Bars]:
+        """A symbol's bars whenever it joined: as they were, or all that came, in their last version."""
+        joined = self._recording.columns[symbol]
+        if not corrected:
+            return joined
+        came = [step.bars[symbol] for step in self._recording.steps if symbol in step.bars]
+        every = Bars.concat([*joined, *came])
+        stamps, from_end = np.unique(every.start_ns[::-1], return_index=True)
+        last = every.take(len(every) - 1 - from_end)
+        return [by_time(last, Bars.empty())] * len(joined) if len(stamps) else joined
+
+    def _laid(self, symbol: str, bars: Bars) -> IntervalBars:
+        context = self._recording.context
+        sessions, row, prices = context.sessions, context.row, context.prices
+        return lay_on_sessions(bars, self._base, sessions, row, symbol=symbol, source="recording", prices=prices)
+
+
+_UNKNOWN: Mapping[str, Any] = {"accepted": False, "reason": "it was not asked for on that day"}
+
+
+def _answers(pages: Pages) -> Mapping[str, deque[Mapping[str, Any]]]:
+    found: dict[str, deque[Mapping[str, Any]]] = defaultdict(deque)
+    for decision in pages.decisions:
+        if decision.action == "add_symbol":
+            found[decision.symbol].append(decision.detail)
+    return found

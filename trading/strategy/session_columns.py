@@ -1,0 +1,44 @@
+"""A symbol of one session, as strategies see it: the same columns that a backtest of that session alone has."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from barray.market.daily import DailyHistory
+from barray.market.requirements import SessionContext
+from barray.market.series import IntervalBars
+from barray.market.session_range import SessionRange
+from barray.trading.strategy.data import SymbolData, prepare
+from barray.trading.strategy.needs import Needs
+from barray.trading.strategy.range_bars import DailyPast
+
+
+def session_columns(
+    symbol: str, context: SessionContext, base: IntervalBars, daily: DailyHistory | None, needs: Needs
+) -> SymbolData:
+    """Everything that a strategy needs of it; `base`, `daily`: as the session laid them. Of a live session more is to
+    come.
+    """
+    row = context.row
+    past = DailyPast(daily.every, {row: context.first_row(daily.every.interval)}) if daily else None
+    history = {row: context.history_row}
+    found = prepare(symbol, base, needs, context.sessions, np.array([row]), history, past=past)
+    return replace(found, open_ended=context.live)
+
+
+def session_range_of_day(context: SessionContext, timezone: str) -> SessionRange:
+    """A session as a range of one."""
+    row = context.row
+    return SessionRange(
+        context.calendar,
+        context.hours,
+        timezone,
+        context.sessions,
+        np.array([row]),
+        {row: context.history_row},
+        context.max_missing_days,
+        context.suspect_jump,
+        {row: context.daily_row} if context.daily_row is not None else {},
+    )
