@@ -5,44 +5,24 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.config.scans import ScanSection
 from barray.coordinator.prepare import LoadCalendar
+from barray.coordinator.scan_fleet import PreparedScan
 from barray.coordinator.strategies import read_code
 from barray.data_sources.stacks import StackSources
 from barray.market.errors import ConfigError
 from barray.market.known_table import KnownTables
 from barray.market.requirements import SymbolRequirements
-from barray.market.session_range import SessionRange, session_range_of
+from barray.market.session_range import session_range_of
 from barray.trading.scans.listings import Listings
 from barray.trading.scans.needs import ScanNeeds, needs_of
 from barray.trading.scans.plan import Plan
 from barray.trading.scans.source import ScanCode, ScanSource
-
-
-@dataclass(frozen=True, eq=False)
-class PreparedScan:
-    """Scans laid out. `requirements`: what full symbols with the scans' indicators need; `session_range`: each session
-    with the history of these, whose `daily` says from where on daily bars are looked at.
-    """
-
-    config: SessionConfig
-    scans: tuple[ScanSource, ...]
-    needs: ScanNeeds
-    requirements: SymbolRequirements
-    session_range: SessionRange
-    reader: StackSources
-    daily: StackSources | None
-    listings: Mapping[str, Listings]
-    tables: KnownTables
-
-    def plans(self) -> tuple[Plan, ...]:
-        """The scans made ready, here: their classes do not travel."""
-        return tuple(source.plan() for source in self.scans)
 
 
 def prepare_scan(config: SessionConfig, load_calendar: LoadCalendar) -> PreparedScan:

@@ -10,8 +10,7 @@ from barray.actors.options import new_scan_actor
 from barray.actors.transport import RayTransport
 from barray.coordinator.asked_once import AskedOnce
 from barray.coordinator.config.model import SessionConfig
-from barray.coordinator.prepare_scans import PreparedScan
-from barray.coordinator.scan_fleet import MOST_AT_ONCE, ScanFleet
+from barray.coordinator.scan_fleet import MOST_AT_ONCE, PreparedScan, ScanFleet
 from barray.market.errors import BarrayError
 from barray.trading.scans.follow import follow
 from barray.trading.scans.result import ScannedSession

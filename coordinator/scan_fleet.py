@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from barray.coordinator.config.model import ActorsSection
+from barray.coordinator.config.model import ActorsSection, SessionConfig
 from barray.coordinator.fleet import Fleet, Transport, cpus_of
-from barray.coordinator.prepare_scans import PreparedScan
+from barray.data_sources.stacks import StackSources
 from barray.market.commands import Failed
 from barray.market.errors import BarrayError, NoDataError
 from barray.market.interval import Interval, best_base
+from barray.market.known_table import KnownTables
+from barray.market.requirements import SymbolRequirements
+from barray.market.session_range import SessionRange
 from barray.trading.scans.commands import NotRead, ScanDaily, ScanJob, ScanSessions, SessionParts
 from barray.trading.scans.evaluate import members_after, session_hits
 from barray.trading.scans.hits import SessionHits
+from barray.trading.scans.listings import Listings
+from barray.trading.scans.needs import ScanNeeds
 from barray.trading.scans.plan import Plan
 from barray.trading.scans.result import LookedAt
+from barray.trading.scans.source import ScanSource
 
 _SMALLEST_SHARE = 250
 """Symbols: fewer are not worth a process."""
@@ -26,6 +33,27 @@ MOST_AT_ONCE = 16
 """Sessions that a call evaluates."""
 _ASKED = 8
 """Symbols of which it is asked which intervals there are."""
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedScan:
+    """Scans laid out. `requirements`: what full symbols with the scans' indicators need; `session_range`: each session
+    with the history of these, whose `daily` says from where on daily bars are looked at.
+    """
+
+    config: SessionConfig
+    scans: tuple[ScanSource, ...]
+    needs: ScanNeeds
+    requirements: SymbolRequirements
+    session_range: SessionRange
+    reader: StackSources
+    daily: StackSources | None
+    listings: Mapping[str, Listings]
+    tables: KnownTables
+
+    def plans(self) -> tuple[Plan, ...]:
+        """The scans made ready, here: their classes do not travel."""
+        return tuple(source.plan() for source in self.scans)
 
 
 class ScanFleet:

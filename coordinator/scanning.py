@@ -8,8 +8,7 @@ from collections.abc import Collection
 from barray.coordinator import messages as ask
 from barray.coordinator.config.model import ActorsSection
 from barray.coordinator.fleet import Transport
-from barray.coordinator.prepare_scans import PreparedScan
-from barray.coordinator.scan_fleet import ScanFleet
+from barray.coordinator.scan_fleet import PreparedScan, ScanFleet
 from barray.coordinator.summary import AddResult
 from barray.market.errors import BarrayError
 from barray.market.requirements import SessionContext

@@ -20,8 +20,8 @@ from barray.coordinator.fleet import Fleet, Transport, cpus_of
 from barray.coordinator.gateway_pool import GatewayPool
 from barray.coordinator.lifecycle import Phase
 from barray.coordinator.live import LiveDriver
-from barray.coordinator.prepare_scans import PreparedScan
 from barray.coordinator.replay import ReplayDriver
+from barray.coordinator.scan_fleet import PreparedScan
 from barray.coordinator.scanning import Scanning
 from barray.coordinator.session_state import SessionState, T, Work
 from barray.coordinator.step0 import validate_all

@@ -18,6 +18,7 @@ from barray.dump.checks.schema import HEADER, SYMBOL, conforming
 from barray.dump.checks.session import SessionFacts, check_session
 from barray.dump.checks.symbol import check_symbol
 from barray.dump.checks.trading import check_trading
+from barray.dump.checks.trading_csv import check_trading_csv, is_trading_csv
 from barray.dump.digest import SessionDigest
 from barray.dump.objects.parquet import MAX_ROWS
 from barray.dump.objects.parquet_as_json import parquet_as_json

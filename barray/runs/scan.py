@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from time import perf_counter
 
 from barray.coordinator.config.file import ConfigLike, as_config
-from barray.coordinator.prepare_scans import PreparedScan, prepare_scan
+from barray.coordinator.prepare_scans import prepare_scan
+from barray.coordinator.scan_fleet import PreparedScan
 from barray.local.connection import load_calendar
 from barray.local.progress import Progress, shown
 from barray.market.accounting import require_accounted

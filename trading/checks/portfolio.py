@@ -13,9 +13,9 @@ from barray.market.interval import Interval
 from barray.market.session_range import SessionRange
 from barray.trading.checks.decisions import EVENT_VALUES, Decisions, fill_values, order_values
 from barray.trading.engine.commands import Plan, SessionOutcome
-from barray.trading.engine.desk import Desk
 from barray.trading.engine.notes import Notes
 from barray.trading.engine.open_session import OpenSession
+from barray.trading.engine.order_manager import OrderManager
 from barray.trading.engine.portfolio import PortfolioRun
 from barray.trading.engine.symbol_book import SymbolBook
 from barray.trading.orders.broker import Order
@@ -94,8 +94,8 @@ class _RecordedBook(SymbolBook):
         self.broker.place = noted  # type: ignore[method-assign]  # of this one broker
 
 
-class _RecordedDesk(Desk):
-    """A desk that keeps what was ordered, and when."""
+class _RecordingOrderManager(OrderManager):
+    """An order manager that keeps what was ordered, and when."""
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan, Notes(lambda: None, on=False))
@@ -120,7 +120,7 @@ class _RecordedDesk(Desk):
             self._placed.append((self._now().now_ns if self._over_all else None, symbol, order))
 
     def rebalance(self, weights: Mapping[str, float]) -> None:
-        """See Desk. What is bought with what the sales bring is decided now, too."""
+        """See OrderManager. What is bought with what the sales bring is decided now, too."""
         super().rebalance(weights)
         for symbol, target in sorted(self.purchases.items()):
             missing = OrderTerms(target - self.books[symbol].broker.position)
@@ -137,7 +137,7 @@ class _Recorded(PortfolioRun):
 
     def __init__(self, plan: Plan, window: Interval) -> None:
         super().__init__(plan, window, _refuse)
-        self.desk = self.recorded = _RecordedDesk(plan)
+        self.order_manager = self.recorded = _RecordingOrderManager(plan)
         self.error_ns: int | None = None
 
     def _stop(self) -> None:

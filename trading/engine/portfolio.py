@@ -1,7 +1,7 @@
 """Many symbols in one process: sessions, windows, and the strategies that decide in them.
 
 Pure. Whoever has the symbols' bars hands them over (`load`), then each session is one call. A window costs what happens
-in it; what a strategy doesn't ask for isn't computed. Orders are the Desk's.
+in it; what a strategy doesn't ask for isn't computed. Orders are the OrderManager's.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from barray.market.session_range import SessionRange
 from barray.market.symbols import require_text
 from barray.trading.engine.adhoc_bar import with_bar
 from barray.trading.engine.commands import Plan, SessionOutcome
-from barray.trading.engine.desk import LEFT_OUT, Desk
 from barray.trading.engine.listener import Listener
 from barray.trading.engine.notes import Notes
 from barray.trading.engine.open_session import OpenSession, session_prices
 from barray.trading.engine.opening import Opening
+from barray.trading.engine.order_manager import LEFT_OUT, OrderManager
 from barray.trading.engine.symbol_book import SymbolBook
 from barray.trading.engine.watchdog import watched
 from barray.trading.orders.accounts import Accounts
@@ -68,7 +68,7 @@ class PortfolioRun:
         self.add = add
         self.tell: Callable[[Wish], None] | None = None
         self.notes = Notes(self._time, on=noted)
-        self.desk = Desk(plan, self.notes)
+        self.order_manager = OrderManager(plan, self.notes)
         self.error: str | None = None
         self._plan, self._window = plan, window
         self._supplied: dict[str, SymbolData] = {}
@@ -103,24 +103,24 @@ class PortfolioRun:
     @property
     def accounts(self) -> Accounts:
         """Whose money it is."""
-        return self.desk.accounts
+        return self.order_manager.accounts
 
     @property
     def books(self) -> Mapping[str, SymbolBook]:
         """What is held and ordered, by symbol."""
-        return self.desk.books
+        return self.order_manager.books
 
     def opening(self) -> Opening:
         """Where accounts and orders stand between two sessions."""
-        return self.desk.opening()
+        return self.order_manager.opening()
 
     def stand(self, opening: Opening) -> None:
         """Go on from there; asked of a run that has its bars, and nothing else. Errors as of `opening.stand`."""
         some = next((book.data for book in self.books.values()), None)
         for symbol in opening.holdings.keys() - self.books.keys():
             if some is not None:
-                self.desk.join(some.without_bars(symbol), self._range.timezone)
-        self.desk.stand(opening)
+                self.order_manager.join(some.without_bars(symbol), self._range.timezone)
+        self.order_manager.stand(opening)
 
     def load(self, session_range: SessionRange, data: Mapping[str, SymbolData], base: Interval) -> None:
         """Go by these bars from now on, of these sessions. `base`: the finest interval of any symbol in the run."""
@@ -133,7 +133,7 @@ class PortfolioRun:
             if symbol in self.books:
                 self.books[symbol].load(one)
             else:
-                self.desk.join(one, session_range.timezone)
+                self.order_manager.join(one, session_range.timezone)
 
     def session(self, row: int) -> SessionOutcome:
         """Go through a session (its row, of those loaded) from open to close, and say what it brought."""
@@ -184,7 +184,7 @@ class PortfolioRun:
         ended = {symbol: book.take_ended() for symbol, book in self.books.items() if book.broker.ended}
         self._leave(guests)
         begun = frozenset((*self._run_for, *guests))
-        said, events = self._listener.heard(), self.desk.events.take()
+        said, events = self._listener.heard(), self.order_manager.events.take()
         orders = Orders.of_records(ended) if ended else NO_ORDERS
         return SessionOutcome(days, begun, starving, errors, said, self.error, orders, events)
 
@@ -207,7 +207,7 @@ class PortfolioRun:
         ]
         if not there:
             return None
-        sessions, here = self._range.sessions, self.desk.here
+        sessions, here = self._range.sessions, self.order_manager.here
         fills, refused = zip(*(book.take_fills() for book in there), strict=True)
         courses = courses_of(fills, [book.before for book in there])
         for book, after in zip(there, courses.after, strict=True):
@@ -219,7 +219,7 @@ class PortfolioRun:
         ]
         stamps = np.searchsorted(grid_ns, np.array(filled_ns, np.int64))
         block = here.block if here is not None else self._block  # one that is left out may have no bars here
-        prices = session_prices(block, symbols, grid_ns, self.desk.closes)
+        prices = session_prices(block, symbols, grid_ns, self.order_manager.closes)
         capital = 0.0 if self._plan.shared else self._plan.account.capital
         refusals = {symbol: one for symbol, one in zip(symbols, refused, strict=True) if one}
         return days_of(symbols, fills, stamps, prices, courses, capital, refusals)
@@ -230,7 +230,7 @@ class PortfolioRun:
 
     def _leave(self, guests: Iterable[str]) -> None:
         """Keep of the session what the next may need to know."""
-        self.desk.leave(guests)
+        self.order_manager.leave(guests)
         for symbol in self._altered:
             if symbol in self.books and self._block is not None:
                 self.books[symbol].load(self._block.data[self._block.index[symbol]])
@@ -247,12 +247,14 @@ class PortfolioRun:
         if block is None:
             raise RuntimeError("no bars were loaded")
         if not self._plan.account.carry:
-            self.desk.open_accounts()
+            self.order_manager.open_accounts()
             self._strategy = self._remembered = None
         open_ns = int(sessions.open_ns[row])
         history_ns, days_ns = (int(sessions.open_ns[first]) for first in self._first_rows(row))
         close_ns = int(sessions.close_ns[row])
-        self._now = self.desk.here = OpenSession(row, open_ns, close_ns, history_ns, days_ns, block, symbols, at_ns)
+        self._now = self.order_manager.here = OpenSession(
+            row, open_ns, close_ns, history_ns, days_ns, block, symbols, at_ns
+        )
         for symbol in symbols:
             self._speaks = self.books[symbol]
             if self._speaks.enter(row, at_ns):
@@ -267,18 +269,18 @@ class PortfolioRun:
 
     def _look_around(self) -> None:
         """Have matrices of the symbols that there are now."""
-        here, desk = self._now, self.desk
+        here, order_manager = self._now, self.order_manager
         for symbol, more in self._supplied.items():
             self.books[symbol].look_at(more, here.number)
             here.renew_added(more, self._range.history)
-        block, invited = here.block, {**desk.invited, **self._supplied}
+        block, invited = here.block, {**order_manager.invited, **self._supplied}
         if invited:
             data = dict(zip(block.symbols, block.data, strict=True))
             first, first_day = self._first_rows(here.number)
             block = PanelBlock({**data, **invited}, first, here.number, self._base, first_day)
         here.look_at(block, {*here.symbols, *invited} - self._leaving)
         self._altered |= self._supplied.keys()
-        desk.invited.clear()
+        order_manager.invited.clear()
         self._supplied.clear()
         self._leaving.clear()
         self._show()
@@ -288,9 +290,9 @@ class PortfolioRun:
         here, sessions = self._now, self._range
         day = sessions.sessions.dates[here.number].item()
         moment = Moment(here.now_ns, day, here.open_ns, here.close_ns, sessions.timezone)
-        self._view = WindowView(self, self.desk, here.panel, moment)
+        self._view = WindowView(self, self.order_manager, here.panel, moment)
         self._shown = [self.books[symbol] for symbol in here.symbols]
-        self.desk.look_at(here)
+        self.order_manager.look_at(here)
 
     def _go(self, ends_ns: Sequence[int]) -> None:
         """Through these windows' ends."""
@@ -299,7 +301,7 @@ class PortfolioRun:
             self._go_through(ends_ns[0])
             done = 1
         while done < len(ends_ns) and self.error is None:
-            if self.desk.invited or self._leaving or self._supplied:
+            if self.order_manager.invited or self._leaving or self._supplied:
                 self._look_around()
             done += self._go_on(ends_ns[done:])
 
@@ -310,48 +312,48 @@ class PortfolioRun:
         self._met = False
         self._see_off()
         if self._plan.form == "on_window":
-            if self.desk.invited or self._leaving or self._supplied:
+            if self.order_manager.invited or self._leaving or self._supplied:
                 self._look_around()
             self._ask(self._view)
         self._end_window()
 
     def _meet_window(self, now_ns: int) -> None:
         """What the market does by a window's end."""
-        if self.desk.invited or self._leaving or self._supplied:
+        if self.order_manager.invited or self._leaving or self._supplied:
             self._look_around()
-        here, desk = self._now, self.desk
+        here, order_manager = self._now, self.order_manager
         row, early = here.block.closed_by(now_ns) - 1, self._early_closes(here.now_ns)
         if self._plan.form != "on_window":
             self._advance(now_ns)
-        elif desk.is_busy:
-            desk.meet(here, row)
+        elif order_manager.is_busy:
+            order_manager.meet(here, row)
         here.row, here.now_ns, self._view.now_ns = row, now_ns, now_ns
         if now_ns >= min(early, default=here.close_ns):
             self._close(early)
-        if desk.changed:
-            desk.settle()
+        if order_manager.changed:
+            order_manager.settle()
         self._met = True
 
     def _go_on(self, ends_ns: Sequence[int]) -> int:
         """Go through windows until one ends that changes what there is to be seen; how many these were."""
-        here, desk, view, asks = self._now, self.desk, self._view, self._plan.form == "on_window"
-        changed, early = desk.changed, self._early_closes(here.now_ns)
+        here, order_manager, view, asks = self._now, self.order_manager, self._view, self._plan.form == "on_window"
+        changed, early = order_manager.changed, self._early_closes(here.now_ns)
         rows: list[int] = (np.searchsorted(here.block.end_ns, ends_ns, side="right") - 1).tolist()
         next_ns = min(early, default=here.close_ns)
         for number, (row, now_ns) in enumerate(zip(rows, ends_ns, strict=True), 1):
             if not asks:
                 self._advance(now_ns)
-            elif desk.is_busy:
-                desk.meet(here, row)
+            elif order_manager.is_busy:
+                order_manager.meet(here, row)
             here.row, here.now_ns, view.now_ns = row, now_ns, now_ns
             if now_ns >= next_ns:
                 next_ns = self._close(early)
             if changed:
-                desk.settle()
+                order_manager.settle()
             if asks:
                 self._ask(view)
             self._end_window()
-            if self._leaving or self._supplied or desk.invited or self.error is not None:
+            if self._leaving or self._supplied or order_manager.invited or self.error is not None:
                 return number
         return len(rows)
 
@@ -364,13 +366,13 @@ class PortfolioRun:
 
     def join(self, data: SymbolData) -> None:
         """Have a symbol for the rest of the session; the strategy sees it from the next time on that it is called."""
-        desk, symbol = self.desk, data.symbol
+        order_manager, symbol = self.order_manager, data.symbol
         book = self.books.get(symbol)
         if book is None:
-            book = desk.join(data, self._range.timezone, guest=True)
+            book = order_manager.join(data, self._range.timezone, guest=True)
         else:
             book.load(data)
-        desk.invited[symbol] = data
+        order_manager.invited[symbol] = data
         self._going.discard(symbol)
         with self._called():
             if book.enter(self._now.number, self._now.now_ns):
@@ -379,10 +381,10 @@ class PortfolioRun:
     def renew(self, data: SymbolData) -> None:
         """Go on with a symbol's bars as they are known now; what was decided and filled by those before stays."""
         here, symbol = self._now, data.symbol
-        if symbol not in here.panel.index and symbol not in self.desk.invited:
+        if symbol not in here.panel.index and symbol not in self.order_manager.invited:
             self.books[symbol].data = data
             return
-        self.desk.invited[symbol] = data
+        self.order_manager.invited[symbol] = data
         with self._called():
             self._speaks = self.books[symbol]
             try:
@@ -399,7 +401,7 @@ class PortfolioRun:
 
     def _see_off(self) -> None:
         for symbol in sorted(self._going & self.books.keys()):
-            self.desk.cancel_all(symbol, LEFT)
+            self.order_manager.cancel_all(symbol, LEFT)
             self._leaving.add(symbol)
         if self._going and self._plan.form == "on_window":
             self._let_go()
@@ -416,14 +418,14 @@ class PortfolioRun:
         """End what the close ends of orders and positions, or of symbols that have their last bars before it; and when
         the next have theirs. `early`: when such symbols have, of which those are taken that have had.
         """
-        here, desk = self._now, self.desk
+        here, order_manager = self._now, self.order_manager
         while early and here.now_ns >= early[0]:
             closes_ns = early.pop(0)
             for book in self._shown:
                 if book.closes_ns == closes_ns:
                     book.close()
         if here.closing:
-            asks, active = self._plan.form == "on_window", desk.active
+            asks, active = self._plan.form == "on_window", order_manager.active
             for book in self._shown:
                 if not asks or book.symbol in active:
                     book.leave()
@@ -472,16 +474,16 @@ class PortfolioRun:
         """Remember the error being handled; nothing is called any more, nor ordered."""
         self.error = failure_text(file_of(self._strategy), self._view.now)
         self.notes.failed("")
-        self.desk.stop()
+        self.order_manager.stop()
 
     def _decide(self) -> None:
         """Have the account judge what was ordered in the window."""
-        desk = self.desk
+        order_manager = self.order_manager
         if self._now.closing:
             flat = self._plan.account.flat_at_close
-            desk.expire(book.symbol for book in self._shown if flat or book.guest)
-        if desk.changed:
-            desk.judge()
+            order_manager.expire(book.symbol for book in self._shown if flat or book.guest)
+        if order_manager.changed:
+            order_manager.judge()
         if self._leaving:
             self._let_go()
 
@@ -490,7 +492,7 @@ class PortfolioRun:
         here = self._now
         for symbol in sorted(self._leaving & set(here.symbols)):
             self.books[symbol].close(here.now_ns)
-        self.desk.settle()
+        self.order_manager.settle()
 
     # ---- what is said, and how long it takes
 
@@ -505,7 +507,7 @@ class PortfolioRun:
     def _time(self) -> int | None:
         if self._speaks is not None and self._speaks.run is not None:
             return self._speaks.run.context.now_ns
-        return self.desk.here.now_ns if self.desk.here is not None else None
+        return self.order_manager.here.now_ns if self.order_manager.here is not None else None
 
     def _progress(self) -> object:
         """Another after every call that came back; always while a symbol is got, which is not the strategy's time."""
@@ -522,7 +524,7 @@ class PortfolioRun:
             return self._now.volume()
         values = self._now.latest(column)
         if column == "close" and np.isnan(values).any():
-            values = np.array([self.desk.price(symbol) for symbol in symbols], np.float64)
+            values = np.array([self.order_manager.price(symbol) for symbol in symbols], np.float64)
         return values
 
     def indicator_values(self) -> Mapping[str, FloatArray]:
@@ -542,8 +544,8 @@ class PortfolioRun:
         got = self._get(wanted) if wanted else {}
         for symbol, data in got.items():
             if isinstance(data, SymbolData):
-                self.desk.invited[symbol] = data
-                self.desk.join(data, self._range.timezone, guest=True).enter(self._now.number)
+                self.order_manager.invited[symbol] = data
+                self.order_manager.join(data, self._range.timezone, guest=True).enter(self._now.number)
         for symbol, data in got.items():
             added = found[symbol] = Added(True) if isinstance(data, SymbolData) else Added(False, data)
             self.notes.again(self.notes.whole("add_symbol", symbol, accepted=added.accepted, reason=added.reason))
@@ -555,12 +557,12 @@ class PortfolioRun:
 
     def _note(self, action: RunAction, symbol: str, added: Added, detail: str = "") -> None:
         accepted, now_ns = added.accepted, self._now.now_ns
-        self.desk.events.note(RunEvent(now_ns, action, symbol, "strategy", accepted, added.reason, detail))
+        self.order_manager.events.note(RunEvent(now_ns, action, symbol, "strategy", accepted, added.reason, detail))
 
     def _there_already(self, symbol: str) -> Added | None:
         here = self._now
         if symbol in self.books:
-            there = symbol in here.panel.index or symbol in self.desk.invited
+            there = symbol in here.panel.index or symbol in self.order_manager.invited
             return Added(True, "it is there already") if there else Added(False, LEFT_OUT)
         if here.closing:
             return Added(False, "the session has closed")
@@ -588,10 +590,10 @@ class PortfolioRun:
 
     def remove_symbol(self, symbol: str) -> None:
         """See Viewed; ConfigError for one that was not added."""
-        if not self.desk.known(symbol).guest:
+        if not self.order_manager.known(symbol).guest:
             raise ConfigError("it was not added by the strategy", symbol=symbol, remedy="sell it, and leave it alone")
         inside = self.notes.whole("remove_symbol", symbol)
-        self.desk.cancel(symbol)
+        self.order_manager.cancel(symbol)
         self._leaving.add(symbol)
         self._note("remove_symbol", symbol, Added(True))
         self._tell(Wish("remove_symbol", symbol))
@@ -656,6 +658,6 @@ class PortfolioRun:
         here = self._now
         if symbol not in self.books:
             return f"there is no symbol {symbol}"
-        if symbol not in here.panel.index and symbol not in self.desk.invited:
+        if symbol not in here.panel.index and symbol not in self.order_manager.invited:
             return LEFT_OUT
         return "the session has closed" if here.closing else None

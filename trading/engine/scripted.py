@@ -91,13 +91,13 @@ def _do_in_context(ctx: Context, decision: Decision) -> None:
 
 def _do_in_view(view: WindowView, decision: Decision) -> None:
     action, symbol, detail = decision.action, decision.symbol, decision.detail
-    portfolio, desk = view._portfolio, view._desk
+    portfolio, order_manager = view._portfolio, view._order_manager
     if action == "order":
-        _require_number(desk.place(symbol, terms_of(detail)).number, decision)
+        _require_number(order_manager.place(symbol, terms_of(detail)).number, decision)
     elif action == "cancel_all":
-        desk.cancel(symbol)
+        order_manager.cancel(symbol)
     elif action == "rebalance":
-        desk.rebalance(detail["weights"])
+        order_manager.rebalance(detail["weights"])
     elif action == "add_symbol":
         portfolio.add_symbols([symbol])
     elif action == "remove_symbol":

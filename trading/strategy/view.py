@@ -91,7 +91,7 @@ class Viewed(Protocol):
 
 
 class Trading(Protocol):
-    """What a view hands orders to; see barray.trading.engine.desk."""
+    """What a view hands orders to; see barray.trading.engine.order_manager."""
 
     accounts: Accounts
 
@@ -128,9 +128,9 @@ class WindowView:
     where a symbol has no value yet; they are the reader's own.
     """
 
-    def __init__(self, portfolio: Viewed, desk: Trading, panel: Panel, moment: Moment) -> None:
+    def __init__(self, portfolio: Viewed, order_manager: Trading, panel: Panel, moment: Moment) -> None:
         self._portfolio = portfolio
-        self._desk = desk
+        self._order_manager = order_manager
         self._panel = panel
         self._moment = moment
         self.now_ns = moment.now_ns
@@ -227,12 +227,12 @@ class WindowView:
     @property
     def cash(self) -> float:
         """Cash of the account, or of all symbols' accounts."""
-        return self._desk.accounts.cash
+        return self._order_manager.accounts.cash
 
     @property
     def equity(self) -> float:
         """Cash and positions at their last closes."""
-        return self._desk.accounts.equity
+        return self._order_manager.accounts.equity
 
     @property
     def positions(self) -> dict[str, float]:
@@ -241,7 +241,7 @@ class WindowView:
 
     def orders(self, symbol: str) -> tuple[WorkingOrder, ...]:
         """Orders that work, oldest first; those placed just now are not among them yet. ConfigError as for `index`."""
-        return self._desk.working(symbol)
+        return self._order_manager.working(symbol)
 
     def order(self, symbol: str, quantity: float, **options: Unpack[OrderOptions]) -> Order:
         """Order `quantity` shares, negative to sell; for when and where it fills see barray.trading.orders.broker and
@@ -250,21 +250,21 @@ class WindowView:
         `options`: limit, stop, trail, tif, stop_loss, take_profit, trailing_stop, tag; see OrderTerms, and for what is
         a ConfigError. So is a symbol that is not there.
         """
-        return self._desk.place(symbol, OrderTerms(quantity, **options))
+        return self._order_manager.place(symbol, OrderTerms(quantity, **options))
 
     def order_target(self, symbol: str, quantity: float) -> Order | None:
         """Cancel what works and order what is missing to hold `quantity`; None where nothing is.
 
         ConfigError where there is no such symbol.
         """
-        self._desk.cancel(symbol)
-        return self._desk.place_missing(symbol, quantity)
+        self._order_manager.cancel(symbol)
+        return self._order_manager.place_missing(symbol, quantity)
 
     def order_target_pct(self, symbol: str, fraction: float) -> Order | None:
         """The same for what `fraction` of the equity buys at the last close; a fraction of the symbol's own equity
         where accounts are not shared. ConfigError where there is no such symbol, or no price yet.
         """
-        return self.order_target(symbol, self._desk.shares_for(symbol, fraction))
+        return self.order_target(symbol, self._order_manager.shares_for(symbol, fraction))
 
     def rebalance(self, weights: Mapping[str, float]) -> None:
         """Hold these fractions of the equity, and nothing of other symbols.
@@ -272,11 +272,11 @@ class WindowView:
         All orders are cancelled. What makes positions smaller is sold in the next bar, and what makes others larger is
         bought in the same one, with what there is of cash after the sales. ConfigError as for `order_target_pct`.
         """
-        self._desk.rebalance(weights)
+        self._order_manager.rebalance(weights)
 
     def cancel_all(self, symbol: str) -> None:
         """Cancel all orders of a symbol; ConfigError where there is no such symbol."""
-        self._desk.cancel(symbol)
+        self._order_manager.cancel(symbol)
 
     def add_symbol(self, symbol: str) -> Added:
         """Have a symbol for the rest of the session: validated and loaded as those of the config, in the view from the

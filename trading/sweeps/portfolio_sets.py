@@ -130,7 +130,7 @@ class _Run(PortfolioRun):
 
     def _last_closes(self, row: int, symbols: Sequence[str]) -> list[float]:
         """The last ones known at a session's end, NaN for none."""
-        here, known = self.desk.here, self.desk.closes
+        here, known = self.order_manager.here, self.order_manager.closes
         block = here.block if here is not None else self._block
         closed = block.closed_by(int(self._range.sessions.close_ns[row])) if block is not None else 0
         closes = dict(known)

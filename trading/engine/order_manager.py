@@ -35,7 +35,7 @@ from barray.trading.strategy.data import SymbolData
 LEFT_OUT = "is left out of this session"
 
 
-class Desk:
+class OrderManager:
     """All symbols' books, and the account, or accounts, that they trade with; see barray.trading.orders.accounts.
 
     `here`: the session that is gone through, None between two. `changed`: symbols whose orders or position changed
