@@ -68,6 +68,11 @@ def trading_in_sessions(
     plan = plan_of(settings, source)
     kind = plan.source.load()
     needs = plan.strategy().needs()
+    if own := [name for name, spec in needs.indicators.items() if spec.own]:
+        raise ConfigError(
+            f"{kind.__name__} has an own function as indicator {own[0]!r}, which a dump can't compute again",
+            remedy="compute it in on_window or on_bar, or run it with barray backtest",
+        )
     window = settings.strategy.window if settings.strategy is not None else None
     given = TradingPlan(plan, needs, kind.__name__, code_digest(plan.source), window)
     return settings.needing(needs.intervals, needs.indicators.values()), given

@@ -15,6 +15,7 @@ from barray.actors.loading import load_range
 from barray.coordinator.prepare import prepare_run
 from barray.dump.read import read_dump
 from barray.dump.validate import validate_session_dump
+from barray.market.errors import ConfigError
 from barray.market.interval import Interval
 from barray.trading.engine.commands import LoadRange
 from barray.trading.engine.portfolio import PortfolioRun
@@ -219,6 +220,20 @@ class Breaks(Strategy):
         assert trading is not None
         assert told in (trading.error or trading.errors["AAPL"])
         assert trading.positions == {"AAPL": 2.0}
+
+
+def test_an_indicator_of_ones_own_is_refused_before_anything_is_started(universe: Path) -> None:
+    text = """
+from barray import indicator
+@indicator(bars=2)
+def double(close):
+    return close * 2
+class Owns(Strategy):
+    def indicators(self): return {"double": double}
+    def on_bar(self, ctx): pass
+"""
+    with pytest.raises(ConfigError, match="an own function as indicator 'double'"):
+        TradedSession(settings_of(universe, "AAPL"), HEAD + text)
 
 
 def test_the_account_goes_on_from_day_to_day_and_each_days_dump_is_valid(universe: Path, tmp_path: Path) -> None:
