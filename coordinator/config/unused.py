@@ -14,7 +14,7 @@ _USED_BY = {
     "costs": ("run", "backtest", "sweep"),
     "report": ("backtest", "sweep", "scan"),
     "sweep": ("sweep",),
-    "tables": ("run", "backtest", "sweep", "scan"),
+    "tables": ("backtest", "sweep", "scan"),
     "scans": ("run", "scan"),
     "listings": ("run", "scan"),
 }
@@ -24,6 +24,8 @@ _USED_BY = {
 def unused_by(command: str, config: SessionConfig) -> tuple[str, ...]:
     """Sections that the config has and `barray COMMAND` makes no use of, in the order of the reference."""
     given = [name for name in type(config).model_fields if name in config.model_fields_set]
+    if config.scans and command == "run":  # which look at them
+        given = [name for name in given if name != "tables"]
     return tuple(name for name in given if command not in _USED_BY.get(name, (command,)))
 
 

@@ -20,6 +20,7 @@ from barray.sample.universe import write_sample_data
 from tests.cluster.test_deploy import ROOT, environment_of, started
 from tests.vendors.s3_server import free_port
 
+pytest.importorskip("opencensus", reason="needs the extra cluster: ray[default], whose head takes jobs")
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 CONFIG = """
 name: sent
