@@ -11,6 +11,7 @@ import typer
 from barray.cli.backtest import print_backtest
 from barray.cli.console import FAILED, note, session_progress, stdout, without_drop_warnings
 from barray.cli.run import print_session, run_date
+from barray.cli.scan import print_scan
 from barray.coordinator.config.file import read_config
 from barray.data_sources.atomic_file import made, writing
 from barray.data_sources.object_store.publish import Place
@@ -18,6 +19,8 @@ from barray.dump.validate import validate_session_dump
 from barray.market.errors import ConfigError
 from barray.report.files import write_backtest
 from barray.runs.backtest import backtested
+from barray.runs.scan import scan
+from barray.sample.listed import write_listed_universe
 from barray.sample.universe import write_sample_data
 from barray.session import Session
 from barray.trading.results.numbers import ResultNumbers
@@ -75,6 +78,26 @@ costs: {{commission: {{per_share: 0.005}}, slippage: {{bps: 1}}}}
 actors: {{symbols_per_actor: auto}}
 report: {{directory: backtests}}
 """
+_UNIVERSE = 300
+_SCAN = """\
+# Looks at some hundred symbols. Run it again: barray scan {folder}/scan.yaml
+name: demo-scan
+session: {{start: {last}}}
+sources:
+  - {{name: minutes, root: universe/minutes, layout: "{{date}}.parquet", interval: 1m}}
+  - {{name: days, root: universe/days, layout: "{{month}}.parquet", interval: 1d}}
+history: {{daily: days}}
+listings: universe/listings.csv
+scans:
+  - name: gappers
+    universe: listed
+    daily: adv(20) > 1000000
+    at: {{every: 5m, since: "09:35", until: "10:30"}}
+    where: [gap > 0.01, relative_volume(1) > 1.2, "RSI(14)@5m > 40"]
+    rank: relative_volume(1)
+    keep: {{top: 8, leave_below: 12}}
+report: {{directory: scans}}
+"""
 
 
 def run_demo(folder: Path, *, quiet: bool) -> None:
@@ -96,6 +119,7 @@ def run_demo(folder: Path, *, quiet: bool) -> None:
             print_session(result)
             dumps += [path for path in result["files"] if path.endswith((".json", ".csv"))]
         report = _run_backtest(folder)
+        _run_scan(folder)
     wrong = {path: found for path in dumps if (found := validate_session_dump(path))}
     for path, violations in wrong.items():
         stdout.print(f"{path}: {violations[0]}", markup=False)
@@ -115,6 +139,12 @@ def _run_backtest(folder: Path) -> Place:
     by_symbol = {symbol: figures.as_dict() for symbol, figures in numbers.symbols.items()}
     print_backtest(result, numbers.total.as_dict(), by_symbol)
     return files[0]
+
+
+def _run_scan(folder: Path) -> None:
+    """A scan of some hundred symbols, on the same Ray."""
+    write_listed_universe(folder / "universe", symbols=_UNIVERSE, end=LAST, sessions=2, days=30)
+    print_scan(scan(read_config(_written(folder / "scan.yaml", _SCAN.format(folder=folder, last=LAST)))))
 
 
 def _prepare(folder: Path) -> None:

@@ -58,7 +58,7 @@ def scan(
         named = [str(path) for path in files]
         print_json({**summary(result), "timings_s": dict(result.timings_s), "ignored": list(ignored), "files": named})
     else:
-        _print(result)
+        print_scan(result)
         for path in files:
             stdout.print(f"  wrote {path}", highlight=False, markup=False)
     if failed := _failed(result):
@@ -79,7 +79,8 @@ def _failed(result: ScanResult) -> str:
     )
 
 
-def _print(result: ScanResult) -> None:
+def print_scan(result: ScanResult) -> None:
+    """The result as a table, and what was left out."""
     times = Counter((row.scan, row.symbol) for one in result.sessions for row in one.kept)
     days = Counter(pair for one in result.sessions for pair in {(row.scan, row.symbol) for row in one.kept})
     best: dict[tuple[str, str], int] = {}

@@ -1,0 +1,178 @@
+"""Scans of thousands of symbols beside plain Polars: `python -m bench.scan`.
+
+Gap, volume against the ten sessions before and RSI(14)@5m at 10:00, the 50 busiest: one day and twenty, from files of
+many symbols; one day, against the session before, from a file a symbol and day. Both find the same. `ratio_…`: ours ÷
+Polars', each the median of runs in one process that has run it before, from files. `scan_s_in_session`: every five
+minutes of a day, a scan. `day_s`: `barray run` with these scans and 20 full symbols, and `barray validate-dump`;
+`peak_mb` of all its processes. `promotion_s`: from a hit to a full symbol, caught up. `daily_s`: `barray scan` of daily
+bars over 250 sessions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from barray.coordinator.config.file import parse_config
+from barray.coordinator.prepare_scans import prepare_scan
+from barray.local.connection import load_calendar
+from barray.market.interval import Interval
+from barray.sample.listed import ListedUniverse, write_listed_universe
+from barray.session import Session
+from barray.trading.scans.commands import ScanJob
+from barray.trading.scans.evaluate import session_hits
+from barray.trading.scans.follow import follow
+from barray.trading.scans.shard import ScanShard
+from bench.common import print_json_line
+from bench.runs import PeakMemory, barray, finish
+
+END = date(2024, 7, 5)
+_MINUTE = Interval.parse("1m")
+Hits = dict[str, list[str]]
+
+
+def config_of(universe: ListedUniverse, first: date, last: date, back: int, **scan: Any) -> dict[str, Any]:
+    """The scan of the bench over a universe. `back`: sessions that the volume is compared with."""
+    layouts = ("{symbol}/{date}", "{symbol}") if universe.file_per_symbol else ("{date}", "{month}")
+    names = zip(("minutes", "days"), layouts, ("1m", "1d"), strict=True)
+    told = {
+        "name": "busy",
+        "at": "10:00",
+        "where": ["gap > 0.01", f"relative_volume({back}) > 1.2", "RSI(14)@5m > 40"],
+        "rank": f"relative_volume({back})",
+        "keep": {"top": 50},
+    }
+    return {
+        "name": "scan",
+        "session": {"start": first, "end": last},
+        "intervals": ["1m"],
+        "sources": [
+            {"name": name, "root": str(universe.root / name), "layout": f"{layout}.parquet", "interval": interval}
+            for name, layout, interval in names
+        ],
+        "history": {"daily": "days"},
+        "scans": [{**told, **scan}],
+    }
+
+
+def found(told: dict[str, Any]) -> tuple[Hits, int]:
+    """Who is found on each day, in this process, and how many times were looked at."""
+    prepared = prepare_scan(parse_config(told), load_calendar)
+    span = prepared.session_range
+    sessions = span.sessions.take(slice(int(span.rows[0]), int(span.rows[-1]) + 1))
+    symbols = prepared.reader.stored(_MINUTE, sessions)
+    shard = ScanShard(ScanJob(prepared.scans, symbols, span, _MINUTE, prepared.reader, prepared.daily))
+    [plan] = prepared.plans()
+    hits: Hits = {}
+    times = 0
+    for row in span.rows.tolist():
+        part = shard.session(row, {}).parts[plan.name]
+        kept = follow([plan], [session_hits(plan, span.timezone, part.times_ns, [part])]).kept
+        last_ns = int(part.times_ns[-1])
+        hits[str(span.sessions.dates[row])] = [one.symbol for one in kept if one.at_ns == last_ns]
+        times += len(part.times_ns)
+    return hits, times
+
+
+def timed(work: Callable[[], Any], repeat: int) -> tuple[float, Any]:
+    """Median seconds after one run that doesn't count, and what the last came to."""
+    taken, came = [], work()
+    for _ in range(repeat):
+        began = perf_counter()
+        came = work()
+        taken.append(perf_counter() - began)
+    return statistics.median(taken), came
+
+
+def beside(universe: ListedUniverse, first: date, last: date, back: int, repeat: int) -> tuple[float, float, bool]:
+    """Our seconds, Polars', and whether both found the same."""
+    own_s, (hits, _) = timed(lambda: found(config_of(universe, first, last, back)), repeat)
+    command = [sys.executable, "-m", "bench.peers.scan_polars", str(universe.root), str(first), str(last)]
+    done = subprocess.run([*command, str(repeat), str(back)], capture_output=True, text=True, check=True)
+    told = json.loads(done.stdout)
+    return own_s, statistics.median(told["seconds"]), told["hits"] == {day: some for day, some in hits.items() if some}
+
+
+def in_session(universe: ListedUniverse, folder: Path, day: date) -> dict[str, Any]:
+    """A day of scans every five minutes, with promotions; SystemExit where its dump is not valid."""
+    told = config_of(universe, day, day, 1, at={"every": "5m", "since": "09:35"})
+    told["scans"][0]["promote"] = {"full": 20, "evict": "rank", "light": 0}
+    scans_s, (_, times) = timed(lambda: found(told), 1)
+    config = folder / "day.json"
+    config.write_text(json.dumps({**told, "export": {"directory": str(folder / "out")}}, default=str))
+    with PeakMemory() as memory:
+        began = perf_counter()
+        finish(barray("run", config, "--quiet"))
+        finish(barray("validate-dump", folder / f"out/scan-{day}.json"))
+        day_s = perf_counter() - began
+    promoted = []
+    with Session({**told, "scans": [{**told["scans"][0], "promote": None}]}) as session:
+        session.begin(day)
+        session.advance_to("10:00")
+        scanned = session.summary().scanned
+        for row in [row for row in scanned.kept if row.at_ns == session.summary().now_ns][:10] if scanned else ():
+            began = perf_counter()
+            session.add_symbol(row.symbol, "scanner")
+            promoted.append(perf_counter() - began)
+    return {
+        "scan_s_in_session": scans_s / times,
+        "day_s": day_s,
+        "peak_mb": memory.peak_mb,
+        "promotion_s": statistics.median(promoted),
+    }
+
+
+def daily_s(universe: ListedUniverse, folder: Path, sessions: int) -> float:
+    """`barray scan` of daily bars alone."""
+    told = config_of(universe, universe.days[-sessions], END, 1)
+    told["sources"], told["history"], told["intervals"] = told["sources"][1:], {}, ["1d"]
+    where = ["change > 0.02", "SMA(20)@1d > 10"]
+    told["scans"] = [{"name": "strong", "at": "close", "where": where, "rank": "change", "keep": {"top": 50}}]
+    config = folder / "daily.json"
+    config.write_text(json.dumps({**told, "report": {"directory": str(folder / "scans")}}, default=str))
+    began = perf_counter()
+    finish(barray("scan", config, "--quiet"))
+    return perf_counter() - began
+
+
+def main() -> None:
+    """Print one JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--symbols", type=int, default=5000)
+    parser.add_argument("--days", type=int, default=20)
+    parser.add_argument("--repeat", type=int, default=3)
+    options = parser.parse_args()
+    figures: dict[str, Any] = {"symbols": options.symbols, "days": options.days}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shared = write_listed_universe(
+            folder / "shared", symbols=options.symbols, end=END, sessions=options.days + 11, days=290
+        )
+        first, last = shared.sessions[10], shared.sessions[-2]  # some symbols are broken on the last day
+        same = []
+        for key, since in (("one_day", last), (f"{options.days}_days", first)):
+            own, polars, equal = beside(shared, since, last, 10, options.repeat)
+            figures |= {f"{key}_s": own, f"{key}_polars_s": polars, f"ratio_{key}": own / polars}
+            same.append(equal)
+        figures |= in_session(shared, folder, last)
+        figures["daily_s"] = daily_s(shared, folder, 250)
+        alone = write_listed_universe(
+            folder / "alone", symbols=options.symbols, end=END, sessions=3, days=30, file_per_symbol=True
+        )
+        own, polars, equal = beside(alone, alone.sessions[-2], alone.sessions[-2], 1, 1)
+        figures |= {"file_per_symbol_s": own, "file_per_symbol_polars_s": polars, "ratio_file_per_symbol": own / polars}
+        figures["equal"] = all([*same, equal])
+    print_json_line("scan", figures)
+
+
+if __name__ == "__main__":
+    main()
