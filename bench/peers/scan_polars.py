@@ -50,11 +50,11 @@ def found(universe: Path, first: date, last: date, back: int) -> dict[str, list[
     days = opens.agg(open=pl.col("open").first(), volume=pl.col("volume").sum()).with_columns(
         busy=pl.col("volume") / pl.col("volume").shift(1).rolling_mean(back, min_samples=1).over("symbol")
     )
-    daily = pl.scan_parquet(universe / "days" / "**" / "*.parquet").select(
-        pl.col("symbol").cast(pl.String),
-        "close",
-        date=pl.col("timestamp").dt.convert_time_zone("America/New_York").dt.date(),
-    )
+    daily = pl.scan_parquet(universe / "days" / "**" / "*.parquet", include_file_paths="path")
+    if (universe / "minutes" / "AAPL").exists():  # a file a symbol, named for it
+        daily = daily.with_columns(symbol=pl.col("path").str.split("/").list.last().str.strip_suffix(".parquet"))
+    day = pl.col("timestamp").dt.convert_time_zone("America/New_York").dt.date()
+    daily = daily.select(pl.col("symbol").cast(pl.String), "close", date=day)
     before = daily.sort("symbol", "date").with_columns(before=pl.col("close").shift(1).over("symbol")).drop("close")
     wanted = (
         days.filter(pl.col("date") >= first)
