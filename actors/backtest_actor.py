@@ -18,7 +18,7 @@ from barray.trading.results.ledger import LoadedBars
 from barray.trading.strategy.computed import Computed
 from barray.trading.strategy.data import SymbolData
 from barray.trading.sweeps.commands import EvaluateSets, SetsEvaluated
-from barray.trading.sweeps.evaluate import evaluate_sets
+from barray.trading.sweeps.evaluate import evaluate_sets, with_functions
 
 
 class BacktestActor(AnswersOnce):
@@ -69,6 +69,7 @@ def _lay_out(command: LayRange) -> tuple[LoadedBars, SymbolData, str]:
     loaded, needs = _load(command), command.needs
     if needs is None:
         return loaded_bars(loaded), loaded.prepare(command.plan.strategy()), ""
+    needs = with_functions(needs, command.plan.source.load())
     return loaded_bars(loaded), loaded.prepare_for(needs), loaded.digest
 
 

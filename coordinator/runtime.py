@@ -82,12 +82,9 @@ def _set_environment(more: Mapping[str, str]) -> None:
 def import_ray() -> None:
     """Import Ray with all that it reads then, without its advice to notebooks, on widgets that nothing here shows."""
     _set_environment({})
-    from barray.actors.forking.late_modules import load_late
-
     logging.getLogger("ray.widgets.util").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        load_late()
         import ray  # noqa: F401
 
 

@@ -4,7 +4,6 @@
     request, become  what the server reads, and how a forked process turns into what was asked for
     server           accepts, checks, forks, reaps, and bids farewell
     private_folder   where sockets may lie
-    late_modules     what Ray imports for nothing
     workers/         Ray's workers by it; commands are forked in `barray.warm_commands`
 
 Modules import each other by relative names: a launcher runs once a worker and loads them as the package `forking`,

@@ -295,7 +295,7 @@ class FailingCoordinator(SessionCoordinator):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.state = FailingState(*arguments)
+        self.state = FailingState(*arguments[:2])
 
 
 @pytest.mark.parametrize("phase", ["validating", "planning", "provisioning", "loading", "running", "ended"])

@@ -57,17 +57,6 @@ def test_checks_and_reports_that_start_no_ray_never_load_it() -> None:
 
 
 @pytest.mark.long
-def test_who_talks_to_ray_loads_what_ray_seldom_uses_when_it_is_used() -> None:
-    code = (
-        "import sys, barray.actors.options\n"
-        "before = [name for name in ('urllib3', 'requests.api', 'jsonschema.validators') if name in sys.modules]\n"
-        "import requests.exceptions, jsonschema\n"
-        "print(before, requests.exceptions.Timeout.__module__, jsonschema.validate.__module__, requests.get.__module__)"
-    )
-    assert printed(code) == "[] requests.exceptions jsonschema.validators requests.api"
-
-
-@pytest.mark.long
 def test_step_0_over_parquet_imports_no_masked_arrays(universe: Path, tmp_path: Path) -> None:
     """Each process that takes part would, for 20 ms: `numpy.unique` does."""
     manager = DataManager([ParquetSource(str(universe))])

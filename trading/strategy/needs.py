@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from barray.market.errors import ConfigError
 from barray.market.indicators import IndicatorSpec
@@ -14,26 +15,37 @@ _ANY = Interval.parse("1m")
 
 @dataclass(frozen=True)
 class Needs:
-    """What a strategy object needs of every symbol. `interval`: its main one; `indicators` by the strategy's names."""
+    """What a strategy object needs of every symbol. `interval`: its main one; `indicators` by the strategy's names.
+
+    `made_by`: of own indicators, by key, the parameters that a strategy makes them with: functions do not travel.
+    """
 
     interval: Interval
     intervals: tuple[Interval, ...]
     indicators: Mapping[str, IndicatorSpec]
+    made_by: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
-    def together(cls, intervals: Iterable[Interval], specs: Iterable[IndicatorSpec]) -> Needs:
+    def together(
+        cls,
+        intervals: Iterable[Interval],
+        specs: Iterable[IndicatorSpec],
+        made_by: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> Needs:
         """What several strategies need, as one: indicators by their keys, for SymbolData.seen_with. Which of the
         intervals is called the main one means nothing. ConfigError where two that differ have one key.
         """
         specs = tuple(dict.fromkeys(specs))
         require_own_names(specs)
         every = tuple(sorted(set(intervals)))
-        return cls(every[0] if every else _ANY, every, {spec.key: spec for spec in specs})
+        return cls(every[0] if every else _ANY, every, {spec.key: spec for spec in specs}, made_by or {})
 
     def also(self, other: Needs) -> Needs:
         """What these and others, both together, need."""
         return Needs.together(
-            (*self.intervals, *other.intervals), (*self.indicators.values(), *other.indicators.values())
+            (*self.intervals, *other.intervals),
+            (*self.indicators.values(), *other.indicators.values()),
+            {**self.made_by, **other.made_by},
         )
 
 

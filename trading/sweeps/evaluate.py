@@ -83,6 +83,7 @@ def needs_of_all(
     """What the sets need together, as Step 0 requires it; those in error need nothing."""
     intervals: set[Interval] = set()
     specs: dict[IndicatorSpec, None] = {}
+    made_by: dict[str, Mapping[str, Any]] = {}
     for one in sets:
         try:
             needs = strategy(**{**fixed, **one}).needs()
@@ -90,7 +91,18 @@ def needs_of_all(
             continue
         intervals.update(needs.intervals)
         specs.update(dict.fromkeys(needs.indicators.values()))
-    return Needs.together(intervals, specs)
+        made_by.update({spec.key: {**fixed, **one} for spec in needs.indicators.values() if spec.own})
+    return Needs.together(intervals, specs, made_by)
+
+
+def with_functions(needs: Needs, strategy: type[Strategy]) -> Needs:
+    """The same where own indicators came here without their functions: a strategy of the same code makes them anew."""
+    indicators = dict(needs.indicators)
+    for key, parameters in needs.made_by.items():
+        if key in indicators:
+            found = {spec.key: spec for spec in strategy(**parameters).needs().indicators.values()}
+            indicators[key] = found.get(key, indicators[key])
+    return replace(needs, indicators=indicators)
 
 
 def evaluate_sets(

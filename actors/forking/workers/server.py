@@ -23,7 +23,6 @@ from typing import Any
 
 from ..become import differing, set_oom_score
 from ..handshake import BORN, SERVER_ENVIRONMENT
-from ..late_modules import load_late
 from ..request import Request
 from ..safety import draw_alike, keep_pages_shared, thread_count
 from ..server import Server, log
@@ -66,7 +65,6 @@ def preload(modules: Sequence[str], paths: Sequence[str]) -> None:
     signal.alarm(PRELOAD_LIMIT_S)  # kills: launchers waiting for a module that hangs get their answer
     added = [path for path in paths if path not in sys.path]
     sys.path.extend(added)
-    load_late()
     for name in ("ray", "ray._private.workers.default_worker", *modules):
         try:
             importlib.import_module(name)
