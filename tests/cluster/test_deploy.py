@@ -133,6 +133,16 @@ def started(command: list[str], environment: dict[str, str], log: Path) -> Itera
             process.kill()
 
 
+JOINED = """
+import ray, time
+ray.init(log_to_driver=False)
+end = time.monotonic() + 120
+while ray.cluster_resources().get("CPU", 0) < 2:
+    assert time.monotonic() < end, "no worker has joined"
+    time.sleep(0.5)
+"""
+
+
 @pytest.mark.ray
 def test_the_rayjob_runs_on_nodes_started_as_its_pods_are(tmp_path: Path) -> None:
     """KubeRay's part is played by hand: the command that it generates, and the address that it tells a job."""
@@ -154,7 +164,12 @@ def test_the_rayjob_runs_on_nodes_started_as_its_pods_are(tmp_path: Path) -> Non
         wait_until(lambda: listens(here, port), 90)
         node = later.enter_context(started(commands["worker"], own["worker"], tmp_path / "worker.log"))
         entrypoint = job["spec"]["entrypoint"].replace("/config/", f"{tmp_path}/")
-        done = run_until(entrypoint, {**environment, "RAY_ADDRESS": f"{here}:{port}"}, tmp_path)
+        there = {**environment, "RAY_ADDRESS": f"{here}:{port}"}
+        joined = subprocess.run(
+            [sys.executable, "-c", JOINED], env=there, timeout=150, capture_output=True, text=True, check=False
+        )
+        assert joined.returncode == 0, joined.stderr + (tmp_path / "worker.log").read_text()[-1000:]
+        done = run_until(entrypoint, there, tmp_path)
         assert done.returncode == 0, done.stderr + (tmp_path / "head.log").read_text()[-1000:]
         servers = [one for one in family(node.pid) if "forking.workers import server" in " ".join(one.cmdline())]
         assert servers, "its workers were forked"
