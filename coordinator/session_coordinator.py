@@ -137,8 +137,10 @@ class SessionCoordinator(AskedOnce):
             await self._have_traded(self._trading)
 
     async def _follow(self, scanning: Scanning) -> None:
-        """Do what scans ask for up to now."""
-        for instruction in scanning.due(self.state.running().clock.now_ns()):
+        """Do what scans ask for up to now. Who is held by the strategy stays."""
+        trading = self._trading.day if self._trading else None
+        pinned = trading.positions if trading else ()
+        for instruction in scanning.due(self.state.running().clock.now_ns(), pinned):
             for request in scanning.requests(instruction):
                 if self.state.phase is not Phase.RUNNING or not scanning.note(request, await self.change(request)):
                     break

@@ -133,3 +133,39 @@ def test_a_session_promotes_what_its_scans_find_and_shows_what_they_saw(
     assert told.exit_code == 0, told.output
     hits = next(path for path in files if path.name == "hits.parquet")
     assert pq.read_table(hits).num_rows == len(ended.scanned.kept)  # type: ignore[union-attr]
+
+
+HOLDER = """
+from barray import Strategy
+
+class Holder(Strategy):
+    def on_window(self, view):
+        for symbol in view.symbols:
+            if symbol not in view.positions and view.minutes_to_close > 60:
+                view.order(symbol, 10)
+"""
+
+
+def test_a_strategy_trades_what_scans_promote_and_what_it_holds_is_not_evicted(
+    config: dict[str, Any], tmp_path: Path, ray_here: None
+) -> None:
+    (tmp_path / "holder.py").write_text(HOLDER)
+    movers = {"name": "movers", "at": {"every": "15m", "since": "09:45"}, "where": "change_since_open > 0.002"}
+    movers |= {"rank": "change_since_open", "keep": {"top": 6}, "promote": {"full": 3, "evict": "rank", "light": 0}}
+    config |= {"session": {"start": DAYS[1]}, "intervals": ["1m"], "scans": [movers]}
+    config |= {"strategy": {"path": str(tmp_path / "holder.py"), "window": "15m"}, "account": {"shared": True}}
+    config["export"] = {"directory": str(tmp_path / "out")}
+    done = run_command("run", written(config, tmp_path / "held.yaml"), "--quiet", "--json")
+    assert done.exit_code == 0, done.output
+    [session] = json.loads(done.stdout)["sessions"]
+    bought = [event["symbol"] for event in session["events"] if event["action"] == "add_symbol" and event["accepted"]]
+    assert len(bought) >= 3
+    removed = [event["symbol"] for event in session["events"] if event["action"] == "remove_symbol"]
+    held = {symbol for symbol, one in session["symbols"].items() if one["state"].startswith("full")}
+    assert len(held) == 3
+    assert not held.intersection(removed)
+    dump = next(path for path in session["files"] if path.endswith(".json") and "scans" not in path)
+    trading = json.loads(Path(dump).read_bytes())["trading"]
+    assert {fill["symbol"] for fill in trading["fills"]} >= held
+    told = run_command("validate-dump", dump)
+    assert told.exit_code == 0, told.output
