@@ -114,7 +114,9 @@ def environment_of(folder: Path) -> dict[str, str]:
     (home / ".ray").mkdir(parents=True)
     (home / "barray-venv").symlink_to(sys.prefix)
     (home / ".ray/auth_token").write_text("f" * 64)
-    return {**os.environ, **LIGHT, "HOME": str(home), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    kept = ("RAY_AUTH_MODE", "RAY_TMPDIR")  # others are this process's own: for loopback alone, where it has loaded Ray
+    own = {name: value for name, value in os.environ.items() if not name.startswith("RAY_") or name in kept}
+    return {**own, **LIGHT, "HOME": str(home), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 
 @contextlib.contextmanager
