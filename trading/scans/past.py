@@ -92,6 +92,9 @@ class DayStore:
             laid, faults = self._laid(reader, interval, span, self._job.symbols, columns)
             held = aligned(laid, self._job.symbols)
             self._days = span, held, faults
+        if faults:  # maybe only later: what is wrong by then counts
+            own, faults = self._laid(reader, interval, range(first, stop), tuple(sorted(faults)), columns)
+            held = appended(held, aligned(own, self._job.symbols))
         self.faults.setdefault(stop - 1 if interval == self._job.interval else stop, {}).update(faults)
         return held
 
@@ -101,7 +104,7 @@ class DayStore:
         back = before - self._needs.sessions_back
         self._held = {row: held for row, held in self._held.items() if row >= history}
         self._volumes = {key: made for key, made in self._volumes.items() if key[0] >= back}
-        self.faults = {row: found for row, found in self.faults.items() if row >= before}
+        self.faults = {row: found for row, found in self.faults.items() if row >= history}
 
     def _rows_from(self, row: int) -> list[int]:
         return [one for one in self._job.session_range.rows.tolist() if one >= row]
@@ -162,7 +165,15 @@ class SessionPast:
         self._symbols = job.symbols
 
     def bars(self, symbols: Sequence[str]) -> UniverseBars:
-        """Base bars of the session's history."""
+        """Base bars of the session's history. What is wrong with a symbol's is a fault of the session, too."""
+        found = self._bars(symbols)
+        own = self._store.faults.setdefault(self._row, {})
+        for row in range(self._job.session_range.history[self._row], self._row):
+            for symbol, reason in self._store.faults.get(row, {}).items():
+                own.setdefault(symbol, reason)
+        return found
+
+    def _bars(self, symbols: Sequence[str]) -> UniverseBars:
         first = self._job.session_range.history[self._row]
         found = self._store.base(min(first, self._row), symbols) if first < self._row else None
         if found is None:

@@ -123,7 +123,7 @@ class ScanResult:
             (one.day, symbol, reason)
             for one in self.sessions
             for symbol, reason in (
-                *((symbol, "no bars in the session") for symbol in one.missing),
+                *((symbol, "no bars by the last time that is looked at") for symbol in one.missing),
                 *((symbol, str(reason)) for symbol, reason in sorted(one.faults.items())),
             )
         ]

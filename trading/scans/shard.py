@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from barray.market.bars import IntArray
 from barray.market.universe.bars import UniverseBars
+from barray.market.validation import Reason
 from barray.trading.scans.bars import ScanBars, last_closed
 from barray.trading.scans.commands import ScanJob, SessionParts
 from barray.trading.scans.evaluate import Part, daily_part, members_after, where_part
@@ -64,8 +66,7 @@ class ScanShard:
                 continue
             times_ns = plan.times.of(bars.session_date, bars.open_ns, bars.close_ns, bars.timezone)
             try:
-                able = [symbol for symbol in members[plan.name] if symbol not in faults]
-                parts[plan.name] = where_part(plan, bars, times_ns, able)
+                parts[plan.name] = _of_the_able(plan, bars, times_ns, members[plan.name], faults)
             except NotReadable:
                 raise
             except Exception as error:
@@ -95,3 +96,14 @@ class ScanShard:
         days = self._store.daily(row)
         own = None if days is None else aligned(days, base.symbols)
         return ScanBars(sessions, row, zone, base, own, past, self._job.tables)
+
+
+def _of_the_able(
+    plan: Plan, bars: ScanBars, times_ns: IntArray, members: Sequence[str], faults: Mapping[str, Reason]
+) -> Part:
+    """What `where` lets through of those without faults, which may show as history is read."""
+    while True:
+        able = [symbol for symbol in members if symbol not in faults]
+        part = where_part(plan, bars, times_ns, able)
+        if not any(symbol in faults for symbol in able):
+            return part

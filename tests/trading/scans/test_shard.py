@@ -260,3 +260,39 @@ def test_a_session_is_followed_from_time_to_time() -> None:
         assert {row.symbol for row in kept} >= set(hits.symbols[:3])
         assert all(row.found == len(hits) for row in kept)
     assert {visit.symbol for visit in followed.visits} == {row.symbol for row in followed.kept}
+
+
+def test_what_is_wrong_with_a_symbols_history_is_told_and_it_is_not_found() -> None:
+    world = universe(3, symbols=12)
+    names = tuple(sorted(world.by_symbol))
+    job = job_of(world, Memory(world.by_symbol), names, MOVERS.replace("daily = adv(2) > 1_000.0", "daily = None"))
+    first, last = job.session_range.rows.tolist()
+    plan = job.scans[0].plan()
+    found = [hits.symbols for hits in outcome(plan, [ScanShard(job).session(last, {})]).hits]
+    symbol = next(name for hits in found for name in hits)
+    opens, closes = world.bars.sessions.open_ns[first - 1], world.bars.sessions.close_ns[first - 1]
+    bad = {**world.by_symbol}
+    bad[symbol] = [replace_close(b, -1.0) if opens <= b.start_ns < closes else b for b in bad[symbol]]
+    shard = ScanShard(replace(job, reader=Memory(bad)))
+    for row in (first, last):
+        parts = shard.session(row, {})
+        assert symbol in parts.faults
+        assert all(symbol not in hits.symbols for hits in outcome(plan, [parts]).hits)
+
+
+def test_a_daily_bar_that_is_wrong_later_costs_nothing_before() -> None:
+    world = universe(3, symbols=12)
+    names = tuple(sorted(world.by_symbol))
+    sessions, last = world.bars.sessions, world.bars.row
+    days = {
+        name: [Bar(int(sessions.open_ns[row]), 10.0, 11.0, 9.0, 10.0, 1e6) for row in range(last - SESSIONS_BACK, last)]
+        for name in names
+    }
+    job = job_of(world, Memory(world.by_symbol), names, MOVERS, sessions=2)
+    first = job.session_range.rows.tolist()[0]
+    span = replace(job.session_range, daily={row: row - 3 for row in (first, last)})
+    days["S00"] = [replace_close(b, -1.0) if b.start_ns == sessions.open_ns[first] else b for b in days["S00"]]
+    shard = ScanShard(replace(job, session_range=span, daily=Memory(days)))
+    assert "S00" in shard.daily(first).parts["Movers"].symbols
+    assert "S00" not in shard.daily(first).faults
+    assert "S00" in shard.daily(last).faults
