@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from barray.data_sources.environment import _taken
+
 # `make check` asks for the profile "check". Tests that set a number of their own take no more than the profile's.
 settings.register_profile("check", max_examples=15, deadline=None)
 settings.register_profile("full", max_examples=100, deadline=None)
@@ -37,6 +39,15 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda *_: None)  # still ignored by this process, and by none that it starts
+
+
+@pytest.fixture(autouse=True)
+def _nothing_taken_stays() -> Iterator[None]:
+    """Credentials that a test makes this process take are no other test's, whichever ran before it."""
+    before = dict(_taken)
+    yield
+    _taken.clear()
+    _taken.update(before)
 
 
 def pytest_unconfigure() -> None:
