@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from barray.market.bars import COLUMNS, Bars, FloatArray, IntArray
+from barray.market.bars import FloatArray, IntArray
 from barray.market.calendar import Sessions
 from barray.market.interval import DAY, Interval
 from barray.market.universe.bars import UniverseBars
-from barray.market.universe.daily import joined, rows_taken
 from barray.market.universe.derive import derive_universe
+from barray.market.universe.rows import appended, chosen, kept
 from barray.trading.scans.tables import KnownRows
 
 Positions = NDArray[np.intp]
@@ -86,64 +86,6 @@ class ScanBars:
         return appended(self.past.bars(own.symbols), own), np.arange(len(who))
 
 
-def chosen(stack: UniverseBars, who: Positions, columns: Sequence[str] = COLUMNS) -> UniverseBars:
-    """The bars of some symbols (positions, ascending), of these columns alone; nothing is copied where that is all."""
-    if len(who) == len(stack.symbols):
-        return stack
-    rows, offsets = rows_of(stack.offsets[who], stack.offsets[who + 1])
-    missing = np.broadcast_to(np.nan, len(rows))
-    present = [name for name in stack.columns if name in columns]
-    bars = Bars(
-        stack.bars.start_ns[rows],
-        *(getattr(stack.bars, name)[rows] if name in present else missing for name in COLUMNS),
-    )
-    return UniverseBars(
-        stack.interval,
-        tuple(stack.symbols[i] for i in who.tolist()),
-        offsets,
-        bars,
-        stack.end_ns[rows],
-        stack.session[rows],
-        stack.expected[rows],
-        stack.actual[rows],
-        stack.open_ns,
-        stack.derived_from,
-        tuple(present),
-    )
-
-
-def appended(first: UniverseBars, then: UniverseBars) -> UniverseBars:
-    """Bars of the same symbols, in each those of `first` before those of `then`; the columns that both have."""
-    offsets = first.offsets + then.offsets
-    before = np.arange(len(first)) + np.repeat(then.offsets[:-1], np.diff(first.offsets))
-    after = np.arange(len(then)) + np.repeat(first.offsets[1:], np.diff(then.offsets))
-
-    def both(one: NDArray[Any], other: NDArray[Any]) -> Any:
-        made = np.empty(len(before) + len(after), other.dtype)
-        made[before], made[after] = one, other
-        return made
-
-    columns = tuple(name for name in then.columns if name in first.columns)
-    values = {name: both(getattr(first.bars, name), getattr(then.bars, name)) for name in columns}
-    return replace(
-        then,
-        offsets=offsets,
-        bars=Bars.partial(both(first.bars.start_ns, then.bars.start_ns), values),
-        end_ns=both(first.end_ns, then.end_ns),
-        session=both(first.session, then.session),
-        expected=both(first.expected, then.expected),
-        actual=both(first.actual, then.actual),
-        columns=columns,
-    )
-
-
-def rows_of(first: IntArray, stop: IntArray) -> tuple[IntArray, IntArray]:
-    """The rows from each `first` to before its `stop`, one after another, and where each one's begin: (n + 1,)."""
-    counts = np.maximum(stop - first, 0)
-    offsets = np.concatenate(([0], np.cumsum(counts)))
-    return np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], counts), offsets
-
-
 def closed_by(end_ns: IntArray, low: IntArray, high: IntArray, time_ns: int) -> IntArray:
     """For each span of rows from `low` to before `high`: the first row that has not closed by `time_ns`.
 
@@ -206,6 +148,5 @@ def expected_ends(bars: ScanBars, interval: Interval, n: int, now_ns: int) -> In
 
 def with_today(bars: ScanBars, base: UniverseBars, days: UniverseBars) -> UniverseBars:
     """The days before the session, and after them the session's own, made of its base bars so far."""
-    today = rows_taken(base, np.flatnonzero(base.session == bars.row))
-    before = rows_taken(days, np.flatnonzero(days.session < bars.row))
-    return joined(before, derive_universe(today, DAY, bars.sessions, bars.row))
+    today = derive_universe(kept(base, base.session == bars.row), DAY, bars.sessions, bars.row)
+    return appended(kept(days, days.session < bars.row), today)

@@ -13,10 +13,10 @@ from barray.market.interval import DAY, Interval
 from barray.market.universe.bars import UniverseBars
 from barray.market.universe.compute import compute_universe
 from barray.market.universe.derive import derive_universe
+from barray.market.universe.rows import chosen
 from barray.trading.scans.bars import (
     Positions,
     ScanBars,
-    chosen,
     closed_by,
     expected_ends,
     last_closed,

@@ -13,7 +13,7 @@ import numpy as np
 from barray.market.bars import COLUMNS, PRICE_COLUMNS, Bars, IntArray
 from barray.market.errors import ConfigError
 from barray.market.universe.bars import UniverseBars
-from barray.market.universe.daily import rows_taken
+from barray.market.universe.rows import kept
 from barray.trading.scans.bars import ScanBars
 from barray.trading.scans.evaluate import evaluate
 from barray.trading.scans.hits import Hits, SessionHits
@@ -101,7 +101,7 @@ def _named(future: str) -> Future:
 
 
 def _cut(stack: UniverseBars, at_ns: int) -> UniverseBars:
-    return rows_taken(stack, np.flatnonzero(stack.end_ns <= at_ns))
+    return kept(stack, stack.end_ns <= at_ns)
 
 
 def _altered(stack: UniverseBars, at_ns: int, factor: float, rng: np.random.Generator | None) -> UniverseBars:

@@ -9,15 +9,15 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from barray.market.bars import COLUMNS, Bars, FloatArray, IntArray
+from barray.market.bars import COLUMNS, FloatArray, IntArray
 from barray.market.calendar import local_ns
 from barray.market.errors import BarrayError
 from barray.market.interval import DAY, Interval
 from barray.market.universe.bars import UniverseBars
 from barray.market.universe.lay import lay_universe
+from barray.market.universe.rows import aligned, appended, kept, merged
 from barray.market.universe.stack import Stack
 from barray.market.validation import Reason
-from barray.trading.scans.bars import appended, rows_of
 from barray.trading.scans.commands import Faults, ScanJob, StackReader
 from barray.trading.scans.needs import ScanNeeds
 from barray.trading.scans.session_values import volumes_of
@@ -193,43 +193,4 @@ class SessionPast:
 
 def _between(stack: UniverseBars, first_ns: int, stop_ns: int) -> UniverseBars:
     """Bars that start from `first_ns` on and have closed by `stop_ns`."""
-    kept = (stack.bars.start_ns >= first_ns) & (stack.end_ns <= stop_ns)
-    rows = np.flatnonzero(kept)
-    offsets = np.concatenate(([0], np.cumsum(kept)))[stack.offsets]
-    return _of_rows(stack, stack.symbols, rows, offsets)
-
-
-def aligned(stack: UniverseBars, symbols: Sequence[str]) -> UniverseBars:
-    """The bars of just these symbols (sorted), none of those that the stack doesn't have."""
-    wanted = tuple(symbols)
-    if stack.symbols == wanted:
-        return stack
-    n = len(stack.symbols)
-    at = np.array([stack.position.get(symbol, n) for symbol in wanted], np.intp)
-    first = np.append(stack.offsets[:-1], 0)[at]
-    stop = np.append(stack.offsets[1:], 0)[at]
-    rows, offsets = rows_of(first, stop)
-    return _of_rows(stack, wanted, rows, offsets)
-
-
-def merged(one: UniverseBars, other: UniverseBars) -> UniverseBars:
-    """Bars of two sets of symbols that have none in common."""
-    symbols = tuple(sorted((*one.symbols, *other.symbols)))
-    return appended(aligned(one, symbols), aligned(other, symbols))
-
-
-def _of_rows(stack: UniverseBars, symbols: tuple[str, ...], rows: IntArray, offsets: IntArray) -> UniverseBars:
-    bars = Bars.partial(stack.bars.start_ns[rows], {n: getattr(stack.bars, n)[rows] for n in stack.columns})
-    return UniverseBars(
-        stack.interval,
-        symbols,
-        offsets,
-        bars,
-        stack.end_ns[rows],
-        stack.session[rows],
-        stack.expected[rows],
-        stack.actual[rows],
-        stack.open_ns,
-        stack.derived_from,
-        stack.columns,
-    )
+    return kept(stack, (stack.bars.start_ns >= first_ns) & (stack.end_ns <= stop_ns))

@@ -9,7 +9,8 @@ import numpy as np
 from barray.market.bars import FloatArray, IntArray
 from barray.market.calendar import Sessions
 from barray.market.universe.bars import UniverseBars
-from barray.trading.scans.bars import Positions, ScanBars, closed_by, rows_of
+from barray.market.universe.rows import rows_of
+from barray.trading.scans.bars import Positions, ScanBars, closed_by
 from barray.trading.scans.operators import BoolArray
 
 

@@ -8,13 +8,14 @@ import numpy as np
 
 from barray.market.bars import IntArray
 from barray.market.universe.bars import UniverseBars
+from barray.market.universe.rows import aligned
 from barray.market.validation import Reason
 from barray.trading.scans.bars import ScanBars, last_closed
 from barray.trading.scans.commands import ScanJob, SessionParts
 from barray.trading.scans.evaluate import Part, daily_part, members_after, where_part
 from barray.trading.scans.hits import ScanFailure, failure_of
 from barray.trading.scans.needs import needs_of
-from barray.trading.scans.past import DayStore, NotReadable, SessionPast, aligned
+from barray.trading.scans.past import DayStore, NotReadable, SessionPast
 from barray.trading.scans.plan import Plan
 
 

@@ -12,8 +12,9 @@ from barray.market.bars import Bars
 from barray.market.daily import between, derive_beside, lay_daily
 from barray.market.interval import DAY, Interval
 from barray.market.series import IntervalBars, lay_on_sessions
-from barray.market.universe.daily import aligned, days_beside
+from barray.market.universe.daily import days_beside
 from barray.market.universe.lay import lay_universe
+from barray.market.universe.rows import aligned
 from tests.market.builders import calendar
 
 SESSIONS = calendar("XNYS", date(2024, 6, 17), date(2024, 7, 8)).sessions

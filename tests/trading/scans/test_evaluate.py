@@ -16,8 +16,9 @@ from barray.market.indicators import compute, parse_indicator
 from barray.market.interval import Interval
 from barray.market.series import derive, lay_on_sessions
 from barray.market.universe.derive import derive_universe
+from barray.market.universe.rows import chosen
 from barray.trading.scans import local
-from barray.trading.scans.bars import chosen, last_closed
+from barray.trading.scans.bars import last_closed
 from barray.trading.scans.evaluate import daily_part, evaluate, members_after, session_hits, where_part
 from barray.trading.scans.keeping import top
 from barray.trading.scans.language import (

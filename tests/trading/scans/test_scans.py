@@ -13,8 +13,8 @@ from barray.market.bars import Bar
 from barray.market.errors import ConfigError
 from barray.market.interval import DAY
 from barray.market.table import Column
-from barray.market.universe.daily import aligned
 from barray.market.universe.derive import derive_universe
+from barray.market.universe.rows import aligned
 from barray.trading.scans.bars import ScanBars
 from barray.trading.scans.evaluate import daily_part, evaluate, members_after
 from barray.trading.scans.explain import explain
