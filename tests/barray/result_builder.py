@@ -12,8 +12,8 @@ from barray.market.bars import Bars, FloatArray, IntArray
 from barray.market.interval import Interval
 from barray.market.symbol_data import Lineage
 from barray.report.charts import Chart
-from barray.trading.orders.broker import Order
 from barray.trading.orders.fills import Fill, Fills
+from barray.trading.orders.order import Order
 from barray.trading.orders.order_columns import Orders
 from barray.trading.results.backtest import BacktestResult
 from barray.trading.results.result import SymbolResult, Trades

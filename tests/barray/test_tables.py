@@ -16,8 +16,8 @@ import pytest
 from barray.market.bars import COLUMNS
 from barray.market.errors import ConfigError
 from barray.market.table import Column, Table, floats_known, stamps, texts
-from barray.trading.orders.broker import Order
 from barray.trading.orders.fills import Fill, Fills
+from barray.trading.orders.order import Order
 from barray.trading.orders.reasons import Why
 from barray.trading.orders.terms import OrderTerms
 from barray.trading.results.backtest import BacktestResult

@@ -14,8 +14,9 @@ from barray.market.bars import FloatArray, IntArray
 from barray.market.errors import ConfigError
 from barray.trading.engine.commands import Plan
 from barray.trading.engine.event_run import EventRun
-from barray.trading.orders.broker import Broker, Order
+from barray.trading.orders.broker import Broker
 from barray.trading.orders.fills import Fill
+from barray.trading.orders.order import Order
 from barray.trading.orders.terms import OrderTerms
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.data import SymbolData

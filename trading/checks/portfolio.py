@@ -18,7 +18,7 @@ from barray.trading.engine.open_session import OpenSession
 from barray.trading.engine.order_manager import OrderManager
 from barray.trading.engine.portfolio import PortfolioRun
 from barray.trading.engine.symbol_book import SymbolBook
-from barray.trading.orders.broker import Order
+from barray.trading.orders.order import Order
 from barray.trading.orders.terms import OrderTerms
 from barray.trading.results.days import SymbolDay
 from barray.trading.strategy.data import SymbolData

@@ -9,9 +9,10 @@ from functools import partial
 import numpy as np
 
 from barray.market.bars import FloatArray, IntArray
-from barray.trading.orders.broker import Account, Broker, Refusal
+from barray.trading.orders.broker import Account, Broker
 from barray.trading.orders.costs import Market, lots_array
 from barray.trading.orders.fills import Fills
+from barray.trading.orders.order import Refusal
 from barray.trading.orders.order_columns import Orders
 from barray.trading.orders.reasons import EXIT
 from barray.trading.orders.terms import OrderTerms

@@ -13,9 +13,10 @@ from barray.market.interval import Interval
 from barray.market.known_table import SymbolTables
 from barray.market.session_range import SessionRange
 from barray.market.validation import Reason
-from barray.trading.orders.broker import Account, Refusal
+from barray.trading.orders.broker import Account
 from barray.trading.orders.costs import Market
 from barray.trading.orders.limits import Limits
+from barray.trading.orders.order import Refusal
 from barray.trading.orders.order_columns import NO_ORDERS, Orders
 from barray.trading.results.days import SessionDays
 from barray.trading.results.events import NO_EVENTS, Events

@@ -9,9 +9,10 @@ from functools import cached_property, partial
 from barray.trading.engine.array_run import Executed, execute, signals_of
 from barray.trading.engine.listener import Listener
 from barray.trading.engine.watchdog import watched
-from barray.trading.orders.broker import Account, Broker, Refusal
+from barray.trading.orders.broker import Account, Broker
 from barray.trading.orders.costs import Market
 from barray.trading.orders.fills import Fills
+from barray.trading.orders.order import Refusal
 from barray.trading.orders.order_columns import NO_ORDERS, Orders, before_each
 from barray.trading.orders.reasons import CLOSED, STRATEGY_ERROR
 from barray.trading.results.logs import MOST_LINES, NO_LOGS, Logs

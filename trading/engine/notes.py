@@ -10,8 +10,9 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from barray.market.bars import Bar
 from barray.trading.orders.accounts import Accounts
-from barray.trading.orders.broker import Broker, Order
+from barray.trading.orders.broker import Broker
 from barray.trading.orders.fills import Fill
+from barray.trading.orders.order import Order
 from barray.trading.orders.reasons import Why
 from barray.trading.orders.terms import OrderTerms
 from barray.trading.strategy.base import Strategy

@@ -8,7 +8,8 @@ from math import inf
 from typing import Any
 
 from barray.trading.orders.accounts import Accounts, SeparateAccounts, SharedAccount
-from barray.trading.orders.broker import Broker, Order
+from barray.trading.orders.broker import Broker
+from barray.trading.orders.order import Order
 from barray.trading.orders.reasons import Why
 from barray.trading.orders.terms import OrderTerms
 

@@ -26,7 +26,7 @@ from barray.trading.orders.accounts import (
     SharedAccount,
     WorkingOrder,
 )
-from barray.trading.orders.broker import Order
+from barray.trading.orders.order import Order
 from barray.trading.orders.reasons import BY_STRATEGY, CLOSED, LIMITS, STRATEGY_ERROR, Why
 from barray.trading.orders.terms import OrderTerms
 from barray.trading.results.events import EventLog, RunEvent

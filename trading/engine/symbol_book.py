@@ -14,8 +14,9 @@ from barray.trading.engine.event_run import EventRun
 from barray.trading.engine.notes import Notes
 from barray.trading.engine.opening import Holding
 from barray.trading.engine.window_broker import Funds, WindowBroker
-from barray.trading.orders.broker import Broker, Refusal
+from barray.trading.orders.broker import Broker
 from barray.trading.orders.fills import Fill
+from barray.trading.orders.order import Refusal
 from barray.trading.orders.reasons import CLOSED
 from barray.trading.results.days import Standing
 from barray.trading.strategy.base import Strategy

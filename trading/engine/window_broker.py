@@ -8,8 +8,9 @@ from math import copysign, inf
 from barray.market.bars import Bars
 from barray.trading.engine.notes import Notes
 from barray.trading.orders.accounts import Approval, OrderRequest, WorkingOrder
-from barray.trading.orders.broker import Account, Broker, Order, Refusal
+from barray.trading.orders.broker import Account, Broker
 from barray.trading.orders.costs import Market
+from barray.trading.orders.order import Order, Refusal
 from barray.trading.orders.reasons import BY_STRATEGY, Why
 from barray.trading.orders.terms import OrderTerms, TimeInForce
 

@@ -31,10 +31,11 @@ from math import copysign, fsum, inf, isnan
 from typing import NamedTuple, Protocol
 
 from barray.market.errors import BarrayError
-from barray.trading.orders.broker import Account, Order
+from barray.trading.orders.broker import Account
 from barray.trading.orders.costs import Commission, Market
 from barray.trading.orders.fills import Fill
 from barray.trading.orders.limits import Exposures, Limits, Room
+from barray.trading.orders.order import Order
 from barray.trading.orders.reasons import LIMITS, NO_PRICE
 
 _SLACK = 1e-9

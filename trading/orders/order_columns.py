@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from barray.market.bars import FloatArray, IntArray
-from barray.trading.orders.broker import Order, record_of
 from barray.trading.orders.fills import Fills
+from barray.trading.orders.order import Order, record_of
 from barray.trading.orders.reasons import NOT_SAID
 
 STATUSES = ("filled", "partly", "cancelled", "expired", "refused", "working")

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from barray.market.bars import FloatArray, IntArray
-from barray.trading.orders.broker import Refusal
 from barray.trading.orders.fills import Fill, Fills
+from barray.trading.orders.order import Refusal
 
 _DUST = 1e-12
 """Share of the largest position below which one is rounding."""

@@ -14,8 +14,8 @@ from barray.market.interval import NS_PER_SECOND, Interval
 from barray.market.jumps import first_warnings
 from barray.market.symbol_data import Lineage, SymbolMetadata
 from barray.market.validation import Reason
-from barray.trading.orders.broker import Refusal
 from barray.trading.orders.fills import Fills
+from barray.trading.orders.order import Refusal
 from barray.trading.orders.order_columns import NO_ORDERS, Orders
 from barray.trading.results.days import MergedBars, SymbolDay
 from barray.trading.results.equity import session_pnl

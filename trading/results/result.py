@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from barray.market.bars import FloatArray, IntArray
 from barray.market.symbol_data import Lineage, SymbolMetadata
 from barray.market.validation import Reason, SymbolValidationResult
-from barray.trading.orders.broker import Refusal
 from barray.trading.orders.fills import Fills
+from barray.trading.orders.order import Refusal
 from barray.trading.orders.order_columns import NO_ORDERS, Orders
 from barray.trading.results.events import NO_EVENTS, Events
 from barray.trading.results.logs import NO_LOGS, Logs

@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 from barray.market.errors import ConfigError
 from barray.market.interval import Interval
 from barray.market.known_table import Known, table_of
-from barray.trading.orders.broker import Broker, Order
+from barray.trading.orders.broker import Broker
+from barray.trading.orders.order import Order
 from barray.trading.orders.reasons import BY_STRATEGY, NEW_TARGET
 from barray.trading.orders.terms import OrderOptions, OrderTerms
 from barray.trading.strategy.columns import BarColumns, Column, Cursor

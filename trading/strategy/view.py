@@ -14,7 +14,7 @@ from barray.market.interval import Interval
 from barray.market.known_table import Values
 from barray.market.own_indicator import OwnIndicator
 from barray.trading.orders.accounts import Accounts, WorkingOrder
-from barray.trading.orders.broker import Order
+from barray.trading.orders.order import Order
 from barray.trading.orders.terms import OrderOptions, OrderTerms
 from barray.trading.strategy.panel import Panel
 

@@ -13,8 +13,8 @@ import pytest
 from barray.export.results import SCHEMA, write_result
 from barray.market.errors import ConfigError
 from barray.market.symbol_data import Lineage
-from barray.trading.orders.broker import Refusal
 from barray.trading.orders.fills import Fills
+from barray.trading.orders.order import Refusal
 from barray.trading.results.events import Events, RunEvent
 from tests.barray.result_builder import (
     BARS_A_DAY,

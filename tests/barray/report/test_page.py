@@ -20,8 +20,8 @@ from barray.report.charts import MAX_CANDLES, MAX_CHARTS, Chart, default_symbols
 from barray.report.markup import Html, number, pairs, table, toned
 from barray.report.page import write_report
 from barray.report.sections.symbols import MAX_TRADES
-from barray.trading.orders.broker import Order, Refusal
 from barray.trading.orders.fills import Fills
+from barray.trading.orders.order import Order, Refusal
 from barray.trading.orders.order_columns import Orders
 from barray.trading.orders.reasons import Why
 from barray.trading.orders.terms import OrderTerms

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from barray.market.errors import ConfigError
 from barray.trading.engine.event_run import EventRun
-from barray.trading.orders.broker import Account, Broker, Order
+from barray.trading.orders.broker import Account, Broker
 from barray.trading.orders.costs import Commission, Market, Slippage
+from barray.trading.orders.order import Order
 from barray.trading.orders.terms import OrderTerms
 from barray.trading.strategy.context import Context
 from barray.trading.strategy.data import SymbolData

@@ -9,8 +9,9 @@ import pytest
 
 from barray.market.bars import Bar, Bars
 from barray.market.errors import ConfigError
-from barray.trading.orders.broker import Account, Broker, record_of
+from barray.trading.orders.broker import Account, Broker
 from barray.trading.orders.costs import Commission, Market, Slippage
+from barray.trading.orders.order import record_of
 from barray.trading.orders.reasons import Why
 from barray.trading.orders.terms import OrderTerms
 from tests.market.builders import MINUTE_NS

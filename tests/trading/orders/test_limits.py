@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from barray.trading.orders.accounts import Approval, OrderRequest, SharedAccount
-from barray.trading.orders.broker import Account, Order
+from barray.trading.orders.broker import Account
 from barray.trading.orders.costs import Market
 from barray.trading.orders.fills import Fill
 from barray.trading.orders.limits import Group, Limits
+from barray.trading.orders.order import Order
 from barray.trading.orders.terms import OrderTerms
 from tests.examples import at_most
 from tests.trading.windows import Floor, fills_of, lay, plan, sessions_of

@@ -10,8 +10,9 @@ import pytest
 
 from barray.market.errors import ConfigError
 from barray.market.interval import Interval
-from barray.trading.orders.broker import Account, Order
+from barray.trading.orders.broker import Account
 from barray.trading.orders.fills import Fill
+from barray.trading.orders.order import Order
 from barray.trading.strategy.context import Context
 from tests.market.builders import MINUTE_NS
 from tests.trading.runs import HALF_DAY_WEEK, Recorder, data_for, minutes, run, sessions_of
