@@ -105,7 +105,8 @@ class PortfolioActor(AnswersOnce):
                 return None
             run.load(command.session_range, data, command.base)
         run.error = run.error or command.stopped
-        run.add = None if command.coordinator is None else lambda symbols, at: _added(command.coordinator, symbols, at)
+        coordinator = command.coordinator
+        run.additions.add = None if coordinator is None else lambda symbols, at: _added(coordinator, symbols, at)
         self._run, self._stands_at = run, (command.block, command.rows[0])
         return run
 

@@ -115,7 +115,7 @@ class TraderActor(AnswersOnce):
         else:
             run = restored(command.plan, command.state)
         self._run, self._coordinator = run, command.coordinator
-        run.add, run.tell = self._add, self._tell
+        run.additions.add, run.additions.tell = self._add, self._tell
         self._live = None
         if command.live is not None:
             self._live = ComingBars(command.live, command.plan.strategy().needs())

@@ -133,7 +133,7 @@ class Floor:
         for row in session_range.rows.tolist():
             if self.pickled:
                 self.portfolio = pickle.loads(pickle.dumps(self.portfolio))
-                self.portfolio.add = self._add
+                self.portfolio.additions.add = self._add
                 self._load(session_range)
             outcome = self.portfolio.session(row)
             for symbol, day in (outcome.days.days() if outcome.days else {}).items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,8 @@ from barray.market.interval import Interval
 from barray.market.session_range import SessionRange
 from barray.trading.checks.decisions import EVENT_VALUES, Decisions, fill_values, order_values
 from barray.trading.engine.commands import Plan, SessionOutcome
-from barray.trading.engine.notes import Notes
-from barray.trading.engine.open_session import OpenSession
-from barray.trading.engine.order_manager import OrderManager
+from barray.trading.engine.notes import Action, Notes
 from barray.trading.engine.portfolio import PortfolioRun
-from barray.trading.engine.symbol_book import SymbolBook
 from barray.trading.orders.order import Order
 from barray.trading.orders.terms import OrderTerms
 from barray.trading.results.days import SymbolDay
@@ -51,7 +47,8 @@ def portfolio_decisions(
         if last_row is not None and row > last_row:
             break
         outcome = run.session(row)
-        made += [(ns, symbols.index(symbol), True, values) for ns, symbol, values in run.recorded.take_orders()]
+        made += [(ns, symbols.index(symbol), True, values) for ns, symbol, values in run.notes.take_orders()]
+        run.notes.take()
         for symbol, day in (outcome.days.days() if outcome.days is not None else {}).items():
             made += _filled(symbols.index(symbol), by_symbol[symbol], day)
         error, error_ns = (outcome.error, run.error_ns) if outcome.error is not None else _first_error(outcome)
@@ -75,35 +72,17 @@ def _first_error(outcome: SessionOutcome) -> tuple[str | None, int | None]:
     return (f"{found[0][1]}: {found[0][2]}", found[0][0] or None) if found else (None, None)
 
 
-class _RecordedBook(SymbolBook):
-    """A book that tells of every order when it is placed."""
+class _OrderNotes(Notes):
+    """Notes that keep every order, and when it was decided: those of a rebalancing too, and what it is still to buy."""
 
-    def __init__(self, note: Callable[[str, Order], None], *arguments: Any, guest: bool = False) -> None:
-        self._note = note
-        super().__init__(*arguments, guest=guest)
-
-    def _begin_anew(self) -> None:
-        super()._begin_anew()
-        place = self.broker.place
-
-        def noted(terms: OrderTerms, now_ns: int = 0) -> Order:
-            order = place(terms, now_ns)
-            self._note(self.symbol, order)
-            return order
-
-        self.broker.place = noted  # type: ignore[method-assign]  # of this one broker
-
-
-class _RecordingOrderManager(OrderManager):
-    """An order manager that keeps what was ordered, and when."""
-
-    def __init__(self, plan: Plan) -> None:
-        super().__init__(plan, Notes(lambda: None, on=False))
-        self.new_book = partial(_RecordedBook, self._note)  # type: ignore[assignment]
-        self._over_all = plan.form == "on_window"
+    def __init__(self, now_ns: Callable[[], int | None], *, on: bool) -> None:
+        super().__init__(now_ns, on=on)
+        self.purchases: Mapping[str, float] = {}
+        """See OrderManager."""
+        self.position_of: Callable[[str], float]
         self._placed: list[tuple[int | None, str, Order]] = []
-        self._rebalanced: list[tuple[int, str, list[float]]] = []
-        self._buys = False
+        self._to_buy: list[tuple[int, str, list[float]]] = []
+        self._rebalances = False
 
     def take_orders(self) -> list[tuple[int, str, list[float]]]:
         """What was ordered since this was last asked: when, of which symbol, what. Of symbols' own strategies without
@@ -111,33 +90,39 @@ class _RecordingOrderManager(OrderManager):
         """
         stamped = [(order.decided_ns if ns is None else ns, symbol, order) for ns, symbol, order in self._placed]
         ordered = [(ns, symbol, order_values(order.terms)) for ns, symbol, order in stamped if ns is not None]
-        ordered += self._rebalanced
-        self._placed, self._rebalanced = [], []
+        ordered += self._to_buy
+        self._placed, self._to_buy = [], []
         return ordered
 
-    def _note(self, symbol: str, order: Order) -> None:
-        if not self._buys:
-            self._placed.append((self._now().now_ns if self._over_all else None, symbol, order))
+    def placed(self, symbol: str, order: Order) -> None:
+        """See Notes. What is bought once the sales have filled was decided before."""
+        if self._inside is not None or self._rebalances:
+            self._placed.append((None if self._inside == symbol else self._now_ns(), symbol, order))
 
-    def rebalance(self, weights: Mapping[str, float]) -> None:
-        """See OrderManager. What is bought with what the sales bring is decided now, too."""
-        super().rebalance(weights)
-        for symbol, target in sorted(self.purchases.items()):
-            missing = OrderTerms(target - self.books[symbol].broker.position)
-            self._rebalanced.append((self._now().now_ns, symbol, order_values(missing)))
+    def whole(self, action: Action, symbol: str, **detail: Any) -> str | None:
+        """See Notes."""
+        self._rebalances = action == "rebalance"
+        return super().whole(action, symbol, **detail)
 
-    def _buy(self, here: OpenSession, targets: Mapping[str, float]) -> None:
-        self._buys = True
-        super()._buy(here, targets)
-        self._buys = False
+    def again(self, inside: str | None) -> None:
+        """See Notes."""
+        super().again(inside)
+        for symbol, target in sorted(self.purchases.items()) if self._rebalances else ():
+            missing = OrderTerms(target - self.position_of(symbol))
+            self._to_buy.append((self._now_ns() or 0, symbol, order_values(missing)))
+        self._rebalances = False
 
 
 class _Recorded(PortfolioRun):
     """A run that knows when its strategy raised: `error_ns`."""
 
+    new_notes = _OrderNotes
+    notes: _OrderNotes
+
     def __init__(self, plan: Plan, window: Interval) -> None:
-        super().__init__(plan, window, _refuse)
-        self.order_manager = self.recorded = _RecordingOrderManager(plan)
+        super().__init__(plan, window, _refuse, noted=True)
+        self.notes.purchases = self.order_manager.purchases
+        self.notes.position_of = lambda symbol: self.books[symbol].broker.position
         self.error_ns: int | None = None
 
     def _stop(self) -> None:

@@ -43,8 +43,6 @@ class OrderManager:
     that were added and are not in the panel yet. `events`: what was done to the run beside ordering.
     """
 
-    new_book = SymbolBook
-
     def __init__(self, plan: Plan, notes: Notes) -> None:
         self.books: dict[str, SymbolBook] = {}
         self.changed: set[str] = set()
@@ -84,7 +82,7 @@ class OrderManager:
 
     def join(self, data: SymbolData, timezone: str, *, guest: bool = False) -> SymbolBook:
         """A book of a symbol that was not there."""
-        book = self.new_book(self._plan, data, timezone, self.changed, self._funds, self._notes, guest=guest)
+        book = SymbolBook(self._plan, data, timezone, self.changed, self._funds, self._notes, guest=guest)
         self.books[data.symbol] = book
         self.accounts.join(data.symbol, book.broker.working)
         return book

@@ -8,45 +8,35 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
-from barray.market.adhoc import parse_bar
-from barray.market.bars import Bar, FloatArray
+from barray.market.bars import FloatArray
 from barray.market.calendar import Sessions
-from barray.market.errors import BarrayError, ConfigError
-from barray.market.indicators import parse_indicator
 from barray.market.interval import Interval
 from barray.market.known_table import Values
-from barray.market.own_indicator import OwnIndicator
 from barray.market.session_range import SessionRange
-from barray.market.symbols import require_text
-from barray.trading.engine.adhoc_bar import with_bar
+from barray.trading.engine.additions import Add, Additions
 from barray.trading.engine.commands import Plan, SessionOutcome
 from barray.trading.engine.listener import Listener
 from barray.trading.engine.notes import Notes
 from barray.trading.engine.open_session import OpenSession, session_prices
 from barray.trading.engine.opening import Opening
-from barray.trading.engine.order_manager import LEFT_OUT, OrderManager
+from barray.trading.engine.order_manager import OrderManager
 from barray.trading.engine.symbol_book import SymbolBook
 from barray.trading.engine.watchdog import watched
 from barray.trading.orders.accounts import Accounts
 from barray.trading.orders.order_columns import NO_ORDERS, Orders
 from barray.trading.orders.reasons import LEFT
 from barray.trading.results.days import SessionDays, courses_of, days_of
-from barray.trading.results.events import RunAction, RunEvent
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.data import SymbolData
 from barray.trading.strategy.failure import DidNotReturn, failure_text, file_of
 from barray.trading.strategy.panel import PanelBlock
-from barray.trading.strategy.view import Added, Moment, WindowView, Wish
-
-Add = Callable[[Sequence[str], int], Mapping[str, "SymbolData | str"]]
-"""Gets symbols for the rest of a session (its row), or says why not."""
+from barray.trading.strategy.view import Moment, WindowView
 
 
 def block_of(session_range: SessionRange, data: Mapping[str, SymbolData], base: Interval) -> PanelBlock:
@@ -61,19 +51,18 @@ class PortfolioRun:
     A symbol that is left out of a session is not seen nor traded in it; its position and orders stay. Where all are
     left out, the strategy is not asked. `window`: at the end of each, accounts judge orders, and `on_window` is called.
     `error`: the traceback of a strategy over all symbols, which ends the run; positions stay, and are valued on.
-    `noted`: what strategies decide is taken down. `tell`: told of what a strategy removes, and of indicators it adds.
+    `noted`: what strategies decide is taken down. `add`: see Additions.
     """
 
+    new_notes = Notes
+
     def __init__(self, plan: Plan, window: Interval, add: Add | None = None, *, noted: bool = False) -> None:
-        self.add = add
-        self.tell: Callable[[Wish], None] | None = None
-        self.notes = Notes(self._time, on=noted)
+        self.notes = self.new_notes(self._time, on=noted)
         self.order_manager = OrderManager(plan, self.notes)
+        self.additions = Additions(plan, self.order_manager, self.notes, add)
         self.error: str | None = None
         self._plan, self._window = plan, window
-        self._supplied: dict[str, SymbolData] = {}
         self._altered: set[str] = set()
-        self._leaving: set[str] = set()
         self._going: set[str] = set()
         self._ends: list[int] = []
         self._met = False
@@ -88,12 +77,11 @@ class PortfolioRun:
         self._strategy: Strategy | None = None
         self._remembered: dict[str, Any] | None = None
         self._speaks: SymbolBook | None = None
-        self._adding = False
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but the bars, which `load` brings, and `add`; of the strategy what it remembers."""
+        """All but the bars, which `load` brings; of the strategy what it remembers."""
         remembered = vars(self._strategy) if self._strategy is not None else None
-        here = dict.fromkeys(("add", "tell", "_block", "_speaks", "_strategy")) | {"_remembered": remembered}
+        here = dict.fromkeys(("_block", "_speaks", "_strategy")) | {"_remembered": remembered}
         return {
             name: value
             for name, value in {**vars(self), **here}.items()
@@ -129,6 +117,7 @@ class PortfolioRun:
     def look_at(self, session_range: SessionRange, block: PanelBlock | None, base: Interval) -> None:
         """The same of a block that is there already, None where no symbol has bars."""
         self._range, self._base, self._block = session_range, base, block
+        self.additions.session_range = session_range
         for symbol, one in zip(block.symbols, block.data, strict=True) if block is not None else ():
             if symbol in self.books:
                 self.books[symbol].load(one)
@@ -235,8 +224,7 @@ class PortfolioRun:
             if symbol in self.books and self._block is not None:
                 self.books[symbol].load(self._block.data[self._block.index[symbol]])
         self._altered.clear()
-        self._supplied.clear()
-        self._leaving.clear()
+        self.additions.clear()
         self._going.clear()
         self._met = False
 
@@ -270,19 +258,19 @@ class PortfolioRun:
     def _look_around(self) -> None:
         """Have matrices of the symbols that there are now."""
         here, order_manager = self._now, self.order_manager
-        for symbol, more in self._supplied.items():
+        for symbol, more in self.additions.supplied.items():
             self.books[symbol].look_at(more, here.number)
             here.renew_added(more, self._range.history)
-        block, invited = here.block, {**order_manager.invited, **self._supplied}
+        block, invited = here.block, {**order_manager.invited, **self.additions.supplied}
         if invited:
             data = dict(zip(block.symbols, block.data, strict=True))
             first, first_day = self._first_rows(here.number)
             block = PanelBlock({**data, **invited}, first, here.number, self._base, first_day)
-        here.look_at(block, {*here.symbols, *invited} - self._leaving)
-        self._altered |= self._supplied.keys()
+        here.look_at(block, {*here.symbols, *invited} - self.additions.leaving)
+        self._altered |= self.additions.supplied.keys()
         order_manager.invited.clear()
-        self._supplied.clear()
-        self._leaving.clear()
+        self.additions.supplied.clear()
+        self.additions.leaving.clear()
         self._show()
 
     def _show(self) -> None:
@@ -290,7 +278,7 @@ class PortfolioRun:
         here, sessions = self._now, self._range
         day = sessions.sessions.dates[here.number].item()
         moment = Moment(here.now_ns, day, here.open_ns, here.close_ns, sessions.timezone)
-        self._view = WindowView(self, self.order_manager, here.panel, moment)
+        self._view = WindowView(self, self.order_manager, self.additions, here.panel, moment)
         self._shown = [self.books[symbol] for symbol in here.symbols]
         self.order_manager.look_at(here)
 
@@ -301,7 +289,7 @@ class PortfolioRun:
             self._go_through(ends_ns[0])
             done = 1
         while done < len(ends_ns) and self.error is None:
-            if self.order_manager.invited or self._leaving or self._supplied:
+            if self.additions.alter:
                 self._look_around()
             done += self._go_on(ends_ns[done:])
 
@@ -312,14 +300,14 @@ class PortfolioRun:
         self._met = False
         self._see_off()
         if self._plan.form == "on_window":
-            if self.order_manager.invited or self._leaving or self._supplied:
+            if self.additions.alter:
                 self._look_around()
             self._ask(self._view)
         self._end_window()
 
     def _meet_window(self, now_ns: int) -> None:
         """What the market does by a window's end."""
-        if self.order_manager.invited or self._leaving or self._supplied:
+        if self.additions.alter:
             self._look_around()
         here, order_manager = self._now, self.order_manager
         row, early = here.block.closed_by(now_ns) - 1, self._early_closes(here.now_ns)
@@ -353,7 +341,7 @@ class PortfolioRun:
             if asks:
                 self._ask(view)
             self._end_window()
-            if self._leaving or self._supplied or order_manager.invited or self.error is not None:
+            if self.additions.alter or self.error is not None:
                 return number
         return len(rows)
 
@@ -402,7 +390,7 @@ class PortfolioRun:
     def _see_off(self) -> None:
         for symbol in sorted(self._going & self.books.keys()):
             self.order_manager.cancel_all(symbol, LEFT)
-            self._leaving.add(symbol)
+            self.additions.leaving.add(symbol)
         if self._going and self._plan.form == "on_window":
             self._let_go()
         self._going.clear()
@@ -484,13 +472,13 @@ class PortfolioRun:
             order_manager.expire(book.symbol for book in self._shown if flat or book.guest)
         if order_manager.changed:
             order_manager.judge()
-        if self._leaving:
+        if self.additions.leaving:
             self._let_go()
 
     def _let_go(self) -> None:
         """Close the positions of those that were removed, at their last closes."""
         here = self._now
-        for symbol in sorted(self._leaving & set(here.symbols)):
+        for symbol in sorted(self.additions.leaving & set(here.symbols)):
             self.books[symbol].close(here.now_ns)
         self.order_manager.settle()
 
@@ -511,7 +499,7 @@ class PortfolioRun:
 
     def _progress(self) -> object:
         """Another after every call that came back; always while a symbol is got, which is not the strategy's time."""
-        return object() if self._adding else (self._speaker(), self._time())
+        return object() if self.additions.waits else (self._speaker(), self._time())
 
     # ---- what a view shows, see barray.trading.strategy.view.Viewed
 
@@ -534,130 +522,3 @@ class PortfolioRun:
     def table_values(self, name: str, column: str) -> Values:
         """See Viewed; ConfigError where there is no such table or column."""
         return self._now.table(name, column)
-
-    def add_symbols(self, symbols: Sequence[str]) -> dict[str, Added]:
-        """See Viewed; ConfigError for what is no text."""
-        for symbol in symbols:
-            require_text(symbol)
-        found = {symbol: self._there_already(symbol) for symbol in symbols}
-        wanted = [symbol for symbol, added in found.items() if added is None]
-        got = self._get(wanted) if wanted else {}
-        for symbol, data in got.items():
-            if isinstance(data, SymbolData):
-                self.order_manager.invited[symbol] = data
-                self.order_manager.join(data, self._range.timezone, guest=True).enter(self._now.number)
-        for symbol, data in got.items():
-            added = found[symbol] = Added(True) if isinstance(data, SymbolData) else Added(False, data)
-            self.notes.again(self.notes.whole("add_symbol", symbol, accepted=added.accepted, reason=added.reason))
-        answers = {symbol: added for symbol, added in found.items() if added is not None}
-        for symbol, added in answers.items():
-            if symbol in got or not added:
-                self._note("add_symbol", symbol, added)
-        return answers
-
-    def _note(self, action: RunAction, symbol: str, added: Added, detail: str = "") -> None:
-        accepted, now_ns = added.accepted, self._now.now_ns
-        self.order_manager.events.note(RunEvent(now_ns, action, symbol, "strategy", accepted, added.reason, detail))
-
-    def _there_already(self, symbol: str) -> Added | None:
-        here = self._now
-        if symbol in self.books:
-            there = symbol in here.panel.index or symbol in self.order_manager.invited
-            return Added(True, "it is there already") if there else Added(False, LEFT_OUT)
-        if here.closing:
-            return Added(False, "the session has closed")
-        if self.add is None:
-            return Added(False, "nothing can be added here")
-        return None
-
-    def _get(self, symbols: Sequence[str]) -> Mapping[str, SymbolData | str]:
-        with self._others_time():
-            return self.add(symbols, self._now.number) if self.add is not None else {}
-
-    def _tell(self, wish: Wish) -> None:
-        if self.tell is not None:
-            with self._others_time():
-                self.tell(wish)
-
-    @contextmanager
-    def _others_time(self) -> Iterator[None]:
-        """A block in which others work for the strategy."""
-        self._adding = True
-        try:
-            yield
-        finally:
-            self._adding = False
-
-    def remove_symbol(self, symbol: str) -> None:
-        """See Viewed; ConfigError for one that was not added."""
-        if not self.order_manager.known(symbol).guest:
-            raise ConfigError("it was not added by the strategy", symbol=symbol, remedy="sell it, and leave it alone")
-        inside = self.notes.whole("remove_symbol", symbol)
-        self.order_manager.cancel(symbol)
-        self._leaving.add(symbol)
-        self._note("remove_symbol", symbol, Added(True))
-        self._tell(Wish("remove_symbol", symbol))
-        self.notes.again(inside)
-
-    def add_indicator(self, symbol: str, indicator: str | OwnIndicator) -> Added:
-        """See Viewed; ConfigError where either is no text, nor an own indicator."""
-        added = self._add_indicator(symbol, indicator)
-        self._note("add_indicator", symbol, added, indicator if isinstance(indicator, str) else indicator.name)
-        return added
-
-    def _add_indicator(self, symbol: str, indicator: str | OwnIndicator) -> Added:
-        require_text(symbol)
-        if not isinstance(indicator, str | OwnIndicator):
-            raise ConfigError(
-                f"an indicator is text, not {type(indicator).__name__}", remedy='write it as "RSI(14)@5m"'
-            )
-        if reason := self._closed_to(symbol):
-            return Added(False, reason)
-        here, data = self._now, self.books[symbol].data
-        try:
-            spec = parse_indicator(indicator)
-        except BarrayError as error:
-            return Added(False, str(error))
-        if not data.base.interval.derives(spec.interval):
-            return Added(False, f"{spec.interval} does not derive from {data.base.interval}")
-        name = indicator if isinstance(indicator, str) else spec.key
-        try:
-            here.add_indicator(name, spec, data, self._range.history, here.now_ns)
-        except ConfigError as error:  # an own function failed
-            return Added(False, str(error))
-        self.notes.again(self.notes.whole("add_indicator", symbol, indicator=name))
-        self._tell(Wish("add_indicator", symbol, name))
-        return Added(True)
-
-    def add_bar(self, symbol: str, interval: str, bar: Bar | Mapping[str, Any]) -> Added:
-        """See Viewed; ConfigError for a symbol that is no text."""
-        require_text(symbol)
-        added = self._add_bar(symbol, interval, bar)
-        self._note("add_bar", symbol, added, str(interval))
-        return added
-
-    def _add_bar(self, symbol: str, interval: str, bar: Bar | Mapping[str, Any]) -> Added:
-        if reason := self._closed_to(symbol):
-            return Added(False, reason)
-        here = self._now
-        if symbol not in here.panel.index:
-            return Added(False, f"{symbol} is in the view from the next window on: add the bar then")
-        data = self._supplied.get(symbol, self.books[symbol].data)
-        needs = self._plan.strategy().needs()
-        more = with_bar(data, interval, bar, needs, self._range, here.number, here.now_ns)
-        if isinstance(more, str):
-            return Added(False, more)
-        self._supplied[symbol] = replace(more, open_ended=data.open_ended)
-        told = asdict(parse_bar(bar))
-        self.notes.again(self.notes.whole("add_bar", symbol, interval=str(interval), bar=told))
-        self._tell(Wish("add_bar", symbol, interval=str(interval), bar=tuple(told.items())))
-        return Added(True)
-
-    def _closed_to(self, symbol: str) -> str | None:
-        """Why nothing can be added to a symbol."""
-        here = self._now
-        if symbol not in self.books:
-            return f"there is no symbol {symbol}"
-        if symbol not in here.panel.index and symbol not in self.order_manager.invited:
-            return LEFT_OUT
-        return "the session has closed" if here.closing else None

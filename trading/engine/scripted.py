@@ -91,7 +91,7 @@ def _do_in_context(ctx: Context, decision: Decision) -> None:
 
 def _do_in_view(view: WindowView, decision: Decision) -> None:
     action, symbol, detail = decision.action, decision.symbol, decision.detail
-    portfolio, order_manager = view._portfolio, view._order_manager
+    additions, order_manager = view._additions, view._order_manager
     if action == "order":
         _require_number(order_manager.place(symbol, terms_of(detail)).number, decision)
     elif action == "cancel_all":
@@ -99,13 +99,13 @@ def _do_in_view(view: WindowView, decision: Decision) -> None:
     elif action == "rebalance":
         order_manager.rebalance(detail["weights"])
     elif action == "add_symbol":
-        portfolio.add_symbols([symbol])
+        additions.add_symbols([symbol])
     elif action == "remove_symbol":
-        portfolio.remove_symbol(symbol)
+        additions.remove_symbol(symbol)
     elif action == "add_bar":
-        portfolio.add_bar(symbol, str(detail["interval"]), Bar(**detail["bar"]))
+        additions.add_bar(symbol, str(detail["interval"]), Bar(**detail["bar"]))
     elif action == "add_indicator":
-        portfolio.add_indicator(symbol, str(detail["indicator"]))
+        additions.add_indicator(symbol, str(detail["indicator"]))
     else:
         raise ImpossibleDecision(f"{action} in {decision.call}", symbol=symbol)
 

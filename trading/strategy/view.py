@@ -59,7 +59,7 @@ class Wish:
 
 
 class Viewed(Protocol):
-    """What a view shows, and what it hands additions to; see barray.trading.engine.portfolio."""
+    """What a view shows; see barray.trading.engine.portfolio."""
 
     def latest(self, column: str) -> FloatArray:
         """Last bars' values of a column, or session volumes (`session_volume`), or `position`: float64 (symbols,)."""
@@ -68,6 +68,14 @@ class Viewed(Protocol):
     def indicator_values(self) -> Mapping[str, FloatArray]:
         """Newest values by name, of the strategy's indicators and of those added."""
         ...
+
+    def table_values(self, name: str, column: str) -> Values:
+        """What a table's column says of each symbol: float64 (symbols,), or texts, object (symbols,)."""
+        ...
+
+
+class Adding(Protocol):
+    """What a view hands additions to; see barray.trading.engine.additions."""
 
     def add_symbols(self, symbols: Sequence[str]) -> dict[str, Added]:
         """Get symbols for the rest of the session, side by side."""
@@ -83,10 +91,6 @@ class Viewed(Protocol):
 
     def add_bar(self, symbol: str, interval: str, bar: Bar | Mapping[str, Any]) -> Added:
         """Have one more bar."""
-        ...
-
-    def table_values(self, name: str, column: str) -> Values:
-        """What a table's column says of each symbol: float64 (symbols,), or texts, object (symbols,)."""
         ...
 
 
@@ -128,9 +132,12 @@ class WindowView:
     where a symbol has no value yet; they are the reader's own.
     """
 
-    def __init__(self, portfolio: Viewed, order_manager: Trading, panel: Panel, moment: Moment) -> None:
+    def __init__(
+        self, portfolio: Viewed, order_manager: Trading, additions: Adding, panel: Panel, moment: Moment
+    ) -> None:
         self._portfolio = portfolio
         self._order_manager = order_manager
+        self._additions = additions
         self._panel = panel
         self._moment = moment
         self.now_ns = moment.now_ns
@@ -283,26 +290,26 @@ class WindowView:
         next window on. At the session's end its position is closed at its last bar's close and it is gone.
         ConfigError for what is no text.
         """
-        return self._portfolio.add_symbols([symbol])[symbol]
+        return self._additions.add_symbols([symbol])[symbol]
 
     def add_symbols(self, symbols: Sequence[str]) -> dict[str, Added]:
         """The same for many, which are validated and loaded side by side: what came of each. ConfigError for what is
         no text.
         """
-        return self._portfolio.add_symbols(symbols)
+        return self._additions.add_symbols(symbols)
 
     def remove_symbol(self, symbol: str) -> None:
         """Let a symbol go that was added: its orders are cancelled, its position is closed at the last close, as at a
         session's end, and it is out of the view from the next window on. ConfigError for one that was not added.
         """
-        self._portfolio.remove_symbol(symbol)
+        self._additions.remove_symbol(symbol)
 
     def add_adhoc_indicator(self, symbol: str, indicator: str | OwnIndicator) -> Added:
         """Have one more indicator of a symbol, such as `"RSI(14)@5m"`, for the rest of the session: in
         `view.indicators` under the name given here, from the next window on. It knows the history that is loaded.
         An own one, `spread(fast=30) @ "5m"`, is there as `spread(fast=30)@5m`. ConfigError where either is no text.
         """
-        return self._portfolio.add_indicator(symbol, indicator)
+        return self._additions.add_indicator(symbol, indicator)
 
     def add_adhoc_bar(self, symbol: str, interval: str, bar: Bar | Mapping[str, Any]) -> Added:
         """Have a bar that the symbol's source lacks, for the rest of the session: `interval` is that of its bars as
@@ -312,4 +319,4 @@ class WindowView:
         From the next window on it is a bar as any: seen, derived from, in the indicators, and what the position is
         valued on. No order fills on it, since it has closed. ConfigError for a symbol that is no text.
         """
-        return self._portfolio.add_bar(symbol, interval, bar)
+        return self._additions.add_bar(symbol, interval, bar)

@@ -84,8 +84,8 @@ def test_in_steps_a_session_is_what_it_is_at_once(seed: int, form: str, shared: 
             stepped.go_on(cut_ns)
         assert told(stepped.finish()) == told(expected)
         assert stepped.notes.take() == whole.notes.take()
-        add, stepped = stepped.add, pickle.loads(pickle.dumps(stepped))
-        stepped.add = add
+        add, stepped = stepped.additions.add, pickle.loads(pickle.dumps(stepped))
+        stepped.additions.add = add
         loaded_into(stepped, a_plan, loaded)
 
 
