@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from barray.market.validation import SymbolValidationResult
     from barray.runs.backtest import backtest
     from barray.runs.scan import scan
+    from barray.runs.scan_here import explain, lookahead_of_scans
     from barray.runs.sweep import sweep
     from barray.sample.universe import write_sample_data
     from barray.session import AttachedSession, Session, attach, run
@@ -63,6 +64,7 @@ _HOME = {
     "barray.day_again": ("replay_day",),
     "barray.runs.backtest": ("backtest",),
     "barray.runs.scan": ("scan",),
+    "barray.runs.scan_here": ("explain", "lookahead_of_scans"),
     "barray.runs.sweep": ("sweep",),
     "barray.sample.universe": ("write_sample_data",),
     "barray.session": ("AttachedSession", "Session", "attach", "run"),
@@ -137,8 +139,10 @@ __all__ = [
     "WindowView",
     "attach",
     "backtest",
+    "explain",
     "indicator",
     "lookahead",
+    "lookahead_of_scans",
     "parameter",
     "read_config",
     "read_dump",

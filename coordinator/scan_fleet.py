@@ -55,6 +55,58 @@ class PreparedScan:
         """The scans made ready, here: their classes do not travel."""
         return tuple(source.plan() for source in self.scans)
 
+    def found(self) -> tuple[Interval, list[str]]:
+        """The interval to look at, and all symbols that any scan may look at in these sessions; NoDataError where there
+        are none, or what is there does not make what scans look at; SourceUnavailable.
+        """
+        reader, rows = self.reader, self.session_range.rows
+        sessions = self.session_range.sessions.take(slice(int(rows[0]), int(rows[-1]) + 1))
+        named = self._named()
+        held = reader.intervals(sorted(named or ())[:_ASKED] or list(reader.names(_ASKED)), sessions)
+        wanted = self.requirements.all_intervals
+        base = best_base(wanted, held) if wanted else min(held, default=None)
+        if base is None:
+            needed, there = (", ".join(map(str, some)) or "none" for some in (wanted, held))
+            raise NoDataError(
+                f"the scans look at {needed}, which what is there ({there}) does not derive",
+                source=reader.name,
+                remedy="name a source of finer bars, or look at coarser ones",
+            )
+        symbols = sorted(named) if named is not None else list(reader.stored(base, sessions))
+        if not symbols and named is not None:
+            told = ", ".join(dict.fromkeys(plan.universe.text for plan in self.plans()))
+            days = f"{self.session_range.dates[0]} to {self.session_range.dates[-1]}"
+            raise NoDataError(
+                f"the universe is empty: {told} names no symbol from {days}",
+                remedy="check the table's dates, start and end, or widen the universe",
+            )
+        if not symbols:
+            raise NoDataError("there is no symbol to look at", source=reader.name, remedy="check root and layout")
+        return base, symbols
+
+    def job(self, interval: Interval, symbols: Sequence[str]) -> ScanJob:
+        """The scans of some symbols, sorted."""
+        return ScanJob(
+            self.scans,
+            tuple(symbols),
+            self.session_range,
+            interval,
+            self.reader,
+            self.daily if interval.is_intraday else None,
+            self.listings,
+            self.tables,
+        )
+
+    def _named(self) -> set[str] | None:
+        """Symbols that universes name on any of the days; None where one of them is all that is stored."""
+        found: set[str] = set()
+        for plan in self.plans():
+            if plan.universe.kind == "everything":
+                return None
+            for day in self.session_range.dates:
+                found.update(plan.universe.on(day, (), self.listings.__getitem__).missing)
+        return found
+
 
 class ScanFleet:
     """Evaluates scans session by session, each process a share of the symbols."""
@@ -76,20 +128,11 @@ class ScanFleet:
 
         NoDataError where there are none; ConfigError, SourceUnavailable, DataError as the sources have it.
         """
-        interval, symbols = await asyncio.to_thread(self._found)
-        shares = max(1, min(cpus_of(self._transport), len(symbols) // _SMALLEST_SHARE))
         prepared = self._prepared
+        interval, symbols = await asyncio.to_thread(prepared.found)
+        shares = max(1, min(cpus_of(self._transport), len(symbols) // _SMALLEST_SHARE))
         for number, part in enumerate(np.array_split(np.array(symbols, object), shares), 1):
-            self._jobs[f"share {number} of {shares}"] = ScanJob(
-                prepared.scans,
-                tuple(part.tolist()),
-                prepared.session_range,
-                interval,
-                prepared.reader,
-                prepared.daily if interval.is_intraday else None,
-                prepared.listings,
-                prepared.tables,
-            )
+            self._jobs[f"share {number} of {shares}"] = prepared.job(interval, part.tolist())
         await self._fleet.add(self._jobs)
         return len(symbols)
 
@@ -107,36 +150,6 @@ class ScanFleet:
     def kill_all(self) -> None:
         """End every process."""
         self._fleet.kill_all()
-
-    def _found(self) -> tuple[Interval, list[str]]:
-        """The interval to look at, and all symbols that any scan may look at in these sessions."""
-        prepared, reader, rows = self._prepared, self._prepared.reader, self._prepared.session_range.rows
-        sessions = prepared.session_range.sessions.take(slice(int(rows[0]), int(rows[-1]) + 1))
-        named = self._named()
-        held = reader.intervals(sorted(named or ())[:_ASKED] or list(reader.names(_ASKED)), sessions)
-        wanted = prepared.requirements.all_intervals
-        base = best_base(wanted, held) if wanted else min(held, default=None)
-        if base is None:
-            needed, there = (", ".join(map(str, some)) or "none" for some in (wanted, held))
-            raise NoDataError(
-                f"the scans look at {needed}, which what is there ({there}) does not derive",
-                source=reader.name,
-                remedy="name a source of finer bars, or look at coarser ones",
-            )
-        symbols = sorted(named) if named is not None else list(reader.stored(base, sessions))
-        if not symbols:
-            raise NoDataError("there is no symbol to look at", source=reader.name, remedy="check root and layout")
-        return base, symbols
-
-    def _named(self) -> set[str] | None:
-        """Symbols that universes name on any of the days; None where one of them is all that is stored."""
-        found: set[str] = set()
-        for plan in self.plans:
-            if plan.universe.kind == "everything":
-                return None
-            for day in self._prepared.session_range.dates:
-                found.update(plan.universe.on(day, (), self._prepared.listings.__getitem__).missing)
-        return found
 
     async def _told(self, commands: Mapping[str, Any], n: int) -> list[list[SessionParts | NotRead]]:
         """By session, what each share came to; raises what a process failed with."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import datetime
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -20,13 +23,14 @@ from barray.cli.console import (
     stdout,
 )
 from barray.cli.options import Address, AsJson, Quiet, on, place
-from barray.market.errors import shorten
+from barray.market.errors import ConfigError, shorten
 
 if TYPE_CHECKING:
     from barray.trading.scans.result import ScanResult
 
 ScanConfig = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file; see examples/gappers.yaml.")]
 _SHOWN = 15
+_MOST_VISITS = 200
 _FORMATS = ("parquet", "csv", "json")
 
 
@@ -37,11 +41,30 @@ def scan(
         Any,
         typer.Option("--out", parser=place, metavar="PATH", help="Write the tables here instead: a folder, or s3://…."),
     ] = None,
+    explain: Annotated[
+        str | None,
+        typer.Option(
+            "--explain", metavar="SYMBOL", help="Say what became of this symbol instead: which stage let it go."
+        ),
+    ] = None,
+    date: Annotated[str | None, typer.Option(help="With --explain: the session; default: the config's last.")] = None,
+    at: Annotated[
+        str | None, typer.Option(help="With --explain: by then, on the exchange's clock; default: each of its times.")
+    ] = None,
+    history: Annotated[bool, typer.Option("--history", help="Say who was found from when to when, and why.")] = False,
     address: Address = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Look at a universe with a config's scans, write who is found when, and say it. Exit code 1 where one failed."""
+    """Look at a universe with a config's scans, write who is found when, and say it. Exit code 1 where one failed.
+
+    With --explain nothing is written and no Ray is started: the session is looked at here.
+    """
+    if explain is None and (date or at):
+        raise ConfigError(f"{'--date' if date else '--at'} goes with --explain", remedy="add --explain SYMBOL")
+    if explain is not None:
+        _explain(config, explain, date, at, as_json=as_json)
+        return
     from barray.coordinator.config.file import read_config
     from barray.data_sources.object_store.publish import below, published
     from barray.export.scan import summary, write_scan
@@ -59,12 +82,56 @@ def scan(
         print_json({**summary(result), "timings_s": dict(result.timings_s), "ignored": list(ignored), "files": named})
     else:
         print_scan(result)
+        if history:
+            print_history(result)
         for path in files:
             stdout.print(f"  wrote {path}", highlight=False, markup=False)
     if failed := _failed(result):
         if not as_json:
             fail(failed)
         raise typer.Exit(FAILED)
+
+
+def _explain(config: Path, symbol: str, day: str | None, at: str | None, *, as_json: bool) -> None:
+    from barray.runs.scan_here import explain
+
+    with document(as_json):
+        told = explain(config, symbol, day=day, at=at)
+    if as_json:
+        print_json([one.to_dict() for one in told])
+        return
+    rows = []
+    for (scan, stage, _), some in groupby(told, key=lambda one: (one.scan, one.stage, one.condition)):
+        own = list(some)
+        since, until = (one.local[11:] for one in (own[0], own[-1]))
+        rows.append((scan, since if since == until else f"{since} to {until}", stage, own[-1].why))
+    title = f"{shorten(symbol)}, {told[0].local[:10]}" if told else f"{shorten(symbol)}: no scan ran that day"
+    print_table(title, ("scan", "time", "stage", "why, at the last of these times"), rows)
+
+
+def print_history(result: ScanResult) -> None:
+    """Who was kept from when to when, and why."""
+    zone = ZoneInfo(result.timezone)
+
+    def clock(at_ns: int | None) -> str:
+        return "end" if at_ns is None else f"{datetime.fromtimestamp(at_ns / 1e9, zone):%H:%M}"
+
+    rows = [
+        (
+            one.day,
+            visit.scan,
+            visit.symbol,
+            f"{clock(visit.since_ns)} to {clock(visit.until_ns)}",
+            visit.place,
+            visit.told,
+        )
+        for one in result.sessions
+        for visit in one.visits
+    ]
+    columns = ("session", "scan", "symbol", "time", "place #", "why")
+    print_table("Who was found when, and why", columns, rows[:_MOST_VISITS])
+    if len(rows) > _MOST_VISITS:
+        stdout.print(f"  … and {len(rows) - _MOST_VISITS} more; see history", highlight=False)
 
 
 def _failed(result: ScanResult) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,6 +29,7 @@ from barray.market.errors import shorten
 if TYPE_CHECKING:
     from barray.trading.checks.lookahead_report import LookaheadReport
     from barray.trading.checks.warmup import WarmupReport
+    from barray.trading.scans.lookahead import ScanLookahead
     from barray.trading.sweeps.result import SweepResult
 
 Symbols = Annotated[str, typer.Option("--symbols", help="Only these, with commas between; default: all.")]
@@ -90,11 +91,16 @@ def lookahead(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check that no decision of the strategy depends on the future. Exit code 1 where one does."""
+    """Check that no decision of a strategy, no hit of a scan depends on the future. Exit code 1 where one does."""
     from barray.analysis import lookahead as run
+    from barray.coordinator.config.file import read_config
+    from barray.runs.scan_here import lookahead_of_scans
 
     with document(as_json):
-        reports = run(config, symbols=_names(symbols), cuts=cuts)
+        settings = read_config(config)
+        reports: list[Any] = lookahead_of_scans(settings, symbols=_names(symbols), cuts=cuts) if settings.scans else []
+        if settings.symbols or not settings.scans:
+            reports += run(settings, symbols=_names(symbols), cuts=cuts)
     _report(reports, as_json=as_json)
 
 
@@ -112,11 +118,11 @@ def _names(symbols: str) -> list[str]:
     return [name.strip() for name in symbols.split(",") if name.strip()]
 
 
-def _report(reports: list[LookaheadReport] | list[WarmupReport], *, as_json: bool) -> None:
+def _report(reports: Sequence[LookaheadReport | WarmupReport | ScanLookahead], *, as_json: bool) -> None:
     if as_json:
         print_json(
             [
-                {"symbol": one.symbol, "ok": one.ok, "verdict": one.verdict, "sentences": list(one.sentences)}
+                {**_subject(one), "ok": one.ok, "verdict": one.verdict, "sentences": list(one.sentences)}
                 for one in reports
             ]
         )
@@ -128,6 +134,10 @@ def _report(reports: list[LookaheadReport] | list[WarmupReport], *, as_json: boo
                 stdout.print(sentence, highlight=False, markup=False)
     if not all(one.ok for one in reports):
         raise typer.Exit(FAILED)
+
+
+def _subject(report: LookaheadReport | WarmupReport | ScanLookahead) -> dict[str, str]:
+    return {"scan": report.scan} if hasattr(report, "scan") else {"symbol": report.symbol}
 
 
 def _sweep_json(result: SweepResult) -> dict[str, Any]:

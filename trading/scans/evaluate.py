@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from barray.market.bars import IntArray
+from barray.market.validation import Reason
 from barray.trading.scans.across import Met
 from barray.trading.scans.bars import Positions, ScanBars
 from barray.trading.scans.form import found_by_form
@@ -70,6 +71,17 @@ def where_part(plan: Plan, bars: ScanBars, times_ns: IntArray, members: Collecti
     `members`: who is left after `daily`.
     """
     return _where_part(plan, Local(bars, times_ns, _positions(bars, members), columns_on(plan)))
+
+
+def able_part(
+    plan: Plan, bars: ScanBars, times_ns: IntArray, members: Sequence[str], faults: Mapping[str, Reason]
+) -> Part:
+    """What `where_part` gives of those without faults, more of which may show as history is read."""
+    while True:
+        able = [symbol for symbol in members if symbol not in faults]
+        part = where_part(plan, bars, times_ns, able)
+        if not any(symbol in faults for symbol in able):
+            return part
 
 
 def meet(parts: Sequence[Part]) -> Met:

@@ -14,7 +14,7 @@ from barray.market.validation import Reason
 from barray.trading.scans.follow import Followed, Kept
 from barray.trading.scans.hits import ScanFailure, SessionHits
 from barray.trading.scans.instructions import Instruction
-from barray.trading.scans.state import Visit
+from barray.trading.scans.state import Visit, told_of
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class ScanResult:
 
     @cached_property
     def history(self) -> Table:
-        """Who was kept from when to when, and why no longer: a row a visit."""
+        """Who was kept from when to when, with the numbers compared when it `came`, and `why` no longer."""
         rows = [(one.day, visit) for one in self.sessions for visit in one.visits]
         until = [visit.until_ns for _, visit in rows]
         known = np.array([at_ns or 0 for at_ns in until], np.int64)
@@ -112,6 +112,7 @@ class ScanResult:
                 "until": stamps(known, np.array([at_ns is None for at_ns in until], np.bool_)),
                 "place": Column(np.array([visit.place for _, visit in rows], np.int64)),
                 "best": Column(np.array([visit.best for _, visit in rows], np.int64)),
+                "came": texts([told_of(visit.values) for _, visit in rows]),
                 "why": texts([visit.why for _, visit in rows]),
             }
         )

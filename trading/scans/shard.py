@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from barray.market.bars import IntArray
 from barray.market.universe.bars import UniverseBars
 from barray.market.universe.rows import aligned
-from barray.market.validation import Reason
 from barray.trading.scans.bars import ScanBars, last_closed
 from barray.trading.scans.commands import ScanJob, SessionParts
-from barray.trading.scans.evaluate import Part, daily_part, members_after, where_part
+from barray.trading.scans.evaluate import Part, able_part, daily_part, members_after
+from barray.trading.scans.explain import Explainer
 from barray.trading.scans.hits import ScanFailure, failure_of
 from barray.trading.scans.needs import needs_of
 from barray.trading.scans.past import DayStore, NotReadable, SessionPast
 from barray.trading.scans.plan import Plan
+from barray.trading.scans.universe import Members
 
 
 class ScanShard:
     """Evaluates a job's sessions in order of time. What sessions share is read and computed once; NotReadable where a
-    session's bars can't be had.
+    session's bars can't be had. `whole`: read bars up to a session's close, also where no scan looks at them.
     """
 
-    def __init__(self, job: ScanJob) -> None:
+    def __init__(self, job: ScanJob, *, whole: bool = False) -> None:
         self._job = job
         self._plans = [source.plan() for source in job.scans]
-        self._store = DayStore(job, needs_of(self._plans))
+        needs = needs_of(self._plans)
+        self._store = DayStore(job, replace(needs, until=None) if whole else needs)
         self._range = job.session_range
         self._day = self._range.sessions.dates
 
@@ -36,7 +38,7 @@ class ScanShard:
         parts: dict[str, Part] = {}
         failures: dict[str, ScanFailure] = {}
         bars = self._before_open(row)
-        universe = {plan.name: self._members(plan, row) for plan in self._plans}
+        universe = {plan.name: self._looked_at(plan, row).symbols for plan in self._plans}
         for plan in self._plans:
             try:
                 parts[plan.name] = daily_part(plan, bars, universe[plan.name])
@@ -58,8 +60,7 @@ class ScanShard:
                 members[plan.name] = members_after(plan, [before.parts[plan.name]])
         wanted = sorted(set().union(*members.values())) if members else []
         self._store.leave(row)
-        base = self._store.base(row, wanted) if self._job.interval.is_intraday else self._store.days(row)
-        bars = self._bars(row, aligned(base, wanted))
+        bars = self._opened(row, wanted)
         faults = self._store.faults.setdefault(row, {})
         parts: dict[str, Part] = {}
         for plan in self._plans:
@@ -67,7 +68,7 @@ class ScanShard:
                 continue
             times_ns = plan.times.of(bars.session_date, bars.open_ns, bars.close_ns, bars.timezone)
             try:
-                parts[plan.name] = _of_the_able(plan, bars, times_ns, members[plan.name], faults)
+                parts[plan.name] = able_part(plan, bars, times_ns, members[plan.name], faults)
             except NotReadable:
                 raise
             except Exception as error:
@@ -79,10 +80,26 @@ class ScanShard:
         counts = before.universe if before else {name: len(found) for name, found in members.items()}
         return SessionParts(parts, failures, counts, missing, dict(faults), len(bars.base))
 
-    def _members(self, plan: Plan, row: int) -> tuple[str, ...]:
-        listings = self._job.listings
-        day = self._day[row].item()
-        return plan.universe.on(day, self._job.symbols, listings.__getitem__).symbols
+    def explainer(self, row: int, plan: Plan) -> Explainer:
+        """What became of symbols of a session, where this job has all of a universe's."""
+        members = self._looked_at(plan, row)
+        before, bars = self._before_open(row), self._opened(row, members.symbols)
+        return Explainer(plan, bars, members, before, self._store.faults.setdefault(row, {}))
+
+    def able(self, row: int, plan: Plan) -> tuple[ScanBars, list[str]]:
+        """A session's bars, of the universe of the day, and those of it whose bars are right."""
+        self._store.leave(row)
+        seen = self.explainer(row, plan)
+        seen.part  # noqa: B018  # what is wrong with history shows as it is read
+        return seen.bars, [symbol for symbol in seen.bars.symbols if symbol not in seen.faults]
+
+    def _looked_at(self, plan: Plan, row: int) -> Members:
+        return plan.universe.on(self._day[row].item(), self._job.symbols, self._job.listings.__getitem__)
+
+    def _opened(self, row: int, symbols: Sequence[str]) -> ScanBars:
+        """The session's bars of some symbols, sorted."""
+        base = self._store.base(row, symbols) if self._job.interval.is_intraday else self._store.days(row)
+        return self._bars(row, aligned(base, symbols))
 
     def _before_open(self, row: int) -> ScanBars:
         """Daily bars alone; where the base bars' own days are meant, those of history."""
@@ -97,14 +114,3 @@ class ScanShard:
         days = self._store.daily(row)
         own = None if days is None else aligned(days, base.symbols)
         return ScanBars(sessions, row, zone, base, own, past, self._job.tables)
-
-
-def _of_the_able(
-    plan: Plan, bars: ScanBars, times_ns: IntArray, members: Sequence[str], faults: Mapping[str, Reason]
-) -> Part:
-    """What `where` lets through of those without faults, which may show as history is read."""
-    while True:
-        able = [symbol for symbol in members if symbol not in faults]
-        part = where_part(plan, bars, times_ns, able)
-        if not any(symbol in faults for symbol in able):
-            return part

@@ -30,6 +30,23 @@ class Visit:
     until_ns: int | None = None
     why: str | None = None
 
+    @property
+    def told(self) -> str:
+        """Why it came in, and why it left."""
+        came = f"place {self.place}: {told_of(self.values)}"
+        return came if self.why is None else f"{came}; left: {self.why}"
+
+
+def told_of(values: Mapping[str, float | str | None]) -> str:
+    """Numbers compared, by terms' texts, for people."""
+    return ", ".join(f"{name} is {_value(one)}" for name, one in values.items())
+
+
+def _value(value: float | str | None) -> str:
+    if value is None or value != value:  # noqa: PLR0124  # NaN
+        return "not known"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
 
 class Following:
     """One scan's symbols. `kept`: place by symbol, those that are in now. `promoted`: place by symbol, as it was last

@@ -78,7 +78,7 @@ def every(interval: str, *, since: str | None = None, until: str | None = None) 
     return Times((), step, first, last)
 
 
-def at(*times: str) -> Times:
+def at(*times: str | time) -> Times:
     """At these times, as `at("10:00", "15:30")`, also `"close"`, the session's, whenever that is; ConfigError where
     there is none, or one that is no time.
     """
