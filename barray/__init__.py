@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from barray.analysis import lookahead, warmup
+    from barray.attached import AttachedSession, attach
     from barray.coordinator.config.file import read_config
     from barray.coordinator.config.model import SessionConfig
     from barray.coordinator.session_coordinator import SessionCoordinator
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from barray.runs.scan_here import explain, lookahead_of_scans
     from barray.runs.sweep import sweep
     from barray.sample.universe import write_sample_data
-    from barray.session import AttachedSession, Session, attach, run
+    from barray.session import Session, run
     from barray.trading.engine.day_again import DayAgain
     from barray.trading.results.backtest import BacktestResult
     from barray.trading.results.result import SymbolResult
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from barray.trading.sweeps.result import SweepResult
 
 _HOME = {
+    "barray.attached": ("AttachedSession", "attach"),
     "barray.analysis": ("lookahead", "warmup"),
     "barray.day_again": ("replay_day",),
     "barray.runs.backtest": ("backtest",),
@@ -67,7 +69,7 @@ _HOME = {
     "barray.runs.scan_here": ("explain", "lookahead_of_scans"),
     "barray.runs.sweep": ("sweep",),
     "barray.sample.universe": ("write_sample_data",),
-    "barray.session": ("AttachedSession", "Session", "attach", "run"),
+    "barray.session": ("Session", "run"),
     "barray.dump.read": ("SessionDump", "read_dump"),
     "barray.dump.validate": ("validate_session_dump",),
     "barray.coordinator.config.model": ("SessionConfig",),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import date, datetime, time
@@ -11,118 +11,26 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from barray.attached import AttachedSession
 from barray.coordinator import runtime
 from barray.coordinator.config.model import ACTORS_PER_CPU, SessionConfig
-from barray.coordinator.messages import AddBar, AddIndicator, AddSymbol, RemoveSymbol
 from barray.coordinator.prepare_scans import with_scans
 from barray.coordinator.strategies import StrategyLike, trading_in_sessions
-from barray.coordinator.summary import AddResult, SessionSummary
+from barray.coordinator.summary import SessionSummary
 from barray.data_sources.object_store.publish import Place
 from barray.export.recording import record
 from barray.local.connection import ensure_ray, hand_over_credentials, load_calendar
 from barray.local.progress import Progress, shown
-from barray.local.sessions import announce, find_session
-from barray.market.bars import Bar
+from barray.local.sessions import announce
 from barray.market.calendar import TradingCalendar
 from barray.market.errors import BarrayError, ConfigError, ValidationFailed, shorten
-from barray.market.indicators import IndicatorSpec
-from barray.market.interval import Interval
 from barray.market.reason_codes import ALL_IS_LOST
-from barray.market.symbol_data import SymbolMetadata, SymbolSessionData
 from barray.report.session_files import write_exports
 
 logger = logging.getLogger("barray")
 drop_logger = logging.getLogger("barray.dropped")
-_SNAPSHOTS_AT_ONCE = 64
 _POLL_S = 0.1
 _TEARDOWN_S = 30.0
-
-
-class AttachedSession:
-    """A running session, seen from any process: read it and change it, not drive it."""
-
-    def __init__(self, remote: runtime.Remote, name: str) -> None:
-        self._remote = remote
-        self.name = name
-
-    def add_symbol(self, symbol: str, added_by: str = "strategy") -> bool:
-        """Add a symbol with all the config requires, or upgrade an adhoc one. See AddSymbol."""
-        return self.add_symbol_detailed(symbol, added_by).accepted
-
-    def add_symbol_detailed(self, symbol: str, added_by: str = "strategy") -> AddResult:
-        """`add_symbol`, saying why."""
-        result: AddResult = self._call("change", AddSymbol(symbol, added_by))
-        return result
-
-    def add_adhoc_bar(
-        self, symbol: str, interval: str | Interval, bar: Bar | Mapping[str, Any], source: str = "scanner"
-    ) -> bool:
-        """Add one closed bar; an unknown symbol is provisioned. See AddBar."""
-        return self.add_adhoc_bar_detailed(symbol, interval, bar, source).accepted
-
-    def add_adhoc_bar_detailed(
-        self, symbol: str, interval: str | Interval, bar: Bar | Mapping[str, Any], source: str = "scanner"
-    ) -> AddResult:
-        """`add_adhoc_bar`, saying why."""
-        result: AddResult = self._call("change", AddBar(symbol, interval, bar, source))
-        return result
-
-    def add_adhoc_indicator(
-        self, symbol: str, indicator_config: str | Mapping[str, Any] | IndicatorSpec, source: str = "scanner"
-    ) -> bool:
-        """Add one indicator; an unknown symbol is provisioned. See AddIndicator."""
-        return self.add_adhoc_indicator_detailed(symbol, indicator_config, source).accepted
-
-    def add_adhoc_indicator_detailed(
-        self, symbol: str, indicator_config: str | Mapping[str, Any] | IndicatorSpec, source: str = "scanner"
-    ) -> AddResult:
-        """`add_adhoc_indicator`, saying why."""
-        result: AddResult = self._call("change", AddIndicator(symbol, indicator_config, source))
-        return result
-
-    def remove_symbol(self, symbol: str, by: str = "strategy") -> bool:
-        """End one symbol; False if it isn't in the session."""
-        result: AddResult = self._call("change", RemoveSymbol(symbol, by))
-        return result.accepted
-
-    def symbols(self) -> list[str]:
-        """Symbols in the session, sorted."""
-        return list(self._call("symbols"))
-
-    def snapshot(self, symbol: str) -> SymbolSessionData:
-        """A symbol's state: everything that has closed by session time."""
-        data: SymbolSessionData = self._call("snapshot", symbol)
-        return data
-
-    def get_symbol_metadata(self, symbol: str) -> SymbolMetadata | None:
-        """How a symbol came into the session; None if it isn't in it."""
-        metadata: SymbolMetadata | None = self._call("get_symbol_metadata", symbol)
-        return metadata
-
-    def snapshots(self) -> Iterator[SymbolSessionData]:
-        """All symbols' states, sorted by symbol, fetched a few at a time.
-
-        One whose process is found to be lost for good is left out, and dropped from the session.
-        """
-        return self._snapshots(gone_ok=True)
-
-    def _snapshots(self, *, gone_ok: bool = False) -> Iterator[SymbolSessionData]:
-        symbols = self.symbols()
-        for start in range(0, len(symbols), _SNAPSHOTS_AT_ONCE):
-            yield from self._call("snapshots", symbols[start : start + _SNAPSHOTS_AT_ONCE], gone_ok=gone_ok)
-
-    def summary(self) -> SessionSummary:
-        """Step 0, drops and events of the session so far."""
-        summary: SessionSummary = self._call("summary")
-        return summary
-
-    def status(self) -> dict[str, Any]:
-        """Phase, session time, symbols, in JSON types."""
-        status: dict[str, Any] = self._call("status")
-        return status
-
-    def _call(self, method: str, *arguments: Any, **options: Any) -> Any:
-        return self._remote.call(method, *arguments, **options)
 
 
 class Session(AttachedSession):
@@ -228,8 +136,9 @@ class Session(AttachedSession):
     def advance_to(self, moment: str | time | datetime | int | None = None) -> int:
         """Let the session run to `moment`: exchange time ("10:30"), an aware datetime, UTC ns, or None for the close.
 
-        Returns the session time reached, UTC ns. IllegalTransition for an earlier time than it stands at, ConfigError
-        for what is no time of the session.
+        Returns the session time reached, UTC ns: short of `moment` where somebody stopped it. It waits while the
+        session is paused. IllegalTransition for an earlier time than it stands at, ConfigError for what is no time of
+        the session.
         """
         return int(self._call("advance_to", self._ns(moment)))
 
@@ -318,22 +227,9 @@ def _as_date(day: object) -> date:
         raise ConfigError(f"{day!r} is no date", remedy="write it as 2024-07-02", code="bad_dates") from None
 
 
-def attach(name: str | None = None, address: str = "auto") -> AttachedSession:
-    """The running session of that name (default: the only one), from another process than the one that drives it.
-
-    `address` is that of the Ray it runs on, `host:port`; `auto` finds sessions that this user drives on this machine.
-    """
-    if not runtime.is_connected():
-        if address == "auto":
-            session = find_session(name)
-            name, address = session.name, session.address
-        runtime.join_ray(address)
-    found, remote = runtime.find_coordinator(name)
-    return AttachedSession(remote, found)
-
-
 def run(config: str | Path | Mapping[str, Any] | SessionConfig) -> list[Place]:
-    """Run every session date of a configuration from open to close; returns the files written.
+    """Run every session date of a configuration from open to close; returns the files written. Once somebody has
+    stopped it, no further date is run.
 
     A date that fails keeps none of the others from being run; ValidationFailed then names each with its reason, once
     all are done. ConfigError at once, and BarrayError where Ray or the coordinator is gone.
@@ -350,6 +246,8 @@ def run(config: str | Path | Mapping[str, Any] | SessionConfig) -> list[Place]:
             except ConfigError:
                 raise
             except BarrayError as error:
+                if error.code == "stopped":
+                    break
                 if error.code in ALL_IS_LOST:
                     raise
                 failed[day] = error

@@ -33,6 +33,14 @@ class Stage(Protocol):
         """Do what the schedule has for up to now."""
         ...
 
+    async def may_go_on(self, *, last: bool = False) -> bool:
+        """Whether another window may pass (`last`: there is none); waits while the session is paused."""
+        ...
+
+    async def rest(self, seconds: float) -> None:
+        """Let others have their turn, and so many seconds pass."""
+        ...
+
 
 class Driver(Protocol):
     """Where a session's time comes from: the past, or a clock."""

@@ -64,7 +64,7 @@ class LiveDriver(Driver):
         await self._stage.run_due()
         ends = self._stage.state.window_ends(target, MINUTE)
         self._day.run_through(ends, to_close=target == context.close_ns)
-        while await self._look(self._day):
+        while await self._stage.may_go_on() and await self._look(self._day):
             await self._stage.run_due()
 
     async def _look(self, day: LiveDay) -> bool:
@@ -91,7 +91,7 @@ class LiveDriver(Driver):
             case on.Fill():
                 self._filling = asyncio.ensure_future(self._fill(day, instruction))
             case on.NoteStream(reason, flows):
-                self._stage.state.note_stream(reason, flows=flows)
+                self._stage.state.note("stream", "coordinator", reason, accepted=flows)
             case on.WaitUntil(to_ns):
                 await self._wait_until(to_ns)
             case on.Wait(seconds):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.driver import Driver, Stage
 from barray.market.bars import format_ns
@@ -41,10 +39,11 @@ class ReplayDriver(Driver):
             )
         await self._stage.run_due()
         for end_ns in state.window_ends(target, run.window):
-            if await self._stage.advance(end_ns) is None:
+            if not await self._stage.may_go_on() or await self._stage.advance(end_ns) is None:
                 return
             await self._stage.run_due()
-            await asyncio.sleep(run.pause_s)  # at least others get their turn
+            await self._stage.rest(run.pause_s)
+        await self._stage.may_go_on(last=True)
 
     async def listen(self, symbol: str, *, loaded: bool) -> None:
         """All its bars are there to be read."""

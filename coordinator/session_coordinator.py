@@ -20,6 +20,7 @@ from barray.coordinator.fleet import Fleet, Transport, cpus_of
 from barray.coordinator.gateway_pool import GatewayPool
 from barray.coordinator.lifecycle import Phase
 from barray.coordinator.live import LiveDriver
+from barray.coordinator.pace import Pace, Turnstile
 from barray.coordinator.replay import ReplayDriver
 from barray.coordinator.scan_fleet import PreparedScan
 from barray.coordinator.scanning import Scanning
@@ -73,6 +74,7 @@ class SessionCoordinator(AskedOnce):
         self._fleet = Fleet(config.actors, self._transport)
         self._symbol_operation_lock = asyncio.Lock()
         self.state = SessionState(config, calendar)
+        self._turnstile = Turnstile()
         self._driver: Driver = ReplayDriver(self, config, calendar)
         if config.is_live:
             self._driver = LiveDriver(self, config, self._gateways)
@@ -84,8 +86,11 @@ class SessionCoordinator(AskedOnce):
     async def begin(self, day: date | None = None) -> SessionSummary:
         """Validate, plan, provision and load the config's symbols for `day` (default: the next); stand at its open.
 
-        ValidationFailed where nothing is left to run, with every symbol's reasons. After any error: `teardown`.
+        ValidationFailed where nothing is left to run, with every symbol's reasons; IllegalTransition where the session
+        was stopped. After any error: `teardown`.
         """
+        if self._turnstile.pace is Pace.STOPPED:
+            raise IllegalTransition("the session was stopped: no further date begins", code="stopped")
         self.state.enter(Phase.VALIDATING)
         context = self.state.context(day)
         self.state.open(context, self._driver.first_ns(context))
@@ -103,8 +108,61 @@ class SessionCoordinator(AskedOnce):
         day = self.state.running()
         if to_ns is not None:
             self.state.require_ahead(to_ns)
-        await self._driver.advance_to(to_ns)
+        with self._turnstile.passing():
+            await self._driver.advance_to(to_ns)
         return day.clock.now_ns()
+
+    async def may_go_on(self, *, last: bool = False) -> bool:
+        """See Stage."""
+        day = self.state.day
+        return await self._turnstile.may_go_on(
+            lambda: self.state.phase is not Phase.RUNNING or self.state.day is not day, last=last
+        )
+
+    async def rest(self, seconds: float) -> None:
+        """See Stage."""
+        await self._turnstile.rest(seconds)
+
+    async def pause(self) -> int | None:
+        """Hold the session where its window ends, until somebody resumes it; where it stands (UTC ns; None: no day).
+
+        IllegalTransition where it was stopped, or is live: its time is everybody's.
+        """
+        self._require_past("pause")
+        await self._turnstile.pause()
+        return self._now_ns()
+
+    async def step(self) -> int | None:
+        """Let one window of a paused session pass; where it stands then.
+
+        IllegalTransition where it isn't paused, is live, or nobody lets its time pass.
+        """
+        self._require_past("step")
+        await self._turnstile.step()
+        return self._now_ns()
+
+    def resume(self) -> None:
+        """Let a paused session go on; IllegalTransition where it isn't paused, or is live."""
+        self._require_past("resume")
+        self._turnstile.resume()
+
+    def stop(self, reason: str) -> None:
+        """End the session where its window ends, as a close would; no further date begins. Asked again: as before."""
+        if self._turnstile.pace is Pace.STOPPED:
+            return
+        if self.state.day is not None and self.state.phase is not Phase.ENDED:
+            self.state.note("stop", "user", reason)
+        self._turnstile.stop()
+
+    def _now_ns(self) -> int | None:
+        return self.state.day.clock.now_ns() if self.state.day else None
+
+    def _require_past(self, asked: str) -> None:
+        if self._config.is_live:
+            raise IllegalTransition(
+                f"a live session's time goes on by itself: there is no way to {asked} it",
+                remedy="stop it, or run the recorded day again as a replay",
+            )
 
     async def advance(
         self,
@@ -233,6 +291,7 @@ class SessionCoordinator(AskedOnce):
         self.state.running()
         async with self._symbol_operation_lock:
             await self._carry_out(self.state.end())
+        self._turnstile.tell()
         if self._trading is not None:
             await self._trading.close(self.state.open_day().clock.now_ns())
         return self.summary()
@@ -248,6 +307,7 @@ class SessionCoordinator(AskedOnce):
         if self._trading is not None:
             self._trading.tear_down()
         await self._carry_out(self.state.tear_down(final=final))
+        self._turnstile.tell()
         return self.state.next_date
 
     async def _carry_out(self, work: Work[T]) -> T:
@@ -331,7 +391,8 @@ class SessionCoordinator(AskedOnce):
         fetching = asdict(self._gateways.progress) if self._gateways.progress else None
         others = (self._scanning, self._trading)
         processes = self._fleet.processes + sum(one.processes for one in others if one is not None)
-        return self.state.status(fetching, processes=processes, **self._driver.status())
+        pace = self._turnstile.told
+        return self.state.status(fetching, pace=pace, processes=processes, **self._driver.status())
 
 
 def _request_of(wish: Wish) -> ask.Request:

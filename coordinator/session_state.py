@@ -365,10 +365,10 @@ class SessionState:
         yield ask.End((symbol,))
         return result
 
-    def note_stream(self, reason: str, *, flows: bool) -> None:
-        """Bars have stopped coming, or come again."""
-        logger.warning("stream: %s", reason)
-        self._record("stream", "", "coordinator", flows, reason)
+    def note(self, action: EventAction, by: str, reason: str, *, accepted: bool = True) -> None:
+        """Put down what befell the session as a whole."""
+        logger.warning("%s: %s", action, reason)
+        self._record(action, "", by, accepted, reason)
 
     def _note(self, action: EventAction, symbol: str, by: str, result: AddResult, **detail: Any) -> AddResult:
         if not result.accepted:

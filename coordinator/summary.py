@@ -16,8 +16,10 @@ from barray.market.validation import Reason, SymbolValidationResult
 from barray.trading.engine.session_trading import SessionTrading
 from barray.trading.scans.result import ScannedSession
 
-EventAction = Literal["add_symbol", "add_bar", "add_indicator", "remove_symbol", "drop", "stream"]
-"""What happens in a session. `stream`: bars stopped coming or came again; it is the session's own, its symbol is ""."""
+EventAction = Literal["add_symbol", "add_bar", "add_indicator", "remove_symbol", "drop", "stream", "stop"]
+"""What happens in a session. `stream`: bars stopped coming or came again; `stop`: somebody ended it early."""
+OF_SESSION: Mapping[str, str] = {"stream": "coordinator", "stop": "user"}
+"""Events of a session as a whole, whose symbol is "", and by whom each is."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,11 @@ class SessionSummary:
     daily_first: date | None = None
     scanned: ScannedSession | None = None
     trading: SessionTrading | None = None
+
+    @property
+    def stopped(self) -> str | None:
+        """Why somebody ended the session early; None where nobody did."""
+        return next((event.reason for event in self.events if event.action == "stop"), None)
 
     @property
     def lost(self) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """The command line: `barray COMMAND`.
 
-Exit codes: 0 done, 1 failed, 2 bad usage or config, 3 degraded (the machine failed, and cost symbols), 130 interrupted,
-143 terminated.
+Exit codes: 0 done, 1 failed, 2 bad usage or config, 3 degraded (the machine failed, and cost symbols), 4 stopped from
+another terminal, 130 interrupted, 143 terminated.
 """
 
 from __future__ import annotations

@@ -2,25 +2,115 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from barray.cli.console import FAILED, document, print_json, print_table, reporting, stdout
+from barray.cli.console import BAD_USAGE, FAILED, document, print_json, print_table, reporting, stdout
 from barray.cli.options import AsJson
 from barray.market.bars import COLUMNS, format_ns
+from barray.market.errors import ConfigError
 
 if TYPE_CHECKING:
+    from barray.attached import AttachedSession
     from barray.coordinator.summary import AddResult
     from barray.market.symbol_data import SymbolSessionData
-    from barray.session import AttachedSession
 
-attach_app = typer.Typer(help="Look into a running session, and change it.", no_args_is_help=True)
+attach_app = typer.Typer(help="Look into a running session, and change it.", no_args_is_help=False)
 
 Name = Annotated[str | None, typer.Option("--session", "-s", help="Name of the session; not needed if one runs.")]
 Address = Annotated[str, typer.Option(help="Ray's address: host:port, or auto for this machine's.")]
 Symbol = Annotated[str, typer.Argument(help="The symbol.")]
 By = Annotated[str, typer.Option(help="strategy or scanner.")]
+
+
+@attach_app.callback(invoke_without_command=True)
+@reporting
+def attach(
+    context: typer.Context,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show where it stands, again and again, until it has ended.")
+    ] = False,
+    rows: Annotated[int, typer.Option(min=0, help="Of how many symbols the last bar is shown.")] = 10,
+    every: Annotated[float, typer.Option(min=0.05, help="Seconds from one look to the next.")] = 1.0,
+    session: Name = None,
+    address: Address = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Look into a running session, and change it.
+
+    With --watch a table that is written anew; a line for each new phase where there is no terminal, or with --json.
+    """
+    if context.invoked_subcommand is not None:
+        if watch or session:
+            raise ConfigError(
+                "an option stands before the command", remedy=f"write it after {context.invoked_subcommand}"
+            )
+        return
+    if not watch:
+        stdout.print(context.get_help(), highlight=False, markup=False)
+        raise typer.Exit(BAD_USAGE)
+    from barray.cli.watch import show_lines, show_table
+
+    with _attached(session, address) as attached:
+        if as_json or not stdout.is_terminal:
+            show_lines(attached, every, as_json=as_json)
+        else:
+            show_table(attached, every, rows)
+
+
+@attach_app.command()
+@reporting
+def pause(session: Name = None, address: Address = "auto", as_json: AsJson = False) -> None:
+    """Hold a session where its window ends, and wait until it stands there. A live one can't be: its time goes on."""
+    with document(as_json), _attached(session, address) as attached:
+        attached.pause()
+        found = attached.status()
+    _say_pace(found, as_json=as_json)
+
+
+@attach_app.command()
+@reporting
+def step(session: Name = None, address: Address = "auto", as_json: AsJson = False) -> None:
+    """Let one window of a paused session pass, and wait until it stands again."""
+    with document(as_json), _attached(session, address) as attached:
+        attached.step()
+        found = attached.status()
+    _say_pace(found, as_json=as_json)
+
+
+@attach_app.command()
+@reporting
+def resume(session: Name = None, address: Address = "auto", as_json: AsJson = False) -> None:
+    """Let a paused session go on."""
+    with document(as_json), _attached(session, address) as attached:
+        attached.resume()
+        found = attached.status()
+    _say_pace(found, as_json=as_json)
+
+
+@attach_app.command()
+@reporting
+def stop(
+    reason: Annotated[str, typer.Option(help="Stands in the events of its dump.")] = "stopped from another terminal",
+    session: Name = None,
+    address: Address = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """End a session where its window ends, as its close would: dump, teardown. Its command's exit code is 4."""
+    with document(as_json), _attached(session, address) as attached:
+        attached.stop(reason)
+        found = attached.status()
+    _say_pace(found, as_json=as_json)
+
+
+def _say_pace(found: Mapping[str, Any], *, as_json: bool) -> None:
+    told = {key: found[key] for key in ("name", "pace", "phase", "now")}
+    if as_json:
+        print_json(told)
+    else:
+        stdout.print(f"{told['name']}: {told['pace']}, {told['phase']} {told['now'] or ''}".rstrip(), highlight=False)
 
 
 @attach_app.command()
@@ -162,7 +252,7 @@ class _attached:  # noqa: N801  # reads as a verb where it is used
         self._name, self._address = name, address
 
     def __enter__(self) -> AttachedSession:
-        from barray.session import attach
+        from barray.attached import attach
 
         return attach(self._name, self._address)
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from barray.coordinator.config.model import SessionConfig
 
 P = ParamSpec("P")
-FAILED, BAD_USAGE, DEGRADED, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
+FAILED, BAD_USAGE, DEGRADED, STOPPED, INTERRUPTED, TERMINATED = 1, 2, 3, 4, 130, 143
 _ASK_AGAIN_S = 0.05
 stdout = Console(soft_wrap=True)
 stderr = Console(stderr=True, soft_wrap=True)

@@ -11,6 +11,7 @@ import typer
 
 from barray.cli.console import (
     FAILED,
+    STOPPED,
     end_degraded,
     fail,
     note,
@@ -24,6 +25,7 @@ from barray.cli.console import (
     without_drop_warnings,
 )
 from barray.cli.options import Address, AsJson, ConfigPath, Quiet, on, place
+from barray.market.bars import format_ns
 from barray.market.errors import BarrayError, ConfigError, shorten
 from barray.market.reason_codes import ALL_IS_LOST
 
@@ -46,7 +48,8 @@ def run(
     """Run every session of a config from open to close, write its exports, and say what happened to each symbol.
 
     The config's strategy, if it has one, trades in them on a simulated account. A date that fails is told, and the next
-    one run, unless Ray or the coordinator is gone. Exit code 1 where one did, or where the strategy failed.
+    one run, unless Ray or the coordinator is gone. Exit code 1 where one did, or where the strategy failed; 4 where
+    somebody stopped it (`barray attach stop`).
     """
     from barray.coordinator.config.file import read_config
     from barray.session import Session
@@ -60,8 +63,8 @@ def run(
     ):
         ignored = note_unused("run", session.config)
         for day in session.dates:
-            if done and done[-1].get("error", {}).get("code") in ALL_IS_LOST:
-                done.append(_not_run(session, day, done[-1]["error"]))
+            if done and (error := _error_of_all(done[-1])):
+                done.append(_not_run(session, day, error))
                 continue
             done.append(run_or_tell(session, day, out))
             if not as_json and "error" not in done[-1]:
@@ -70,9 +73,20 @@ def run(
     lost = sorted({symbol for one in done for symbol in one.get("degraded", ())})
     if as_json:
         print_json({"degraded": lost, "sessions": done, "ignored": ignored})
-    if any("error" in result or result.get("trading", {}).get("errors") for result in done):
+    stopped = [one for one in done if "stopped" in one or one.get("error", {}).get("code") == "stopped"]
+    if any("error" in one or one.get("trading", {}).get("errors") for one in done if one not in stopped):
         raise typer.Exit(FAILED)
+    if stopped:
+        raise typer.Exit(STOPPED)
     end_degraded(lost, allowed=allowed)
+
+
+def _error_of_all(told: Mapping[str, Any]) -> Mapping[str, str] | None:
+    """Why no date after this one can be run, or is to be."""
+    if "stopped" in told:
+        return {"code": "stopped", "message": told["stopped"]}
+    error: Mapping[str, str] = told.get("error", {})
+    return error if error.get("code") in (*ALL_IS_LOST, "stopped") else None
 
 
 def run_or_tell(session: Session, day: date, out: Place | None) -> dict[str, Any]:
@@ -136,7 +150,9 @@ def run_date(session: Session, day: date, out: Place | None) -> dict[str, Any]:
         "date": str(day),
         "symbols": symbols,
         "dropped": {symbol: [str(reason) for reason in reasons] for symbol, reasons in summary.dropped.items()},
+        "now": format_ns(summary.now_ns),
         "degraded": list(summary.lost),
+        **({} if summary.stopped is None else {"stopped": summary.stopped}),
         "events": [
             {"action": e.action, "symbol": e.symbol, "by": e.by, "accepted": e.accepted, "reason": e.reason}
             for e in summary.events
@@ -183,6 +199,8 @@ def print_session(result: dict[str, Any]) -> None:
     refused = [event for event in result["events"] if not event["accepted"]]
     for event in refused:
         stdout.print(f"  {event['action']} {shorten(event['symbol'])} refused: {event['reason']}", markup=False)
+    if "stopped" in result:
+        stdout.print(f"  stopped at {result['now']}: {result['stopped']}", highlight=False, markup=False)
     if "trading" in result:
         print_trading(result["trading"])
     for path in result["files"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 
+from barray.coordinator.summary import OF_SESSION
 from barray.dump.checks.schema import STAMP_FORM, parse_stamp
 from barray.dump.schema import EventJson, HeaderJson, Step0Json
 from barray.dump.violations import Findings
@@ -55,17 +56,17 @@ def accepted_events(events: list[EventJson], now_ns: int, out: Findings) -> dict
         elif last_ns is not None and at_ns < last_ns:
             out.add(f"events[{nth}].at", "order", event["at"], f"not before {format_ns(last_ns)}")
         last_ns = at_ns if at_ns is not None else last_ns
-        if event["action"] == "stream":
-            _check_stream(event, f"events[{nth}]", out)
+        if by := OF_SESSION.get(event["action"]):
+            _check_own(event, by, f"events[{nth}]", out)
         elif event["accepted"]:
             accepted[event["symbol"]].append(event)
     return dict(accepted)
 
 
-def _check_stream(event: EventJson, place: str, out: Findings) -> None:
-    for name, found, expected in (("symbol", event["symbol"], ""), ("by", event["by"], "coordinator")):
+def _check_own(event: EventJson, by: str, place: str, out: Findings) -> None:
+    for name, found, expected in (("symbol", event["symbol"], ""), ("by", event["by"], by)):
         if found != expected:
-            out.add(f"{place}.{name}", "stream_event", found, f"{expected!r}: it is the session's own")
+            out.add(f"{place}.{name}", f"{event['action']}_event", found, f"{expected!r}: it is the session's own")
 
 
 def members_told(header: HeaderJson, accepted: dict[str, list[EventJson]]) -> frozenset[str]:
@@ -85,7 +86,7 @@ def tell(symbol: str, step0: Step0Json | None, events: list[EventJson], context:
     of_config = Told(full=True, added_by="config")
     told = of_config if step0 and step0["can_proceed"] and not _was_asked_for(events) else None
     for event in events:
-        if event["accepted"] and event["action"] != "stream":
+        if event["accepted"] and event["action"] not in OF_SESSION:
             told = _after(told, event, context, out)
     return told or of_config
 

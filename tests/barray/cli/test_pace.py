@@ -1,0 +1,74 @@
+"""A running session held, stepped, resumed, watched and stopped from a second terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.barray.cli.test_sessions import BARRAY, barray, start, wait_for_phase, write_config
+from tests.sessions import family, wait_until, without_agents
+
+pytestmark = pytest.mark.ray
+
+
+@pytest.fixture
+def held(universe: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A session of two dates that takes its time; ended, if it still runs."""
+    path = write_config(tmp_path, universe, "held", pause_s=0.2)
+    path.write_text(path.read_text().replace("{start: 2024-07-02}", "{start: 2024-07-02, end: 2024-07-03}"))
+    process = start(path, "--json", "--out", str(tmp_path / "out"))
+    wait_for_phase(process, "running")
+    yield process
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+
+
+def asked(*command: str) -> dict[str, str]:
+    result = barray("attach", *command, "--json")
+    assert result.returncode == 0, result.stderr
+    told: dict[str, str] = json.loads(result.stdout)
+    return told
+
+
+def test_pause_step_resume_watch_and_stop_which_ends_it_with_a_dump_and_an_exit_code_of_its_own(
+    held: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    watching = subprocess.Popen([*BARRAY, "attach", "--watch", "--every", "0.1"], stdout=subprocess.PIPE, text=True)
+    assert watching.stdout is not None
+    assert watching.stdout.readline().startswith("held 2024-07-02 running going")
+    paused = asked("pause")
+    assert (paused["pace"], asked("status")["now"]) == ("paused", paused["now"])
+    minute = int(paused["now"][14:16])
+    assert int(asked("step")["now"][14:16]) == (minute + 1) % 60
+    assert asked("resume")["pace"] == "going"
+    again = barray("attach", "resume", "--json")
+    assert again.returncode == 1
+    assert "nothing to resume" in json.loads(again.stdout)["error"]
+    assert asked("stop", "--reason", "seen enough")["pace"] == "stopped"
+    printed, said = held.communicate(timeout=60)
+    assert held.returncode == 4, said
+    first, second = json.loads(printed)["sessions"]
+    assert (first["stopped"], second["error"]["code"]) == ("seen enough", "stopped")
+    assert first["now"] < "2024-07-02T20:00"
+    (dump,) = first["files"]
+    assert barray("validate-dump", dump).returncode == 0
+    assert json.loads(Path(dump).read_text())["events"][-1]["reason"] == "seen enough"
+    shown, _ = watching.communicate(timeout=30)
+    assert watching.returncode == 0
+    assert {"paused", "stopped"} <= set(shown.split())
+
+
+def test_a_paused_session_whose_driver_dies_is_gone_with_all_its_processes(held: subprocess.Popen[str]) -> None:
+    assert asked("pause")["pace"] == "paused"
+    relatives = family(held.pid)
+    os.kill(held.pid, signal.SIGKILL)
+    held.wait(10)
+    wait_until(lambda: not without_agents(relatives))
+    assert "no sessions run" in barray("attach", "resume").stderr
