@@ -11,10 +11,10 @@ from typing import Any
 
 from barray.actors.options import new_backtest_actor
 from barray.actors.transport import RayTransport
-from barray.coordinator.asked_once import AskedOnce
 from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.fleet import Fleet, cpus_of
 from barray.coordinator.gateway_pool import GatewayPool
+from barray.coordinator.measured import Measured
 from barray.coordinator.step0 import all_failed, require_enough, validate_range
 from barray.coordinator.summary import lost_symbols
 from barray.data_sources.failover import needs_of_range
@@ -65,7 +65,7 @@ class Job:
     is_guest: bool = False
 
 
-class BacktestCoordinator(AskedOnce):
+class BacktestCoordinator(Measured):
     """Runs one strategy over a range of sessions, every symbol by itself.
 
     begin → start → next_results … until None → teardown.
@@ -102,7 +102,6 @@ class BacktestCoordinator(AskedOnce):
         self._reports: dict[str, dict[str, Any]] = {}
         self._done: asyncio.Queue[_Done | None] = asyncio.Queue()
         self._running: asyncio.Task[None] | None = None
-        self._phase = "clean"
         self._progress = (0, 0)
 
     def set_credentials(self, secrets: Mapping[str, Any]) -> None:
@@ -222,7 +221,9 @@ class BacktestCoordinator(AskedOnce):
             return None
         if taken[-1] is None:
             self._done.put_nowait(None)
-        return [result() if callable(result) else result for result in taken if result is not None]
+        results = [result() if callable(result) else result for result in taken if result is not None]
+        self.tally.bars += sum(result.bars for result in results if isinstance(result, SymbolResult))
+        return results
 
     async def _run_all(self, grid_interval: Interval) -> None:
         try:
@@ -319,7 +320,12 @@ class BacktestCoordinator(AskedOnce):
             "session_date": None,
             "now": None,
             "processes": self._fleet.processes,
+            "restarts": self._fleet.restarts,
         }
+
+    async def gateway_requests(self) -> int:
+        """See Measured."""
+        return await self._gateways.requests()
 
     async def teardown(self, *, final: bool = True) -> None:
         """End every process."""

@@ -107,6 +107,7 @@ class Fleet:
         self._logs: dict[str, list[Logged]] = {}
         self._idle: list[_Slot] = []
         self._lost: dict[str, ActorFailed] = {}
+        self.restarts = 0
 
     def __contains__(self, symbol: str) -> bool:
         return symbol in self._slots
@@ -259,6 +260,7 @@ class Fleet:
         while self._may_come_back(slot):
             logger.warning("%s: process lost (%s); starting it again and replaying", listed, type(cause).__name__)
             self._transport.kill(slot.process)
+            self.restarts += 1
             slot.process, slot.node = self._start(next(self._places()))
             replay = [(symbol, command) for symbol in slot.symbols for command in self._logs[symbol]]
             calls = [(slot.process, [*replay, *batch])]

@@ -70,6 +70,11 @@ class GatewayPool:
         """See Gateway."""
         await self._call(source, "hang_up", listener)
 
+    async def requests(self) -> int:
+        """How many requests the gateways that were used have made, for whomever."""
+        calls = [partial(gateway.requests.remote) for gateway in self._actors.values()]
+        return sum(made for made in await gather(calls, _CALL_S) if isinstance(made, int))
+
     async def _call(self, source: VendorSource, method: str, *arguments: Any, timeout_s: float | None = _CALL_S) -> Any:
         """The gateway's answer, or the error or Reason that came instead."""
         secret = self._secrets.get(source.name, _no_credentials(source))

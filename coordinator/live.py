@@ -15,6 +15,7 @@ from barray.data_sources.fetching.vendor_source import VendorSource, Wanted
 from barray.market.bars import Bars, format_ns
 from barray.market.clock import PracticeClock
 from barray.market.errors import BarrayError, ConfigError
+from barray.market.interval import NS_PER_SECOND
 from barray.market.requirements import SessionContext
 from barray.market.validation import Reason
 
@@ -36,6 +37,7 @@ class LiveDriver(Driver):
         self._day: LiveDay | None = None
         self._problem: Reason | None = None
         self._filling: asyncio.Task[None] | None = None
+        self._lag_s = 0.0
 
     def first_ns(self, context: SessionContext) -> int:
         """The open, or the last whole minute of a session that is under way; ConfigError where it is over."""
@@ -88,6 +90,7 @@ class LiveDriver(Driver):
                 if reports is None:
                     return False
                 day.count(reports)
+                self._lag_s = (self._clock.now_ns() - to_ns) / NS_PER_SECOND
             case on.Fill():
                 self._filling = asyncio.ensure_future(self._fill(day, instruction))
             case on.NoteStream(reason, flows):
@@ -143,7 +146,7 @@ class LiveDriver(Driver):
 
     def status(self) -> dict[str, Any]:
         """`live` says how the stream fares."""
-        return {"live": self._day.status() if self._day else None}
+        return {"live": {**self._day.status(), "lag_s": round(self._lag_s, 3)} if self._day else None}
 
     async def close(self) -> None:
         """Nobody listens any more."""

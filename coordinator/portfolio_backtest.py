@@ -343,7 +343,9 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
 
     def status(self) -> dict[str, Any]:
         """Where the backtest stands, in JSON types."""
-        status = {**super().status(), "processes": self._fleet.processes + self._engine.processes}
+        both = (self._fleet, self._engine)
+        counts = {"processes": sum(one.processes for one in both), "restarts": sum(one.restarts for one in both)}
+        status = {**super().status(), **counts}
         if self._at is None:
             return status
         day, now_ns = self._at

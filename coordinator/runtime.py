@@ -98,11 +98,13 @@ def _prefer_loopback() -> None:
     ray_constants.ENABLE_RAY_CLUSTER = os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "1"
 
 
-def require_room() -> None:
-    """ConfigError where this machine has no room for a Ray: what to raise or to free."""
+def require_room(metrics_port: int | None = None) -> None:
+    """ConfigError where this machine has no room for a Ray, or none that exports metrics: what to do about it."""
     from barray.actors.ray_start import room
 
     room.require_room()
+    if metrics_port is not None:
+        room.require_exporter()
 
 
 @dataclass
@@ -117,23 +119,29 @@ _own: OwnRay | None = None
 
 
 def start_ray(
-    num_cpus: int | None = None, *, fork: bool = True, preload: Sequence[str] = (), keep_logs: bool = False
+    num_cpus: int | None = None,
+    *,
+    fork: bool = True,
+    preload: Sequence[str] = (),
+    keep_logs: bool = False,
+    metrics_port: int | None = None,
 ) -> None:
     """Start Ray in this process, for this process: every listener on loopback, no dashboard, token authentication.
 
     Its processes get none of the credentials that this one's environment holds. `fork`: its workers are forked from a
     process that has imported our packages and `preload`; see barray.actors.forking. `keep_logs`: when Ray ends.
-    ConfigError where the machine has no room for it.
+    `metrics_port`: where it exports metrics; None: nowhere. ConfigError where the machine has no room for it, or the
+    packages that export are not installed.
     """
     global _own  # noqa: PLW0603
-    require_room()
+    require_room(metrics_port)
     _prefer_loopback()
     import ray
 
     from barray.actors.ray_start.patch import DEFAULT_PRELOAD, altered_ray, own_sigterm
 
     imported = (*DEFAULT_PRELOAD, *COORDINATORS, *preload) if fork else None
-    with without_credentials(), own_sigterm(), altered_ray(imported, lean=True):
+    with without_credentials(), own_sigterm(), altered_ray(imported, lean=True, agent=metrics_port is not None):
         ray.init(
             address="local",  # whatever other Ray this machine runs
             num_cpus=num_cpus,
@@ -142,6 +150,7 @@ def start_ray(
             log_to_driver=False,
             logging_level=logging.ERROR,
             configure_logging=True,
+            _metrics_export_port=metrics_port,
         )
     # The autoscaler, if there is one, has nothing to scale on one machine, and would take a second to end.
     node: Any = ray._private.worker._global_node

@@ -8,8 +8,8 @@ from typing import Any
 
 from barray.actors.options import new_scan_actor
 from barray.actors.transport import RayTransport
-from barray.coordinator.asked_once import AskedOnce
 from barray.coordinator.config.model import SessionConfig
+from barray.coordinator.measured import Measured
 from barray.coordinator.scan_fleet import MOST_AT_ONCE, PreparedScan, ScanFleet
 from barray.market.errors import BarrayError
 from barray.trading.scans.follow import follow
@@ -19,7 +19,7 @@ Outcome = ScannedSession | tuple[str, str]
 """A session's; of one that was not run its label and why."""
 
 
-class ScanCoordinator(AskedOnce):
+class ScanCoordinator(Measured):
     """Evaluates scans session by session. begin → next_sessions … until None → teardown."""
 
     def __init__(self, config: SessionConfig, prepared: PreparedScan) -> None:
@@ -30,7 +30,6 @@ class ScanCoordinator(AskedOnce):
         self._rows = iter(self._range.rows.tolist())
         self._size = 1
         self._ahead: asyncio.Task[list[Outcome]] | None = None
-        self._phase = "clean"
         self._done = 0
 
     async def begin(self) -> int:
@@ -80,6 +79,7 @@ class ScanCoordinator(AskedOnce):
             "session_date": None,
             "now": None,
             "processes": self._fleet.processes,
+            "restarts": self._fleet.restarts,
         }
 
     async def teardown(self, *, final: bool = True) -> None:

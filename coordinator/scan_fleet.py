@@ -123,6 +123,11 @@ class ScanFleet:
         """How many there are."""
         return self._fleet.processes
 
+    @property
+    def restarts(self) -> int:
+        """How many of them were lost and started again."""
+        return self._fleet.restarts
+
     async def start(self) -> int:
         """Find the universe, and start the processes that share it: how many symbols there are.
 

@@ -50,6 +50,11 @@ class Scanning:
         return self._fleet.processes
 
     @property
+    def restarts(self) -> int:
+        """How many of them were lost and started again."""
+        return self._fleet.restarts
+
+    @property
     def moments(self) -> tuple[int, ...]:
         """When there is something to do yet, UTC ns, ascending."""
         return tuple(sorted(self._at))

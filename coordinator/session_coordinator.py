@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from datetime import date
+from time import perf_counter
 from typing import Any
 
 from barray.actors.options import new_scan_actor, new_trader_actor
 from barray.actors.transport import RayTransport
 from barray.coordinator import messages as ask
-from barray.coordinator.asked_once import AskedOnce
 from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.day_recorder import DayRecorder
 from barray.coordinator.driver import Driver
@@ -20,6 +20,7 @@ from barray.coordinator.fleet import Fleet, Transport, cpus_of
 from barray.coordinator.gateway_pool import GatewayPool
 from barray.coordinator.lifecycle import Phase
 from barray.coordinator.live import LiveDriver
+from barray.coordinator.measured import Measured
 from barray.coordinator.pace import Pace, Turnstile
 from barray.coordinator.replay import ReplayDriver
 from barray.coordinator.scan_fleet import PreparedScan
@@ -42,7 +43,7 @@ from barray.trading.engine.session_trading import TradingPlan
 from barray.trading.strategy.view import Added, Wish
 
 
-class SessionCoordinator(AskedOnce):
+class SessionCoordinator(Measured):
     """Runs sessions, one date after another. Async: reading calls are answered while a session runs.
 
     begin → advance_to … → end → teardown, then the next date's begin. Additions take effect at window ends, under
@@ -73,7 +74,7 @@ class SessionCoordinator(AskedOnce):
         self._gateways = gateways or GatewayPool()
         self._fleet = Fleet(config.actors, self._transport)
         self._symbol_operation_lock = asyncio.Lock()
-        self.state = SessionState(config, calendar)
+        self.state = SessionState(config, calendar, lambda phase: self.tally.enter(phase.value, perf_counter()))
         self._turnstile = Turnstile()
         self._driver: Driver = ReplayDriver(self, config, calendar)
         if config.is_live:
@@ -329,7 +330,9 @@ class SessionCoordinator(AskedOnce):
             case ask.Provide(symbols, per_actor):
                 return await self._fleet.add(symbols, per_actor=per_actor)
             case ask.Tell(commands):
-                return ask.Told(await self._fleet.execute(commands), self._fleet.pop_lost())
+                reports = await self._fleet.execute(commands)
+                self.tally.take(reports)
+                return ask.Told(reports, self._fleet.pop_lost())
             case ask.Heartbeat(at_ns, silent_s):
                 await self._fleet.heartbeat(at_ns, silent_s)
                 return self._fleet.pop_lost()
@@ -391,8 +394,13 @@ class SessionCoordinator(AskedOnce):
         fetching = asdict(self._gateways.progress) if self._gateways.progress else None
         others = (self._scanning, self._trading)
         processes = self._fleet.processes + sum(one.processes for one in others if one is not None)
-        pace = self._turnstile.told
-        return self.state.status(fetching, pace=pace, processes=processes, **self._driver.status())
+        restarts = self._fleet.restarts + sum(one.restarts for one in others if one is not None)
+        told = {"pace": self._turnstile.told, "processes": processes, "restarts": restarts}
+        return self.state.status(fetching, **told, **self._driver.status())
+
+    async def gateway_requests(self) -> int:
+        """See Measured."""
+        return await self._gateways.requests()
 
 
 def _request_of(wish: Wish) -> ask.Request:

@@ -9,7 +9,7 @@ the instructions out (SessionCoordinator; a test) decides nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import date
 from typing import Any, TypeVar
@@ -46,9 +46,14 @@ Work = Generator[ask.Instruction, Any, T]
 
 
 class SessionState:
-    """One session date after another. `day` is None while there is none; `progress` counts symbols, done and in all."""
+    """One session date after another. `day` is None while there is none; `progress` counts symbols, done and in all.
+    `enters` hears of each phase.
+    """
 
-    def __init__(self, config: SessionConfig, calendar: TradingCalendar) -> None:
+    def __init__(
+        self, config: SessionConfig, calendar: TradingCalendar, enters: Callable[[Phase], object] = lambda _: None
+    ) -> None:
+        self._enters = enters
         self._config = config
         self._calendar = calendar
         self._requirements = config.requirements
@@ -61,6 +66,7 @@ class SessionState:
     def enter(self, phase: Phase) -> None:
         """Go on to `phase`; IllegalTransition where no move leads there."""
         self.phase = move(self.phase, phase)
+        self._enters(phase)
 
     def running(self) -> Day:
         """The day that time passes on; IllegalTransition where none does."""

@@ -82,6 +82,11 @@ class Trading:
         """How many there are."""
         return self._fleet.processes
 
+    @property
+    def restarts(self) -> int:
+        """How many of them were lost and started again."""
+        return self._fleet.restarts
+
     def publish(self, data: Mapping[str, SymbolData]) -> dict[str, Any]:
         """A handle of each symbol's columns: they are published from here, to outlive the symbol's process."""
         symbols, found = sorted(data), dict[str, Any]()

@@ -34,12 +34,14 @@ _logger = logging.getLogger("barray.forkserver")
 
 
 @contextlib.contextmanager
-def altered_ray(preload: Sequence[str] | None = DEFAULT_PRELOAD, *, lean: bool = False) -> Iterator[None]:
+def altered_ray(
+    preload: Sequence[str] | None = DEFAULT_PRELOAD, *, lean: bool = False, agent: bool = False
+) -> Iterator[None]:
     """Raylets started within, by this process, get their Python workers from a forkserver that has imported `preload`.
 
     They keep doing so after the block ends, for their whole life. None: no forked workers. `lean`: a node that is
-    started here, by `ray.init`, is a `LeanNode`, and its raylet's agents wait until they are wanted. The session's
-    folder is this user's alone.
+    started here, by `ray.init`, is a `LeanNode`, and its raylet's agents wait until they are wanted; `agent`: but for
+    the one that exports metrics. The session's folder is this user's alone.
     """
     if reason := objection():
         _warn(reason)
@@ -59,7 +61,8 @@ def altered_ray(preload: Sequence[str] | None = DEFAULT_PRELOAD, *, lean: bool =
             from barray.actors.ray_start.lean_node import LeanNode
 
             patches.enter_context(_replaced(node, "Node", LeanNode))
-            patches.enter_context(_replaced(utils, "get_dashboard_dependency_error", _no_dashboard))
+            if not agent:
+                patches.enter_context(_replaced(utils, "get_dashboard_dependency_error", _no_dashboard))
         yield
 
 

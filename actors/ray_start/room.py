@@ -88,3 +88,15 @@ def _require_place(folder: Path, other: str, room_bytes: int = _ROOM_BYTES) -> N
             os.posix_fallocate(file.fileno(), 0, room_bytes)
     except OSError as error:
         raise cannot_write(folder, error, other) from error
+
+
+def require_exporter() -> None:
+    """ConfigError where Ray could export no metrics."""
+    from ray._private.utils import get_dashboard_dependency_error
+
+    if (error := get_dashboard_dependency_error()) is not None:
+        raise ConfigError(
+            f"ray.metrics_port: this Ray exports no metrics: {error}",
+            remedy="pip install 'barray[cluster]', or leave metrics_port out",
+            code="not_installed",
+        )

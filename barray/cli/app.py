@@ -252,11 +252,14 @@ def validate_dump(
 @reporting
 def up(
     num_cpus: Annotated[int | None, typer.Option(min=1, help="CPUs it may use; default: all.")] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=1024, max=65_535, help="Export metrics there; needs barray[cluster].")
+    ] = None,
 ) -> None:
     """Keep a local Ray warm between runs, on loopback; the next runs start in about a second."""
     from barray.local import warm_ray
 
-    found, new = warm_ray.up(num_cpus)
+    found, new = warm_ray.up(num_cpus, metrics_port)
     stdout.print(
         f"Ray is {'up' if new else 'up already'} at {found.address}, held by process {found.pid}", highlight=False
     )

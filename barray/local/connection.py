@@ -50,7 +50,9 @@ def ensure_ray(config: SessionConfig) -> None:
     if address is None:
         actors, ray = config.actors, config.ray
         fork = actors.spawn == "fork"
-        runtime.start_ray(ray.num_cpus, fork=fork, preload=actors.preload, keep_logs=ray.keep_logs)
+        runtime.start_ray(
+            ray.num_cpus, fork=fork, preload=actors.preload, keep_logs=ray.keep_logs, metrics_port=ray.metrics_port
+        )
     else:
         runtime.join_ray(address)
     runtime.prewarm()

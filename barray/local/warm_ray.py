@@ -47,15 +47,15 @@ def find() -> LocalRay | None:
     return found if _is_up(found) else None
 
 
-def up(num_cpus: int | None = None) -> tuple[LocalRay, bool]:
+def up(num_cpus: int | None = None, metrics_port: int | None = None) -> tuple[LocalRay, bool]:
     """The warm Ray, and whether it was started now. BarrayError, with what it said, if it doesn't come up."""
     from barray.coordinator import runtime
 
     with _alone() as lock:
         if found := find():
             return found, False
-        runtime.require_room()
-        return _start(num_cpus, lock), True
+        runtime.require_room(metrics_port)
+        return _start((num_cpus, metrics_port), lock), True
 
 
 def down() -> bool:
@@ -82,9 +82,9 @@ def _alone() -> Iterator[int]:
         os.close(lock)
 
 
-def _start(num_cpus: int | None, lock: int) -> LocalRay:
+def _start(options: tuple[int | None, int | None], lock: int) -> LocalRay:
     log = notes_folder() / "ray.log"
-    command = [*_python("barray.local.warm_ray"), str(lock), *([str(num_cpus)] if num_cpus else [])]
+    command = [*_python("barray.local.warm_ray"), str(lock), *(str(option or "") for option in options)]
     with writing(log, OTHER), log.open("wb") as output:
         holder = subprocess.Popen(
             command,
@@ -145,7 +145,7 @@ def _send(ray: LocalRay, kind: signal.Signals) -> None:
             os.close(process)
 
 
-def _hold(lock: int, num_cpus: int | None) -> None:
+def _hold(lock: int, num_cpus: int | None, metrics_port: int | None) -> None:
     """Start Ray and hold it until SIGTERM; runs in a process of its own, which has `lock` until others can find it."""
     from barray.coordinator import runtime
 
@@ -155,7 +155,7 @@ def _hold(lock: int, num_cpus: int | None) -> None:
     environment = dict(os.environ)  # before Ray changes it
     server = None
     try:
-        runtime.start_ray(num_cpus)
+        runtime.start_ray(num_cpus, metrics_port=metrics_port)
         ray = LocalRay(runtime.ray_address(), os.getpid(), _began(os.getpid()))
         with replacing(_note(), OTHER) as temporary:
             temporary.write_text(json.dumps(asdict(ray)))
@@ -185,4 +185,4 @@ def _python(module: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    _hold(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else None)
+    _hold(int(sys.argv[1]), *(int(option) if option else None for option in sys.argv[2:4]))

@@ -340,12 +340,14 @@ class SweepSection(Section):
 class RaySection(Section):
     """Where to run. `address`: None starts Ray here, on loopback; `auto` or `host:port` joins a running cluster.
 
-    `keep_logs`: a Ray that was started here leaves its folder when it ends, for a day.
+    `keep_logs`: a Ray that was started here leaves its folder when it ends, for a day. `metrics_port`: one that is
+    started here exports metrics there, on loopback, which costs an agent's process; needs `barray[cluster]`.
     """
 
     address: str | None = None
     num_cpus: int | None = Field(None, ge=1)
     keep_logs: bool = False
+    metrics_port: int | None = Field(None, ge=1024, le=65_535)
 
 
 def _by_name(listings: Any) -> Any:

@@ -110,6 +110,10 @@ class Gateway:
             sum(part.rows for part in running),
         )
 
+    def requests(self) -> int:
+        """How many requests it has made, for whomever."""
+        return self._limiter.taken if self._limiter else 0
+
     def fetcher(self, source: VendorSource) -> Fetcher:
         """The fetcher of a source's dataset into its store, made at the first call.
 

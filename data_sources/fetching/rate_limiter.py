@@ -23,7 +23,10 @@ def backoff_s(failures: int, chance: float) -> float:
 
 
 class RateLimiter:
-    """Lets `per_minute` requests through a window of a minute, until the vendor's answers say what is left of which."""
+    """Lets `per_minute` requests through a window of a minute, until the vendor's answers say what is left of which.
+
+    `taken`: how many it has let through.
+    """
 
     def __init__(
         self, per_minute: int, *, clock: Clock | None = None, sleep: Sleep = time.sleep, seed: int | None = None
@@ -33,6 +36,7 @@ class RateLimiter:
         self._random = random.Random(seed)
         self._lock = Lock()
         self._limit = self._left = per_minute
+        self.taken = 0
         self._reset_s = 0.0
         self._not_before_s = 0.0
         self._in_flight = 0
@@ -79,6 +83,7 @@ class RateLimiter:
                 return self._reset_s - now_s
             self._left -= 1
             self._in_flight += 1
+            self.taken += 1
             return 0.0
 
     def _now_s(self) -> float:

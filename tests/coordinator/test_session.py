@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import barray
+from barray.actors.metrics import node_exports
 from barray.coordinator.lifecycle import Phase
 from barray.coordinator.session_coordinator import SessionCoordinator
 from barray.coordinator.session_state import SessionState
@@ -34,6 +35,10 @@ def dumps(settings: dict[str, Any], folder: Path, change: Any = None) -> dict[st
             session.export(folder, ["json"])
             session.teardown()
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_a_ray_that_exports_no_metrics_is_asked_for_none() -> None:
+    assert not node_exports()
 
 
 def test_each_symbol_has_a_process_of_its_own_and_teardown_ends_them_all(universe: Path) -> None:
