@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Any
@@ -16,6 +16,7 @@ from barray.coordinator.fleet import Fleet, cpus_of
 from barray.coordinator.gateway_pool import GatewayPool
 from barray.coordinator.measured import Measured
 from barray.coordinator.step0 import all_failed, require_enough, validate_range
+from barray.coordinator.steps import Stepped
 from barray.coordinator.summary import lost_symbols
 from barray.data_sources.failover import needs_of_range
 from barray.market.commands import Failed
@@ -42,7 +43,7 @@ _STUCK_CALLS = 3
 """What is waited for longer than sessions may take, so that a strategy's endless loop is found where it is."""
 
 
-_Done = SymbolResult | Logs | Callable[[], SymbolResult]
+_Done = SymbolResult | Logs | Stepped | Callable[[], SymbolResult]
 """A result may wait to be made until it is fetched: many take memory."""
 
 
@@ -103,13 +104,17 @@ class BacktestCoordinator(Measured):
         self._done: asyncio.Queue[_Done | None] = asyncio.Queue()
         self._running: asyncio.Task[None] | None = None
         self._progress = (0, 0)
+        self._keeping = False
 
     def set_credentials(self, secrets: Mapping[str, Any]) -> None:
         """Take the credentials of the config's vendor sources; see GatewayPool."""
         self._gateways.set_credentials(secrets)
 
-    async def begin(self) -> Prepared:
-        """Step 0 over all sessions, and a process for every symbol that passed; ValidationFailed where none did."""
+    async def begin(self, done: Collection[str] = ()) -> Prepared:
+        """Step 0 over all sessions, and a process for every symbol that passed; ValidationFailed where none did.
+
+        `done`: symbols whose results an earlier coordinator has handed out.
+        """
         self._phase = "validating"
         symbols = list(dict.fromkeys(self._config.symbols))
         self._progress = (0, len(symbols))
@@ -121,8 +126,9 @@ class BacktestCoordinator(Measured):
         passed = require_enough(results, per_symbol=self._config.validation.per_symbol)
         self._validated = {symbol: validated[symbol] for symbol in passed}
         self._phase = "provisioning"
-        self._jobs = self._split(passed)
-        await self._fleet.add(self._jobs, per_actor=self._symbols_per_actor(len(self._jobs)))
+        if left := [symbol for symbol in passed if symbol not in done]:
+            self._jobs = self._split(left)
+            await self._fleet.add(self._jobs, per_actor=self._symbols_per_actor(len(self._jobs)))
         bases = [base for symbol in passed if (base := results[symbol].base_interval)]
         return Prepared(tuple(passed), results, dict(self._dropped), min(bases))
 
@@ -200,14 +206,16 @@ class BacktestCoordinator(Measured):
             for warning in warnings:
                 logger.warning("%s: %s", symbol, warning)
 
-    def start(self, grid_interval: Interval) -> None:
-        """Let all symbols run; their results are handed out by `next_results`."""
-        self._phase = "running"
+    def start(self, grid_interval: Interval, keeping: bool = False) -> None:
+        """Let all symbols run; their results are handed out by `next_results`. `keeping`: so is what another
+        coordinator needs to go on in the middle.
+        """
+        self._phase, self._keeping = "running", keeping
         self._progress = (0, len(self._jobs))
         self._grid_session = self._session_range.grid(grid_interval)[1]
         self._running = asyncio.ensure_future(self._run_all(grid_interval))
 
-    async def next_results(self) -> list[SymbolResult | Logs] | None:
+    async def next_results(self) -> list[SymbolResult | Logs | Stepped] | None:
         """Results that are done, at least one and no great many, in whatever order, and what a strategy over all
         symbols has said since; None once all are handed out.
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from barray.actors.transport import RayTransport
 from barray.coordinator.backtest import BacktestCoordinator, Job
 from barray.coordinator.fleet import Fleet
 from barray.coordinator.step0 import all_failed
+from barray.coordinator.steps import Since, Step, Stepped
 from barray.market.commands import Failed
 from barray.market.errors import ActorFailed, NoDataError
 from barray.market.interval import Interval
@@ -36,6 +38,7 @@ from barray.trading.results.events import NO_EVENTS, Events
 from barray.trading.results.ledger import Grid, Ledger
 from barray.trading.results.logs import Logs
 
+logger = logging.getLogger(__name__)
 _ENGINE = "portfolio"
 _BLOCK_BYTES = 32 * 1024 * 1024
 _BYTES_A_BAR = 72
@@ -66,11 +69,29 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
         self._error: str | None = None
         self._at: tuple[str, int] | None = None
         self._laying = asyncio.Lock()
+        self._since = Since()
+        self._run_until = -1
         self._base: Interval
 
     def _split(self, symbols: Sequence[str]) -> dict[str, Job]:
         """A job a symbol: its sessions are laid out in blocks, one after another."""
         return {symbol: Job(symbol, self._session_range) for symbol in symbols}
+
+    def take_up(self, steps: Sequence[Step], state: bytes) -> None:
+        """Go on after these steps of an earlier coordinator, from the state that the last of them led to."""
+        for step in steps:
+            for symbol, is_guest, bars in step.bars:
+                (self._guest(symbol) if is_guest else self._ledger(symbol)).add_bars(bars)
+            for symbol, days in step.skipped.items():
+                self._ledger(symbol).skipped |= days
+            for symbol, reasons in step.dropped.items():
+                self._go_without(symbol, reasons)
+            for row, outcome in zip(step.rows, step.outcomes, strict=True):
+                self._take(row, outcome)
+            self._working = step.rows[-1], step.working
+            self._error = self._error or step.error
+            self._run_until = step.rows[-1]
+        self._state = state
 
     async def _run_all(self, grid_interval: Interval) -> None:
         try:
@@ -84,8 +105,11 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
 
     async def _run_blocks(self, grid_interval: Interval) -> None:
         self._base = grid_interval
-        blocks = self._blocks()
-        self._progress = (0, len(self._session_range.rows))
+        rows = self._session_range.rows
+        self._progress = (int(np.sum(rows <= self._run_until)), len(rows))
+        blocks = [block for block in self._blocks() if block.rows[-1] > self._run_until]
+        if not blocks:
+            return
         up = asyncio.ensure_future(self._engine.add([_ENGINE]))
         laid = asyncio.ensure_future(self._lay(blocks[0]))
         try:
@@ -141,11 +165,14 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
             if isinstance(report, RangeLaid):
                 self._warn(symbol, report.bars.warnings)
                 self._ledger(symbol).add_bars(report.bars)
+                self._since.bars.append((symbol, False, report.bars))
                 handles[report.columns] = None
                 continue
             error = report.error if isinstance(report, Failed) else RuntimeError(repr(report))
             if isinstance(error, NoDataError):
-                self._ledger(symbol).skipped |= dict.fromkeys((day.isoformat() for day in block.dates), str(error))
+                days = dict.fromkeys((day.isoformat() for day in block.dates), str(error))
+                self._ledger(symbol).skipped |= days
+                self._since.skipped.setdefault(symbol, {}).update(days)
             else:
                 self._lose(symbol, error)
         return tuple(handles)
@@ -156,17 +183,22 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
 
     def _lose(self, symbol: str, error: Exception) -> None:
         """Go on without a symbol; where it has traded with an account that is shared, that is no run of it any more."""
-        self._drop(symbol, [Reason.of(error)])
-        ledger = self._ledgers.pop(symbol, None)
-        self._fleet.remove([symbol])
-        self._jobs.pop(symbol, None)
+        ledger = self._ledgers.get(symbol)
+        self._go_without(symbol, [Reason.of(error)])
         if ledger is not None and ledger.has_traded and self._plan.shared:
             self._error = f"{symbol} was lost after it had traded with the shared account: {error}"
+
+    def _go_without(self, symbol: str, reasons: Sequence[Reason]) -> None:
+        self._drop(symbol, reasons)
+        self._since.dropped[symbol] = tuple(reasons)
+        self._ledgers.pop(symbol, None)
+        self._fleet.remove([symbol])
+        self._jobs.pop(symbol, None)
 
     async def _run_block(
         self, number: int, block: SessionRange, columns: tuple[Any, ...], following: int | None
     ) -> None:
-        rows, losses = block.rows.tolist(), Counter[int | None]()
+        rows, losses = block.rows[block.rows > self._run_until].tolist(), Counter[int | None]()
         while rows:
             together = rows[:1] if losses else rows  # which session it is that ends a process shows when it is alone
             report = await self._run_sessions(number, block, columns, together, [*rows, following][len(together)])
@@ -175,6 +207,7 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
                     self._take(row, outcome)
                 self._state = report.state
                 self._working = rows[len(report.outcomes) - 1], report.working
+                self._keep(rows, report)
                 rows = rows[len(report.outcomes) :]
                 continue
             losses[rows[0]] += 1
@@ -193,6 +226,17 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
                 await self._bring_engine_back()
             else:
                 raise _error_of(report)
+
+    def _keep(self, rows: Sequence[int], report: SessionsRun) -> None:
+        """Hand out what another coordinator needs to go on from here."""
+        if not self._keeping:
+            return
+        if isinstance(report.state, str):
+            logger.warning("the checkpoint goes no further: %s", report.state)
+            self._keeping = False
+            return
+        self._done.put_nowait(Stepped(self._since.step(rows, report, self._error), report.state))
+        self._since = Since()
 
     async def _run_sessions(
         self, number: int, block: SessionRange, columns: tuple[Any, ...], rows: Sequence[int], following: int | None
@@ -319,10 +363,14 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
         if not isinstance(report, RangeLaid):
             self._fleet.remove([symbol])
             return str(_error_of(report))
-        capital = 0.0 if self._plan.shared else self._plan.account.capital
-        self._guests.setdefault(symbol, Ledger(symbol, capital, anew=True)).add_bars(report.bars)
-        self._dropped.pop(symbol, None)
+        self._guest(symbol).add_bars(report.bars)
+        self._since.bars.append((symbol, True, report.bars))
         return report.columns
+
+    def _guest(self, symbol: str) -> Ledger:
+        capital = 0.0 if self._plan.shared else self._plan.account.capital
+        self._dropped.pop(symbol, None)
+        return self._guests.setdefault(symbol, Ledger(symbol, capital, anew=True))
 
     def _dismiss_guests(self, row: int) -> None:
         """End what was there for one session; what it brought is booked."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -57,9 +57,9 @@ class PortfolioSweepCoordinator(PortfolioBacktestCoordinator):
         self._needs: Needs | None = None
         self._digests: dict[str, list[str]] = {}
 
-    async def begin(self) -> Prepared:
+    async def begin(self, done: Collection[str] = ()) -> Prepared:
         """As in BacktestCoordinator, and a process for every core."""
-        prepared = await super().begin()
+        prepared = await super().begin(done)
         self._base = prepared.grid_interval
         await self._engine.add([f"sets {number}" for number in range(cpus_of(self._transport))])
         return prepared

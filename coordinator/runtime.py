@@ -20,6 +20,7 @@ from uuid import uuid4
 
 from barray.coordinator.ray_alive import has_ended, require_ray
 from barray.data_sources.environment import without_credentials
+from barray.market.clock import monotonic_s
 from barray.market.errors import BarrayError, ConfigError, SourceUnavailable
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ _LOOK_S = 2.5
 """How often it is looked, while an answer is waited for, whether Ray is there still. Ray itself looks for signals
 every second.
 """
+_LOOK_AGAIN_S = 0.2
 _loaded_for_loopback = False
 
 
@@ -466,15 +468,19 @@ def _gone() -> BarrayError:
     )
 
 
-def new_coordinator(name: str, kind: type | None, *arguments: Any, silence_s: float) -> Remote:
+def new_coordinator(name: str, kind: type | None, *arguments: Any, silence_s: float, patience_s: float = 0.0) -> Remote:
     """Start the coordinator of a session (default: SessionCoordinator) with its arguments. `silence_s`: see Remote.
 
-    ConfigError if one of that name runs on this Ray.
+    ConfigError if one of that name runs on this Ray, and has not ended `patience_s` later.
     """
     from barray.actors import options
     from barray.coordinator.session_coordinator import SessionCoordinator
 
-    if name in options.running_sessions():
+    until_s = monotonic_s() + patience_s
+    while name in options.running_sessions():
+        if monotonic_s() < until_s:
+            time.sleep(_LOOK_AGAIN_S)
+            continue
         raise ConfigError(
             f"a session named {name!r} is running", remedy="give this one another name, or attach to that one"
         )

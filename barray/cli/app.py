@@ -28,6 +28,7 @@ from barray.cli.fetch import fetch
 from barray.cli.login import login_app
 from barray.cli.options import AsJson, ConfigPath, Quiet, place
 from barray.cli.replay_day import replay_day
+from barray.cli.resume import resume
 from barray.cli.run import run
 from barray.cli.scan import scan
 from barray.cli.submit import job, submit
@@ -63,7 +64,7 @@ def barray(
 
 app.add_typer(attach_app, name="attach")
 app.add_typer(login_app, name="login")
-for _command in (run, replay_day, backtest, sweep, scan, submit, lookahead, warmup, fetch):
+for _command in (run, replay_day, backtest, sweep, scan, resume, submit, lookahead, warmup, fetch):
     app.command()(_command)
 app.command(hidden=True)(job)
 

@@ -20,7 +20,7 @@ from barray.cli.console import (
     stdout,
     without_drop_warnings,
 )
-from barray.cli.options import Address, AsJson, Quiet, StrategyConfig, on, place
+from barray.cli.options import Address, AsJson, Kept, Quiet, StrategyConfig, asked_to_keep, on, place
 from barray.market.errors import shorten
 
 if TYPE_CHECKING:
@@ -34,7 +34,12 @@ _SHOWN = 20
 
 @reporting
 def backtest(
-    config: StrategyConfig, out: Out = None, address: Address = None, quiet: Quiet = False, as_json: AsJson = False
+    config: StrategyConfig,
+    out: Out = None,
+    checkpoint: Kept = None,
+    address: Address = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run a config's strategy over all its sessions, write report and trades, and say what came of it.
 
@@ -43,11 +48,14 @@ def backtest(
     from barray.coordinator.config.file import read_config
     from barray.runs.backtest import backtested
 
+    keeping = asked_to_keep(checkpoint, config, out=out, address=address)
     with (
         document(as_json),
         without_drop_warnings(),
         session_progress(quiet=quiet) as progress,
-        backtested(on(read_config(config), address), progress=progress, meanwhile=_import_report) as (result, run),
+        backtested(
+            on(read_config(config), address), progress=progress, meanwhile=_import_report, checkpoint=keeping
+        ) as (result, run),
     ):
         from barray.report.files import write_backtest
         from barray.trading.results.numbers import ResultNumbers
@@ -55,6 +63,8 @@ def backtest(
         ignored = note_unused("backtest", run.config)
         numbers = ResultNumbers.of(result)
         files = write_backtest(result, run, out, numbers)
+        if keeping is not None:
+            keeping.files = files
     total = numbers.total.as_dict()
     by_symbol = {symbol: figures.as_dict() for symbol, figures in numbers.symbols.items()}
     if as_json:

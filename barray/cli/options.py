@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from barray.checkpoint.keeping import Keeping
     from barray.coordinator.config.model import SessionConfig
     from barray.data_sources.object_store.publish import Place
 
@@ -17,6 +18,24 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")
 Address = Annotated[
     str | None,
     typer.Option("--address", help="The Ray to run on: host:port, or auto on one of its nodes."),
+]
+
+
+def place(text: str) -> Place:
+    """A folder of this machine, or the URI of one in an object store."""
+    from barray.data_sources.object_store.store import is_object_uri
+
+    return text if is_object_uri(text) else Path(text)
+
+
+Kept = Annotated[
+    Any,
+    typer.Option(
+        "--checkpoint",
+        parser=place,
+        metavar="DIR",
+        help="Write down in this folder what is done, and go on from what is there; see barray resume.",
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 
@@ -28,8 +47,11 @@ def on(settings: SessionConfig, address: str | None) -> SessionConfig:
     return settings.model_copy(update={"ray": settings.ray.model_copy(update={"address": address})})
 
 
-def place(text: str) -> Place:
-    """A folder of this machine, or the URI of one in an object store."""
-    from barray.data_sources.object_store.store import is_object_uri
+def asked_to_keep(checkpoint: Place | None, config: Path, **options: object) -> Keeping | None:
+    """The checkpoint that a command on a config is to keep, if any; `options`: the others that it was called with."""
+    from barray.checkpoint.keeping import Keeping
 
-    return text if is_object_uri(text) else Path(text)
+    if checkpoint is None:
+        return None
+    told = {name: str(value) for name, value in options.items() if value is not None}
+    return Keeping(checkpoint, {"config": str(config.absolute()), **told})

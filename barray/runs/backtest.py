@@ -7,31 +7,40 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from barray.checkpoint.keeping import Keeping, keeping
+from barray.checkpoint.made_of import Made, made_of
 from barray.coordinator import runtime
 from barray.coordinator.config.file import ConfigLike
 from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.prepare import PreparedRun, prepare_run
+from barray.coordinator.steps import Stepped
 from barray.coordinator.strategies import StrategyLike, asked_for
+from barray.data_sources.object_store.publish import Place
 from barray.local.connection import ensure_ray, hand_over_credentials, load_calendar
 from barray.local.progress import Progress, shown
 from barray.local.strategy_logs import LogPrinter
 from barray.market.bars import FloatArray
 from barray.market.errors import shorten
+from barray.runs.earlier import Earlier
 from barray.trading.results.backtest import BacktestResult
 from barray.trading.results.logs import NO_LOGS, Logs
 from barray.trading.results.result import SymbolResult
 from barray.trading.results.totals import require_all_sessions, require_orders
+from barray.trading.strategy.code_digest import code_digest
 
 if TYPE_CHECKING:
     from barray.coordinator.backtest import Prepared
 
 drop_logger = logging.getLogger("barray.dropped")
+PATIENCE_S = 30.0
+"""Waited for the coordinator of a run that is resumed to end: Ray has to find that its driver is dead."""
 _POLL_S = 0.1
 _TEARDOWN_S = 30.0
 
@@ -42,6 +51,7 @@ def backtest(
     *,
     parameters: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
+    checkpoint: Keeping | Place | None = None,
 ) -> BacktestResult:
     """Run a strategy over all of a config's symbols and sessions; see examples/sma_cross.yaml.
 
@@ -56,10 +66,13 @@ def backtest(
     Ray is joined or started as `Session` does it, and everything of it ends with the call, also after an error.
     `progress` hears the status about ten times a second; in a notebook it is shown by itself. What the strategy prints
     and logs is shown on standard error, with symbol and session time, as symbols are done; `result.logs` keeps it.
-    ConfigError where the config or the strategy can't be meant, ValidationFailed where no symbol can run. BarrayError
-    (`unaccounted`) where a symbol's session was neither run nor left out with a reason.
+    `checkpoint`: a folder in which what is done is written down; the same call goes on there, whatever died, see
+    docs/howto/checkpoints.md. ConfigError where the config or the strategy can't be meant, ValidationFailed where no
+    symbol can run, errors of the checkpoint as in Checkpoint. BarrayError (`unaccounted`) where a symbol's session was
+    neither run nor left out with a reason.
     """
-    with backtested(strategy, config, parameters=parameters, progress=progress) as (result, _):
+    given = partial(backtested, strategy, config, parameters=parameters, progress=progress)
+    with given(checkpoint=checkpoint) as (result, _):
         return result
 
 
@@ -71,6 +84,7 @@ def backtested(
     parameters: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     meanwhile: Callable[[], object] | None = None,
+    checkpoint: Keeping | Place | None = None,
 ) -> Iterator[tuple[BacktestResult, PreparedRun]]:
     """The same for a block that goes on with the result, and what was run: what is left of Ray ends side by side with
     it, and with it.
@@ -85,12 +99,19 @@ def backtested(
     from barray.coordinator.portfolio_backtest import PortfolioBacktestCoordinator
 
     kind = PortfolioBacktestCoordinator if run.plan.in_windows else BacktestCoordinator
-    with shown(progress) as told, RemoteRun(settings, kind, run.arguments, progress=told) as remote:
+    with (
+        shown(progress) as told,
+        keeping(checkpoint, "backtest", lambda: made_of_run(run)) as kept,
+        RemoteRun(settings, kind, run.arguments, progress=told, patient=kept is not None) as remote,
+    ):
         timings["connect_s"] = perf_counter() - began - timings["plan_s"]
-        prepared = remote.call("begin", meanwhile=meanwhile)
+        earlier = Earlier.of(kept)
+        prepared = remote.call("begin", tuple(earlier.results), meanwhile=meanwhile)
         timings["provision_s"] = perf_counter() - began - sum(timings.values())
-        remote.call("start", prepared.grid_interval)
-        results, said = _collect(remote, run)
+        if earlier.steps:
+            remote.call("take_up", earlier.steps, earlier.state_bytes())
+        remote.call("start", prepared.grid_interval, kept is not None)
+        results, said = _collect(remote, run, earlier)
         dropped, lost, error, events = (remote.call(asked) for asked in ("dropped", "lost", "error", "events"))
         warn_of_loss(lost)
         timings["run_s"] = perf_counter() - began - sum(timings.values())
@@ -100,6 +121,8 @@ def backtested(
         result = replace(result, logs=Logs.together(every), events=events)
         require_orders(result)
         yield result, run
+        if kept is not None and not lost:
+            kept.finish()
 
 
 def warn_of_loss(lost: Sequence[str]) -> None:
@@ -108,13 +131,23 @@ def warn_of_loss(lost: Sequence[str]) -> None:
         drop_logger.warning("degraded: the machine failed, and lost %s", shorten(", ".join(lost), 200))
 
 
-def _collect(remote: RemoteRun, run: PreparedRun) -> tuple[dict[str, SymbolResult], Logs]:
+def made_of_run(run: PreparedRun) -> Made:
+    """What a checkpoint of it must be of."""
+    code = {"the strategy": code_digest(run.plan.source)}
+    tables = {f"the table {name}": table.digest for name, table in run.tables.items()}
+    return {**made_of(run.config, run.session_range, code), **tables}
+
+
+def _collect(remote: RemoteRun, run: PreparedRun, earlier: Earlier) -> tuple[dict[str, SymbolResult], Logs]:
     """All results by symbol, and what a strategy over all symbols said; what is said is shown as it comes."""
-    results: dict[str, SymbolResult] = {}
+    results: dict[str, SymbolResult] = dict(earlier.results)
     said = NO_LOGS
     printer = LogPrinter(run.session_range.timezone)
     while (done := remote.call("next_results")) is not None:
+        earlier.keep(done, by_symbol=not run.plan.in_windows)
         for one in done:
+            if isinstance(one, Stepped):
+                continue
             if isinstance(one, Logs):
                 said = Logs.together((said, one))
                 printer.show(one)
@@ -127,16 +160,24 @@ def _collect(remote: RemoteRun, run: PreparedRun) -> tuple[dict[str, SymbolResul
 
 class RemoteRun:
     """A coordinator of a given kind, from its start to everything's end. `arguments`: what it is made with, beside the
-    config. `progress` hears its status while it works.
+    config. `progress` hears its status while it works. `patient`: one of that name may be about to end, its driver
+    dead.
     """
 
     def __init__(
-        self, config: SessionConfig, kind: type, arguments: Sequence[Any], *, progress: Progress | None = None
+        self,
+        config: SessionConfig,
+        kind: type,
+        arguments: Sequence[Any],
+        *,
+        progress: Progress | None = None,
+        patient: bool = False,
     ) -> None:
         self._config = config
         self._kind = kind
         self._arguments = tuple(arguments)
         self._progress = progress
+        self._patience_s = PATIENCE_S if patient else 0.0
         self._connected = False
         self._remote: runtime.Remote | None = None
         self._closing: Future[None] | None = None
@@ -148,7 +189,7 @@ class RemoteRun:
                 ensure_ray(self._config)
             name, silence_s = self._config.name, self._config.actors.call_timeout_s
             self._remote = runtime.new_coordinator(
-                name, self._kind, self._config, *self._arguments, silence_s=silence_s
+                name, self._kind, self._config, *self._arguments, silence_s=silence_s, patience_s=self._patience_s
             )
             hand_over_credentials(self._config, self._remote)
         except BaseException:

@@ -19,7 +19,7 @@ from barray.data_sources.parquet.catalog import Catalog, Entries, FileEntry
 from barray.data_sources.parquet.file import BarFile, Columns
 from barray.data_sources.parquet.layout import Layout
 from barray.data_sources.parquet.stamps import sessions_held, starts_of, within
-from barray.data_sources.parquet.tree import Tree
+from barray.data_sources.parquet.tree import State, Tree
 from barray.market.bars import COLUMNS, Bars, IntArray, Prices
 from barray.market.calendar import Sessions
 from barray.market.errors import BarrayError, ConfigError, DataError, NoDataError, SourceUnavailable, shorten
@@ -162,6 +162,22 @@ class ParquetSource:
             error.interval, error.source = str(interval), self.name
             raise
         return files
+
+    def stated(self, symbols: Sequence[str], sessions: Sessions) -> dict[str, list[State]]:
+        """How the files stand that may hold bars of these sessions: by symbol, or by path where a file holds many.
+
+        A symbol whose files can't be told has none. SourceUnavailable where the tree can't be reached.
+        """
+        periods = set(map(self.layout.period_of, _days(sessions)))
+        found: dict[str, list[State]] = {}
+        for symbol in symbols if self.layout.has_symbol else symbols[:1]:
+            with suppress(ConfigError, DataError):
+                places = [file for held in self._files(symbol).values() for file in held.values()]
+                paths = [path for file in places if file.period in periods for path in file.paths]
+                found[symbol] = self._tree.stated(sorted(paths))
+        if self.layout.has_symbol:
+            return found
+        return {one.path: [one] for states in found.values() for one in states}
 
     def _tell_of(self, error: BarrayError, symbol: str, interval: Interval) -> None:
         error.symbol, error.interval, error.source = symbol, str(interval), self.name

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 from pyarrow import fs
@@ -18,6 +19,13 @@ from barray.market.errors import DataError, NoDataError, SourceUnavailable
 
 _REMOTE = ("AWS", "google::cloud", "GCS", "Azure", "HDFS", "curl", "timed out", "onnection")
 """What the reasons of remote file systems say; like those of a corrupt file they carry no errno."""
+
+
+def _stat(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except OSError:
+        return None
 
 
 @contextmanager
@@ -47,6 +55,14 @@ def translated(path: str, source: str, kind: str = "Parquet") -> Iterator[None]:
             remedy="write it again",
             code="unreadable_file",
         ) from error
+
+
+class State(NamedTuple):
+    """A file as it stands: its path below the root, its bytes, and when it was last written (UTC ns)."""
+
+    path: str
+    size: int
+    written_ns: int
 
 
 @dataclass(frozen=True)
@@ -96,6 +112,27 @@ class Tree:
         with translated(path, self.source):
             listed = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
         return {entry.base_name: entry.type == fs.FileType.Directory for entry in listed}
+
+    def stated(self, paths: Sequence[str]) -> list[State]:
+        """How files stand, those that are there; SourceUnavailable where that can't be told."""
+        filesystem, base = self.place
+        if isinstance(filesystem, fs.LocalFileSystem):
+            found = ((path, _stat(f"{base}/{path}")) for path in paths)
+            return [State(path, one.st_size, one.st_mtime_ns) for path, one in found if one is not None]
+        folders = dict.fromkeys(path.rpartition("/")[0] for path in paths)
+        known = {state.path: state for folder in folders for state in self._listed(folder)}
+        return [known[path] for path in paths if path in known]
+
+    def _listed(self, folder: str) -> list[State]:
+        filesystem, base = self.place
+        selector = fs.FileSelector(f"{base}/{folder}".rstrip("/"), allow_not_found=True)
+        with translated(folder, self.source):
+            listed = (
+                self._objects.patiently(lambda: filesystem.get_file_info(selector), folder)
+                if self._objects
+                else filesystem.get_file_info(selector)
+            )
+        return [State(one.path.removeprefix(f"{base}/"), one.size or 0, one.mtime_ns or 0) for one in listed]
 
     def readable(self, path: str) -> tuple[fs.FileSystem, str]:
         """Where to read a file: its file system, and its path in it. An object is copied to this node, if it can be.

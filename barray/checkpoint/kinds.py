@@ -1,0 +1,102 @@
+"""All that a checkpoint may hold: results as runs make them, and what says how they belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from barray.coordinator.steps import Step
+from barray.market.indicators import IndicatorSpec
+from barray.market.interval import Interval
+from barray.market.symbol_data import Lineage, SymbolMetadata
+from barray.market.validation import Reason
+from barray.trading.engine.commands import SessionOutcome
+from barray.trading.orders.fills import Fills
+from barray.trading.orders.order import Refusal
+from barray.trading.orders.order_columns import Labels, Orders
+from barray.trading.results.days import MergedBars, SessionDays
+from barray.trading.results.events import Events, RunEvent
+from barray.trading.results.ledger import LoadedBars
+from barray.trading.results.logs import LogLine, Logs
+from barray.trading.results.result import SymbolResult, Trades
+from barray.trading.scans.follow import Kept
+from barray.trading.scans.hits import ScanFailure
+from barray.trading.scans.instructions import AddAdhoc, AlsoWanted, Evict, LetGo, PromoteSymbol
+from barray.trading.scans.result import ScannedSession
+from barray.trading.scans.state import Visit
+from barray.trading.sweeps.table import SetRow
+
+
+@dataclass(frozen=True, eq=False)
+class Done:
+    """Something that is done, and the name of the file that holds where the strategy stood then."""
+
+    what: Any
+    state: str
+
+
+@dataclass(frozen=True)
+class DayDone:
+    """A day of `barray run`: what it came to, in JSON types; see barray.cli.run."""
+
+    day: str
+    told: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """All is done. `files`: that were written of it."""
+
+    files: tuple[str, ...]
+
+
+def units(what: object) -> dict[str, int]:
+    """What a thing that is done counts for: how many of what."""
+    match what:
+        case SymbolResult():
+            return {"symbols": 1}
+        case Step(rows):
+            return {"sessions": len(rows)}
+        case DayDone() | ScannedSession():
+            return {"sessions": 1}
+        case SetRow():
+            return {"sets": 1}
+    return {}
+
+
+KINDS = (
+    AddAdhoc,
+    AlsoWanted,
+    DayDone,
+    Done,
+    Events,
+    Evict,
+    Fills,
+    Finished,
+    IndicatorSpec,
+    Interval,
+    Kept,
+    Labels,
+    LetGo,
+    Lineage,
+    LoadedBars,
+    LogLine,
+    Logs,
+    MergedBars,
+    Orders,
+    PromoteSymbol,
+    Reason,
+    Refusal,
+    RunEvent,
+    ScanFailure,
+    ScannedSession,
+    SessionDays,
+    SessionOutcome,
+    SetRow,
+    Step,
+    SymbolMetadata,
+    SymbolResult,
+    Trades,
+    Visit,
+)

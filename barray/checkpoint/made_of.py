@@ -1,0 +1,91 @@
+"""What a run is made of, in plain values by name: enough to tell that what goes on is what was begun."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from typing import Any
+
+import orjson
+
+from barray.coordinator.config.model import SessionConfig
+from barray.data_sources.parquet.source import ParquetSource
+from barray.market.errors import ConfigError, shorten
+from barray.market.session_range import SessionRange
+
+_ELSEWHERE = {"actors", "export", "live", "ray", "report"}
+"""Sections that say where and how wide a run runs, and where it writes: none of it changes what comes out."""
+_LIBRARIES = ("barray", "numpy", "ta-lib", "exchange-calendars")
+_SHOWN = 6
+
+Made = dict[str, Any]
+
+
+def made_of(config: SessionConfig, session_range: SessionRange, code: Mapping[str, str]) -> Made:
+    """Of a run: the config's values, versions, sessions, files of bars, and digests of code by what it is."""
+    settings = config.model_dump(mode="json", by_alias=True, exclude=_ELSEWHERE)
+    return {
+        **dict(_leaves("", settings)),
+        **{f"the code of {name}": digest for name, digest in code.items()},
+        **{f"the version of {name}": version(name) for name in _LIBRARIES},
+        "the version of Python": ".".join(platform.python_version_tuple()[:2]),
+        "the calendar's sessions": _of_sessions(session_range),
+        **_of_bars(config, session_range),
+    }
+
+
+def require_same(begun: Made, now: Made, where: str) -> None:
+    """ConfigError (`checkpoint_differs`) that names what differs, unless nothing does."""
+    names = [name for name in {**begun, **now} if begun.get(name) != now.get(name)]
+    if not names:
+        return
+    told = [_difference(name, begun.get(name), now.get(name)) for name in names[:_SHOWN]]
+    more = f"; and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    raise ConfigError(
+        f"{where} is of another run: {'; '.join(told)}{more}",
+        remedy="put back what it began with, or give --checkpoint another folder",
+        code="checkpoint_differs",
+    )
+
+
+def _difference(name: str, begun: Any, now: Any) -> str:
+    if name.startswith("the "):
+        is_version = name.startswith("the version")
+        return f"{name} was {begun} and is {now}" if is_version else f"{name} changed"
+    return f"{name} was {_shown(begun)} and is {_shown(now)}"
+
+
+def _shown(value: Any) -> str:
+    return "not there" if value is None else str(shorten(orjson.dumps(value).decode(), 60))
+
+
+def _leaves(name: str, value: Any) -> Iterable[tuple[str, Any]]:
+    """Single values by their dotted names; lists are values."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _leaves(f"{name}.{key}" if name else key, inner)
+    elif value is not None:
+        yield name, value
+
+
+def _of_sessions(session_range: SessionRange) -> str:
+    loaded = session_range.loaded
+    columns = (loaded.dates.astype("datetime64[D]").astype("int64"), loaded.open_ns, loaded.close_ns)
+    return hashlib.sha256(b"".join(column.tobytes() for column in columns)).hexdigest()[:16]
+
+
+def _of_bars(config: SessionConfig, session_range: SessionRange) -> Made:
+    """Digests of how files of bars stand, by source, and by symbol or file; a vendor's store is only ever added to."""
+    first, last = session_range.first_day_row, int(session_range.rows[-1])
+    sessions = session_range.sessions.take(slice(first, last + 1))
+    made: Made = {}
+    for source in config.data_sources:
+        if isinstance(source, ParquetSource):
+            symbols = sorted(set(config.symbols) or (source.symbols() if source.layout.has_symbol else {""}))
+            kind = "files of bars of" if source.layout.has_symbol else "file of bars"
+            for name, states in source.stated(symbols, sessions).items():
+                digest = hashlib.sha256(orjson.dumps([list(state) for state in states])).hexdigest()[:16]
+                made[f"the {kind} {name} in {source.name}"] = digest
+    return made

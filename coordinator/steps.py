@@ -1,0 +1,51 @@
+"""A portfolio's run, step by step: enough for another coordinator to go on after any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from barray.market.validation import Reason
+from barray.trading.engine.commands import SessionOutcome, SessionsRun
+from barray.trading.orders.order_columns import NO_ORDERS, Orders
+from barray.trading.results.ledger import LoadedBars
+
+
+@dataclass(frozen=True)
+class Step:
+    """Sessions that were run in one go, and what they brought.
+
+    `bars`: that were laid out since the step before, each with its symbol and whether that is a guest; `skipped`:
+    sessions that symbols have no bars in, and why, by ISO date; `dropped`: symbols that were lost since then.
+    `working`: orders that have not ended; `error`: what had ended the run by then.
+    """
+
+    rows: tuple[int, ...]
+    outcomes: tuple[SessionOutcome, ...]
+    bars: tuple[tuple[str, bool, LoadedBars], ...] = ()
+    skipped: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    dropped: Mapping[str, tuple[Reason, ...]] = field(default_factory=dict)
+    working: Orders = NO_ORDERS
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """A step, with the state that it led to."""
+
+    step: Step
+    state: bytes
+
+
+@dataclass
+class Since:
+    """What has come about since the last step; see Step."""
+
+    bars: list[tuple[str, bool, LoadedBars]] = field(default_factory=list)
+    skipped: dict[str, dict[str, str]] = field(default_factory=dict)
+    dropped: dict[str, tuple[Reason, ...]] = field(default_factory=dict)
+
+    def step(self, rows: Sequence[int], run: SessionsRun, error: str | None) -> Step:
+        """The step, now that sessions were run, the first of `rows`."""
+        came = tuple(self.bars), self.skipped, self.dropped
+        return Step(tuple(rows[: len(run.outcomes)]), run.outcomes, *came, run.working, error)
