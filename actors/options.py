@@ -6,6 +6,7 @@ this, would all go on from there, with the same ids.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -14,6 +15,7 @@ from ray.actor import ActorHandle
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from barray.actors.backtest_actor import BacktestActor
+from barray.actors.nodes import Claim
 from barray.actors.portfolio_actor import PortfolioActor
 from barray.actors.scan_actor import ScanActor
 from barray.actors.symbol_actor import SymbolActor
@@ -42,37 +44,50 @@ def _nothing() -> None:
     pass
 
 
-def new_symbol_actor(num_cpus: float, node: str) -> ActorHandle[SymbolActor]:
-    """Ask Ray for a symbol actor on a node; it belongs to the caller and dies with it.
+def new_symbol_actor(**where: Any) -> ActorHandle[SymbolActor]:
+    """Ask Ray for a symbol actor (`where`: options of `placed`); it belongs to the caller and dies with it.
 
     Ray restarts nothing: the coordinator brings a dead one back by replay.
     """
-    handle: ActorHandle[SymbolActor] = _new_actor(_remote(SymbolActor), num_cpus, node)
+    handle: ActorHandle[SymbolActor] = _new_actor(_remote(SymbolActor), where)
     return handle
 
 
-def new_backtest_actor(num_cpus: float, node: str) -> ActorHandle[BacktestActor]:
+def new_backtest_actor(**where: Any) -> ActorHandle[BacktestActor]:
     """The same, to hold a range of sessions and run strategies over it. It has a pulse, for its work may take long."""
-    handle: ActorHandle[BacktestActor] = _new_actor(_remote_with_pulse(BacktestActor), num_cpus, node)
+    handle: ActorHandle[BacktestActor] = _new_actor(_remote_with_pulse(BacktestActor), where)
     return handle
 
 
-def new_portfolio_actor(num_cpus: float, node: str) -> ActorHandle[PortfolioActor]:
+def new_portfolio_actor(**where: Any) -> ActorHandle[PortfolioActor]:
     """The same, to run a portfolio over what others have published."""
-    handle: ActorHandle[PortfolioActor] = _new_actor(_remote_with_pulse(PortfolioActor), num_cpus, node)
+    handle: ActorHandle[PortfolioActor] = _new_actor(_remote_with_pulse(PortfolioActor), where)
     return handle
 
 
-def new_trader_actor(num_cpus: float, node: str) -> ActorHandle[TraderActor]:
+def new_trader_actor(**where: Any) -> ActorHandle[TraderActor]:
     """The same, to trade in a session."""
-    handle: ActorHandle[TraderActor] = _new_actor(_remote_with_pulse(TraderActor), num_cpus, node)
+    handle: ActorHandle[TraderActor] = _new_actor(_remote_with_pulse(TraderActor), where)
     return handle
 
 
-def new_scan_actor(num_cpus: float, node: str) -> ActorHandle[ScanActor]:
+def new_scan_actor(**where: Any) -> ActorHandle[ScanActor]:
     """The same, to evaluate scans on a share of a universe."""
-    handle: ActorHandle[ScanActor] = _new_actor(_remote_with_pulse(ScanActor), num_cpus, node)
+    handle: ActorHandle[ScanActor] = _new_actor(_remote_with_pulse(ScanActor), where)
     return handle
+
+
+def placed(claim: Claim, node: str | None, selector: Mapping[str, str]) -> dict[str, Any]:
+    """Options of an actor that claims so much, on a node (elsewhere, should it be gone), or wherever there is room.
+
+    Then it may have to wait for a node that Ray's autoscaler adds.
+    """
+    options: dict[str, Any] = {"num_cpus": claim.cpus, "label_selector": dict(selector) or None}
+    if claim.memory:
+        options["memory"] = claim.memory
+    if node is not None:
+        options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node, soft=True)
+    return options
 
 
 def this_actor() -> Any:
@@ -85,30 +100,22 @@ def pulse(actor: Any) -> Any:
     return actor.pulse.options(concurrency_group=_PULSE, enable_task_events=False).remote()
 
 
-def _new_actor(kind: Any, num_cpus: float, node: str) -> Any:
-    return kind.options(
-        num_cpus=num_cpus,
-        scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=True),  # elsewhere, should it be gone
-        max_restarts=0,
-        max_task_retries=0,
-        enable_task_events=False,
-    ).remote()
+def _new_actor(kind: Any, where: Mapping[str, Any]) -> Any:
+    return kind.options(max_restarts=0, max_task_retries=0, enable_task_events=False, **where).remote()
 
 
-def live_nodes() -> dict[str, float]:
-    """CPUs of each node that can run symbols: those alive that have any, or all where none has."""
-    alive = {node["NodeID"]: node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]
-    return {node: cpus for node, cpus in alive.items() if cpus > 0} or dict.fromkeys(alive, 1.0)
-
-
-def submit_validation(*arguments: Any) -> ray.ObjectRef[Any]:
-    """Run `validate_chunk` as a task, anywhere.
+def submit_validation(num_cpus: float, selector: Mapping[str, str], *arguments: Any) -> ray.ObjectRef[Any]:
+    """Run `validate_chunk` as a task, anywhere that `selector` allows.
 
     Ray can't tell a call that was lost on its way from a worker that died, so it tries often.
     """
     task = _remote(validate_chunk)
     reference: ray.ObjectRef[Any] = task.options(
-        num_cpus=0.5, max_retries=20, scheduling_strategy="SPREAD", enable_task_events=False
+        num_cpus=num_cpus,
+        label_selector=dict(selector) or None,
+        max_retries=20,
+        scheduling_strategy="SPREAD",
+        enable_task_events=False,
     ).remote(*arguments)
     return reference
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -9,8 +10,12 @@ from typing import Any
 
 from ray.actor import ActorHandle
 
+from barray.actors import cluster
 from barray.actors.handles import Send, answer_of_the_living, gather, kill, settled
-from barray.actors.options import live_nodes, new_symbol_actor, pulse, submit_validation
+from barray.actors.nodes import Claim, Node, Placement
+from barray.actors.options import new_symbol_actor, placed, pulse, submit_validation
+
+_ANY = Placement()
 
 
 @dataclass(eq=False)
@@ -31,16 +36,55 @@ class Process:
 class RayTransport:
     """See barray.coordinator.fleet.Transport. `new_actor`: which kind of actor, from `barray.actors.options`."""
 
-    def __init__(self, new_actor: Callable[[float, str], ActorHandle[Any]] = new_symbol_actor) -> None:
+    def __init__(
+        self, new_actor: Callable[..., ActorHandle[Any]] = new_symbol_actor, placement: Placement = _ANY
+    ) -> None:
         self._new_actor = new_actor
+        self._placement = placement
+        self._selector: Mapping[str, str] = placement.labels
 
-    def start(self, num_cpus: float, node: str) -> Process:
-        """A new process on a node."""
-        return Process(self._new_actor(num_cpus, node))
+    def start(self, claim: Claim, node: str | None) -> Process:
+        """A new process on a node, or where Ray finds room for it."""
+        return Process(self._new_actor(**placed(claim, node, self._selector)))
 
-    def nodes(self) -> Mapping[str, float]:
-        """CPUs of each node that can run symbols."""
-        return live_nodes()
+    def nodes(self) -> Mapping[str, Node]:
+        """Nodes that may bear processes, and stay, by their ids."""
+        nodes = cluster.staying_nodes()
+        self._selector = self._placement.selector(nodes)
+        return {node.id: node for node in nodes if self._placement.bears(node)}
+
+    def has_left(self, node: str) -> bool:
+        """Whether a node leaves, or has left, for another reason than that it failed."""
+        return cluster.has_left(node)
+
+    def node_of(self, process: Process) -> str:
+        """Where a process runs; empty while it waits for a node."""
+        return cluster.node_of(process.actor)
+
+    async def make_room(self, claim: Claim, count: int) -> None:
+        """Have nodes added until there is room for so many processes more; ConfigError where there won't be."""
+        bundles = [claim.resources] * count
+
+        def there() -> bool:
+            return sum(claim.fit(node) for node in self.nodes().values()) >= count
+
+        await cluster.bring_nodes(bundles, self._placement, there, cluster.claimed(claim, count))
+
+    async def make_ready(self, cpus: int) -> None:
+        """Have nodes with so many CPUs, and one in any case; ConfigError where there won't be."""
+
+        def missing() -> int:
+            nodes = self.nodes().values()
+            return math.ceil(max(cpus, 1) - sum(node.cpus for node in nodes)) if cpus or not nodes else 0
+
+        if (count := missing()) > 0:
+            what = f"the run asks for {max(cpus, 1)} CPUs"
+            await cluster.bring_nodes([{"CPU": 1.0}] * count, self._placement, lambda: missing() <= 0, what)
+
+    @property
+    def wait_s(self) -> float:
+        """How long a process may have to wait for a node that is added."""
+        return self._placement.wait_s
 
     async def execute(
         self,
@@ -65,4 +109,5 @@ class RayTransport:
 
     async def validate(self, work: tuple[Any, ...], timeout_s: float) -> Any:
         """Step 0 for a chunk of symbols, as a task on any node."""
-        return (await gather([partial(submit_validation, *work)], timeout_s))[0]
+        share = 0.01 if self._placement.cpus else 0.5  # where processes claim whole cores there is no half left
+        return (await gather([partial(submit_validation, share, self._selector, *work)], timeout_s))[0]

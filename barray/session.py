@@ -13,7 +13,8 @@ from typing import Any, Self
 
 from barray.attached import AttachedSession
 from barray.coordinator import runtime
-from barray.coordinator.config.model import ACTORS_PER_CPU, SessionConfig
+from barray.coordinator.config.actors import ACTORS_PER_CPU
+from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.prepare_scans import with_scans
 from barray.coordinator.strategies import StrategyLike, trading_in_sessions
 from barray.coordinator.summary import SessionSummary

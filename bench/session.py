@@ -37,7 +37,7 @@ class TimedCoordinator(SessionCoordinator):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.state = self._timed = TimedState(*arguments)
+        self.state = self._timed = TimedState(*arguments[:2])
 
     def phase_seconds(self) -> dict[str, float]:
         """How long validating, provisioning and loading took."""

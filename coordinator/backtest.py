@@ -74,6 +74,8 @@ class BacktestCoordinator(Measured):
 
     processes_per_cpu = 2
     """At most, of symbols that share them; two are seldom both in need of it."""
+    grows = True
+    """Whether nodes that join while it runs get work; if not, all CPUs that it is to have are waited for."""
 
     def __init__(
         self,
@@ -89,7 +91,7 @@ class BacktestCoordinator(Measured):
         self._session_range = session_range
         self._requirements = requirements
         self._plan = plan
-        self._transport = RayTransport(new_backtest_actor)
+        self._transport = RayTransport(new_backtest_actor, config.placement.placement)
         self._fleet = Fleet(config.actors, self._transport, sessions=max(len(session_range.rows), 1) + _STUCK_CALLS)
         self._manager = config.data_manager
         self._gateways = GatewayPool()
@@ -111,13 +113,15 @@ class BacktestCoordinator(Measured):
         self._gateways.set_credentials(secrets)
 
     async def begin(self, done: Collection[str] = ()) -> Prepared:
-        """Step 0 over all sessions, and a process for every symbol that passed; ValidationFailed where none did.
+        """Step 0 over all sessions, and a process for every symbol that passed; ValidationFailed where none did,
+        ConfigError where the cluster has no room.
 
         `done`: symbols whose results an earlier coordinator has handed out.
         """
         self._phase = "validating"
         symbols = list(dict.fromkeys(self._config.symbols))
         self._progress = (0, len(symbols))
+        await self._transport.make_ready(0 if self.grows else self._config.placement.cpus or 0)
         validated = await self._validate(symbols, self._session_range)
         results = {symbol: found.result for symbol, found in validated.items()}
         for symbol, result in results.items():

@@ -9,7 +9,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from barray.coordinator.config.model import ACTORS_PER_CPU, ActorsSection
+from barray.actors.nodes import Claim, Node, fewest_a_cpu, moves
+from barray.coordinator.config.actors import ACTORS_PER_CPU, ActorsSection
 from barray.market.commands import Failed, Logged, Rejected
 from barray.market.errors import ActorFailed
 from barray.market.interval import NS_PER_SECOND
@@ -23,21 +24,44 @@ IN_FLIGHT = 256
 """Calls under way at once. More would only queue up."""
 PACKED_ACTORS_PER_CPU = 8
 """Processes a core where symbols share them: enough to keep the core busy, few enough to start in a second."""
+_TEND_S = 2.0
+"""How often a session looks at its nodes, at most."""
 Batch = Sequence[tuple[str, Any]]
 
 
 class Transport(Protocol):
     """Starts processes and reaches them. What died, hangs or answers too late answers with an exception."""
 
-    def start(self, num_cpus: float, node: str) -> Any:
-        """Start a process on a node, claiming so many CPUs; what it is called by from then on.
+    def start(self, claim: Claim, node: str | None) -> Any:
+        """Start a process on a node (None: where there comes to be room); what it is called by from then on.
 
         It dies with its starter, and nobody but the fleet brings it back.
         """
         ...
 
-    def nodes(self) -> Mapping[str, float]:
-        """CPUs of each node that can run symbols."""
+    def nodes(self) -> Mapping[str, Node]:
+        """Nodes that may bear processes, and stay, by their ids."""
+        ...
+
+    def has_left(self, node: str) -> bool:
+        """Whether a node leaves, or has left, for another reason than that it failed."""
+        ...
+
+    def node_of(self, process: Any) -> str:
+        """Where a process runs; empty while it waits for a node."""
+        ...
+
+    async def make_room(self, claim: Claim, count: int) -> None:
+        """Have nodes added until there is room for so many processes more; ConfigError where there won't be."""
+        ...
+
+    async def make_ready(self, cpus: int) -> None:
+        """Have nodes with so many CPUs, and one in any case; ConfigError where there won't be."""
+        ...
+
+    @property
+    def wait_s(self) -> float:
+        """How long a process may have to wait for a node that is added."""
         ...
 
     async def execute(
@@ -64,7 +88,7 @@ class Transport(Protocol):
 
 def cpus_of(transport: Transport) -> int:
     """CPUs of all nodes together, at least 1."""
-    return max(1, int(sum(transport.nodes().values())))
+    return max(1, int(sum(node.cpus for node in transport.nodes().values())))
 
 
 def symbols_per_actor(wanted: int | str, count: int, cpus: int) -> int:
@@ -76,9 +100,9 @@ def symbols_per_actor(wanted: int | str, count: int, cpus: int) -> int:
 
 @dataclass(eq=False)
 class _Slot:
-    """One process, its node, and the symbols in it. `losses`: when it was lost, as far as that still counts.
+    """One process, its node (empty: that is not known yet), and the symbols in it.
 
-    `heard_s`: when it last answered, by the clock of the event loop.
+    `losses`: when it was lost, as far as that still counts. `heard_s`: when it last answered, by the loop's clock.
     """
 
     process: Any
@@ -94,11 +118,15 @@ class Fleet:
     A log is what a symbol was told that made it what it is. Recovery is replay: a process that died or hangs is killed,
     started anew and told again what its symbols were told.
     `sessions`: how many one call works through; it may take so many times as long, though not without stirring.
-    A loss counts for an hour of session time, or until the process has done something that has no time (`_forgive`).
+    A loss counts for an hour of session time, or until the process has done something that has no time (`_forgive`);
+    not at all where its node was to go. `claim`: of a process, if not the settings'.
     """
 
-    def __init__(self, settings: ActorsSection, transport: Transport, *, sessions: int = 1) -> None:
+    def __init__(
+        self, settings: ActorsSection, transport: Transport, *, sessions: int = 1, claim: Claim | None = None
+    ) -> None:
         self._settings = settings
+        self._claim = claim or settings.claim
         self._call_s = settings.call_timeout_s * sessions
         self._silence_s = settings.call_timeout_s if sessions > 1 else None
         self._now_ns = 0
@@ -108,6 +136,8 @@ class Fleet:
         self._idle: list[_Slot] = []
         self._lost: dict[str, ActorFailed] = {}
         self.restarts = 0
+        self._known: set[str] | None = None
+        self._tended_s = 0.0
 
     def __contains__(self, symbol: str) -> bool:
         return symbol in self._slots
@@ -128,9 +158,13 @@ class Fleet:
         return len(set(self._slots.values())) + len(self._idle)
 
     async def add(self, symbols: Iterable[str], *, per_actor: int = 1) -> None:
-        """Give symbols processes, `per_actor` of them in each, idle ones first, and wait until all are up."""
+        """Give symbols processes, `per_actor` of them in each, idle ones first, and wait until all are up.
+
+        ConfigError, before any is started, where the cluster has no room for them and none can be added.
+        """
         new = [symbol for symbol in symbols if symbol not in self._slots]
         groups = [new[start : start + per_actor] for start in range(0, len(new), per_actor)]
+        await self._make_room(len(groups) - len(self._idle))
         places = self._places()
         slots = []
         for group in groups:
@@ -144,10 +178,12 @@ class Fleet:
     async def heartbeat(self, now_ns: int, silent_s: float) -> None:
         """Ask processes that have not been heard for `silent_s` for a sign of life, and bring the lost ones back.
 
-        `now_ns`: session time. Which are lost for good, `pop_lost` says.
+        `now_ns`: session time. Which are lost for good, `pop_lost` says. Now and then nodes are looked at, too: `tend`.
         """
         self._now_ns = max(self._now_ns, now_ns)
         before_s = asyncio.get_running_loop().time() - silent_s
+        if self._tended_s < asyncio.get_running_loop().time() - _TEND_S:
+            await self.tend()
         await self._send({slot: () for slot in self._slots.values() if slot.heard_s <= before_s})
 
     async def execute(self, commands: Mapping[str, Any]) -> dict[str, Any]:
@@ -161,6 +197,36 @@ class Fleet:
             if command.recorded and not isinstance(reports[symbol], Failed | Rejected):
                 self._logs[symbol].append(command)
         return {symbol: reports[symbol] for symbol in sorted(commands)}
+
+    async def tend(self) -> None:
+        """Hand over what is on nodes that leave, before they go, and give nodes that have joined their share.
+
+        A process moves as a lost one comes back, by replay, but the first is ended only when the second stands there.
+        """
+        self._tended_s = asyncio.get_running_loop().time()
+        nodes, slots = self._transport.nodes(), list(dict.fromkeys(self._slots.values()))
+        places, moving = self._places(), dict[_Slot, str | None]()
+        for slot in slots:
+            slot.node = slot.node or self._transport.node_of(slot.process)
+            if slot.node and slot.node not in nodes and self._transport.has_left(slot.node):
+                moving[slot] = next(places)
+        if self._known is not None and nodes.keys() - self._known and not moving:
+            held = Counter(slot.node for slot in slots)
+            for source, to in moves(nodes.values(), held, self._claim):
+                moving[next(slot for slot in slots if slot.node == source and slot not in moving)] = to
+        self._known = set(nodes)
+        await asyncio.gather(*(self._move(slot, node, beside=len(moving)) for slot, node in moving.items()))
+
+    async def _move(self, slot: _Slot, node: str | None, *, beside: int) -> None:
+        process, _ = self._start(node)
+        calls = [(process, self._replay(slot))]
+        answer = (await self._transport.execute(calls, *self._patience(beside, placed=node is not None)))[0]
+        if isinstance(answer, Exception):  # the first goes on, as long as it can
+            self._transport.kill(process)
+            return
+        self._transport.kill(slot.process)
+        logger.info("%s: handed over to another node", ", ".join(slot.symbols))
+        slot.process, slot.node, slot.heard_s = process, node or "", asyncio.get_running_loop().time()
 
     def pop_lost(self) -> dict[str, ActorFailed]:
         """Symbols whose process was lost for good since this was last asked, told something just now or not."""
@@ -199,21 +265,31 @@ class Fleet:
             self._transport.kill(slot.process)
         self._idle.clear()
 
-    def _places(self) -> Iterator[str]:
-        """The nodes for processes to come: each time the one that has the fewest of ours a CPU.
+    async def _make_room(self, count: int) -> None:
+        nodes = self._transport.nodes()
+        self._known = self._known or set(nodes)
+        if count > 0 and sum(self._claim.fit(node) for node in nodes.values()) < count:
+            await self._transport.make_room(self._claim, count)
+
+    def _places(self) -> Iterator[str | None]:
+        """The nodes for processes to come: each time the one that has the fewest of ours a CPU; None: where there comes
+        to be room, as none has any.
 
         Ray's own SPREAD skips a node that looks busy, as every node does after a fanned-out Step 0, and then puts all
         on one.
         """
-        nodes = self._transport.nodes()
+        nodes = list(self._transport.nodes().values())
         counts = Counter(slot.node for slot in (*dict.fromkeys(self._slots.values()), *self._idle))
+        started = Counter[str]()
         while True:
-            node = min(nodes, key=lambda node: ((counts[node] + 1) / nodes[node], node))
-            counts[node] += 1
+            node = fewest_a_cpu(nodes, counts, self._claim, started)
+            if node is not None:
+                counts[node] += 1
+                started[node] += 1
             yield node
 
-    def _start(self, node: str) -> tuple[Any, str]:
-        return self._transport.start(self._settings.num_cpus, node), node
+    def _start(self, node: str | None) -> tuple[Any, str]:
+        return self._transport.start(self._claim, node), node or ""
 
     async def _send(self, batches: Mapping[_Slot, Batch], *, starting: int = 0) -> dict[str, Any]:
         """Each symbol's report. `starting`: how many of the processes are not up yet."""
@@ -238,13 +314,19 @@ class Fleet:
         again = [self._bring_back(slot, batches[slot], came[slot], beside=len(lost)) for slot in lost]
         return {**came, **dict(zip(lost, await asyncio.gather(*again), strict=True))}
 
+    def _replay(self, slot: _Slot) -> list[tuple[str, Logged]]:
+        """What a process's symbols were told that made them what they are."""
+        return [(symbol, command) for symbol in slot.symbols for command in self._logs[symbol]]
+
     def _forgive(self, slot: _Slot, batch: Batch) -> None:
         """What a process has got through shows that it is not the work that ends it."""
         if batch and not batch[0][1].recorded:
             del slot.losses[:1]
 
     def _may_come_back(self, slot: _Slot) -> bool:
-        """Whether a process that was lost is started again; the loss is counted."""
+        """Whether a process that was lost is started again; the loss is counted, unless its node was to go."""
+        if slot.node and self._transport.has_left(slot.node):
+            return True
         slot.losses = [at_ns for at_ns in slot.losses if self._now_ns - at_ns < LOSS_COUNTS_NS]
         if len(slot.losses) >= self._settings.max_restarts:
             return False
@@ -262,9 +344,9 @@ class Fleet:
             self._transport.kill(slot.process)
             self.restarts += 1
             slot.process, slot.node = self._start(next(self._places()))
-            replay = [(symbol, command) for symbol in slot.symbols for command in self._logs[symbol]]
+            replay = self._replay(slot)
             calls = [(slot.process, [*replay, *batch])]
-            answer = (await self._transport.execute(calls, *self._patience(beside)))[0]
+            answer = (await self._transport.execute(calls, *self._patience(beside, placed=bool(slot.node))))[0]
             if not isinstance(answer, Exception):
                 return list(answer[len(replay) :])
             cause = answer
@@ -279,9 +361,11 @@ class Fleet:
         self._lost.update(errors)
         return [Failed(errors[symbol]) for symbol, _ in batch]
 
-    def _patience(self, starting: int) -> tuple[float, float | None]:
-        """How long a process may take that is started beside others, and how long it may not stir."""
-        extra_s = _START_S * starting
+    def _patience(self, starting: int, *, placed: bool = True) -> tuple[float, float | None]:
+        """How long a process may take that is started beside others, and how long it may not stir. One that is not
+        `placed` waits for a node first.
+        """
+        extra_s = _START_S * starting + (0.0 if placed else self._transport.wait_s)
         return self._call_s + extra_s, None if self._silence_s is None else self._silence_s + extra_s
 
     async def _bring_back_apart(self, slot: _Slot, batch: Batch, cause: Exception) -> Sequence[Any]:

@@ -53,12 +53,14 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
     """
 
     processes_per_cpu = 1  # besides the engine's
+    grows = False
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         settings = self._config.actors.model_copy(update={"max_restarts": 0})  # what is lost is brought back here
         sessions = len(self._session_range.rows) + 1
-        self._engine = Fleet(settings, RayTransport(new_portfolio_actor), sessions=sessions)
+        transport = RayTransport(new_portfolio_actor, self._config.placement.placement)
+        self._engine = Fleet(settings, transport, sessions=sessions)
         self._ledgers: dict[str, Ledger] = {}
         self._guests: dict[str, Ledger] = {}
         self._added: dict[tuple[int, str], Any] = {}

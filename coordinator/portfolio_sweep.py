@@ -51,7 +51,8 @@ class PortfolioSweepCoordinator(PortfolioBacktestCoordinator):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         sessions = len(self._session_range.rows) * _MOST_SETS
-        self._engine = Fleet(self._config.actors, RayTransport(new_portfolio_actor), sessions=sessions)
+        transport = RayTransport(new_portfolio_actor, self._config.placement.placement)
+        self._engine = Fleet(self._config.actors, transport, sessions=sessions)
         self._laid = _Laid()
         self._laying_anew = asyncio.Lock()
         self._needs: Needs | None = None

@@ -26,7 +26,7 @@ class ScanCoordinator(Measured):
         super().__init__()
         self._config = config
         self._range = prepared.session_range
-        self._fleet = ScanFleet(prepared, config.actors, RayTransport(new_scan_actor))
+        self._fleet = ScanFleet(prepared, config.actors, RayTransport(new_scan_actor, config.placement.placement))
         self._rows = iter(self._range.rows.tolist())
         self._size = 1
         self._ahead: asyncio.Task[list[Outcome]] | None = None

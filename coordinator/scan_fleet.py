@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from barray.coordinator.config.model import ActorsSection, SessionConfig
+from barray.coordinator.config.actors import ActorsSection
+from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.fleet import Fleet, Transport, cpus_of
 from barray.data_sources.stacks import StackSources
 from barray.market.commands import Failed
@@ -134,6 +135,7 @@ class ScanFleet:
         NoDataError where there are none; ConfigError, SourceUnavailable, DataError as the sources have it.
         """
         prepared = self._prepared
+        await self._transport.make_ready(prepared.config.placement.cpus or 0)
         interval, symbols = await asyncio.to_thread(prepared.found)
         shares = max(1, min(cpus_of(self._transport), len(symbols) // _SMALLEST_SHARE))
         for number, part in enumerate(np.array_split(np.array(symbols, object), shares), 1):

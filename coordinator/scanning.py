@@ -6,7 +6,7 @@ import logging
 from collections.abc import Collection
 
 from barray.coordinator import messages as ask
-from barray.coordinator.config.model import ActorsSection
+from barray.coordinator.config.actors import ActorsSection
 from barray.coordinator.fleet import Transport
 from barray.coordinator.scan_fleet import PreparedScan, ScanFleet
 from barray.coordinator.summary import AddResult

@@ -63,14 +63,14 @@ class SessionCoordinator(Measured):
     ) -> None:
         super().__init__()
         if isinstance(scans, PreparedScan):
-            scans = Scanning(scans, config.actors, RayTransport(new_scan_actor))
+            scans = Scanning(scans, config.actors, RayTransport(new_scan_actor, config.placement.placement))
         self._scanning = scans
         self._config = config
         self._timezone = calendar.timezone
         if isinstance(trading, TradingPlan):
-            trading = Trading(trading, config.actors, RayTransport(new_trader_actor))
+            trading = Trading(trading, config.actors, RayTransport(new_trader_actor, config.placement.placement))
         self._trading = trading
-        self._transport = transport or RayTransport()
+        self._transport = transport or RayTransport(placement=config.placement.placement)
         self._gateways = gateways or GatewayPool()
         self._fleet = Fleet(config.actors, self._transport)
         self._symbol_operation_lock = asyncio.Lock()
@@ -92,6 +92,7 @@ class SessionCoordinator(Measured):
         """
         if self._turnstile.pace is Pace.STOPPED:
             raise IllegalTransition("the session was stopped: no further date begins", code="stopped")
+        await self._transport.make_ready(self._config.placement.cpus or 0)
         self.state.enter(Phase.VALIDATING)
         context = self.state.context(day)
         self.state.open(context, self._driver.first_ns(context))

@@ -22,6 +22,8 @@ _SETS_PER_CALL = 32
 class SweepCoordinator(BacktestCoordinator):
     """Evaluates parameter sets on every symbol. begin → load → evaluate … → teardown."""
 
+    grows = False  # processes keep the bars
+
     async def load(self, needs: Needs) -> dict[str, str]:
         """Have the bars loaded: the symbols that can be run, and the digest of each one's. `needs`: of sets to come;
         here each process finds them itself. Errors as in `evaluate`.

@@ -9,7 +9,7 @@ from typing import Any
 
 from barray.actors.options import this_actor
 from barray.actors.published import publish
-from barray.coordinator.config.model import ActorsSection
+from barray.coordinator.config.actors import ActorsSection
 from barray.coordinator.day_recorder import DayRecorder
 from barray.coordinator.fleet import Fleet, Transport
 from barray.market.bars import Bars, IntArray

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from barray.coordinator.config.account import AccountSection
+from barray.coordinator.config.actors import ActorsSection, PlacementSection
 from barray.coordinator.config.fields import (
     DateField,
     IndicatorField,
@@ -36,9 +37,6 @@ from barray.market.indicators import IndicatorSpec
 from barray.market.interval import NS_PER_SECOND, Interval
 from barray.market.requirements import JumpRule, SymbolRequirements
 from barray.trading.orders.costs import Commission, Market, Slippage
-
-ACTORS_PER_CPU = 50
-"""What a core bears: an idle worker wakes 100 times a second, and past this a node drowns in that (bench/README.md)."""
 
 
 class ExtendedHoursSection(Section):
@@ -115,28 +113,6 @@ class ValidationSection(Section):
     def jumps(self) -> JumpRule | None:
         """Which moves of prices are suspected."""
         return JumpRule(self.suspect_jump, self.on_jump == "refuse") if self.suspect_jump else None
-
-
-class ActorsSection(Section):
-    """The symbols' processes. `reuse` keeps a config symbol's process from day to day, its state cleared.
-
-    `spawn`: `fork` takes workers from a process that has imported everything (Linux, Ray that we start), `stock` leaves
-    that to Ray; `preload` names further modules for that process to import. `symbols_per_actor`: how many symbols share
-    a process; `auto` gives each its own up to what the nodes' cores bear, and packs beyond. `num_cpus`: what a process
-    claims of Ray's CPUs. `call_timeout_s`: after it a call counts as hung (in a backtest, whose calls may take that for
-    every session: a process that does not stir for so long); the process is killed and brought back, at most
-    `max_restarts` times in an hour of session time. A strategy's call that takes longer is ended as its error.
-    `heartbeat_s`: as a session's time passes, a process not heard for so long is asked for a sign of life.
-    """
-
-    lifecycle: Literal["kill", "reuse"] = "kill"
-    spawn: Literal["fork", "stock"] = "fork"
-    preload: tuple[str, ...] = ()
-    symbols_per_actor: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
-    num_cpus: float = Field(0.001, ge=0, le=1)
-    call_timeout_s: float = Field(120.0, gt=0, le=86_400)
-    heartbeat_s: float = Field(5.0, ge=0, le=86_400)
-    max_restarts: int = Field(3, ge=0)
 
 
 class RunSection(Section):
@@ -369,6 +345,7 @@ class SessionConfig(Section):
     sources: tuple[SourceSection, ...] = Field(min_length=1)
     validation: ValidationSection = ValidationSection()
     actors: ActorsSection = ActorsSection()
+    placement: PlacementSection = PlacementSection()
     run: RunSection = RunSection()
     live: LiveSection = LiveSection()
     schedule: tuple[ScheduledAction, ...] = ()

@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from barray.actors.nodes import Claim, Node
 from barray.actors.symbol_actor import SymbolActor
 from barray.actors.validation import validate_chunk
+from barray.market.errors import ConfigError
 
 
 class ProcessDied(Exception):
@@ -17,8 +19,8 @@ class ProcessDied(Exception):
 class Process:
     """One process. `fate`: what befalls it on being called: `dies`, `hangs`, `loses` (does it, and answers nothing)."""
 
-    def __init__(self, node: str, actor: Any) -> None:
-        self.node, self.actor = node, actor
+    def __init__(self, node: str, actor: Any, claim: Claim) -> None:
+        self.node, self.actor, self.claim = node, actor, claim
         self.fate = ""
         self.alive = True
         self.told: list[tuple[str, Any]] = []
@@ -35,7 +37,10 @@ class Process:
 
 
 class Processes:
-    """See Transport. `cpus`: by node. `fates`: of the processes still to be started, in order."""
+    """See Transport. `cpus`: by node; `leaving`: those that are about to go; `grows`: whether nodes can be added.
+
+    `fates`: of the processes still to be started, in order.
+    """
 
     def __init__(self, cpus: Mapping[str, float] | None = None, kind: Callable[[], Any] = SymbolActor) -> None:
         self.cpus = cpus or {"here": 2.0}
@@ -43,17 +48,43 @@ class Processes:
         self.started: list[Process] = []
         self.fates: list[str] = []
         self.side_by_side: list[int] = []
+        self.leaving: set[str] = set()
+        self.asked: list[tuple[Claim, int]] = []
+        self.grows = False
 
     @property
     def alive(self) -> list[Process]:
         """Those that run."""
         return [process for process in self.started if process.alive]
 
-    def nodes(self) -> Mapping[str, float]:
-        return self.cpus
+    def nodes(self) -> Mapping[str, Node]:
+        return {
+            name: Node(name, cpus, cpus - sum(one.claim.cpus for one in self.alive if one.node == name))
+            for name, cpus in self.cpus.items()
+            if name not in self.leaving
+        }
 
-    def start(self, num_cpus: float, node: str) -> Process:
-        process = Process(node, self.kind())
+    def has_left(self, node: str) -> bool:
+        return node in self.leaving
+
+    def node_of(self, process: Process) -> str:
+        return process.node
+
+    async def make_room(self, claim: Claim, count: int) -> None:
+        self.asked.append((claim, count))
+        if not self.grows:
+            raise ConfigError(f"no room for {count} more", code="cluster_too_small")
+        self.cpus = {**self.cpus, f"new {len(self.cpus)}": claim.cpus * count}
+
+    async def make_ready(self, cpus: int) -> None:
+        pass
+
+    @property
+    def wait_s(self) -> float:
+        return 300.0
+
+    def start(self, claim: Claim, node: str | None) -> Process:
+        process = Process(node or "anywhere", self.kind(), claim)
         process.fate = self.fates.pop(0) if self.fates else ""
         self.started.append(process)
         return process

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from barray.coordinator.config.model import ActorsSection
+from barray.coordinator.config.actors import ActorsSection
 from barray.coordinator.fleet import IN_FLIGHT, Fleet
 from barray.market.bars import Bars
 from barray.market.commands import (
@@ -24,6 +24,7 @@ from barray.market.commands import (
     SnapshotTaken,
     TakeSnapshot,
 )
+from barray.market.errors import ConfigError
 from barray.market.indicators import parse_indicator
 from barray.market.symbol_data import SymbolSessionData
 from barray.trading.engine.commands import LayRange, RunRange, RunSessions
@@ -350,3 +351,66 @@ def test_at_the_end_every_process_ends_the_idle_ones_too() -> None:
     made.kill_all()
     assert processes.alive == []
     assert made.processes == 0
+
+
+def test_what_is_on_a_node_that_leaves_is_handed_over_before_it_goes() -> None:
+    processes = Processes({"stays": 2.0, "goes": 2.0})
+    made = loaded(processes, "A", "B", "C", max_restarts=0)
+    first = indicator(at_ns=minutes(3))
+    do(made.execute(dict.fromkeys("ABC", first)))
+    processes.leaving = {"goes"}
+    do(made.tend())
+    assert [(process.node, process.alive) for process in processes.started] == [
+        ("goes", False),
+        ("stays", True),
+        ("goes", False),
+        ("stays", True),
+        ("stays", True),
+    ]
+    assert [snapshot(made, symbol, minutes(4)).adhoc_indicators for symbol in "ABC"] == [("SMA(2)@1m",)] * 3
+    assert made.pop_lost() == {}
+
+
+def test_a_process_that_can_not_be_handed_over_stays_where_it_is() -> None:
+    processes = Processes({"goes": 2.0, "stays": 2.0})
+    made = loaded(processes, "A", "B")
+    processes.leaving, processes.fates = {"goes"}, ["dies"]
+    do(made.tend())
+    assert [process.alive for process in processes.started] == [True, True, False]
+    do(made.tend())
+    assert [process.alive for process in processes.started] == [False, True, False, True]
+
+
+def test_a_loss_with_a_node_that_was_to_go_does_not_count() -> None:
+    processes = Processes({"goes": 2.0, "stays": 2.0})
+    made = loaded(processes, "A", max_restarts=0)
+    processes.leaving, processes.started[0].fate = {"goes"}, "dies"
+    assert beat(made) == []
+    assert processes.started[-1].node == "stays"
+    processes.started[-1].fate = "dies"
+    assert beat(made, 2) == ["A"], "and any other does"
+
+
+def test_a_node_that_joins_is_given_its_share() -> None:
+    processes = Processes({"first": 1.0})
+    made = loaded(processes, *"ABCDEF")
+    processes.cpus = {"first": 1.0, "second": 2.0}
+    do(made.tend())
+    assert sorted(process.node for process in processes.alive) == ["first"] * 2 + ["second"] * 4
+    do(made.tend())
+    assert len(processes.started) == 10, "nothing moves without a cause"
+    assert {snapshot(made, symbol).symbol for symbol in "ABCDEF"} == set("ABCDEF")
+
+
+def test_what_has_no_room_is_asked_for_or_refused_before_anything_starts() -> None:
+    processes = Processes({"here": 2.0})
+    made = fleet(processes, num_cpus=0.5, memory_mb=0)
+    with pytest.raises(ConfigError, match="no room for 5"):
+        do(made.add("ABCDE"))
+    assert processes.started == []
+    processes.grows = True
+    do(made.add("ABCDE"))
+    assert sorted(process.node for process in processes.started) == ["here"] * 2 + ["new 1"] * 3
+    processes.grows = False
+    processes.started[0].fate = "dies"
+    assert beat(made) == [], "what it claimed is free again"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import barray
-from barray.coordinator.config.model import ACTORS_PER_CPU
+from barray.coordinator.config.actors import ACTORS_PER_CPU
 from barray.coordinator.messages import Instruction, Tell
 from barray.coordinator.session_coordinator import SessionCoordinator
 from barray.market.bars import Bars

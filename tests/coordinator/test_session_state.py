@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from barray.coordinator.config.model import ACTORS_PER_CPU, SessionConfig
+from barray.coordinator.config.actors import ACTORS_PER_CPU
+from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.fleet import symbols_per_actor
 from barray.coordinator.lifecycle import Phase
 from barray.coordinator.messages import (
