@@ -22,6 +22,7 @@ from barray.market.session_range import SessionRange
 from barray.trading.scans.commands import NotRead, ScanDaily, ScanJob, ScanSessions, SessionParts
 from barray.trading.scans.evaluate import members_after, session_hits
 from barray.trading.scans.hits import SessionHits
+from barray.trading.scans.keeping import Rules
 from barray.trading.scans.listings import Listings
 from barray.trading.scans.needs import ScanNeeds
 from barray.trading.scans.plan import Plan
@@ -55,6 +56,10 @@ class PreparedScan:
     def plans(self) -> tuple[Plan, ...]:
         """The scans made ready, here: their classes do not travel."""
         return tuple(source.plan() for source in self.scans)
+
+    def rules(self) -> tuple[Rules, ...]:
+        """By what the scans' findings are followed."""
+        return tuple(plan.rules(source.digest) for plan, source in zip(self.plans(), self.scans, strict=True))
 
     def found(self) -> tuple[Interval, list[str]]:
         """The interval to look at, and all symbols that any scan may look at in these sessions; NoDataError where there
@@ -152,7 +157,8 @@ class ScanFleet:
             daily = await self._told({name: ScanDaily(job, rows) for name, job in self._jobs.items()}, len(rows))
             members = tuple(map(self._members, daily))
         asked = {name: ScanSessions(job, rows, members) for name, job in self._jobs.items()}
-        return [self._met(shares) for shares in await self._told(asked, len(rows))]
+        told = await self._told(asked, len(rows))
+        return [met(self.plans, self._prepared.session_range.timezone, shares) for shares in told]
 
     def kill_all(self) -> None:
         """End every process."""
@@ -174,27 +180,29 @@ class ScanFleet:
             if (parts := [one.parts[plan.name] for one in read if plan.name in one.parts])
         }
 
-    def _met(self, shares: Sequence[SessionParts | NotRead]) -> LookedAt | BarrayError:
-        read: list[SessionParts] = []
-        for one in shares:
-            if isinstance(one, NotRead):
-                return one.error
-            read.append(one)
-        failures = {name: failure for one in read for name, failure in one.failures.items()}
-        found: list[SessionHits] = []
-        for plan in self.plans:
-            if plan.name in failures:
-                continue
-            parts = [one.parts[plan.name] for one in read]
-            hits = session_hits(plan, self._prepared.session_range.timezone, parts[0].times_ns, parts)
-            found.append(hits)
-            if hits.failure is not None:
-                failures[plan.name] = hits.failure
-        return LookedAt(
-            tuple(found),
-            failures,
-            {plan.name: sum(one.universe.get(plan.name, 0) for one in read) for plan in self.plans},
-            tuple(sorted({symbol for one in read for symbol in one.missing})),
-            {symbol: reason for one in read for symbol, reason in one.faults.items()},
-            sum(one.bars for one in read),
-        )
+
+def met(plans: Sequence[Plan], timezone: str, shares: Sequence[SessionParts | NotRead]) -> LookedAt | BarrayError:
+    """What scans found in a session, of what all shares of the universe came to; or why nothing can be told of it."""
+    read: list[SessionParts] = []
+    for one in shares:
+        if isinstance(one, NotRead):
+            return one.error
+        read.append(one)
+    failures = {name: failure for one in read for name, failure in one.failures.items()}
+    found: list[SessionHits] = []
+    for plan in plans:
+        if plan.name in failures:
+            continue
+        parts = [one.parts[plan.name] for one in read]
+        hits = session_hits(plan, timezone, parts[0].times_ns, parts)
+        found.append(hits)
+        if hits.failure is not None:
+            failures[plan.name] = hits.failure
+    return LookedAt(
+        tuple(found),
+        failures,
+        {plan.name: sum(one.universe.get(plan.name, 0) for one in read) for plan in plans},
+        tuple(sorted({symbol for one in read for symbol in one.missing})),
+        {symbol: reason for one in read for symbol, reason in one.faults.items()},
+        sum(one.bars for one in read),
+    )

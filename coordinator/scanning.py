@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
+from dataclasses import replace
 
 from barray.coordinator import messages as ask
 from barray.coordinator.config.actors import ActorsSection
 from barray.coordinator.fleet import Transport
 from barray.coordinator.scan_fleet import PreparedScan, ScanFleet
+from barray.coordinator.scan_steps import ScanSteps
 from barray.coordinator.summary import AddResult
 from barray.market.errors import BarrayError
 from barray.market.requirements import SessionContext
-from barray.trading.scans.follow import Followed, Kept, kept_of
 from barray.trading.scans.hits import Hits
-from barray.trading.scans.instructions import AddAdhoc, AlsoWanted, Evict, Instruction, LetGo, PromoteSymbol
+from barray.trading.scans.instructions import Instruction
 from barray.trading.scans.result import LookedAt, ScannedSession
-from barray.trading.scans.state import ScanState
 
 logger = logging.getLogger(__name__)
-BY = "scanner"
 
 
 class Scanning:
@@ -30,19 +29,16 @@ class Scanning:
     def __init__(self, prepared: PreparedScan, actors: ActorsSection, transport: Transport) -> None:
         self._range = prepared.session_range
         self._fleet = ScanFleet(prepared, actors, transport)
+        self._rules = prepared.rules()
         self._started = False
         self._begin_nothing()
 
     def _begin_nothing(self) -> None:
         self._context: SessionContext | None = None
-        self._seen: LookedAt | None = None
-        self._state = ScanState(self._fleet.plans)
+        self._seen = LookedAt((), {}, {}, (), {}, 0)
+        self._steps = ScanSteps(self._rules)
         self._at: dict[int, list[tuple[str, Hits]]] = {}
-        self._kept: list[Kept] = []
-        self._done: list[Instruction] = []
-        self._own: set[str] = set()
-        self._carried: dict[str, set[str]] = {}
-        self.error: str | None = None
+        self._error: str | None = None
 
     @property
     def processes(self) -> int:
@@ -60,8 +56,8 @@ class Scanning:
         return tuple(sorted(self._at))
 
     async def begin(self, context: SessionContext) -> None:
-        """Look at a session. Where its bars can't be had, `error` says why, and nothing is found; ActorFailed where a
-        process is lost for good, errors of the sources as ScanFleet.start has them.
+        """Look at a session. Where its bars can't be had, its `error` says why, and nothing is found; ActorFailed where
+        a process is lost for good, errors of the sources as ScanFleet.start has them.
         """
         self._begin_nothing()
         self._context = context
@@ -71,7 +67,7 @@ class Scanning:
         row = self._range.rows.tolist()[self._range.dates.index(context.session_date)]
         [seen] = await self._fleet.sessions((row,))
         if isinstance(seen, BarrayError):
-            self.error = str(seen)
+            self._error = str(seen)
             logger.error("%s: scans find nothing: %s", context.session_date, seen)
             return
         self._seen = seen
@@ -85,46 +81,25 @@ class Scanning:
         """What is to be done by `now_ns`. `pinned`: symbols that must stay full, such as those with a position."""
         found: list[Instruction] = []
         for at_ns in [moment for moment in self.moments if moment <= now_ns]:
-            hits = self._at.pop(at_ns)
-            found += self._state.step(hits, pinned)
-            self._kept += [row for name, one in hits for row in kept_of(name, one, self._state.scans[name].kept)]
-        self._done += found
+            found += self._steps.step(at_ns, self._at.pop(at_ns), pinned)
         return found
 
     def requests(self, instruction: Instruction) -> list[ask.Request]:
         """What an instruction asks of the session."""
-        symbol = instruction.symbol
-        if isinstance(instruction, Evict | LetGo):
-            return [ask.RemoveSymbol(symbol, BY)] if symbol in self._own else []
-        if isinstance(instruction, PromoteSymbol):
-            return [ask.AddSymbol(symbol, BY)]  # with all that scans look at
-        if not isinstance(instruction, AddAdhoc | AlsoWanted) or symbol in self._state.full:
-            return []
-        known = self._carried.setdefault(symbol, set())
-        new = [spec for spec in instruction.indicators if spec.key not in known]
-        known.update(spec.key for spec in new)
-        return [ask.AddIndicator(symbol, spec, BY) for spec in new]
+        return self._steps.requests(instruction)
 
     def note(self, request: ask.Request, result: AddResult) -> bool:
         """What came of a request; whether to go on with those that belong to it."""
-        symbol = request.symbol
-        if isinstance(request, ask.RemoveSymbol):
-            self._own.discard(symbol)
-            self._carried.pop(symbol, None)
-        elif result.accepted and result.reason != "already loaded":
-            self._own.add(symbol)
-        elif isinstance(request, ask.AddSymbol) and not result.accepted:
-            self._state.refuse(symbol, result.reason)
-            return False
-        return True
+        return self._steps.note(request, result)
 
     @property
     def session(self) -> ScannedSession | None:
-        """What was found so far; None where nothing could be looked at."""
-        if self._context is None or self._seen is None:
+        """What was found so far; None before a session."""
+        if self._context is None:
             return None
-        followed = Followed(tuple(self._kept), self._state.history, tuple(self._done))
-        return ScannedSession.of(self._context.session_date, self._seen, followed)
+        found = ScannedSession.of(self._context.session_date, self._seen, self._steps.followed)
+        live, steps = self._context.live, tuple(self._steps.taken)
+        return replace(found, rules=self._rules, steps=steps, error=self._error, live=live)
 
     def tear_down(self, *, final: bool) -> None:
         """Forget the session; `final`: no other follows."""

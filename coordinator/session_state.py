@@ -21,7 +21,7 @@ from barray.coordinator.fleet import symbols_per_actor
 from barray.coordinator.lifecycle import Phase, move
 from barray.coordinator.schedule import due_actions, windows
 from barray.coordinator.step0 import all_failed, require_enough
-from barray.coordinator.summary import AddResult, EventAction, SessionEvent, SessionSummary
+from barray.coordinator.summary import ALREADY_LOADED, AddResult, EventAction, SessionEvent, SessionSummary
 from barray.market import commands
 from barray.market.accounting import require_accounted
 from barray.market.adhoc import parse_bar, validate_adhoc_bar, validate_adhoc_indicator
@@ -280,7 +280,7 @@ class SessionState:
             )
         day, symbol = self.running(), request.symbol
         if symbol in day.full:
-            return AddResult(accepted=True, reason="already loaded", validation=day.step0[symbol])
+            return AddResult(accepted=True, reason=ALREADY_LOADED, validation=day.step0[symbol])
         self._pending.add(symbol)
         try:
             yield ask.Listen(symbol)

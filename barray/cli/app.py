@@ -218,6 +218,9 @@ def validate_dump(
     max_rows: Annotated[
         int | None, typer.Option("--max-rows", min=1, help="Most rows that a Parquet table may have.")
     ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="The session's config: what its scans found is found again.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Recompute a dump from its base bars and name all that is wrong with it. Exit code 0 if nothing is, else 1.
@@ -233,18 +236,21 @@ def validate_dump(
     from barray.dump.validate import check_dump
     from barray.dump.violations import count_violations
 
-    found = check_dump(path, calendar=calendar, hours=hours, max_rows=max_rows or MAX_ROWS)
+    found = check_dump(path, calendar=calendar, hours=hours, max_rows=max_rows or MAX_ROWS, config=config)
     violations, lost = found.violations, ", ".join(found.degraded)
     degraded = f"; the session is degraded: the machine failed, and lost {shorten(lost, 200)}" if lost else ""
     if as_json:
         listed = [_violation(one) for one in violations]
-        print_json({"path": str(path), "ok": not violations, "degraded": list(found.degraded), "violations": listed})
+        told = {"degraded": list(found.degraded), "unchecked": list(found.unchecked)}
+        print_json({"path": str(path), "ok": not violations, **told, "violations": listed})
     elif not violations:
         stdout.print(f"[green]{path}: nothing is wrong[/]{degraded}", highlight=False)
     else:
         rows = [(v.place, v.code, v.found, v.expected) for v in violations]
         title = f"{path}: {count_violations(violations)} violations{degraded}"
         print_table(title, ("place", "code", "found", "expected"), rows)
+    for text in found.unchecked if not as_json else ():
+        stdout.print(text, highlight=False, markup=False)
     if violations:
         raise typer.Exit(FAILED)
 

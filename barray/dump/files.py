@@ -21,7 +21,8 @@ def write_dumps(
     snapshots: Callable[[], Iterable[SymbolSessionData]],
 ) -> list[Path]:
     """Write `{name}-{date}.json`, `.csv` and a folder `{name}-{date}-parquet` as `formats` ask; returns their paths.
-    Beside `.csv`, where a strategy traded, `-trading.csv` with its orders and fills.
+    Beside `.csv`, where a strategy traded, `-trading.csv` with its orders and fills; where there are scans,
+    `-scans.csv` with what they found.
 
     What else stands in `formats` is not written here. `snapshots` is called once a format: symbols stream through, in
     order. ConfigError where nothing can be written.
@@ -29,6 +30,7 @@ def write_dumps(
     from barray.dump.writers.csv import write_csv
     from barray.dump.writers.json import write_json
     from barray.dump.writers.parquet import write_parquet
+    from barray.dump.writers.scans_csv import write_scans_csv
     from barray.dump.writers.trading_csv import write_trading_csv
 
     folder = Path(directory)
@@ -45,6 +47,8 @@ def write_dumps(
         written.append(write_csv(folder / f"{stem}.csv", summary, snapshots()))
         if summary.trading is not None:
             written.append(write_trading_csv(folder / f"{stem}-trading.csv", summary.trading))
+        if summary.scanned is not None:
+            written.append(write_scans_csv(folder / f"{stem}-scans.csv", summary.scanned))
     if "parquet" in formats:
         written.append(write_parquet(folder / f"{stem}-parquet", summary, snapshots()))
     return written

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import orjson
+
 from barray.coordinator.summary import SessionSummary
 from barray.data_sources.object_store.publish import fetched
 from barray.dump.readers.json import UnreadableDump
@@ -22,10 +24,10 @@ _REMEDY = "give a dump that Session.export wrote; barray.validate_session_dump s
 class SessionDump:
     """A session as it was written. What a format does not hold is not made up.
 
-    `summary`: session, requirements, Step 0, drops, events; of JSON alone, None otherwise. `symbols`: each as the
-    session's own snapshot was, with the rows that the format has: all but derived intraday bars of the history and the
-    values on them in JSON, all in Parquet (whose `now_ns` is the end of the last bar, and which does not know the
-    conflicts). CSV knows of a symbol its metadata; its bars, of an interval that the file does not name, its values and
+    `summary`: session, requirements, Step 0, drops, events, what a strategy did (`trading`) and scans found
+    (`scanned`); of a CSV, and of Parquet of the first layout, None. `symbols`: each as the session's own snapshot was,
+    with the rows that the format has: all but derived intraday bars of the history and the values on them in JSON, all
+    in Parquet. CSV knows of a symbol its metadata; its bars, of an interval that the file does not name, its values and
     its quality so far stand in `rows` by symbol, which the others leave empty.
     """
 
@@ -68,14 +70,18 @@ def _dump_at(source: Path) -> SessionDump:
 
 def _read(source: Path, out: Findings) -> SessionDump | None:
     if source.is_dir():
-        return _of_parquet(source)
+        return _of_parquet(source, out)
     return _of_csv(source, out) if source.suffix.lower() == ".csv" else _of_json(source, out)
 
 
-def _of_parquet(source: Path) -> SessionDump:
-    from barray.dump.objects.parquet import read_parquet_dump
+def _of_parquet(source: Path, out: Findings) -> SessionDump:
+    from barray.dump.objects.json import read_summary
+    from barray.dump.objects.parquet import header_of, read_tables, symbols_of
 
-    return SessionDump(source, None, read_parquet_dump(source))
+    tables = read_tables(source)
+    found = header_of(tables)
+    told = None if found is None else {**orjson.loads(found[0]), "digest": found[1]}
+    return SessionDump(source, None if told is None else read_summary(told, out), symbols_of(tables))
 
 
 def _of_json(source: Path, out: Findings) -> SessionDump | None:

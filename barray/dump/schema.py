@@ -13,6 +13,8 @@ from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
 from barray.coordinator.summary import EventAction
+from barray.dump.reason import ReasonJson
+from barray.dump.scans import ScansJson
 from barray.dump.trading import TradingJson
 from barray.market.bars import COLUMNS, Bars, format_ns
 from barray.market.quality import Quality
@@ -79,16 +81,6 @@ class RequirementsJson(TypedDict):
 
 
 @_closed
-class ReasonJson(TypedDict):
-    """One reason of Step 0."""
-
-    code: str
-    message: str
-    remedy: str
-    source: str | None
-
-
-@_closed
 class Step0Json(TypedDict):
     """`SymbolValidationResult.to_dict()`."""
 
@@ -123,7 +115,7 @@ class EventJson(TypedDict):
 @_closed
 class HeaderJson(TypedDict):
     """Everything but the symbols; `digest`: SHA-256 of the content, see `barray.dump.digest`. `trading`: there where a
-    strategy traded.
+    strategy traded; `scans`: where scans looked for symbols.
     """
 
     schema: Literal["barray.session/2"]
@@ -134,6 +126,7 @@ class HeaderJson(TypedDict):
     dropped: dict[str, list[ReasonJson]]
     events: list[EventJson]
     trading: NotRequired[TradingJson]
+    scans: NotRequired[ScansJson]
 
 
 @_closed

@@ -8,8 +8,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from barray.actors.scan_actor import ScanActor
 from barray.actors.trader_actor import TraderActor
 from barray.coordinator.config.file import as_config
+from barray.coordinator.prepare_scans import with_scans
+from barray.coordinator.scanning import Scanning
 from barray.coordinator.session_coordinator import SessionCoordinator
 from barray.coordinator.strategies import trading_in_sessions
 from barray.coordinator.summary import SessionSummary
@@ -38,17 +41,23 @@ class Threads(Processes):
 
 
 class TradedSession:
-    """A session of a config whose strategy is `text`. `symbols`, `traders`: the processes."""
+    """A session of a config with its scans, whose strategy is `text`, if any. `symbols`, `traders`, `scanners`: the
+    processes.
+    """
 
-    def __init__(self, settings: Mapping[str, Any], text: str) -> None:
-        self.config, given = trading_in_sessions(as_config(settings), StrategySource("made_up.py", text))
-        assert given is not None
-        self.given = given
-        self.symbols, self.traders = Processes(), Threads(kind=self._trader)
-        trading = Trading(
-            given, self.config.actors, self.traders, whom=lambda: None, publish=lambda data: tuple(data.values())
-        )
-        self.coordinator = SessionCoordinator(self.config, CALENDAR, self.symbols, None, trading)
+    def __init__(self, settings: Mapping[str, Any], text: str | None) -> None:
+        source = None if text is None else StrategySource("made_up.py", text)
+        chosen, self.given = trading_in_sessions(as_config(settings), source)
+        self.config, prepared = with_scans(chosen, lambda *_: CALENDAR)
+        actors = self.config.actors
+        self.symbols, self.traders, self.scanners = Processes(), Threads(kind=self._trader), Processes(kind=ScanActor)
+        trading = scanning = None
+        if self.given is not None:
+            told = {"whom": lambda: None, "publish": lambda data: tuple(data.values())}
+            trading = Trading(self.given, actors, self.traders, **told)
+        if prepared is not None:
+            scanning = Scanning(prepared, actors, self.scanners)
+        self.coordinator = SessionCoordinator(self.config, CALENDAR, self.symbols, None, trading, scanning)
         self.loop: asyncio.AbstractEventLoop
 
     def _trader(self) -> TraderActor:
@@ -79,7 +88,7 @@ def settings_of(universe: Path, *symbols: str, **changes: Any) -> dict[str, Any]
     return config(universe, *symbols, **{**day, **changes})
 
 
-def run_day(settings: Mapping[str, Any], text: str) -> tuple[SessionSummary, list[SymbolSessionData]]:
+def run_day(settings: Mapping[str, Any], text: str | None) -> tuple[SessionSummary, list[SymbolSessionData]]:
     """The first date from open to close."""
     session = TradedSession(settings, text)
 

@@ -152,6 +152,11 @@ class Notes:
 
     def stood(self, at_ns: int, accounts: Accounts, books: Iterable[Written]) -> None:
         """A window has ended: where the account stands, and what was filled and refused since the last."""
+        self.met(at_ns, books)
+        self._stood.append(Stood(at_ns, accounts.cash, accounts.equity))
+
+    def met(self, at_ns: int, books: Iterable[Written]) -> None:
+        """A window's bars were met: what was filled and refused since this was last told."""
         for book in books:
             symbol, fills, refusals = book.symbol, book.broker.fills, book.broker.refusals
             filled, refused = book.noted
@@ -162,7 +167,6 @@ class Notes:
             for refusal in refusals[refused:]:
                 self._refusals.append(Refused(at_ns, symbol, refusal.bar_ns, refusal.quantity, refusal.reason))
             book.noted = len(fills), len(refusals)
-        self._stood.append(Stood(at_ns, accounts.cash, accounts.equity))
 
     def enter(self, own: str, call: Call) -> None:
         """A call begins."""

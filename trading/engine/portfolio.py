@@ -162,6 +162,8 @@ class PortfolioRun:
         if self._ends[:1] == [to_ns] and self._plan.form == "on_window" and self.error is None and not self._met:
             with self._called():
                 self._meet_window(to_ns)
+            if self.notes.on:  # who is held now is asked before the strategy is
+                self.notes.met(to_ns, self.books.values())
 
     def finish(self) -> SessionOutcome:
         """Leave the session, and say what it brought."""

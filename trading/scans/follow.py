@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from barray.trading.scans.hits import Hits, SessionHits
@@ -33,6 +33,21 @@ class Followed:
     kept: tuple[Kept, ...]
     visits: tuple[Visit, ...]
     instructions: tuple[Instruction, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class ScanStep:
+    """A time (UTC ns) at which scans ran in a session. `hits`: by scan, those that did not fail; `scores` and `values`
+    of as many as may be kept. `pinned`: who had to stay, sorted; `instructions`: what was asked of the session;
+    `refused`: symbols that it could not promote, and why; `there`: those to promote that were full already.
+    """
+
+    at_ns: int
+    hits: tuple[tuple[str, Hits], ...]
+    pinned: tuple[str, ...]
+    instructions: tuple[Instruction, ...]
+    refused: Mapping[str, str]
+    there: Collection[str] = frozenset()
 
 
 def follow(plans: Sequence[Plan], found: Sequence[SessionHits]) -> Followed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -19,7 +19,7 @@ from barray.trading.strategy.failure import failure_text, file_of, place_in
 @dataclass(frozen=True, eq=False)
 class Hits:
     """Who passes at a time, the best first. `scores`: the ranking values, NaN where nothing ranks. `values`: the
-    numbers compared, by terms' texts. All float64 (symbols,).
+    numbers compared, by terms' texts. All float64 (symbols,), or of the first symbols alone, see `first`.
     """
 
     at_ns: int
@@ -29,6 +29,12 @@ class Hits:
 
     def __len__(self) -> int:
         return len(self.symbols)
+
+    def first(self, n: int | None) -> Hits:
+        """The same, with scores and values of the first `n` alone; of all where None."""
+        if n is None or n >= len(self.scores):
+            return self
+        return replace(self, scores=self.scores[:n], values={name: own[:n] for name, own in self.values.items()})
 
     def of(self, symbol: str) -> dict[str, float]:
         """The values of one that is found; ValueError where it isn't."""

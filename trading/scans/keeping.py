@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from barray.market.errors import ConfigError
+from barray.market.indicators import IndicatorSpec
 
 Evict = Literal["rank", "never"]
 
@@ -37,6 +38,21 @@ class Promote:
     n: int
     evict: Evict = "never"
     light: int = 200
+
+
+@dataclass(frozen=True)
+class Rules:
+    """All that follows a scan's findings. `universe`, `times`: as the scan writes them; `digest`: of its code and
+    parameters. In these three nothing is decided: they say which scan it was.
+    """
+
+    name: str
+    keep: Keep | None = None
+    promote: Promote | None = None
+    carry: tuple[IndicatorSpec, ...] = ()
+    universe: str = ""
+    times: str = ""
+    digest: str = ""
 
 
 def top(n: int) -> Keep:

@@ -10,7 +10,7 @@ from typing import Any
 
 from barray.market.errors import ConfigError
 from barray.market.indicators import SESSION_VWAP, IndicatorSpec, parse_indicator
-from barray.trading.scans.keeping import Keep, Promote
+from barray.trading.scans.keeping import Keep, Promote, Rules
 from barray.trading.scans.language import col
 from barray.trading.scans.parts import (
     conjuncts,
@@ -98,6 +98,11 @@ class Plan:
         if self.rank is not None and _is_shown(self.rank):
             found[self.rank.text] = self.rank
         return tuple(found.values())
+
+    def rules(self, digest: str = "") -> Rules:
+        """By what its findings are followed; `digest`: of its code."""
+        said = self.universe.text, self.times.text, digest
+        return Rules(self.name, self.keep, self.promote, self.carry, *said)
 
     @property
     def sent(self) -> list[Term]:

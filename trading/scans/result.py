@@ -11,9 +11,10 @@ import numpy as np
 
 from barray.market.table import Column, Table, floats_known, stamps, texts
 from barray.market.validation import Reason
-from barray.trading.scans.follow import Followed, Kept
+from barray.trading.scans.follow import Followed, Kept, ScanStep
 from barray.trading.scans.hits import ScanFailure, SessionHits
 from barray.trading.scans.instructions import Instruction
+from barray.trading.scans.keeping import Rules
 from barray.trading.scans.state import Visit, told_of
 
 
@@ -32,7 +33,9 @@ class LookedAt:
 @dataclass(frozen=True)
 class ScannedSession:
     """A session of some scans. `universe`: how many symbols each was to look at, among them the `missing`, without
-    bars that day, and those of `faults`, whose bars can't be right. `bars`: how many were looked at.
+    bars that day, and those of `faults`, whose bars can't be right. `bars`: how many were looked at. `rules` and
+    `steps`: where a session followed them, by what and how it went; `error`: why nothing could be looked at in it;
+    `live`: its bars came as it went on.
     """
 
     day: date
@@ -44,6 +47,10 @@ class ScannedSession:
     missing: tuple[str, ...]
     faults: Mapping[str, Reason]
     bars: int
+    rules: tuple[Rules, ...] = ()
+    steps: tuple[ScanStep, ...] = ()
+    error: str | None = None
+    live: bool = False
 
     @classmethod
     def of(cls, day: date, seen: LookedAt, followed: Followed) -> ScannedSession:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import inspect
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 from barray.market.errors import ConfigError
 from barray.trading.scans.plan import Plan, make_plan
 from barray.trading.scans.scan import Scan
+from barray.trading.strategy.code_digest import code_digest
 from barray.trading.strategy.siblings import serve
 from barray.trading.strategy.source import Code
 
@@ -69,3 +72,13 @@ class ScanSource:
             name = self.name or "scan"
             return make_plan(scan_of(name, self.terms or {}), name)
         return make_plan(self.code.load()(**(self.parameters or {})), self.name)
+
+    @property
+    def digest(self) -> str:
+        """What tells one scan from another: of its code, or what YAML says, and its parameters; 64 hex digits.
+
+        ConfigError where the code can't be loaded.
+        """
+        code = code_digest(self.code) if self.code is not None else None
+        told = json.dumps([code, self.parameters or {}, self.terms or {}], sort_keys=True, default=str)
+        return hashlib.sha256(told.encode()).hexdigest()

@@ -9,7 +9,7 @@ from barray.market.errors import IllegalTransition
 from barray.market.indicators import IndicatorSpec
 from barray.trading.scans.hits import Hits
 from barray.trading.scans.instructions import AddAdhoc, AlsoWanted, Evict, Instruction, LetGo, PromoteSymbol
-from barray.trading.scans.keeping import Keep, Promote
+from barray.trading.scans.keeping import Keep, Promote, Rules
 from barray.trading.scans.plan import Plan
 
 _LAST = 1 << 60
@@ -53,7 +53,7 @@ class Following:
     found; also of those that left, until their place is needed. `light`: others that are adhoc symbols.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan | Rules) -> None:
         self.plan = plan
         self.kept: dict[str, int] = {}
         self.promoted: dict[str, int] = {}
@@ -97,7 +97,7 @@ class ScanState:
     it wanted stays as it was. A symbol that several want is promoted once, and named by all.
     """
 
-    def __init__(self, plans: Iterable[Plan]) -> None:
+    def __init__(self, plans: Iterable[Plan | Rules]) -> None:
         self.scans = {plan.name: Following(plan) for plan in plans}
         self.full: dict[str, tuple[str, ...]] = {}
         self.adhoc: dict[str, tuple[str, ...]] = {}

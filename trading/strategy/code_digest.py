@@ -11,13 +11,13 @@ from importlib.machinery import ModuleSpec
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
 
-from barray.trading.strategy.source import StrategySource
+from barray.trading.strategy.source import Code
 
 _OURS = __name__.partition(".")[0]
 
 
-def code_digest(source: StrategySource) -> str:
-    """A digest of a strategy's code and of the modules of the user's own that it imports, however far: 64 hex digits.
+def code_digest(source: Code) -> str:
+    """A digest of a strategy's or a scan's code and of the user's modules that it imports, however far: 64 hex digits.
 
     Installed libraries are left out, but for the strategy's own package. What a file or the network says is not code.
     ConfigError where the code can't be loaded.

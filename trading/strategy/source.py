@@ -31,6 +31,10 @@ class Code:
     name: str | None = None
     siblings: tuple[Sibling, ...] = field(default=(), repr=False)
 
+    def load(self) -> type[Any]:
+        """The class; ConfigError where the code can't be run, or has no such class."""
+        raise NotImplementedError
+
     def module(self) -> ModuleType:
         """The module, run where it is a file's text; ConfigError, with file and line, where it can't be.
 

@@ -6,7 +6,8 @@ from datetime import date
 
 from barray.dump.checks.events import by_symbol
 from barray.dump.checks.names import parse_date, read_interval
-from barray.dump.schema import HeaderJson, ReasonJson, Step0Json
+from barray.dump.reason import ReasonJson
+from barray.dump.schema import HeaderJson, Step0Json
 from barray.dump.violations import Findings
 from barray.market.requirements import SessionContext, SymbolRequirements
 

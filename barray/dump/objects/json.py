@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, time
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -12,14 +12,16 @@ from barray.coordinator.summary import SessionEvent, SessionSummary
 from barray.dump.checks.schema import HEADER, SYMBOL, conforming, parse_stamps
 from barray.dump.checks.session import SessionFacts, check_session
 from barray.dump.readers.json import read_session
+from barray.dump.readers.reason import read_reason
+from barray.dump.readers.scans import read_scans
 from barray.dump.readers.trading import read_trading
+from barray.dump.reason import ReasonJson
 from barray.dump.schema import (
     ConflictJson,
     HeaderJson,
     IndicatorJson,
     LineageJson,
     QualityJson,
-    ReasonJson,
     SeriesJson,
     Step0Json,
     SymbolJson,
@@ -31,7 +33,6 @@ from barray.market.errors import BarrayError
 from barray.market.indicators import IndicatorData, parse_indicator
 from barray.market.interval import Interval
 from barray.market.quality import Gap, Quality
-from barray.market.reason_codes import ReasonCode
 from barray.market.series import IntervalBars, lay_on_sessions
 from barray.market.symbol_data import AdhocConflict, Lineage, SymbolSessionData
 from barray.market.validation import Reason, SymbolValidationResult
@@ -60,6 +61,13 @@ def read_json_dump(path: Path, out: Findings) -> tuple[SessionSummary, dict[str,
             return None
         symbols[name] = data
     return _summary(header, facts), symbols
+
+
+def read_summary(value: Any, out: Findings) -> SessionSummary | None:
+    """A session's summary, of its header alone; None, with what is wrong in `out`, where it is none."""
+    header = conforming(HEADER, value, "", out)
+    facts = check_session(header, out, version=1) if header else None
+    return None if header is None or facts is None or len(out) else _summary(header, facts)
 
 
 def _summary(header: HeaderJson, facts: SessionFacts) -> SessionSummary:
@@ -91,6 +99,7 @@ def _summary(header: HeaderJson, facts: SessionFacts) -> SessionSummary:
             for entry in header["events"]
         ),
         trading=read_trading(header["trading"], facts.context) if "trading" in header else None,
+        scanned=read_scans(header["scans"], facts.context.session_date) if "scans" in header else None,
     )
 
 
@@ -129,7 +138,7 @@ def _range(dates: list[str] | None) -> tuple[date, date] | None:
 
 
 def _reasons(entries: list[ReasonJson]) -> tuple[Reason, ...]:
-    return tuple(Reason(cast(ReasonCode, one["code"]), one["message"], one["remedy"], one["source"]) for one in entries)
+    return tuple(map(read_reason, entries))
 
 
 def _symbol(name: str, entry: SymbolJson, facts: SessionFacts, out: Findings) -> SymbolSessionData | None:

@@ -40,13 +40,10 @@ MAX_ROWS = 50_000_000
 """How many rows a table may have. A few megabytes of Parquet can hold more than a machine: the footer tells."""
 
 
-def read_parquet_dump(folder: Path, max_rows: int = MAX_ROWS) -> dict[str, SymbolSessionData]:
-    """The symbols in order; ValueError naming the file that is missing, broken, too long or has other columns."""
-    return symbols_of(read_tables(folder, max_rows))
-
-
-def read_tables(folder: Path, max_rows: int) -> dict[str, Any]:
-    """The three tables by the names of their files; errors as of `read_parquet_dump`."""
+def read_tables(folder: Path, max_rows: int = MAX_ROWS) -> dict[str, Any]:
+    """The three tables by the names of their files; ValueError naming one that is missing, broken, too long or has
+    other columns.
+    """
     return {name: _read(folder / name, schema, max_rows) for name, schema in TABLES.items()}
 
 

@@ -7,13 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pyarrow as pa
+import pyarrow.parquet
 
 from barray.dump.digest import dumps
 from barray.dump.objects.parquet import digest_of, header_of, read_tables, symbols_of
 from barray.dump.readers.json import DumpText, UnreadableDump
 from barray.dump.schema import SCHEMA
 from barray.dump.violations import Findings, Violation
+from barray.dump.writers.further_tables import further_tables
 from barray.dump.writers.json import symbol_json
+from barray.dump.writers.parquet import TABLES_KEY
+from barray.market.bars import format_ns
 from barray.market.errors import BarrayError
 from barray.market.symbol_data import SymbolSessionData
 
@@ -40,7 +45,43 @@ def parquet_as_json(folder: Path, max_rows: int, out: Findings) -> DumpText:
     total = digest_of(tables, found[0])
     if found[1] != total:
         out.add("digest", "digest", found[1], f"{total}, computed from all that the tables hold")
+    _check_further(folder, header, tables["symbols.parquet"].schema.metadata, out)
     return DumpText({**header, "digest": total}, _laid_out(symbols))
+
+
+def _check_further(folder: Path, header: dict[str, Any], metadata: dict[bytes, bytes], out: Findings) -> None:
+    """The tables of what a strategy did and scans found say what the header says; older dumps have none."""
+    named = metadata.get(TABLES_KEY)
+    if named is None:
+        return
+    try:
+        expected = further_tables(header)
+    except _UNMEANT:  # the header's own check says what is wrong with it
+        return
+    if (text := ",".join(expected)) != named.decode("utf-8", "replace"):
+        out.add("symbols.parquet", "tables", named.decode("utf-8", "replace"), text)
+    for name, table in expected.items():
+        try:
+            found = pa.parquet.read_table(folder / name)
+        except (OSError, pa.ArrowException) as error:
+            out.add(name, "unreadable", " ".join(str(error).split()), "a table of the dump")
+            continue
+        if not found.schema.equals(table.schema):
+            out.add(name, "schema", ", ".join(found.schema.names), ", ".join(table.schema.names))
+        elif not found.equals(table):
+            out.tree(_rows(found), _rows(table), name, "table")
+
+
+def _rows(table: Any) -> list[dict[str, Any]]:
+    """As Python values, stamps as texts."""
+    for place, field in enumerate(table.schema):
+        if pa.types.is_timestamp(field.type):
+            stamps = [
+                None if one is None else format_ns(one) for one in table.column(place).cast(pa.int64()).to_pylist()
+            ]
+            table = table.set_column(place, field.name, pa.array(stamps, pa.string()))
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
 
 
 def _laid_out(symbols: dict[str, SymbolSessionData]) -> Iterator[tuple[str, Any]]:

@@ -1,5 +1,7 @@
 """A session as JSON: `{"schema", "digest", "session", "requirements", "step0", "dropped", "events", "symbols"}`.
 
+Before the symbols stand `trading`, where a strategy traded, and `scans`, where there are any.
+
 The keys are those of `barray.dump.schema`. All stamps are UTC, `2024-07-01T13:30:00Z`; a bar's is its start. What has
 no value (an indicator before warm-up) is null.
 
@@ -23,6 +25,7 @@ from barray.coordinator.summary import SessionEvent, SessionSummary
 from barray.data_sources.atomic_file import replacing
 from barray.dump.digest import DIGITS, SessionDigest, dumps
 from barray.dump.schema import SCHEMA, bars_dumped, digest, quality_json, values_dumped
+from barray.dump.writers.scans import scans_json
 from barray.dump.writers.trading import trading_json
 from barray.market.bars import COLUMNS, Bar, Bars, IntArray, format_ns
 from barray.market.calendar import ExtendedHours
@@ -48,8 +51,9 @@ def write_json(path: str | Path, summary: SessionSummary, symbols: Iterable[Symb
         _block(file, b',\n"step0":{', (_entry(*one) for one in header["step0"].items()), b"}")
         file.write(b",\n" + _entry("dropped", header["dropped"]))
         _block(file, b',\n"events":[', map(dumps, header["events"]), b"]")
-        if "trading" in header:
-            file.write(b",\n" + _entry("trading", header["trading"]))
+        for name in ("trading", "scans"):
+            if name in header:
+                file.write(b",\n" + _entry(name, header[name]))
         _block(file, b',\n"symbols":{', _symbols(in_order(symbols, summary.now_ns), total), b"}}\n")
         file.seek(at)
         file.write(total.hexdigest().encode())
@@ -66,6 +70,7 @@ def header_json(summary: SessionSummary) -> dict[str, Any]:
         "dropped": {symbol: [*map(reason_json, reasons)] for symbol, reasons in sorted(summary.dropped.items())},
         "events": [_event(event) for event in summary.events],
         **({"trading": trading_json(summary.trading)} if summary.trading else {}),
+        **({"scans": scans_json(summary.scanned)} if summary.scanned else {}),
     }
 
 

@@ -8,6 +8,9 @@
   The file's metadata hold, as `barray:header`, the header of the JSON dump, and as `barray:digest` SHA-256 over that
   header and the three tables (see `barray.dump.digest`).
 
+Where a strategy traded, or scans looked for symbols, further tables have what they did: see
+`barray.dump.writers.further_tables`; `barray:tables` in the same metadata names them.
+
 Rows are ordered by symbol, interval (finest first) and time. Unlike JSON, all rows are written, of derived bars too.
 """
 
@@ -19,12 +22,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.parquet
 
 from barray.coordinator.summary import SessionSummary
 from barray.data_sources.atomic_folder import replacing_folder
 from barray.dump.digest import SORTED, TableDigest, digest_of_tables, dumps
+from barray.dump.writers.further_tables import NAMES, further_tables
 from barray.dump.writers.json import bar_json, header_json, in_order, reason_json
 from barray.market.bars import COLUMNS, IntArray
 from barray.market.quality import Quality
@@ -100,7 +105,7 @@ _SINCE_2 = ("lineage_dataset", "intervals", "indicators", "adhoc_indicators", "c
 SYMBOLS_SCHEMA_1 = pa.schema([field for field in SYMBOLS_SCHEMA if field.name not in _SINCE_2])
 """Of dumps without a header."""
 TABLES = {"bars.parquet": BARS_SCHEMA, "indicators.parquet": INDICATORS_SCHEMA, "symbols.parquet": SYMBOLS_SCHEMA}
-HEADER_KEY, DIGEST_KEY = b"barray:header", b"barray:digest"
+HEADER_KEY, DIGEST_KEY, TABLES_KEY = b"barray:header", b"barray:digest", b"barray:tables"
 _ROWS_A_GROUP = 262_144
 
 
@@ -136,15 +141,15 @@ class _Writer:
 
 
 def write_parquet(directory: str | Path, summary: SessionSummary, symbols: Iterable[SymbolSessionData]) -> Path:
-    """Write the three tables into `directory` (made if it is not there) and give it.
+    """Write the tables into `directory` (made if it is not there) and give it.
 
     `symbols` come sorted by name, each standing at `summary.now_ns`; ValueError otherwise. ConfigError where
-    `directory` cannot be written; all three files are replaced at the end, or none.
+    `directory` cannot be written; all files are replaced at the end, or none.
     """
     folder = Path(directory)
     header = dumps(header_json(summary), SORTED)
     schemas = TABLES | ({"symbols.parquet": SYMBOLS_SCHEMA_DAILY} if summary.daily_first else {})
-    with replacing_folder(folder, tuple(TABLES)) as draft, ExitStack() as files:
+    with replacing_folder(folder, (*TABLES, *NAMES)) as draft, ExitStack() as files:
         bars, indicators, rows = (_open(draft / name, schema, files) for name, schema in schemas.items())
         for data in in_order(symbols, summary.now_ns):
             for table in _bars(data):
@@ -153,7 +158,11 @@ def write_parquet(directory: str | Path, summary: SessionSummary, symbols: Itera
                 indicators.write(table)
             rows.write(pa.Table.from_pylist([_symbol(data)], schemas["symbols.parquet"]))
         digest = digest_of_tables(header, [one.digest for one in (bars, indicators, rows)])
-        rows.describe({HEADER_KEY: header, DIGEST_KEY: digest.encode()})
+        further = further_tables(orjson.loads(header))
+        for name, table in further.items():
+            pa.parquet.write_table(table, draft / name, compression="zstd")
+        named = {TABLES_KEY: ",".join(further).encode()} if further else {}
+        rows.describe({HEADER_KEY: header, DIGEST_KEY: digest.encode(), **named})
     return folder
 
 

@@ -8,15 +8,10 @@ then symbol, then what.
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
-from barray.data_sources.atomic_file import replacing
-from barray.dump.digest import digest_of_texts
+from barray.dump.writers.rows_csv import write_rows
 from barray.dump.writers.trading import orders_json, pages_json
 from barray.trading.engine.session_trading import SessionTrading
 
@@ -25,17 +20,7 @@ COLUMNS = ("at", "symbol", "what", "order", "quantity", "price", "commission", "
 
 def write_trading_csv(path: Path, trading: SessionTrading) -> Path:
     """Write the rows to `path` and give it; ConfigError where it can't be written."""
-    rows = sorted(_rows(trading), key=lambda row: (row[0], row[1], row[2], row[3]))
-    cells = [["" if cell is None else str(cell) for cell in column] for column in zip(*rows, strict=True)]
-    columns = cells or [[] for _ in COLUMNS]
-    digest = digest_of_texts(COLUMNS, [pa.array(column, pa.string()) for column in columns])
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow((*COLUMNS, "digest"))
-    writer.writerows((*row, digest) for row in zip(*columns, strict=True))
-    with replacing(path) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8")
-    return path
+    return write_rows(path, COLUMNS, sorted(_rows(trading), key=lambda row: (row[0], row[1], row[2], row[3])))
 
 
 def _rows(trading: SessionTrading) -> list[tuple[Any, ...]]:

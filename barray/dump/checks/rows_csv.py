@@ -1,4 +1,7 @@
-"""Checks of the CSV of orders and fills: columns, stamps and digest. What follows from bars JSON alone can tell."""
+"""Checks of the CSVs beside a session's own, of orders and fills and of what scans found: columns, stamps and digest.
+
+What follows from bars JSON alone can tell.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +13,25 @@ import pyarrow as pa
 from barray.dump.checks.schema import STAMP_FORM, parse_stamp
 from barray.dump.digest import digest_of_texts
 from barray.dump.violations import Findings
-from barray.dump.writers.trading_csv import COLUMNS
+from barray.dump.writers import scans_csv, trading_csv
 
 
-def is_trading_csv(path: Path) -> bool:
-    """Whether the first line is that of orders and fills."""
+def columns_of_rows(path: Path) -> tuple[str, ...] | None:
+    """The columns, where the first line is that of orders and fills, or of what scans found; else None."""
     try:
         with path.open(encoding="utf-8") as file:
-            return file.readline().rstrip("\n").split(",") == [*COLUMNS, "digest"]
+            first = file.readline().rstrip("\n").split(",")
     except (OSError, UnicodeDecodeError):
-        return False
+        return None
+    known = (trading_csv.COLUMNS, scans_csv.COLUMNS)
+    return next((columns for columns in known if first == [*columns, "digest"]), None)
 
 
-def check_trading_csv(path: Path, out: Findings) -> None:
+def check_rows_csv(path: Path, columns: tuple[str, ...], out: Findings) -> None:
     """Add everything wrong with it to `out`."""
     with path.open(encoding="utf-8", newline="") as file:
         _, *rows = csv.reader(file)
-    width = len(COLUMNS) + 1
+    width = len(columns) + 1
     out.each(
         [number for number, row in enumerate(rows) if len(row) != width],
         lambda number: f"line {number + 2}",
@@ -43,8 +48,8 @@ def check_trading_csv(path: Path, out: Findings) -> None:
     )
     if len(out):
         return
-    columns = [pa.array([row[at] for row in rows], pa.string()) for at in range(len(COLUMNS))]
-    digest = digest_of_texts(COLUMNS, columns)
+    cells = [pa.array([row[at] for row in rows], pa.string()) for at in range(len(columns))]
+    digest = digest_of_texts(columns, cells)
     wrong = [number for number, row in enumerate(rows) if row[-1] != digest]
     out.each(
         wrong,
