@@ -77,7 +77,9 @@ class ScanShard:
         closed = last_closed(bars.base, np.arange(len(wanted)), np.array([bars.close_ns]))[0]
         has = (closed >= 0) & (bars.base.session[closed] == row) if len(bars.base) else closed >= 0
         missing = tuple(s for s, there in zip(wanted, has.tolist(), strict=True) if not there and s not in faults)
-        counts = before.universe if before else {plan.name: len(self._members(plan, row)) for plan in self._plans}
+        counts = (
+            before.universe if before else {plan.name: len(self._looked_at(plan, row).symbols) for plan in self._plans}
+        )
         return SessionParts(parts, failures, counts, missing, dict(faults), len(bars.base))
 
     def explainer(self, row: int, plan: Plan) -> Explainer:
