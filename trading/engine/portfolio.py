@@ -162,8 +162,6 @@ class PortfolioRun:
         if self._ends[:1] == [to_ns] and self._plan.form == "on_window" and self.error is None and not self._met:
             with self._called():
                 self._meet_window(to_ns)
-            if self.notes.on:  # who is held now is asked before the strategy is
-                self.notes.met(to_ns, self.books.values())
 
     def finish(self) -> SessionOutcome:
         """Leave the session, and say what it brought."""
@@ -322,6 +320,7 @@ class PortfolioRun:
             self._close(early)
         if order_manager.changed:
             order_manager.settle()
+        self._note_met()
         self._met = True
 
     def _go_on(self, ends_ns: Sequence[int]) -> int:
@@ -341,11 +340,17 @@ class PortfolioRun:
             if changed:
                 order_manager.settle()
             if asks:
+                self._note_met()
                 self._ask(view)
             self._end_window()
             if self.additions.alter or self.error is not None:
                 return number
         return len(rows)
+
+    def _note_met(self) -> None:
+        """What was filled is told before the strategy is asked: who is held then is known by it."""
+        if self.notes.on:
+            self.notes.met(self._now.now_ns, self.books.values())
 
     def _end_window(self) -> None:
         self._decide()
