@@ -9,8 +9,8 @@ from dataclasses import replace
 from barray.coordinator import messages as ask
 from barray.coordinator.config.actors import ActorsSection
 from barray.coordinator.fleet import Transport
+from barray.coordinator.following import ScanSteps
 from barray.coordinator.scan_fleet import PreparedScan, ScanFleet
-from barray.coordinator.scan_steps import ScanSteps
 from barray.coordinator.summary import AddResult
 from barray.market.errors import BarrayError
 from barray.market.requirements import SessionContext

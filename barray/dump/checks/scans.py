@@ -10,7 +10,7 @@ from dataclasses import replace
 import orjson
 
 from barray.coordinator import messages as ask
-from barray.coordinator.scan_steps import BY, ScanSteps
+from barray.coordinator.following import BY, ScanSteps
 from barray.coordinator.summary import ALREADY_LOADED, AddResult, EventAction
 from barray.dump.checks.schema import parse_stamp
 from barray.dump.checks.session import SessionFacts

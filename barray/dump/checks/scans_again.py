@@ -13,7 +13,7 @@ import orjson
 
 from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.prepare_scans import prepare_scan
-from barray.coordinator.scan_here import scan_here
+from barray.coordinator.scan_fleet import PreparedScan, met
 from barray.dump.checks.session import SessionFacts
 from barray.dump.digest import dumps
 from barray.dump.scans import ScansJson
@@ -22,7 +22,10 @@ from barray.dump.writers.scans import hits_json, left_out_json, scan_json
 from barray.local.connection import load_calendar
 from barray.market.bars import format_ns
 from barray.market.errors import BarrayError
+from barray.trading.scans.commands import NotRead, SessionParts
+from barray.trading.scans.past import NotReadable
 from barray.trading.scans.result import LookedAt
+from barray.trading.scans.shard import ScanShard
 
 _PLACE = "scans"
 
@@ -40,7 +43,7 @@ def check_hits(entry: ScansJson, config: SessionConfig, facts: SessionFacts, out
             if one["name"] not in rules or rules[one["name"]].digest != one["code"]:
                 return f"the config's scan {one['name']} is another one now"
         [row] = prepared.session_range.rows.tolist()
-        looked = scan_here(prepared, row)
+        looked = _looked_at(prepared, row)
     except BarrayError as error:
         return str(error)
     if isinstance(looked, BarrayError):
@@ -67,7 +70,18 @@ def _as_it_ran(config: SessionConfig, facts: SessionFacts) -> SessionConfig:
     return config.model_copy(update=changed).standing_in(config.where)
 
 
-def _steps(looked: LookedAt, prepared: Any, until_ns: int) -> Mapping[str, list[dict[str, Any]]]:
+def _looked_at(prepared: PreparedScan, row: int) -> LookedAt | BarrayError:
+    """What the scans find in a session, in this process; or why nothing can be told of it."""
+    shard = ScanShard(prepared.job(*prepared.found()))
+    found: SessionParts | NotRead
+    try:
+        found = shard.session(row, {})
+    except NotReadable as failed:
+        found = NotRead(failed.error)
+    return met(prepared.plans(), prepared.session_range.timezone, [found])
+
+
+def _steps(looked: LookedAt, prepared: PreparedScan, until_ns: int) -> Mapping[str, list[dict[str, Any]]]:
     """What each time of the session found, by its stamp."""
     leave = {plan.name: plan.keep.leave if plan.keep else None for plan in prepared.plans()}
     found: dict[int, list[dict[str, Any]]] = {}
