@@ -9,7 +9,7 @@ from typing import Any
 from barray.actors.answers_once import AnswersOnce
 from barray.market.commands import Failed
 from barray.market.errors import ActorFailed, BarrayError
-from barray.trading.scans.commands import NotRead, ScanDaily, ScanJob, ScanSessions
+from barray.trading.scans.commands import NotRead, ScanCloses, ScanDaily, ScanJob, ScanSessions
 from barray.trading.scans.past import NotReadable
 from barray.trading.scans.shard import ScanShard
 
@@ -35,11 +35,14 @@ class ScanActor(AnswersOnce):
         """Drop all that is held."""
         self._shard = None
 
-    def _execute(self, command: ScanDaily | ScanSessions) -> Any:
+    def _execute(self, command: ScanDaily | ScanSessions | ScanCloses) -> Any:
         try:
             shard = self._of(command.job)
             if isinstance(command, ScanDaily):
                 return tuple(_or_not_read(shard.daily, row) for row in command.rows)
+            if isinstance(command, ScanCloses):
+                pairs = zip(command.rows, command.asked, strict=True)
+                return tuple(_or_not_read(shard.closes, *one) for one in pairs)
             members = command.members or ({},) * len(command.rows)
             return tuple(_or_not_read(shard.session, *one) for one in zip(command.rows, members, strict=True))
         except BarrayError as error:

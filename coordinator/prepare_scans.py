@@ -6,6 +6,7 @@ import csv
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,10 @@ from barray.trading.scans.plan import Plan
 from barray.trading.scans.source import ScanCode, ScanSource
 
 
-def prepare_scan(config: SessionConfig, load_calendar: LoadCalendar) -> PreparedScan:
-    """The config's scans over its sessions; ConfigError where it has none, or they can't be meant."""
+def prepare_scan(config: SessionConfig, load_calendar: LoadCalendar, *, later: int = 0) -> PreparedScan:
+    """The config's scans over its sessions; ConfigError where it has none, or they can't be meant. `later`: so many
+    sessions after the last are known too.
+    """
     if config.is_live:
         raise ConfigError("scans look at sessions of the past", remedy="take session.mode: replay")
     scans = scan_sources(config)
@@ -35,12 +38,14 @@ def prepare_scan(config: SessionConfig, load_calendar: LoadCalendar) -> Prepared
     daily = config.history.daily
     requirements = required(config, needs)
     wide = replace(requirements, trailing_days=max(requirements.trailing_days, needs.sessions_back))
-    calendar = load_calendar(config, wide)
+    calendar = load_calendar(_until(config, later), wide)
     days = calendar.between(config.session.start, config.session.end)
-    session_range = session_range_of(wide, calendar, days)
-    sessions, rows = session_range.sessions, session_range.rows.tolist()
+    after = calendar.between(config.session.end, date.max)[:later] if later else []
+    session_range = session_range_of(wide, calendar, list(dict.fromkeys((*days, *after))))
+    sessions, rows = session_range.sessions, session_range.rows[: len(days)].tolist()
     session_range = replace(
         session_range,
+        rows=session_range.rows[: len(days)],
         history={row: row - (requirements.base_sessions(sessions, row) or 0) for row in rows},
         daily={row: row - (requirements.history_sessions(sessions, row) or 0) for row in rows} if daily else {},
     )
@@ -57,6 +62,15 @@ def prepare_scan(config: SessionConfig, load_calendar: LoadCalendar) -> Prepared
         _listings(config, plans),
         _tables(config, needs),
     )
+
+
+def _until(config: SessionConfig, later: int) -> SessionConfig:
+    """The config with an end so many sessions later, and more: for its calendar alone."""
+    if not later:
+        return config
+    end = config.session.end + timedelta(days=7 * (later + 4) // 4 + 7)
+    section = config.session.model_copy(update={"end": end})
+    return config.model_copy(update={"session": section}).standing_in(config.where)
 
 
 def _tables(config: SessionConfig, needs: ScanNeeds) -> KnownTables:

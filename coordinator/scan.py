@@ -11,8 +11,11 @@ from barray.actors.transport import RayTransport
 from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.measured import Measured
 from barray.coordinator.scan_fleet import MOST_AT_ONCE, PreparedScan, ScanFleet
+from barray.market.bars import FloatArray
 from barray.market.errors import BarrayError
+from barray.market.interval import Interval
 from barray.trading.scans.follow import follow
+from barray.trading.scans.forward import Asked
 from barray.trading.scans.result import ScannedSession
 
 Outcome = ScannedSession | tuple[str, str]
@@ -32,12 +35,12 @@ class ScanCoordinator(Measured):
         self._ahead: asyncio.Task[list[Outcome]] | None = None
         self._done = 0
 
-    async def begin(self) -> int:
-        """Find the universe, and start the processes that share it: how many symbols there are; errors as there."""
+    async def begin(self) -> Interval:
+        """Find the universe, and start the processes that share it; the interval of the bars that they look at."""
         self._phase = "provisioning"
-        symbols = await self._fleet.start()
+        interval = await self._fleet.start()
         self._phase = "running"
-        return symbols
+        return interval
 
     async def next_sessions(self) -> list[Outcome] | None:
         """The next sessions' outcomes, in order of time; None after the last. ActorFailed where a process is lost for
@@ -52,6 +55,10 @@ class ScanCoordinator(Measured):
         self._done += len(outcomes)
         self._ahead = self._begin_next()  # while the asker takes these in
         return outcomes
+
+    async def closes(self, rows: tuple[int, ...], asked: tuple[Asked, ...]) -> list[dict[str, FloatArray]]:
+        """Newest closes of sessions (their rows), as `asked` of each; errors as for `next_sessions`."""
+        return await self._fleet.closes(rows, asked)
 
     def _begin_next(self) -> asyncio.Task[list[Outcome]] | None:
         rows = tuple(islice(self._rows, self._size))

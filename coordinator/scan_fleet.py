@@ -13,14 +13,16 @@ from barray.coordinator.config.actors import ActorsSection
 from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.fleet import Fleet, Transport, cpus_of
 from barray.data_sources.stacks import StackSources
+from barray.market.bars import FloatArray
 from barray.market.commands import Failed
 from barray.market.errors import BarrayError, NoDataError
 from barray.market.interval import Interval, best_base
 from barray.market.known_table import KnownTables
 from barray.market.requirements import SymbolRequirements
 from barray.market.session_range import SessionRange
-from barray.trading.scans.commands import NotRead, ScanDaily, ScanJob, ScanSessions, SessionParts
+from barray.trading.scans.commands import NotRead, ScanCloses, ScanDaily, ScanJob, ScanSessions, SessionParts
 from barray.trading.scans.evaluate import members_after, session_hits
+from barray.trading.scans.forward import Asked
 from barray.trading.scans.hits import SessionHits
 from barray.trading.scans.keeping import Rules
 from barray.trading.scans.listings import Listings
@@ -134,8 +136,8 @@ class ScanFleet:
         """How many of them were lost and started again."""
         return self._fleet.restarts
 
-    async def start(self) -> int:
-        """Find the universe, and start the processes that share it: how many symbols there are.
+    async def start(self) -> Interval:
+        """Find the universe, and start the processes that share it; the interval of the bars that they look at.
 
         NoDataError where there are none; ConfigError, SourceUnavailable, DataError as the sources have it.
         """
@@ -146,7 +148,7 @@ class ScanFleet:
         for number, part in enumerate(np.array_split(np.array(symbols, object), shares), 1):
             self._jobs[f"share {number} of {shares}"] = prepared.job(interval, part.tolist())
         await self._fleet.add(self._jobs)
-        return len(symbols)
+        return interval
 
     async def sessions(self, rows: tuple[int, ...]) -> list[LookedAt | BarrayError]:
         """What the scans found in sessions (their rows), or why nothing can be told of one; ActorFailed where a process
@@ -160,11 +162,20 @@ class ScanFleet:
         told = await self._told(asked, len(rows))
         return [met(self.plans, self._prepared.session_range.timezone, shares) for shares in told]
 
+    async def closes(self, rows: tuple[int, ...], asked: tuple[Asked, ...]) -> list[dict[str, FloatArray]]:
+        """The closes that are asked for, of each session (its row), of symbols whose bars can be read."""
+        commands = {
+            name: ScanCloses(job, rows, tuple(_own(job.symbols, one) for one in asked))
+            for name, job in self._jobs.items()
+        }
+        told = await self._told(commands, len(rows))
+        return [{k: v for one in shares if not isinstance(one, NotRead) for k, v in one.items()} for shares in told]
+
     def kill_all(self) -> None:
         """End every process."""
         self._fleet.kill_all()
 
-    async def _told(self, commands: Mapping[str, Any], n: int) -> list[list[SessionParts | NotRead]]:
+    async def _told(self, commands: Mapping[str, Any], n: int) -> list[list[Any]]:
         """By session, what each share came to; raises what a process failed with."""
         reports = await self._fleet.execute(commands)
         for report in reports.values():
@@ -206,3 +217,7 @@ def met(plans: Sequence[Plan], timezone: str, shares: Sequence[SessionParts | No
         {symbol: reason for one in read for symbol, reason in one.faults.items()},
         sum(one.bars for one in read),
     )
+
+
+def _own(symbols: tuple[str, ...], asked: Asked) -> Asked:
+    return {symbol: asked[symbol] for symbol in symbols if symbol in asked}

@@ -26,6 +26,7 @@ from barray.cli.options import Address, AsJson, Quiet, on, place
 from barray.market.errors import ConfigError, shorten
 
 if TYPE_CHECKING:
+    from barray.trading.scans.forward import ForwardReturns
     from barray.trading.scans.result import ScanResult
 
 ScanConfig = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file; see examples/gappers.yaml.")]
@@ -51,6 +52,9 @@ def scan(
     at: Annotated[
         str | None, typer.Option(help="With --explain: by then, on the exchange's clock; default: each of its times.")
     ] = None,
+    forward: Annotated[
+        str, typer.Option(metavar="5m,close,1d", help="Say what hits earned so long after, by place, and write it.")
+    ] = "",
     history: Annotated[bool, typer.Option("--history", help="Say who was found from when to when, and why.")] = False,
     address: Address = None,
     quiet: Quiet = False,
@@ -73,7 +77,7 @@ def scan(
     with document(as_json), session_progress(quiet=quiet) as progress:
         settings = on(read_config(config), address)
         ignored = note_unused("scan", settings)
-        result = run(settings, progress=progress)
+        result = run(settings, forward=[one for one in forward.split(",") if one.strip()], progress=progress)
         folder = out or below(settings.report.directory, settings.name)
         formats = [one for one in _FORMATS if one in settings.report.formats]
         files = published(folder, settings.name, lambda local: write_scan(result, local, formats))
@@ -84,6 +88,8 @@ def scan(
         print_scan(result)
         if history:
             print_history(result)
+        if result.forward is not None:
+            print_forward(result.forward)
         for path in files:
             stdout.print(f"  wrote {path}", highlight=False, markup=False)
     if failed := _failed(result):
@@ -132,6 +138,23 @@ def print_history(result: ScanResult) -> None:
     print_table("Who was found when, and why", columns, rows[:_MOST_VISITS])
     if len(rows) > _MOST_VISITS:
         stdout.print(f"  … and {len(rows) - _MOST_VISITS} more; see history", highlight=False)
+
+
+def print_forward(forward: ForwardReturns) -> None:
+    """What hits earned, by their places."""
+    rows = [
+        (
+            one.scan,
+            f"{one.first}" if one.first == one.last else f"{one.first} to {one.last}",
+            one.horizon,
+            one.hits,
+            *(f"{100 * value:.2f}" for value in (one.mean, one.median)),
+            f"{100 * one.positive:.1f}",
+        )
+        for one in forward.by_place
+    ]
+    columns = ("scan", "place", "after", "hits #", "mean % #", "median % #", "above 0 % #")
+    print_table("What hits earned, by place", columns, rows)
 
 
 def _failed(result: ScanResult) -> str:

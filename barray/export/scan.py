@@ -5,6 +5,9 @@
 | `hits.parquet`, `hits.csv` | who was kept at each time, with place, score and the numbers compared |
 | `history.parquet`, `history.csv` | who was kept from when to when, and why no longer |
 | `left_out.parquet`, `left_out.csv` | symbols of a universe that could not be looked at, with the reason |
+| `returns.parquet`, `returns.csv` | where it was asked for: what each hit earned, a column a horizon |
+| `returns_by_place.parquet`, `returns_by_place.csv` | mean, median and share above 0 of these, by scan and places |
+| `factor.parquet`, `factor.csv` | scores by scan, session and symbol, for alphalens-reloaded, and `prices`: closes |
 | `scan.json` | sessions, skipped ones with the reason, scans that failed, how many symbols were looked at and found |
 
 Stamps are UTC. The same result gives the same bytes: no timings, no wall clock.
@@ -13,6 +16,7 @@ Stamps are UTC. The same result gives the same bytes: no timings, no wall clock.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +28,7 @@ from barray.trading.scans.result import ScannedSession, ScanResult
 
 SCHEMA = "barray.scan/1"
 _TABLES = ("hits", "history", "left_out")
+_FORWARD = ("returns", "returns_by_place", "factor", "prices")
 _ROWS_A_GROUP = 262_144
 
 
@@ -31,8 +36,8 @@ def write_scan(result: ScanResult, directory: Path, formats: Sequence[str] = ("p
     """Write the files of `formats` (parquet, csv, json) into `directory`, made if it is not there, all or none; their
     paths. ConfigError where nothing can be written; then what stood there is untouched.
     """
-    tables = {name: getattr(result, name) for name in _TABLES}
-    with replacing_folder(directory, names_of(("parquet", "csv", "json"))) as draft:
+    tables = tables_of(result)
+    with replacing_folder(directory, names_of(("parquet", "csv", "json"), (*_TABLES, *_FORWARD))) as draft:
         for name, table in tables.items():
             if "parquet" in formats:
                 _write_parquet(draft / f"{name}.parquet", table)
@@ -40,13 +45,22 @@ def write_scan(result: ScanResult, directory: Path, formats: Sequence[str] = ("p
                 _write_csv(draft / f"{name}.csv", table)
         if "json" in formats:
             (draft / "scan.json").write_bytes(orjson.dumps(summary(result), option=orjson.OPT_INDENT_2) + b"\n")
-    return [directory / name for name in names_of(formats)]
+    return [directory / name for name in names_of(formats, tuple(tables))]
 
 
-def names_of(formats: Sequence[str]) -> list[str]:
+def tables_of(result: ScanResult) -> dict[str, Table]:
+    """All tables, by the names of their files."""
+    found: dict[str, Table] = {name: getattr(result, name) for name in _TABLES}
+    if (forward := result.forward) is not None:
+        own = forward.table, forward.places, forward.factor_table, forward.price_table
+        found |= dict(zip(_FORWARD, own, strict=True))
+    return found
+
+
+def names_of(formats: Sequence[str], tables: Sequence[str]) -> list[str]:
     """Names of the files of `formats`, in the order they are listed."""
-    tables = [f"{name}.{kind}" for kind in ("parquet", "csv") if kind in formats for name in _TABLES]
-    return [*tables, "scan.json"] if "json" in formats else tables
+    names = [f"{name}.{kind}" for kind in ("parquet", "csv") if kind in formats for name in tables]
+    return [*names, "scan.json"] if "json" in formats else names
 
 
 def summary(result: ScanResult) -> dict[str, Any]:
@@ -59,6 +73,7 @@ def summary(result: ScanResult) -> dict[str, Any]:
         "dates": list(result.dates),
         "skipped": dict(result.skipped),
         "failures": [{"scan": one.scan, "reason": one.reason} for one in result.failures],
+        **({} if result.forward is None else {"forward": [asdict(one) for one in result.forward.by_place]}),
         "sessions": {one.day.isoformat(): _session(one) for one in result.sessions},
     }
 

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from time import perf_counter
 
 from barray.coordinator.config.file import ConfigLike, as_config
 from barray.coordinator.prepare_scans import prepare_scan
-from barray.coordinator.scan_fleet import PreparedScan
+from barray.coordinator.scan_fleet import MOST_AT_ONCE, PreparedScan
 from barray.local.connection import load_calendar
 from barray.local.progress import Progress, shown
 from barray.market.accounting import require_accounted
+from barray.market.bars import FloatArray
 from barray.runs.backtest import RemoteRun
+from barray.trading.scans.forward import ForwardReturns, FoundRows, Horizon, asked_closes, horizons_of
 from barray.trading.scans.result import ScannedSession, ScanResult
 
 
-def scan(config: ConfigLike, *, progress: Progress | None = None) -> ScanResult:
+def scan(config: ConfigLike, *, forward: Sequence[str] = (), progress: Progress | None = None) -> ScanResult:
     """Run a config's scans over all its sessions; see examples/gappers.yaml and docs/scans.md.
 
         result = barray.scan("gappers.yaml")
         result.hits, result.history, result.left_out
+        scan("gappers.yaml", forward=["5m", "30m", "close", "1d"]).forward.by_place
 
+    `forward`: how long after each hit its return is taken, in `result.forward`; see
+    barray.trading.scans.forward.Horizon.
     A few processes share the universe. A symbol whose bars can't be right is left out of the session with its reason;
     a scan that raises ends for that session. Ray is joined or started as `Session` does it, and everything of it ends
     with the call. ConfigError where the config has no scans, or they can't be meant; NoDataError where there is nothing
@@ -28,18 +34,37 @@ def scan(config: ConfigLike, *, progress: Progress | None = None) -> ScanResult:
     """
     began = perf_counter()
     settings = as_config(config)
-    prepared = prepare_scan(settings, load_calendar)
+    horizons = horizons_of(forward)
+    prepared = prepare_scan(settings, load_calendar, later=max((one.sessions for one in horizons), default=0))
     timings = {"plan_s": perf_counter() - began}
     from barray.coordinator.scan import ScanCoordinator
 
     with shown(progress) as told, RemoteRun(settings, ScanCoordinator, (prepared,), progress=told) as remote:
-        remote.call("begin")
+        horizons_of(forward, remote.call("begin"))
         timings["provision_s"] = perf_counter() - began - timings["plan_s"]
         done: list[ScannedSession | tuple[str, str]] = []
         while (some := remote.call("next_sessions")) is not None:
             done += some
         timings["run_s"] = perf_counter() - began - sum(timings.values())
-    return _assemble(prepared, done, timings)
+        result = _assemble(prepared, done, timings)
+        if horizons:
+            result = replace(result, forward=_earned(prepared, result, horizons, remote))
+    return result
+
+
+def _earned(
+    prepared: PreparedScan, result: ScanResult, horizons: Sequence[Horizon], remote: RemoteRun
+) -> ForwardReturns:
+    """What hits earned: the closes are read where the bars are."""
+    found = FoundRows.of((one.day, one.kept) for one in result.sessions)
+    sessions, later = prepared.session_range.sessions, max(one.sessions for one in horizons)
+    asked = asked_closes(found, horizons, sessions, later)
+    told: dict[int, dict[str, FloatArray]] = {}
+    every = tuple(asked)
+    for first in range(0, len(every), MOST_AT_ONCE):
+        rows = every[first : first + MOST_AT_ONCE]
+        told.update(zip(rows, remote.call("closes", rows, tuple(asked[row] for row in rows)), strict=True))
+    return ForwardReturns.of(found, horizons, sessions, asked, told)
 
 
 def _assemble(

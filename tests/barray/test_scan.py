@@ -62,10 +62,20 @@ def test_a_command_writes_who_was_found_when(config: dict[str, Any], tmp_path: P
     hits = pq.read_table(tmp_path / "out" / "gappers" / "hits.parquet").to_pandas()
     assert set(hits["scan"]) == {"Gappers", "quiet_losers"}
     assert (hits["place"] <= 30).all()
-    again = run_command("scan", tmp_path / "gappers.yaml", "--quiet", "--out", tmp_path / "again")
+    more = ("--forward", "30m,close,1d", "--history")
+    again = run_command("scan", tmp_path / "gappers.yaml", "--quiet", "--out", tmp_path / "again", *more)
     assert again.exit_code == 0, again.output
-    assert "Gappers, quiet_losers: 3 sessions" in again.stdout
-    for path in map(Path, told["files"]):
+    for told_too in ("Gappers, quiet_losers: 3 sessions", "What hits earned, by place", "Who was found when, and why"):
+        assert told_too in again.stdout
+    earned = pq.read_table(tmp_path / "again" / "returns.parquet").to_pandas()
+    assert len(earned) == len(hits)
+    assert earned["close"].notna().all()
+    assert earned["1d"].isna().sum() == (hits["session"] == DAYS[-1]).sum()  # nothing is stored after it
+    by_hand = earned[(earned["symbol"] == earned["symbol"][0]) & (earned["session"] == DAYS[0])]
+    ends = by_hand["price"] * (1 + by_hand["close"])
+    assert ends.max() == pytest.approx(ends.min())
+    assert pq.read_table(tmp_path / "again" / "factor.parquet").column_names == ["scan", "date", "asset", "factor"]
+    for path in [one for one in map(Path, told["files"]) if one.name != "scan.json"]:
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
 
 

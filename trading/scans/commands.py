@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from barray.market.bars import IntArray
 from barray.market.calendar import Sessions
 from barray.market.errors import BarrayError
 from barray.market.interval import Interval
@@ -83,6 +84,16 @@ class ScanSessions:
     job: ScanJob
     rows: tuple[int, ...]
     members: tuple[Mapping[str, tuple[str, ...]], ...] = ()
+    recorded = False
+
+
+@dataclass(frozen=True, eq=False)
+class ScanCloses:
+    """Tell the newest closes of symbols in sessions (their rows), as `asked` of each session."""
+
+    job: ScanJob
+    rows: tuple[int, ...]
+    asked: tuple[Mapping[str, IntArray], ...]
     recorded = False
 
 

@@ -59,6 +59,10 @@ class DayStore:
             self._held[row] = asked.union(new), held
         return aligned(held if held is not None else self._nothing(row), symbols)
 
+    def closes(self, row: int, symbols: tuple[str, ...]) -> UniverseBars:
+        """All of a session's bars of some symbols, sorted, with their closes alone; of those that have right ones."""
+        return self._laid(self._job.reader, self._job.interval, range(row, row + 1), symbols, ("close",), None)[0]
+
     def volumes(self, row: int, elapsed_ns: IntArray) -> tuple[FloatArray, NDArray[np.bool_]]:
         """What all of the job's symbols had traded in a session so long after its open; see `volumes_of`."""
         key = row, elapsed_ns.tobytes()
@@ -110,7 +114,8 @@ class DayStore:
         return [one for one in self._job.session_range.rows.tolist() if one >= row]
 
     def _read(self, row: int, symbols: tuple[str, ...]) -> UniverseBars:
-        laid, reasons = self._laid(self._job.reader, self._job.interval, range(row, row + 1), symbols, self._columns)
+        rows, until = range(row, row + 1), self._wanted_ns
+        laid, reasons = self._laid(self._job.reader, self._job.interval, rows, symbols, self._columns, until)
         self.faults.setdefault(row, {}).update(reasons)
         return laid
 
@@ -124,9 +129,9 @@ class DayStore:
         rows: range,
         symbols: tuple[str, ...],
         columns: tuple[str, ...],
+        first_ns: int | None = None,
     ) -> tuple[UniverseBars, Faults]:
         sessions = self._sessions.take(slice(rows.start, rows.stop))
-        first_ns = self._wanted_ns if interval.is_intraday else None
         try:
             stack, faults = reader.read_stack(interval, sessions, symbols=symbols, columns=columns, first_ns=first_ns)
         except BarrayError as error:

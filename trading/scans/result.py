@@ -12,6 +12,7 @@ import numpy as np
 from barray.market.table import Column, Table, floats_known, stamps, texts
 from barray.market.validation import Reason
 from barray.trading.scans.follow import Followed, Kept, ScanStep
+from barray.trading.scans.forward import ForwardReturns
 from barray.trading.scans.hits import ScanFailure, SessionHits
 from barray.trading.scans.instructions import Instruction
 from barray.trading.scans.keeping import Rules
@@ -63,7 +64,8 @@ class ScannedSession:
 class ScanResult:
     """Scans over a range of sessions. `dates`: of those asked for; `skipped`: those of them that were not run, and why.
 
-    `timezone`: the calendar's. `timings_s`: seconds (wall clock) by phase.
+    `timezone`: the calendar's. `timings_s`: seconds (wall clock) by phase. `forward`: what hits earned, where that was
+    asked for.
     """
 
     name: str
@@ -73,6 +75,7 @@ class ScanResult:
     skipped: Mapping[str, str]
     timezone: str
     timings_s: Mapping[str, float]
+    forward: ForwardReturns | None = None
 
     @classmethod
     def of_session(cls, name: str, one: ScannedSession, timezone: str) -> ScanResult:

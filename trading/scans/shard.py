@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from barray.market.bars import FloatArray, IntArray
 from barray.market.universe.bars import UniverseBars
 from barray.market.universe.rows import aligned
 from barray.trading.scans.bars import ScanBars, last_closed
@@ -94,6 +95,18 @@ class ScanShard:
         seen = self.explainer(row, plan)
         seen.part  # noqa: B018  # what is wrong with history shows as it is read
         return seen.bars, [symbol for symbol in seen.bars.symbols if symbol not in seen.faults]
+
+    def closes(self, row: int, asked: Mapping[str, IntArray]) -> dict[str, FloatArray]:
+        """The newest close of a session by each time that is asked for, of symbols of this job that have bars: float64
+        (times,), NaN where there is none by then.
+        """
+        stack = self._store.closes(row, tuple(symbol for symbol in self._job.symbols if symbol in asked))
+        found: dict[str, FloatArray] = {}
+        for symbol in stack.symbols:
+            own = stack.of(symbol)
+            closed = np.searchsorted(own.end_ns, asked[symbol], side="right")
+            found[symbol] = np.append(np.nan, own.bars.close)[closed]
+        return found
 
     def _looked_at(self, plan: Plan, row: int) -> Members:
         return plan.universe.on(self._day[row].item(), self._job.symbols, self._job.listings.__getitem__)

@@ -18,7 +18,6 @@ from barray.market.universe.rows import aligned
 from barray.trading.scans.bars import ScanBars
 from barray.trading.scans.evaluate import daily_part, evaluate, members_after
 from barray.trading.scans.explain import explain
-from barray.trading.scans.forward import Closes, FoundRows, factor_of, forward_returns, prices_of, returns_by_place
 from barray.trading.scans.keeping import full, top
 from barray.trading.scans.language import (
     bars,
@@ -291,33 +290,6 @@ def test_nothing_is_explained_before_the_scan_ran() -> None:
     with pytest.raises(ConfigError, match="has not run by then") as caught:
         explain(make_plan(Gaps()), gapping(A=9.0), "A", TEN - 1)
     assert "at('10:00')" in str(caught.value.remedy)
-
-
-def test_what_hits_earned_is_told_by_place_and_as_a_factor() -> None:
-    plan = make_plan(Gaps())
-    session = evaluate(plan, gapping(A=9.0, B=3.0))
-    rows = FoundRows.of([(AFTER_HALF_DAY, session), (date(2024, 7, 8), session)])
-    days = np.array(["2024-07-05", "2024-07-08", "2024-07-09"], "datetime64[D]")
-    closes = Closes(days, ("A", "B"), np.array([[109.0, 206.0], [218.0, np.nan], [109.0, 309.0]]))
-    made = forward_returns(rows, closes, (0, 1, 2))
-    assert rows.symbols.tolist() == ["A", "B", "A", "B"]
-    assert rows.prices.tolist() == [109.0, 103.0, 109.0, 103.0]
-    assert np.array_equal(made[0], [0.0, 1.0, 1.0, np.nan], equal_nan=True)
-    assert np.array_equal(made[1], [1.0, np.nan, 0.0, 2.0], equal_nan=True)
-    assert np.array_equal(made[2], [0.0, 2.0, np.nan, np.nan], equal_nan=True)
-    spans = returns_by_place(rows, {1: made[1]}, bounds=(1, 5))
-    assert [(one.first, one.last, one.hits, one.mean, one.positive) for one in spans] == [
-        (1, 1, 2, 0.5, 0.5), (2, 5, 1, 2.0, 1.0),
-    ]  # fmt: skip
-    factor = factor_of(rows)
-    assert factor.index.names == ["date", "asset"]
-    assert factor.index.tolist()[1][1] == "B"
-    assert factor.tolist() == pytest.approx([0.09, 0.03, 0.09, 0.03])
-    assert prices_of(closes).loc["2024-07-08", "A"] == 218.0
-    with pytest.raises(ConfigError, match="horizons"):
-        forward_returns(rows, closes, (-1,))
-    nothing = FoundRows.of([])
-    assert (len(nothing), len(factor_of(nothing)), returns_by_place(nothing, {})) == (0, 0, ())
 
 
 def test_nothing_is_found_where_all_fall_out_at_the_first_condition_or_there_is_nothing() -> None:
