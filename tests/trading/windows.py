@@ -87,6 +87,9 @@ class Watched(PortfolioRun):
         super()._decide()
         self.states = [*getattr(self, "states", []), self._state()]
 
+    def _ask_on(self, rows: Sequence[int], ends_ns: Sequence[int], first: int, until: int) -> int:
+        return super()._ask_on(rows, ends_ns, first, first + 1)
+
     def _state(self) -> tuple[float, float, float]:
         return self.accounts.cash, getattr(self.accounts, "reserved", 0.0), self.accounts.equity
 

@@ -75,6 +75,7 @@ class Additions:
 
     def add_symbols(self, symbols: Sequence[str]) -> dict[str, Added]:
         """See Adding; ConfigError for what is no text."""
+        self._order_manager.stirred = True
         for symbol in symbols:
             require_text(symbol)
         found = {symbol: self._there_already(symbol) for symbol in symbols}
@@ -185,6 +186,7 @@ class Additions:
         more = with_bar(data, interval, bar, needs, self._sessions(), here.number, here.now_ns)
         if isinstance(more, str):
             return Added(False, more)
+        self._order_manager.stirred = True
         self.supplied[symbol] = replace(more, open_ended=data.open_ended)
         told = asdict(parse_bar(bar))
         self._notes.again(self._notes.whole("add_bar", symbol, interval=str(interval), bar=told))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import inf, isnan, nan
 
 import numpy as np
+from numpy.typing import NDArray
 
 from barray.market.bars import FloatArray, IntArray
 from barray.market.errors import ConfigError
@@ -41,7 +42,8 @@ class OpenSession:
 
     `number`: its row in the block's sessions. `history_ns`, `days_ns`: see Panel. `symbols`: those that it is run for,
     sorted. `low`, `high` float64, by the block's columns: what a bar has to reach for an order to fill; see
-    WindowBroker.reach. `added`: indicators, by name and symbol.
+    WindowBroker.reach. `unseen` bool: which columns are of none of the symbols, None for none. `added`: indicators, by
+    name and symbol.
     """
 
     def __init__(
@@ -68,6 +70,9 @@ class OpenSession:
         self.row = block.closed_by(self.now_ns) - 1
         self.low, self.high = np.full(len(block.symbols), -inf), np.full(len(block.symbols), inf)
         self._volumes: FloatArray | None = None
+        self.unseen: NDArray[np.bool_] | None = None
+        if len(self.symbols) < len(block.symbols):
+            self.unseen = np.array([symbol not in self.panel.index for symbol in block.symbols], np.bool_)
 
     @property
     def closing(self) -> bool:
@@ -155,10 +160,11 @@ def session_prices(
     else:
         first = block.closed_by(int(grid_ns[0]) - 1)
         rows = slice(first, first + k)
-        open_, high, low = (block.part(name, columns, rows) for name in ("open", "high", "low"))
+        open_, high, low = block.parts(("open", "high", "low"), columns, rows)
         last = block.part_of(block.last_close, columns, rows)
-    unknown = np.isnan(last)
+    is_whole = block is not None and block.is_whole and None not in columns
+    unknown = np.isnan(last) if not is_whole else np.zeros(0, np.bool_)
     if unknown.any():
         before = np.array([known.get(symbol, nan) for symbol in symbols])
         last = np.where(unknown, before[:, None], last)
-    return SessionPrices(open_, high, low, last)
+    return SessionPrices(open_, high, low, last, is_whole)

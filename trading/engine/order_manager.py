@@ -6,13 +6,18 @@ rest at a price only those that a bar reaches.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from math import inf, isnan, nan
 from typing import Any
 
+import numpy as np
+
+from barray.market.bars import FloatArray
 from barray.market.errors import ConfigError
+from barray.trading.engine.basket import Basket, BasketFill, BasketFills, BasketTrading
 from barray.trading.engine.commands import Plan
+from barray.trading.engine.holdings import Holdings
 from barray.trading.engine.notes import Notes
 from barray.trading.engine.open_session import OpenSession
 from barray.trading.engine.opening import Opening, opening_of, stand
@@ -39,9 +44,13 @@ class OrderManager:
     """All symbols' books, and the account, or accounts, that they trade with; see barray.trading.orders.accounts.
 
     `here`: the session that is gone through, None between two. `changed`: symbols whose orders or position changed
-    since the account last heard. `purchases`: positions that a rebalancing buys once it has sold. `invited`: symbols
+    since the account last heard. `stirred`: somebody asked for orders, or gave some. `holdings`: what is held of all
+    symbols. `purchases`: positions that a rebalancing buys once it has sold. `invited`: symbols
     that were added and are not in the panel yet. `events`: what was done to the run beside ordering.
     """
+
+    in_baskets = True
+    """Whether a rebalancing may be carried out in whole."""
 
     def __init__(self, plan: Plan, notes: Notes) -> None:
         self.books: dict[str, SymbolBook] = {}
@@ -50,6 +59,10 @@ class OrderManager:
         self.invited: dict[str, SymbolData] = {}
         self.events = EventLog()
         self.here: OpenSession | None = None
+        self.holdings = Holdings()
+        self.guests: set[str] = set()
+        """Symbols that were added, for this session alone."""
+        self.stirred = False
         self._plan = plan
         self._notes = notes
         self._due: set[str] = set()
@@ -59,6 +72,10 @@ class OrderManager:
         self._held: set[str] = set()
         self._closes: dict[str, float] = {}
         self._funds = Funds(self._look_at_funds)
+        self._basket: Basket | None = None
+        self._filled: list[BasketFill] = []
+        self._slots = np.empty(0, np.intp)
+        """Of the block's symbols."""
         self.open_accounts()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -72,18 +89,29 @@ class OrderManager:
         """Have accounts that nothing was traded with."""
         plan = self._plan
         self.accounts: Accounts = (
-            SharedAccount(plan.account, plan.market, self.price, plan.reserve, plan.limits)
+            SharedAccount(plan.account, plan.market, self.price, plan.reserve, plan.limits, self.prices)
             if plan.shared
             else SeparateAccounts(plan.account, self.price)
         )
+        self._baskets: BasketTrading | None = None
+        if (
+            self.in_baskets
+            and isinstance(self.accounts, SharedAccount)
+            and not plan.limits
+            and plan.market.volume_share is None
+        ):
+            self._baskets = BasketTrading(self.accounts, plan.account, plan.market, self.holdings)
         self._held.clear()
         for symbol, book in self.books.items():
             self.accounts.join(symbol, book.broker.working)
 
     def join(self, data: SymbolData, timezone: str, *, guest: bool = False) -> SymbolBook:
         """A book of a symbol that was not there."""
-        book = SymbolBook(self._plan, data, timezone, self.changed, self._funds, self._notes, guest=guest)
+        shared = self.changed, self._funds, self._notes, self.holdings
+        book = SymbolBook(self._plan, data, timezone, *shared, guest=guest)
         self.books[data.symbol] = book
+        if guest:
+            self.guests.add(data.symbol)
         self.accounts.join(data.symbol, book.broker.working)
         return book
 
@@ -107,22 +135,26 @@ class OrderManager:
 
     def look_at(self, here: OpenSession) -> None:
         """Aim orders at the bars of these symbols."""
-        self.here = here
+        self._part_basket()
+        self.here, books = here, self.books
+        self._slots = np.array([books[symbol].slot for symbol in here.block.symbols], np.intp)
         self._due.clear()
         self._resting.clear()
         for symbol in here.symbols:
-            self._aim(symbol)
+            if books[symbol].broker.working:
+                self._aim(symbol)
 
-    def leave(self, guests: Iterable[str]) -> None:
+    def leave(self) -> None:
         """Keep of the session what the next may need to know, which is nothing of guests."""
         if self.here is not None:
             self._closes |= self.here.closes()
             self.here = None
-        for symbol in guests:
-            del self.books[symbol]
+        for symbol in self.guests:
+            self.holdings.let_go(self.books.pop(symbol).slot)
             self.accounts.forget(symbol)
             self._closes.pop(symbol, None)
             self._held.discard(symbol)
+        self.guests.clear()
         self.invited.clear()
 
     @property
@@ -133,12 +165,24 @@ class OrderManager:
     @property
     def active(self) -> set[str]:
         """Symbols with orders or positions."""
+        self._part_basket()
         return self._due | self._resting | self._held | self.changed
 
     @property
     def is_busy(self) -> bool:
         """Whether a bar may reach an order, or bring a purchase."""
-        return bool(self._due or self._resting or self.purchases)
+        return bool(self._due or self._resting or self.purchases or self._basket)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether anything is to be judged."""
+        return bool(self.changed) or (self._basket is not None and not self._basket.approved)
+
+    @property
+    def positions(self) -> FloatArray:
+        """Shares held of each symbol that is seen, float64 (symbols,)."""
+        held, here = self.holdings.position[self._slots], self._now()
+        return held if here.unseen is None else held[~here.unseen]
 
     def price(self, symbol: str) -> float:
         """The last close known, NaN before there is one."""
@@ -156,11 +200,27 @@ class OrderManager:
                     return price
         return self._closes.get(symbol, nan)
 
+    def prices(self, symbols: Collection[str]) -> list[float]:
+        """Last closes of many."""
+        here = self.here
+        if here is not None and here.row >= 0 and not self.invited:
+            floats, index, row = here.block.last_close_floats, here.block.index, here.row
+            found: list[float] = [floats[row, index[symbol]] for symbol in symbols if symbol in index]
+            if len(found) == len(symbols) and not isnan(sum(found)):
+                return found
+        return [self.price(symbol) for symbol in symbols]
+
     # ---- orders meet bars
 
-    def meet(self, here: OpenSession, row: int) -> None:
-        """Let the bars that have closed since the last window's end meet the orders that they can reach."""
+    def meet(self, here: OpenSession, row: int, *, closes: bool) -> None:
+        """Let the bars that have closed since the last window's end meet the orders that they can reach. `closes`: then
+        positions may be closed too, and are booked with what fills now.
+        """
         first = here.row + 1
+        if self._basket is not None and row >= first:
+            if not closes and self._fill_basket(self._basket, here, first):
+                return
+            self._part_basket()
         if self.purchases and row >= first:
             bought = self.purchases.keys()
             self._meet_rows(here, first, first, self._orders() - bought)
@@ -170,6 +230,38 @@ class OrderManager:
             first += 1
         if row >= first and (self._due or self._resting):
             self._meet_rows(here, first, row, self._orders())
+
+    def _fill_basket(self, basket: Basket, here: OpenSession, row: int) -> bool:
+        filled = self._baskets.fill(basket, here, row) if self._baskets is not None else None
+        if filled is None:
+            return False
+        self._filled.append(filled)
+        self._basket = None
+        self.purchases.clear()
+        for symbol, position in zip(basket.symbols, basket.after.tolist(), strict=True):
+            (self._held.add if position else self._held.discard)(symbol)
+        return True
+
+    def _part_basket(self) -> None:
+        """Have its orders one by one, as they stand."""
+        basket, self._basket = self._basket, None
+        if basket is None or self._baskets is None:
+            return
+        self._baskets.part()
+        budgets = [0.0] * basket.ordered if basket.budgets is None else basket.budgets.tolist()
+        for symbol, asked, budget in zip(basket.symbols, basket.asked.tolist(), budgets, strict=False):
+            broker = self.books[symbol].broker
+            order = broker.place(OrderTerms(asked), basket.placed_ns)
+            if basket.approved:
+                broker.approve(order, Approval(order.quantity, budget), 0)
+                self.accounts.join(symbol, broker.working)
+        if basket.approved:
+            self.settle()
+
+    def take_baskets(self) -> BasketFills | None:
+        """Fills of baskets since this was last asked, all as one; None for none."""
+        filled, self._filled = self._filled, []
+        return BasketFills.of(filled) if filled else None
 
     def _orders(self) -> set[str]:
         return self._due | self._resting
@@ -227,6 +319,11 @@ class OrderManager:
 
     def judge(self) -> None:
         """Have the account approve what waits, or what it has money for."""
+        if self._basket is not None and not self._basket.approved:
+            alone = not self.changed and not self._now().closing
+            if alone and self._baskets is not None and self._baskets.approve(self._basket, self._now()):
+                return
+            self._part_basket()
         now_ns = self._now().now_ns
         brokers = [broker for symbol in self.changed if (broker := self.books[symbol].broker).waiting]
         self.accounts.approve([one for broker in brokers for one in broker.requests(now_ns)], self._answer)
@@ -247,12 +344,14 @@ class OrderManager:
 
     def expire(self, symbols: Iterable[str]) -> None:
         """End all orders of symbols whose positions end with the session: none may work in the next."""
+        self._part_basket()
         for symbol in symbols:
             self.purchases.pop(symbol, None)
             self.books[symbol].broker.cancel_all(CLOSED, self._now().now_ns)
 
     def stop(self) -> None:
         """Cancel all orders."""
+        self._part_basket()
         self.purchases.clear()
         for symbol in self.books:
             self.cancel_all(symbol, STRATEGY_ERROR)
@@ -261,6 +360,8 @@ class OrderManager:
 
     def known(self, symbol: str) -> SymbolBook:
         """The book of a symbol that may be traded; ConfigError where there is none."""
+        self.stirred = True
+        self._part_basket()
         book = self.books.get(symbol)
         if book is None:
             raise ConfigError(
@@ -293,6 +394,7 @@ class OrderManager:
 
     def cancel_all(self, symbol: str, why: Why = BY_STRATEGY) -> None:
         """End all orders of a symbol."""
+        self._part_basket()
         self.purchases.pop(symbol, None)
         self.books[symbol].broker.cancel_all(why, self._now().now_ns)
 
@@ -310,6 +412,10 @@ class OrderManager:
 
     def rebalance(self, weights: Mapping[str, float]) -> None:
         """See WindowView.rebalance; ConfigError as for `shares_for`."""
+        self.stirred = True
+        if self._take_basket(weights):
+            return
+        self._part_basket()
         shared, lots, here = self._plan.shared, self._plan.market.lots, self._now()
         seen, now_ns = here.panel.index, here.now_ns
         equity = self.accounts.equity if shared else None
@@ -328,3 +434,18 @@ class OrderManager:
             elif lots(wanted):
                 self.purchases[symbol] = targets[symbol]
         self._notes.again(inside)
+
+    def _take_basket(self, weights: Mapping[str, float]) -> bool:
+        """Rebalance in whole, if that is possible; nothing else may be on its way then."""
+        baskets, here = self._baskets, self._now()
+        if baskets is None or self._notes.on or here.closing or not here.block.is_even:
+            return False
+        if self._basket is not None or self._due or self._resting or self.changed or self.purchases or self.invited:
+            return False
+        basket = baskets.basket(here, self._slots, weights)
+        if basket is None:
+            return False
+        if basket.symbols:
+            self._basket, bought = basket, basket.symbols[basket.ordered :]
+            self.purchases |= dict(zip(bought, basket.targets[basket.ordered :].tolist(), strict=True))
+        return True

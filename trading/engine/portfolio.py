@@ -6,9 +6,9 @@ in it; what a strategy doesn't ask for isn't computed. Orders are the OrderManag
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,15 +23,15 @@ from barray.trading.engine.additions import Add, Additions
 from barray.trading.engine.commands import Plan, SessionOutcome
 from barray.trading.engine.listener import Listener
 from barray.trading.engine.notes import Notes
-from barray.trading.engine.open_session import OpenSession, session_prices
+from barray.trading.engine.open_session import OpenSession
 from barray.trading.engine.opening import Opening
 from barray.trading.engine.order_manager import OrderManager
+from barray.trading.engine.reckoning import Reckoning
 from barray.trading.engine.symbol_book import SymbolBook
 from barray.trading.engine.watchdog import watched
 from barray.trading.orders.accounts import Accounts
-from barray.trading.orders.order_columns import NO_ORDERS, Orders
+from barray.trading.orders.order_columns import Orders
 from barray.trading.orders.reasons import LEFT
-from barray.trading.results.days import SessionDays, courses_of, days_of
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.data import SymbolData
 from barray.trading.strategy.failure import DidNotReturn, failure_text, file_of
@@ -60,6 +60,7 @@ class PortfolioRun:
         self.notes = self.new_notes(self._time, on=noted)
         self.order_manager = OrderManager(plan, self.notes)
         self.additions = Additions(plan, self.order_manager, self.notes, add)
+        self.reckoning = Reckoning(plan, self.order_manager)
         self.error: str | None = None
         self._plan, self._window = plan, window
         self._altered: set[str] = set()
@@ -165,16 +166,14 @@ class PortfolioRun:
 
     def finish(self) -> SessionOutcome:
         """Leave the session, and say what it brought."""
-        days = self._days(self._row)
-        guests = {symbol for symbol, book in self.books.items() if book.guest}
+        days, orders = self.reckoning.take(self._range, self._row, self._base, self._block)
+        guests = frozenset(self.order_manager.guests)
         errors = {s: (book.error, book.error_ns) for s, book in self.books.items() if book.error is not None}
         working = ((symbol, book.broker) for symbol, book in self.books.items() if book.broker.working)
         starving = {symbol: found for symbol, broker in working if (found := broker.starving())}
-        ended = {symbol: book.take_ended() for symbol, book in self.books.items() if book.broker.ended}
-        self._leave(guests)
+        self._leave()
         begun = frozenset((*self._run_for, *guests))
         said, events = self._listener.heard(), self.order_manager.events.take()
-        orders = Orders.of_records(ended) if ended else NO_ORDERS
         return SessionOutcome(days, begun, starving, errors, said, self.error, orders, events)
 
     def working_orders(self) -> Orders:
@@ -188,38 +187,13 @@ class PortfolioRun:
         with self._listener, watched(self._progress, self._plan.call_timeout_s):
             yield
 
-    def _days(self, row: int) -> SessionDays | None:
-        there = [
-            book
-            for _, book in sorted(self.books.items())
-            if book.broker.fills or book.broker.refusals or book.before.position
-        ]
-        if not there:
-            return None
-        sessions, here = self._range.sessions, self.order_manager.here
-        fills, refused = zip(*(book.take_fills() for book in there), strict=True)
-        courses = courses_of(fills, [book.before for book in there])
-        for book, after in zip(there, courses.after, strict=True):
-            book.before = after
-        symbols = [book.symbol for book in there]
-        grid_ns = sessions.expected_starts(row, self._base, int(sessions.close_ns[row]))[1]
-        filled_ns = [
-            ends[fill.row] for ends, one in zip((book.ends_ns for book in there), fills, strict=True) for fill in one
-        ]
-        stamps = np.searchsorted(grid_ns, np.array(filled_ns, np.int64))
-        block = here.block if here is not None else self._block  # one that is left out may have no bars here
-        prices = session_prices(block, symbols, grid_ns, self.order_manager.closes)
-        capital = 0.0 if self._plan.shared else self._plan.account.capital
-        refusals = {symbol: one for symbol, one in zip(symbols, refused, strict=True) if one}
-        return days_of(symbols, fills, stamps, prices, courses, capital, refusals)
-
     def _run_in(self, row: int) -> list[str]:
         block = self._block
         return [s for s in block.symbols if row in self.books[s].traded] if block is not None else []
 
-    def _leave(self, guests: Iterable[str]) -> None:
+    def _leave(self) -> None:
         """Keep of the session what the next may need to know."""
-        self.order_manager.leave(guests)
+        self.order_manager.leave()
         for symbol in self._altered:
             if symbol in self.books and self._block is not None:
                 self.books[symbol].load(self._block.data[self._block.index[symbol]])
@@ -243,7 +217,7 @@ class PortfolioRun:
         self._now = self.order_manager.here = OpenSession(
             row, open_ns, close_ns, history_ns, days_ns, block, symbols, at_ns
         )
-        for symbol in symbols:
+        for symbol in () if self._plan.form == "on_window" and self._plan.account.carry else symbols:
             self._speaks = self.books[symbol]
             if self._speaks.enter(row, at_ns):
                 self.accounts.join(symbol, self._speaks.broker.working)
@@ -314,7 +288,7 @@ class PortfolioRun:
         if self._plan.form != "on_window":
             self._advance(now_ns)
         elif order_manager.is_busy:
-            order_manager.meet(here, row)
+            order_manager.meet(here, row, closes=now_ns >= min(early, default=here.close_ns))
         here.row, here.now_ns, self._view.now_ns = row, now_ns, now_ns
         if now_ns >= min(early, default=here.close_ns):
             self._close(early)
@@ -328,20 +302,27 @@ class PortfolioRun:
         here, order_manager, view, asks = self._now, self.order_manager, self._view, self._plan.form == "on_window"
         changed, early = order_manager.changed, self._early_closes(here.now_ns)
         rows: list[int] = (np.searchsorted(here.block.end_ns, ends_ns, side="right") - 1).tolist()
-        next_ns = min(early, default=here.close_ns)
-        for number, (row, now_ns) in enumerate(zip(rows, ends_ns, strict=True), 1):
-            if not asks:
-                self._advance(now_ns)
-            elif order_manager.is_busy:
-                order_manager.meet(here, row)
-            here.row, here.now_ns, view.now_ns = row, now_ns, now_ns
-            if now_ns >= next_ns:
-                next_ns = self._close(early)
-            if changed:
-                order_manager.settle()
-            if asks:
-                self._note_met()
-                self._ask(view)
+        next_ns, number = min(early, default=here.close_ns), 0
+        until = bisect_left(ends_ns, next_ns)
+        while number < len(rows):
+            if asks and number < until and not (order_manager.is_busy or changed or self.notes.on):
+                number = self._ask_on(rows, ends_ns, number, until)
+            else:
+                row, now_ns = rows[number], ends_ns[number]
+                number += 1
+                if not asks:
+                    self._advance(now_ns)
+                elif order_manager.is_busy:
+                    order_manager.meet(here, row, closes=now_ns >= next_ns)
+                here.row, here.now_ns, view.now_ns = row, now_ns, now_ns
+                if now_ns >= next_ns:
+                    next_ns = self._close(early)
+                    until = bisect_left(ends_ns, next_ns)
+                if changed:
+                    order_manager.settle()
+                if asks:
+                    self._note_met()
+                    self._ask(view)
             self._end_window()
             if self.additions.alter or self.error is not None:
                 return number
@@ -351,6 +332,23 @@ class PortfolioRun:
         """What was filled is told before the strategy is asked: who is held then is known by it."""
         if self.notes.on:
             self.notes.met(self._now.now_ns, self.books.values())
+
+    def _ask_on(self, rows: Sequence[int], ends_ns: Sequence[int], first: int, until: int) -> int:
+        """Have the strategy decide at the ends of windows, from `first` on and before `until`, in which nothing else
+        happens, until it orders or changes anything; the number of the window after that.
+        """
+        here, view, order_manager, strategy, number = self._now, self._view, self.order_manager, self._strategy, first
+        order_manager.stirred = False
+        try:
+            for number in range(first, until):
+                here.row, here.now_ns = rows[number], ends_ns[number]
+                view.now_ns = here.now_ns
+                strategy.on_window(view)  # type: ignore[union-attr]  # there since the open
+                if order_manager.stirred:
+                    break
+        except (Exception, DidNotReturn):  # the user's code: no more calls, positions stay
+            self._stop()
+        return number + 1
 
     def _end_window(self) -> None:
         self._decide()
@@ -406,7 +404,7 @@ class PortfolioRun:
         """When symbols have their last bars, where that is before the close; an own strategy sees to it itself."""
         if self._plan.form != "on_window" or self._now.block.is_whole:
             return []
-        closes = {book.closes_ns for book in self._shown}
+        closes = {book.closes_ns(self._now.number) for book in self._shown}
         return sorted(one for one in closes if after_ns < one < self._now.close_ns)
 
     def _close(self, early: list[int]) -> int:
@@ -417,13 +415,12 @@ class PortfolioRun:
         while early and here.now_ns >= early[0]:
             closes_ns = early.pop(0)
             for book in self._shown:
-                if book.closes_ns == closes_ns:
-                    book.close()
+                if book.closes_ns(here.number) == closes_ns:
+                    book.close(here.number)
         if here.closing:
-            asks, active = self._plan.form == "on_window", order_manager.active
-            for book in self._shown:
-                if not asks or book.symbol in active:
-                    book.leave()
+            leaving = set(here.symbols) if self._plan.form != "on_window" else order_manager.active
+            for symbol in sorted(leaving & here.panel.index.keys()):
+                self.books[symbol].leave(here.number)
         return early[0] if early else here.close_ns
 
     def _advance(self, now_ns: int) -> None:
@@ -475,9 +472,9 @@ class PortfolioRun:
         """Have the account judge what was ordered in the window."""
         order_manager = self.order_manager
         if self._now.closing:
-            flat = self._plan.account.flat_at_close
-            order_manager.expire(book.symbol for book in self._shown if flat or book.guest)
-        if order_manager.changed:
+            shown, flat = self._now.symbols, self._plan.account.flat_at_close
+            order_manager.expire(shown if flat else order_manager.guests.intersection(shown))
+        if order_manager.is_waiting:
             order_manager.judge()
         if self.additions.leaving:
             self._let_go()
@@ -486,7 +483,7 @@ class PortfolioRun:
         """Close the positions of those that were removed, at their last closes."""
         here = self._now
         for symbol in sorted(self.additions.leaving & set(here.symbols)):
-            self.books[symbol].close(here.now_ns)
+            self.books[symbol].close(here.number, here.now_ns)
         self.order_manager.settle()
 
     # ---- what is said, and how long it takes
@@ -514,7 +511,7 @@ class PortfolioRun:
         """See Viewed."""
         symbols = self._now.symbols
         if column == "position":
-            return np.array([self.books[symbol].broker.position for symbol in symbols], np.float64)
+            return self.order_manager.positions
         if column == "session_volume":
             return self._now.volume()
         values = self._now.latest(column)

@@ -11,6 +11,7 @@ import numpy as np
 from barray.trading.engine.array_run import place_orders, signals_of
 from barray.trading.engine.commands import Plan
 from barray.trading.engine.event_run import EventRun
+from barray.trading.engine.holdings import Holdings
 from barray.trading.engine.notes import Notes
 from barray.trading.engine.opening import Holding
 from barray.trading.engine.window_broker import Funds, WindowBroker
@@ -18,7 +19,6 @@ from barray.trading.orders.broker import Broker
 from barray.trading.orders.fills import Fill
 from barray.trading.orders.order import Refusal
 from barray.trading.orders.reasons import CLOSED
-from barray.trading.results.days import Standing
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.context import Context
 from barray.trading.strategy.data import SymbolData
@@ -29,7 +29,7 @@ from barray.trading.strategy.signals import Signals
 class SymbolBook:
     """What is held of one symbol from its first session to its last; see PortfolioRun.
 
-    `guest`: it was added, for this session alone. `before`: where its account stood when the session began. `run`: its
+    `guest`: it was added, for this session alone. `slot`: its row in the holdings. `run`: its
     own strategy on its bars, None where one strategy sees all symbols. `ends_ns`: when base bars end, UTC ns. `error`,
     `error_ns`: what ended its strategy, and when. `noted`: see Written.
     """
@@ -42,14 +42,15 @@ class SymbolBook:
         changed: set[str],
         funds: Funds,
         notes: Notes,
+        holdings: Holdings,
         *,
         guest: bool = False,
     ) -> None:
         self.symbol, self.data, self.guest = data.symbol, data, guest
         self.error: str | None = None
         self.error_ns: int | None = None
-        self.before = Standing()
         self.noted = 0, 0
+        self.slot, self._holdings = holdings.take_slot(), holdings
         self.run: EventRun | None = None
         self._following: _Following | None = None
         self.one_by_one, self._last = False, 0
@@ -78,9 +79,18 @@ class SymbolBook:
     def _begin_anew(self) -> None:
         """An account and a strategy object that know of nothing before."""
         self.broker = WindowBroker(
-            self.symbol, self.data.base.bars, self._plan.market, self._account, self._changed, self._funds, self._notes
+            self.symbol,
+            self.data.base.bars,
+            self._plan.market,
+            self._account,
+            self._changed,
+            self._funds,
+            self._notes,
+            self._holdings,
+            self.slot,
         )
-        self._attributes, self._started = None, False
+        self._holdings.begin_anew(self.slot)
+        self._attributes, self._started, self._closed_in = None, False, -1
         self.load(self.data)
 
     def load(self, data: SymbolData) -> None:
@@ -135,9 +145,7 @@ class SymbolBook:
         """
         anew = self._started and not self._account.carry
         if anew:
-            self.before = Standing()
             self._begin_anew()
-        self._row, self._closed, self._close_ns = row, False, int(self.data.sessions.close_ns[row])
         starts, self._started = not self._started, True
         if self.run is not None and self.error is None:
             self._enter_run(self.run, row, at_ns, starts=starts)
@@ -154,12 +162,11 @@ class SymbolBook:
             self.fail()
         self.broker.stamp(int(self.data.sessions.open_ns[row]) if at_ns is None else at_ns)
 
-    @property
-    def closes_ns(self) -> int:
-        """When the session's last bar ends, UTC ns."""
+    def closes_ns(self, row: int) -> int:
+        """When a session's last bar ends, UTC ns."""
         if self.data.open_ended:
-            return int(self.data.sessions.close_ns[self._row])
-        return self.ends_ns[self.data.base_rows(self._row)[1] - 1]
+            return int(self.data.sessions.close_ns[row])
+        return self.ends_ns[self.data.base_rows(row)[1] - 1]
 
     def _is_plain(self) -> bool:
         """Whether its strategy looks at base bars alone, so that a window's end is a bar's, and nothing else's."""
@@ -207,24 +214,24 @@ class SymbolBook:
             self.error, self.error_ns = self.run.error, self.run.error_ns
             self._notes.failed(self.symbol)
 
-    def close(self, now_ns: int | None = None) -> None:
-        """End what the session's last bar ends of orders and position, or that which was the last by `now_ns`."""
-        if not self._closed:
-            self._closed = True
-            closed = self.data.base_rows(self._row)[1] if now_ns is None else self.data.base.closed_by(now_ns)
+    def close(self, row: int, now_ns: int | None = None) -> None:
+        """End what a session's last bar ends of orders and position, or that which was the last by `now_ns`."""
+        if self._closed_in != row:
+            self._closed_in = row
+            closed = self.data.base_rows(row)[1] if now_ns is None else self.data.base.closed_by(now_ns)
             if closed:
                 self.broker.close_session(closed - 1, int(self.data.base.end_ns[closed - 1]))
 
-    def leave(self) -> None:
-        """Leave the session at its close."""
+    def leave(self, row: int) -> None:
+        """Leave a session at its close."""
         if self.error is not None:
             return
         if self.run is not None:
             self.run.leave()
             return
-        self.close()
+        self.close(row)
         if self._account.flat_at_close:
-            self.broker.cancel_all(CLOSED, self._close_ns)
+            self.broker.cancel_all(CLOSED, int(self.data.sessions.close_ns[row]))
 
     def bar_ns(self, now_ns: int) -> int:
         """Start of the newest bar that has closed by `now_ns`, or of the first, UTC ns."""
@@ -236,18 +243,21 @@ class SymbolBook:
         ended, self.broker.ended = self.broker.ended, []
         return ended
 
-    def take_fills(self) -> tuple[list[Fill], tuple[Refusal, ...]]:
-        """What was filled and refused since this was last asked; rows count in `data.base`."""
-        broker = self.broker
-        fills, refusals = broker.fills, tuple(broker.refusals)
+    def take_fills(self) -> list[Fill]:
+        """What was filled one by one since this was last asked; rows count in `data.base`."""
+        broker, fills = self.broker, self.broker.fills
         if fills:
             broker.fills, broker.booked = [], 0
             if self.run is not None:
                 self.run.forget_fills()
-        if refusals:
-            broker.refusals = []
-        self.noted = 0, 0
-        return fills, refusals
+        self.noted = 0, self.noted[1]
+        return fills
+
+    def take_refusals(self) -> tuple[Refusal, ...]:
+        """What was refused since this was last asked."""
+        refusals, self.broker.refusals = tuple(self.broker.refusals), []
+        self.noted = self.noted[0], 0
+        return refusals
 
 
 class _Following(Strategy):

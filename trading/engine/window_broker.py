@@ -6,6 +6,7 @@ from collections.abc import Callable
 from math import copysign, inf
 
 from barray.market.bars import Bars
+from barray.trading.engine.holdings import Holdings
 from barray.trading.engine.notes import Notes
 from barray.trading.orders.accounts import Approval, OrderRequest, WorkingOrder
 from barray.trading.orders.broker import Account, Broker
@@ -36,7 +37,8 @@ class WindowBroker(Broker):
     """A broker whose orders wait until they are approved.
 
     `changed`: symbols whose orders or position changed since the account last heard; it adds its own. `funds`: of the
-    account that is shared, None where it trades with its own.
+    account that is shared, None where it trades with its own. `holdings`: has its position, cash and number of orders,
+    in the row `slot`.
     """
 
     def __init__(
@@ -48,7 +50,10 @@ class WindowBroker(Broker):
         changed: set[str],
         funds: Funds | None,
         notes: Notes,
+        holdings: Holdings,
+        slot: int,
     ) -> None:
+        self._holdings, self._slot = holdings, slot
         super().__init__(bars, market, account)
         self.symbol = symbol
         self.booked = 0
@@ -58,6 +63,36 @@ class WindowBroker(Broker):
         self.waiting: list[Order] = []
         """Orders that wait."""
         self._incoming = self.waiting
+
+    @property
+    def position(self) -> float:
+        """Shares held, negative short."""
+        shares: float = self._holdings.positions[self._slot]
+        return shares
+
+    @position.setter
+    def position(self, shares: float) -> None:
+        self._holdings.positions[self._slot] = shares
+
+    @property
+    def cash(self) -> float:
+        """Cash of its own account, or what its fills have brought."""
+        cash: float = self._holdings.cashes[self._slot]
+        return cash
+
+    @cash.setter
+    def cash(self, cash: float) -> None:
+        self._holdings.cashes[self._slot] = cash
+
+    @property
+    def placed(self) -> int:
+        """How many orders there were."""
+        number: int = self._holdings.numbers[self._slot]
+        return number
+
+    @placed.setter
+    def placed(self, number: int) -> None:
+        self._holdings.numbers[self._slot] = number
 
     @property
     def orders(self) -> list[Order]:

@@ -25,14 +25,15 @@ more than stands against it, and a sale whose commission is more than its procee
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import copysign, fsum, inf, isnan
 from typing import NamedTuple, Protocol
 
+from barray.market.bars import FloatArray
 from barray.market.errors import BarrayError
 from barray.trading.orders.broker import Account
-from barray.trading.orders.costs import Commission, Market
+from barray.trading.orders.costs import Commission, Market, Number
 from barray.trading.orders.fills import Fill
 from barray.trading.orders.limits import Exposures, Limits, Room
 from barray.trading.orders.order import Order
@@ -40,6 +41,8 @@ from barray.trading.orders.reasons import LIMITS, NO_PRICE
 
 _SLACK = 1e-9
 """Share of the cash that is never reserved: more than all roundings of a run."""
+_ROUNDING = 1e-12
+"""More than the share by which a sum of numbers without a sign is rounded."""
 
 
 class OrderRequest(NamedTuple):
@@ -77,6 +80,13 @@ class WorkingOrder:
     budget: float | None = None
     guards: bool = False
     trail: float | None = None
+
+
+class Payment(NamedTuple):
+    """Where an account that is shared stands: its cash, and how far that may be below zero."""
+
+    cash: float
+    may_owe: float
 
 
 class Accounts(Protocol):
@@ -119,7 +129,7 @@ class Accounts(Protocol):
 
 class SharedAccount:
     """One account for all symbols; see the module. `positions`: shares by symbol. `price_of`: tells a symbol's last
-    close, NaN before it has one. `limits`: of exposure.
+    close, NaN before it has one; `prices_of`: those of many. `limits`: of exposure.
     """
 
     def __init__(
@@ -129,6 +139,7 @@ class SharedAccount:
         price_of: Callable[[str], float],
         reserve: float = 0.02,
         limits: Limits | None = None,
+        prices_of: Callable[[Collection[str]], Iterable[float]] | None = None,
     ) -> None:
         self._account = account
         self._market = market
@@ -136,12 +147,15 @@ class SharedAccount:
         self._reserve = reserve
         self._limits = limits
         self._price_of = price_of
+        self._prices_of = prices_of
         self._working: dict[str, Sequence[Order]] = {}
         self._reserving: set[str] = set()
         """Symbols that money is set aside for, and some for which it no longer is."""
         self._cash = account.capital
         self._may_owe = 0.0 if account.margin >= 1 else inf
         self.positions: dict[str, float] = {}
+        self.aside: Sequence[float] = ()
+        """What is set aside for orders that were approved in one step."""
 
     @property
     def cash(self) -> float:
@@ -170,12 +184,12 @@ class SharedAccount:
     @property
     def equity(self) -> float:
         """Cash and positions at their last closes."""
-        return self.cash + fsum(self._values())
+        return self.cash + fsum(self._values(self.positions))
 
     @property
     def free(self) -> float:
         """What new orders may reserve."""
-        return self._free(self._unreserved(), self.reserved)
+        return self._free(self._unreserved(self._cash, self.positions), self.reserved, self._cash)
 
     def equity_for(self, symbol: str) -> float:
         """The account's equity."""
@@ -193,7 +207,7 @@ class SharedAccount:
         """
         for fill in fills:
             self._book(symbol, fill)
-        if self._cash < -self._may_owe - _SLACK * self._account.capital:
+        if self._is_overdrawn(self._cash, self._may_owe):
             raise BarrayError(
                 f"cash is {self._cash:,.2f} after its fills, though margin is {self._account.margin:g}",
                 symbol=symbol,
@@ -209,10 +223,10 @@ class SharedAccount:
 
     def approve(self, requests: Iterable[OrderRequest], answer: Callable[[OrderRequest, Approval], None]) -> None:
         """Judge orders in order of (time decided, symbol, number), each with the money that those before it left."""
-        unreserved, budgets = self._unreserved(), self._budgets()
+        unreserved, budgets = self._unreserved(self._cash, self.positions), self._budgets()
         exposures = self._exposures(self._limits) if self._limits is not None else None
         for request in sorted(requests):
-            free = self._free(unreserved, fsum(budgets))
+            free = self._free(unreserved, fsum(budgets), self._cash)
             approval = self._approve(request, free if free > 0.0 else 0.0, exposures)
             if approval.budget:
                 budgets.append(approval.budget)
@@ -241,18 +255,57 @@ class SharedAccount:
     def _book(self, symbol: str, fill: Fill) -> None:
         spent = fill.quantity * fill.price + fill.commission
         held = self._market.lots(self.positions.get(symbol, 0.0) + fill.quantity)
-        self._cash -= spent
+        self._cash, self._may_owe, _ = _after(self._cash, self._may_owe, ((spent, fill.quantity, held),))
         if held:
             self.positions[symbol] = held
         else:
             self.positions.pop(symbol, None)
-        if held < 0:
-            self._may_owe = inf
-        elif fill.quantity < 0:
-            self._may_owe += max(spent, 0.0)
+
+    def _is_overdrawn(self, cash: float, may_owe: float) -> bool:
+        return cash < -may_owe - _SLACK * self._account.capital
+
+    # ---- many orders in one step, see barray.trading.engine.basket
+
+    @property
+    def standing(self) -> Payment:
+        """Where it stands."""
+        return Payment(self._cash, self._may_owe)
+
+    def needs(self, opens: FloatArray, price: FloatArray) -> FloatArray:
+        """What orders reserve that open as many shares and close none, float64 (n,). `price`: last closes."""
+        needs: FloatArray = self._need(opens, price, opens)
+        return needs
+
+    def bears(self, needs: Sequence[float], standing: Payment, changed: Mapping[str, float]) -> bool:
+        """Whether it would approve orders in whole that reserve so much, one after another, standing there, with
+        positions `changed`. False where that hangs on roundings.
+        """
+        unreserved, every = self._unreserved(standing.cash, {**self.positions, **changed}), [*self._budgets(), *needs]
+        reserved = fsum(every)
+        return self._free(unreserved, reserved, standing.cash) > _ROUNDING * (abs(unreserved) + reserved)
+
+    def paid(
+        self, standing: Payment, spent: Sequence[float], quantities: Sequence[float], positions: Sequence[float]
+    ) -> Payment | None:
+        """Where it stands after fills, one a symbol, that cost so much and lead to these positions; None where that is
+        nothing that it may owe, or no number.
+        """
+        least = _SLACK * self._account.capital
+        cash, may_owe, enough = _after(*standing, zip(spent, quantities, positions, strict=True), least)
+        return Payment(cash, may_owe) if enough else None
+
+    def take(self, payment: Payment, symbols: Sequence[str], positions: Sequence[float]) -> None:
+        """Stand there, and hold these shares of symbols, 0 for none."""
+        (self._cash, self._may_owe), self.aside = payment, ()
+        held = self.positions
+        for symbol, position in zip(symbols, positions, strict=True):
+            if position:
+                held[symbol] = position
+            else:
+                held.pop(symbol, None)
 
     def _budgets(self) -> list[float]:
-        found: list[float] = []
+        found = [*self.aside]
         for symbol in tuple(self._reserving):
             budgets = [order.budget for order in self._working[symbol] if order.budget]
             found += budgets
@@ -260,18 +313,23 @@ class SharedAccount:
                 self._reserving.discard(symbol)
         return found
 
-    def _unreserved(self) -> float:
+    def _unreserved(self, cash: float, positions: Mapping[str, float]) -> float:
         """What new orders could reserve if none worked."""
-        values, margin = self._values(), self._account.margin
+        margin = self._account.margin
+        if margin == 1.0 and min(positions.values(), default=0.0) >= 0.0:
+            return cash
+        values = self._values(positions)
         long = fsum(value for value in values if value > 0)
         short = -fsum(value for value in values if value < 0)
-        return self.cash + (1.0 - margin) * long - (1.0 + margin) * short
+        return cash + (1.0 - margin) * long - (1.0 + margin) * short
 
-    def _free(self, unreserved: float, reserved: float) -> float:
-        return unreserved - reserved - _SLACK * abs(self.cash)
+    def _free(self, unreserved: float, reserved: float, cash: float) -> float:
+        return unreserved - reserved - _SLACK * abs(cash)
 
-    def _values(self) -> list[float]:
-        return [position * self._price_of(symbol) for symbol, position in self.positions.items() if position]
+    def _values(self, positions: Mapping[str, float]) -> list[float]:
+        told = self._prices_of
+        prices = map(self._price_of, positions) if told is None else told(positions.keys())
+        return [position * price for position, price in zip(positions.values(), prices, strict=True) if position]
 
     def _approve(self, request: OrderRequest, free: float, exposures: Exposures | None) -> Approval:
         order, symbol = request.order, request.symbol
@@ -330,7 +388,7 @@ class SharedAccount:
         lots, wanted, held = self._market.lots, abs(order.quantity), side * held
         return min(wanted, lots(max(held - closing, 0.0))), min(wanted, lots(max(held + coming, 0.0)))
 
-    def _need(self, opens: float, price: float, quantity: float) -> float:
+    def _need(self, opens: Number, price: Number, quantity: Number) -> Number:
         worst = price * (1.0 + self._reserve)
         commission = self._market.commission.of(quantity, worst) if self._charges else 0.0
         return self._account.margin * opens * worst + commission
@@ -343,6 +401,23 @@ class SharedAccount:
         while most > 0 and self._need(most, price, quantity) > free:
             most = max(self._market.lots(most - (self._market.lot_size or _SLACK * most)), 0.0)
         return min(most, opens)
+
+
+def _after(
+    cash: float, may_owe: float, fills: Iterable[tuple[float, float, float]], least: float = 0.0
+) -> tuple[float, float, bool]:
+    """Cash, and how far it may be below zero, after fills: what each spent, its quantity, and the position that it led
+    to; and whether cash was never below that by more than `least`.
+    """
+    enough = True
+    for spent, quantity, held in fills:
+        cash -= spent
+        if held < 0:
+            may_owe = inf
+        elif quantity < 0 and spent > 0:
+            may_owe += spent
+        enough = enough and cash >= -may_owe - least
+    return cash, may_owe, enough
 
 
 class SeparateAccounts:

@@ -139,11 +139,31 @@ class Orders:
         n, done = len(quantity), len(fills)
         filled, ended_ns, status = np.zeros(n), np.full(n, -1), np.full(n, _WORKING, np.int8)
         filled[:done], ended_ns[:done], status[:done] = fills.quantity, fills.bar_ns, 0
+        of_symbol = Labels(np.zeros(n, np.int32), (symbol,))
+        return cls._plain(of_symbol, np.arange(1, n + 1), placed_ns, ended_ns, quantity, filled, status)
+
+    @classmethod
+    def filled_whole(cls, symbol: Labels, placed_ns: IntArray, asked: FloatArray, fills: Fills) -> Orders:
+        """Market orders, each of which is one of these fills in whole."""
+        status = np.zeros(len(fills), np.int8)
+        return cls._plain(symbol, fills.order, placed_ns, fills.bar_ns, asked, fills.quantity, status)
+
+    @classmethod
+    def _plain(
+        cls,
+        symbol: Labels,
+        number: IntArray,
+        placed_ns: IntArray,
+        ended_ns: IntArray,
+        asked: FloatArray,
+        filled: FloatArray,
+        status: NDArray[np.int8],
+    ) -> Orders:
+        n = len(number)
         none, nothing = np.full(n, np.nan), Labels(np.zeros(n, np.int32), ("",))
-        of_symbol, number = Labels(np.zeros(n, np.int32), (symbol,)), np.arange(1, n + 1)
-        whole, no_day = np.zeros(n, np.int64), np.zeros(n, np.bool_)
-        columns = (number, placed_ns, ended_ns, quantity, filled, none, none, none, no_day, whole, status)
-        return cls(of_symbol, *columns, nothing, nothing, nothing)
+        guards, day = np.zeros(n, np.int64), np.zeros(n, np.bool_)
+        columns = (number, placed_ns, ended_ns, asked, filled, none, none, none, day, guards, status)
+        return cls(symbol, *columns, nothing, nothing, nothing)
 
     @classmethod
     def concat(cls, parts: Sequence[Orders]) -> Orders:

@@ -4,51 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from barray.market.bars import FloatArray, IntArray
-from barray.trading.orders.fills import Fill, Fills
+from barray.trading.orders.fills import Fills
 from barray.trading.orders.order import Refusal
 
 _DUST = 1e-12
 """Share of the largest position below which one is rounding."""
 
 
-@dataclass(frozen=True)
-class Standing:
-    """Where a symbol's account stood. `spent`: cash that fills have cost so far, commissions included; `position`:
-    shares, the sum of all fills.
-    """
-
-    spent: float = 0.0
-    position: float = 0.0
-
-
 @dataclass(frozen=True, eq=False)
 class Courses:
-    """Where accounts stood in a session, one symbol after the other: before it and after each of its fills. `spent`,
-    `position`: float64 (n + fills,); what is but rounding of a position is none. `after`: at its end, one a symbol.
+    """Where accounts stood in a session, one symbol after the other: before it and after each of its fills. `spent`:
+    cash that fills have cost so far, commissions included; `position`: shares, what is but rounding of one is none;
+    float64 (n + fills,). `spent_after`, `shares_after`: at its end, shares being the sum of all fills; float64 (n,).
     """
 
     spent: FloatArray
     position: FloatArray
-    after: Sequence[Standing]
+    spent_after: FloatArray
+    shares_after: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
 class SessionPrices:
     """Bars of a session, float64 (n, k): a row a symbol, a column a stamp of its grid, NaN where there is no bar.
 
-    `last_close`: the last one known at each stamp.
+    `last_close`: the last one known at each stamp. `is_whole`: there is no NaN.
     """
 
     open: FloatArray
     high: FloatArray
     low: FloatArray
     last_close: FloatArray
+    is_whole: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,24 +141,25 @@ class SessionDays:
 
 def days_of(
     symbols: Sequence[str],
-    fills: Sequence[Sequence[Fill]],
+    fills: Fills,
+    lengths: IntArray,
     stamps: IntArray,
     prices: SessionPrices,
     courses: Courses,
     capital: float,
     refusals: Mapping[str, tuple[Refusal, ...]],
 ) -> SessionDays:
-    """What a session did to symbols. `fills`: each one's, and `stamps` int64: at which stamp of the grid each of all
-    these was; `courses`: of their accounts; `capital`: what each began with.
+    """What a session did to symbols. `fills`: one symbol's after another's, `lengths`: how many each has; `stamps`: at
+    which stamp of the grid each was; both int64. `courses`: of their accounts; `capital`: what each began with.
     """
     n, k = prices.last_close.shape
-    every = Fills.of([*chain.from_iterable(fills)])
-    lengths = np.array([len(one) for one in fills], np.int64)
     at = np.repeat(np.arange(n) * k, lengths) + stamps
     spans = np.diff(np.sort(np.concatenate((np.arange(n + 1) * k, at)), kind="stable"))
     fill_bounds = np.concatenate(([0], np.cumsum(lengths)))
     is_held = courses.position != 0
-    values = np.repeat(courses.position[is_held], spans[is_held]) * prices.last_close.ravel()[np.repeat(is_held, spans)]
+    held_for, begins = spans[is_held], (np.cumsum(spans) - spans)[is_held]
+    held_at = np.arange(held_for.sum()) + np.repeat(begins - (np.cumsum(held_for) - held_for), held_for)
+    values = np.repeat(courses.position[is_held], held_for) * prices.last_close.ravel()[held_at]
     values[np.isnan(values)] = 0.0  # nothing is held before the first price
     merged, first = _merged(prices, at)
     return SessionDays(
@@ -177,7 +170,7 @@ def days_of(
         is_held,
         values,
         np.concatenate(([0], np.cumsum(spans * is_held)))[fill_bounds + np.arange(n + 1)],
-        replace(every, row=np.searchsorted(first, at)),
+        replace(fills, row=np.searchsorted(first, at)),
         fill_bounds,
         merged,
         np.searchsorted(first, np.arange(n + 1) * k),
@@ -185,21 +178,22 @@ def days_of(
     )
 
 
-def courses_of(fills: Sequence[Sequence[Fill]], before: Sequence[Standing]) -> Courses:
-    """Where accounts stood that began a session so, and had these fills in it, of one symbol after the other."""
-    spent, held, ended = [], [], []
-    for one, standing in zip(fills, before, strict=True):
-        cost, shares, largest = standing.spent, standing.position, abs(standing.position)
-        spent.append(cost)
-        held.append(shares)
-        for fill in one:
-            cost += fill.quantity * fill.price + fill.commission
-            shares += fill.quantity
-            largest = max(largest, abs(shares))
-            spent.append(cost)
-            held.append(shares if abs(shares) > _DUST * largest else 0.0)
-        ended.append(Standing(cost, shares))
-    return Courses(np.array(spent), np.array(held), ended)
+def courses_of(fills: Fills, lengths: IntArray, spent: FloatArray, shares: FloatArray) -> Courses:
+    """Where accounts stood that had cost `spent` and held `shares` before a session, float64 (n,), and had these fills
+    in it: one symbol's after another's, `lengths` int64 (n,) of each.
+    """
+    n, most = len(lengths), int(lengths.max(initial=0))
+    places = np.arange(len(fills)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    at = np.repeat(np.arange(n), lengths) * (most + 1) + places + 1
+    costs, held = np.zeros((n, most + 1)), np.zeros((n, most + 1))
+    costs[:, 0], held[:, 0] = spent, shares
+    costs.ravel()[at] = fills.quantity * fills.price + fills.commission
+    held.ravel()[at] = fills.quantity
+    costs, held = np.cumsum(costs, axis=1), np.cumsum(held, axis=1)  # one after another, as they came
+    largest = np.maximum.accumulate(np.abs(held), axis=1)
+    there = np.arange(most + 1) <= lengths[:, None]
+    position = np.where(np.abs(held) > _DUST * largest, held, 0.0)
+    return Courses(costs[there], position[there], costs[:, -1], held[:, -1])
 
 
 def _merged(prices: SessionPrices, at: IntArray) -> tuple[MergedBars, IntArray]:
@@ -212,14 +206,12 @@ def _merged(prices: SessionPrices, at: IntArray) -> tuple[MergedBars, IntArray]:
     starts[np.arange(n) * k] = starts[at] = starts[at + 1] = True
     first = np.flatnonzero(starts[:-1])
     last = np.append(first[1:], n * k) - 1
-    high = prices.high.ravel()
+    high, low = prices.high.ravel(), prices.low.ravel()
+    open_, close = prices.open.ravel()[first], prices.last_close.ravel()[last]
+    if prices.is_whole:
+        bounds = np.maximum.reduceat(high, first), np.minimum.reduceat(low, first)
+        return MergedBars(open_, *bounds, close, last - first + 1), first
     counts = np.add.reduceat(~np.isnan(high), first, dtype=np.int64)
-    merged = MergedBars(
-        prices.open.ravel()[first],
-        np.fmax.reduceat(high, first),
-        np.fmin.reduceat(prices.low.ravel(), first),
-        prices.last_close.ravel()[last],
-        counts,
-    )
+    merged = MergedBars(open_, np.fmax.reduceat(high, first), np.fmin.reduceat(low, first), close, counts)
     kept = counts > 0
     return merged.take(kept), first[kept]

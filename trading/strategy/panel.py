@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from barray.market.bars import COLUMNS, Bars, FloatArray, IntArray
+from barray.market.bars import COLUMNS, Bars, FloatArray, IntArray, floats
 from barray.market.calendar import Sessions
 from barray.market.errors import ConfigError
 from barray.market.interval import Interval
@@ -30,10 +30,11 @@ Floats = Any
 
 @dataclass(frozen=True, eq=False)
 class _Grid:
-    """The bars of one interval that the calendar expects. `rows`: by symbol, where its bars stand, and which they are;
-    None for a symbol that has none of this interval.
+    """The bars of one interval that the calendar expects, by starts and ends. `rows`: by symbol, where its bars stand,
+    and which they are; None for a symbol that has none of this interval.
     """
 
+    start_ns: IntArray
     end_ns: IntArray
     rows: Sequence[tuple[Rows, slice] | None]
 
@@ -70,6 +71,7 @@ class PanelBlock:
         self._last_values: dict[str, FloatArray] = {}
         self._tables: dict[tuple[str, str], TableMatrix] = {}
         self._whole: PanelBlock | None = None
+        self._values: dict[str, list[Floats]] = {}
         self._laid_as: dict[str, str] = {}
 
     def seen_with(self, needs: Needs) -> PanelBlock:
@@ -87,9 +89,14 @@ class PanelBlock:
         """When each row of the base interval closes, UTC ns, int64 (rows,)."""
         return self._grid(None).end_ns
 
+    @property
+    def start_ns(self) -> IntArray:
+        """When each row of the base interval begins, UTC ns, int64 (rows,)."""
+        return self._grid(None).start_ns
+
     def closed_by(self, now_ns: int, interval: Interval | None = None) -> int:
         """How many rows of an interval, by default the base, have closed by `now_ns`."""
-        return int(np.searchsorted(self._grid(interval).end_ns, now_ns, side="right"))
+        return int(self._grid(interval).end_ns.searchsorted(now_ns, "right"))
 
     def column(self, name: str, interval: Interval | None = None) -> FloatArray:
         """A column of bars, float64 (rows, symbols); of the base interval, or of one that the strategy named.
@@ -127,19 +134,51 @@ class PanelBlock:
         """The same, for looking at one at a time."""
         return self.last_close.data
 
+    @cached_property
+    def is_even(self) -> bool:
+        """Whether the base interval is every symbol's."""
+        return all(one.base.interval == self.base for one in self.data)
+
     @property
     def is_whole(self) -> bool:
         """Whether every symbol has every bar of the base interval."""
         return self._grid(None).whole
 
+    def row_of(self, name: str, columns: Sequence[int], row: int) -> FloatArray:
+        """One row of a column of bars, of some symbols alone: float64 (symbols,); stacks no matrix."""
+        if (name, None) in self._matrices:
+            return self._matrices[name, None][row, columns]
+        values, offsets = self._values_of(name), self._offsets
+        if offsets is None:
+            found = [self.part(name, [column], slice(row, row + 1)).item() for column in columns]
+        else:
+            found = [values[column][offsets[column] + row] for column in columns]
+        return np.array(found, np.float64)
+
+    def _values_of(self, name: str) -> list[Floats]:
+        if name not in self._values:
+            self._values[name] = [floats(getattr(bars, name)) for bars in self._bars]
+        return self._values[name]
+
+    @cached_property
+    def _offsets(self) -> list[int] | None:
+        """By symbol, which of its base bars stands in the first row; None unless each has all."""
+        return [own[0] for own in self._own_bars if own is not None] if self.is_whole else None
+
+    def parts(self, names: Sequence[str], columns: Sequence[int | None], rows: slice) -> list[FloatArray]:
+        """The same of several columns of bars, each as `part`."""
+        own = [self._own_bars[column] if column is not None else None for column in columns]
+        if not all(one is not None and one[1] <= one[0] + rows.start and one[0] + rows.stop <= one[2] for one in own):
+            return [self.part(name, columns, rows) for name in names]
+        bars = self._bars
+        places = [(bars[c], o[0] + rows.start, o[0] + rows.stop) for c, o in zip(columns, own, strict=True)]  # type: ignore[index]
+        return [np.array([getattr(one, name)[first:stop] for one, first, stop in places]) for name in names]
+
     def part(self, name: str, columns: Sequence[int | None], rows: slice) -> FloatArray:
         """Rows of a column of bars, of some symbols alone: float64 (symbols, rows), NaN for None; stacks no matrix."""
         if (name, None) in self._matrices:
             return self.part_of(self._matrices[name, None], columns, rows)
-        bars, own = self._bars, [self._own_bars[column] if column is not None else None for column in columns]
-        if all(one is not None and one[1] <= one[0] + rows.start and one[0] + rows.stop <= one[2] for one in own):
-            pieces = zip(columns, own, strict=True)
-            return np.array([getattr(bars[c], name)[o[0] + rows.start : o[0] + rows.stop] for c, o in pieces])  # type: ignore[index]
+        bars = self._bars
         found = np.full((len(columns), rows.stop - rows.start), np.nan)
         for number, column in enumerate(columns):
             place = self._grid(None).rows[column] if column is not None else None
@@ -237,10 +276,10 @@ class PanelBlock:
                 return self._grids[interval]
             sessions = self.data[0].sessions
             first = self._first if (interval or self.base).is_intraday else self._first_day
-            end_ns = _expected_ends(sessions, first, self._last, interval or self.base)
+            start_ns, end_ns = _expected(sessions, first, self._last, interval or self.base)
             opens_ns = int(sessions.open_ns[first])
             places = [None if one is None else _place(one.end_ns, end_ns, opens_ns) for one in series]
-            self._grids[interval] = _Grid(end_ns, places)
+            self._grids[interval] = _Grid(start_ns, end_ns, places)
         return self._grids[interval]
 
     def _stacked(self, columns: Sequence[FloatArray | None], grid: _Grid) -> FloatArray:
@@ -305,15 +344,21 @@ class Panel:
         return self._kept[name, interval]
 
 
-def _expected_ends(sessions: Sessions, first: int, last: int, interval: Interval) -> IntArray:
+def _expected(sessions: Sessions, first: int, last: int, interval: Interval) -> tuple[IntArray, IntArray]:
+    """Starts and ends of the bars of these sessions."""
     rows = range(first, last + 1)
-    ends = [sessions.expected_starts(row, interval, int(sessions.close_ns[row]))[1] for row in rows]
+    bars = [sessions.expected_starts(row, interval, int(sessions.close_ns[row])) for row in rows]
     if interval.unit == "w":  # one at the close of a week's last session, which may be none of these
         week = sessions.week[first : last + 1]
         following = sessions.week[last + 1] if last + 1 < len(sessions) else None
         is_last = np.append(np.diff(week) != 0, following != week[-1])
-        ends = [end for end, wanted in zip(ends, is_last.tolist(), strict=True) if wanted]
-    return np.concatenate([*ends, np.empty(0, np.int64)])
+        bars = [bar for bar, wanted in zip(bars, is_last.tolist(), strict=True) if wanted]
+    starts, ends = (
+        (np.concatenate([*column, np.empty(0, np.int64)]) for column in zip(*bars, strict=True))
+        if bars
+        else (np.empty(0, np.int64),) * 2
+    )
+    return starts, ends
 
 
 def _place(own_ns: IntArray, end_ns: IntArray, opens_ns: int) -> tuple[Rows, slice]:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
-from math import isnan
 
 import numpy as np
 
-from barray.market.bars import FloatArray
-from barray.trading.orders.fills import Fill
+from barray.market.bars import FloatArray, IntArray
+from barray.trading.orders.fills import Fills
 from barray.trading.results.logs import Logs
 from barray.trading.results.trades import match_each
 from barray.trading.sweeps.evaluate import profits_of
@@ -27,9 +25,11 @@ class PortfolioFigures:
     capital: float
     shared: bool
     anew: bool
-    _closing: list[dict[str, float]] = field(default_factory=list)
-    _fills: dict[str, list[float]] = field(default_factory=dict)
-    """Quantity, price, commission and slippage of one after another: a set has thousands, and a sweep many sets."""
+    _closing: list[tuple[Sequence[str], FloatArray]] = field(default_factory=list)
+    _fills: list[tuple[Sequence[str], IntArray, FloatArray]] = field(default_factory=list)
+    """By session: symbols, how many fills each has, and of all these quantity, price, commission and slippage, float64
+    (4, n).
+    """
     _last_close: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -37,21 +37,26 @@ class PortfolioFigures:
         """What a symbol's account begins with; its share in one that is shared is its profit."""
         return 0.0 if self.shared else self.capital
 
-    def begin_session(self) -> None:
-        """What is added from now on, is of the next session."""
-        self._closing.append({})
-
-    def add(self, symbol: str, fills: list[Fill], spent: float, held: float, last_close: float) -> None:
-        """Take note of what a session did to a symbol that was filled or held something. `spent`, `held`: see Standing,
-        at its end; `last_close`: the last one known, NaN before there is one.
+    def add_session(
+        self,
+        symbols: Sequence[str],
+        fills: Fills,
+        lengths: IntArray,
+        spent: FloatArray,
+        held: FloatArray,
+        last_close: FloatArray,
+    ) -> None:
+        """Take note of what a session did to symbols that were filled or held something: `lengths` of the `fills` are
+        each one's. `spent`, `held`: see Courses, at its end; `last_close`: the last ones known, NaN before there is
+        one.
         """
         value = held * last_close
-        self._closing[-1][symbol] = self.own - spent + (0.0 if isnan(value) else value)
-        self._last_close[symbol] = last_close
-        if fills:
-            known = self._fills.setdefault(symbol, [])
-            for fill in fills:
-                known += (fill.quantity, fill.price, fill.commission, fill.slippage)
+        value[np.isnan(value)] = 0.0
+        self._closing.append((symbols, self.own - spent + value))
+        self._last_close.update(zip(symbols, last_close.tolist(), strict=True))
+        if len(fills):
+            told = np.array((fills.quantity, fills.price, fills.commission, fills.slippage))
+            self._fills.append((symbols, lengths, told))
 
     def row(self, parameters: ParameterSet, symbols: Sequence[str], data: Mapping[str, str], logs: Logs) -> SetRow:
         """The whole, of all `symbols` of the portfolio, sorted; for `data` and `logs` see SetRow."""
@@ -60,10 +65,8 @@ class PortfolioFigures:
         closing = self._closing_equity(index)
         first = np.full((len(closing), 1), self.capital if self.shared else 0.0)
         equity = np.cumsum(np.hstack((first, closing)), axis=1)[:, -1]  # one symbol after another, as a backtest adds
-        fills = [self._fills.get(symbol, []) for symbol in symbols]
-        quantity, price, commission, slippage = np.array([*chain.from_iterable(fills)], np.float64).reshape(-1, 4).T
-        lots = match_each([own[::4] for own in fills])
-        bounds = np.cumsum([0, *(len(own) // 4 for own in fills)])
+        quantity, price, commission, slippage, bounds = self._fills_of(index)
+        lots = match_each([own.tolist() for own in np.split(quantity, bounds[1:-1])])
         last = np.array([self._last_close.get(symbol, np.nan) for symbol in symbols])
         symbol_of_lot = np.searchsorted(bounds, lots.entry, side="right") - 1
         profit = profits_of(lots, quantity, price, commission, last[symbol_of_lot])
@@ -85,11 +88,21 @@ class PortfolioFigures:
             logs=logs,
         )
 
+    def _fills_of(self, index: Mapping[str, int]) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, IntArray]:
+        """What `_fills` has, one symbol's after another's, and where each begins; the last is where all end."""
+        nothing = np.empty(0, np.intp)
+        of = [np.repeat([index[symbol] for symbol in symbols], lengths) for symbols, lengths, _ in self._fills]
+        symbol = np.concatenate([nothing, *of]).astype(np.intp)
+        told = np.concatenate([np.empty((4, 0)), *(one for _, _, one in self._fills)], axis=1)
+        quantity, price, commission, slippage = told[:, np.argsort(symbol, kind="stable")]
+        bounds = np.concatenate(([0], np.cumsum(np.bincount(symbol, minlength=len(index)))))
+        return quantity, price, commission, slippage, bounds
+
     def _closing_equity(self, index: Mapping[str, int]) -> FloatArray:
         """Each symbol's equity at each session's close, float64 (n_sessions, n_symbols)."""
         closing, now = np.empty((len(self._closing), len(index))), np.full(len(index), self.own)
-        for number, equity in enumerate(self._closing):
-            at, values = [index[symbol] for symbol in equity], np.array(list(equity.values()), np.float64)
+        for number, (symbols, values) in enumerate(self._closing):
+            at = [index[symbol] for symbol in symbols]
             now[at] = values + (now[at] - self.own) if self.anew else values
             closing[number] = now
         return closing

@@ -7,12 +7,17 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isnan, nan
 
+import numpy as np
+
 from barray.market.errors import ConfigError
 from barray.market.interval import Interval
 from barray.market.session_range import SessionRange
 from barray.trading.engine.commands import Plan
+from barray.trading.engine.order_manager import OrderManager
 from barray.trading.engine.portfolio import PortfolioRun
-from barray.trading.results.days import courses_of
+from barray.trading.engine.reckoning import Reckoning
+from barray.trading.orders.order_columns import NO_ORDERS, Orders
+from barray.trading.results.days import SessionDays
 from barray.trading.results.logs import NO_LOGS, Logs
 from barray.trading.strategy.data import SymbolData
 from barray.trading.strategy.needs import Needs
@@ -89,7 +94,9 @@ class _SetRun:
             needs = plan.strategy().needs()
         except Exception:  # the user's code, or an impossible set
             return cls(parameters, figures, error=traceback.format_exc(limit=-6))
-        return cls(parameters, figures, needs, _Run(plan, window, figures))
+        run = PortfolioRun(plan, window, _refuse)
+        run.reckoning = _FiguresAlone(plan, run.order_manager, figures)
+        return cls(parameters, figures, needs, run)
 
     def go(self, session_range: SessionRange, block: PanelBlock | None, base: Interval) -> None:
         run = self.run
@@ -109,30 +116,33 @@ class _SetRun:
             self.run = None
 
 
-class _Run(PortfolioRun):
-    """A run of which only figures are wanted: they are taken where its sessions' days would be made."""
+class _FiguresAlone(Reckoning):
+    """Takes but figures of a session."""
 
-    def __init__(self, plan: Plan, window: Interval, figures: PortfolioFigures) -> None:
-        super().__init__(plan, window, _refuse)
+    def __init__(self, plan: Plan, order_manager: OrderManager, figures: PortfolioFigures) -> None:
+        super().__init__(plan, order_manager)
         self._figures = figures
 
-    def _days(self, row: int) -> None:
-        there = [book for _, book in sorted(self.books.items()) if book.broker.fills or book.before.position]
-        fills = [book.take_fills()[0] for book in there]
-        courses = courses_of(fills, [book.before for book in there])
-        closes = self._last_closes(row, [book.symbol for book in there])
-        self._figures.begin_session()
-        last = -1
-        for book, own, after, close in zip(there, fills, courses.after, closes, strict=True):
-            book.before = after
-            last += 1 + len(own)
-            self._figures.add(book.symbol, own, after.spent, float(courses.position[last]), close)
+    def take(
+        self, session_range: SessionRange, row: int, base: Interval, block: PanelBlock | None
+    ) -> tuple[SessionDays | None, Orders]:
+        """Nothing but figures."""
+        for book in self._order_manager.books.values():
+            book.take_ended()
+        there, filled, courses = self._courses(self._order_manager.take_baskets())
+        for book in there:
+            book.take_refusals()
+        symbols = [book.symbol for book in there]
+        closes = self._last_closes(int(session_range.sessions.close_ns[row]), symbols, block)
+        held = courses.position[np.cumsum(filled.lengths + 1) - 1]
+        self._figures.add_session(symbols, filled.fills, filled.lengths, courses.spent_after, held, np.array(closes))
+        return None, NO_ORDERS
 
-    def _last_closes(self, row: int, symbols: Sequence[str]) -> list[float]:
+    def _last_closes(self, close_ns: int, symbols: Sequence[str], block: PanelBlock | None) -> list[float]:
         """The last ones known at a session's end, NaN for none."""
-        here, known = self.order_manager.here, self.order_manager.closes
-        block = here.block if here is not None else self._block
-        closed = block.closed_by(int(self._range.sessions.close_ns[row])) if block is not None else 0
+        here, known = self._order_manager.here, self._order_manager.closes
+        block = here.block if here is not None else block
+        closed = block.closed_by(close_ns) if block is not None else 0
         closes = dict(known)
         if block is not None and closed:
             last = zip(block.symbols, block.last_close[closed - 1].tolist(), strict=True)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from barray.market.bars import Bars
 from barray.market.errors import ConfigError
+from barray.trading.engine.holdings import Holdings
 from barray.trading.engine.notes import Notes
 from barray.trading.engine.window_broker import WindowBroker
 from barray.trading.orders.accounts import Approval
@@ -31,7 +32,10 @@ def test_what_a_bar_does_not_reach_it_leaves_alone(seed: int) -> None:
     high, low = np.maximum(price.max(axis=0), open_), np.minimum(price.min(axis=0), open_)
     bars = Bars(np.arange(n) * 60 * 10**9, open_, high, low, close, random.integers(0, 100, n).astype(float))
     market = Market(volume_share=0.1) if random.random() < 0.3 else Market(lot_size=random.choice([0.0, 1.0]))
-    broker = WindowBroker("A", bars, market, Account(), set(), None, Notes(lambda: None, on=False))
+    holdings = Holdings()
+    broker = WindowBroker(
+        "A", bars, market, Account(), set(), None, Notes(lambda: None, on=False), holdings, holdings.take_slot()
+    )
     left_alone = 0
     for row in range(n):
         if random.random() < 0.4:
