@@ -4,8 +4,9 @@ Gap, volume against the ten sessions before and RSI(14)@5m at 10:00, the 50 busi
 many symbols; one day, against the session before, from a file a symbol and day. Both find the same. `ratio_…`: ours ÷
 Polars', each the median of runs in one process that has run it before, from files. `scan_s_in_session`: every five
 minutes of a day, a scan. `day_s`: `barray run` with these scans and 20 full symbols, and `barray validate-dump`;
-`peak_mb` of all its processes. `promotion_s`: from a hit to a full symbol, caught up. `daily_s`: `barray scan` of daily
-bars over 250 sessions.
+`peak_mb` of all its processes. `promotion_s`: from a hit to a full symbol, caught up. `bitwise_equal`: whether 200
+random pairs of a symbol and a time have the same values in the scan and in the promoted symbol. `daily_s`: `barray
+scan` of daily bars over 250 sessions.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from datetime import date
 from pathlib import Path
 from time import perf_counter
 from typing import Any
+
+import numpy as np
 
 from barray.coordinator.config.file import parse_config
 from barray.coordinator.prepare_scans import prepare_scan
@@ -131,6 +134,32 @@ def in_session(universe: ListedUniverse, folder: Path, day: date) -> dict[str, A
     }
 
 
+def unequal(universe: ListedUniverse, day: date, pairs: int = 200) -> list[str]:
+    """Values of random pairs of a symbol and a time in which the scan and the promoted symbol differ by a bit."""
+    times, keys = ("09:45", "10:00", "10:25", "10:40", "11:15", "11:50", "12:30", "13:00"), ("RSI(14)@5m", "SMA(5)@1d")
+    where = [f"{key} > 0" for key in keys]
+    told = config_of(universe, day, day, 1, at=list(times), where=where, rank="close", keep=None)
+    random, wrong = np.random.default_rng(7), []
+    with Session(told) as session:
+        session.begin(day)
+        session.advance_to(times[0])
+        found = [row.symbol for row in session.summary().scanned.kept]  # type: ignore[union-attr]
+        chosen = [str(symbol) for symbol in random.choice(found, min(pairs // len(times), len(found)), replace=False)]
+        for symbol in chosen:
+            session.add_symbol(symbol, "scanner")
+        for time in times:
+            session.advance_to(time)
+            summary = session.summary()
+            rows = summary.scanned.kept if summary.scanned else ()
+            seen = {row.symbol: row.values for row in rows if row.at_ns == summary.now_ns}
+            for symbol in chosen:
+                shown = session.snapshot(symbol)
+                full = {key: shown.indicators[key].values["real"][-1] for key in keys}
+                full["close"] = shown.bars["1m"].bars.close[-1]
+                wrong += [f"{symbol} {time} {key}" for key in full if seen.get(symbol, {}).get(key) != full[key]]
+    return wrong
+
+
 def daily_s(universe: ListedUniverse, folder: Path, sessions: int) -> float:
     """`barray scan` of daily bars alone."""
     told = config_of(universe, universe.days[-sessions], END, 1)
@@ -164,6 +193,7 @@ def main() -> None:
             figures |= {f"{key}_s": own, f"{key}_polars_s": polars, f"ratio_{key}": own / polars}
             same.append(equal)
         figures |= in_session(shared, folder, last)
+        figures["bitwise_equal"] = not unequal(shared, last)
         figures["daily_s"] = daily_s(shared, folder, 250)
         alone = write_listed_universe(
             folder / "alone", symbols=options.symbols, end=END, sessions=3, days=30, file_per_symbol=True

@@ -216,6 +216,7 @@ def met(plans: Sequence[Plan], timezone: str, shares: Sequence[SessionParts | No
         tuple(sorted({symbol for one in read for symbol in one.missing})),
         {symbol: reason for one in read for symbol, reason in one.faults.items()},
         sum(one.bars for one in read),
+        tuple(hole for one in read for hole in one.holes),
     )
 
 

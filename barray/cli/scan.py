@@ -191,6 +191,10 @@ def print_scan(result: ScanResult) -> None:
     faults: dict[str, str] = {symbol: str(why) for one in result.sessions for symbol, why in one.faults.items()}
     for symbol, why in list(faults.items())[:_SHOWN]:
         stdout.print(f"  {shorten(symbol)}: left out: {why}", highlight=False, markup=False)
+    holes = {(hole.symbol, hole.day): hole.reason for one in result.sessions for hole in one.holes}
+    for (symbol, before), fault in list(holes.items())[:_SHOWN]:
+        told = f"  {shorten(symbol)}: relative_volume goes without {before}: {fault}"
+        stdout.print(told, highlight=False, markup=False)
     missing = sum(len(one.missing) for one in result.sessions)
     if missing:
         stdout.print(f"  {missing} symbols of the universe had no bars on a day; see left_out", highlight=False)

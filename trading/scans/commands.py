@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Protocol
 
 from barray.market.bars import IntArray
@@ -97,6 +98,15 @@ class ScanCloses:
     recorded = False
 
 
+@dataclass(frozen=True)
+class Hole:
+    """An earlier session that `relative_volume` goes without for a symbol, as its bars of that day can't be right."""
+
+    symbol: str
+    day: date
+    reason: Reason
+
+
 @dataclass(frozen=True, eq=False)
 class SessionParts:
     """What some symbols came to in a session. `parts`: by scan, of those that did not fail; `failures` of the others.
@@ -111,6 +121,7 @@ class SessionParts:
     missing: tuple[str, ...]
     faults: Faults
     bars: int
+    holes: tuple[Hole, ...] = ()
 
 
 @dataclass(frozen=True)

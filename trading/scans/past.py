@@ -108,7 +108,7 @@ class DayStore:
         back = before - self._needs.sessions_back
         self._held = {row: held for row, held in self._held.items() if row >= history}
         self._volumes = {key: made for key, made in self._volumes.items() if key[0] >= back}
-        self.faults = {row: found for row, found in self.faults.items() if row >= history}
+        self.faults = {row: found for row, found in self.faults.items() if row >= min(history, back)}
 
     def _rows_from(self, row: int) -> list[int]:
         return [one for one in self._job.session_range.rows.tolist() if one >= row]

@@ -11,6 +11,7 @@ import numpy as np
 
 from barray.market.table import Column, Table, floats_known, stamps, texts
 from barray.market.validation import Reason
+from barray.trading.scans.commands import Hole
 from barray.trading.scans.follow import Followed, Kept, ScanStep
 from barray.trading.scans.forward import ForwardReturns
 from barray.trading.scans.hits import ScanFailure, SessionHits
@@ -29,6 +30,7 @@ class LookedAt:
     missing: tuple[str, ...]
     faults: Mapping[str, Reason]
     bars: int
+    holes: tuple[Hole, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class ScannedSession:
     """A session of some scans. `universe`: how many symbols each was to look at, among them the `missing`, without
     bars that day, and those of `faults`, whose bars can't be right. `bars`: how many were looked at. `rules` and
     `steps`: where a session followed them, by what and how it went; `error`: why nothing could be looked at in it;
-    `live`: its bars came as it went on.
+    `live`: its bars came as it went on. `holes`: earlier sessions that volumes are not compared with.
     """
 
     day: date
@@ -52,12 +54,23 @@ class ScannedSession:
     steps: tuple[ScanStep, ...] = ()
     error: str | None = None
     live: bool = False
+    holes: tuple[Hole, ...] = ()
 
     @classmethod
     def of(cls, day: date, seen: LookedAt, followed: Followed) -> ScannedSession:
         """What was found, and what came of it."""
-        counts = seen.universe, seen.missing, seen.faults, seen.bars
-        return cls(day, followed.kept, followed.visits, followed.instructions, seen.failures, *counts)
+        return cls(
+            day,
+            followed.kept,
+            followed.visits,
+            followed.instructions,
+            seen.failures,
+            seen.universe,
+            seen.missing,
+            seen.faults,
+            seen.bars,
+            holes=seen.holes,
+        )
 
 
 @dataclass(frozen=True)
@@ -129,13 +142,16 @@ class ScanResult:
 
     @cached_property
     def left_out(self) -> Table:
-        """Symbols of a universe that no scan could look at: a row a session and symbol, with the reason."""
+        """Symbols of a universe that no scan could look at, and those whose volume is compared with fewer sessions: a
+        row a session and symbol, with the reason.
+        """
         rows = [
             (one.day, symbol, reason)
             for one in self.sessions
             for symbol, reason in (
                 *((symbol, "no bars by the last time that is looked at") for symbol in one.missing),
                 *((symbol, str(reason)) for symbol, reason in sorted(one.faults.items())),
+                *((hole.symbol, f"relative_volume goes without {hole.day}: {hole.reason}") for hole in one.holes),
             )
         ]
         return Table(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +11,7 @@ from barray.market.bars import FloatArray, IntArray
 from barray.market.universe.bars import UniverseBars
 from barray.market.universe.rows import aligned
 from barray.trading.scans.bars import ScanBars, last_closed
-from barray.trading.scans.commands import ScanJob, SessionParts
+from barray.trading.scans.commands import Hole, ScanJob, SessionParts
 from barray.trading.scans.evaluate import Part, able_part, daily_part, members_after
 from barray.trading.scans.explain import Explainer
 from barray.trading.scans.hits import ScanFailure, failure_of
@@ -32,6 +32,7 @@ class ScanShard:
         needs = needs_of(self._plans)
         self._store = DayStore(job, replace(needs, until=None) if whole else needs)
         self._range = job.session_range
+        self._back = needs.sessions_back
         self._day = self._range.sessions.dates
 
     def daily(self, row: int) -> SessionParts:
@@ -81,7 +82,16 @@ class ScanShard:
         counts = (
             before.universe if before else {plan.name: len(self._looked_at(plan, row).symbols) for plan in self._plans}
         )
-        return SessionParts(parts, failures, counts, missing, dict(faults), len(bars.base))
+        holes = tuple(self._holes(row, wanted))
+        return SessionParts(parts, failures, counts, missing, dict(faults), len(bars.base), holes)
+
+    def _holes(self, row: int, symbols: Sequence[str]) -> Iterator[Hole]:
+        """What is wrong with earlier sessions that volumes are compared with."""
+        own = set(symbols).difference(self._store.faults.get(row, {}))
+        for before in range(max(row - self._back, 0), row):
+            for symbol, reason in sorted(self._store.faults.get(before, {}).items()):
+                if symbol in own:
+                    yield Hole(symbol, self._day[before].item(), reason)
 
     def explainer(self, row: int, plan: Plan) -> Explainer:
         """What became of symbols of a session, where this job has all of a universe's."""

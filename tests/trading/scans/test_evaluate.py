@@ -5,25 +5,28 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from datetime import date
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from barray.market.bars import Bars
+from barray.market.bars import COLUMNS, Bars
 from barray.market.indicators import compute, parse_indicator
 from barray.market.interval import Interval
+from barray.market.own_indicator import indicator
 from barray.market.series import derive, lay_on_sessions
 from barray.market.universe.derive import derive_universe
-from barray.market.universe.rows import chosen
+from barray.market.universe.rows import chosen, kept
 from barray.trading.scans import local
-from barray.trading.scans.bars import last_closed
+from barray.trading.scans.bars import ScanBars, last_closed
 from barray.trading.scans.evaluate import daily_part, evaluate, members_after, session_hits, where_part
 from barray.trading.scans.keeping import top
 from barray.trading.scans.language import (
     adv,
     average_volume,
+    bars,
     change,
     change_since_open,
     close,
@@ -31,9 +34,12 @@ from barray.trading.scans.language import (
     gap,
     highest,
     lowest,
+    new_high,
+    new_low,
     relative_volume,
     session_high,
     session_low,
+    session_open,
     session_range,
     session_volume,
     vwap,
@@ -190,6 +196,61 @@ def test_no_bar_after_the_time_changes_a_hit(seed: int, day: date) -> None:
     report = lookahead(PLAN, universe(seed, day, symbols=5).bars, most_times=1, seed=seed)
     assert report.tried == 1
     assert report.honest, report
+
+
+@indicator(bars=2)
+def rise(close):
+    return close / np.concatenate((np.full(2, np.nan), close[:-2])) - 1
+
+
+EVERY_TERM = [
+    *TERMS, session_open(), new_high(2), new_low(2), bars("close", 5), bars("high", 3, "15m"), col("volume@1h"),
+    col("close@1d"), col("SMA(2)@1d"), col("SESSION_VWAP@5m"), col("MACD(3,6,2)@5m", "macdhist"), col(rise @ "15m"),
+]  # fmt: skip
+
+
+class EveryTerm(Scan):
+    at = every("30m", since="10:00")
+    where = (change() > -1) & change().top(4) & (session_volume().zscore() < 9) & (vwap().percentile() > 0)
+    rank = gap().demean() + relative_volume(3).rank()
+    uses: ClassVar = {f"value {i}": term for i, term in enumerate(EVERY_TERM)}
+
+
+def corrupted(bars: ScanBars, at_ns: int, rng: np.random.Generator) -> ScanBars:
+    """After a time: bars lost, stamps a bar later, prices and volumes anything."""
+    base = bars.base
+    later = base.end_ns > at_ns
+    lost = kept(base, ~later | (rng.random(len(later)) < 0.7))
+    changed = np.flatnonzero(lost.end_ns > at_ns)
+    columns = {name: getattr(lost.bars, name).copy() for name in COLUMNS}
+    for column in columns.values():
+        column[changed] = np.roll(column[changed], 1) * rng.choice([1e-3, 0.5, 1e9], len(changed))
+    return replace(bars, base=replace(lost, bars=Bars(lost.bars.start_ns, *columns.values())))
+
+
+@pytest.mark.long
+@settings(max_examples=100, deadline=None)
+@given(SEEDS, DAYS)
+def test_no_bar_after_the_time_changes_a_value_of_any_term_or_a_place(seed: int, day: date) -> None:
+    rng, plan = np.random.default_rng(seed), make_plan(EveryTerm())
+    world = universe(seed, day, symbols=5).bars
+    now_ns = int(rng.choice(times_of(universe(seed, day, symbols=1))))
+    everyone, at = np.arange(len(world.symbols)), np.array([now_ns])
+    true = Local(world, at, everyone)
+    values = {term.text: true.value(term) for term in EVERY_TERM}
+    [hits] = evaluate(plan, world, at).hits
+    for other in (*(one for _, one in futures(world, now_ns, rng)), corrupted(world, now_ns, rng)):
+        local_values = Local(other, at, everyone)
+        for term in EVERY_TERM:
+            for one, two in zip(flat(values[term.text]), flat(local_values.value(term)), strict=True):
+                assert np.array_equal(one, two, equal_nan=True), term
+        [again] = evaluate(plan, other, at).hits
+        assert again.symbols == hits.symbols
+        assert np.array_equal(again.scores, hits.scores)
+
+
+def flat(value: object) -> tuple[np.ndarray, ...]:
+    return tuple(value) if isinstance(value, tuple) else (value,)  # type: ignore[return-value]
 
 
 def test_one_that_sees_a_bar_before_its_end_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -296,3 +296,23 @@ def test_a_daily_bar_that_is_wrong_later_costs_nothing_before() -> None:
     assert "S00" in shard.daily(first).parts["Movers"].symbols
     assert "S00" not in shard.daily(first).faults
     assert "S00" in shard.daily(last).faults
+
+
+def test_a_session_that_volumes_are_not_compared_with_is_told_wherever_it_counts() -> None:
+    world = universe(3, symbols=12)
+    text = MOVERS.replace("daily = adv(2) > 1_000.0", "daily = None").replace('& (col("RSI(14)@15m") > 40)', "")
+    job = job_of(world, Memory(world.by_symbol), tuple(sorted(world.by_symbol)), text)
+    first, last = job.session_range.rows.tolist()
+    job = replace(job, session_range=replace(job.session_range, history={first: first, last: last}))
+    sessions = world.bars.sessions
+    symbol = next(s for s, bars in world.by_symbol.items() if len(bars) > 400)
+    opens, closes = sessions.open_ns[first - 2], sessions.close_ns[first - 2]
+    bad = {**world.by_symbol}
+    bad[symbol] = [replace_close(b, -1.0) if opens <= b.start_ns < closes else b for b in bad[symbol]]
+    shard = ScanShard(replace(job, reader=Memory(bad)))
+    for row in (first, last):
+        told_of = shard.session(row, {})
+        assert symbol not in told_of.faults
+        assert [(hole.symbol, hole.day) for hole in told_of.holes] == [(symbol, sessions.dates[first - 2].item())]
+        assert told_of.holes[0].reason.code
+        assert not ScanShard(job).session(row, {}).holes
