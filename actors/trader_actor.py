@@ -14,7 +14,9 @@ from barray.actors.portfolio_actor import restored, state_of, until_it_comes_thr
 from barray.actors.published import collected
 from barray.market.bars import Bars
 from barray.market.commands import Failed
-from barray.market.errors import ActorFailed, BarrayError
+from barray.market.errors import ActorFailed, BarrayError, ConfigError
+from barray.market.known_table import KnownTables
+from barray.market.session_range import SessionRange
 from barray.trading.engine.coming_bars import ComingBars
 from barray.trading.engine.commands import ColumnsLost
 from barray.trading.engine.listener import hear_info
@@ -33,6 +35,8 @@ from barray.trading.engine.session_commands import (
     ShowBars,
 )
 from barray.trading.strategy.data import SymbolData
+from barray.trading.strategy.needs import Needs
+from barray.trading.strategy.session_columns import completed
 from barray.trading.strategy.view import Added, Wish
 
 Ask = Callable[[Any, Sequence[Wish], int], Sequence[Any]]
@@ -51,6 +55,9 @@ class TraderActor(AnswersOnce):
         self._run: PortfolioRun
         self._coordinator: Any = None
         self._live: ComingBars | None = None
+        self._needs: Needs
+        self._tables: KnownTables
+        self._range: SessionRange
         hear_info()
 
     def execute(self, batch: Sequence[tuple[str, Any]]) -> tuple[Any, ...]:
@@ -77,7 +84,7 @@ class TraderActor(AnswersOnce):
             case OpenDay():
                 return self._open(command)
             case Change(columns, left):
-                data = self._collect(columns)
+                data = self._collected(columns)
                 if data is None:
                     return ColumnsLost()
                 for symbol in left:
@@ -107,7 +114,9 @@ class TraderActor(AnswersOnce):
         return Gone(replace(self._run.notes.take(), revised=revised), self._run.error)
 
     def _open(self, command: OpenDay) -> Any:
-        data = self._collect(command.columns)
+        self._needs, self._tables = command.plan.strategy().needs(), command.tables
+        self._range = command.session_range
+        data = self._collected(command.columns)
         if data is None:
             return ColumnsLost()
         if command.state is None:
@@ -118,7 +127,7 @@ class TraderActor(AnswersOnce):
         run.additions.add, run.additions.tell = self._add, self._tell
         self._live = None
         if command.live is not None:
-            self._live = ComingBars(command.live, command.plan.strategy().needs())
+            self._live = ComingBars(command.live, self._needs)
         run.load(command.session_range, data, command.base)
         opening = run.opening()
         session_range = command.session_range
@@ -130,12 +139,23 @@ class TraderActor(AnswersOnce):
     def _add(self, symbols: Sequence[str], row: int) -> Mapping[str, SymbolData | str]:
         wishes = [Wish("add_symbol", symbol) for symbol in symbols]
         answers = self._ask(self._coordinator, wishes, self._run.now_ns)
-        found = self._collect([answer for answer in answers if not isinstance(answer, Added)]) or {}
+        handles = [answer for answer in answers if not isinstance(answer, Added)]
         got: dict[str, SymbolData | str] = {}
+        try:
+            found = self._collected(handles) or {}
+        except ConfigError as error:  # an own indicator failed
+            return dict.fromkeys(symbols, str(error))
         for symbol, answer in zip(symbols, answers, strict=True):
             refused = answer.reason if isinstance(answer, Added) else "its columns were lost"
             got[symbol] = found.get(symbol, refused)
         return got
+
+    def _collected(self, handles: Iterable[Any]) -> dict[str, SymbolData] | None:
+        """Symbols' columns with all that is the strategy's own; None where they are lost."""
+        found = self._collect(handles)
+        if found is None:
+            return None
+        return {symbol: completed(data, self._needs, self._tables, self._range) for symbol, data in found.items()}
 
     def _tell(self, wish: Wish) -> None:
         self._ask(self._coordinator, [wish], self._run.now_ns)

@@ -20,7 +20,7 @@ from barray.trading.strategy.data import SymbolData
 logger = logging.getLogger(__name__)
 MOST_BYTES = 1_000_000_000
 """Beyond this nothing more is recorded, and that is said."""
-_SECTIONS = {"name", "session", "symbols", "strategy", "account", "costs"}
+_SECTIONS = {"name", "session", "symbols", "strategy", "account", "costs", "tables"}
 
 
 class DayRecorder:

@@ -6,14 +6,14 @@ not. The strategy's file is read here, once a run; the exchange calendar comes f
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from barray.coordinator.config.model import SessionConfig, SweepSection
+from barray.coordinator.read_tables import read_tables
 from barray.coordinator.strategies import plan_of, require_past
 from barray.market.calendar import TradingCalendar
-from barray.market.errors import ConfigError, DataError, shorten
+from barray.market.errors import ConfigError
 from barray.market.known_table import KnownTables
 from barray.market.requirements import SymbolRequirements
 from barray.market.session_range import SessionRange, session_range_of
@@ -24,7 +24,6 @@ from barray.trading.strategy.source import StrategySource
 from barray.trading.sweeps.evaluate import needs_of_all
 from barray.trading.sweeps.parameter_sets import ParameterSet, Space, grid, parse_space, random_sets
 
-logger = logging.getLogger(__name__)
 LoadCalendar = Callable[[SessionConfig, SymbolRequirements], TradingCalendar]
 """Gives the config's calendar from far enough back for the requirements; ConfigError where it has no such sessions."""
 Sets = list[ParameterSet] | None
@@ -108,27 +107,6 @@ def prepare_sessions(config: SessionConfig, load_calendar: LoadCalendar) -> Prep
             needs.append(_needs_of_sets(config.sweep, *_swept(config, config.sweep, plan)))
     requirements = _requirements(config, *needs)
     return PreparedSessions(config, requirements, session_range_for(config, requirements, load_calendar))
-
-
-def read_tables(config: SessionConfig) -> KnownTables:
-    """The config's tables; a symbol that one has no row for is logged.
-
-    DataError where one can't be used, or has no row for any symbol; NoDataError and SourceUnavailable where it can't
-    be read.
-    """
-    tables = {name: section.file(name).read() for name, section in config.tables.items()}
-    for name, table in tables.items():
-        missing = [symbol for symbol in dict.fromkeys(config.symbols) if symbol not in table.rows]
-        path = config.tables[name].path
-        if len(missing) == len(set(config.symbols)):
-            raise DataError(
-                f"{path}: has no row for any of the config's symbols, but for {shorten(', '.join(table.rows), 80)}",
-                source=f"tables.{name}",
-                remedy=f"name the column of symbols under tables.{name}.symbol, and write them as the config does",
-            )
-        if missing:
-            logger.warning("table %s has no row for %s", name, shorten(", ".join(missing), 200))
-    return tables
 
 
 def session_range_for(

@@ -227,7 +227,7 @@ class SessionCoordinator(Measured):
         if self._trading is None or not symbols:
             return {}
         async with self._symbol_operation_lock:
-            data = await self._carry_out(self.state.columns(symbols, self._trading.given.needs))
+            data = await self._carry_out(self.state.columns(symbols, self._trading.given.needs.without_own()))
         if self._trading.recorder is not None:
             self._trading.recorder.columns(data, self.state.running().clock.now_ns())
         return self._trading.publish(data)

@@ -129,7 +129,7 @@ class SessionState:
         if result.base_interval is None or result.data_source is None:
             raise ValueError(f"{symbol} has not passed Step 0")
         reader, base = day.manager.source(result.data_source), result.base_interval
-        what = (day.context, reader, base, wanted.all_intervals, wanted.indicators)
+        what = (day.context, reader, base, wanted.all_intervals, wanted.computed)
         return commands.Load(*what, added_by, day.clock.now_ns(), day.context.live, day.manager.daily)
 
     def _load_symbols_full(self, loads: Mapping[str, commands.Load]) -> Work[None]:

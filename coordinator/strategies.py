@@ -10,6 +10,7 @@ from barray.actors.by_value import pickled_by_value
 from barray.coordinator import runtime
 from barray.coordinator.config.file import ConfigLike, as_config
 from barray.coordinator.config.model import SessionConfig, StrategySection
+from barray.coordinator.read_tables import read_tables
 from barray.market.errors import ConfigError
 from barray.trading.engine.commands import Plan
 from barray.trading.engine.session_trading import TradingPlan
@@ -59,7 +60,7 @@ def trading_in_sessions(
 ) -> tuple[SessionConfig, TradingPlan | None]:
     """A config for sessions, with what its strategy, or one given, needs of every symbol; and that as it will run.
 
-    None where there is no strategy. ConfigError where it can't be read or run.
+    None where there is no strategy. ConfigError where it can't be read or run; errors of tables as in `read_tables`.
     """
     settings = as_config(config, strategy_given=strategy is not None)
     if strategy is None and settings.strategy is None:
@@ -68,13 +69,8 @@ def trading_in_sessions(
     plan = plan_of(settings, source)
     kind = plan.source.load()
     needs = plan.strategy().needs()
-    if own := [name for name, spec in needs.indicators.items() if spec.own]:
-        raise ConfigError(
-            f"{kind.__name__} has an own function as indicator {own[0]!r}, which a dump can't compute again",
-            remedy="compute it in on_window or on_bar, or run it with barray backtest",
-        )
     window = settings.strategy.window if settings.strategy is not None else None
-    given = TradingPlan(plan, needs, kind.__name__, code_digest(plan.source), window)
+    given = TradingPlan(plan, needs, kind.__name__, code_digest(plan.source), window, read_tables(settings))
     return settings.needing(needs.intervals, needs.indicators.values()), given
 
 

@@ -120,7 +120,8 @@ class Trading:
         await self._fleet.add([_TRADER])
         session_range, live = session_range_of_day(context, timezone), context if context.live else None
         handles = tuple(dict.fromkeys(columns.values()))
-        command = OpenDay(given.plan, window, base, session_range, handles, self._state, self._whom(), at_ns, live)
+        told = handles, self._state, self._whom(), at_ns, live, given.tables
+        command = OpenDay(given.plan, window, base, session_range, *told)
         opened = await self._tell(command)
         if isinstance(opened, DayOpened):
             self._day = replace(self._day, opening=opened.opening)

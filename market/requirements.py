@@ -54,6 +54,11 @@ class SymbolRequirements:
     daily_days: int = 0
 
     @property
+    def computed(self) -> tuple[IndicatorSpec, ...]:
+        """The indicators that a symbol computes itself: all but a strategy's own, whose functions are elsewhere."""
+        return tuple(spec for spec in self.indicators if spec.own is None)
+
+    @property
     def all_intervals(self) -> tuple[Interval, ...]:
         """Required intervals and those the indicators run on, each once, finest first."""
         return tuple(sorted({*self.intervals, *(spec.interval for spec in self.indicators)}))

@@ -60,16 +60,26 @@ class JumpRuleJson(TypedDict):
 
 
 @_closed
+class OwnIndicatorJson(TypedDict):
+    """A strategy's own indicator: it needs so many bars before its first value. Its values are the strategy's alone."""
+
+    name: str
+    interval: str
+    bars: int
+
+
+@_closed
 class RequirementsJson(TypedDict):
     """What the config asks of every full symbol; `history_first` labels the first session whose bars were loaded.
 
-    `prices`: there where a source's prices may be zero or less. `suspect_jump`: there where moves are suspected.
-    `daily`: there where a source gives daily bars of sessions before those with base bars, `daily_first` where there
-    are any such.
+    `own_indicators`: there where a strategy has any. `prices`: there where a source's prices may be zero or less.
+    `suspect_jump`: there where moves are suspected. `daily`: there where a source gives daily bars of sessions before
+    those with base bars, `daily_first` where there are any such.
     """
 
     intervals: list[str]
     indicators: list[str]
+    own_indicators: NotRequired[list[OwnIndicatorJson]]
     trailing_days: int
     max_missing_days: int
     prices: NotRequired[Literal["any"]]

@@ -14,7 +14,7 @@ _USED_BY = {
     "costs": ("run", "backtest", "sweep"),
     "report": ("backtest", "sweep", "scan"),
     "sweep": ("sweep",),
-    "tables": ("backtest", "sweep", "scan"),
+    "tables": ("run", "backtest", "sweep", "scan"),
     "scans": ("run", "scan"),
     "listings": ("run", "scan"),
 }
@@ -24,9 +24,10 @@ _USED_BY = {
 def unused_by(command: str, config: SessionConfig) -> tuple[str, ...]:
     """Sections that the config has and `barray COMMAND` makes no use of, in the order of the reference."""
     given = [name for name in type(config).model_fields if name in config.model_fields_set]
-    if config.scans and command == "run":  # which look at them
-        given = [name for name in given if name != "tables"]
-    return tuple(name for name in given if command not in _USED_BY.get(name, (command,)))
+    unused = [name for name in given if command not in _USED_BY.get(name, (command,))]
+    if command == "run" and "tables" in given and not config.scans and config.strategy is None:  # nobody looks at them
+        unused.append("tables")
+    return tuple(unused)
 
 
 def unused_sentence(command: str, sections: tuple[str, ...]) -> str:

@@ -21,6 +21,7 @@ from barray.trading.engine.day_again import DayAgain, run_again
 from barray.trading.engine.recording import read_recording
 from barray.trading.strategy.source import StrategySource
 from tests.coordinator.test_drivers import CALENDAR, MINUTE_NS, OPEN, Live, minute, minutes
+from tests.coordinator.test_trading import LOOKS, OWN
 from tests.coordinator.traded import Threads, TradedSession
 from tests.trading.random_days import TEXTS
 from tests.trading.windows import HEAD
@@ -98,6 +99,26 @@ def test_whatever_comes_late_or_wrong_the_recording_decides_the_same(tmp_path: P
     assert again.again.fills == again.then.fills
     assert again.corrected.decisions != again.again.decisions
     assert not again.code_changed
+
+
+@pytest.mark.parametrize("form", ["on_window", "on_bar"])
+def test_own_indicators_and_tables_go_along_with_what_comes_and_decide_the_same_again(
+    tmp_path: Path, form: str
+) -> None:
+    (tmp_path / "scores.csv").write_text("symbol,known_at,score\nAAPL,2024-07-01,0.01\nMSFT,2024-07-01,-0.02\n")
+    (tmp_path / "owns.py").write_text(HEAD + OWN + LOOKS[form])
+    day = TradedLive(
+        tmp_path,
+        HEAD + OWN + LOOKS[form],
+        tables={"scores": {"path": str(tmp_path / "scores.csv")}},
+        strategy={"parameters": {"n": 5}, "form": form},
+    )
+    mishaps = {5: "late", 7: "twice", 9: "wrong", 60: "lost"}
+    day.live.vendor.mishap = lambda symbol, start: mishaps.get((start - OPEN) // MINUTE_NS, "")
+    assert validate_session_dump(day.day()) == []
+    again = barray.replay_day(day.recording, tmp_path / "owns.py")
+    assert again.difference is None
+    assert len(again.then.decisions) > 5
 
 
 def test_each_bar_is_recorded_as_it_came_and_a_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ from barray.actors.loading import load_range
 from barray.coordinator.prepare import prepare_run
 from barray.dump.read import read_dump
 from barray.dump.validate import validate_session_dump
-from barray.market.errors import ConfigError
 from barray.market.interval import Interval
+from barray.market.known_table import tables_of
 from barray.trading.engine.commands import LoadRange
 from barray.trading.engine.portfolio import PortfolioRun
 from barray.trading.strategy.source import StrategySource
@@ -46,11 +47,12 @@ def backtested(config: dict[str, Any], text: str) -> PortfolioRun:
     """The same day in a backtest's way, gone through; its notes are there to be taken."""
     run = prepare_run(TradedSession(config, text).config, lambda *_: CALENDAR, StrategySource("made_up.py", text))
     base = Interval.parse("1m")
-    reader = run.config.data_manager.sources[0]
-    data = {
-        symbol: load_range(LoadRange(symbol, run.session_range, reader, base, {})).prepare(run.plan.strategy())
+    reader, days = run.config.data_manager.sources[0], run.session_range
+    loaded = {
+        symbol: load_range(LoadRange(symbol, days, reader, base, {}, tables=tables_of(run.tables, symbol, days)))
         for symbol in run.config.symbols
     }
+    data = {symbol: one.prepare(run.plan.strategy()) for symbol, one in loaded.items()}
     window = run.config.strategy.window if run.config.strategy else None
     portfolio = PortfolioRun(run.plan, window or base, noted=True)
     portfolio.load(run.session_range, data, base)
@@ -222,18 +224,91 @@ class Breaks(Strategy):
         assert trading.positions == {"AAPL": 2.0}
 
 
-def test_an_indicator_of_ones_own_is_refused_before_anything_is_started(universe: Path) -> None:
-    text = """
+OWN = """
+import numpy as np
+import talib
 from barray import indicator
-@indicator(bars=2)
-def double(close):
-    return close * 2
+
+@indicator(bars=lambda n: 7 * n)
+def smooth(close, *, n=20):
+    return talib.EMA(close, n)
+
+@indicator(bars=3, outputs=("low", "high"))
+def span(low, high):
+    return talib.MIN(low, 4), talib.MAX(high, 4)
+
 class Owns(Strategy):
-    def indicators(self): return {"double": double}
-    def on_bar(self, ctx): pass
+    n: int = 20
+    def indicators(self):
+        return {"smooth": smooth(n=self.n) @ "5m", "span": span, "rsi": "RSI(5)"}
 """
-    with pytest.raises(ConfigError, match="an own function as indicator 'double'"):
-        TradedSession(settings_of(universe, "AAPL"), HEAD + text)
+SCORES = """symbol,known_at,score
+AAPL,2024-06-28T13:30:00Z,0.01
+AAPL,2024-07-02T15:00:00Z,0.3
+MSFT,2024-07-01T13:30:00Z,-0.02
+"""
+LOOKS = {
+    "on_window": """
+    def on_window(self, view):
+        values, score = view.indicators["smooth"], view.table("scores", "score")
+        for k, symbol in enumerate(view.symbols):
+            print(symbol, values[k], view.indicators["span.high"][k], score[k])
+            view.order_target(symbol, 3 if view.close[k] > values[k] + score[k] else 0)
+""",
+    "on_bar": """
+    def on_bar(self, ctx):
+        value, score = ctx.indicators["smooth"][-1], ctx.table("scores", "score")
+        print(ctx.symbol, value, ctx.indicators["span.high"][-1], score)
+        ctx.order_target(3 if ctx.close[-1] > value + score else 0)
+""",
+    "signals": """
+    def signals(self, data):
+        value, score = data.indicators["span.high"], data.table("scores", "score")
+        low = data.indicators["span"] + 0.1 + 0 * data.indicators["rsi"]
+        return Signals(entries=data.close > value - score, exits=data.close < low)
+""",
+}
+
+
+@settings(max_examples=at_most(6), deadline=None, suppress_health_check=FEW)
+@given(st.sampled_from([5, 20, 40]), st.sampled_from(list(LOOKS)))
+def test_own_indicators_and_tables_say_in_a_session_what_they_say_in_a_backtest(
+    universe: Path, tmp_path: Path, n: int, form: str
+) -> None:
+    rows = [
+        "symbol,known_at,score",
+        "AAPL,2024-06-28T13:30:00Z,0.01",
+        "AAPL,2024-07-02T15:00:00Z,0.3",
+        "MSFT,2024-07-01T13:30:00Z,-0.02",
+    ]
+    (tmp_path / "scores.csv").write_text("\n".join(rows))
+    tables = {"scores": {"path": str(tmp_path / "scores.csv")}}
+    config = settings_of(universe, "AAPL", "MSFT", tables=tables, strategy={"parameters": {"n": n}, "form": form})
+    text = HEAD + OWN + LOOKS[form]
+    session = TradedSession(config, text)
+
+    async def day() -> Path:
+        await session.begin()
+        await session.coordinator.advance_to()
+        await session.coordinator.end()
+        return (await session.dump(tmp_path))[0]
+
+    dump, expected = asyncio.run(day()), backtested(config, text)
+    trading = session.coordinator.summary().trading
+    assert trading is not None
+    assert trading.pages == expected.notes.take()
+    assert trading.pages.fills
+    assert trading.logs.lines == expected.finish().logs.lines
+    assert validate_session_dump(dump) == []
+    [_, own] = json.loads(dump.read_bytes())["requirements"]["own_indicators"]
+    assert own == {"name": "span@1m", "interval": "1m", "bars": 3}
+
+
+def test_an_own_function_that_fails_ends_the_strategy_and_says_where(universe: Path) -> None:
+    text = HEAD + OWN.replace("return talib.EMA(close, n)", "raise KeyError(n)") + LOOKS["on_window"]
+    summary, _ = run_day(settings_of(universe, "AAPL"), text)
+    assert summary.trading is not None
+    assert "indicator smooth: KeyError: 20" in str(summary.trading.error)
 
 
 def test_the_account_goes_on_from_day_to_day_and_each_days_dump_is_valid(universe: Path, tmp_path: Path) -> None:

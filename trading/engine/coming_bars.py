@@ -79,7 +79,7 @@ class ComingBars:
         context, row = self._context, self._context.row
         history = {row: context.history_row}
         made = prepare(data.symbol, base, self._needs, context.sessions, np.array([row]), history, past=data.past)
-        return replace(made, open_ended=True)
+        return replace(made, open_ended=True, tables=data.tables)
 
 
 def _revised(before: IntervalBars, taken: Taken, symbol: str, now_ns: int, at_ns: int) -> list[Revised]:

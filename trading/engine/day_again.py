@@ -19,7 +19,7 @@ from barray.trading.engine.portfolio import PortfolioRun
 from barray.trading.engine.recording import Recording
 from barray.trading.engine.session_trading import TradingPlan
 from barray.trading.strategy.data import SymbolData
-from barray.trading.strategy.session_columns import session_columns, session_range_of_day
+from barray.trading.strategy.session_columns import completed, session_columns, session_range_of_day
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,15 @@ class _Again:
     def run(self, *, corrected: bool) -> Pages:
         recording, given = self._recording, self._given
         context = recording.context
+        session_range = session_range_of_day(context, recording.timezone)
         columns = {symbol: deque(self._columns(symbol, corrected=corrected)) for symbol in recording.columns}
         answers = _answers(recording.pages)
 
         def data(symbol: str) -> SymbolData:
             joined = columns[symbol]
             bars = joined.popleft() if len(joined) > 1 else joined[0]
-            return session_columns(symbol, context, self._laid(symbol, bars), None, given.needs)
+            laid = session_columns(symbol, context, self._laid(symbol, bars), None, given.needs.without_own())
+            return completed(laid, given.needs, given.tables, session_range)
 
         def add(symbols: Iterable[str], row: int) -> dict[str, SymbolData | str]:
             told = {symbol: answers[symbol].popleft() if answers[symbol] else _UNKNOWN for symbol in symbols}
@@ -91,7 +93,7 @@ class _Again:
             match step.kind:
                 case "open":
                     members = {symbol: data(symbol) for symbol in step.joined}
-                    run.load(session_range_of_day(context, recording.timezone), members, self._base)
+                    run.load(session_range, members, self._base)
                     run.begin(context.row, step.at_ns if step.at_ns > context.open_ns else None)
                 case "arrive":
                     run.go_on(step.at_ns - 1)

@@ -12,6 +12,7 @@ from typing import Any
 from barray.market.bars import Bars
 from barray.market.commands import Logged
 from barray.market.interval import Interval
+from barray.market.known_table import KnownTables
 from barray.market.requirements import SessionContext
 from barray.market.series import IntervalBars
 from barray.market.session_range import SessionRange
@@ -43,7 +44,7 @@ class ColumnsLaid:
 class OpenDay(Logged):
     """Stand at `at_ns`, the open or later, with these symbols. `columns`: handles of what was published. `state`: where
     the account stood after the session before, None at the beginning, a text why that can't be told. `coordinator`:
-    whom the strategy's wishes go to. `live`: the session, where its bars are still to come.
+    whom the strategy's wishes go to. `live`: the session, where its bars are still to come. `tables`: the config's.
     """
 
     plan: Plan
@@ -55,6 +56,7 @@ class OpenDay(Logged):
     coordinator: Any
     at_ns: int
     live: SessionContext | None = None
+    tables: KnownTables = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from barray.market.interval import Interval
+from barray.market.known_table import KnownTables
 from barray.market.series import IntervalBars
 from barray.trading.engine.commands import Plan
 from barray.trading.engine.notes import Pages
@@ -18,7 +19,7 @@ from barray.trading.strategy.needs import Needs
 @dataclass(frozen=True)
 class TradingPlan:
     """A strategy as it runs in sessions. `strategy`: the class's name; `code`: a digest of its code. `window`: None for
-    every base bar.
+    every base bar. `tables`: those of the config, read.
     """
 
     plan: Plan
@@ -26,6 +27,7 @@ class TradingPlan:
     strategy: str
     code: str = ""
     window: Interval | None = None
+    tables: KnownTables = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

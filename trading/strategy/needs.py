@@ -40,6 +40,12 @@ class Needs:
         every = tuple(sorted(set(intervals)))
         return cls(every[0] if every else _ANY, every, {spec.key: spec for spec in specs}, made_by or {})
 
+    def without_own(self) -> Needs:
+        """What is needed where a strategy's own functions are not: its own indicators' bars, and all others."""
+        intervals = tuple(sorted({*self.intervals, *(spec.interval for spec in self.indicators.values())}))
+        others = {name: spec for name, spec in self.indicators.items() if spec.own is None}
+        return Needs(self.interval, intervals, others)
+
     def also(self, other: Needs) -> Needs:
         """What these and others, both together, need."""
         return Needs.together(

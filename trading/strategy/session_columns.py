@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from barray.market.daily import DailyHistory
+from barray.market.known_table import KnownTables, tables_of
 from barray.market.requirements import SessionContext
 from barray.market.series import IntervalBars
 from barray.market.session_range import SessionRange
@@ -26,6 +27,25 @@ def session_columns(
     history = {row: context.history_row}
     found = prepare(symbol, base, needs, context.sessions, np.array([row]), history, past=past)
     return replace(found, open_ended=context.live)
+
+
+def completed(data: SymbolData, needs: Needs, tables: KnownTables, session_range: SessionRange) -> SymbolData:
+    """What a symbol handed out, with a strategy's own indicators, computed here, where its functions are, and with what
+    the config's tables say of it. ConfigError, naming the symbol, where a function fails.
+    """
+    found = replace(data, tables=tables_of(tables, data.symbol, session_range))
+    own = {name: spec for name, spec in needs.indicators.items() if spec.own is not None}
+    if not own:
+        return found
+    told = replace(needs, intervals=(), indicators=own)
+    history, past = session_range.history, data.past
+    made = prepare(data.symbol, data.base, told, data.sessions, data.traded, history, past=past)
+    return replace(
+        found,
+        series={**made.series, **data.series},
+        indicators={**data.indicators, **made.indicators},
+        specs={**data.specs, **made.specs},
+    )
 
 
 def session_range_of_day(context: SessionContext, timezone: str) -> SessionRange:

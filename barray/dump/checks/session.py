@@ -9,17 +9,28 @@ from barray.dump.checks.events import Told, accepted_events, by_symbol, members_
 from barray.dump.checks.names import parse_date, read_indicator, read_interval
 from barray.dump.checks.schema import STAMP_FORM, parse_stamp
 from barray.dump.checks.step0 import check_step0, check_step0_parts
-from barray.dump.schema import EventJson, HeaderJson, HoursJson, RequirementsJson, SessionJson, Step0Json
+from barray.dump.schema import (
+    EventJson,
+    HeaderJson,
+    HoursJson,
+    OwnIndicatorJson,
+    RequirementsJson,
+    SessionJson,
+    Step0Json,
+)
 from barray.dump.violations import Findings
 from barray.local.calendar_cache import cached_sessions
 from barray.market.bars import format_ns
 from barray.market.calendar import ExtendedHours, TradingCalendar
 from barray.market.errors import BarrayError
+from barray.market.indicators import IndicatorSpec
+from barray.market.own_indicator import OwnFunction
 from barray.market.reason_codes import MACHINE_FAILED
 from barray.market.requirements import JumpRule, SessionContext, SymbolRequirements, calendar_for, session_context
 
-MAX_DAYS, MAX_REQUIRED = 5_000, 1_000
-"""What a session may require: days of history, intervals, indicators. More would take more than minutes to check."""
+MAX_DAYS, MAX_REQUIRED, MAX_BARS = 5_000, 1_000, 1_000_000
+"""What a session may require: days of history, intervals, indicators, bars of an own one. More would take longer than
+minutes to check."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +110,7 @@ def _requirements(entry: RequirementsJson, out: Findings) -> SymbolRequirements 
     indicators = [
         read_indicator(text, f"{where}.indicators[{nth}]", out) for nth, text in enumerate(entry["indicators"])
     ]
+    own = [_own(one, f"{where}.own_indicators[{nth}]", out) for nth, one in enumerate(entry.get("own_indicators", ()))]
     if ("daily" in entry) != ("daily_days" in entry):
         out.add(f"{where}.daily_days", "requirements", entry.get("daily_days"), "there where daily is")
     for name in ("trailing_days", "max_missing_days", "daily_days"):
@@ -112,7 +124,7 @@ def _requirements(entry: RequirementsJson, out: Findings) -> SymbolRequirements 
         return None
     return SymbolRequirements(
         tuple(interval for interval in intervals if interval),
-        tuple(spec for spec in indicators if spec),
+        tuple(spec for spec in (*indicators, *own) if spec),
         entry["trailing_days"],
         entry["max_missing_days"],
         entry.get("prices", "positive"),
@@ -120,6 +132,16 @@ def _requirements(entry: RequirementsJson, out: Findings) -> SymbolRequirements 
         entry.get("daily"),
         entry.get("daily_days", 0),
     )
+
+
+def _own(entry: OwnIndicatorJson, place: str, out: Findings) -> IndicatorSpec | None:
+    """As far as history goes back for it."""
+    interval = read_interval(entry["interval"], f"{place}.interval", out)
+    if not 0 <= entry["bars"] <= MAX_BARS:
+        out.add(f"{place}.bars", "out_of_range", entry["bars"], f"0 to {MAX_BARS}")
+        return None
+    function = OwnFunction(entry["name"], entry["bars"], (), (entry["name"],), False, "", (), entry["name"], None)
+    return IndicatorSpec(entry["name"], interval, own=function) if interval else None
 
 
 def _extended(entry: HoursJson | None, out: Findings) -> tuple[bool, ExtendedHours | None]:

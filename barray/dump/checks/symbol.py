@@ -181,7 +181,7 @@ def _check_contents(entry: SymbolJson, place: str, base: Interval | None, facts:
     added = [read_indicator(key, f"{place}.adhoc.indicators[{nth}]", out) for nth, key in enumerate(keys)]
     if len(set(keys)) < len(keys):
         out.add(f"{place}.adhoc.indicators", "duplicate", "a key twice", "every key once")
-    required = facts.requirements.indicators if full else ()
+    required = facts.requirements.computed if full else ()
     intervals = {str(spec.interval) for spec in added if spec} | set(entry["adhoc"]["bars"])
     if full:
         days = (DAY,) if facts.context.daily_row is not None else ()

@@ -29,6 +29,7 @@ from barray.dump.writers.scans import scans_json
 from barray.dump.writers.trading import trading_json
 from barray.market.bars import COLUMNS, Bar, Bars, IntArray, format_ns
 from barray.market.calendar import ExtendedHours
+from barray.market.requirements import SymbolRequirements
 from barray.market.series import IntervalBars
 from barray.market.symbol_data import AdhocConflict, Lineage, SymbolSessionData
 from barray.market.validation import Reason
@@ -166,7 +167,8 @@ def _requirements(summary: SessionSummary) -> dict[str, Any]:
     requirements = summary.requirements
     return {
         "intervals": [str(interval) for interval in requirements.intervals],
-        "indicators": [spec.key for spec in requirements.indicators],
+        "indicators": [spec.key for spec in requirements.computed],
+        **({"own_indicators": own} if (own := _own(requirements)) else {}),
         "trailing_days": requirements.trailing_days,
         "max_missing_days": requirements.max_missing_days,
         **({"prices": "any"} if requirements.prices == "any" else {}),
@@ -175,6 +177,11 @@ def _requirements(summary: SessionSummary) -> dict[str, Any]:
         "history_first": summary.history_first.isoformat(),
         **({"daily_first": summary.daily_first.isoformat()} if summary.daily_first else {}),
     }
+
+
+def _own(requirements: SymbolRequirements) -> list[dict[str, Any]]:
+    own = [spec for spec in requirements.indicators if spec.own is not None]
+    return [{"name": spec.key, "interval": str(spec.interval), "bars": spec.lookback} for spec in own]
 
 
 def reason_json(reason: Reason) -> dict[str, Any]:
