@@ -125,9 +125,10 @@ class ParquetSource:
         if not found:
             raise NoDataError("no file", symbol=symbol, interval=str(interval), source=self.name)
         try:
-            bars = Bars.concat(
-                [self._read(entry, symbol, *reach(interval, sessions), columns) for entry in found], columns
-            )
+            bounds = reach(interval, sessions)
+            bars = self._read_together(found, *bounds, columns)
+            if bars is None:
+                bars = Bars.concat([self._read(entry, symbol, *bounds, columns) for entry in found], columns)
             starts = starts_of(bars.start_ns, interval, sessions, at_end=self.columns.stamp == "end")
         except BarrayError as error:
             self._tell_of(error, symbol, interval)
@@ -302,6 +303,20 @@ class ParquetSource:
         what = f"with {held[0]} in it" if held else "with nothing in it"
         remedy = f"write the source's layout as {self.layout.template}/*.parquet" if held else "remove it"
         return DataError(f"{path} is a folder {what}, not a file", source=self.name, remedy=remedy, code="is_folder")
+
+    def _read_together(
+        self, entries: Sequence[FileEntry], first_ns: int, last_ns: int, columns: Collection[str]
+    ) -> Bars | None:
+        """Bars of a symbol's files, their rows made one table first: half the work where they are small. None where
+        each has to be read by itself: they are not made alike, or one is at fault, and has to be told of.
+        """
+        if not self.layout.has_symbol or self.layout.has_parts or len(entries) == 1:
+            return None
+        with suppress(DataError, NoDataError):
+            [example] = self.open(entries[0])
+            tables = self.stored(entries, example, first_ns, last_ns, columns)
+            return example.bars(pa.concat_tables(tables).combine_chunks(), columns) if tables else None
+        return None
 
     def _read(self, entry: FileEntry, symbol: str, first_ns: int, last_ns: int, columns: Collection[str]) -> Bars:
         files = self.open(entry)

@@ -19,7 +19,7 @@ from barray.data_sources.parquet.file import Columns
 from barray.data_sources.parquet.layout import Layout
 from barray.data_sources.parquet.source import ParquetSource
 from barray.data_sources.protocol import DataSource
-from barray.market.errors import ConfigError, NoDataError, SourceUnavailable
+from barray.market.errors import ConfigError, DataError, NoDataError, SourceUnavailable
 from barray.market.interval import Interval
 from barray.market.series import lay_on_sessions
 from barray.sample.universe import write_sample_data
@@ -406,3 +406,52 @@ print([name for name in ("pandas", "polars", "ray", "exchange_calendars") if nam
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
+
+
+_OTHERS = {
+    "as the others": lambda bars: bars,
+    "stamps in seconds": lambda bars: changed(bars, "timestamp", bars["timestamp"].cast(pa.timestamp("s", tz="UTC"))),
+    "stamps as numbers": lambda bars: changed(bars, "timestamp", bars["timestamp"].cast(pa.int64())),
+    "prices as float32": lambda bars: changed(bars, "close", bars["close"].cast(pa.float32())),
+    "a symbol column": lambda bars: named("AAPL", bars),
+    "columns in another order": lambda bars: bars.select(bars.column_names[::-1]),
+    "a price that is not there": lambda bars: changed(bars, "close", pa.array([None, *bars["close"].to_pylist()[1:]])),
+}
+
+
+@pytest.mark.parametrize("other", _OTHERS)
+def test_days_read_together_are_what_they_are_alone(tmp_path: Path, other: str) -> None:
+    write_days(tmp_path, "AAPL", MONDAY, WEDNESDAY)
+    write(tmp_path / f"AAPL/1m/{TUESDAY}.parquet", _OTHERS[other](minutes(TUESDAY, price=101.0)))
+    sessions = reading(day=WEDNESDAY, trailing_days=2).loaded
+    together = local_source(tmp_path).read_bars("AAPL", MINUTE, sessions)
+    days = [local_source(tmp_path).read_bars("AAPL", MINUTE, sessions.take(slice(row, row + 1))) for row in range(3)]
+    assert [len(day) for day in days] == [5, 5, 5]
+    for column in ("start_ns", "open", "high", "low", "close", "volume"):
+        np.testing.assert_array_equal(
+            getattr(together, column), np.concatenate([getattr(day, column) for day in days]), strict=True
+        )
+
+
+_BAD = {
+    "no stamp": lambda bars: changed(bars, "timestamp", pa.array([None] * len(bars), bars["timestamp"].type)),
+    "stamps of 2261": lambda bars: changed(
+        bars, "timestamp", pa.array([2**63 // 1000 - 10**12] * len(bars), bars["timestamp"].type)
+    ),
+    "no rows": lambda bars: bars.slice(0, 0),
+    "a column too few": lambda bars: bars.drop(["volume"]),
+}
+
+
+@pytest.mark.parametrize("fault", _BAD)
+def test_of_days_read_together_the_file_at_fault_is_named(tmp_path: Path, fault: str) -> None:
+    write_days(tmp_path, "AAPL", MONDAY, WEDNESDAY)
+    write(tmp_path / f"AAPL/1m/{TUESDAY}.parquet", _BAD[fault](minutes(TUESDAY)), write_statistics=False)
+    source, sessions = local_source(tmp_path), reading(day=WEDNESDAY, trailing_days=2).loaded
+    with pytest.raises((DataError, NoDataError)) as alone:
+        source.read_bars("AAPL", MINUTE, sessions.take(slice(1, 2)))
+    with pytest.raises(type(alone.value)) as together:
+        source.read_bars("AAPL", MINUTE, sessions)
+    assert str(TUESDAY) in str(together.value)
+    assert str(together.value) == str(alone.value)
+    assert together.value.code == alone.value.code
