@@ -6,7 +6,7 @@ this, would all go on from there, with the same ids.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -141,6 +141,17 @@ def gateway_actor(credential: str) -> ActorHandle[Gateway]:
         .remote()
     )
     return handle
+
+
+def on_each_host(work: Callable[..., Any], *arguments: Any) -> list[ray.ObjectRef[Any]]:
+    """Call a function once on each machine that has a node of this Ray, or several."""
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    hosts = {node["NodeManagerHostname"]: node["NodeID"] for node in nodes if node["Alive"]}
+    there = [NodeAffinitySchedulingStrategy(node, soft=False) for node in hosts.values()]
+    task = _remote(work)
+    return [
+        task.options(num_cpus=0, scheduling_strategy=one, enable_task_events=False).remote(*arguments) for one in there
+    ]
 
 
 def start_idle_worker() -> None:

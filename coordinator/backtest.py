@@ -85,9 +85,8 @@ class BacktestCoordinator(Measured):
         plan: Plan,
         tables: KnownTables | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(config)
         self._known_tables = tables or {}
-        self._config = config
         self._session_range = session_range
         self._requirements = requirements
         self._plan = plan

@@ -340,7 +340,8 @@ class Fleet:
         """
         listed = ", ".join(slot.symbols)
         while self._may_come_back(slot):
-            logger.warning("%s: process lost (%s); starting it again and replaying", listed, type(cause).__name__)
+            told, of = "%s: process lost (%s); starting it again and replaying", {"node": slot.node}
+            logger.warning(told, listed, type(cause).__name__, extra=of)
             self._transport.kill(slot.process)
             self.restarts += 1
             slot.process, slot.node = self._start(next(self._places()))

@@ -26,8 +26,7 @@ class ScanCoordinator(Measured):
     """Evaluates scans session by session. begin → next_sessions … until None → teardown."""
 
     def __init__(self, config: SessionConfig, prepared: PreparedScan) -> None:
-        super().__init__()
-        self._config = config
+        super().__init__(config)
         self._range = prepared.session_range
         self._fleet = ScanFleet(prepared, config.actors, RayTransport(new_scan_actor, config.placement.placement))
         self._rows = iter(self._range.rows.tolist())

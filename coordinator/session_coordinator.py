@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from datetime import date
-from time import perf_counter
 from typing import Any
 
 from barray.actors.options import new_scan_actor, new_trader_actor
@@ -30,7 +29,7 @@ from barray.coordinator.step0 import validate_all
 from barray.coordinator.summary import AddResult, SessionSummary
 from barray.coordinator.trading import Trading
 from barray.data_sources.failover import needs_of_session
-from barray.market.bars import Bar, Bars, IntArray
+from barray.market.bars import Bar, Bars, IntArray, format_ns
 from barray.market.calendar import TradingCalendar
 from barray.market.commands import Report
 from barray.market.errors import IllegalTransition
@@ -61,11 +60,10 @@ class SessionCoordinator(Measured):
         trading: TradingPlan | Trading | None = None,
         scans: PreparedScan | Scanning | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(config)
         if isinstance(scans, PreparedScan):
             scans = Scanning(scans, config.actors, RayTransport(new_scan_actor, config.placement.placement))
         self._scanning = scans
-        self._config = config
         self._timezone = calendar.timezone
         if isinstance(trading, TradingPlan):
             trading = Trading(trading, config.actors, RayTransport(new_trader_actor, config.placement.placement))
@@ -74,7 +72,7 @@ class SessionCoordinator(Measured):
         self._gateways = gateways or GatewayPool()
         self._fleet = Fleet(config.actors, self._transport)
         self._symbol_operation_lock = asyncio.Lock()
-        self.state = SessionState(config, calendar, lambda phase: self.tally.enter(phase.value, perf_counter()))
+        self.state = SessionState(config, calendar, self._enter)
         self._turnstile = Turnstile()
         self._driver: Driver = ReplayDriver(self, config, calendar)
         if config.is_live:
@@ -398,6 +396,14 @@ class SessionCoordinator(Measured):
         restarts = self._fleet.restarts + sum(one.restarts for one in others if one is not None)
         told = {"pace": self._turnstile.told, "processes": processes, "restarts": restarts}
         return self.state.status(fetching, **told, **self._driver.status())
+
+    def _enter(self, phase: Phase) -> None:
+        self._phase = phase.value
+
+    def log_context(self) -> dict[str, Any]:
+        """See Measured."""
+        now_ns = self._now_ns()
+        return {**super().log_context(), **({} if now_ns is None else {"now": format_ns(now_ns)})}
 
     async def gateway_requests(self) -> int:
         """See Measured."""

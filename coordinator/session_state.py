@@ -373,7 +373,7 @@ class SessionState:
 
     def note(self, action: EventAction, by: str, reason: str, *, accepted: bool = True) -> None:
         """Put down what befell the session as a whole."""
-        logger.warning("%s: %s", action, reason)
+        logger.warning("the %s: %s", action, reason)
         self._record(action, "", by, accepted, reason)
 
     def _note(self, action: EventAction, symbol: str, by: str, result: AddResult, **detail: Any) -> AddResult:

@@ -25,7 +25,7 @@ os.environ.setdefault("RAY_DEDUP_LOGS", "0")
 # Notes of running sessions, sockets, Ray's folder: this process's own, whatever else runs on the machine.
 _PREFIX = "barray-tests-"
 _OWN_FOLDER = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
-for _name in ("XDG_RUNTIME_DIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "RAY_TMPDIR"):
+for _name in ("XDG_RUNTIME_DIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "RAY_TMPDIR"):
     os.environ[_name] = str(_OWN_FOLDER)
 
 FIRST, LAST = date(2024, 6, 24), date(2024, 7, 3)

@@ -15,7 +15,7 @@ from barray.data_sources.parquet.source import ParquetSource
 from barray.market.errors import ConfigError, shorten
 from barray.market.session_range import SessionRange
 
-_ELSEWHERE = {"actors", "export", "live", "ray", "report"}
+_ELSEWHERE = {"actors", "export", "live", "log_level", "ray", "report"}
 """Sections that say where and how wide a run runs, and where it writes: none of it changes what comes out."""
 _LIBRARIES = ("barray", "numpy", "ta-lib", "exchange-calendars")
 _SHOWN = 6

@@ -26,6 +26,7 @@ from barray.cli.console import (
 )
 from barray.cli.fetch import fetch
 from barray.cli.login import login_app
+from barray.cli.logs import logs
 from barray.cli.options import AsJson, ConfigPath, Quiet, place
 from barray.cli.replay_day import replay_day
 from barray.cli.resume import resume
@@ -64,7 +65,7 @@ def barray(
 
 app.add_typer(attach_app, name="attach")
 app.add_typer(login_app, name="login")
-for _command in (run, replay_day, backtest, sweep, scan, resume, submit, lookahead, warmup, fetch):
+for _command in (run, replay_day, backtest, sweep, scan, resume, submit, logs, lookahead, warmup, fetch):
     app.command()(_command)
 app.command(hidden=True)(job)
 

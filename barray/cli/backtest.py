@@ -20,7 +20,7 @@ from barray.cli.console import (
     stdout,
     without_drop_warnings,
 )
-from barray.cli.options import Address, AsJson, Kept, Quiet, StrategyConfig, asked_to_keep, on, place
+from barray.cli.options import Address, AsJson, Kept, LogLevel, Quiet, StrategyConfig, asked_to_keep, on, place
 from barray.market.errors import shorten
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def backtest(
     out: Out = None,
     checkpoint: Kept = None,
     address: Address = None,
+    log_level: LogLevel = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -54,7 +55,7 @@ def backtest(
         without_drop_warnings(),
         session_progress(quiet=quiet) as progress,
         backtested(
-            on(read_config(config), address), progress=progress, meanwhile=_import_report, checkpoint=keeping
+            on(read_config(config), address, log_level), progress=progress, meanwhile=_import_report, checkpoint=keeping
         ) as (result, run),
     ):
         from barray.report.files import write_backtest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,11 +38,23 @@ Kept = Annotated[
         help="Write down in this folder what is done, and go on from what is there; see barray resume.",
     ),
 ]
+LogLevel = Annotated[
+    str | None, typer.Option("--log-level", help="What is logged: debug, info, warning, error; see `barray logs`.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 
 
-def on(settings: SessionConfig, address: str | None) -> SessionConfig:
-    """The config, to be run on the Ray at `address`, if one is given."""
+def on(settings: SessionConfig, address: str | None, log_level: str | None = None) -> SessionConfig:
+    """The config, to be run on the Ray at `address`, if one is given, and to log from `log_level` on.
+
+    That is what this process shows then, too. ConfigError where there is no such level.
+    """
+    if log_level is not None:
+        from barray.coordinator.log_files import level_number
+
+        logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+        logging.getLogger("barray").setLevel(level_number(log_level))
+        settings = settings.model_copy(update={"log_level": log_level})
     if address is None:
         return settings
     return settings.model_copy(update={"ray": settings.ray.model_copy(update={"address": address})})

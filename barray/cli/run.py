@@ -24,7 +24,7 @@ from barray.cli.console import (
     stdout_kept,
     without_drop_warnings,
 )
-from barray.cli.options import Address, AsJson, ConfigPath, Quiet, on, place
+from barray.cli.options import Address, AsJson, ConfigPath, LogLevel, Quiet, on, place
 from barray.market.bars import format_ns
 from barray.market.errors import BarrayError, ConfigError, shorten
 from barray.market.reason_codes import ALL_IS_LOST
@@ -42,6 +42,7 @@ def run(
         typer.Option("--out", parser=place, metavar="PATH", help="Write exports here instead: a folder, or s3://…."),
     ] = None,
     address: Address = None,
+    log_level: LogLevel = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -59,7 +60,7 @@ def run(
         stdout_kept(as_json),
         without_drop_warnings(),
         session_progress(quiet=quiet) as progress,
-        Session(on(read_config(config), address), progress=progress) as session,
+        Session(on(read_config(config), address, log_level), progress=progress) as session,
     ):
         ignored = note_unused("run", session.config)
         for day in session.dates:

@@ -22,7 +22,7 @@ from barray.cli.console import (
     session_progress,
     stdout,
 )
-from barray.cli.options import Address, AsJson, Quiet, on, place
+from barray.cli.options import Address, AsJson, LogLevel, Quiet, on, place
 from barray.market.errors import ConfigError, shorten
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def scan(
     ] = "",
     history: Annotated[bool, typer.Option("--history", help="Say who was found from when to when, and why.")] = False,
     address: Address = None,
+    log_level: LogLevel = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -75,7 +76,7 @@ def scan(
     from barray.runs.scan import scan as run
 
     with document(as_json), session_progress(quiet=quiet) as progress:
-        settings = on(read_config(config), address)
+        settings = on(read_config(config), address, log_level)
         ignored = note_unused("scan", settings)
         result = run(settings, forward=[one for one in forward.split(",") if one.strip()], progress=progress)
         folder = out or below(settings.report.directory, settings.name)

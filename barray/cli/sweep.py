@@ -23,7 +23,7 @@ from barray.cli.console import (
     stdout,
     without_drop_warnings,
 )
-from barray.cli.options import Address, AsJson, Quiet, StrategyConfig, on, place
+from barray.cli.options import Address, AsJson, LogLevel, Quiet, StrategyConfig, on, place
 from barray.market.errors import shorten
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def sweep(
         typer.Option("--out", parser=place, metavar="PATH", help="Write the tables here instead: a folder, or s3://…."),
     ] = None,
     address: Address = None,
+    log_level: LogLevel = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew, whatever an earlier run has done.")] = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -56,7 +57,7 @@ def sweep(
 
     how = _telling_how_to_go_on(config)
     with document(as_json), without_drop_warnings(), how, session_progress(quiet=quiet) as progress:
-        settings = on(read_config(config), address)
+        settings = on(read_config(config), address, log_level)
         ignored = note_unused("sweep", settings)
         result = run(settings, progress=progress, fresh=fresh)
         files = write_sweep(result, out or settings.report.directory)

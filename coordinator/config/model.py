@@ -354,6 +354,7 @@ class SessionConfig(Section):
     strategy: StrategySection | None = None
     account: AccountSection = AccountSection()
     costs: CostsSection = CostsSection()
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
     report: ReportSection = ReportSection()
     sweep: SweepSection | None = None
     tables: dict[TableName, TableSection] = Field(default_factory=dict)

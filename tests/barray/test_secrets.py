@@ -14,6 +14,7 @@ import orjson
 import psutil
 import pytest
 
+from barray.coordinator.log_files import logs_folder
 from barray.sample.universe import write_sample_data
 from barray.warm_commands.client import SOCKET
 from tests.sessions import config, family, wait_until
@@ -134,6 +135,9 @@ def test_no_process_of_a_run_shows_a_secret(
         processes = [psutil.Process(running.pid), *family(running.pid)]
         assert len(processes) > 6
         assert shown_by(processes) == {}
+    logged = "".join(path.read_text() for path in logs_folder().iterdir())
+    assert "BacktestCoordinator" in logged
+    assert not [name for name, secret in SECRETS.items() if secret in logged]
     seen = loaded(tmp_path)
     if command == IN_PYTHON:
         seen.pop(running.pid, None)  # a program's own variables stay its own
