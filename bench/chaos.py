@@ -9,158 +9,25 @@ whose processes is killed ÷ a calm one, wall time.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from time import perf_counter
 
 import psutil
-import yaml
 
 from barray.sample.universe import sample_symbols, write_sample_data
+from bench.cluster_troubles import chaos_on_cluster
 from bench.common import print_json_line
 from bench.runs import DAY
+from bench.troubles import KINDS, STRATEGY, Outcome, Run, arguments_of, hit, lost_calls, write_config
 
-KINDS = {"session": "run", "backtest": "backtest", "sweep": "sweep", "portfolio": "backtest"}
 TROUBLES = ("kill", "stop", "rpc", "disk", "forkserver")
-_RESULTS = ("session-*.json", "trades.parquet", "equity.parquet", "*-sweep.csv")
-_LOST = {"num_failures": -1, "req_failure_prob": 3, "resp_failure_prob": 3, "in_flight_failure_prob": 3}
-_MARK = "BARRAY_CHAOS"
-_HANG_S, _GONE_S = 180.0, 20.0
-_STRATEGY = """\
-from barray import Strategy, parameter
-
-class Chaos(Strategy):
-    size: int = parameter(10, low=1, high=100)
-
-    def on_bar(self, ctx):
-        if ctx.bar % 7 == 0:
-            ctx.buy(self.size)
-        elif ctx.bar % 7 == 5:
-            ctx.close_position()
-"""
-
-
-@dataclass
-class Outcome:
-    """How a run ended: exit status (None: it hung), what it said, its results by name, seconds, processes left."""
-
-    status: int | None
-    told: str = ""
-    results: dict[str, bytes] = field(default_factory=dict)
-    seconds: float = 0.0
-    left: int = 0
-
-    def verdict(self, calm: Outcome) -> str:
-        """One word for it."""
-        if self.status is None:
-            return "hang"
-        if self.left:
-            return "leaked"
-        if self.status == 0:
-            return "identical" if self.results == calm.results else "wrong"
-        if self.status == 3:
-            return "degraded_and_told" if "degraded:" in self.told else "wrong"
-        lines = self.told.strip().splitlines()
-        clear = any(line.startswith("error: ") for line in lines) and "Traceback" not in self.told
-        return "clear_error" if clear and self.results in ({}, calm.results) else "wrong"
-
-
-def write_config(folder: Path, kind: str, symbols: tuple[str, ...]) -> Path:
-    """The config of one kind of run over the universe in `folder`."""
-    settings = {
-        "name": "session",
-        "session": {"start": str(DAY)},
-        "symbols": list(symbols),
-        "intervals": ["1m", "5m"],
-        "indicators": ["SMA(20)@1m"],
-        "sources": [{"root": str(folder / "bars")}],
-        "history": {"max_missing_days": 1},
-        "run": {"window": "5m"},
-        "actors": {"call_timeout_s": 20},
-        "ray": {"num_cpus": 2},
-        "strategy": {"path": str(folder / "chaos.py"), "form": "on_bar"},
-        "account": {"shared": kind == "portfolio"},
-        "sweep": {"parameters": {"size": {"low": 1, "high": 40, "step": 1}}, "metric": "pnl"},
-        "report": {"directory": str(folder / "reports" / kind), "formats": ["parquet"]},
-    }
-    path = folder / f"{kind}.yaml"
-    path.write_text(yaml.safe_dump(settings))
-    return path
-
-
-class Run:
-    """One command, its processes found by a mark in their environment."""
-
-    def __init__(self, kind: str, config: Path, out: Path, *, lossy: bool = False) -> None:
-        self.mark = f"{os.getpid()}-{out.name}"
-        self.out = out
-        environment = {**os.environ, _MARK: self.mark, "BARRAY_COLD": "1"}
-        if lossy:
-            environment["RAY_testing_rpc_failure"] = json.dumps({"CoreWorkerService.grpc_client.PushTask": _LOST})
-        fresh = ["--fresh"] if kind == "sweep" else []
-        command = [sys.executable, "-m", "barray", KINDS[kind], str(config), "--quiet", "--out", str(out), *fresh]
-        self._begun = perf_counter()
-        self._process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        )
-
-    @property
-    def runs(self) -> bool:
-        """Whether the command has not ended."""
-        return self._process.poll() is None
-
-    def members(self, title: str = "") -> list[psutil.Process]:
-        """Its processes but for the command itself, those whose command line has `title` in it."""
-        found = []
-        for process in psutil.process_iter():
-            with suppress(psutil.Error):
-                marked = process.environ().get(_MARK) == self.mark and process.pid != self._process.pid
-                if marked and process.status() != psutil.STATUS_ZOMBIE and title in " ".join(process.cmdline()):
-                    found.append(process)
-        return found
-
-    def end(self) -> Outcome:
-        """Wait for it, and for its processes to go."""
-        try:
-            _, told = self._process.communicate(timeout=_HANG_S)
-        except subprocess.TimeoutExpired:
-            self._kill()
-            return Outcome(None)
-        seconds, until = perf_counter() - self._begun, perf_counter() + _GONE_S
-        while (left := self.members()) and perf_counter() < until:
-            time.sleep(0.2)
-        self._kill()
-        files = [path for pattern in _RESULTS for path in self.out.glob(pattern)]
-        results = {path.name: path.read_bytes() for path in files}
-        return Outcome(self._process.returncode, told, results, seconds, len(left))
-
-    def _kill(self) -> None:
-        with suppress(OSError):
-            self._process.kill()
-        for process in self.members():
-            with suppress(psutil.Error):
-                process.kill()
-
-
-def hit(run: Run, troubles: list[str], chance: random.Random, calm_s: float) -> None:
-    """Bring the troubles about that need a moment, one after another, while the command runs."""
-    for trouble in troubles:
-        time.sleep(chance.uniform(0.1, 0.5) * calm_s)
-        title = "forkserver/server.py" if trouble == "forkserver" else "ray::"
-        victims = run.members(title)
-        for victim in chance.sample(victims, min(len(victims), chance.randint(1, 3))):
-            with suppress(psutil.Error):
-                victim.send_signal(signal.SIGSTOP if trouble == "stop" else signal.SIGKILL)
 
 
 def chaos(folder: Path, kind: str, troubles: list[str], chance: random.Random, calm: Outcome) -> Outcome:
@@ -171,7 +38,8 @@ def chaos(folder: Path, kind: str, troubles: list[str], chance: random.Random, c
         if disk:
             subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "none", place], check=True)
         try:
-            run = Run(kind, folder / f"{kind}.yaml", out, lossy="rpc" in troubles)
+            environment = lost_calls(9) if "rpc" in troubles else {}
+            run = Run(arguments_of(kind, folder / f"{kind}.yaml", out), out, environment)
             hit(run, [one for one in troubles if one in ("kill", "stop", "forkserver")], chance, calm.seconds)
             return run.end()
         finally:
@@ -184,7 +52,8 @@ def recovery_ratio(folder: Path, symbols: int) -> float:
     taken = []
     for victims in (0, max(1, symbols // 10)):
         with tempfile.TemporaryDirectory(dir=folder) as place:
-            run = Run("session", folder / "session.yaml", Path(place))
+            out = Path(place)
+            run = Run(arguments_of("session", folder / "session.yaml", out), out)
             while victims and run.runs and len(found := run.members("ray::Symbol")) < symbols:
                 time.sleep(0.05)
             for victim in found[:victims] if victims else ():
@@ -200,21 +69,27 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--symbols", type=int, default=10)
+    parser.add_argument("--cluster", action="store_true", help="On nodes of a cluster, which are hit too.")
+    parser.add_argument("--troubles", default="", help="With --cluster: these alone, with commas between.")
     options = parser.parse_args()
+    if options.cluster:
+        chaos_on_cluster(options.runs, options.seed, options.symbols, options.troubles)
+        return
     chance = random.Random(options.seed)
     found: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         symbols = tuple(sample_symbols(options.symbols))
         write_sample_data(folder / "bars", symbols=symbols, start=DAY, end=DAY)
-        (folder / "chaos.py").write_text(_STRATEGY)
+        (folder / "chaos.py").write_text(STRATEGY)
         calm = {}
         for number in range(options.runs):
             kind = chance.choice(list(KINDS))
             troubles = chance.sample(TROUBLES, chance.randint(1, 3))
             if kind not in calm:
                 write_config(folder, kind, symbols)
-                calm[kind] = Run(kind, folder / f"{kind}.yaml", folder / f"calm-{kind}").end()
+                out = folder / f"calm-{kind}"
+                calm[kind] = Run(arguments_of(kind, folder / f"{kind}.yaml", out), out).end()
             outcome = chaos(folder, kind, troubles, chance, calm[kind])
             verdict = outcome.verdict(calm[kind])
             found[verdict] += 1

@@ -1,0 +1,322 @@
+"""The same on a cluster: nodes as processes of this machine, of which some are killed, drained, joined, slowed."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from barray.sample.universe import sample_symbols, write_sample_data
+from bench.common import print_json_line
+from bench.runs import DAY
+from bench.troubles import (
+    KINDS,
+    MARK,
+    STRATEGY,
+    Outcome,
+    Run,
+    arguments_of,
+    left_of,
+    lost_calls,
+    marked,
+    write_config,
+)
+from tests.vendors.s3_server import Fault, S3Server, free_port, s3_server
+
+FIRST = date(2024, 7, 1)
+LETHAL = ("head", "gcs", "coordinator", "driver")
+"""What no run survives: it goes on by `barray resume`."""
+_RESUMED = ("backtest", "portfolio")
+"""What keeps a checkpoint."""
+TROUBLES = ("kill", "stop", "node", "drain", "join", "s3", *LETHAL)
+_IN_ENVIRONMENT: dict[str, dict[str, str]] = {
+    "delay": {"RAY_testing_asio_delay_us": "*=0:3000"},
+    "rpc25": lost_calls(25),
+}
+_JOINING = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1", "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
+_FAULTS = ("slow_down", "unavailable", "refuse", "stall", "cut")
+_UP_S, _NODES_GONE_S, _DRAIN_S = 60.0, 60.0, 5.0
+_COORDINATORS = ("ray::BacktestCoordinator", "ray::PortfolioBacktestCoordinator")
+_OF_A_RUN = ("ray::Symbol", "ray::Backtest", "ray::Portfolio", "ray::Trader", "ray::Scan", "ray::Session")
+
+
+@dataclass
+class Nodes:
+    """A head without CPUs, and nodes with one each that bear symbols: two, between runs."""
+
+    folder: Path
+    mark: str
+    environment: dict[str, str]
+    address: str = ""
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    head: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start them, and wait until they are there."""
+        self.address = f"127.0.0.1:{free_port()}"
+        options = (f"--port={self.address.rpartition(':')[2]}", "--num-cpus=0", "--include-dashboard=false")
+        self.head = self._node("--head", *options)
+        self._ask(1)
+        for count in (2, 3):
+            self.join()
+            self._ask(count)
+
+    def join(self) -> None:
+        """One node more."""
+        self.workers.append(self._node(f"--address={self.address}", "--num-cpus=1"))
+
+    def _node(self, *options: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "barray", "node", "start", *options, "--node-ip-address=127.0.0.1", "--block"]
+        if "--head" in options:
+            command.append(f"--temp-dir={self.folder}")
+        with (self.folder.parent / "nodes.log").open("ab") as log:
+            return subprocess.Popen(
+                command, env=self._environment, start_new_session=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, **_JOINING, **self.environment, MARK: f"{self.mark}-nodes"}
+
+    def _ask(self, *arguments: object) -> str:
+        code = f"from bench.cluster_troubles import ask; ask({self.address!r}, *{arguments!r})"
+        calm = {name: value for name, value in self._environment.items() if not name.startswith("RAY_testing")}
+        command = [sys.executable, "-c", code]
+        return subprocess.run(
+            command, env={**calm, MARK: ""}, check=True, stdout=subprocess.PIPE, text=True, timeout=2 * _UP_S
+        ).stdout.strip()
+
+    def drain(self, chance: random.Random) -> None:
+        """Say that a node is to go in a few seconds, and have it go then."""
+        node = self._ask(1, chance.randrange(2), _DRAIN_S)
+        time.sleep(_DRAIN_S)
+        for raylet in self.raylets():
+            with suppress(psutil.Error):
+                if f"--node_id={node}" in raylet.cmdline():
+                    raylet.kill()
+
+    def vital(self, trouble: str) -> list[psutil.Process]:
+        """What a trouble kills of the head: its coordinators, its control store, or all."""
+        if trouble == "coordinator":
+            return [one for title in _COORDINATORS for one in self.members(title)]
+        if trouble == "gcs":
+            return self.members("gcs_server")
+        return [one for one in self.members() if "--head" in " ".join(one.cmdline())] + self.members("gcs_server")
+
+    def restore(self) -> None:
+        """Have two nodes again that bear symbols; those above that are killed. All anew, where the head has gone."""
+        if self.head is None or self.head.poll() is not None or not self.members("gcs_server"):
+            self.end()
+            self.workers.clear()
+            self.folder = self.folder.with_name(f"{self.folder.name}n")
+            self.start()
+            return
+        raylets = self.raylets()
+        for raylet in raylets[2:]:
+            _send(raylet, signal.SIGKILL)
+        for count in range(len(raylets), 2):
+            self.join()
+            self._ask(2 + count)
+
+    def members(self, title: str = "") -> list[psutil.Process]:
+        """Their processes, and those of what runs on them."""
+        return marked(f"{self.mark}-nodes", title)
+
+    def raylets(self) -> list[psutil.Process]:
+        """Of the nodes that bear symbols."""
+        found = []
+        for process in self.members():
+            with suppress(psutil.Error):
+                if process.name() == "raylet" and "--head" not in process.cmdline():
+                    found.append(process)
+        return found
+
+    def end(self) -> int:
+        """End all nodes; how many of their processes are left."""
+        for process in (*self.workers, self.head):
+            if process is not None:
+                with suppress(OSError):
+                    process.terminate()
+        left = left_of(self.members, _NODES_GONE_S)
+        for member in self.members():
+            with suppress(psutil.Error):
+                member.kill()
+        for process in (*self.workers, self.head):
+            if process is not None:
+                process.wait()
+        return left
+
+
+def hit(nodes: Nodes, run: Run, server: S3Server, troubles: list[str], chance: random.Random, calm_s: float) -> None:
+    """Bring the troubles about that need a moment, one after another, while the command runs."""
+    for trouble in troubles:
+        time.sleep(chance.uniform(0.1, 0.4) * calm_s)
+        if not run.runs:
+            return
+        if trouble in ("kill", "stop"):
+            victims = [one for title in _OF_A_RUN if title != "ray::Session" for one in nodes.members(title)]
+            for victim in chance.sample(victims, min(len(victims), chance.randint(1, 3))):
+                _send(victim, signal.SIGSTOP if trouble == "stop" else signal.SIGKILL)
+        elif trouble == "node":
+            for victim in chance.sample(nodes.raylets(), 1):
+                _send(victim, signal.SIGKILL)
+            nodes.join()  # as whoever runs a cluster has a node that died replaced
+        elif trouble == "drain":
+            with suppress(subprocess.SubprocessError):
+                nodes.join()
+                nodes.drain(chance)
+        elif trouble == "join":
+            nodes.join()
+        elif trouble == "s3":
+            kind = chance.choice(_FAULTS)
+            server.faults.append(Fault(kind, times=chance.randint(1, 20), seconds=2.0))
+        elif trouble == "driver":
+            _send(psutil.Process(run.pid), signal.SIGKILL)
+        elif trouble in LETHAL:
+            for victim in nodes.vital(trouble):
+                _send(victim, signal.SIGKILL)
+
+
+def _send(process: psutil.Process, number: int) -> None:
+    with suppress(psutil.Error):
+        process.send_signal(number)
+
+
+@contextmanager
+def nodes_up(place: Path, mark: str, environment: dict[str, str]) -> Iterator[Nodes]:
+    """Nodes for a block; they have ended after it."""
+    nodes = Nodes(place, mark, environment)
+    try:
+        try:
+            nodes.start()
+        except subprocess.SubprocessError:
+            print((place.parent / "nodes.log").read_text()[-3000:], file=sys.stderr)
+            raise
+        yield nodes
+    finally:
+        nodes.end()
+
+
+@dataclass
+class Cluster:
+    """Where runs are hit: nodes, and a store that holds their bars."""
+
+    folder: Path
+    nodes: Nodes
+    server: S3Server
+
+    def run(self, kind: str, troubles: list[str], chance: random.Random, calm_s: float) -> Outcome:
+        """One run with its troubles. Nodes that it cost are replaced before the next."""
+        with tempfile.TemporaryDirectory(dir=self.folder) as place:
+            out = Path(place)
+            self.server.faults.clear()
+            arguments = [*arguments_of(kind, self.folder / f"{kind}.yaml", out), "--address", self.nodes.address]
+            kept = out / "checkpoint"
+            keeping = ["--checkpoint", kept] if set(troubles) & set(LETHAL) else []
+            environment = {**self.nodes.environment, **_JOINING}
+            run = Run([*arguments, *keeping], out, environment)
+            hit(self.nodes, run, self.server, troubles, chance, calm_s)
+            outcome = run.end()
+            if keeping and outcome.status not in (0, None) and not outcome.left:
+                self.nodes.restore()
+                self.server.faults.clear()
+                again = Run(["resume", kept, "--quiet", "--address", self.nodes.address], out, environment)
+                outcome = again.end()
+        outcome.left += left_of(lambda: [one for title in _OF_A_RUN for one in self.nodes.members(title)])
+        self.nodes.restore()
+        return outcome
+
+    def calm_run(self, kind: str, symbols: tuple[str, ...]) -> Outcome:
+        """One without; SystemExit where it does not end well."""
+        session = {"start": str(FIRST), "end": str(DAY)}
+        bars = [{"root": self.server.uri("bars")}]
+        write_config(self.folder, kind, symbols, sources=bars, session=session, ray={})
+        calm = self.run(kind, [], random.Random(), 0.0)
+        if calm.status != 0 or calm.left or not calm.results:
+            raise SystemExit(f"a calm {kind} ended with {calm.status}, {calm.left} left: {calm.told}")
+        return calm
+
+
+def chaos_on_cluster(runs: int, seed: int, count: int, wanted: str) -> None:
+    """Print one JSON line; SystemExit where a trouble is asked for that there is not.
+
+    Runs go in three turns: on nodes with nothing, with delays, and with lost calls in their environment.
+    """
+    known = wanted.split(",") if wanted else [*TROUBLES, *_IN_ENVIRONMENT]
+    if unknown := [one for one in known if one not in (*TROUBLES, *_IN_ENVIRONMENT)]:
+        raise SystemExit(f"{unknown[0]} is no trouble; there are {', '.join((*TROUBLES, *_IN_ENVIRONMENT))}")
+    turns = ["", *(one for one in _IN_ENVIRONMENT if one in known)]
+    chance, found, seconds = random.Random(seed), Counter[str](), list[float]()
+    with tempfile.TemporaryDirectory(dir="/tmp") as place, s3_server() as server:  # short: Ray's sockets lie below
+        folder = Path(place)
+        symbols = tuple(sample_symbols(count))
+        write_sample_data(folder / "bars", symbols=symbols, start=FIRST, end=DAY)
+        for path in (folder / "bars").rglob("*.parquet"):
+            server.put(f"bars/{path.relative_to(folder / 'bars')}", path.read_bytes())
+        (folder / "chaos.py").write_text(STRATEGY)
+        calm: dict[str, Outcome] = {}
+        for at, turn in enumerate(turns):
+            environment = {
+                **server.environment,
+                "BARRAY_SHARDS": str(folder / "shards"),
+                **_IN_ENVIRONMENT.get(turn, {}),
+            }
+            with nodes_up(folder / f"ray{at}", f"{os.getpid()}-{at}", environment) as nodes:
+                cluster = Cluster(folder, nodes, server)
+                for number in range(at, runs, len(turns)):
+                    kind = chance.choice(list(KINDS))
+                    among = [one for one in known if one in TROUBLES and (kind in _RESUMED or one not in LETHAL)]
+                    troubles = chance.sample(among, min(len(among), chance.randint(1, 3)))
+                    if kind not in calm:
+                        calm[kind] = cluster.calm_run(kind, symbols)
+                    outcome = cluster.run(kind, troubles, chance, calm[kind].seconds)
+                    verdict = outcome.verdict(calm[kind])
+                    found[verdict] += 1
+                    missing = calm[kind].results.keys() - outcome.results.keys()
+                    found["lost_days"] += len(missing) if outcome.status == 0 else 0
+                    seconds.append(outcome.seconds)
+                    troubles = [*troubles, *([turn] if turn else [])]
+                    told = f"run {number}, {kind}: {verdict} after {', '.join(troubles)}, {outcome.seconds:.0f} s"
+                    told += "" if verdict == "identical" else f": {outcome.told.strip()[-600:]}"
+                    print(told, file=sys.stderr, flush=True)
+                found["leaked"] += nodes.end() > 0
+    names = ("identical", "degraded_and_told", "clear_error", "hang", "wrong", "leaked", "lost_days")
+    figures = {"runs": runs, "seed": seed, **{name: found[name] for name in names}}
+    print_json_line("chaos_cluster", {**figures, "run_s": statistics.median(seconds)})
+
+
+def ask(address: str, nodes: int, drained: int | None = None, within_s: float = 0.0) -> None:
+    """Wait until there are so many nodes; or drain one and print which. In a process that joins no Ray."""
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
+    from ray.core.generated import autoscaler_pb2
+
+    until = time.monotonic() + _UP_S
+    alive: list[Any] = []
+    while len(alive) < nodes:
+        if time.monotonic() > until:
+            raise SystemExit(f"{len(alive)} of {nodes} nodes are up")
+        time.sleep(0.2)
+        with suppress(Exception):  # nobody is there yet
+            client = GcsClient(address=address)
+            alive = [one for one in client.get_all_node_info(timeout=5).values() if one.state == 0]
+    if drained is None:
+        return
+    others = [one for one in alive if not one.is_head_node]
+    node = others[drained % len(others)].node_id.hex()
+    reason = autoscaler_pb2.DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")  # type: ignore[attr-defined]
+    client.drain_node(node, reason, "the machine is wanted elsewhere", int((time.time() + within_s) * 1000))
+    print(node)

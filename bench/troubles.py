@@ -1,0 +1,185 @@
+"""Runs to be hit, and troubles to hit them with: commands whose processes are found by a mark in their environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import psutil
+import yaml
+
+from bench.runs import DAY
+
+KINDS = {"session": "run", "backtest": "backtest", "sweep": "sweep", "portfolio": "backtest"}
+_RESULTS = ("session-*.json", "trades.parquet", "equity.parquet", "*-sweep.csv")
+MARK = "BARRAY_CHAOS"
+_HANG_S, _GONE_S = 180.0, 20.0
+STRATEGY = """\
+from barray import Strategy, parameter
+
+class Chaos(Strategy):
+    size: int = parameter(10, low=1, high=100)
+
+    def on_bar(self, ctx):
+        if ctx.bar % 7 == 0:
+            ctx.buy(self.size)
+        elif ctx.bar % 7 == 5:
+            ctx.close_position()
+"""
+
+
+@dataclass
+class Outcome:
+    """How a run ended: exit status (None: it hung), what it said, its results by name, seconds, processes left."""
+
+    status: int | None
+    told: str = ""
+    results: dict[str, bytes] = field(default_factory=dict)
+    seconds: float = 0.0
+    left: int = 0
+
+    def verdict(self, calm: Outcome) -> str:
+        """One word for it."""
+        if self.status is None:
+            return "hang"
+        if self.left:
+            return "leaked"
+        if self.status == 0:
+            return "identical" if self.results == calm.results else "wrong"
+        if self.status == 3:
+            return "degraded_and_told" if "degraded:" in self.told else "wrong"
+        lines = self.told.strip().splitlines()
+        clear = any(line.startswith("error: ") for line in lines) and "Traceback" not in self.told
+        return "clear_error" if clear and self.results in ({}, calm.results) else "wrong"
+
+
+def write_config(folder: Path, kind: str, symbols: tuple[str, ...], **changes: Any) -> Path:
+    """The config of one kind of run over the universe in `folder`; `changes`: of its sections."""
+    settings: dict[str, Any] = {
+        "name": "session",
+        "session": {"start": str(DAY)},
+        "symbols": list(symbols),
+        "intervals": ["1m", "5m"],
+        "indicators": ["SMA(20)@1m"],
+        "sources": [{"root": str(folder / "bars")}],
+        "history": {"max_missing_days": 1},
+        "run": {"window": "5m"},
+        "actors": {"call_timeout_s": 20},
+        "ray": {"num_cpus": 2},
+        "strategy": {"path": str(folder / "chaos.py"), "form": "on_bar"},
+        "account": {"shared": kind == "portfolio"},
+        "sweep": {"parameters": {"size": {"low": 1, "high": 40, "step": 1}}, "metric": "pnl"},
+        "report": {"directory": str(folder / "reports" / kind), "formats": ["parquet"]},
+    }
+    path = folder / f"{kind}.yaml"
+    path.write_text(yaml.safe_dump({**settings, **changes}))
+    return path
+
+
+def lost_calls(percent: int) -> dict[str, str]:
+    """The environment of processes that lose so many of their calls: as many on the way there, on the way back, and
+    in between.
+    """
+    parts = ("req_failure_prob", "resp_failure_prob", "in_flight_failure_prob")
+    lost = {"num_failures": -1, **dict.fromkeys(parts, percent / 3)}
+    return {"RAY_testing_rpc_failure": json.dumps({"CoreWorkerService.grpc_client.PushTask": lost})}
+
+
+def arguments_of(kind: str, config: Path, out: Path) -> list[object]:
+    """The command of a kind of run."""
+    fresh = ["--fresh"] if kind == "sweep" else []
+    return [KINDS[kind], config, "--quiet", "--out", out, *fresh]
+
+
+def marked(mark: str, title: str = "") -> list[psutil.Process]:
+    """Processes with this mark in their environment that have `title` in their command line."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            ours = process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE
+            if ours and title in " ".join(process.cmdline()):
+                found.append(process)
+    return found
+
+
+def left_of(members: Callable[[], Sequence[object]], patience_s: float = _GONE_S) -> int:
+    """How many of them are left once they have had time to go."""
+    until = perf_counter() + patience_s
+    while (left := members()) and perf_counter() < until:
+        time.sleep(0.2)
+    return len(left)
+
+
+def results_in(out: Path) -> dict[str, bytes]:
+    """What a run has written, by name."""
+    return {path.name: path.read_bytes() for pattern in _RESULTS for path in out.glob(pattern)}
+
+
+class Run:
+    """One command, its processes found by a mark in their environment. `environment`: beside this process's."""
+
+    def __init__(
+        self, arguments: Sequence[object], out: Path, environment: Mapping[str, str] = {}, mark: str = ""
+    ) -> None:
+        self.mark = mark or f"{os.getpid()}-{out.name}"
+        self.out = out
+        environment = {**os.environ, **environment, MARK: self.mark, "BARRAY_COLD": "1"}
+        command = [sys.executable, "-m", "barray", *map(str, arguments)]
+        self._begun = perf_counter()
+        self._process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+
+    @property
+    def pid(self) -> int:
+        """Of the command itself."""
+        return self._process.pid
+
+    @property
+    def runs(self) -> bool:
+        """Whether the command has not ended."""
+        return self._process.poll() is None
+
+    def members(self, title: str = "") -> list[psutil.Process]:
+        """Its processes but for the command itself, those whose command line has `title` in it."""
+        return [process for process in marked(self.mark, title) if process.pid != self._process.pid]
+
+    def end(self) -> Outcome:
+        """Wait for it, and for its processes to go."""
+        try:
+            _, told = self._process.communicate(timeout=_HANG_S)
+        except subprocess.TimeoutExpired:
+            self._kill()
+            return Outcome(None)
+        seconds, left = perf_counter() - self._begun, left_of(self.members)
+        self._kill()
+        return Outcome(self._process.returncode, told, results_in(self.out), seconds, left)
+
+    def _kill(self) -> None:
+        with suppress(OSError):
+            self._process.kill()
+        for process in self.members():
+            with suppress(psutil.Error):
+                process.kill()
+
+
+def hit(run: Run, troubles: list[str], chance: random.Random, calm_s: float) -> None:
+    """Bring the troubles about that need a moment, one after another, while the command runs."""
+    for trouble in troubles:
+        time.sleep(chance.uniform(0.1, 0.5) * calm_s)
+        title = "forkserver/server.py" if trouble == "forkserver" else "ray::"
+        victims = run.members(title)
+        for victim in chance.sample(victims, min(len(victims), chance.randint(1, 3))):
+            with suppress(psutil.Error):
+                victim.send_signal(signal.SIGSTOP if trouble == "stop" else signal.SIGKILL)
