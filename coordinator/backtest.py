@@ -9,9 +9,11 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Any
 
+from barray.actors.nodes import Claim
 from barray.actors.options import new_backtest_actor
 from barray.actors.transport import RayTransport
 from barray.coordinator.config.model import SessionConfig
+from barray.coordinator.crew import Crew
 from barray.coordinator.fleet import Fleet, cpus_of
 from barray.coordinator.gateway_pool import GatewayPool
 from barray.coordinator.measured import Measured
@@ -91,7 +93,8 @@ class BacktestCoordinator(Measured):
         self._requirements = requirements
         self._plan = plan
         self._transport = RayTransport(new_backtest_actor, config.placement.placement)
-        self._fleet = Fleet(config.actors, self._transport, sessions=max(len(session_range.rows), 1) + _STUCK_CALLS)
+        sessions = max(len(session_range.rows), 1) + _STUCK_CALLS
+        self._fleet = Fleet(config.actors, self._transport, sessions=sessions, claim=self._claim())
         self._manager = config.data_manager
         self._gateways = GatewayPool()
         self._dropped: dict[str, tuple[Reason, ...]] = {}
@@ -134,6 +137,15 @@ class BacktestCoordinator(Measured):
             await self._fleet.add(self._jobs, per_actor=self._symbols_per_actor(len(self._jobs)))
         bases = [base for symbol in passed if (base := results[symbol].base_interval)]
         return Prepared(tuple(passed), results, dict(self._dropped), min(bases))
+
+    def _claim(self) -> Claim:
+        """What a process claims: where CPUs are asked for, its share of one, so that nodes are added for it."""
+        own = self._config.actors.claim
+        return replace(own, cpus=max(own.cpus, 1 / self.processes_per_cpu)) if self._shares_cpus else own
+
+    @property
+    def _shares_cpus(self) -> bool:
+        return self.grows and self._config.placement.cpus is not None
 
     async def _validate(
         self, symbols: Sequence[str], session_range: SessionRange, ahead_ns: int = 0
@@ -191,9 +203,9 @@ class BacktestCoordinator(Measured):
         return jobs
 
     def _symbols_per_actor(self, count: int) -> int:
-        """`auto` keeps the cores busy and no more: symbols do not wait for each other here."""
+        """`auto`, or CPUs asked for, keep the cores busy and no more: symbols do not wait for each other here."""
         wanted = self._config.actors.symbols_per_actor
-        if wanted != "auto":
+        if wanted != "auto" and not self._shares_cpus:
             return wanted
         cpus, work = cpus_of(self._transport), count * len(self._session_range.rows)
         return -(-count // min(self.processes_per_cpu * cpus, max(cpus, work // _LEAST_SESSIONS)))
@@ -216,6 +228,7 @@ class BacktestCoordinator(Measured):
         self._phase, self._keeping = "running", keeping
         self._progress = (0, len(self._jobs))
         self._grid_session = self._session_range.grid(grid_interval)[1]
+        self._grid_interval = grid_interval
         self._running = asyncio.ensure_future(self._run_all(grid_interval))
 
     async def next_results(self) -> list[SymbolResult | Logs | Stepped] | None:
@@ -238,23 +251,27 @@ class BacktestCoordinator(Measured):
 
     async def _run_all(self, grid_interval: Interval) -> None:
         try:
-            await asyncio.gather(*(self._run_group(group, grid_interval) for group in self._fleet.groups))
+            crew = Crew(self._fleet, self._run_some, per_call=_PER_CALL, per_cpu=self.processes_per_cpu)
+            await crew.run(self._more_processes())
             if len(self._dropped) == len(set(self._config.symbols)):
                 raise all_failed(self._dropped, len(self._dropped), per_symbol=True)
         finally:
             self._phase = "ended"
             self._done.put_nowait(None)
 
-    async def _run_group(self, group: Sequence[str], grid_interval: Interval) -> None:
-        """One process's symbols, a few at a time: calls to one process never overlap."""
-        for start in range(0, len(group), _PER_CALL):
-            jobs = {name: self._jobs[name] for name in group[start : start + _PER_CALL]}
-            reports = await self._execute_loading(
-                jobs, lambda load: RunRange(load, self._plan, load.session_range.grid(grid_interval)[0])
-            )
-            for name, report in reports.items():
-                self._collect(name, report)
-            self._progress = (self._progress[0] + len(jobs), self._progress[1])
+    def _more_processes(self) -> int:
+        """How many are to join beside those that it begins with, as nodes come."""
+        return self.processes_per_cpu * max((self._config.placement.cpus or 0) - cpus_of(self._transport), 0)
+
+    async def _run_some(self, names: Sequence[str]) -> None:
+        """Some of one process's jobs."""
+        jobs = {name: self._jobs[name] for name in names}
+        reports = await self._execute_loading(
+            jobs, lambda load: RunRange(load, self._plan, load.session_range.grid(self._grid_interval)[0])
+        )
+        for name, report in reports.items():
+            self._collect(name, report)
+        self._progress = (self._progress[0] + len(jobs), self._progress[1])
 
     def _collect(self, name: str, report: Any) -> None:
         """Hand a symbol's result out once all its jobs are done; drop it where none of them could run."""

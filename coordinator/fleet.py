@@ -217,6 +217,47 @@ class Fleet:
         self._known = set(nodes)
         await asyncio.gather(*(self._move(slot, node, beside=len(moving)) for slot, node in moving.items()))
 
+    def node_cpus(self) -> dict[str, float]:
+        """CPUs of each node that may bear processes and stays."""
+        return {node.id: node.cpus for node in self._transport.nodes().values()}
+
+    def leaving(self) -> list[str]:
+        """The first symbol of each process whose node leaves."""
+        nodes, slots = self._transport.nodes(), dict.fromkeys(self._slots.values())
+        for slot in slots:
+            slot.node = slot.node or self._transport.node_of(slot.process)
+        left = [slot for slot in slots if slot.node and slot.node not in nodes]
+        return [slot.symbols[0] for slot in left if self._transport.has_left(slot.node)]
+
+    def enlist(self, name: str, node: str | None = None) -> None:
+        """Start a process, on a node or where there comes to be room, without waiting. `name` is its first symbol."""
+        process, place = self._start(node)
+        self._slots[name], self._logs[name] = _Slot(process, place, [name]), []
+
+    async def is_up(self, symbol: str) -> bool:
+        """Wait until a symbol's process is there; whether it came to be in time."""
+        slot = self._slots[symbol]
+        (answer,) = await self._transport.execute([(slot.process, [])], *self._patience(1, placed=False))
+        return not isinstance(answer, Exception)
+
+    def renew(self, symbol: str) -> None:
+        """End a symbol's process and start another, without what its symbols were told."""
+        slot = self._slots[symbol]
+        self._transport.kill(slot.process)
+        slot.process, slot.node = self._start(next(self._places()))
+
+    def hand(self, symbols: Sequence[str], to: str) -> None:
+        """Have symbols that were told nothing yet share the process of another."""
+        for symbol in symbols:
+            before, slot = self._slots[symbol], self._slots[to]
+            before.symbols.remove(symbol)
+            slot.symbols.append(symbol)
+            self._slots[symbol] = slot
+
+    def beside(self, symbol: str) -> list[str]:
+        """The symbols of a symbol's process."""
+        return list(self._slots[symbol].symbols)
+
     async def _move(self, slot: _Slot, node: str | None, *, beside: int) -> None:
         process, _ = self._start(node)
         calls = [(process, self._replay(slot))]

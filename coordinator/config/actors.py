@@ -52,7 +52,7 @@ class PlacementSection(Section):
     must have, as Ray writes selectors: `eu-1a`, `!eu-1a`, `in(eu-1a,eu-1b)`.
 
     `cpus`: how many CPUs the run is to have: where there are fewer, the cluster's autoscaler is asked for nodes, which
-    are waited for `wait_s` seconds at most.
+    are waited for `wait_s` seconds at most. A backtest begins on what there is, and packs its symbols.
     """
 
     head: bool = True
