@@ -64,9 +64,7 @@ class Additions:
         return self._order_manager.books
 
     def _here(self) -> OpenSession:
-        if self._order_manager.here is None:
-            raise RuntimeError("no session is gone through")
-        return self._order_manager.here
+        return self._order_manager.gone_through
 
     def _sessions(self) -> SessionRange:
         if self.session_range is None:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, fields
 from math import inf
 from typing import Any
 
-from barray.trading.orders.accounts import Accounts, SeparateAccounts, SharedAccount
+from barray.trading.orders.accounts import Accounts, SharedAccount
 from barray.trading.orders.broker import Broker
 from barray.trading.orders.order import Order
 from barray.trading.orders.reasons import Why
+from barray.trading.orders.separate_accounts import SeparateAccounts
 from barray.trading.orders.terms import OrderTerms
 
 

@@ -27,12 +27,12 @@ from barray.trading.orders.accounts import (
     Accounts,
     Approval,
     OrderRequest,
-    SeparateAccounts,
     SharedAccount,
     WorkingOrder,
 )
 from barray.trading.orders.order import Order
 from barray.trading.orders.reasons import BY_STRATEGY, CLOSED, LIMITS, STRATEGY_ERROR, Why
+from barray.trading.orders.separate_accounts import SeparateAccounts
 from barray.trading.orders.terms import OrderTerms
 from barray.trading.results.events import EventLog, RunEvent
 from barray.trading.strategy.data import SymbolData
@@ -181,7 +181,7 @@ class OrderManager:
     @property
     def positions(self) -> FloatArray:
         """Shares held of each symbol that is seen, float64 (symbols,)."""
-        held, here = self.holdings.position[self._slots], self._now()
+        held, here = self.holdings.position[self._slots], self.gone_through
         return held if here.unseen is None else held[~here.unseen]
 
     def price(self, symbol: str) -> float:
@@ -320,24 +320,26 @@ class OrderManager:
     def judge(self) -> None:
         """Have the account approve what waits, or what it has money for."""
         if self._basket is not None and not self._basket.approved:
-            alone = not self.changed and not self._now().closing
-            if alone and self._baskets is not None and self._baskets.approve(self._basket, self._now()):
+            alone = not self.changed and not self.gone_through.closing
+            if alone and self._baskets is not None and self._baskets.approve(self._basket, self.gone_through):
                 return
             self._part_basket()
-        now_ns = self._now().now_ns
+        now_ns = self.gone_through.now_ns
         brokers = [broker for symbol in self.changed if (broker := self.books[symbol].broker).waiting]
         self.accounts.approve([one for broker in brokers for one in broker.requests(now_ns)], self._answer)
         self.settle()
 
     def _answer(self, request: OrderRequest, approval: Approval) -> None:
         book = self.books[request.symbol]
-        now_ns = self._now().now_ns
+        now_ns = self.gone_through.now_ns
         if approval.code.startswith(LIMITS):
             limit = approval.code.removeprefix(LIMITS)
             self.events.note(RunEvent(now_ns, "limit", request.symbol, "account", accepted=False, detail=limit))
         book.broker.approve(request.order, approval, book.bar_ns(now_ns) if approval.reason else 0, now_ns)
 
-    def _now(self) -> OpenSession:
+    @property
+    def gone_through(self) -> OpenSession:
+        """The session that is gone through; RuntimeError between two."""
         if self.here is None:
             raise RuntimeError("no session is gone through")
         return self.here
@@ -347,7 +349,7 @@ class OrderManager:
         self._part_basket()
         for symbol in symbols:
             self.purchases.pop(symbol, None)
-            self.books[symbol].broker.cancel_all(CLOSED, self._now().now_ns)
+            self.books[symbol].broker.cancel_all(CLOSED, self.gone_through.now_ns)
 
     def stop(self) -> None:
         """Cancel all orders."""
@@ -361,13 +363,14 @@ class OrderManager:
     def known(self, symbol: str) -> SymbolBook:
         """The book of a symbol that may be traded; ConfigError where there is none."""
         self.stirred = True
-        self._part_basket()
+        if self._basket is not None:
+            self._part_basket()
         book = self.books.get(symbol)
         if book is None:
             raise ConfigError(
                 "there is no such symbol", symbol=symbol, remedy="trade view.symbols, or add_symbol first"
             )
-        if symbol not in self._now().panel.index and symbol not in self.invited:
+        if symbol not in self.gone_through.panel.index and symbol not in self.invited:
             raise ConfigError(LEFT_OUT, symbol=symbol, remedy="trade view.symbols")
         return book
 
@@ -377,13 +380,13 @@ class OrderManager:
 
     def place(self, symbol: str, terms: OrderTerms) -> Order:
         """See Trading; ConfigError where there is no such symbol."""
-        return self.known(symbol).broker.place(terms, self._now().now_ns)
+        return self.known(symbol).broker.place(terms, self.gone_through.now_ns)
 
     def place_missing(self, symbol: str, target: float) -> Order | None:
         """See Trading; ConfigError where there is no such symbol."""
         broker = self.known(symbol).broker
         missing = target - broker.position
-        return broker.place(OrderTerms(missing), self._now().now_ns) if self._plan.market.lots(missing) else None
+        return broker.place(OrderTerms(missing), self.gone_through.now_ns) if self._plan.market.lots(missing) else None
 
     def cancel(self, symbol: str) -> None:
         """See Trading; ConfigError where there is no such symbol."""
@@ -396,7 +399,7 @@ class OrderManager:
         """End all orders of a symbol."""
         self._part_basket()
         self.purchases.pop(symbol, None)
-        self.books[symbol].broker.cancel_all(why, self._now().now_ns)
+        self.books[symbol].broker.cancel_all(why, self.gone_through.now_ns)
 
     def shares_for(self, symbol: str, fraction: float, equity: float | None = None) -> float:
         """See Trading; ConfigError before there is a price."""
@@ -416,7 +419,7 @@ class OrderManager:
         if self._take_basket(weights):
             return
         self._part_basket()
-        shared, lots, here = self._plan.shared, self._plan.market.lots, self._now()
+        shared, lots, here = self._plan.shared, self._plan.market.lots, self.gone_through
         seen, now_ns = here.panel.index, here.now_ns
         equity = self.accounts.equity if shared else None
         targets = {symbol: self.shares_for(symbol, weight, equity) for symbol, weight in weights.items()}
@@ -437,7 +440,7 @@ class OrderManager:
 
     def _take_basket(self, weights: Mapping[str, float]) -> bool:
         """Rebalance in whole, if that is possible; nothing else may be on its way then."""
-        baskets, here = self._baskets, self._now()
+        baskets, here = self._baskets, self.gone_through
         if baskets is None or self._notes.on or here.closing or not here.block.is_even:
             return False
         if self._basket is not None or self._due or self._resting or self.changed or self.purchases or self.invited:

@@ -14,10 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from barray.market.bars import FloatArray
 from barray.market.calendar import Sessions
 from barray.market.interval import Interval
-from barray.market.known_table import Values
 from barray.market.session_range import SessionRange
 from barray.trading.engine.additions import Add, Additions
 from barray.trading.engine.commands import Plan, SessionOutcome
@@ -27,6 +25,7 @@ from barray.trading.engine.open_session import OpenSession
 from barray.trading.engine.opening import Opening
 from barray.trading.engine.order_manager import OrderManager
 from barray.trading.engine.reckoning import Reckoning
+from barray.trading.engine.shown import Shown
 from barray.trading.engine.symbol_book import SymbolBook
 from barray.trading.engine.watchdog import watched
 from barray.trading.orders.accounts import Accounts
@@ -61,6 +60,7 @@ class PortfolioRun:
         self.order_manager = OrderManager(plan, self.notes)
         self.additions = Additions(plan, self.order_manager, self.notes, add)
         self.reckoning = Reckoning(plan, self.order_manager)
+        self._shown_now = Shown(self.order_manager)
         self.error: str | None = None
         self._plan, self._window = plan, window
         self._altered: set[str] = set()
@@ -252,7 +252,7 @@ class PortfolioRun:
         here, sessions = self._now, self._range
         day = sessions.sessions.dates[here.number].item()
         moment = Moment(here.now_ns, day, here.open_ns, here.close_ns, sessions.timezone)
-        self._view = WindowView(self, self.order_manager, self.additions, here.panel, moment)
+        self._view = WindowView(self._shown_now, self.order_manager, self.additions, here.panel, moment)
         self._shown = [self.books[symbol] for symbol in here.symbols]
         self.order_manager.look_at(here)
 
@@ -504,25 +504,3 @@ class PortfolioRun:
     def _progress(self) -> object:
         """Another after every call that came back; always while a symbol is got, which is not the strategy's time."""
         return object() if self.additions.waits else (self._speaker(), self._time())
-
-    # ---- what a view shows, see barray.trading.strategy.view.Viewed
-
-    def latest(self, column: str) -> FloatArray:
-        """See Viewed."""
-        symbols = self._now.symbols
-        if column == "position":
-            return self.order_manager.positions
-        if column == "session_volume":
-            return self._now.volume()
-        values = self._now.latest(column)
-        if column == "close" and np.isnan(values).any():
-            values = np.array([self.order_manager.price(symbol) for symbol in symbols], np.float64)
-        return values
-
-    def indicator_values(self) -> Mapping[str, FloatArray]:
-        """See Viewed."""
-        return self._now.indicators()
-
-    def table_values(self, name: str, column: str) -> Values:
-        """See Viewed; ConfigError where there is no such table or column."""
-        return self._now.table(name, column)

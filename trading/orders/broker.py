@@ -107,10 +107,10 @@ class Broker:
 
     def place(self, terms: OrderTerms, now_ns: int = 0) -> Order:
         """A new order, placed at `now_ns`, working from the next bar on."""
-        self.placed += 1
+        self.placed = number = self.placed + 1
         if terms.trail is not None:
             self._trails = True
-        order = Order(self.placed, terms, self.market.lots(float(terms.quantity)), placed_ns=now_ns)
+        order = Order(number, terms, self.market.lots(float(terms.quantity)), placed_ns=now_ns)
         self._incoming.append(order)
         return order
 

@@ -59,7 +59,7 @@ class Wish:
 
 
 class Viewed(Protocol):
-    """What a view shows; see barray.trading.engine.portfolio."""
+    """What a view shows; see barray.trading.engine.shown."""
 
     def latest(self, column: str) -> FloatArray:
         """Last bars' values of a column, or session volumes (`session_volume`), or `position`: float64 (symbols,)."""

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from barray.market.errors import BarrayError
 from barray.market.interval import Interval
-from barray.trading.orders.accounts import Approval, OrderRequest, SeparateAccounts, SharedAccount
+from barray.trading.orders.accounts import Approval, OrderRequest, SharedAccount
 from barray.trading.orders.broker import Account
 from barray.trading.orders.costs import Commission, Market, Slippage
 from barray.trading.orders.fills import Fill
 from barray.trading.orders.order import Order
+from barray.trading.orders.separate_accounts import SeparateAccounts
 from barray.trading.orders.terms import OrderTerms
 from tests.examples import at_most
 from tests.trading.windows import Floor, fills_of, lay, plan, sessions_of
