@@ -168,8 +168,9 @@ class PortfolioRun:
         """Leave the session, and say what it brought."""
         days, orders = self.reckoning.take(self._range, self._row, self._base, self._block)
         guests = frozenset(self.order_manager.guests)
-        errors = {s: (book.error, book.error_ns) for s, book in self.books.items() if book.error is not None}
-        working = ((symbol, book.broker) for symbol, book in self.books.items() if book.broker.working)
+        books = self.books.items()
+        errors = {symbol: (book.error, book.error_ns) for symbol, book in books if book.error is not None}
+        working = ((symbol, book.broker) for symbol, book in books if book.broker.working)
         starving = {symbol: found for symbol, broker in working if (found := broker.starving())}
         self._leave()
         begun = frozenset((*self._run_for, *guests))
@@ -188,8 +189,8 @@ class PortfolioRun:
             yield
 
     def _run_in(self, row: int) -> list[str]:
-        block = self._block
-        return [s for s in block.symbols if row in self.books[s].traded] if block is not None else []
+        block, books = self._block, self.books
+        return [symbol for symbol in block.symbols if row in books[symbol].traded] if block is not None else []
 
     def _leave(self) -> None:
         """Keep of the session what the next may need to know."""
@@ -253,7 +254,8 @@ class PortfolioRun:
         day = sessions.sessions.dates[here.number].item()
         moment = Moment(here.now_ns, day, here.open_ns, here.close_ns, sessions.timezone)
         self._view = WindowView(self._shown_now, self.order_manager, self.additions, here.panel, moment)
-        self._shown = [self.books[symbol] for symbol in here.symbols]
+        books = self.books
+        self._shown = [books[symbol] for symbol in here.symbols]
         self.order_manager.look_at(here)
 
     def _go(self, ends_ns: Sequence[int]) -> None:

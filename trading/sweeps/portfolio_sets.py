@@ -128,7 +128,8 @@ class _FiguresAlone(Reckoning):
     ) -> tuple[SessionDays | None, Orders]:
         """Nothing but figures."""
         for book in self._order_manager.books.values():
-            book.take_ended()
+            if book.broker.ended:
+                book.take_ended()
         there, filled, courses = self._courses(self._order_manager.take_baskets())
         for book in there:
             book.take_refusals()
@@ -143,11 +144,13 @@ class _FiguresAlone(Reckoning):
         here, known = self._order_manager.here, self._order_manager.closes
         block = here.block if here is not None else block
         closed = block.closed_by(close_ns) if block is not None else 0
-        closes = dict(known)
-        if block is not None and closed:
-            last = zip(block.symbols, block.last_close[closed - 1].tolist(), strict=True)
-            closes |= {symbol: close for symbol, close in last if not isnan(close)}
-        return [closes.get(symbol, nan) for symbol in symbols]
+        if block is None or not closed:
+            return [known.get(symbol, nan) for symbol in symbols]
+        last, index = block.last_close[closed - 1].tolist(), block.index
+        closes = [last[index[symbol]] if symbol in index else nan for symbol in symbols]
+        return [
+            known.get(symbol, nan) if isnan(close) else close for symbol, close in zip(symbols, closes, strict=True)
+        ]
 
 
 def _first_of(errors: Mapping[str, tuple[str, int | None]]) -> str | None:
