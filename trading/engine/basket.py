@@ -133,7 +133,7 @@ class BasketTrading:
         quantity, held = quantity[traded], held[traded]
         after = lots_array(held + quantity, self._market.lot_size) + 0.0
         held_before, held_after, symbols = held.tolist(), after.tolist(), block.symbols
-        if held_after and not (min(held_after) >= 0.0 and min(held_before) >= 0.0 and max(held_after) < inf):
+        if held_after and not (min(held_after) >= 0.0 and min(held_before) >= 0.0 and sum(held_after) < inf):
             turned, number = after * held < 0.0, np.isfinite(after)
             if turned.any() or not number.all() or (not self._terms.short and min(held_after) < 0.0):
                 return None
@@ -158,8 +158,6 @@ class BasketTrading:
         suffice for all.
         """
         prices = here.block.last_close[here.row][basket.columns[len(basket.columns) - len(opens) :]]
-        if len(prices) and not prices.min() > 0.0:
-            return None
         shares = np.abs(opens)
         needs = self._account.needs(shares, prices)
         sold = dict(zip(basket.symbols[: basket.sales], basket.after[: basket.sales].tolist(), strict=True))
@@ -173,15 +171,16 @@ class BasketTrading:
         """Fill all at a row's opens."""
         block, market, columns, quantity = here.block, self._market, basket.columns, basket.quantity
         reference = block.row_of("open", columns.tolist(), row)
-        price, commission, slippage = reference, np.zeros(len(columns)), np.zeros(len(columns))
+        price = dearest = reference
+        commission = slippage = np.zeros(len(columns))
         if self._slips:
             low, high, volume = (block.row_of(name, columns.tolist(), row) for name in ("low", "high", "volume"))
             price = market.slipped(quantity, reference, low, high, volume)
-            slippage = np.abs(price - reference) * np.abs(quantity)
+            dearest, slippage = np.maximum(price, reference), np.abs(price - reference) * np.abs(quantity)
         if self._charges:
             commission = market.commission.of(quantity, price)
         spent = quantity * price + commission
-        paid = self._paid(basket, here, spent, np.maximum(price, reference), commission)
+        paid = self._paid(basket, here, spent, dearest, commission)
         if paid is None:
             return None
         self._account.take(paid, basket.symbols, basket.after.tolist())

@@ -15,8 +15,7 @@ class Holdings:
     """A row a symbol, its slot. Float64 (n,), or int64; some rows may be nobody's.
 
     `position`: shares, negative short. `cash`: of the symbol's own account; where one is shared, what its fills have
-    brought. `placed` int64: how many orders there were. `spent`, `shares`: see Courses, as of the
-    last session's end.
+    brought. `placed` int64: how many orders there were. `spent`, `shares`: see Courses, as of the last session's end.
     `positions`, `cashes`, `numbers` are the first three, for looking at and changing one at a time.
     """
 

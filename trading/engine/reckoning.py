@@ -93,10 +93,8 @@ def _filled(books: Sequence[SymbolBook], baskets: BasketFills | None) -> DayFill
         order = np.argsort(symbol, kind="stable")
         fills, ended_ns = baskets.fills, baskets.ended_ns
     else:  # in one bar what fills at the open comes first
-        fills, symbol = (
-            Fills.concat([baskets.fills, fills]),
-            np.append(symbol, np.repeat(np.arange(len(books)), lengths)),
-        )
+        fills = Fills.concat([baskets.fills, fills])
+        symbol = np.append(symbol, np.repeat(np.arange(len(books)), lengths))
         order, ended_ns = np.lexsort((fills.bar_ns, symbol)), np.append(baskets.ended_ns, ended_ns)
     return DayFills(fills.take(order), np.bincount(symbol, minlength=len(books)), ended_ns[order])
 

@@ -139,3 +139,14 @@ class Turns(Strategy):
 """
     told(plan(body, "on_window", capital=10_000.0, reserve=0.02), walks(3, 2, 30, 0.0), MINUTE)
     assert filled == [True] * 9  # the second session begins with what the first ended with
+
+
+@pytest.mark.parametrize("weight", ["math.nan", "math.inf", "-math.inf", "'a tenth'"])
+def test_a_weight_that_is_no_number_is_the_strategys_error(weight: str) -> None:
+    body = (
+        f"class Turns(Strategy):\n    def on_window(self, view):\n        view.rebalance({{'A': 0.1, 'B': {weight}}})\n"
+    )
+    floor = Floor(plan(body, "on_window"), walks(3, 1, 10, 0.0), MINUTE)
+    floor.run()
+    assert "made_up.py" in str(floor.portfolio.error)
+    assert floor.portfolio.accounts.cash == 100_000.0
