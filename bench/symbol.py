@@ -9,9 +9,10 @@ import tempfile
 from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from barray.data_sources.parquet.layout import Layout
 from barray.data_sources.parquet.source import ParquetSource
@@ -79,6 +80,24 @@ def append_ms(bars: Bars) -> float:
     return 1_000 * statistics.median(taken)
 
 
+def day_files(context: SessionContext, repeat: int) -> dict[str, float]:
+    """CPU of reading the year as a file a day, milliseconds a file; and times what pyarrow alone takes, in turn."""
+    with tempfile.TemporaryDirectory() as root:
+        write_sample_data(Path(root), symbols=[SYMBOL], start=FIRST, end=LAST)
+        paths = sorted(Path(root).glob("*/*/*.parquet"))
+        taken: dict[str, list[float]] = {"ours": [], "pyarrow": []}
+        for _ in range(repeat):
+            begun = process_time()
+            ParquetSource(root).read_bars(SYMBOL, MINUTE, context.loaded)
+            between = process_time()
+            for path in paths:
+                pq.ParquetFile(path, pre_buffer=False).read(use_threads=False)
+            taken["ours"].append(between - begun)
+            taken["pyarrow"].append(process_time() - between)
+    ours, pyarrow = (statistics.median(seconds) for seconds in taken.values())
+    return {"read_day_file_ms": 1_000 * ours / len(paths), "read_day_file_ratio_pyarrow": ours / pyarrow}
+
+
 def resident_bytes(*roots: object) -> int:
     """Bytes of all arrays that can be reached from `roots`, each block of memory once however many views it has."""
     blocks: dict[int, int] = {}
@@ -130,6 +149,7 @@ def main() -> None:
                 "bars_per_s": count / median_s(plain, repeat=repeat),
                 "bars_per_s_with_indicators": count / median_s(full, repeat=repeat),
                 "read_bars_per_s": count / median_s(read, repeat=repeat),
+                **day_files(context, repeat),
                 "bytes_per_bar": resident_bytes(plain()) / count,
                 "bytes_per_bar_with_indicators": resident_bytes(full()) / count,
                 "append_ms": append_ms(bars),

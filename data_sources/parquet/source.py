@@ -307,8 +307,8 @@ class ParquetSource:
     def _read_together(
         self, entries: Sequence[FileEntry], first_ns: int, last_ns: int, columns: Collection[str]
     ) -> Bars | None:
-        """Bars of a symbol's files, their rows made one table first: half the work where they are small. None where
-        each has to be read by itself: they are not made alike, or one is at fault, and has to be told of.
+        """Bars of a symbol's files, their rows made one table first, which is less work where they are small. None
+        where each has to be read by itself: they are not made alike, or one is at fault, and has to be told of.
         """
         if not self.layout.has_symbol or self.layout.has_parts or len(entries) == 1:
             return None
