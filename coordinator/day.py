@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from barray.coordinator.schedule import DueAction
-from barray.coordinator.summary import SessionEvent
+from barray.coordinator.summary import AddResult, SessionEvent
 from barray.data_sources.manager import DataManager
 from barray.market.clock import SimulatedClock
 from barray.market.commands import Load, Report
@@ -39,6 +39,25 @@ class Day:
     def symbols(self) -> list[str]:
         """Those in the session, sorted."""
         return sorted(self.full | self.adhoc)
+
+    def join(self, symbol: str) -> None:
+        """It is full now."""
+        self.full.add(symbol)
+        self.adhoc.discard(symbol)
+        self.dropped.pop(symbol, None)
+
+    def forget(self, symbol: str) -> None:
+        """It is in the session no more."""
+        self.full.discard(symbol)
+        self.adhoc.discard(symbol)
+
+    def refuse(self, validation: SymbolValidationResult) -> AddResult:
+        """Step 0 refused a symbol that was to be added; an adhoc one stays what it was."""
+        symbol = validation.symbol
+        logger.error("%s: validation failed: %s", shorten(symbol), validation.reason)
+        if symbol not in self.adhoc:
+            self.dropped[symbol] = validation.reasons
+        return AddResult(accepted=False, reason=validation.reason, validation=validation)
 
     def pass_over(self, loaded: Mapping[str, tuple[Load, Report]]) -> tuple[str, ...]:
         """Ask sources no more about symbols whose bars, of theirs, proved to be no good when they were loaded.

@@ -6,12 +6,13 @@ A request of the wrong types can't be made: ConfigError, wherever that is tried,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from barray.market.adhoc import parse_bar
 from barray.market.bars import Bar
 from barray.market.commands import Command
-from barray.market.errors import ActorFailed, ConfigError
+from barray.market.errors import ActorFailed, BarrayError, ConfigError
 from barray.market.indicators import IndicatorSpec
 from barray.market.interval import Interval
 from barray.market.symbols import require_text
@@ -42,6 +43,13 @@ class AddBar:
         _require_texts(self.symbol, self.by)
         _require("an interval", self.interval, (str, Interval), 'text such as "1m"')
         _require("a bar", self.bar, (Bar, Mapping), "a mapping with timestamp, open, high, low, close, volume")
+
+    def bar_told(self) -> dict[str, Any]:
+        """The bar in JSON types, also one that can't be meant."""
+        try:
+            return asdict(parse_bar(self.bar))
+        except BarrayError:
+            return {str(key): str(value) for key, value in self.bar.items()} if isinstance(self.bar, Mapping) else {}
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from datetime import date
+from itertools import groupby
 from typing import Any
 
 from barray.actors.options import new_scan_actor, new_trader_actor
@@ -39,6 +40,7 @@ from barray.market.symbol_data import SymbolMetadata, SymbolSessionData
 from barray.market.symbols import require_text
 from barray.market.validation import SymbolValidationResult
 from barray.trading.engine.session_trading import TradingPlan
+from barray.trading.scans.instructions import PromoteSymbol
 from barray.trading.strategy.view import Added, Wish
 
 
@@ -198,10 +200,14 @@ class SessionCoordinator(Measured):
         """Do what scans ask for up to now. Who is held by the strategy stays."""
         trading = self._trading.day if self._trading else None
         pinned = trading.positions if trading else ()
-        for instruction in scanning.due(self.state.running().clock.now_ns(), pinned):
-            for request in scanning.requests(instruction):
-                if self.state.phase is not Phase.RUNNING or not scanning.note(request, await self.change(request)):
-                    break
+        instructions = scanning.due(self.state.running().clock.now_ns(), pinned)
+        for promotes, group in groupby(instructions, lambda one: isinstance(one, PromoteSymbol)):
+            for some in [[*group]] if promotes else ([one] for one in group):  # each sees what came of those before
+                requests = [request for one in some for request in scanning.requests(one)]
+                if self.state.phase is not Phase.RUNNING:
+                    return
+                for request, result in zip(requests, await self.change_all(requests), strict=True):
+                    scanning.note(request, result)
 
     async def _have_traded(self, trading: Trading) -> None:
         """Tell the strategy's process who came and went, and have the strategy called for up to now. Where there is no
@@ -243,7 +249,7 @@ class SessionCoordinator(Measured):
     async def _fulfil(self, wishes: Sequence[Wish], at_ns: int) -> list[Any]:
         if self.state.running().clock.now_ns() < at_ns:
             await self._pass_time(at_ns)
-        results = {wish: await self.change(_request_of(wish)) for wish in wishes}
+        results = dict(zip(wishes, await self.change_all([*map(_request_of, wishes)]), strict=True))
         added = [wish.symbol for wish, result in results.items() if wish.kind == "add_symbol" and result.accepted]
         columns = await self._columns(added)
         return [self._answer(wish, result, columns) for wish, result in results.items()]
@@ -262,6 +268,19 @@ class SessionCoordinator(Measured):
         self.state.running()
         async with self._symbol_operation_lock:
             return await self._carry_out(self.state.change(request))
+
+    async def change_all(self, requests: Sequence[ask.Request]) -> list[AddResult]:
+        """The same of several, in order; symbols that are to be added one after another are added side by side."""
+        results: list[AddResult] = []
+        for adds, group in groupby(requests, lambda one: isinstance(one, ask.AddSymbol)):
+            if adds:
+                self.state.running()
+                symbols = [one for one in group if isinstance(one, ask.AddSymbol)]
+                async with self._symbol_operation_lock:
+                    results += await self._carry_out(self.state.add_symbols(symbols))
+            else:
+                results += [await self.change(one) for one in group]
+        return results
 
     async def add_symbol(self, symbol: str, added_by: str = "strategy") -> bool:
         """Add a symbol with everything the config requires, or upgrade an adhoc one; False, logged, if refused."""

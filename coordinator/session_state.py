@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import date
 from typing import Any, TypeVar
 
@@ -25,11 +25,11 @@ from barray.coordinator.summary import ALREADY_LOADED, AddResult, EventAction, S
 from barray.market import commands
 from barray.market.accounting import require_accounted
 from barray.market.adhoc import parse_bar, validate_adhoc_bar, validate_adhoc_indicator
-from barray.market.bars import Bar, Bars, format_ns
+from barray.market.bars import Bars, format_ns
 from barray.market.calendar import TradingCalendar
 from barray.market.clock import SimulatedClock
 from barray.market.commands import Command, Report
-from barray.market.errors import ActorFailed, BarrayError, ConfigError, IllegalTransition, NoDataError, shorten
+from barray.market.errors import ActorFailed, ConfigError, IllegalTransition, NoDataError, shorten
 from barray.market.indicators import parse_indicator
 from barray.market.interval import Interval
 from barray.market.requirements import SessionContext, session_context
@@ -182,15 +182,10 @@ class SessionState:
     def _drop(self, symbol: str, error: Exception) -> Work[None]:
         day, reason = self.open_day(), Reason.of(error)
         day.dropped[symbol] = (reason,)
-        self._forget(day, symbol)
+        day.forget(symbol)
         yield ask.End((symbol,))
         self._record("drop", symbol, "coordinator", True, str(reason))
         logger.warning("%s: dropped: %s", shorten(symbol), reason)
-
-    @staticmethod
-    def _forget(day: Day, symbol: str) -> None:
-        day.full.discard(symbol)
-        day.adhoc.discard(symbol)
 
     def require_ahead(self, to_ns: int) -> None:
         """IllegalTransition where session time is past `to_ns` already, ConfigError where that is no whole number."""
@@ -264,7 +259,7 @@ class SessionState:
         self.running()
         match request:
             case ask.AddSymbol():
-                return self._add_symbol(request)
+                return self._first(self.add_symbols([request]))
             case ask.AddBar():
                 return self._add_adhoc_bar(request)
             case ask.AddIndicator():
@@ -272,55 +267,60 @@ class SessionState:
             case ask.RemoveSymbol():
                 return self._remove_symbol(request)
 
-    def _add_symbol(self, request: ask.AddSymbol) -> Work[AddResult]:
-        """True if it is full now (or was before). Where Step 0 or loading failed an adhoc symbol stays what it was."""
-        if request.by not in ("strategy", "scanner"):
-            raise ConfigError(
-                f"added_by is {request.by!r}", remedy="a session's symbols are added by strategy or scanner"
-            )
-        day, symbol = self.running(), request.symbol
-        if symbol in day.full:
-            return AddResult(accepted=True, reason=ALREADY_LOADED, validation=day.step0[symbol])
-        self._pending.add(symbol)
+    @staticmethod
+    def _first(work: Work[list[T]]) -> Work[T]:
+        return (yield from work)[0]
+
+    def add_symbols(self, requests: Sequence[ask.AddSymbol]) -> Work[list[AddResult]]:
+        """What became of each, side by side: accepted where it is full now (or was before). Where Step 0 or loading
+        failed an adhoc symbol stays what it was. ConfigError where that can't be asked.
+        """
+        day, new = self.running(), dict[str, ask.AddSymbol]()
+        for request in requests:
+            if request.by not in ("strategy", "scanner"):
+                raise ConfigError(
+                    f"added_by is {request.by!r}", remedy="a session's symbols are added by strategy or scanner"
+                )
+            if request.symbol not in day.full:
+                new.setdefault(request.symbol, request)
+        self._pending |= new.keys()
         try:
-            yield ask.Listen(symbol)
-            result = yield from self._validate_and_load(day, symbol, request.by)
-            if result.accepted:
+            for symbol in new:
+                yield ask.Listen(symbol)
+            results = yield from self._validate_and_load(day, new)
+            for symbol in day.full & new.keys():
                 yield ask.Listen(symbol, loaded=True)
         finally:
-            self._pending.discard(symbol)
-        return self._note("add_symbol", symbol, request.by, result)
+            self._pending -= new.keys()
+        for symbol, request in new.items():
+            self._note("add_symbol", symbol, request.by, results[symbol])
+        return [results.get(s) or AddResult(True, ALREADY_LOADED, day.step0[s]) for s in (r.symbol for r in requests)]
 
-    def _validate_and_load(self, day: Day, symbol: str, added_by: str) -> Work[AddResult]:
-        validation = day.step0[symbol] = (yield ask.Validate((symbol,)))[symbol]
-        if not validation.can_proceed:
-            return self._refuse(day, validation)
-        load = self._plan(day, symbol, added_by)
-        yield ask.Provide((symbol,))
-        told = yield from self._tell_to_load({symbol: load})
-        report, validation = told.reports[symbol], day.step0[symbol]
-        if not validation.can_proceed:
-            if symbol not in day.adhoc:
-                yield ask.End((symbol,))
-            return self._refuse(day, validation)
-        if not isinstance(report, commands.Loaded):
-            error = report.error if isinstance(report, commands.Failed) else RuntimeError(repr(report))
-            if symbol not in told.lost and symbol not in day.adhoc:
-                yield from self._drop(symbol, error)
-            return AddResult(accepted=False, reason=str(error), validation=validation)
-        _warn(symbol, report)
-        day.full.add(symbol)
-        day.adhoc.discard(symbol)
-        day.dropped.pop(symbol, None)
-        return AddResult(accepted=True, validation=validation, conflicts=report.conflicts)
-
-    @staticmethod
-    def _refuse(day: Day, validation: SymbolValidationResult) -> AddResult:
-        symbol = validation.symbol
-        logger.error("%s: validation failed: %s", shorten(symbol), validation.reason)
-        if symbol not in day.adhoc:
-            day.dropped[symbol] = validation.reasons
-        return AddResult(accepted=False, reason=validation.reason, validation=validation)
+    def _validate_and_load(self, day: Day, new: Mapping[str, ask.AddSymbol]) -> Work[dict[str, AddResult]]:
+        results: dict[str, AddResult] = {}
+        if new:
+            day.step0.update((yield ask.Validate(tuple(new))))
+        loads = {s: self._plan(day, s, one.by) for s, one in new.items() if day.step0[s].can_proceed}
+        told = ask.Told({}, {})
+        if loads:
+            yield ask.Provide(tuple(loads))
+            told = yield from self._tell_to_load(loads)
+        for symbol in new:
+            report, validation = told.reports.get(symbol), day.step0[symbol]
+            if not validation.can_proceed:
+                if symbol in loads and symbol not in day.adhoc:
+                    yield ask.End((symbol,))
+                results[symbol] = day.refuse(validation)
+            elif isinstance(report, commands.Loaded):
+                _warn(symbol, report)
+                day.join(symbol)
+                results[symbol] = AddResult(accepted=True, validation=validation, conflicts=report.conflicts)
+            else:
+                error = report.error if isinstance(report, commands.Failed) else RuntimeError(repr(report))
+                if symbol not in told.lost and symbol not in day.adhoc:
+                    yield from self._drop(symbol, error)
+                results[symbol] = AddResult(accepted=False, reason=str(error), validation=validation)
+        return results
 
     def _add_adhoc_bar(self, request: ask.AddBar) -> Work[AddResult]:
         day, symbol, interval, bar = self.running(), request.symbol, request.interval, request.bar
@@ -330,7 +330,7 @@ class SessionState:
         if ok:
             command = commands.AddAdhocBar(Interval.parse(interval), parse_bar(bar), request.by, now_ns)
             result = yield from self._add_adhoc(symbol, command, "bar_addition")
-        return self._note("add_bar", symbol, request.by, result, interval=str(interval), bar=_json_bar(bar))
+        return self._note("add_bar", symbol, request.by, result, interval=str(interval), bar=request.bar_told())
 
     def _add_adhoc_indicator(self, request: ask.AddIndicator) -> Work[AddResult]:
         day, symbol = self.running(), request.symbol
@@ -357,7 +357,7 @@ class SessionState:
         if isinstance(report, commands.Accepted):
             return AddResult(accepted=True, reason=report.note)
         if new and symbol in day.adhoc:
-            self._forget(day, symbol)
+            day.forget(symbol)
             yield ask.End((symbol,))
         reason = report.reason if isinstance(report, commands.Rejected) else str(getattr(report, "error", report))
         return AddResult(accepted=False, reason=reason)
@@ -365,7 +365,7 @@ class SessionState:
     def _remove_symbol(self, request: ask.RemoveSymbol) -> Work[AddResult]:
         day, symbol = self.running(), request.symbol
         known = symbol in day.symbols
-        self._forget(day, symbol)
+        day.forget(symbol)
         result = AddResult(known, "" if known else "not in the session")
         self._note("remove_symbol", symbol, request.by, result)
         yield ask.End((symbol,))
@@ -484,10 +484,3 @@ def _taken(report: Report) -> SymbolSessionData:
     if isinstance(report, commands.SnapshotTaken):
         return report.data
     raise report.error if isinstance(report, commands.Failed) else RuntimeError(repr(report))
-
-
-def _json_bar(bar: Bar | Mapping[str, Any]) -> dict[str, Any]:
-    try:
-        return asdict(parse_bar(bar))
-    except BarrayError:
-        return {str(key): str(value) for key, value in bar.items()} if isinstance(bar, Mapping) else {}

@@ -315,6 +315,24 @@ def test_an_added_symbol_is_listened_to_judged_given_a_process_and_loaded_in_thi
     assert (event.action, event.symbol, event.by, event.accepted) == ("add_symbol", "C", "scanner", True)
 
 
+def test_symbols_that_are_added_together_are_judged_given_processes_and_loaded_side_by_side() -> None:
+    made = state()
+    world = begun(made)
+    world.asked.clear()
+    world.bad = {"D"}
+    world.answers = {("E", Load): Failed(DataError("broken"))}
+    asked = [AddSymbol(symbol, "scanner") for symbol in ("E", "C", "A", "D", "F")]
+    results = world.run(made.add_symbols(asked))
+    assert [result.accepted for result in results] == [False, True, True, False, True]
+    assert [type(one) for one in world.asked].count(Tell) == 1
+    assert Validate(("E", "C", "D", "F")) in world.asked
+    assert Provide(("E", "C", "F")) in world.asked
+    assert made.running().full == {"A", "B", "C", "F"}
+    told_of = [(event.symbol, event.accepted) for event in made.summary().events if event.action == "add_symbol"]
+    assert told_of == [("E", False), ("C", True), ("D", False), ("F", True)]
+    assert made.status(None)["pending"] == []
+
+
 def test_a_symbol_that_is_full_is_not_added_again() -> None:
     made = state()
     world = begun(made)

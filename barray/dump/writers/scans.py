@@ -49,7 +49,8 @@ def left_out_json(scanned: Any) -> dict[str, Any]:
 
 
 def scan_json(one: Rules, looked_at: int, failure: ScanFailure | None) -> dict[str, Any]:
-    """As `ScanJson`. Of a failure the last line: above it stand paths of the machine."""
+    """As `ScanJson`. Of a failure what was raised: where, with paths of the machine, stands around it."""
+    raised = failure.reason.strip().splitlines()[-1] if failure else ""
     return {
         "name": one.name,
         "code": one.digest,
@@ -62,7 +63,7 @@ def scan_json(one: Rules, looked_at: int, failure: ScanFailure | None) -> dict[s
         "carry": [spec.key for spec in one.carry],
         "looked_at": looked_at,
         "failed_at": format_ns(failure.at_ns) if failure else None,
-        "failure": failure.reason.strip().splitlines()[-1] if failure else None,
+        "failure": (raised.rpartition(f" ({one.name}, ")[0] or raised) if failure else None,
     }
 
 
