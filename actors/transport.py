@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +17,8 @@ from barray.actors.nodes import Claim, Node, Placement
 from barray.actors.options import new_symbol_actor, placed, pulse, submit_validation
 
 _ANY = Placement()
+_FRESH_S = 0.1
+"""For how long what Ray said of its nodes will do: a session's start asks several times, three calls each."""
 
 
 @dataclass(eq=False)
@@ -42,6 +45,8 @@ class RayTransport:
         self._new_actor = new_actor
         self._placement = placement
         self._selector: Mapping[str, str] = placement.labels
+        self._nodes: Mapping[str, Node] = {}
+        self._seen_s = float("-inf")
 
     def start(self, claim: Claim, node: str | None) -> Process:
         """A new process on a node, or where Ray finds room for it."""
@@ -49,9 +54,12 @@ class RayTransport:
 
     def nodes(self) -> Mapping[str, Node]:
         """Nodes that may bear processes, and stay, by their ids."""
-        nodes = cluster.staying_nodes()
-        self._selector = self._placement.selector(nodes)
-        return {node.id: node for node in nodes if self._placement.bears(node)}
+        if time.monotonic() - self._seen_s > _FRESH_S:
+            nodes = cluster.staying_nodes()
+            self._selector = self._placement.selector(nodes)
+            self._nodes = {node.id: node for node in nodes if self._placement.bears(node)}
+            self._seen_s = time.monotonic()
+        return self._nodes
 
     def has_left(self, node: str) -> bool:
         """Whether a node leaves, or has left, for another reason than that it failed."""
