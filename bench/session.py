@@ -7,14 +7,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
-from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 from barray.coordinator.lifecycle import Phase
 from barray.coordinator.session_coordinator import SessionCoordinator
-from barray.coordinator.session_state import SessionState
 from barray.sample.universe import sample_symbols, write_sample_data
 from barray.session import Session
 from bench.common import machine_facts, print_json_line
@@ -23,26 +20,13 @@ DAY = date(2024, 7, 2)
 _PHASES = {Phase.VALIDATING: "step0_s", Phase.PROVISIONING: "spawn_s", Phase.LOADING: "load_s"}
 
 
-class TimedState(SessionState):
-    """Notes when each phase begins."""
-
-    def enter(self, phase: Phase) -> None:
-        """Go on to `phase`."""
-        super().enter(phase)
-        self.entered: dict[Phase, float] = {**getattr(self, "entered", {}), phase: perf_counter()}
-
-
 class TimedCoordinator(SessionCoordinator):
-    """Has a state that notes when each phase begins."""
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.state = self._timed = TimedState(*arguments[:2])
+    """Says how long its phases took."""
 
     def phase_seconds(self) -> dict[str, float]:
         """How long validating, provisioning and loading took."""
-        moments = list(self._timed.entered.items())
-        return {_PHASES[phase]: later - begun for (phase, begun), (_, later) in pairwise(moments) if phase in _PHASES}
+        found = self.tally.phase_seconds(perf_counter())
+        return {name: found[phase.value] for phase, name in _PHASES.items()}
 
 
 def main() -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -64,30 +64,21 @@ def attach(
 @reporting
 def pause(session: Name = None, address: Address = "auto", as_json: AsJson = False) -> None:
     """Hold a session where its window ends, and wait until it stands there. A live one can't be: its time goes on."""
-    with document(as_json), _attached(session, address) as attached:
-        attached.pause()
-        found = attached.status()
-    _say_pace(found, as_json=as_json)
+    _turn(lambda attached: attached.pause(), session, address, as_json=as_json)
 
 
 @attach_app.command()
 @reporting
 def step(session: Name = None, address: Address = "auto", as_json: AsJson = False) -> None:
     """Let one window of a paused session pass, and wait until it stands again."""
-    with document(as_json), _attached(session, address) as attached:
-        attached.step()
-        found = attached.status()
-    _say_pace(found, as_json=as_json)
+    _turn(lambda attached: attached.step(), session, address, as_json=as_json)
 
 
 @attach_app.command()
 @reporting
 def resume(session: Name = None, address: Address = "auto", as_json: AsJson = False) -> None:
     """Let a paused session go on."""
-    with document(as_json), _attached(session, address) as attached:
-        attached.resume()
-        found = attached.status()
-    _say_pace(found, as_json=as_json)
+    _turn(lambda attached: attached.resume(), session, address, as_json=as_json)
 
 
 @attach_app.command()
@@ -99,13 +90,14 @@ def stop(
     as_json: AsJson = False,
 ) -> None:
     """End a session where its window ends, as its close would: dump, teardown. Its command's exit code is 4."""
+    _turn(lambda attached: attached.stop(reason), session, address, as_json=as_json)
+
+
+def _turn(turn: Callable[[AttachedSession], object], session: str | None, address: str, *, as_json: bool) -> None:
+    """Do something to a session's pace, and say where it stands then."""
     with document(as_json), _attached(session, address) as attached:
-        attached.stop(reason)
+        turn(attached)
         found = attached.status()
-    _say_pace(found, as_json=as_json)
-
-
-def _say_pace(found: Mapping[str, Any], *, as_json: bool) -> None:
     told = {key: found[key] for key in ("name", "pace", "phase", "now")}
     if as_json:
         print_json(told)
