@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import ray
@@ -19,9 +20,17 @@ from barray.actors.published import collected
 from barray.market.commands import Failed
 from barray.market.errors import ActorFailed, BarrayError
 from barray.market.interval import Interval
-from barray.trading.engine.commands import ColumnsLost, Plan, RunSessions, SessionsRun
+from barray.trading.engine.commands import (
+    ColumnsLost,
+    Plan,
+    RunScannedSessions,
+    RunSessions,
+    SessionOutcome,
+    SessionsRun,
+)
 from barray.trading.engine.listener import hear_info
 from barray.trading.engine.portfolio import PortfolioRun, block_of
+from barray.trading.engine.scanned_run import ScannedRun
 from barray.trading.strategy.data import SymbolData
 from barray.trading.strategy.panel import PanelBlock
 from barray.trading.sweeps.commands import EvaluatePortfolio, LaidBlock, PortfolioEvaluated
@@ -29,6 +38,8 @@ from barray.trading.sweeps.portfolio_sets import PortfolioSets
 
 _LONGEST_S = 0.5
 """Sessions are run for so long in one call: what a lost process costs, or one session if that takes longer."""
+_TRIES = 4
+"""Times that columns are asked for that get lost."""
 
 
 class PortfolioActor(AnswersOnce):
@@ -43,6 +54,7 @@ class PortfolioActor(AnswersOnce):
         self._run: PortfolioRun | None = None
         self._stands_at: tuple[int | None, int | None] = (None, None)
         self._panel: PanelBlock | None = None
+        self._block: PanelBlock | None = None
         self._mapped: tuple[Any, ...] | None = None
         hear_info()
 
@@ -55,7 +67,7 @@ class PortfolioActor(AnswersOnce):
 
     def forget(self, symbols: Sequence[str]) -> None:
         """Drop the run, and the panel."""
-        self._run = self._panel = self._mapped = None
+        self._run = self._panel = self._mapped = self._block = None
 
     def _execute(self, command: RunSessions | EvaluatePortfolio) -> Any:
         try:
@@ -104,18 +116,27 @@ class PortfolioActor(AnswersOnce):
             if data is None:
                 return None
             run.load(command.session_range, data, command.base)
+            self._block = run.block
         run.error = run.error or command.stopped
         coordinator = command.coordinator
         run.additions.add = None if coordinator is None else lambda symbols, at: _added(coordinator, symbols, at)
         self._run, self._stands_at = run, (command.block, command.rows[0])
         return run
 
+    def _session_of(self, run: PortfolioRun, command: RunSessions) -> Callable[[int], SessionOutcome]:
+        """How a session is gone through."""
+        if not isinstance(command, RunScannedSessions):
+            return run.session
+        plans, get = [source.plan() for source in command.scans], partial(_found, command)
+        scanned = ScannedRun(run, plans, get, command.session_range, self._block, command.base)
+        return lambda row: scanned.session(row, command.found.get(row, ()))
+
     def _go(self, run: PortfolioRun, command: RunSessions) -> SessionsRun:
-        outcomes = []
+        outcomes, session = [], self._session_of(run, command)
         began = time.perf_counter()
         engine_s = 0.0
         for row in command.rows:
-            outcomes.append(run.session(row))
+            outcomes.append(session(row))
             engine_s = time.perf_counter() - began
             if engine_s >= _LONGEST_S:
                 break
@@ -146,15 +167,41 @@ def state_of(run: PortfolioRun) -> bytes | str:
 
 
 def _added(coordinator: Any, symbols: Sequence[str], row: int) -> dict[str, SymbolData | str]:
-    """Have the coordinator get symbols for a session; a call that doesn't come through is made again."""
+    """Have the coordinator get symbols for a session."""
+    return _mapped(coordinator, _asked(coordinator, symbols, row), row)
+
+
+def _asked(coordinator: Any, symbols: Sequence[str], row: int, lost: Sequence[Any] = ()) -> Mapping[str, Any]:
+    """A handle of each symbol's columns, or why there are none; a call that doesn't come through is made again. `lost`:
+    handles of what can't be had any more.
+    """
     answers: Mapping[str, Any] = until_it_comes_through(
-        lambda: ray.get(coordinator.add_for_strategy.remote(tuple(symbols), row))
+        lambda: ray.get(coordinator.add_for_strategy.remote(tuple(symbols), row, tuple(lost)))
     )
-    handles = [answer for answer in answers.values() if not isinstance(answer, str)]
-    found = collected(handles) or {}
+    return answers
+
+
+def _mapped(coordinator: Any, answers: Mapping[str, Any], row: int) -> dict[str, SymbolData | str]:
+    """The columns; what was lost with its process is asked for anew."""
+    found = None
+    for _ in range(_TRIES):
+        handles = [answer for answer in answers.values() if not isinstance(answer, str)]
+        found = collected(handles)
+        if found is not None:
+            break
+        answers = _asked(coordinator, tuple(answers), row, handles)
+    found = found or {}
     return {
         s: found.get(s, answer if isinstance(answer, str) else "its process was lost") for s, answer in answers.items()
     }
+
+
+def _found(command: RunScannedSessions, symbols: Sequence[str], row: int) -> dict[str, SymbolData | str]:
+    """Symbols that scans want in a session: those laid out already, and others."""
+    ready = command.ready.get(row, {})
+    more = [symbol for symbol in symbols if symbol not in ready]
+    answers = {symbol: ready[symbol] for symbol in symbols if symbol in ready}
+    return _mapped(command.coordinator, {**answers, **(_asked(command.coordinator, more, row) if more else {})}, row)
 
 
 def until_it_comes_through(call: Callable[[], Any]) -> Any:

@@ -100,7 +100,8 @@ class TraderActor(AnswersOnce):
                 return BarsShown({symbol: books[symbol].data.base for symbol in symbols if symbol in books})
             case CloseDay():
                 outcome = self._run.finish()
-                return DayClosed(self._run.notes.take(), outcome, self._run.working_orders(), state_of(self._run))
+                told = self._run.working_orders(), state_of(self._run), self._run.positions
+                return DayClosed(self._run.notes.take(), outcome, *told)
             case _:
                 raise TypeError(f"{type(command).__name__} is no command of a session's trading")
         return Gone(self._run.notes.take(), self._run.error)
@@ -128,13 +129,13 @@ class TraderActor(AnswersOnce):
         self._live = None
         if command.live is not None:
             self._live = ComingBars(command.live, self._needs)
-        run.load(command.session_range, data, command.base)
+        run.load(command.session_range, data, command.base, command.guests)
         opening = run.opening()
         session_range = command.session_range
         row = int(session_range.rows[0])
         late = command.at_ns > int(session_range.sessions.open_ns[row])
         run.begin(row, command.at_ns if late else None)
-        return DayOpened(opening, run.notes.take())
+        return DayOpened(opening, run.notes.take(), run.error)
 
     def _add(self, symbols: Sequence[str], row: int) -> Mapping[str, SymbolData | str]:
         wishes = [Wish("add_symbol", symbol) for symbol in symbols]

@@ -33,6 +33,7 @@ from barray.trading.engine.symbol_run import join_results
 from barray.trading.results.events import NO_EVENTS, Events
 from barray.trading.results.logs import Logs
 from barray.trading.results.result import SymbolResult
+from barray.trading.scans.result import SessionScanned
 
 logger = logging.getLogger(__name__)
 _PER_CALL = 4
@@ -45,7 +46,7 @@ _STUCK_CALLS = 3
 """What is waited for longer than sessions may take, so that a strategy's endless loop is found where it is."""
 
 
-_Done = SymbolResult | Logs | Stepped | Callable[[], SymbolResult]
+_Done = SymbolResult | Logs | Stepped | Callable[[], SymbolResult] | SessionScanned
 """A result may wait to be made until it is fetched: many take memory."""
 
 
@@ -66,6 +67,11 @@ class Job:
     symbol: str
     session_range: SessionRange
     is_guest: bool = False
+
+    @property
+    def key(self) -> str:
+        """What Step 0 found of it is known by: of a guest, what holds for these sessions."""
+        return f"{self.symbol}\n{int(self.session_range.rows[0])}" if self.is_guest else self.symbol
 
 
 class BacktestCoordinator(Measured):
@@ -161,16 +167,19 @@ class BacktestCoordinator(Measured):
             fetch=self._gateways.fetch_for(self._requirements, needs_of_range(session_range, ahead_ns)),
         )
 
-    async def _execute_loading(self, jobs: Mapping[str, Job], command: Callable[[LoadRange], Any]) -> dict[str, Any]:
+    async def _execute_loading(
+        self, jobs: Mapping[str, Job], command: Callable[[LoadRange], Any], fleet: Fleet | None = None
+    ) -> dict[str, Any]:
         """Have processes carry out what loads bars; where these prove unreadable, again with the next source's."""
+        fleet = fleet or self._fleet
         given = {name: command(self._load(job)) for name, job in jobs.items()}
-        reports = await self._fleet.execute(given)
+        reports = await fleet.execute(given)
         while faulty := {name: report for name, report in reports.items() if isinstance(report, Unreadable)}:
             async with self._failing_over:
                 for name, report in faulty.items():
                     reports[name] = Failed(error) if (error := await self._fail_over(jobs[name], report)) else report
             again = [name for name in faulty if isinstance(reports[name], Unreadable)]
-            reports |= await self._fleet.execute({name: command(self._load(jobs[name])) for name in again})
+            reports |= await fleet.execute({name: command(self._load(jobs[name])) for name in again})
         return reports
 
     async def _fail_over(self, job: Job, report: Unreadable) -> BarrayError | None:
@@ -178,7 +187,7 @@ class BacktestCoordinator(Measured):
         symbol = job.symbol
         self._note_faults(symbol, report.faults)
         whole = job.session_range if job.is_guest else self._session_range
-        found = self._validated[symbol] = (await self._validate([symbol], whole))[symbol]
+        found = self._validated[job.key] = (await self._validate([symbol], whole))[symbol]
         result = found.result
         if result.can_proceed:
             return None
@@ -231,9 +240,9 @@ class BacktestCoordinator(Measured):
         self._grid_interval = grid_interval
         self._running = asyncio.ensure_future(self._run_all(grid_interval))
 
-    async def next_results(self) -> list[SymbolResult | Logs | Stepped] | None:
+    async def next_results(self) -> list[SymbolResult | Logs | Stepped | SessionScanned] | None:
         """Results that are done, at least one and no great many, in whatever order, and what a strategy over all
-        symbols has said since; None once all are handed out.
+        symbols has said since, and what scans found in sessions; None once all are handed out.
         """
         first = await self._done.get()
         taken = [first]
@@ -295,7 +304,7 @@ class BacktestCoordinator(Measured):
         return parts[0] if self._plan.account.carry else join_results(parts, self._grid_session)
 
     def _load(self, job: Job) -> LoadRange:
-        found = self._validated[job.symbol]
+        found = self._validated[job.key]
         result = found.result
         if result.base_interval is None:
             raise ValueError(f"{job.symbol} has not passed Step 0")

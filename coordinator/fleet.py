@@ -274,8 +274,8 @@ class Fleet:
         lost, self._lost = self._lost, {}
         return dict(sorted(lost.items()))
 
-    def remove(self, symbols: Collection[str]) -> None:
-        """End these symbols; a process with none left is killed."""
+    def remove(self, symbols: Collection[str], *, keep: bool = False) -> None:
+        """End these symbols; a process with none left is killed, or waits for others where it is to be kept."""
         for symbol in symbols:
             slot = self._slots.pop(symbol, None)
             self._logs.pop(symbol, None)
@@ -283,8 +283,9 @@ class Fleet:
             if slot is None:
                 continue
             slot.symbols.remove(symbol)
-            if slot.symbols:
+            if slot.symbols or keep:
                 self._transport.forget(slot.process, [symbol])
+                self._idle += [] if slot.symbols else [slot]
             else:
                 self._transport.kill(slot.process)
 

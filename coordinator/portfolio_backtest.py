@@ -32,6 +32,7 @@ from barray.trading.engine.commands import (
     SessionOutcome,
     SessionsRun,
 )
+from barray.trading.engine.scanned_run import UPGRADED
 from barray.trading.engine.symbol_run import skipping
 from barray.trading.orders.order_columns import NO_ORDERS, Orders, by_symbol
 from barray.trading.results.events import NO_EVENTS, Events
@@ -243,8 +244,13 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
     async def _run_sessions(
         self, number: int, block: SessionRange, columns: tuple[Any, ...], rows: Sequence[int], following: int | None
     ) -> Any:
+        return await self._engine_does(self._command(number, block, columns, rows, following))
+
+    def _command(
+        self, number: int, block: SessionRange, columns: tuple[Any, ...], rows: Sequence[int], following: int | None
+    ) -> RunSessions:
         window = self._config.strategy.window if self._config.strategy is not None else None
-        command = RunSessions(
+        return RunSessions(
             plan=self._plan,
             window=window or self._base,
             base=self._base,
@@ -257,6 +263,8 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
             stopped=self._error,
             coordinator=this_actor(),
         )
+
+    async def _engine_does(self, command: RunSessions) -> Any:
         return (await self._engine.execute({_ENGINE: command}))[_ENGINE]
 
     async def _bring_engine_back(self) -> None:
@@ -299,7 +307,8 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
         open_ns = int(self._session_range.sessions.open_ns[row])
         for event in events.lines:
             if event.action == "add_symbol" and event.accepted and event.symbol in self._guests:
-                self._guests[event.symbol].note_added(event.at_ns, open_ns)
+                upgraded = event.detail == UPGRADED
+                self._guests[event.symbol].note_added(event.at_ns, open_ns, event.by, upgraded=upgraded)
         self._events = Events.together((self._events, events))
 
     def _hand_out_results(self) -> None:
@@ -317,7 +326,7 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
                 self._drop(
                     symbol, [Reason.of(NoDataError(next(iter(ledger.skipped.values())), code="no_session_data"))]
                 )
-        if not run and not self._guests:
+        if not run and not self._guests and not self._config.scans:
             raise all_failed(self._dropped, len(self._dropped), per_symbol=True)
         capital = self._plan.account.capital
         hold = capital / max(len(self._jobs), 1) if self._plan.shared else capital
@@ -336,11 +345,15 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
 
     # ---- symbols that the strategy adds, for a session each
 
-    async def add_for_strategy(self, symbols: Sequence[str], row: int) -> dict[str, Any]:
-        """Steps 0 to 3 of symbols for a session: a handle of each one's columns, or why there are none.
+    async def add_for_strategy(self, symbols: Sequence[str], row: int, lost: Sequence[Any] = ()) -> dict[str, Any]:
+        """Steps 0 to 3 of symbols for a session: a handle of each one's columns, or why there are none. `lost`: handles
+        of columns that can't be had any more.
 
         Asked again, as by a process that takes up what another had begun, it answers the same.
         """
+        for symbol in symbols:
+            if self._added.get((row, symbol)) in lost:
+                del self._added[row, symbol]
         wanted = [symbol for symbol in symbols if (row, symbol) not in self._added]
         if wanted:
             self._added.update({(row, symbol): answer for symbol, answer in (await self._get(wanted, row)).items()})
@@ -353,9 +366,9 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
         refused = {symbol: found.result for symbol, found in validated.items() if not found.result.can_proceed}
         answers: dict[str, Any] = {symbol: result.reason for symbol, result in refused.items()}
         passed = [symbol for symbol in symbols if symbol not in answers]
-        self._validated.update({symbol: validated[symbol] for symbol in passed})
-        await self._fleet.add(passed, per_actor=self._symbols_per_actor(len(passed)))
         jobs = {symbol: Job(symbol, today, is_guest=True) for symbol in passed}
+        self._validated.update({job.key: validated[symbol] for symbol, job in jobs.items()})
+        await self._fleet.add(passed, per_actor=self._symbols_per_actor(len(passed)))
         reports = await self._execute_loading(jobs, lambda load: LayRange(load, self._plan))
         for symbol, report in reports.items():
             answers[symbol] = self._welcome(symbol, report)

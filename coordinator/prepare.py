@@ -6,13 +6,14 @@ not. The strategy's file is read here, once a run; the exchange calendar comes f
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from barray.coordinator.config.model import SessionConfig, SweepSection
+from barray.coordinator.prepare_scans import LoadCalendar, with_scans
 from barray.coordinator.read_tables import read_tables
+from barray.coordinator.scan_fleet import PreparedScan
 from barray.coordinator.strategies import plan_of, require_past
-from barray.market.calendar import TradingCalendar
 from barray.market.errors import ConfigError
 from barray.market.known_table import KnownTables
 from barray.market.requirements import SymbolRequirements
@@ -24,8 +25,6 @@ from barray.trading.strategy.source import StrategySource
 from barray.trading.sweeps.evaluate import needs_of_all
 from barray.trading.sweeps.parameter_sets import ParameterSet, Space, grid, parse_space, random_sets
 
-LoadCalendar = Callable[[SessionConfig, SymbolRequirements], TradingCalendar]
-"""Gives the config's calendar from far enough back for the requirements; ConfigError where it has no such sessions."""
 Sets = list[ParameterSet] | None
 """Those that a sweep tries, in order; None where they are chosen on the way."""
 _MOST_ASKED = 10_000
@@ -43,15 +42,19 @@ class PreparedSessions:
 
 @dataclass(frozen=True, eq=False)
 class PreparedRun(PreparedSessions):
-    """A run laid out. `plan`: the strategy as it will run. `tables`: those of the config, read."""
+    """A run laid out. `plan`: the strategy as it will run. `tables`: those of the config, read. `scans`: what looks for
+    more symbols, None where nothing does.
+    """
 
     plan: Plan
     tables: KnownTables = field(default_factory=dict, kw_only=True)
+    scans: PreparedScan | None = field(default=None, kw_only=True)
 
     @property
-    def arguments(self) -> tuple[SessionRange, SymbolRequirements, Plan, KnownTables]:
+    def arguments(self) -> tuple[Any, ...]:
         """What its coordinator is made with, beside the config."""
-        return self.session_range, self.requirements, self.plan, self.tables
+        some = () if self.scans is None else (self.scans,)
+        return self.session_range, self.requirements, self.plan, self.tables, *some
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,15 +79,22 @@ def prepare_run(
     """
     require_past(config)
     plan = plan_of(config, source)
-    requirements = _requirements(config, plan.strategy().needs())
+    needs = plan.strategy().needs()
+    wider, scans = with_scans(config.needing(needs.intervals, needs.indicators.values()), load_calendar)
+    requirements = _requirements(wider if scans is not None else config, needs)
     session_range = session_range_for(config, requirements, load_calendar)
-    return PreparedRun(config, requirements, session_range, plan, tables=read_tables(config))
+    return PreparedRun(config, requirements, session_range, plan, tables=read_tables(config), scans=scans)
 
 
 def prepare_sweep(
     config: SessionConfig, load_calendar: LoadCalendar, source: StrategySource | None = None
 ) -> PreparedSweep:
     """A sweep over the config's parameter sets; errors as for a backtest, ConfigError where these can't be meant."""
+    if config.scans:
+        raise ConfigError(
+            "a sweep takes no scans: whom a scan promotes hangs on what each set holds",
+            remedy="name the symbols, or run barray backtest with each set",
+        )
     if config.sweep is None:
         raise ConfigError("the config has no sweep", remedy="add sweep: {parameters: {…}}; see examples/sweep.yaml")
     require_past(config)

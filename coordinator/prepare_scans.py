@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -12,10 +12,10 @@ from typing import Any
 
 from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.config.scans import ScanSection
-from barray.coordinator.prepare import LoadCalendar
 from barray.coordinator.scan_fleet import PreparedScan
 from barray.coordinator.strategies import read_code
 from barray.data_sources.stacks import StackSources
+from barray.market.calendar import TradingCalendar
 from barray.market.errors import ConfigError
 from barray.market.known_table import KnownTables
 from barray.market.requirements import SymbolRequirements
@@ -24,6 +24,9 @@ from barray.trading.scans.listings import Listings
 from barray.trading.scans.needs import ScanNeeds, needs_of
 from barray.trading.scans.plan import Plan
 from barray.trading.scans.source import ScanCode, ScanSource
+
+LoadCalendar = Callable[[SessionConfig, SymbolRequirements], TradingCalendar]
+"""Gives the config's calendar from far enough back for the requirements; ConfigError where it has no such sessions."""
 
 
 def prepare_scan(config: SessionConfig, load_calendar: LoadCalendar, *, later: int = 0) -> PreparedScan:

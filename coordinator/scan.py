@@ -16,10 +16,7 @@ from barray.market.errors import BarrayError
 from barray.market.interval import Interval
 from barray.trading.scans.follow import follow
 from barray.trading.scans.forward import Asked
-from barray.trading.scans.result import ScannedSession
-
-Outcome = ScannedSession | tuple[str, str]
-"""A session's; of one that was not run its label and why."""
+from barray.trading.scans.result import ScannedSession, SessionScanned
 
 
 class ScanCoordinator(Measured):
@@ -31,7 +28,7 @@ class ScanCoordinator(Measured):
         self._fleet = ScanFleet(prepared, config.actors, RayTransport(new_scan_actor, config.placement.placement))
         self._rows = iter(self._range.rows.tolist())
         self._size = 1
-        self._ahead: asyncio.Task[list[Outcome]] | None = None
+        self._ahead: asyncio.Task[list[SessionScanned]] | None = None
         self._done = 0
 
     async def begin(self) -> Interval:
@@ -41,7 +38,7 @@ class ScanCoordinator(Measured):
         self._phase = "running"
         return interval
 
-    async def next_sessions(self) -> list[Outcome] | None:
+    async def next_sessions(self) -> list[SessionScanned] | None:
         """The next sessions' outcomes, in order of time; None after the last. ActorFailed where a process is lost for
         good.
         """
@@ -59,13 +56,13 @@ class ScanCoordinator(Measured):
         """Newest closes of sessions (their rows), as `asked` of each; errors as for `next_sessions`."""
         return await self._fleet.closes(rows, asked)
 
-    def _begin_next(self) -> asyncio.Task[list[Outcome]] | None:
+    def _begin_next(self) -> asyncio.Task[list[SessionScanned]] | None:
         rows = tuple(islice(self._rows, self._size))
         self._size = min(2 * self._size, MOST_AT_ONCE)
         return asyncio.ensure_future(self._scanned(rows)) if rows else None
 
-    async def _scanned(self, rows: tuple[int, ...]) -> list[Outcome]:
-        outcomes: list[Outcome] = []
+    async def _scanned(self, rows: tuple[int, ...]) -> list[SessionScanned]:
+        outcomes: list[SessionScanned] = []
         for row, seen in zip(rows, await self._fleet.sessions(rows), strict=True):
             day = self._range.sessions.dates[row].item()
             if isinstance(seen, BarrayError):

@@ -9,11 +9,10 @@ from dataclasses import replace
 from barray.coordinator import messages as ask
 from barray.coordinator.config.actors import ActorsSection
 from barray.coordinator.fleet import Transport
-from barray.coordinator.following import ScanSteps
 from barray.coordinator.scan_fleet import PreparedScan, ScanFleet
-from barray.coordinator.summary import AddResult
 from barray.market.errors import BarrayError
 from barray.market.requirements import SessionContext
+from barray.trading.scans.following import BY, Asked, ScanSteps
 from barray.trading.scans.hits import Hits
 from barray.trading.scans.instructions import Instruction
 from barray.trading.scans.result import LookedAt, ScannedSession
@@ -22,8 +21,9 @@ logger = logging.getLogger(__name__)
 
 
 class Scanning:
-    """Scans of one session after another. A session of the past is evaluated at its open, for all of its times at once:
-    every function is causal, so what is found at a time is what was known by then, and acted on when time comes there.
+    """Scans of one session after another; `steps`: of the one that is open. A session of the past is evaluated at its
+    open, for all of its times at once: every function is causal, so what is found at a time is what was known by then,
+    and acted on when time comes there.
     """
 
     def __init__(self, prepared: PreparedScan, actors: ActorsSection, transport: Transport) -> None:
@@ -36,7 +36,7 @@ class Scanning:
     def _begin_nothing(self) -> None:
         self._context: SessionContext | None = None
         self._seen = LookedAt((), {}, {}, (), {}, 0)
-        self._steps = ScanSteps(self._rules)
+        self.steps = ScanSteps(self._rules)
         self._at: dict[int, list[tuple[str, Hits]]] = {}
         self._error: str | None = None
 
@@ -81,24 +81,16 @@ class Scanning:
         """What is to be done by `now_ns`. `pinned`: symbols that must stay full, such as those with a position."""
         found: list[Instruction] = []
         for at_ns in [moment for moment in self.moments if moment <= now_ns]:
-            found += self._steps.step(at_ns, self._at.pop(at_ns), pinned)
+            found += self.steps.step(at_ns, self._at.pop(at_ns), pinned)
         return found
-
-    def requests(self, instruction: Instruction) -> list[ask.Request]:
-        """What an instruction asks of the session."""
-        return self._steps.requests(instruction)
-
-    def note(self, request: ask.Request, result: AddResult) -> bool:
-        """What came of a request; whether to go on with those that belong to it."""
-        return self._steps.note(request, result)
 
     @property
     def session(self) -> ScannedSession | None:
         """What was found so far; None before a session."""
         if self._context is None:
             return None
-        found = ScannedSession.of(self._context.session_date, self._seen, self._steps.followed)
-        live, steps = self._context.live, tuple(self._steps.taken)
+        found = ScannedSession.of(self._context.session_date, self._seen, self.steps.followed)
+        live, steps = self._context.live, tuple(self.steps.taken)
         return replace(found, rules=self._rules, steps=steps, error=self._error, live=live)
 
     def tear_down(self, *, final: bool) -> None:
@@ -107,3 +99,10 @@ class Scanning:
         if final:
             self._fleet.kill_all()
             self._started = False
+
+
+def request_of(asked: Asked) -> ask.Request:
+    """The same as others ask it of a session."""
+    if asked.indicator is not None:
+        return ask.AddIndicator(asked.symbol, asked.indicator, BY)
+    return (ask.AddSymbol if asked.action == "add_symbol" else ask.RemoveSymbol)(asked.symbol, BY)

@@ -24,7 +24,7 @@ from barray.coordinator.measured import Measured
 from barray.coordinator.pace import Pace, Turnstile
 from barray.coordinator.replay import ReplayDriver
 from barray.coordinator.scan_fleet import PreparedScan
-from barray.coordinator.scanning import Scanning
+from barray.coordinator.scanning import Scanning, request_of
 from barray.coordinator.session_state import SessionState, T, Work
 from barray.coordinator.step0 import validate_all
 from barray.coordinator.summary import AddResult, SessionSummary
@@ -40,6 +40,7 @@ from barray.market.symbol_data import SymbolMetadata, SymbolSessionData
 from barray.market.symbols import require_text
 from barray.market.validation import SymbolValidationResult
 from barray.trading.engine.session_trading import TradingPlan
+from barray.trading.scans.following import ALREADY_LOADED
 from barray.trading.scans.instructions import PromoteSymbol
 from barray.trading.strategy.view import Added, Wish
 
@@ -97,6 +98,8 @@ class SessionCoordinator(Measured):
         context = self.state.context(day)
         self.state.open(context, self._driver.first_ns(context))
         await self._carry_out(self.state.load_session_data(cpus_of(self._transport)))
+        for symbol in sorted(self._trading.overnight - self.state.running().full if self._trading else ()):
+            await self.change(ask.AddSymbol(symbol, "strategy"))  # which holds it since the session before
         if self._scanning is not None:
             await self._scanning.begin(context)
             self.state.open_day().moments = frozenset(self._scanning.moments)
@@ -198,16 +201,21 @@ class SessionCoordinator(Measured):
 
     async def _follow(self, scanning: Scanning) -> None:
         """Do what scans ask for up to now. Who is held by the strategy stays."""
-        trading = self._trading.day if self._trading else None
-        pinned = trading.positions if trading else ()
-        instructions = scanning.due(self.state.running().clock.now_ns(), pinned)
+        trading, day = self._trading.day if self._trading else None, self.state.running()
+        pinned, steps = trading.positions if trading else (), scanning.steps
+        instructions = scanning.due(day.clock.now_ns(), pinned)
         for promotes, group in groupby(instructions, lambda one: isinstance(one, PromoteSymbol)):
             for some in [[*group]] if promotes else ([one] for one in group):  # each sees what came of those before
-                requests = [request for one in some for request in scanning.requests(one)]
                 if self.state.phase is not Phase.RUNNING:
                     return
-                for request, result in zip(requests, await self.change_all(requests), strict=True):
-                    scanning.note(request, result)
+                every = [(asked, one) for one in some for asked in steps.asked(one)]
+                others = {asked for asked, one in every if steps.is_others(asked, one, day.full)}
+                ours = [asked for asked, _ in every if asked not in others]
+                results = iter(await self.change_all([*map(request_of, ours)]))
+                for asked, _ in every:
+                    result = None if asked in others else next(results)
+                    refused = None if result is None or result.accepted else result.reason
+                    steps.note(asked, ALREADY_LOADED if result is None else refused)
 
     async def _have_traded(self, trading: Trading) -> None:
         """Tell the strategy's process who came and went, and have the strategy called for up to now. Where there is no
@@ -222,7 +230,8 @@ class SessionCoordinator(Measured):
         columns = await self._columns(trading.strangers(day.full))
         if trading.day is None:
             base, now_ns = self.state.base_interval(), day.clock.now_ns()
-            await trading.open(day.context, self._timezone, base, columns, now_ns)
+            guests = columns.keys() - set(self._config.symbols)
+            await trading.open(day.context, self._timezone, base, columns, now_ns, guests)
         else:
             await trading.change(columns, day.full, day.clock.now_ns())
         await trading.go_on(day.clock.now_ns())

@@ -21,7 +21,7 @@ from barray.coordinator.fleet import symbols_per_actor
 from barray.coordinator.lifecycle import Phase, move
 from barray.coordinator.schedule import due_actions, windows
 from barray.coordinator.step0 import all_failed, require_enough
-from barray.coordinator.summary import ALREADY_LOADED, AddResult, EventAction, SessionEvent, SessionSummary
+from barray.coordinator.summary import AddResult, EventAction, SessionEvent, SessionSummary
 from barray.market import commands
 from barray.market.accounting import require_accounted
 from barray.market.adhoc import parse_bar, validate_adhoc_bar, validate_adhoc_indicator
@@ -37,6 +37,7 @@ from barray.market.symbol_data import SymbolSessionData
 from barray.market.symbols import require_text
 from barray.market.validation import Reason, SymbolValidationResult
 from barray.trading.engine.session_commands import ColumnsLaid, LayColumns
+from barray.trading.scans.following import ALREADY_LOADED
 from barray.trading.strategy.data import SymbolData
 from barray.trading.strategy.needs import Needs
 

@@ -22,10 +22,6 @@ OF_SESSION: Mapping[str, str] = {"stream": "coordinator", "stop": "user"}
 """Events of a session as a whole, whose symbol is "", and by whom each is."""
 
 
-ALREADY_LOADED = "already loaded"
-"""The reason of an addition that was none."""
-
-
 @dataclass(frozen=True)
 class AddResult:
     """What became of an addition. `conflicts`: adhoc bars that the source of record overruled in an upgrade."""

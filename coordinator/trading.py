@@ -47,9 +47,10 @@ _SYMBOLS_A_HANDLE = 100
 class Trading:
     """One trader, a session long; the account goes on from session to session where it is to.
 
-    `whom`: tells the coordinator that the strategy's wishes go to. `publish`: gives a handle of columns. The trader's
-    log of commands is its fleet's, so a process that is lost is started anew and stands where the first did; what the
-    strategy had wished for is remembered here, and answered as it was.
+    `overnight`: symbols that are held since the session before. `whom`: tells the coordinator that the strategy's
+    wishes go to. `publish`: gives a handle of columns. The trader's log of commands is its fleet's, so a process that
+    is lost is started anew and stands where the first did; what the strategy had wished for is remembered here, and
+    answered as it was.
     """
 
     def __init__(
@@ -64,10 +65,12 @@ class Trading:
         self._fleet = Fleet(actors, transport, sessions=_WINDOWS_A_CALL + 1)
         self._whom, self._publish = whom, publish
         self.recorder: DayRecorder | None = None
+        self.overnight: frozenset[str] = frozenset()
         self._state: bytes | str | None = None
         self._day: SessionTrading | None = None
         self._known: set[str] = set()
         self._left: set[str] = set()
+        self._late: set[str] = set()
         self._closed = self._lost = False
         self._ends: list[int] = []
         self._answers: dict[tuple[int, Wish], asyncio.Future[Any]] = {}
@@ -106,9 +109,15 @@ class Trading:
         return sorted(full - self._known)
 
     async def open(
-        self, context: SessionContext, timezone: str, base: Interval, columns: Mapping[str, Any], at_ns: int
+        self,
+        context: SessionContext,
+        timezone: str,
+        base: Interval,
+        columns: Mapping[str, Any],
+        at_ns: int,
+        guests: Set[str] = frozenset(),
     ) -> None:
-        """Have the strategy at the open, with these symbols (handles of columns)."""
+        """Have the strategy at the open, with these symbols (handles of columns); `guests`: those that others added."""
         given = self.given
         window = given.window or base
         ends = context.sessions.expected_starts(context.row, window, context.close_ns)[1].tolist()
@@ -120,7 +129,7 @@ class Trading:
         await self._fleet.add([_TRADER])
         session_range, live = session_range_of_day(context, timezone), context if context.live else None
         handles = tuple(dict.fromkeys(columns.values()))
-        told = handles, self._state, self._whom(), at_ns, live, given.tables
+        told = handles, self._state, self._whom(), at_ns, live, given.tables, tuple(sorted(guests))
         command = OpenDay(given.plan, window, base, session_range, *told)
         opened = await self._tell(command)
         if isinstance(opened, DayOpened):
@@ -131,10 +140,13 @@ class Trading:
         left = tuple(sorted(self._known - full))
         if self._day is None or not (columns or left):
             return
+        self._known = (self._known | columns.keys()) - set(left)
+        self._left |= set(left) - self._late
+        if self._day.error is not None:  # nobody trades any more, nor looks at who comes
+            self._late |= columns.keys()
+            return
         change = Membership(at_ns, tuple(sorted(columns)), left)
         self._day = replace(self._day, changes=(*self._day.changes, change))
-        self._known = (self._known | columns.keys()) - set(left)
-        self._left |= set(left)
         self._note("change", at_ns, joined=change.joined, left=left)
         await self._tell(Change(tuple(dict.fromkeys(columns.values())), left, at_ns))
 
@@ -177,7 +189,9 @@ class Trading:
         await self._keep_bars()
         closed = await self._tell(CloseDay(at_ns))
         if isinstance(closed, DayClosed):
-            self._state = closed.state if self.given.plan.account.carry else None
+            carry = self.given.plan.account.carry
+            self._state = closed.state if carry else None
+            self.overnight = closed.held if carry else frozenset()
             outcome = closed.outcome
             errors = {symbol: text for symbol, (text, _) in sorted(outcome.errors.items())}
             error = self._day.error or outcome.error
@@ -193,6 +207,7 @@ class Trading:
         self._day = None
         self._known.clear()
         self._left.clear()
+        self._late.clear()
         self._answers.clear()
         self._ends, self._closed, self._lost = [], False, False
 

@@ -67,7 +67,7 @@ def charts_of(result: BacktestResult, run: PreparedRun) -> Mapping[str, Chart]:
     charts: dict[str, Chart] = {}
     for symbol in symbols:
         lineage = result.symbols[symbol].lineage
-        if lineage is None:
+        if lineage is None or symbol not in result.step0:  # of one that was added, for a session alone
             continue
         spans = _spans(result.symbols[symbol].sources or (lineage,), session_range)
         reader = manager.reader(RangeValidation(result.step0[symbol], spans=spans))

@@ -27,12 +27,13 @@ from barray.local.connection import ensure_ray, hand_over_credentials, load_cale
 from barray.local.progress import Progress, shown
 from barray.local.strategy_logs import LogPrinter
 from barray.market.bars import FloatArray
-from barray.market.errors import shorten
+from barray.market.errors import ConfigError, shorten
 from barray.runs.earlier import Earlier
 from barray.trading.results.backtest import BacktestResult
 from barray.trading.results.logs import NO_LOGS, Logs
 from barray.trading.results.result import SymbolResult
 from barray.trading.results.totals import require_all_sessions, require_orders
+from barray.trading.scans.result import ScannedSession, ScanResult, SessionScanned
 from barray.trading.strategy.code_digest import code_digest
 
 if TYPE_CHECKING:
@@ -89,7 +90,8 @@ def backtested(
     """The same for a block that goes on with the result, and what was run: what is left of Ray ends side by side with
     it, and with it.
 
-    `meanwhile` is called once, while the first processes start: time for what the block is going to need.
+    `meanwhile` is called once, while the first processes start: time for what the block is going to need. ConfigError
+    and others as in `backtest`.
     """
     began = perf_counter()
     settings, source = asked_for(strategy, config, parameters)
@@ -97,8 +99,13 @@ def backtested(
     timings = {"plan_s": perf_counter() - began}
     from barray.coordinator.backtest import BacktestCoordinator
     from barray.coordinator.portfolio_backtest import PortfolioBacktestCoordinator
+    from barray.coordinator.scanned_backtest import ScannedBacktestCoordinator
 
     kind = PortfolioBacktestCoordinator if run.plan.in_windows else BacktestCoordinator
+    if run.scans is not None:
+        kind = ScannedBacktestCoordinator
+        if checkpoint is not None:
+            raise ConfigError("a backtest with scans keeps no checkpoint", remedy="leave it out, or name the symbols")
     with (
         shown(progress) as told,
         keeping(checkpoint, "backtest", lambda: made_of_run(run)) as kept,
@@ -111,14 +118,15 @@ def backtested(
         if earlier.steps:
             remote.call("take_up", earlier.steps, earlier.state_bytes())
         remote.call("start", prepared.grid_interval, kept is not None)
-        results, said = _collect(remote, run, earlier)
+        results, said, scanned = _collect(remote, run, earlier)
         dropped, lost, error, events = (remote.call(asked) for asked in ("dropped", "lost", "error", "events"))
         warn_of_loss(lost)
         timings["run_s"] = perf_counter() - began - sum(timings.values())
         remote.close_beside()
         result = _assemble(run, prepared, results, dropped, lost, error, timings)
         every = (said, *(one.logs for one in result.symbols.values()))
-        result = replace(result, logs=Logs.together(every), events=events)
+        found = _scanned(run, scanned) if run.scans is not None else None
+        result = replace(result, logs=Logs.together(every), events=events, scanned=found)
         require_orders(result)
         yield result, run
         if kept is not None and not lost:
@@ -138,9 +146,14 @@ def made_of_run(run: PreparedRun) -> Made:
     return {**made_of(run.config, run.session_range, code), **tables}
 
 
-def _collect(remote: RemoteRun, run: PreparedRun, earlier: Earlier) -> tuple[dict[str, SymbolResult], Logs]:
-    """All results by symbol, and what a strategy over all symbols said; what is said is shown as it comes."""
+def _collect(
+    remote: RemoteRun, run: PreparedRun, earlier: Earlier
+) -> tuple[dict[str, SymbolResult], Logs, list[SessionScanned]]:
+    """All results by symbol, what a strategy over all symbols said, and what scans found by session; what is said is
+    shown as it comes.
+    """
     results: dict[str, SymbolResult] = dict(earlier.results)
+    scanned: list[SessionScanned] = []
     said = NO_LOGS
     printer = LogPrinter(run.session_range.timezone)
     while (done := remote.call("next_results")) is not None:
@@ -151,11 +164,18 @@ def _collect(remote: RemoteRun, run: PreparedRun, earlier: Earlier) -> tuple[dic
             if isinstance(one, Logs):
                 said = Logs.together((said, one))
                 printer.show(one)
+            elif isinstance(one, ScannedSession | tuple):
+                scanned.append(one)
             else:
                 results[one.symbol] = one
                 printer.show(one.logs)
     printer.close()
-    return results, said
+    return results, said, scanned
+
+
+def _scanned(run: PreparedRun, done: list[SessionScanned]) -> ScanResult:
+    names = [plan.name for plan in run.scans.plans()] if run.scans is not None else ()
+    return ScanResult.of(run.config.name, names, run.session_range.dates, run.session_range.timezone, done, {})
 
 
 class RemoteRun:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from time import perf_counter
 
@@ -11,11 +11,10 @@ from barray.coordinator.prepare_scans import prepare_scan
 from barray.coordinator.scan_fleet import MOST_AT_ONCE, PreparedScan
 from barray.local.connection import load_calendar
 from barray.local.progress import Progress, shown
-from barray.market.accounting import require_accounted
 from barray.market.bars import FloatArray
 from barray.runs.backtest import RemoteRun
 from barray.trading.scans.forward import ForwardReturns, FoundRows, Horizon, asked_closes, horizons_of
-from barray.trading.scans.result import ScannedSession, ScanResult
+from barray.trading.scans.result import ScanResult, SessionScanned
 
 
 def scan(config: ConfigLike, *, forward: Sequence[str] = (), progress: Progress | None = None) -> ScanResult:
@@ -42,11 +41,12 @@ def scan(config: ConfigLike, *, forward: Sequence[str] = (), progress: Progress 
     with shown(progress) as told, RemoteRun(settings, ScanCoordinator, (prepared,), progress=told) as remote:
         horizons_of(forward, remote.call("begin"))
         timings["provision_s"] = perf_counter() - began - timings["plan_s"]
-        done: list[ScannedSession | tuple[str, str]] = []
+        done: list[SessionScanned] = []
         while (some := remote.call("next_sessions")) is not None:
             done += some
         timings["run_s"] = perf_counter() - began - sum(timings.values())
-        result = _assemble(prepared, done, timings)
+        span, names = prepared.session_range, [plan.name for plan in prepared.plans()]
+        result = ScanResult.of(settings.name, names, span.dates, span.timezone, done, timings)
         if horizons:
             result = replace(result, forward=_earned(prepared, result, horizons, remote))
     return result
@@ -65,21 +65,3 @@ def _earned(
         rows = every[first : first + MOST_AT_ONCE]
         told.update(zip(rows, remote.call("closes", rows, tuple(asked[row] for row in rows)), strict=True))
     return ForwardReturns.of(found, horizons, sessions, asked, told)
-
-
-def _assemble(
-    prepared: PreparedScan, done: list[ScannedSession | tuple[str, str]], timings: Mapping[str, float]
-) -> ScanResult:
-    sessions = tuple(one for one in done if isinstance(one, ScannedSession))
-    skipped = dict(one for one in done if isinstance(one, tuple))
-    dates = [day.isoformat() for day in prepared.session_range.dates]
-    require_accounted(set(dates), [one.day.isoformat() for one in sessions], skipped)
-    return ScanResult(
-        prepared.config.name,
-        tuple(plan.name for plan in prepared.plans()),
-        tuple(dates),
-        sessions,
-        skipped,
-        prepared.session_range.timezone,
-        dict(timings),
-    )

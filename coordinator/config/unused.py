@@ -15,8 +15,8 @@ _USED_BY = {
     "report": ("backtest", "sweep", "scan"),
     "sweep": ("sweep",),
     "tables": ("run", "backtest", "sweep", "scan"),
-    "scans": ("run", "scan"),
-    "listings": ("run", "scan"),
+    "scans": ("run", "backtest", "scan"),
+    "listings": ("run", "backtest", "scan"),
 }
 """Commands by section; sections that are not here are used by every command that runs a config."""
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from barray.actors.loading import load_range
 from barray.coordinator.prepare import prepare_run
+from barray.coordinator.summary import SessionSummary
 from barray.dump.read import read_dump
 from barray.dump.validate import validate_session_dump
 from barray.market.interval import Interval
@@ -157,9 +158,47 @@ class Looks(Strategy):
         ("AAPL", 2.0, False),
         ("MSFT", 3.0, False),
         ("TSLA", 4.0, False),
-        ("TSLA", -4.0, True),
     ]
-    assert trading.positions == {"AAPL": 2.0, "MSFT": 3.0}, "that of a symbol of the config stays, and is valued on"
+    assert trading.positions == {"AAPL": 2.0, "MSFT": 3.0, "TSLA": 4.0}, "of one that was removed it is valued on"
+
+
+def test_what_is_held_of_an_added_symbol_is_kept_over_the_close_and_the_symbol_is_full_at_the_next_open(
+    universe: Path, tmp_path: Path
+) -> None:
+    text = """
+class Holds(Strategy):
+    def on_window(self, view):
+        if view.minute == 16 and view.session_date.day == 1: view.order("TSLA", 4); view.order("NVDA", 1, limit=1.0)
+        if view.minute == 5 and view.session_date.day == 2: print(*view.symbols); view.order("TSLA", -4)
+"""
+    schedule = [{"at": "09:45", "day": "2024-07-01", "add_symbol": symbol} for symbol in ("TSLA", "NVDA")]
+    dates = {"start": "2024-07-01", "end": "2024-07-03"}
+    session = TradedSession(settings_of(universe, "AAPL", schedule=schedule, session=dates), HEAD + text)
+
+    async def days() -> list[Path]:
+        paths = []
+        for _ in range(3):
+            await session.begin()
+            await session.coordinator.advance_to()
+            await session.coordinator.end()
+            found.append((session.coordinator.symbols(), session.coordinator.summary()))
+            paths += await session.dump(tmp_path)
+            await session.coordinator.teardown()
+        return paths
+
+    found: list[tuple[list[str], SessionSummary]] = []
+    for path in asyncio.run(days()):
+        assert validate_session_dump(path) == []
+    assert [symbols for symbols, _ in found] == [["AAPL", "NVDA", "TSLA"], ["AAPL", "TSLA"], ["AAPL"]]
+    first, second, _ = (summary for _, summary in found)
+    assert first.trading is not None
+    assert second.trading is not None
+    assert first.trading.positions == {"TSLA": 4.0}
+    assert second.trading.positions == {}
+    assert [line.text for line in second.trading.logs.lines] == ["AAPL TSLA"]
+    assert [(e.at_ns, e.action, e.symbol, e.by) for e in second.events] == [
+        (second.open_ns, "add_symbol", "TSLA", "strategy")
+    ]
 
 
 @settings(max_examples=at_most(8), deadline=None, suppress_health_check=FEW)

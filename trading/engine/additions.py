@@ -127,7 +127,8 @@ class Additions:
 
     def remove_symbol(self, symbol: str) -> None:
         """See Adding; ConfigError for one that was not added."""
-        if not self._order_manager.known(symbol).guest:
+        book = self._order_manager.known(symbol)
+        if not book.guest or book.stays:
             raise ConfigError("it was not added by the strategy", symbol=symbol, remedy="sell it, and leave it alone")
         inside = self._notes.whole("remove_symbol", symbol)
         self._order_manager.cancel(symbol)

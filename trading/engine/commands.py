@@ -23,6 +23,8 @@ from barray.trading.results.events import NO_EVENTS, Events
 from barray.trading.results.ledger import LoadedBars
 from barray.trading.results.logs import Logs
 from barray.trading.results.result import SymbolResult
+from barray.trading.scans.hits import SessionHits
+from barray.trading.scans.source import ScanSource
 from barray.trading.strategy.base import Strategy
 from barray.trading.strategy.needs import Needs
 from barray.trading.strategy.source import StrategySource
@@ -158,6 +160,17 @@ class RunSessions(Logged):
     state: bytes | str | None
     stopped: str | None = None
     coordinator: Any = None
+
+
+@dataclass(frozen=True)
+class RunScannedSessions(RunSessions):
+    """The same where symbols come and go by `scans`. By row of a session: `found`, what these found, and `ready`, a
+    handle of the columns of each symbol that they will probably promote, or why there are none.
+    """
+
+    scans: tuple[ScanSource, ...] = ()
+    found: Mapping[int, tuple[SessionHits, ...]] = field(default_factory=dict)
+    ready: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ class EventRun:
         self.error: str | None = None
         self.error_ns: int | None = None
         self._reports_fills = type(strategy).on_fill is not Strategy.on_fill
-        self._told = 0
+        self._told = len(broker.fills)
         self._others = self.context.others()
         self._row = self._last = self._bar = self._stop = self._close_ns = 0
         self._closed = False

@@ -89,11 +89,13 @@ def stand(opening: Opening, accounts: Accounts, brokers: Mapping[str, Broker]) -
 
 def _orders(told: Iterable[Mapping[str, Any]]) -> list[Order]:
     orders: dict[int, Order] = {}
+    gone: dict[int, Order] = {}  # one an entry that has filled, or its guards would not know each other
     for values in told:
         known = {**values, "terms": OrderTerms(**values["terms"]), "why": Why(*values["why"]), "parent": None}
         orders[values["number"]] = Order(**known)
     for values in told:
         if values["parent"] is not None:
-            gone = Order(values["parent"], OrderTerms(0.0), 0.0, "filled")
-            orders[values["number"]].parent = orders.get(values["parent"], gone)
+            number = values["parent"]
+            filled = gone.setdefault(number, Order(number, OrderTerms(0.0), 0.0, "filled"))
+            orders[values["number"]].parent = orders.get(number, filled)
     return list(orders.values())

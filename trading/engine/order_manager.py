@@ -105,10 +105,10 @@ class OrderManager:
         for symbol, book in self.books.items():
             self.accounts.join(symbol, book.broker.working)
 
-    def join(self, data: SymbolData, timezone: str, *, guest: bool = False) -> SymbolBook:
+    def join(self, data: SymbolData, timezone: str, *, guest: bool = False, stays: bool = False) -> SymbolBook:
         """A book of a symbol that was not there."""
         shared = self.changed, self._funds, self._notes, self.holdings
-        book = SymbolBook(self._plan, data, timezone, *shared, guest=guest)
+        book = SymbolBook(self._plan, data, timezone, *shared, guest=guest, stays=stays)
         self.books[data.symbol] = book
         if guest:
             self.guests.add(data.symbol)
@@ -145,17 +145,23 @@ class OrderManager:
                 self._aim(symbol)
 
     def leave(self) -> None:
-        """Keep of the session what the next may need to know, which is nothing of guests."""
+        """Keep of the session what the next may need to know, which is nothing of those that leave."""
         if self.here is not None:
             self._closes |= self.here.closes()
             self.here = None
-        for symbol in self.guests:
+        leaving = self.leaving
+        for symbol in leaving:
             self.holdings.let_go(self.books.pop(symbol).slot)
             self.accounts.forget(symbol)
             self._closes.pop(symbol, None)
             self._held.discard(symbol)
-        self.guests.clear()
+        self.guests -= leaving
         self.invited.clear()
+
+    @property
+    def leaving(self) -> set[str]:
+        """Guests of whom nothing is left after the session, as they stand now."""
+        return {symbol for symbol in self.guests if self.books[symbol].leaves}
 
     @property
     def closes(self) -> Mapping[str, float]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -65,6 +65,7 @@ class PortfolioRun:
         self._plan, self._window = plan, window
         self._altered: set[str] = set()
         self._going: set[str] = set()
+        self._came: set[str] = set()
         self._ends: list[int] = []
         self._met = False
         self._said: Counter[str] = Counter()
@@ -90,6 +91,23 @@ class PortfolioRun:
         }
 
     @property
+    def positions(self) -> frozenset[str]:
+        """Symbols of which something is held."""
+        return frozenset(symbol for symbol, book in self.books.items() if book.broker.position)
+
+    @property
+    def block(self) -> PanelBlock | None:
+        """The bars that it goes by, but for those of symbols that came within the session; None for none."""
+        return self._block
+
+    @property
+    def present(self) -> frozenset[str]:
+        """Symbols that are seen in the session, or will be from the next window on."""
+        here = self.order_manager.here
+        there = {*here.symbols, *self.order_manager.invited} if here is not None else set[str]()
+        return frozenset(there - self.additions.leaving - self._going)
+
+    @property
     def accounts(self) -> Accounts:
         """Whose money it is."""
         return self.order_manager.accounts
@@ -111,19 +129,26 @@ class PortfolioRun:
                 self.order_manager.join(some.without_bars(symbol), self._range.timezone)
         self.order_manager.stand(opening)
 
-    def load(self, session_range: SessionRange, data: Mapping[str, SymbolData], base: Interval) -> None:
-        """Go by these bars from now on, of these sessions. `base`: the finest interval of any symbol in the run."""
-        self.look_at(session_range, block_of(session_range, data, base) if data else None, base)
+    def load(
+        self, session_range: SessionRange, data: Mapping[str, SymbolData], base: Interval, guests: Collection[str] = ()
+    ) -> None:
+        """Go by these bars from now on, of these sessions. `base`: the finest interval of any symbol in the run.
+        `guests`: who is there as those are that `join`.
+        """
+        self.look_at(session_range, block_of(session_range, data, base) if data else None, base, guests)
 
-    def look_at(self, session_range: SessionRange, block: PanelBlock | None, base: Interval) -> None:
+    def look_at(
+        self, session_range: SessionRange, block: PanelBlock | None, base: Interval, guests: Collection[str] = ()
+    ) -> None:
         """The same of a block that is there already, None where no symbol has bars."""
         self._range, self._base, self._block = session_range, base, block
         self.additions.session_range = session_range
         for symbol, one in zip(block.symbols, block.data, strict=True) if block is not None else ():
-            if symbol in self.books:
+            if symbol not in self.books:
+                guest = symbol in guests
+                self.order_manager.join(one, session_range.timezone, guest=guest, stays=guest)
+            elif self.books[symbol].data is not one:
                 self.books[symbol].load(one)
-            else:
-                self.order_manager.join(one, session_range.timezone)
 
     def session(self, row: int) -> SessionOutcome:
         """Go through a session (its row, of those loaded) from open to close, and say what it brought."""
@@ -167,13 +192,12 @@ class PortfolioRun:
     def finish(self) -> SessionOutcome:
         """Leave the session, and say what it brought."""
         days, orders = self.reckoning.take(self._range, self._row, self._base, self._block)
-        guests = frozenset(self.order_manager.guests)
-        books = self.books.items()
+        guests, books = self.order_manager.guests, self.books.items()
         errors = {symbol: (book.error, book.error_ns) for symbol, book in books if book.error is not None}
         working = ((symbol, book.broker) for symbol, book in books if book.broker.working)
         starving = {symbol: found for symbol, broker in working if (found := broker.starving())}
+        begun = frozenset((*self._run_for, *self._came, *(s for s in guests if not self.books[s].stays)))
         self._leave()
-        begun = frozenset((*self._run_for, *guests))
         said, events = self._listener.heard(), self.order_manager.events.take()
         return SessionOutcome(days, begun, starving, errors, said, self.error, orders, events)
 
@@ -201,6 +225,7 @@ class PortfolioRun:
         self._altered.clear()
         self.additions.clear()
         self._going.clear()
+        self._came.clear()
         self._met = False
 
     # ---- a session, window by window
@@ -333,7 +358,7 @@ class PortfolioRun:
     def _note_met(self) -> None:
         """What was filled is told before the strategy is asked: who is held then is known by it."""
         if self.notes.on:
-            self.notes.met(self._now.now_ns, self.books.values())
+            self.notes.met(self._now.now_ns, [book for _, book in sorted(self.books.items())])
 
     def _ask_on(self, rows: Sequence[int], ends_ns: Sequence[int], first: int, until: int) -> int:
         """Have the strategy decide at the ends of windows, from `first` on and before `until`, in which nothing else
@@ -355,18 +380,23 @@ class PortfolioRun:
     def _end_window(self) -> None:
         self._decide()
         if self.notes.on:
-            self.notes.stood(self._now.now_ns, self.accounts, self.books.values())
+            self.notes.stood(self._now.now_ns, self.accounts, [book for _, book in sorted(self.books.items())])
 
     # ---- symbols that somebody else than the strategy adds or removes
 
     def join(self, data: SymbolData) -> None:
-        """Have a symbol for the rest of the session; the strategy sees it from the next time on that it is called."""
+        """Have a symbol for the rest of the session; the strategy sees it from the next time on that it is called. What
+        is held of it at the close is kept; nothing is done where the strategy's run has ended.
+        """
+        if self.error is not None:
+            return
         order_manager, symbol = self.order_manager, data.symbol
         book = self.books.get(symbol)
         if book is None:
-            book = order_manager.join(data, self._range.timezone, guest=True)
+            book = order_manager.join(data, self._range.timezone, guest=True, stays=True)
         else:
             book.load(data)
+        self._came.add(symbol)
         order_manager.invited[symbol] = data
         self._going.discard(symbol)
         with self._called():
@@ -475,7 +505,7 @@ class PortfolioRun:
         order_manager = self.order_manager
         if self._now.closing:
             shown, flat = self._now.symbols, self._plan.account.flat_at_close
-            order_manager.expire(shown if flat else order_manager.guests.intersection(shown))
+            order_manager.expire(shown if flat else order_manager.leaving.intersection(shown))
         if order_manager.is_waiting:
             order_manager.judge()
         if self.additions.leaving:
@@ -485,7 +515,7 @@ class PortfolioRun:
         """Close the positions of those that were removed, at their last closes."""
         here = self._now
         for symbol in sorted(self.additions.leaving & set(here.symbols)):
-            self.books[symbol].close(here.number, here.now_ns)
+            self.books[symbol].close(here.number, here.now_ns, flat=self.books[symbol].guest)
         self.order_manager.settle()
 
     # ---- what is said, and how long it takes

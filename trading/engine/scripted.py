@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from barray.market.bars import Bar
@@ -52,13 +53,16 @@ class _Scripted(Strategy):
         self.interval, self.intervals = intervals[0], intervals[1:]  # type: ignore[misc]
         self._script = script
         self._counts: Counter[Call] = Counter()
+        self._day: date | None = None
 
     def on_start(self, ctx: Context) -> None:
         self._act("on_start", ctx)
 
     def on_session(self, ctx: Context) -> None:
-        self._counts.clear()
-        self._act("on_session", ctx, 1)
+        if ctx.session_date != self._day:  # else the symbol comes again
+            self._day = ctx.session_date
+            self._counts.clear()
+        self._act("on_session", ctx)
 
     def on_bar(self, ctx: Context) -> None:
         self._act("on_bar", ctx)
@@ -69,10 +73,10 @@ class _Scripted(Strategy):
     def on_window(self, view: WindowView) -> None:
         self._act("on_window", view)
 
-    def _act(self, call: Call, seen: Any, nth: int | None = None) -> None:
+    def _act(self, call: Call, seen: Any) -> None:
         self._counts[call] += 1
         own = "" if isinstance(seen, WindowView) else seen.symbol
-        for decision in self._script.get((own, call, nth or self._counts[call]), ()):
+        for decision in self._script.get((own, call, self._counts[call]), ()):
             if decision.action == "error":
                 raise ToldError(str(decision.detail.get("error")))  # here the strategy raised it
             (_do_in_view if own == "" else _do_in_context)(seen, decision)

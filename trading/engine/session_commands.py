@@ -42,9 +42,10 @@ class ColumnsLaid:
 
 @dataclass(frozen=True)
 class OpenDay(Logged):
-    """Stand at `at_ns`, the open or later, with these symbols. `columns`: handles of what was published. `state`: where
-    the account stood after the session before, None at the beginning, a text why that can't be told. `coordinator`:
-    whom the strategy's wishes go to. `live`: the session, where its bars are still to come. `tables`: the config's.
+    """Stand at `at_ns`, the open or later, with these symbols. `columns`: handles of what was published; `guests`:
+    those of them that others added. `state`: where the account stood after the session before, None at the beginning,
+    a text why that can't be told. `coordinator`: whom the strategy's wishes go to. `live`: the session, where its bars
+    are still to come. `tables`: the config's.
     """
 
     plan: Plan
@@ -57,14 +58,18 @@ class OpenDay(Logged):
     at_ns: int
     live: SessionContext | None = None
     tables: KnownTables = field(default_factory=dict)
+    guests: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class DayOpened:
-    """The strategy was called at the open. `opening`: where the account stood before."""
+    """The strategy was called at the open. `opening`: where the account stood before. `error`: what ended its
+    run, in the session before.
+    """
 
     opening: Opening
     pages: Pages
+    error: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,9 +130,12 @@ class CloseDay(Logged):
 
 @dataclass(frozen=True)
 class DayClosed:
-    """What it brought, the orders that still work, and the state that it led to, or why that can't be told."""
+    """What it brought, the orders that still work, and the state that it led to, or why that can't be told. `held`:
+    symbols that are held over the close.
+    """
 
     pages: Pages
     outcome: SessionOutcome
     working: Orders
     state: bytes | str
+    held: frozenset[str] = frozenset()

@@ -29,9 +29,9 @@ from barray.trading.strategy.signals import Signals
 class SymbolBook:
     """What is held of one symbol from its first session to its last; see PortfolioRun.
 
-    `guest`: it was added, for this session alone. `slot`: its row in the holdings. `run`: its
-    own strategy on its bars, None where one strategy sees all symbols. `ends_ns`: when base bars end, UTC ns. `error`,
-    `error_ns`: what ended its strategy, and when. `noted`: see Written.
+    `guest`: it was added, for this session alone; `stays`: and for those after it, as long as something is held then.
+    `slot`: its row in the holdings. `run`: its own strategy on its bars, None where one strategy sees all symbols.
+    `ends_ns`: when base bars end, UTC ns. `error`, `error_ns`: what ended its strategy, and when. `noted`: see Written.
     """
 
     def __init__(
@@ -45,8 +45,9 @@ class SymbolBook:
         holdings: Holdings,
         *,
         guest: bool = False,
+        stays: bool = False,
     ) -> None:
-        self.symbol, self.data, self.guest = data.symbol, data, guest
+        self.symbol, self.data, self.guest, self.stays = data.symbol, data, guest, stays
         self.error: str | None = None
         self.error_ns: int | None = None
         self.noted = 0, 0
@@ -60,9 +61,10 @@ class SymbolBook:
         self._account = replace(
             plan.account,
             capital=0.0 if plan.shared else plan.account.capital,
-            flat_at_close=plan.account.flat_at_close or guest,
+            flat_at_close=plan.account.flat_at_close or (guest and not stays),
         )
         self._attributes: dict[str, Any] | None = None
+        self._strategy: Strategy
         self._begin_anew()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -70,6 +72,11 @@ class SymbolBook:
         remembered = vars(self._strategy) if self.run is not None and self._started else None
         nothing = dict.fromkeys(("data", "run", "_following", "_strategy"))
         return {**vars(self), **nothing, "ends_ns": (), "_attributes": remembered}
+
+    @property
+    def leaves(self) -> bool:
+        """Whether nothing is left of it after the session, as it stands now."""
+        return self.guest and not (self.stays and self.broker.position)
 
     @property
     def capital(self) -> float:
@@ -101,6 +108,8 @@ class SymbolBook:
         self.broker.look_at(data.base.bars)
         if self._plan.form == "on_window":
             return
+        if self.run is not None and self._started:  # it was here before, and comes again
+            self._attributes = dict(vars(self._strategy))
         self._strategy = self._plan.strategy()
         if self._attributes is not None:
             vars(self._strategy).update(self._attributes)
@@ -214,13 +223,15 @@ class SymbolBook:
             self.error, self.error_ns = self.run.error, self.run.error_ns
             self._notes.failed(self.symbol)
 
-    def close(self, row: int, now_ns: int | None = None) -> None:
-        """End what a session's last bar ends of orders and position, or that which was the last by `now_ns`."""
+    def close(self, row: int, now_ns: int | None = None, *, flat: bool = False) -> None:
+        """End what a session's last bar ends of orders and position, or that which was the last by `now_ns`. `flat`:
+        the position is closed in any case.
+        """
         if self._closed_in != row:
             self._closed_in = row
             closed = self.data.base_rows(row)[1] if now_ns is None else self.data.base.closed_by(now_ns)
             if closed:
-                self.broker.close_session(closed - 1, int(self.data.base.end_ns[closed - 1]))
+                self.broker.close_session(closed - 1, int(self.data.base.end_ns[closed - 1]), flat=flat)
 
     def leave(self, row: int) -> None:
         """Leave a session at its close."""

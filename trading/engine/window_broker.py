@@ -131,11 +131,11 @@ class WindowBroker(Broker):
         if self.working or self._incoming:
             super().cancel_all(why, now_ns, tif=tif)
 
-    def close_session(self, row: int, now_ns: int = 0) -> None:
+    def close_session(self, row: int, now_ns: int = 0, *, flat: bool = False) -> None:
         """End what the close after base bar `row` ends."""
         if self.working or self.position:
             self._changed.add(self.symbol)
-            super().close_session(row, now_ns)
+            super().close_session(row, now_ns, flat=flat)
 
     def _fill_whole(self, order: Order, row: int) -> bool:
         self._changed.add(self.symbol)

@@ -204,11 +204,11 @@ class Broker:
                 order.follow(prices[row])
         self._late.clear()
 
-    def close_session(self, row: int, now_ns: int = 0) -> None:
-        """End what the close after base bar `row` ends, at `now_ns`: day orders; with flat at close, all orders, and
-        the position by an order of its own.
+    def close_session(self, row: int, now_ns: int = 0, *, flat: bool = False) -> None:
+        """End what the close after base bar `row` ends, at `now_ns`: day orders; with flat at close, or where it is
+        to be `flat`, all orders, and the position by an order of its own.
         """
-        if not self.account.flat_at_close:
+        if not (flat or self.account.flat_at_close):
             self.cancel_all(CLOSED, now_ns, tif="day")
             return
         self.cancel_all(CLOSED, now_ns)

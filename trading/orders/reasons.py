@@ -36,7 +36,7 @@ CODES: Final = {
     "counterpart": "A guard, of whose position the other guard closed the rest.",
     "nothing_held": "A guard, whose position was closed otherwise.",
     "left": "Somebody else than the strategy took the symbol out of the session.",
-    "session_closed": "A day order; any order with `flat_at_close`, or of a symbol that was added.",
+    "session_closed": "A day order; any order with `flat_at_close`, or of a symbol that was added and leaves.",
     "less_than_a_lot": "The quantity is less than the smallest that is traded.",
     "no_short": "It would have sold short, which `account.short` forbids.",
     "beyond_guard": "It would have opened beyond its own stop_loss or take_profit.",

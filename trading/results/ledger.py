@@ -101,13 +101,16 @@ class Ledger:
         known = max((int(part.rows[-1]) for part in self.bars if len(part.rows)), default=-1)
         self.bars.append(bars.after(known))
 
-    def note_added(self, at_ns: int, open_ns: int) -> None:
-        """Take note of when the strategy added it, the first time; `open_ns`: of that session."""
+    def note_added(self, at_ns: int, open_ns: int, by: str = "strategy", *, upgraded: bool = False) -> None:
+        """Take note of when it was added, the first time, and by whom; `open_ns`: of that session. `upgraded`: it was
+        there as an adhoc symbol.
+        """
         if self.metadata is FROM_CONFIG:
             added_at = datetime.fromtimestamp(at_ns // NS_PER_SECOND, UTC)
             self.metadata = SymbolMetadata(
                 meets_session_config_requirements=True,
-                added_by="strategy",
+                added_by=by,
+                upgraded_from_adhoc=upgraded,
                 added_at=added_at,
                 added_mid_session=at_ns > open_ns,
             )

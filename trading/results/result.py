@@ -17,6 +17,7 @@ from barray.trading.orders.order import Refusal
 from barray.trading.orders.order_columns import NO_ORDERS, Orders
 from barray.trading.results.events import NO_EVENTS, Events
 from barray.trading.results.logs import NO_LOGS, Logs
+from barray.trading.scans.result import ScanResult
 
 FROM_CONFIG = SymbolMetadata(meets_session_config_requirements=True)
 
@@ -80,7 +81,7 @@ class SymbolResult:
     each source gave of them, in order of time, where there are several. `logs`: what the strategy printed and logged.
     `warnings`: moves of prices that are suspected; see barray.market.jumps. `daily`: of the daily bars that a source
     gave of sessions before those with base bars, where there are any. `orders`: all that were placed. `metadata`: how
-    it came into the run, from the config or, at `added_at`, by the strategy.
+    it came into the run, from the config or, at `added_at`, by the strategy or the scanner.
     """
 
     symbol: str
@@ -140,7 +141,8 @@ class BacktestValues:
     profit. `step0`: what Step 0 found of every symbol asked for, as of a session that it can run, or of the first.
     `logs`: what the strategy printed and logged, `on_window` first, then symbol by symbol. `lost`: those dropped
     because the machine failed, sorted. `events`: symbols and indicators that the strategy added or removed, or was
-    refused, and hits of limits.
+    refused, symbols that scans made full or let go of, and hits of limits. `scanned`: what scans found, and what came
+    of it; None where there were none.
     """
 
     name: str
@@ -166,6 +168,7 @@ class BacktestValues:
     timings_s: Mapping[str, float] = field(default_factory=dict)
     lost: tuple[str, ...] = ()
     events: Events = NO_EVENTS
+    scanned: ScanResult | None = None
 
     @property
     def degraded(self) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 
 import numpy as np
 
+from barray.market.accounting import require_accounted
 from barray.market.table import Column, Table, floats_known, stamps, texts
 from barray.market.validation import Reason
 from barray.trading.scans.commands import Hole
@@ -73,6 +74,10 @@ class ScannedSession:
         )
 
 
+SessionScanned = ScannedSession | tuple[str, str]
+"""A session's; of one that was not run its label and why."""
+
+
 @dataclass(frozen=True)
 class ScanResult:
     """Scans over a range of sessions. `dates`: of those asked for; `skipped`: those of them that were not run, and why.
@@ -89,6 +94,23 @@ class ScanResult:
     timezone: str
     timings_s: Mapping[str, float]
     forward: ForwardReturns | None = None
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        scans: Iterable[str],
+        dates: Sequence[date],
+        timezone: str,
+        done: Sequence[SessionScanned],
+        timings_s: Mapping[str, float],
+    ) -> ScanResult:
+        """Of all sessions; BarrayError (`unaccounted`) where one was neither run nor skipped."""
+        sessions = tuple(one for one in done if isinstance(one, ScannedSession))
+        skipped = dict(one for one in done if isinstance(one, tuple))
+        labels = tuple(day.isoformat() for day in dates)
+        require_accounted(set(labels), [one.day.isoformat() for one in sessions], skipped)
+        return cls(name, tuple(scans), labels, sessions, skipped, timezone, dict(timings_s))
 
     @classmethod
     def of_session(cls, name: str, one: ScannedSession, timezone: str) -> ScanResult:

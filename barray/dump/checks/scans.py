@@ -4,14 +4,10 @@ compared: who is promoted, added, evicted and let go of, why, and that events te
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import orjson
 
-from barray.coordinator import messages as ask
-from barray.coordinator.following import BY, ScanSteps
-from barray.coordinator.summary import ALREADY_LOADED, AddResult, EventAction
 from barray.dump.checks.schema import parse_stamp
 from barray.dump.checks.session import SessionFacts
 from barray.dump.digest import dumps
@@ -21,16 +17,13 @@ from barray.dump.schema import EventJson, HeaderJson
 from barray.dump.violations import Findings
 from barray.dump.writers.scans import did_json, visit_json
 from barray.market.bars import format_ns
+from barray.trading.engine.notes import Filled
 from barray.trading.engine.session_trading import SessionTrading
 from barray.trading.scans.follow import ScanStep
+from barray.trading.scans.following import ALREADY_LOADED, BY, Asked, ScanSteps
 from barray.trading.scans.result import ScannedSession
 
 _PLACE = "scans"
-_ACTIONS: Mapping[type[ask.Request], EventAction] = {
-    ask.AddSymbol: "add_symbol",
-    ask.AddIndicator: "add_indicator",
-    ask.RemoveSymbol: "remove_symbol",
-}
 
 
 def check_scans(header: HeaderJson, facts: SessionFacts, out: Findings) -> None:
@@ -75,30 +68,29 @@ class _Followed:
         for number, step in enumerate(self._scanned.steps):
             place = f"{_PLACE}.steps[{number}]"
             out.tree(list(step.pinned), _held_at(self._trading, step.at_ns), f"{place}.pinned", "recomputed")
-            asked = steps.step(step.at_ns, step.hits, step.pinned)
-            for instruction in asked:
-                for request in steps.requests(instruction):
-                    if not steps.note(request, self._told(request, step, place)):
+            for instruction in steps.step(step.at_ns, step.hits, step.pinned):
+                for asked in steps.asked(instruction):
+                    if not steps.note(asked, self._told(asked, step, place)):
                         break
             did = orjson.loads(dumps(did_json(steps.taken[-1])))
             out.tree(entry["steps"][number]["did"], did, f"{place}.did", "recomputed")
         visits = orjson.loads(dumps([*map(visit_json, steps.followed.visits)]))
         out.tree(entry["visits"], visits, f"{_PLACE}.visits", "recomputed")
 
-    def _told(self, request: ask.Request, step: ScanStep, place: str) -> AddResult:
-        """What an event says came of a request; a symbol that was full already needs none."""
-        action, symbol = _ACTIONS[type(request)], request.symbol
+    def _told(self, asked: Asked, step: ScanStep, place: str) -> str | None:
+        """What an event says came of it, see ScanSteps.note; a symbol that was full already needs none."""
+        action, symbol = asked.action, asked.symbol
         for number in range(self._at, len(self._events)):
             event = self._events[number]
             same = (event["action"], event["symbol"], event["by"]) == (action, symbol, BY)
-            if same and parse_stamp(event["at"]) == step.at_ns and _is_meant(event, request):
+            if same and parse_stamp(event["at"]) == step.at_ns and _is_meant(event, asked):
                 self._at = number + 1
-                return AddResult(event["accepted"], event["reason"])
+                return None if event["accepted"] else event["reason"]
         if symbol not in step.there:
             self._out.add(place, "event", "nothing", f"an event at {format_ns(step.at_ns)}: {action} {symbol}, by {BY}")
         elif not self._is_full(symbol, step.at_ns):
             self._out.add(place, "event", f"{symbol} is there", "a symbol that was full already")
-        return AddResult(accepted=True, reason=ALREADY_LOADED)
+        return ALREADY_LOADED
 
     def _is_full(self, symbol: str, at_ns: int) -> bool:
         """Whether the config's, or what an event before let in and none let go."""
@@ -108,10 +100,8 @@ class _Followed:
         return moved[-1]["action"] == "add_symbol" if moved else symbol in self._header["step0"]
 
 
-def _is_meant(event: EventJson, request: ask.Request) -> bool:
-    return not isinstance(request, ask.AddIndicator) or event["detail"].get("indicator") == getattr(
-        request.indicator, "key", request.indicator
-    )
+def _is_meant(event: EventJson, asked: Asked) -> bool:
+    return asked.indicator is None or event["detail"].get("indicator") == asked.indicator.key
 
 
 def _held_at(trading: SessionTrading | None, at_ns: int) -> list[str]:
@@ -119,5 +109,10 @@ def _held_at(trading: SessionTrading | None, at_ns: int) -> list[str]:
     if trading is None or trading.began_ns >= at_ns:
         return []
     last_ns = at_ns if trading.given.plan.form == "on_window" else at_ns - 1  # who decides bar by bar comes later
-    fills = tuple(fill for fill in trading.pages.fills if fill.at_ns <= last_ns)
+    leaving = {symbol for one in trading.changes if one.at_ns < at_ns for symbol in one.left}
+
+    def is_known(fill: Filled) -> bool:  # what ends with one that leaves in this window comes after
+        return fill.at_ns <= last_ns and not (fill.at_ns == at_ns and fill.at_close and fill.symbol in leaving)
+
+    fills = tuple(filter(is_known, trading.pages.fills))
     return list(replace(trading, pages=replace(trading.pages, fills=fills)).positions)

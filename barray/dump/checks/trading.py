@@ -7,7 +7,7 @@ refusal, cash and equity follows from the bars, the decisions and where the acco
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -47,7 +47,7 @@ def check_trading(
     """Add what is wrong to `out`. `bars`: the source's base bars of the symbols in the dump."""
     try:
         trading = read_trading(entry, facts.context)
-        found, positions, orders = _done_again(trading, bars, facts)
+        found, positions, orders = _done_again(trading, bars, facts, _guests(trading, events))
     except Exception as error:  # of any kind: what is written there can't have happened
         out.add(_PLACE, "impossible", f"{type(error).__name__}: {error}", "what can be done again")
         return
@@ -72,7 +72,7 @@ def source_bars(series: IntervalBars, adhoc: IntArray, context: SessionContext, 
 
 
 def _done_again(
-    trading: SessionTrading, bars: Mapping[str, IntervalBars], facts: SessionFacts
+    trading: SessionTrading, bars: Mapping[str, IntervalBars], facts: SessionFacts, guests: Collection[str]
 ) -> tuple[Pages, dict[str, float], Orders]:
     """What the decisions come to, what is held then, and what has become of all orders."""
     context, needs = facts.context, trading.given.needs
@@ -92,7 +92,8 @@ def _done_again(
         return {symbol: data(symbol) if one["accepted"] else one["reason"] for symbol, one in told.items()}
 
     run = PortfolioRun(_scripted(trading), trading.window, add, noted=True)
-    run.load(session_range_of_day(context, "UTC"), {symbol: data(symbol) for symbol in trading.members}, trading.base)
+    members = {symbol: data(symbol) for symbol in trading.members}
+    run.load(session_range_of_day(context, "UTC"), members, trading.base, guests)
     run.stand(trading.opening)
     if trading.error is not None and not trading.pages.stood:  # it had failed in a session before
         run.error = trading.error
@@ -115,6 +116,13 @@ def _done_again(
     pages = replace(run.notes.take(), revised=trading.pages.revised)
     orders = Orders.concat([run.finish().orders, run.working_orders()])
     return pages, replace(trading, pages=pages).positions, orders
+
+
+def _guests(trading: SessionTrading, events: Sequence[EventJson]) -> frozenset[str]:
+    """Who of those that it began with was added."""
+    began = format_ns(trading.began_ns)
+    added = (one for one in events if one["action"] == "add_symbol" and one["accepted"] and one["at"] <= began)
+    return frozenset(one["symbol"] for one in added if one["reason"] != "already loaded")
 
 
 def _scripted(trading: SessionTrading) -> ScriptedPlan:

@@ -84,7 +84,7 @@ def hits_json(scan: str, hits: Hits) -> dict[str, Any]:
 
 
 def did_json(step: ScanStep) -> list[dict[str, Any]]:
-    """As a list of `DidJson`. Only what was to be promoted can be refused, or be there."""
+    """As a list of `DidJson`. Only what was to be promoted can be refused, and none that is evicted is others'."""
     names = {kind: name for name, kind in KINDS.items()}
     return [
         {
@@ -94,7 +94,7 @@ def did_json(step: ScanStep) -> list[dict[str, Any]]:
             "reason": one.reason,
             "indicators": [spec.key for spec in getattr(one, "indicators", ())],
             "refused": step.refused.get(one.symbol) if isinstance(one, PromoteSymbol) else None,
-            "there": isinstance(one, PromoteSymbol) and one.symbol in step.there,
+            "there": not isinstance(one, Evict) and one.symbol in step.there,
         }
         for one in step.instructions
     ]

@@ -174,3 +174,58 @@ class Made(Strategy):
         assert [text for symbol, text in said if symbol == "A"] == ["1", "2", "3"]
     held = {symbol: float(sum(day.fills.quantity)) for symbol, day in outcome.days.days().items()}  # type: ignore[union-attr]
     assert held == {"A": 2.0, "B": 2.0, "G": 0.0}
+
+
+def test_what_is_held_of_one_that_somebody_added_is_kept_over_the_close_and_of_others_nothing_is_left() -> None:
+    text = """
+class Made(Strategy):
+    def on_window(self, view):
+        if "G" in view.symbols and view.minute == 5: view.order("G", 2); view.order("H", 1, limit=1.0)
+        if view.session_date.day % 2 and view.minute == 3: view.order("G", -2)
+"""
+    session_range = sessions_of(2, 10, back=1)
+    first, second = session_range.rows.tolist()
+    a_plan = plan(text, "on_window", capital=5_000.0)
+    loaded, more = random_bars(session_range, 3, "AB"), random_bars(session_range, 4, "GH")
+    joining = prepared(more, a_plan.strategy())
+    run = a_run(a_plan, loaded, "1m", {})
+    run.begin(first)
+    for symbol in ("G", "H"):
+        run.join(joining[symbol])  # type: ignore[arg-type]
+    run.go_on(int(session_range.sessions.close_ns[first]))
+    outcome = run.finish()
+    assert outcome.begun == {"A", "B", "G", "H"}
+    assert run.positions == {"G"}
+    assert set(run.books) == {"A", "B", "G"}
+    run = pickle.loads(pickle.dumps(run))
+    run.load(session_range, {**prepared(loaded, a_plan.strategy()), "G": joining["G"]}, MINUTE)  # type: ignore[dict-item]
+    assert run.session(second).begun == {"A", "B", "G"}
+    assert not run.positions
+    assert set(run.books) == {"A", "B"}
+
+
+def test_a_symbol_that_comes_again_goes_on_with_what_its_strategy_remembers() -> None:
+    text = """
+class Made(Strategy):
+    def on_start(self, ctx): self.calls = 0
+    def on_fill(self, ctx, fill): print(f"filled {fill.order}")
+    def on_bar(self, ctx):
+        self.calls += 1
+        print(ctx.minute, self.calls)
+        if self.calls == 1: ctx.buy(1)
+"""
+    session_range = sessions_of(1, 12, back=1)
+    row = int(session_range.rows[0])
+    open_ns = int(session_range.sessions.open_ns[row])
+    run = a_run(plan(text, "on_bar", capital=5_000.0), random_bars(session_range, 3, "A"), "1m", {})
+    joining = random_bars(session_range, 5, "G")["G"].prepare(run._plan.strategy())
+    run.begin(row)
+    for minute, does in ((3, run.join), (6, lambda one: run.leave(one.symbol)), (8, run.join)):
+        run.arrive(open_ns + minute * MINUTE.ns)
+        does(joining)
+        run.go_on(open_ns + minute * MINUTE.ns)
+    run.go_on(int(session_range.sessions.close_ns[row]))
+    outcome = run.finish()
+    assert not outcome.errors
+    told = [line.text for line in outcome.logs.lines if line.symbol == "G"]
+    assert told == ["3 1", "filled 1", "4 2", "5 3", "6 4", "8 5", "9 6", "10 7", "11 8", "12 9"]

@@ -1,11 +1,12 @@
-"""What scans' findings come to in a session, time after time: hits in, requests to the session out. No Ray, no I/O."""
+"""What scans' findings come to in a session, time after time: hits in, what to ask of the session out."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
-from barray.coordinator import messages as ask
-from barray.coordinator.summary import ALREADY_LOADED, AddResult
+from barray.market.indicators import IndicatorSpec
 from barray.trading.scans.follow import Followed, Kept, ScanStep, kept_of
 from barray.trading.scans.hits import Hits
 from barray.trading.scans.instructions import AddAdhoc, AlsoWanted, Evict, Instruction, LetGo, PromoteSymbol
@@ -13,6 +14,17 @@ from barray.trading.scans.keeping import Rules
 from barray.trading.scans.state import ScanState
 
 BY = "scanner"
+ALREADY_LOADED = "already loaded"
+"""The reason of an addition that was none."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Something that an instruction asks of the session. `indicator`: that is to be added."""
+
+    action: Literal["add_symbol", "add_indicator", "remove_symbol"]
+    symbol: str
+    indicator: IndicatorSpec | None = None
 
 
 class ScanSteps:
@@ -42,33 +54,41 @@ class ScanSteps:
         self.taken.append(ScanStep(at_ns, told, tuple(sorted(pinned)), instructions, self._refused, self._there))
         return instructions
 
-    def requests(self, instruction: Instruction) -> list[ask.Request]:
-        """What an instruction asks of the session."""
+    def asked(self, instruction: Instruction) -> list[Asked]:
+        """What an instruction asks of the session; where one is refused, those after it are not asked any more."""
         symbol = instruction.symbol
         if isinstance(instruction, Evict | LetGo):
-            return [ask.RemoveSymbol(symbol, BY)] if symbol in self._own else []
+            return [Asked("remove_symbol", symbol)] if symbol in self._own else []
         if isinstance(instruction, PromoteSymbol):
-            return [ask.AddSymbol(symbol, BY)]  # with all that scans look at
+            return [Asked("add_symbol", symbol)]  # with all that scans look at
         if not isinstance(instruction, AddAdhoc | AlsoWanted) or symbol in self._state.full:
             return []
         known = self._carried.setdefault(symbol, set())
         new = [spec for spec in instruction.indicators if spec.key not in known]
         known.update(spec.key for spec in new)
-        return [ask.AddIndicator(symbol, spec, BY) for spec in new]
+        return [Asked("add_indicator", symbol, spec) for spec in new]
 
-    def note(self, request: ask.Request, result: AddResult) -> bool:
-        """What came of a request; whether to go on with those that belong to it."""
-        symbol = request.symbol
-        if isinstance(request, ask.RemoveSymbol):
+    @staticmethod
+    def is_others(asked: Asked, instruction: Instruction, full: Collection[str]) -> bool:
+        """Whether somebody else than scans has made the symbol full, so that nothing is to be done."""
+        return asked.symbol in full and not isinstance(instruction, Evict)
+
+    def note(self, asked: Asked, reason: str | None = None) -> bool:
+        """What came of it; whether to go on with those that belong to it. `reason`: why it was refused, None where it
+        was done; ALREADY_LOADED where it was others'.
+        """
+        symbol = asked.symbol
+        if reason == ALREADY_LOADED:
+            self._there.add(symbol)
+            self._own.discard(symbol)
+        elif asked.action == "remove_symbol":
             self._own.discard(symbol)
             self._carried.pop(symbol, None)
-        elif result.accepted and result.reason == ALREADY_LOADED:
-            self._there.add(symbol)
-        elif result.accepted:
+        elif reason is None:
             self._own.add(symbol)
-        elif isinstance(request, ask.AddSymbol):
-            self._state.refuse(symbol, result.reason)
-            self._refused[symbol] = result.reason
+        elif asked.action == "add_symbol":
+            self._state.refuse(symbol, reason)
+            self._refused[symbol] = reason
             return False
         return True
 
