@@ -160,7 +160,8 @@ def test_a_strategy_trades_what_scans_promote_and_what_it_holds_is_not_evicted(
     config: dict[str, Any], tmp_path: Path, ray_here: None
 ) -> None:
     (tmp_path / "holder.py").write_text(HOLDER)
-    movers = {"name": "movers", "at": {"every": "15m", "since": "09:45"}, "where": "change_since_open > 0.002"}
+    before_close = {"every": "15m", "since": "09:45", "until": "12:45"}  # at which what was added is sold
+    movers = {"name": "movers", "at": before_close, "where": "change_since_open > 0.002"}
     movers |= {"rank": "change_since_open", "keep": {"top": 6}, "promote": {"full": 3, "evict": "rank", "light": 0}}
     config |= {"session": {"start": DAYS[1]}, "intervals": ["1m"], "scans": [movers]}
     config |= {"strategy": {"path": str(tmp_path / "holder.py"), "window": "15m"}, "account": {"shared": True}}
