@@ -152,6 +152,11 @@ def print_backtest(
             remarks.append(f"{symbol}: {len(one.refusals)} orders cut or refused, first: {one.refusals[0].reason}")
         if one.metadata.added_by != "config":
             remarks.append(f"{symbol}: added by the {one.metadata.added_by}, in {len(one.sessions)} session(s)")
+    if result.scanned is not None:
+        remarks += [f"{day}: scans looked at nothing: {reason}" for day, reason in result.scanned.skipped.items()]
+        remarks += [f"scan {one.scan} ended early: {_last(one.reason)}" for one in result.scanned.failures]
+        refused = [one for one in result.events.lines if one.by == "scanner" and not one.accepted]
+        remarks += [f"{shorten(one.symbol)}: not promoted: {one.reason}" for one in refused[:_SHOWN]]
     if result.error:
         remarks.append(f"the strategy raised {_last(result.error)}")
     for remark in remarks:

@@ -13,6 +13,7 @@ from barray.data_sources.atomic_folder import replacing_folder
 from barray.data_sources.object_store.publish import Place, below, published
 from barray.dump.files import FORMATS
 from barray.export.results import table_names, write_tables
+from barray.export.scan import write_scan
 from barray.market.errors import BarrayError
 from barray.market.interval import Interval
 from barray.market.series import derive
@@ -37,8 +38,9 @@ def write_backtest(
 ) -> list[Place]:
     """Write what the config's `report` asks for into `out` (default: its directory, and the config's name in it).
 
-    All or nothing: files of an earlier result there go when all of this one's are written, and not before. `run`: what
-    was run to come to `result`. `out` may be in an object store, see `published`; ConfigError where it can't be.
+    All or nothing: files of an earlier result there go when all of this one's are written, and not before. What scans
+    found goes into the folder `scans` there, see `write_scan`. `run`: what was run to come to `result`. `out` may be in
+    an object store, see `published`; ConfigError where it can't be.
     """
     config = run.config
     folder = out or below(config.report.directory, config.name)
@@ -52,7 +54,10 @@ def write_backtest(
             write_tables(result, draft, formats, numbers)
             for name in page:
                 (draft / name).write_bytes(render_report(result, charts, numbers))
-        return [folder / name for name in (*page, *table_names(formats))]
+        written = [folder / name for name in (*page, *table_names(formats))]
+        if result.scanned is not None:
+            written += write_scan(result.scanned, folder / "scans", [one for one in formats if one != "html"])
+        return written
 
     return published(folder, config.name, write)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 import barray
+from barray.market.errors import ConfigError
 from barray.trading.results.backtest import BacktestResult
+from tests.commands import run_command
 from tests.sessions import config
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_here")]
@@ -90,6 +94,9 @@ def test_whatever_dies_and_however_many_processes_there_are_the_result_is_the_sa
     assert {event.by for event in whole.events.lines if event.action == "remove_symbol"} == {"scanner"}
     for event in promoted:
         assert whole.symbols[event.symbol].metadata.added_by == "scanner"
+    [refused] = {event.symbol: event.reason for event in asked if not event.accepted}.items()
+    assert refused[0] == "GME"
+    assert "GME" in refused[1] or "history" in refused[1]
     packed = barray.backtest({**settings, "actors": {"symbols_per_actor": 3}})
     assert told(packed) == told(whole)
     for number, victim in enumerate(("self", "ray::ScanActor", "ray::BacktestActor")):
@@ -97,3 +104,26 @@ def test_whatever_dies_and_however_many_processes_there_are_the_result_is_the_sa
         killed = barray.backtest(settings, parameters=dying)
         assert (tmp_path / f"died{number}").exists()
         assert told(killed) == told(whole), victim
+
+
+def test_a_command_writes_what_was_found_and_a_scan_that_raises_ends_alone(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "breaks.py").write_text(
+        "from barray.scans import Scan, at, change\n\nclass Breaks(Scan):\n    at = at('10:00')\n"
+        "    uses = (change(),)\n    def scan(self, panel):\n        raise ValueError('no more')\n"
+    )
+    settings["scans"] = [MOVERS, {"path": str(tmp_path / "breaks.py")}]
+    (tmp_path / "config.json").write_text(json.dumps(settings, default=str))
+    done = run_command("backtest", tmp_path / "config.json", "--quiet")
+    assert done.exit_code == 0, done.output
+    assert "scan Breaks ended early: ValueError: no more" in done.stdout
+    hits = pq.read_table(tmp_path / "out/test/scans/hits.parquet").to_pandas()
+    assert set(hits["scan"]) == {"movers"}
+    assert "movers: place 1" in (tmp_path / "out/test/report.html").read_text()
+
+
+def test_a_sweep_takes_no_scans(settings: dict[str, Any]) -> None:
+    sweep = {"parameters": {"mark": ["", "a"]}}
+    with pytest.raises(ConfigError, match="a sweep takes no scans"):
+        barray.sweep({**settings, "sweep": sweep})
