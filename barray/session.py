@@ -12,9 +12,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from barray.attached import AttachedSession
+from barray.checkpoint.days import KeptDays
+from barray.checkpoint.keeping import PATIENCE_S, Keeping, keeping
+from barray.checkpoint.made_of import Made, code_of_scans, made_of
 from barray.coordinator import runtime
 from barray.coordinator.config.actors import ACTORS_PER_CPU
 from barray.coordinator.config.model import SessionConfig
+from barray.coordinator.prepare import session_range_for
 from barray.coordinator.prepare_scans import with_scans
 from barray.coordinator.strategies import StrategyLike, trading_in_sessions
 from barray.coordinator.summary import SessionSummary
@@ -72,6 +76,7 @@ class Session(AttachedSession):
         self._open = False
         self._note: Path | None = None
         self._coordinator = coordinator
+        self.patience_s = 0.0
         super().__init__(runtime.Remote(None), self.config.name)
 
     @property
@@ -85,6 +90,29 @@ class Session(AttachedSession):
         section = self.config.session
         return self.calendar.between(section.start, section.end)
 
+    def made_of(self) -> Made:
+        """What a checkpoint of it must be of; ConfigError of a live one, whose recording is its journal."""
+        if self.config.is_live:
+            raise ConfigError(
+                "a live session keeps no checkpoint: what was decided at its time can't be decided again",
+                remedy="leave it out; the recording is written as the day goes, and barray replay-day runs it again",
+            )
+        session_range = session_range_for(self.config, self.config.requirements, load_calendar)
+        code = {"the code of the strategy": self._trading.code} if self._trading is not None else {}
+        scans = code_of_scans(self._scans.scans) if self._scans is not None else {}
+        return made_of(self.config, session_range, code | scans)
+
+    def carried(self) -> bytes | str | None:
+        """Where account and strategy stand between two sessions, or why that can't be told; None where nothing goes
+        from one to the next.
+        """
+        state: bytes | str | None = self._call("carried")
+        return state
+
+    def carry(self, state: bytes) -> None:
+        """Go on from there in the next session; IllegalTransition where no strategy trades."""
+        self._call("carry", state)
+
     def open(self) -> Self:
         """Connect to Ray and start the coordinator; `with` does it."""
         if not runtime.is_connected():
@@ -93,7 +121,13 @@ class Session(AttachedSession):
         silence_s = self.config.actors.call_timeout_s
         others = (None, None, self._trading, self._scans)
         self._remote = runtime.new_coordinator(
-            self.name, self._coordinator, self.config, self.calendar, *others, silence_s=silence_s
+            self.name,
+            self._coordinator,
+            self.config,
+            self.calendar,
+            *others,
+            silence_s=silence_s,
+            patience_s=self.patience_s,
         )
         self._open = True
         hand_over_credentials(self.config, self._remote)
@@ -228,22 +262,36 @@ def _as_date(day: object) -> date:
         raise ConfigError(f"{day!r} is no date", remedy="write it as 2024-07-02", code="bad_dates") from None
 
 
-def run(config: str | Path | Mapping[str, Any] | SessionConfig) -> list[Place]:
+def run(
+    config: str | Path | Mapping[str, Any] | SessionConfig, *, checkpoint: Keeping | Place | None = None
+) -> list[Place]:
     """Run every session date of a configuration from open to close; returns the files written. Once somebody has
-    stopped it, no further date is run.
+    stopped it, no further date is run. `checkpoint`: a folder in which is written down what is done; the same call goes
+    on there, see docs/howto/checkpoints.md.
 
     A date that fails keeps none of the others from being run; ValidationFailed then names each with its reason, once
-    all are done. ConfigError at once, and BarrayError where Ray or the coordinator is gone.
+    all are done. ConfigError at once, and BarrayError where Ray or the coordinator is gone; errors of the checkpoint as
+    in Checkpoint.
     """
     written: list[Place] = []
     failed: dict[date, BarrayError] = {}
-    with Session(config) as session:
+    session = Session(config)
+    session.patience_s = PATIENCE_S if checkpoint is not None else 0.0
+    with keeping(checkpoint, "run", session.made_of) as kept, session:
+        days = KeptDays(kept)
+        days.take_up(session)
         for day in session.dates:
+            files: list[Place] = []
+            if (told := days.done.get(day.isoformat())) is not None:
+                written += told["files"]
+                if "error" in told:
+                    failed[day] = BarrayError(told["error"]["message"], code=told["error"]["code"])
+                continue
             try:
                 session.begin(day)
                 session.advance_to()
                 session.end()
-                written += session.export()
+                files = session.export()
             except ConfigError:
                 raise
             except BarrayError as error:
@@ -253,6 +301,13 @@ def run(config: str | Path | Mapping[str, Any] | SessionConfig) -> list[Place]:
                     raise
                 failed[day] = error
             session.teardown()
+            written += files
+            came_to: dict[str, Any] = {"files": [str(path) for path in files]}
+            if day in failed:
+                came_to["error"] = {"code": failed[day].code, "message": str(failed[day])}
+            days.keep(session, day, came_to)
+        else:
+            days.finish()
         if failed:
             raise _of_dates(failed, len(session.dates))
     return written

@@ -10,7 +10,18 @@ from typing import Any
 from barray.data_sources.environment import take_credentials
 
 READS = frozenset(
-    {"dropped", "error", "get_symbol_metadata", "lost", "snapshot", "snapshots", "status", "summary", "symbols"}
+    {
+        "carried",
+        "dropped",
+        "error",
+        "get_symbol_metadata",
+        "lost",
+        "snapshot",
+        "snapshots",
+        "status",
+        "summary",
+        "symbols",
+    }
 )
 """Methods that change nothing: they may be asked as often as one likes, without `once`."""
 _ASKERS = 1000

@@ -238,7 +238,9 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
             logger.warning("the checkpoint goes no further: %s", report.state)
             self._keeping = False
             return
-        self._done.put_nowait(Stepped(self._since.step(rows, report, self._error), report.state))
+        done, dates = rows[: len(report.outcomes)], self._session_range.sessions.dates
+        days = [dates[row].item().isoformat() for row in done]
+        self._done.put_nowait(Stepped(self._since.step(done, days, report, self._error), report.state))
         self._since = Since()
 
     async def _run_sessions(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from itertools import islice
 from typing import Any
 
@@ -31,8 +32,14 @@ class ScanCoordinator(Measured):
         self._ahead: asyncio.Task[list[SessionScanned]] | None = None
         self._done = 0
 
-    async def begin(self) -> Interval:
-        """Find the universe, and start the processes that share it; the interval of the bars that they look at."""
+    async def begin(self, done: Collection[str] = ()) -> Interval:
+        """Find the universe, and start the processes that share it; the interval of the bars that they look at.
+
+        `done`: sessions, by ISO date, whose outcomes an earlier coordinator has handed out.
+        """
+        rows, dates = self._range.rows.tolist(), self._range.dates
+        left = [row for row, day in zip(rows, dates, strict=True) if day.isoformat() not in done]
+        self._rows, self._done = iter(left), len(rows) - len(left)
         self._phase = "provisioning"
         interval = await self._fleet.start()
         self._phase = "running"

@@ -117,6 +117,16 @@ class SessionCoordinator(Measured):
             await self._driver.advance_to(to_ns)
         return day.clock.now_ns()
 
+    def carried(self) -> bytes | str | None:
+        """What goes from one session to the next, of whoever trades; see Trading.carried."""
+        return self._trading.carried if self._trading is not None else None
+
+    def carry(self, state: bytes) -> None:
+        """Go on from there in the next session; IllegalTransition where none trades."""
+        if self._trading is None:
+            raise IllegalTransition("no strategy trades in this session")
+        self._trading.carry(state)
+
     async def may_go_on(self, *, last: bool = False) -> bool:
         """See Stage."""
         day = self.state.day

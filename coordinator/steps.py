@@ -13,7 +13,7 @@ from barray.trading.results.ledger import LoadedBars
 
 @dataclass(frozen=True)
 class Step:
-    """Sessions that were run in one go, and what they brought.
+    """Sessions that were run in one go (their rows, and `days`, ISO dates), and what they brought.
 
     `bars`: that were laid out since the step before, each with its symbol and whether that is a guest; `skipped`:
     sessions that symbols have no bars in, and why, by ISO date; `dropped`: symbols that were lost since then.
@@ -21,6 +21,7 @@ class Step:
     """
 
     rows: tuple[int, ...]
+    days: tuple[str, ...]
     outcomes: tuple[SessionOutcome, ...]
     bars: tuple[tuple[str, bool, LoadedBars], ...] = ()
     skipped: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -45,7 +46,7 @@ class Since:
     skipped: dict[str, dict[str, str]] = field(default_factory=dict)
     dropped: dict[str, tuple[Reason, ...]] = field(default_factory=dict)
 
-    def step(self, rows: Sequence[int], run: SessionsRun, error: str | None) -> Step:
-        """The step, now that sessions were run, the first of `rows`."""
+    def step(self, rows: Sequence[int], days: Sequence[str], run: SessionsRun, error: str | None) -> Step:
+        """The step, now that these sessions were run."""
         came = tuple(self.bars), self.skipped, self.dropped
-        return Step(tuple(rows[: len(run.outcomes)]), run.outcomes, *came, run.working, error)
+        return Step(tuple(rows), tuple(days), run.outcomes, *came, run.working, error)

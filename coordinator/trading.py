@@ -81,6 +81,17 @@ class Trading:
         return self._day
 
     @property
+    def carried(self) -> bytes | str | None:
+        """Where account and strategy stand between two sessions, or why that can't be told; None where nothing goes
+        from one to the next.
+        """
+        return self._state
+
+    def carry(self, state: bytes) -> None:
+        """Go on from there in the next session."""
+        self._state = state
+
+    @property
     def processes(self) -> int:
         """How many there are."""
         return self._fleet.processes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,9 +12,10 @@ from uuid import uuid4
 
 import orjson
 
+from barray.checkpoint.bucket import Bucket
 from barray.checkpoint.folder import Folder
 from barray.checkpoint.frames import framed, opening, read_journal
-from barray.checkpoint.kinds import KINDS, Done, Finished, units
+from barray.checkpoint.kinds import KINDS, Done, Finished, unit_of
 from barray.checkpoint.made_of import Made, require_same
 from barray.checkpoint.seal import Seal
 from barray.checkpoint.shelf import Shelf
@@ -63,12 +63,19 @@ class Stored:
     done: tuple[Any, ...]
 
     @property
+    def names(self) -> dict[str, list[str]]:
+        """What of it is done: names of symbols or sets, ISO dates of sessions, by which of these it is."""
+        found: dict[str, list[str]] = {}
+        for one in self.done:
+            unit, names = unit_of(one.what if isinstance(one, Done) else one)
+            found.setdefault(unit, []).extend(names)
+        return {unit: names for unit, names in found.items() if unit}
+
+    @property
     def told(self) -> str:
         """How much of it is done, for people."""
-        counts = Counter[str]()
-        for one in self.done:
-            counts.update(units(one.what if isinstance(one, Done) else one))
-        return ", ".join(f"{unit}: {count} done" for unit, count in counts.items()) or "nothing is done yet"
+        counts = [f"{unit}: {len(names)} done" for unit, names in self.names.items()]
+        return ", ".join(counts) or "nothing is done yet"
 
     @property
     def finished(self) -> Finished | None:
@@ -78,9 +85,7 @@ class Stored:
 
 def shelf_at(place: Place) -> Shelf:
     """Where a checkpoint lies; ConfigError where none can."""
-    if is_object_uri(place):
-        raise ConfigError("a checkpoint can't lie in an object store yet", remedy="give --checkpoint a shared folder")
-    return Folder(Path(place))
+    return Bucket(str(place)) if is_object_uri(place) else Folder(Path(place))
 
 
 def stored(place: Place) -> Stored:
@@ -127,7 +132,7 @@ class Checkpoint:
         done = tuple(map(_CODEC.decode, read.records[1:]))
         self._seal = Seal(run.id)
         self._states = [one.state for one in done if isinstance(one, Done) and one.state][-_STATES:]
-        content, self._end = opening(read.last + 1, read.end)
+        content, self._end = opening(read.last + 1, read.end, uuid4().hex)
         if not read.records:
             first, self._end = framed([run.told()], self._end)
             content += first

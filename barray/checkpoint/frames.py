@@ -34,9 +34,9 @@ class End:
     size: int = 0
     digest: bytes = bytes(_DIGEST_BYTES)
 
-    def told(self) -> bytes:
-        """As the first record of the segment that goes on from there."""
-        return orjson.dumps({"segment": self.segment, "bytes": self.size, "digest": self.digest.hex()})
+    def told(self, by: str) -> bytes:
+        """As the first record of the segment in which its writer goes on from there."""
+        return orjson.dumps({"segment": self.segment, "bytes": self.size, "digest": self.digest.hex(), "by": by})
 
     @classmethod
     def of(cls, told: bytes) -> End:
@@ -54,9 +54,9 @@ class Read:
     last: int
 
 
-def opening(number: int, after: End) -> tuple[bytes, End]:
-    """How a segment begins that goes on from there, and where it stands then."""
-    content, end = framed([after.told()], _start(number))
+def opening(number: int, after: End, by: str) -> tuple[bytes, End]:
+    """How a segment begins that goes on from there, and where it stands then. `by`: as no other writer is called."""
+    content, end = framed([after.told(by)], _start(number))
     return MAGIC + content, end
 
 

@@ -11,16 +11,27 @@ from barray.checkpoint.checkpoint import Checkpoint, Run
 from barray.checkpoint.made_of import Made
 from barray.data_sources.object_store.publish import Place
 
+PATIENCE_S = 30.0
+"""Waited for the coordinator of a run that is resumed to end: Ray has to find that its driver is dead."""
+
 
 @dataclass
 class Keeping:
     """Where a checkpoint is to be. `options`: how the command was called, in JSON types, so that it can be called
-    again; nothing where a program asks. `files`: that were written of the run, known at its end.
+    again; nothing where a program asks. `files`: that were written of the run, known at its end; `run`: what it turned
+    out to be of.
     """
 
     place: Place
     options: Mapping[str, Any] = field(default_factory=dict)
     files: Sequence[Place] = ()
+    run: Run | None = None
+
+    def finish(self, files: Sequence[Place]) -> None:
+        """Say that the run is finished whose checkpoint this process had; errors as of Checkpoint."""
+        if self.run is not None:
+            with Checkpoint(self.place, self.run, lambda: files) as kept:
+                kept.finish()
 
 
 @contextmanager
@@ -31,5 +42,6 @@ def keeping(asked: Keeping | Place | None, command: str, made: Callable[[], Made
         return
     if not isinstance(asked, Keeping):
         asked = Keeping(asked)
-    with Checkpoint(asked.place, Run(command, asked.options, made()), lambda: asked.files) as kept:
+    asked.run = Run(command, asked.options, made())
+    with Checkpoint(asked.place, asked.run, lambda: asked.files) as kept:
         yield kept

@@ -51,18 +51,20 @@ class Finished:
     files: tuple[str, ...]
 
 
-def units(what: object) -> dict[str, int]:
-    """What a thing that is done counts for: how many of what."""
+def unit_of(what: object) -> tuple[str, tuple[str, ...]]:
+    """What a thing that is done counts among, and by which names."""
     match what:
         case SymbolResult():
-            return {"symbols": 1}
-        case Step(rows):
-            return {"sessions": len(rows)}
-        case DayDone() | ScannedSession():
-            return {"sessions": 1}
+            return "symbols", (what.symbol,)
+        case Step() | DayDone():
+            return "sessions", what.days if isinstance(what, Step) else (what.day,)
+        case ScannedSession():
+            return "sessions", (what.day.isoformat(),)
+        case (str(day), _):
+            return "sessions", (day,)
         case SetRow():
-            return {"sets": 1}
-    return {}
+            return "sets", (what.key,)
+    return "", ()
 
 
 KINDS = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -14,8 +14,10 @@ from barray.coordinator.config.model import SessionConfig
 from barray.data_sources.parquet.source import ParquetSource
 from barray.market.errors import ConfigError, shorten
 from barray.market.session_range import SessionRange
+from barray.trading.scans.source import ScanSource
+from barray.trading.strategy.source import Code
 
-_ELSEWHERE = {"actors", "export", "live", "log_level", "ray", "report"}
+_ELSEWHERE = {"actors", "export", "live", "log_level", "placement", "ray", "report"}
 """Sections that say where and how wide a run runs, and where it writes: none of it changes what comes out."""
 _LIBRARIES = ("barray", "numpy", "ta-lib", "exchange-calendars")
 _SHOWN = 6
@@ -25,7 +27,7 @@ Made = dict[str, Any]
 
 def made_of(config: SessionConfig, session_range: SessionRange, code: Mapping[str, str]) -> Made:
     """Of a run: the config's values, versions, sessions, files of bars, and digests of code by what it is."""
-    settings = config.model_dump(mode="json", by_alias=True, exclude=_ELSEWHERE)
+    settings = _nameless(config.model_dump(mode="json", by_alias=True, exclude=_ELSEWHERE))
     return {
         **dict(_leaves("", settings)),
         **{f"the code of {name}": digest for name, digest in code.items()},
@@ -34,6 +36,17 @@ def made_of(config: SessionConfig, session_range: SessionRange, code: Mapping[st
         "the calendar's sessions": _of_sessions(session_range),
         **_of_bars(config, session_range),
     }
+
+
+def code_of_scans(scans: Sequence[ScanSource]) -> dict[str, str]:
+    """Digests of scans' code, by what each is; those that a config writes out are in its values."""
+    return {f"the scan in {one.code.where}": _of_code(one.code) for one in scans if one.code is not None}
+
+
+def _of_code(code: Code) -> str:
+    texts = [code.where if code.text is None else code.text]
+    texts += [text for sibling in code.siblings for text in (sibling.name, str(sibling.text))]
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
 def require_same(begun: Made, now: Made, where: str) -> None:
@@ -68,6 +81,14 @@ def _leaves(name: str, value: Any) -> Iterable[tuple[str, Any]]:
             yield from _leaves(f"{name}.{key}" if name else key, inner)
     elif value is not None:
         yield name, value
+
+
+def _nameless(settings: dict[str, Any]) -> dict[str, Any]:
+    """The same without where code lies: what it is counts, and a job has it in a folder of its own."""
+    parts = [settings.get("strategy") or {}, *settings.get("scans", ())]
+    for part in parts:
+        part.pop("path", None)
+    return settings
 
 
 def _of_sessions(session_range: SessionRange) -> str:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import orjson
 
+from barray.market.clock import WallClock
 from barray.market.errors import ConfigError
 
 LOCK = "lock"
@@ -56,7 +57,7 @@ class Shelf(Protocol):
 
 def owner() -> bytes:
     """Who this process is, for others who want what it holds."""
-    since = datetime.now(UTC).isoformat(timespec="seconds")
+    since = datetime.fromtimestamp(WallClock().now_ns() // 1_000_000_000, UTC).isoformat()
     return orjson.dumps({"host": os.uname().nodename, "pid": os.getpid(), "since": since})
 
 

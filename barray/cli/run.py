@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,12 +24,13 @@ from barray.cli.console import (
     stdout_kept,
     without_drop_warnings,
 )
-from barray.cli.options import Address, AsJson, ConfigPath, LogLevel, Quiet, on, place
+from barray.cli.options import Address, AsJson, ConfigPath, Kept, LogLevel, Quiet, asked_to_keep, on, place
 from barray.market.bars import format_ns
 from barray.market.errors import BarrayError, ConfigError, shorten
 from barray.market.reason_codes import ALL_IS_LOST
 
 if TYPE_CHECKING:
+    from barray.checkpoint.days import KeptDays
     from barray.data_sources.object_store.publish import Place
     from barray.session import Session
 
@@ -41,6 +42,7 @@ def run(
         Any,
         typer.Option("--out", parser=place, metavar="PATH", help="Write exports here instead: a folder, or s3://…."),
     ] = None,
+    checkpoint: Kept = None,
     address: Address = None,
     log_level: LogLevel = None,
     quiet: Quiet = False,
@@ -52,24 +54,26 @@ def run(
     one run, unless Ray or the coordinator is gone. Exit code 1 where one did, or where the strategy failed; 4 where
     somebody stopped it (`barray attach stop`).
     """
+    from barray.checkpoint.days import KeptDays
+    from barray.checkpoint.keeping import PATIENCE_S, keeping
     from barray.coordinator.config.file import read_config
     from barray.session import Session
 
     done: list[dict[str, Any]] = []
-    with (
-        stdout_kept(as_json),
-        without_drop_warnings(),
-        session_progress(quiet=quiet) as progress,
-        Session(on(read_config(config), address, log_level), progress=progress) as session,
-    ):
-        ignored = note_unused("run", session.config)
-        for day in session.dates:
-            if done and (error := _error_of_all(done[-1])):
-                done.append(_not_run(session, day, error))
-                continue
-            done.append(run_or_tell(session, day, out))
-            if not as_json and "error" not in done[-1]:
-                print_session(done[-1])
+    asked = asked_to_keep(checkpoint, config, out=out, address=address)
+    with stdout_kept(as_json), without_drop_warnings(), session_progress(quiet=quiet) as progress:
+        session = Session(on(read_config(config), address, log_level), progress=progress)
+        session.patience_s = PATIENCE_S if asked is not None else 0.0
+        with keeping(asked, "run", session.made_of) as kept, session:
+            ignored = note_unused("run", session.config)
+            days = KeptDays(kept)
+            for told in run_dates(session, days, out):
+                done.append(told)
+                if not as_json and "error" not in told:
+                    print_session(told)
+            if asked is not None and not _error_of_all(done[-1]):
+                asked.files = [path for one in done for path in one["files"]]
+                days.finish()
         allowed = session.config.validation.allow_lost
     lost = sorted({symbol for one in done for symbol in one.get("degraded", ())})
     if as_json:
@@ -88,6 +92,23 @@ def _error_of_all(told: Mapping[str, Any]) -> Mapping[str, str] | None:
         return {"code": "stopped", "message": told["stopped"]}
     error: Mapping[str, str] = told.get("error", {})
     return error if error.get("code") in (*ALL_IS_LOST, "stopped") else None
+
+
+def run_dates(session: Session, days: KeptDays, out: Place | None) -> Iterator[dict[str, Any]]:
+    """What each date came to, in order: as it was written down, or as it is run now; see `run_or_tell`. Once nothing
+    more can be run, why not. Errors of the checkpoint as of Checkpoint.
+    """
+    days.take_up(session)
+    error: Mapping[str, str] | None = None
+    for day in session.dates:
+        if (earlier := days.done.get(day.isoformat())) is not None:
+            yield dict(earlier)
+            continue
+        told = _not_run(session, day, error) if error else run_or_tell(session, day, out)
+        error = error or _error_of_all(told)
+        if error is None:
+            days.keep(session, day, told)
+        yield told
 
 
 def run_or_tell(session: Session, day: date, out: Place | None) -> dict[str, Any]:

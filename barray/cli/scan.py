@@ -22,7 +22,7 @@ from barray.cli.console import (
     session_progress,
     stdout,
 )
-from barray.cli.options import Address, AsJson, LogLevel, Quiet, on, place
+from barray.cli.options import Address, AsJson, Kept, LogLevel, Quiet, asked_to_keep, on, place
 from barray.market.errors import ConfigError, shorten
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def scan(
         str, typer.Option(metavar="5m,close,1d", help="Say what hits earned so long after, by place, and write it.")
     ] = "",
     history: Annotated[bool, typer.Option("--history", help="Say who was found from when to when, and why.")] = False,
+    checkpoint: Kept = None,
     address: Address = None,
     log_level: LogLevel = None,
     quiet: Quiet = False,
@@ -75,13 +76,17 @@ def scan(
     from barray.export.scan import summary, write_scan
     from barray.runs.scan import scan as run
 
+    keeping = asked_to_keep(checkpoint, config, out=out, address=address, forward=forward or None)
     with document(as_json), session_progress(quiet=quiet) as progress:
         settings = on(read_config(config), address, log_level)
         ignored = note_unused("scan", settings)
-        result = run(settings, forward=[one for one in forward.split(",") if one.strip()], progress=progress)
+        asked = [one for one in forward.split(",") if one.strip()]
+        result = run(settings, forward=asked, progress=progress, checkpoint=keeping)
         folder = out or below(settings.report.directory, settings.name)
         formats = [one for one in _FORMATS if one in settings.report.formats]
         files = published(folder, settings.name, lambda local: write_scan(result, local, formats))
+        if keeping is not None:
+            keeping.finish(files)
     if as_json:
         named = [str(path) for path in files]
         print_json({**summary(result), "timings_s": dict(result.timings_s), "ignored": list(ignored), "files": named})

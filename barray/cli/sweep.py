@@ -23,7 +23,7 @@ from barray.cli.console import (
     stdout,
     without_drop_warnings,
 )
-from barray.cli.options import Address, AsJson, LogLevel, Quiet, StrategyConfig, on, place
+from barray.cli.options import Address, AsJson, Kept, LogLevel, Quiet, StrategyConfig, asked_to_keep, on, place
 from barray.market.errors import shorten
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def sweep(
         Any,
         typer.Option("--out", parser=place, metavar="PATH", help="Write the tables here instead: a folder, or s3://…."),
     ] = None,
+    checkpoint: Kept = None,
     address: Address = None,
     log_level: LogLevel = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew, whatever an earlier run has done.")] = False,
@@ -56,11 +57,14 @@ def sweep(
     from barray.runs.sweep import sweep as run
 
     how = _telling_how_to_go_on(config)
+    keeping = asked_to_keep(checkpoint, config, out=out, address=address)
     with document(as_json), without_drop_warnings(), how, session_progress(quiet=quiet) as progress:
         settings = on(read_config(config), address, log_level)
         ignored = note_unused("sweep", settings)
-        result = run(settings, progress=progress, fresh=fresh)
+        result = run(settings, progress=progress, fresh=fresh, checkpoint=keeping)
         files = write_sweep(result, out or settings.report.directory)
+        if keeping is not None and not result.lost:
+            keeping.finish(files)
     if as_json:
         print_json({**_sweep_json(result), "ignored": ignored, "files": [str(path) for path in files]})
     else:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from barray.checkpoint.keeping import Keeping, keeping
+from barray.checkpoint.keeping import PATIENCE_S, Keeping, keeping
 from barray.checkpoint.made_of import Made, made_of
 from barray.coordinator import runtime
 from barray.coordinator.config.file import ConfigLike
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from barray.coordinator.backtest import Prepared
 
 drop_logger = logging.getLogger("barray.dropped")
-PATIENCE_S = 30.0
-"""Waited for the coordinator of a run that is resumed to end: Ray has to find that its driver is dead."""
 _POLL_S = 0.1
 _TEARDOWN_S = 30.0
 

@@ -12,16 +12,20 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from barray.checkpoint.checkpoint import Checkpoint
+from barray.checkpoint.keeping import Keeping, keeping
 from barray.coordinator.config.file import ConfigLike
 from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.prepare import PreparedSweep, prepare_sweep
 from barray.coordinator.strategies import StrategyLike, asked_for
+from barray.data_sources.object_store.publish import Place
 from barray.data_sources.object_store.store import is_object_uri
 from barray.local.connection import load_calendar
 from barray.local.progress import Progress, shown
 from barray.local.strategy_logs import LogPrinter
-from barray.runs.backtest import RemoteRun, warn_of_loss
-from barray.sweep_journal import Journal
+from barray.market.errors import ConfigError
+from barray.runs.backtest import RemoteRun, made_of_run, warn_of_loss
+from barray.sweep_journal import Journal, KeptRows, Rows
 from barray.trading.engine.commands import Plan
 from barray.trading.results.logs import NO_LOGS
 from barray.trading.strategy.code_digest import code_digest
@@ -47,6 +51,7 @@ def sweep(
     parameters: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     fresh: bool = False,
+    checkpoint: Keeping | Place | None = None,
 ) -> SweepResult:
     """Evaluate a config's parameter sets on all its symbols and sessions; see examples/sweep.yaml.
 
@@ -54,6 +59,8 @@ def sweep(
 
     What is done is kept in a journal below `report.directory`: the same sweep, stopped and started again, goes on where
     it was; what was made of other bars or other symbols than there are now is evaluated anew. `fresh` begins anew.
+    `checkpoint`: a folder for the journal instead, which one process writes to at a time, and which goes on with this
+    very sweep alone; see docs/howto/checkpoints.md. Errors of it as in Checkpoint.
     Symbols trade with their own capital each, unless `account.shared` has them trade with one. Where they share it, and
     where one strategy sees them all, a set's figures are those of the whole portfolio. What stops it carries a note
     that says how far it got. ConfigError where the config holds no sweep, or one that can't be run.
@@ -64,15 +71,17 @@ def sweep(
     section, days = run.section, run.session_range.dates
     walking = section.walk_forward
     windows = walk_forward(days, walking.in_sample, walking.out_of_sample, anchored=walking.anchored) if walking else []
-    journal = Journal(
-        _journals(settings.report.directory), settings.name, _fingerprint(settings, run.plan), fresh=fresh
-    )
     timings = {"plan_s": perf_counter() - began}
     from barray.coordinator.portfolio_sweep import PortfolioSweepCoordinator
     from barray.coordinator.sweep import SweepCoordinator
 
     kind = PortfolioSweepCoordinator if run.plan.in_windows else SweepCoordinator
-    with shown(progress) as told, RemoteRun(settings, kind, run.arguments, progress=told) as remote:
+    with (
+        shown(progress) as told,
+        keeping(checkpoint, "sweep", lambda: made_of_run(run)) as kept,
+        _journal(settings, run, checkpoint, kept, fresh=fresh) as journal,
+        RemoteRun(settings, kind, run.arguments, progress=told, patient=kept is not None) as remote,
+    ):
         remote.call("begin")
         data = remote.call("load", _needs_of(run, (run.sets or [])[:_ROUND]))
         timings["provision_s"] = perf_counter() - began - timings["plan_s"]
@@ -80,6 +89,8 @@ def sweep(
         timings["evaluate_s"] = perf_counter() - began - sum(timings.values())
         dropped, lost = remote.call("dropped"), remote.call("lost")
         warn_of_loss(lost)
+        if kept is not None and not lost and not isinstance(checkpoint, Keeping):
+            kept.finish()
     made_of = like_with_like(rows)
     capital = _capital(settings, made_of or data)
     resumed, outdated = journal.done(data), journal.outdated(data)
@@ -101,6 +112,26 @@ def sweep(
     )
 
 
+@contextmanager
+def _journal(
+    settings: SessionConfig,
+    run: PreparedSweep,
+    asked: Keeping | Place | None,
+    kept: Checkpoint | None,
+    *,
+    fresh: bool,
+) -> Iterator[Rows]:
+    """Where sets are written down that are done; where that is a checkpoint, it is finished if the block ends well."""
+    if asked is None or kept is None:
+        yield Journal(
+            _journals(settings.report.directory), settings.name, _fingerprint(settings, run.plan), fresh=fresh
+        )
+        return
+    if fresh and kept.done:
+        raise ConfigError("a sweep that begins anew needs a new checkpoint", remedy="give --checkpoint another folder")
+    yield KeptRows(asked.place if isinstance(asked, Keeping) else asked, kept)
+
+
 def _journals(directory: str) -> Path:
     """A local folder for the journal, even where the tables go to an object store: that appends nothing."""
     if not is_object_uri(directory):
@@ -109,7 +140,7 @@ def _journals(directory: str) -> Path:
     return Path(caches) / "barray" / "sweeps" / hashlib.sha256(directory.encode()).hexdigest()[:12]
 
 
-def _evaluated(run: PreparedSweep, remote: RemoteRun, journal: Journal, data: Mapping[str, str]) -> list[SetRow]:
+def _evaluated(run: PreparedSweep, remote: RemoteRun, journal: Rows, data: Mapping[str, str]) -> list[SetRow]:
     """A row for every set that the sweep tries, in order. `data`: the symbols that there are, and their bars' digests.
 
     Only what is made of these is written down: not what came after symbols were lost, or bars changed, on the way.
@@ -170,14 +201,14 @@ class _Said:
 
 
 @contextmanager
-def _saying_how_far(rows: Sequence[SetRow], data: Mapping[str, str], wanted: int, journal: Journal) -> Iterator[None]:
+def _saying_how_far(rows: Sequence[SetRow], data: Mapping[str, str], wanted: int, journal: Rows) -> Iterator[None]:
     """Give what ends the block early a note of how far it got."""
     try:
         yield
     except BaseException as error:
         kept = sum(1 for row in rows if row.data == data)
         error.add_note(
-            f"{kept} of {wanted} sets are done and kept in {journal.path}: the same sweep goes on from there"
+            f"{kept} of {wanted} sets are done and kept in {journal.where}: the same sweep goes on from there"
         )
         raise
 

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property, lru_cache
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
@@ -159,6 +160,48 @@ class ObjectStore:
             stream.close()  # the object is there from now on: of one that failed before, nothing is
 
         self.patiently(put, path)
+
+    def put_new(self, path: str, content: bytes) -> bool:
+        """Put an object where none is, by one conditional request: False, and nothing changes, where there is one, but
+        for this very content. ConfigError where obstore is not installed, which asks so; SourceUnavailable.
+        """
+        try:
+            import obstore
+            from obstore.exceptions import AlreadyExistsError, BaseError
+        except ImportError:
+            raise ConfigError("obstore is not installed", remedy="pip install 'barray[objects]'") from None
+        bucket, _, base = self.base.partition("/")
+        place = f"{base}/{path}".lstrip("/")
+        try:
+            obstore.put(self._conditional(bucket), place, content, mode="create")
+        except AlreadyExistsError:
+            return self.read(path) == content  # where an answer was lost, and it was asked again
+        except BaseError as error:
+            fault = explained(OSError(str(error)))
+            raise SourceUnavailable(
+                f"{self.at(path)}: {fault.reason}", source=self.source, remedy=fault.remedy, code=fault.code
+            ) from error
+        return True
+
+    def _conditional(self, bucket: str) -> Any:
+        from obstore.store import S3Store
+
+        keys, endpoint = storage_keys(), self.endpoint
+        named = {"access_key_id": _KEYS[0], "secret_access_key": _KEYS[1], "session_token": _KEYS[2]}
+        given: dict[str, Any] = {name: keys[key] for name, key in named.items() if key in keys}
+        if endpoint:
+            given |= {
+                "endpoint": endpoint if "://" in endpoint else f"{self._options.get('scheme', 'https')}://{endpoint}"
+            }
+        region = self._options.get("region") or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        patience = timedelta(seconds=float(self._options.get("give_up_s") or _GIVE_UP_S))
+        return S3Store(
+            bucket,
+            region=region or "us-east-1",
+            client_options={"allow_http": endpoint.startswith("http://")},
+            retry_config={"retry_timeout": patience},
+            **given,
+        )
 
     def remove(self, path: str) -> None:
         """Remove an object, if it is there."""

@@ -7,6 +7,7 @@ import os
 import signal
 from pathlib import Path
 
+import orjson
 import pytest
 
 from barray.checkpoint.checkpoint import Checkpoint, Run, stored
@@ -15,6 +16,7 @@ from barray.checkpoint.frames import framed, opening, read_journal
 from barray.checkpoint.kinds import DayDone, Done
 from barray.checkpoint.seal import NAMED, key_path
 from barray.market.errors import BarrayError, ConfigError, DataError
+from tests.commands import run_command
 
 MADE = {"session.start": "2024-07-01", "the code of the strategy": "a", "the version of numpy": "1"}
 DAYS = [DayDone(f"2024-07-0{number}", {"symbols": {}}) for number in range(1, 6)]
@@ -42,6 +44,17 @@ def test_what_was_done_is_there_for_the_next(tmp_path: Path) -> None:
     assert found.finished is None
     assert folder.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+
+
+def test_what_is_done_is_said_and_what_a_program_began_goes_on_in_the_program(tmp_path: Path) -> None:
+    with Checkpoint(tmp_path, Run("run", {}, {})) as kept:
+        kept.add(DAYS[:2])
+    shown = run_command("resume", tmp_path, "--show")
+    assert (shown.exit_code, shown.stdout) == (0, "sessions: 2 done: 2024-07-01 2024-07-02\n")
+    told = orjson.loads(run_command("resume", tmp_path, "--show", "--json").stdout)
+    assert told == {"command": "run", "finished": False, "done": {"sessions": ["2024-07-01", "2024-07-02"]}}
+    refused = run_command("resume", tmp_path)
+    assert (refused.exit_code, "was begun by a program" in refused.output) == (2, True)
 
 
 def test_where_nothing_was_begun_there_is_nothing_to_resume(tmp_path: Path) -> None:
@@ -108,7 +121,7 @@ def test_one_who_was_taken_for_dead_is_told_that_another_went_on_and_loses_it_no
 def test_of_two_that_begin_the_same_segment_one_does(tmp_path: Path) -> None:
     one, other = Folder(tmp_path), Folder(tmp_path)
     one.take()
-    content, _ = opening(1, read_journal({}, "x").end)
+    content, _ = opening(1, read_journal({}, "x").end, "x")
     one.begin(1, content)
     with pytest.raises(ConfigError, match="goes on with this run"):
         other.begin(1, content)

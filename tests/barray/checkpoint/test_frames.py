@@ -14,7 +14,7 @@ RECORDS = [bytes([number]) * (number * 37 % 200) for number in range(40)]
 
 def written(number: int, after: End, records: list[bytes]) -> bytes:
     """A segment as its writer leaves it, a record at a time."""
-    content, end = opening(number, after)
+    content, end = opening(number, after, "x")
     for record in records:
         more, end = framed([record], end)
         content += more
@@ -40,7 +40,7 @@ def test_what_each_owner_wrote_comes_back_in_order() -> None:
     assert read_journal({}, "x") == Read((), End(), 0)
     assert records(journal(RECORDS)) == RECORDS
     assert records(journal(RECORDS[:7], [], RECORDS[7:9], RECORDS[9:])) == RECORDS
-    content, end = opening(1, End())
+    content, end = opening(1, End(), "x")
     many, _ = framed(RECORDS, end)
     assert records({1: content + many}) == RECORDS
 
@@ -75,7 +75,7 @@ def test_a_journal_goes_on_after_any_prefix_of_it() -> None:
 
 
 def test_what_an_owner_adds_after_another_went_on_counts_for_nothing() -> None:
-    content, end = opening(1, End())
+    content, end = opening(1, End(), "x")
     first, end = framed(RECORDS[:5], end)
     segments = {1: content + first}
     segments[2] = written(2, read_journal(segments, "x").end, RECORDS[5:])

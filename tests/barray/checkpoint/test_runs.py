@@ -17,6 +17,7 @@ import psutil
 import pytest
 import yaml
 
+import barray
 from barray.checkpoint.checkpoint import stored
 from barray.coordinator.config.file import parse_config
 from barray.market.errors import ConfigError
@@ -92,7 +93,7 @@ def cut(checkpoint: Path, done: int) -> None:
     for path in others:
         path.unlink()
     whole = first.read_bytes()
-    for size in range(len(whole), 0, -997):
+    for size in range(len(whole), 0, -211):
         first.write_bytes(whole[:size])
         if len(stored(checkpoint).done) == done:
             return
@@ -196,3 +197,108 @@ def test_what_can_not_go_on_is_refused_with_the_reason(universe: Path, tmp_path:
     nothing = run_command("resume", tmp_path / "nothing")
     assert nothing.exit_code == 2
     assert "there is nothing to resume in" in nothing.output
+
+
+def sessions(config: dict[str, Any], folder: Path) -> Path:
+    """A config of sessions that trade, exported to a folder."""
+    of_sessions = {name: value for name, value in config.items() if name != "report"}
+    strategy = {**config["strategy"], "window": "5m"}
+    exported = {"directory": str(folder), "formats": ["json"]}
+    path = folder.with_suffix(".yaml")
+    path.write_text(yaml.safe_dump({**of_sessions, "intervals": ["1m"], "strategy": strategy, "export": exported}))
+    return path
+
+
+def test_sessions_go_on_after_the_last_day_that_is_done(universe: Path, tmp_path: Path) -> None:
+    config = {**settings(tmp_path, universe, "together", tmp_path / "x"), "symbols": ["AAPL", "MSFT"]}
+    config["session"] = {"start": "2024-06-28", "end": "2024-07-03"}
+    kept = tmp_path / "kept"
+    calm = run_command("run", sessions(config, tmp_path / "calm"), "--quiet", "--json")
+    first = sessions(config, tmp_path / "first")
+    whole = run_command("run", first, "--quiet", "--json", "--checkpoint", kept)
+    assert [run.exit_code for run in (calm, whole)] == [0, 0], whole.output
+    wanted = content(list((tmp_path / "calm").iterdir()))
+    assert len(wanted) == 4
+    assert content(list((tmp_path / "first").iterdir())) == wanted
+    cut(kept, 3)
+    (tmp_path / "first" / "test-2024-07-03.json").unlink()
+    resumed = run_command("resume", kept, "--quiet", "--json")
+    assert resumed.exit_code == 0, resumed.output
+    assert content(list((tmp_path / "first").iterdir())) == wanted
+    assert resumed.stdout == whole.stdout
+    assert "the run is finished" in run_command("resume", kept).output
+    files = barray.run(first, checkpoint=kept)
+    assert [Path(path).name for path in files] == sorted(wanted), "from Python too"
+
+
+def test_a_live_session_keeps_no_checkpoint(tmp_path: Path) -> None:
+    live = {
+        "session": {"start": "2024-07-01", "mode": "live"},
+        "symbols": ["AAPL"],
+        "intervals": ["1m"],
+        "sources": [{"type": "alpaca", "store": str(tmp_path / "store")}],
+    }
+    path = tmp_path / "live.yaml"
+    path.write_text(yaml.safe_dump(live))
+    refused = run_command("run", path, "--checkpoint", tmp_path / "kept")
+    assert refused.exit_code == 2
+    assert "a live session keeps no checkpoint" in " ".join(refused.output.split())
+
+
+def listed(folder: Path) -> dict[str, bytes]:
+    return content([path for path in folder.rglob("*") if path.is_file() and path.suffix in (".csv", ".parquet")])
+
+
+def test_a_sweep_goes_on_from_the_sets_that_are_done(universe: Path, tmp_path: Path) -> None:
+    config = settings(tmp_path, universe, "own", tmp_path / "out")
+    code = Path(config["strategy"]["path"])
+    code.write_text(
+        OWN.replace("import Strategy", "import Strategy, parameter")
+        .replace("    def on_bar", "    size: int = parameter(3, low=1, high=400)\n    def on_bar", 1)
+        .replace("ctx.buy(3)", "ctx.buy(self.size)")
+    )
+    config |= {"symbols": ["AAPL", "MSFT"], "sweep": {"parameters": {"size": {"low": 1, "high": 140, "step": 1}}}}
+    path, kept = tmp_path / "config.yaml", tmp_path / "kept"
+    path.write_text(yaml.safe_dump(config))
+    whole = run_command("sweep", path, "--quiet", "--checkpoint", kept, "--out", tmp_path / "whole")
+    assert whole.exit_code == 0, whole.output
+    assert stored(kept).told == "sets: 140 done"
+    cut(kept, 77)
+    shutil.copytree(tmp_path / "whole", tmp_path / "calm")
+    resumed = run_command("resume", kept, "--quiet")
+    assert resumed.exit_code == 0, resumed.output
+    assert len(stored(kept).done) == 141
+    assert listed(tmp_path / "whole") == listed(tmp_path / "calm") != {}
+    assert "the run is finished" in run_command("resume", kept).output
+    fresh = run_command("sweep", path, "--quiet", "--checkpoint", kept, "--fresh")
+    assert (fresh.exit_code, "begins anew" in fresh.output) == (2, True)
+
+
+def test_a_scan_goes_on_after_the_last_session_that_is_done(universe: Path, tmp_path: Path) -> None:
+    config = {
+        "name": "moves",
+        "session": {"start": "2024-06-26", "end": "2024-07-03"},
+        "symbols": ["AAPL", "MSFT", "NVDA", "SPY"],
+        "sources": [{"root": str(universe)}],
+        "scans": [
+            {
+                "name": "moves",
+                "at": ["10:00", "14:00"],
+                "where": ["change_since_open > 0"],
+                "rank": "change_since_open",
+                "keep": {"top": 2},
+            }
+        ],
+        "report": {"directory": str(tmp_path / "out")},
+    }
+    path, kept = tmp_path / "config.yaml", tmp_path / "kept"
+    path.write_text(yaml.safe_dump(config))
+    whole = run_command("scan", path, "--quiet", "--checkpoint", kept, "--out", tmp_path / "whole")
+    assert whole.exit_code == 0, whole.output
+    assert stored(kept).told == "sessions: 6 done"
+    cut(kept, 4)
+    shutil.copytree(tmp_path / "whole", tmp_path / "calm")
+    resumed = run_command("resume", kept, "--quiet")
+    assert resumed.exit_code == 0, resumed.output
+    assert listed(tmp_path / "whole") == listed(tmp_path / "calm") != {}
+    assert "the run is finished" in run_command("resume", kept).output
