@@ -6,7 +6,8 @@ Polars', each the median of runs in one process that has run it before, from fil
 minutes of a day, a scan. `day_s`: `barray run` with these scans and 20 full symbols, and `barray validate-dump`;
 `peak_mb` of all its processes. `promotion_s`: from a hit to a full symbol, caught up. `bitwise_equal`: whether 200
 random pairs of a symbol and a time have the same values in the scan and in the promoted symbol. `daily_s`: `barray
-scan` of daily bars over 250 sessions.
+scan` of daily bars over 250 sessions. `backtest_s_a_day`: `barray backtest` with such a scan every five minutes, and a
+strategy that trades the 20 or so symbols that it promotes; `scan_s_a_day`: `barray scan` of the same days.
 """
 
 from __future__ import annotations
@@ -160,6 +161,40 @@ def unequal(universe: ListedUniverse, day: date, pairs: int = 200) -> list[str]:
     return wrong
 
 
+BUYER = """
+from barray import Strategy
+
+
+class Buyer(Strategy):
+    def on_window(self, view):
+        for symbol in view.symbols:
+            if symbol not in view.positions and view.minutes_to_close > 60:
+                view.order(symbol, 10)
+        if view.minutes_to_close == 15:
+            for symbol in view.positions:
+                view.order_target(symbol, 0)
+"""
+
+
+def backtested(universe: ListedUniverse, folder: Path, first: date, last: date) -> dict[str, float]:
+    """A backtest whose scan, every five minutes, promotes about 20 symbols a day, and `barray scan` of the same days:
+    seconds a day of each, from command to files.
+    """
+    (folder / "buyer.py").write_text(BUYER)
+    told = config_of(universe, first, last, 1, at={"every": "5m", "since": "09:35"})
+    told["scans"][0]["promote"] = {"full": 20, "evict": "never", "light": 0}
+    told |= {"strategy": {"path": str(folder / "buyer.py"), "window": "5m"}, "account": {"shared": True}}
+    told["report"] = {"directory": str(folder / "backtests"), "formats": ["html", "parquet", "json"]}
+    config = folder / "backtest.json"
+    config.write_text(json.dumps(told, default=str))
+    days, taken = sum(first <= day <= last for day in universe.sessions), {}
+    for command in ("backtest", "scan"):
+        began = perf_counter()
+        finish(barray(command, config, "--quiet"))
+        taken[command] = (perf_counter() - began) / days
+    return {"backtest_s_a_day": taken["backtest"], "scan_s_a_day": taken["scan"]}
+
+
 def daily_s(universe: ListedUniverse, folder: Path, sessions: int) -> float:
     """`barray scan` of daily bars alone."""
     told = config_of(universe, universe.days[-sessions], END, 1)
@@ -194,6 +229,7 @@ def main() -> None:
             same.append(equal)
         figures |= in_session(shared, folder, last)
         figures["bitwise_equal"] = not unequal(shared, last)
+        figures |= backtested(shared, folder, first, last)
         figures["daily_s"] = daily_s(shared, folder, 250)
         alone = write_listed_universe(
             folder / "alone", symbols=options.symbols, end=END, sessions=3, days=30, file_per_symbol=True
