@@ -29,9 +29,10 @@ _ASKED = {one.name: one.default for one in fields(OrderTerms) if one.init}
 class Decision:
     """Something that a strategy did in its `nth` call of a kind this session, counted from 1 for each symbol's own.
 
-    `at_ns`: session time of the call, UTC ns. `symbol`: what it is about, "" for none. `own`: whose call it was, "" of
-    a strategy over all symbols. `detail`, in JSON types: an order's number and terms, the number of what is cancelled,
-    a rebalancing's weights, what was asked for and what came of it, or an error's last line.
+    `at_ns`: session time as the call sees it, UTC ns; in `on_fill` that of the bar before the fill's. `symbol`: what it
+    is about, "" for none. `own`: whose call it was, "" of a strategy over all symbols. `detail`, in JSON types: an
+    order's number and terms, the number of what is cancelled, a rebalancing's weights, what was asked for and what came
+    of it, or an error's last line.
     """
 
     at_ns: int

@@ -17,7 +17,7 @@ from barray.market.requirements import SessionContext
 from barray.market.session_range import SessionRange
 from barray.trading.engine.coming_bars import ComingBars
 from barray.trading.engine.commands import Plan
-from barray.trading.engine.notes import Pages
+from barray.trading.engine.notes import Decision, Pages
 from barray.trading.engine.portfolio import PortfolioRun
 from barray.trading.engine.symbol_run import LoadedRange
 from barray.trading.strategy.session_columns import session_columns
@@ -91,6 +91,14 @@ def test_bars_that_come_in_time_are_traded_as_if_they_had_been_there(
     assert found.revised == ()
 
 
+def decided_before(now_ns: int, seen_ns: Mapping[str, int], pages: Pages) -> list[Decision]:
+    """What was decided before the bars of a time came. `seen_ns`: of each symbol the last bar before; in `on_fill` of a
+    later one it is still the time of that.
+    """
+    ends = [seen_ns[one.own] if one.call == "on_fill" else now_ns for one in pages.decisions]
+    return [one for one, end_ns in zip(pages.decisions, ends, strict=True) if one.at_ns < end_ns]
+
+
 @settings(max_examples=at_most(30), deadline=None)
 @given(st.integers(0, 10_000), FORMS, st.booleans())
 def test_what_comes_late_or_corrected_changes_nothing_that_was_decided_before(
@@ -112,9 +120,9 @@ def test_what_comes_late_or_corrected_changes_nothing_that_was_decided_before(
     came[at] = {**came[at], symbol: Bars.concat([changed, others]) if others is not None else changed}
     found = live_day(a_plan, loaded, "1m", came)
     first_ns = moved if late else at
-    assert [one for one in found.decisions if one.at_ns < first_ns] == [
-        one for one in plain.decisions if one.at_ns < first_ns
-    ]
+    ends_ns = {one: [end for end, bars in came.items() if end < first_ns and one in bars] for one in loaded}
+    seen_ns = {one: max(ends, default=0) for one, ends in ends_ns.items()}
+    assert decided_before(first_ns, seen_ns, found) == decided_before(first_ns, seen_ns, plain)
     assert [one for one in found.stood if one.at_ns < first_ns] == [one for one in plain.stood if one.at_ns < first_ns]
     if not any(one.action == "error" for one in found.decisions):  # after which no time passes for it
         assert [(one.at_ns, one.symbol, one.before is None) for one in found.revised] == [(at, symbol, late)]
