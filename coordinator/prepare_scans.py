@@ -155,11 +155,11 @@ def _listings(config: SessionConfig, plans: tuple[Plan, ...]) -> Mapping[str, Li
                 f"{plan.name} looks at {universe.text}, and there are no listings of that name",
                 remedy=f"add listings: {{{name}: {name}.csv}} to the config",
             )
-        found[name] = read_listings(Path(path))
+        found[name] = read_listings(Path(path), "the file of the universe" if universe.kind == "file" else "listings")
     return found
 
 
-def read_listings(path: Path) -> Listings:
+def read_listings(path: Path, told: str = "listings") -> Listings:
     """A CSV or Parquet table with the columns symbol, start, end, renamed_to, or a file of symbols, one a line;
     ConfigError where it can't be read, DataError where its rows can't be right.
     """
@@ -171,10 +171,14 @@ def read_listings(path: Path) -> Listings:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise ConfigError(f"{path}: {reason}", remedy="check the path under listings") from error
+        raise ConfigError(f"{path}: {reason}", remedy=f"check the path of {told}") from error
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    if lines and "," not in lines[0] and lines[0] != "symbol":
+    if lines and not lines[0].startswith("symbol") and "," not in lines[0]:
         return Listings.of({"symbol": lines}, str(path))
+    if lines and "," not in lines[0] and lines[0] != "symbol":
+        raise ConfigError(
+            f"{path}: its columns are not separated by commas", remedy="write symbol,start,end,renamed_to"
+        )
     rows = list(csv.DictReader(lines))
     columns: dict[str, list[Any]] = {
         name: [row.get(name) for row in rows] for name in (rows[0] if rows else ("symbol",))

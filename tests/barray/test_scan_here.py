@@ -106,6 +106,12 @@ def test_what_cannot_be_asked_is_refused_with_its_cause(config: dict[str, Any], 
     assert [one.stage for one in barray.explain(config, "NOSUCH", at="close")] == ["universe", "universe"]
     lone = run_command("scan", written(config, tmp_path / "scan.yaml"), "--at", "10:00")
     assert (lone.exit_code, "--at goes with --explain; add --explain SYMBOL" in lone.output) == (2, True)
+    (tmp_path / "semicolons.csv").write_text("symbol;start;end\nAMD;;\n")
+    with pytest.raises(ConfigError, match=r"semicolons\.csv: its columns are not separated by commas"):
+        barray.explain(config | {"listings": str(tmp_path / "semicolons.csv")}, "AMD")
+    missing = {"name": "filed", "universe": {"file": "no.txt"}, "where": "gap > 0"}
+    with pytest.raises(ConfigError, match=r"no\.txt: No such file .*; check the path of the file of the universe"):
+        barray.explain(config | {"scans": [missing]}, "AMD")
     (tmp_path / "later.csv").write_text("symbol,start,end\nAMD,2030-01-01,\n")
     later = config | {"listings": str(tmp_path / "later.csv"), "scans": config["scans"][:1]}
     with pytest.raises(BarrayError, match=r"the universe is empty: listed\(\) names no symbol from 2024-07-05"):

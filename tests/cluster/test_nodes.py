@@ -9,14 +9,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+import yaml
 
 import barray
 from barray.actors.ray_start.patch import altered_ray
+from barray.coordinator.config.file import as_config
+from barray.coordinator.prepare_scans import prepare_scan
+from barray.local.connection import load_calendar
+from barray.sample.listed import write_listed_universe
+from barray.trading.scans.evaluate import session_hits
+from barray.trading.scans.follow import follow
+from barray.trading.scans.shard import ScanShard
 from tests.sessions import config, family, without_agents
 
 pytestmark = pytest.mark.ray
@@ -39,12 +48,12 @@ def cluster() -> Iterator[Any]:
     nodes.shutdown()
 
 
-def symbols_by_node() -> dict[str, int]:
-    """How many symbol actors each raylet of this process's cluster has."""
+def symbols_by_node(kind: str = "Symbol") -> dict[str, int]:
+    """How many symbol actors, or those of another kind, each raylet of this process's cluster has."""
     found: dict[str, int] = {}
     for process in family(os.getpid()):
         try:
-            if " ".join(process.cmdline()).startswith("ray::Symbol"):
+            if " ".join(process.cmdline()).startswith(f"ray::{kind}"):
                 raylet = process.environ()["RAY_RAYLET_PID"]
                 found[raylet] = found.get(raylet, 0) + 1
         except psutil.Error:
@@ -136,3 +145,21 @@ def _wait_for_listener(port: int) -> None:
         except OSError:
             assert time.monotonic() < end
             time.sleep(0.1)
+
+
+def test_a_universe_is_shared_out_over_nodes_and_the_hits_are_the_same(tmp_path: Path, cluster: Any) -> None:
+    made = write_listed_universe(tmp_path, symbols=520, end=date(2024, 7, 5), sessions=3, days=5)
+    told = yaml.safe_load(made.sources) | {
+        "name": "spread",
+        "session": {"start": "2024-07-02", "end": "2024-07-05"},
+        "scans": [{"name": "up", "at": ["10:00", "12:30"], "where": "gap > 0", "rank": "RSI(14)@1m", "keep": 20}],
+    }
+    seen: dict[str, int] = {}
+    result = barray.scan(told, progress=lambda status: seen.update(symbols_by_node("Scan")))
+    assert len(seen) == 2
+    prepared = prepare_scan(as_config(told), load_calendar)
+    shard, [plan] = ScanShard(prepared.job(*prepared.found())), prepared.plans()
+    for row, one in zip(prepared.session_range.rows.tolist(), result.sessions, strict=True):
+        part = shard.session(row, {}).parts[plan.name]
+        hits = session_hits(plan, prepared.session_range.timezone, part.times_ns, [part])
+        assert repr(one.kept) == repr(follow([plan], [hits]).kept)

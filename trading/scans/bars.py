@@ -24,6 +24,11 @@ Positions = NDArray[np.intp]
 class Past(Protocol):
     """Gives what is needed of the sessions before, when it is: most symbols are out before anything is."""
 
+    @property
+    def first_row(self) -> int:
+        """The first session of which there are base bars; the session's own row where there is no history."""
+        ...
+
     def bars(self, symbols: Sequence[str]) -> UniverseBars:
         """Base bars of the session's history, of these symbols (sorted), on the same sessions; of some maybe none."""
         ...
@@ -41,10 +46,11 @@ class ScanBars:
 
     `sessions`: those that the bars were laid on; `row`: the position of the session in them. `base`: bars of the base
     interval, history and session in one; where `past` gives the history, the session's alone. `days`: 1d bars of
-    sessions before it, as far as the scans ask, for a full symbol's own by `days_beside` of
-    barray.market.universe.daily; None where those that base bars make are meant. `timezone`: the calendar's. `tables`:
-    by name. Made before, where a session is looked at more than once: `derived`, bars of further intervals, and
-    `usual`, by `n` what `usual_volumes` of barray.trading.scans.session_values gives. All have the same symbols.
+    sessions before it, as far as the scans ask, as a source gives them: indicators on them see those that base bars of
+    `past` make instead, as a full symbol's do. None where those of base bars are meant throughout. `timezone`: the
+    calendar's. `tables`: by name. Made before, where a session is looked at more than once: `derived`, bars of further
+    intervals, and `usual`, by `n` what `usual_volumes` of barray.trading.scans.session_values gives. All have the same
+    symbols.
     """
 
     sessions: Sessions

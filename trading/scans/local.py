@@ -12,6 +12,7 @@ from barray.market.indicators import IndicatorSpec
 from barray.market.interval import DAY, Interval
 from barray.market.universe.bars import UniverseBars
 from barray.market.universe.compute import compute_universe
+from barray.market.universe.daily import days_beside
 from barray.market.universe.derive import derive_universe
 from barray.market.universe.rows import chosen
 from barray.trading.scans.bars import (
@@ -106,8 +107,10 @@ class Local:
         return self._rows[interval]
 
     def day_rows(self) -> tuple[UniverseBars, Positions, IntArray]:
-        """Daily bars, the positions of the symbols in them, and the row after the last one before the session."""
-        stack, positions = self.series(DAY)
+        """Daily bars as they are given, the positions of the symbols in them, and the row after the last one before the
+        session.
+        """
+        stack, positions = self.series(DAY) if self.bars.days is None else (self.bars.days, self.who)
         begin, end = stack.offsets[positions], stack.offsets[positions + 1]
         return stack, positions, closed_by(stack.end_ns, begin, end, self.bars.open_ns)
 
@@ -195,6 +198,9 @@ class Local:
             base, who = _some(*self.series(bars.base.interval), self._columns.get(interval, COLUMNS))
             return derive_universe(base, interval, bars.sessions, bars.row), who
         days, who = _some(bars.days, self.who)
+        if bars.past is not None and bars.past.first_row < bars.row:
+            history = bars.past.bars(days.symbols)
+            days = days_beside(history, days, bars.sessions, bars.row, bars.past.first_row)
         if len(self.times_ns) and self.times_ns[-1] >= bars.close_ns and bars.base.interval != DAY:
             days = with_today(bars, _some(bars.base, self.who)[0], days)
         return derive_universe(days, interval, bars.sessions, bars.row), who

@@ -137,9 +137,8 @@ class _Found:
         columns = tuple(columns)
         if interval is not None:
             self.by_interval.setdefault(interval, set()).update(columns)
-        if interval is None or interval.is_intraday:
-            self.columns.update(columns)
-        else:
+        self.columns.update(columns)  # of minutes, too, where days are made of them
+        if interval is not None and not interval.is_intraday:
             self.day_columns.update(columns)
             self.days_back = max(self.days_back, n * (5 if interval.unit == "w" else 1))
 

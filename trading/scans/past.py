@@ -169,6 +169,11 @@ class SessionPast:
         self._store, self._job, self._row = store, job, row
         self._symbols = job.symbols
 
+    @property
+    def first_row(self) -> int:
+        """The first session of history."""
+        return min(self._job.session_range.history[self._row], self._row)
+
     def bars(self, symbols: Sequence[str]) -> UniverseBars:
         """Base bars of the session's history. What is wrong with a symbol's is a fault of the session, too."""
         found = self._bars(symbols)

@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 
 from barray.market.bars import Bar, Bars
 from barray.market.calendar import Sessions
+from barray.market.daily import between, derive_beside, lay_daily
 from barray.market.errors import SourceUnavailable
+from barray.market.indicators import compute, parse_indicator
 from barray.market.interval import DAY, Interval
+from barray.market.series import lay_on_sessions
 from barray.market.session_range import SessionRange
 from barray.market.universe.stack import Stack
 from barray.market.validation import Reason
@@ -316,3 +319,35 @@ def test_a_session_that_volumes_are_not_compared_with_is_told_wherever_it_counts
         assert [(hole.symbol, hole.day) for hole in told_of.holes] == [(symbol, sessions.dates[first - 2].item())]
         assert told_of.holes[0].reason.code
         assert not ScanShard(job).session(row, {}).holes
+
+
+@pytest.mark.parametrize("stage", ["where", "daily"])
+def test_an_indicator_of_days_is_made_of_minutes_where_a_full_symbol_has_them(stage: str) -> None:
+    world = universe(3, symbols=12)
+    names, sessions, last = tuple(sorted(world.by_symbol)), world.bars.sessions, world.bars.row
+    days = {
+        name: [Bar(int(sessions.open_ns[row]), 10.0, 11.0, 9.0, 10.0 + row / 64, 1e6) for row in range(1, last)]
+        for name in names
+    }
+    condition = 'col("SMA(4)@1d") > 0'
+    text = MOVERS.replace("adv(2) > 1_000.0", condition if stage == "daily" else "None")
+    text = text.replace("relative_volume(3)\n", 'col("SMA(4)@1d")\n').replace(
+        "(gap() > -0.05) & (relative_volume(3) > 0.5)", "(close(1) > 0)"
+    )
+    text = text.replace('(col("RSI(14)@15m") > 40)', f"({condition})")
+    job = job_of(world, Memory(world.by_symbol), names, text, sessions=1)
+    first = last - 2
+    span = replace(job.session_range, history={last: first}, daily={last: last - SESSIONS_BACK})
+    shard = ScanShard(replace(job, session_range=span, daily=Memory(days)))
+    checked = 0
+    for hits in outcome(job.scans[0].plan(), [shard.session(last, {})]).hits[::6]:  # to the close, when the day has one
+        for symbol, score in zip(hits.symbols, hits.scores.tolist(), strict=True):
+            minutes = [bar for bar in world.by_symbol[symbol] if bar.start_ns >= sessions.open_ns[first]]
+            base = lay_on_sessions(Bars.of(minutes), FIVE, sessions, last, symbol=symbol, source="test")
+            given_days = lay_daily(Bars.of(days[symbol]), sessions, last, symbol=symbol, source="test")
+            series = derive_beside(base, between(given_days, 0, first), DAY, sessions, last)
+            values = compute(parse_indicator("SMA(4)@1d"), series).values["real"]
+            assert score == values[series.closed_by(hits.at_ns) - 1]
+            assert hits.of(symbol)["close(1)"] == days[symbol][-1].close  # the words of a day are of the source alone
+            checked += 1
+    assert checked > 20
