@@ -21,6 +21,7 @@ from barray.trading.scans.local import Local
 from barray.trading.scans.needs import columns_on
 from barray.trading.scans.operators import BoolArray, Truth, Value
 from barray.trading.scans.plan import Plan, Stage
+from barray.trading.scans.shared import SharedValues
 from barray.trading.scans.terms import Term
 
 
@@ -65,21 +66,28 @@ def daily_part(plan: Plan, bars: ScanBars, members: Collection[str] | None = Non
     return part_of(local, left, plan.daily.asked_across())
 
 
-def where_part(plan: Plan, bars: ScanBars, times_ns: IntArray, members: Collection[str]) -> Part:
+def where_part(
+    plan: Plan, bars: ScanBars, times_ns: IntArray, members: Collection[str], shared: SharedValues | None = None
+) -> Part:
     """What the conditions of `where` that are a symbol's own let through at each time, and all that is needed to go on.
 
-    `members`: who is left after `daily`.
+    `members`: who is left after `daily`. `shared`: see SharedValues; of these bars alone.
     """
-    return _where_part(plan, Local(bars, times_ns, _positions(bars, members), columns_on(plan)))
+    return _where_part(plan, Local(bars, times_ns, _positions(bars, members), columns_on(plan), shared=shared))
 
 
 def able_part(
-    plan: Plan, bars: ScanBars, times_ns: IntArray, members: Sequence[str], faults: Mapping[str, Reason]
+    plan: Plan,
+    bars: ScanBars,
+    times_ns: IntArray,
+    members: Sequence[str],
+    faults: Mapping[str, Reason],
+    shared: SharedValues | None = None,
 ) -> Part:
     """What `where_part` gives of those without faults, more of which may show as history is read."""
     while True:
         able = [symbol for symbol in members if symbol not in faults]
-        part = where_part(plan, bars, times_ns, able)
+        part = where_part(plan, bars, times_ns, able, shared)
         if not any(symbol in faults for symbol in able):
             return part
 

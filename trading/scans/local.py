@@ -26,6 +26,7 @@ from barray.trading.scans.bars import (
 from barray.trading.scans.day_values import day_value
 from barray.trading.scans.operators import BoolArray, Truth, Value, combined, constant
 from barray.trading.scans.session_values import SessionSoFar
+from barray.trading.scans.shared import SharedValues
 from barray.trading.scans.tables import known_column, labels_of, numbers_of
 from barray.trading.scans.terms import Column, Constant, DayValue, Indicator, LastBars, SessionValue, TableColumn, Term
 
@@ -35,7 +36,7 @@ class Local:
     and what is known of them.
 
     `who`: positions of the symbols in the bars, ascending. `times_ns`: UTC ns, ascending. `columns`: of the bars of an
-    interval that are looked at, where not all are.
+    interval that are looked at, where not all are. `shared`: where several scans look at the same bars.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Local:
         columns: Mapping[Interval, tuple[str, ...]] | None = None,
         wider: Local | None = None,
         kept: Positions | None = None,
+        shared: SharedValues | None = None,
     ) -> None:
         self.bars = bars
         self.times_ns = times_ns
@@ -53,6 +55,7 @@ class Local:
         self._columns = columns or {}
         self._wider = wider
         self._kept = kept
+        self._shared = shared
         self._values: dict[str, Value] = {}
         self._rows: dict[Interval, IntArray] = {}
         self._series: dict[Interval, tuple[UniverseBars, Positions]] = {}
@@ -66,7 +69,10 @@ class Local:
     def narrowed(self, kept: BoolArray) -> Local:
         """The same for some of its symbols."""
         rows = np.flatnonzero(kept)
-        return Local(self.bars, self.times_ns, self.who[rows], self._columns, self, rows)
+        return self._of(rows)
+
+    def _of(self, rows: Positions) -> Local:
+        return Local(self.bars, self.times_ns, self.who[rows], self._columns, self, rows, self._shared)
 
     def value(self, term: Term) -> Value:
         """A term's values: (times, symbols), or (1, symbols) where it is the same at all times; see Value. ConfigError
@@ -125,7 +131,15 @@ class Local:
     def _made(self, term: Term) -> Value:
         if term.operands:
             return combined(term, [self.value(one) for one in term.operands])
-        return self._leaf(term)
+        if self._shared is None or not isinstance(term, (Column, Indicator, SessionValue)):
+            return self._leaf(term)
+        every = len(self.who)
+        return self._shared.value(
+            term.text,
+            self.times_ns,
+            self.who,
+            lambda rows: (self if len(rows) == every else self._of(rows))._leaf(term),
+        )
 
     def _leaf(self, term: Term) -> Value:
         if isinstance(term, Column):

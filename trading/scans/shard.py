@@ -18,6 +18,7 @@ from barray.trading.scans.hits import ScanFailure, failure_of
 from barray.trading.scans.needs import needs_of
 from barray.trading.scans.past import DayStore, NotReadable, SessionPast
 from barray.trading.scans.plan import Plan
+from barray.trading.scans.shared import SharedValues
 from barray.trading.scans.universe import Members
 
 
@@ -65,12 +66,13 @@ class ScanShard:
         bars = self._opened(row, wanted)
         faults = self._store.faults.setdefault(row, {})
         parts: dict[str, Part] = {}
+        shared = SharedValues() if len(self._plans) > 1 else None
         for plan in self._plans:
             if plan.name not in members:
                 continue
             times_ns = plan.times.of(bars.session_date, bars.open_ns, bars.close_ns, bars.timezone)
             try:
-                parts[plan.name] = able_part(plan, bars, times_ns, members[plan.name], faults)
+                parts[plan.name] = able_part(plan, bars, times_ns, members[plan.name], faults, shared)
             except NotReadable:
                 raise
             except Exception as error:

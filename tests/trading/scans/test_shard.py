@@ -18,8 +18,10 @@ from barray.market.indicators import compute, parse_indicator
 from barray.market.interval import DAY, Interval
 from barray.market.series import lay_on_sessions
 from barray.market.session_range import SessionRange
+from barray.market.universe.compute import compute_universe
 from barray.market.universe.stack import Stack
 from barray.market.validation import Reason
+from barray.trading.scans import local
 from barray.trading.scans.commands import ScanJob, SessionParts
 from barray.trading.scans.evaluate import evaluate, members_after, session_hits
 from barray.trading.scans.follow import follow
@@ -351,3 +353,30 @@ def test_an_indicator_of_days_is_made_of_minutes_where_a_full_symbol_has_them(st
             assert hits.of(symbol)["close(1)"] == days[symbol][-1].close  # the words of a day are of the source alone
             checked += 1
     assert checked > 20
+
+
+@pytest.mark.long
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 2**32))
+def test_scans_that_look_at_the_same_compute_it_once_and_find_what_each_finds_alone(seed: int) -> None:
+    world = universe(seed, symbols=9)
+    names = tuple(sorted(world.by_symbol))
+    other = MOVERS.replace("Movers", "Others").replace("gap() > -0.05", "change() > -0.2")
+    rare = MOVERS.replace("Movers", "Rare").replace('since="10:00"', 'since="11:00"')
+    plans = [ScanSource(None, ScanCode("scan.py", text)) for text in (MOVERS, other, rare)]
+    job = replace(job_of(world, Memory(world.by_symbol), names, MOVERS, sessions=1), scans=tuple(plans))
+    [row] = job.session_range.rows.tolist()
+    asked: list[tuple[str, str]] = []
+    with pytest.MonkeyPatch.context() as patched:
+
+        def noted(spec, series, wanted=None):  # type: ignore[no-untyped-def]
+            asked.extend((spec.key, series.symbols[i]) for i in wanted.tolist())
+            return compute_universe(spec, series, wanted)
+
+        patched.setattr(local, "compute_universe", noted)
+        together = ScanShard(job).session(row, {})
+    assert not together.failures
+    assert len(asked) == len(set(asked))
+    for source in plans:
+        alone = ScanShard(replace(job, scans=(source,))).session(row, {})
+        assert told(outcome(source.plan(), [together])) == told(outcome(source.plan(), [alone]))
