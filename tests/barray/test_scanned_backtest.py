@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
@@ -104,6 +105,29 @@ def test_whatever_dies_and_however_many_processes_there_are_the_result_is_the_sa
         killed = barray.backtest(settings, parameters=dying)
         assert (tmp_path / f"died{number}").exists()
         assert told(killed) == told(whole), victim
+
+
+def test_a_sessions_day_is_a_backtests_day(settings: dict[str, Any]) -> None:
+    settings["session"] = {"start": "2024-07-02"}
+    with barray.Session(settings) as session:
+        session.begin()
+        session.advance_to()
+        ended = session.end()
+        files = session.export()
+        session.teardown()
+    dump = json.loads(next(path for path in map(Path, files) if path.name.endswith("07-02.json")).read_bytes())
+    result = barray.backtest(settings)
+    assert result.scanned is not None
+    assert ended.scanned is not None
+    assert [one.kept for one in result.scanned.sessions] == [ended.scanned.kept]
+    terms = ("symbol", "order", "quantity", "price", "commission", "at_close")
+    filled = [(pd.Timestamp(one["bar"]), *(one[name] for name in terms)) for one in dump["trading"]["fills"]]
+    rows = result.tables.fills.to_arrow().to_pylist()
+    assert sorted(filled) == sorted((one["time"], *(one[name] for name in terms)) for one in rows)
+    assert {one["symbol"] for one in rows} - {"SPY"}  # of what was promoted
+    kinds = ("symbol", "quantity", "filled", "status")
+    orders = [tuple(one[name] for name in kinds) for one in dump["trading"]["orders"]]
+    assert orders == [tuple(one[name] for name in kinds) for one in result.tables.orders.to_arrow().to_pylist()]
 
 
 def test_a_command_writes_what_was_found_and_a_scan_that_raises_ends_alone(
