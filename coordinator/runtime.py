@@ -20,7 +20,6 @@ from uuid import uuid4
 
 from barray.coordinator.ray_alive import has_ended, require_ray
 from barray.data_sources.environment import without_credentials
-from barray.market.clock import monotonic_s
 from barray.market.errors import BarrayError, ConfigError, SourceUnavailable
 
 if TYPE_CHECKING:
@@ -476,9 +475,9 @@ def new_coordinator(name: str, kind: type | None, *arguments: Any, silence_s: fl
     from barray.actors import options
     from barray.coordinator.session_coordinator import SessionCoordinator
 
-    until_s = monotonic_s() + patience_s
+    until_s = time.monotonic() + patience_s
     while name in options.running_sessions():
-        if monotonic_s() < until_s:
+        if time.monotonic() < until_s:
             time.sleep(_LOOK_AGAIN_S)
             continue
         raise ConfigError(
