@@ -47,16 +47,7 @@ class Codec:
             begin = _LENGTH.size + length
             told = orjson.loads(content[_LENGTH.size : begin])
             return _Reader(self._kinds, memoryview(content)[begin + -begin % _ALIGNED :]).value(told)
-        except (
-            StructError,
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            IndexError,
-            OverflowError,
-            RecursionError,
-        ) as error:
+        except _UNREADABLE as error:
             raise DataError(
                 f"a record can't be meant: {error!r}", remedy="begin anew in another folder", code="checkpoint_damaged"
             ) from error
