@@ -1,4 +1,4 @@
-"""The table of the plan's names in ARCHITECTURE.md points at what there is."""
+"""The table of the plan's names in docs/inside points at what there is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from tests.shared_data import REPO
 
-TABLE = (REPO / "ARCHITECTURE.md").read_text(encoding="utf-8").partition("## The plan's names")[2]
+TABLE = (REPO / "docs/inside/plan_names.md").read_text(encoding="utf-8")
 PLACES = sorted({name for row in re.findall(r"^\|.*\|(.*)\|$", TABLE, re.M) for name in re.findall(r"`([\w.]+)`", row)})
 
 
