@@ -53,7 +53,7 @@ def test_what_stands_in_backticks_is_the_name_of_something() -> None:
     lost = {
         (str(path.relative_to(house.ROOT)), name)
         for path, text in texts.items()
-        if ("docs" not in path.parts or "inside" in path.parts) and path.stem != OTHERS_NAMES  # others' names stand there
+        if ("docs" not in path.parts or "inside" in path.parts) and path.stem != OTHERS_NAMES
         for name in IN_BACKTICKS.findall(text)
         if not known & {name, name.strip("_")}
     }
