@@ -30,6 +30,7 @@ def staying_nodes() -> list[Node]:
             free_memory=free.get(one["NodeID"], {}).get("memory", 0.0),
             labels=one["Labels"],
             is_head=_HEAD in one["Resources"],
+            name=one["NodeName"],
         )
         for one in ray.nodes()  # type: ignore[no-untyped-call]
         if one["Alive"] and one["Resources"].get("CPU", 0.0) > 0 and one["NodeID"] not in leaving

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
+from itertools import product
 
 _SELECTOR = re.compile(r"(?P<no>!?)(?:in\((?P<many>[^()]+)\)|(?P<one>[^!(),\s]+))")
 _UNBOUND = 1_000_000
+_PART = "\n"
 
 
 @dataclass(frozen=True)
 class Node:
-    """A node that can bear processes. `free_cpus`, `free_memory` (bytes): of what it offers, what nobody claims yet."""
+    """A node that can bear processes. `free_cpus`, `free_memory` (bytes): of what it offers, what nobody claims yet.
+
+    `name`: what it is called by, also after its Ray was started anew; by default its address.
+    """
 
     id: str
     cpus: float
@@ -21,6 +27,12 @@ class Node:
     free_memory: float = float("inf")
     labels: Mapping[str, str] = field(default_factory=dict)
     is_head: bool = False
+    name: str = ""
+
+    @property
+    def home(self) -> str:
+        """Whose copies of files a process finds there."""
+        return self.name or self.id
 
 
 @dataclass(frozen=True)
@@ -85,8 +97,56 @@ def fewest_a_cpu(nodes: Iterable[Node], counts: Mapping[str, int], claim: Claim,
     `counts`: processes by node; `started`: those of them that the nodes' figures don't show yet.
     """
     open_to = [node for node in nodes if claim.fit(node) > started[node.id]]
-    best = min(open_to, key=lambda node: ((counts.get(node.id, 0) + 1) / max(node.cpus, 1e-9), node.id), default=None)
+
+    def order(node: Node) -> tuple[float, str, str]:
+        return (counts.get(node.id, 0) + 1) / max(node.cpus, 1e-9), node.name, node.id
+
+    best = min(open_to, key=order, default=None)
     return best.id if best else None
+
+
+def spread(nodes: Iterable[Node], counts: Counter[str], claim: Claim) -> Iterator[str | None]:
+    """The nodes for processes to come: each time that with the fewest a CPU; None: where there comes to be room, as
+    none has any. `counts`: of processes that there are, by node.
+    """
+    open_to, held, started = list(nodes), Counter(counts), Counter[str]()
+    while True:
+        node = fewest_a_cpu(open_to, held, claim, started)
+        if node is not None:
+            held[node] += 1
+            started[node] += 1
+        yield node
+
+
+def shared_out(names: Sequence[str], homes: Sequence[str], each: int) -> list[list[str]]:
+    """Names for as many processes as they take, `each` of them in one. `homes`: where each process is.
+
+    How many go to a home is what its processes bear; which, is drawn by hashes (rendezvous): they are mostly those that
+    it had before, whoever came and went. Parts of a symbol (its name, a line's end, more) are drawn as one.
+    """
+    room = {home: each * count for home, count in Counter(homes).items()}
+    drawn: dict[str, list[str]] = {home: [] for home in room}
+    if len(room) > 1:
+        found: dict[str, str] = {}
+        for name, home in sorted(product(names, room), key=lambda pair: affinity(*pair), reverse=True):
+            if name not in found and room[home]:
+                found[name] = home
+                room[home] -= 1
+        for name in names:
+            drawn[found[name]].append(name)
+    else:
+        drawn = {home: list(names) for home in room}
+    taken = Counter[str]()
+    groups: list[list[str]] = []
+    for home in homes:
+        groups.append(drawn[home][taken[home] : taken[home] + each])
+        taken[home] += each
+    return groups
+
+
+def affinity(name: str, home: str) -> bytes:
+    """How much a name belongs to a home: of several homes, to the one where this is greatest."""
+    return blake2b(f"{home}\n{name.partition(_PART)[0]}".encode(), digest_size=8).digest()
 
 
 def moves(nodes: Iterable[Node], counts: Mapping[str, int], claim: Claim) -> list[tuple[str, str]]:

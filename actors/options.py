@@ -104,17 +104,20 @@ def _new_actor(kind: Any, where: Mapping[str, Any]) -> Any:
     return kind.options(max_restarts=0, max_task_retries=0, enable_task_events=False, **where).remote()
 
 
-def submit_validation(num_cpus: float, selector: Mapping[str, str], *arguments: Any) -> ray.ObjectRef[Any]:
-    """Run `validate_chunk` as a task, anywhere that `selector` allows.
+def submit_validation(
+    num_cpus: float, selector: Mapping[str, str], node: str | None, *arguments: Any
+) -> ray.ObjectRef[Any]:
+    """Run `validate_chunk` as a task, anywhere that `selector` allows: on `node`, if it has room now.
 
     Ray can't tell a call that was lost on its way from a worker that died, so it tries often.
     """
     task = _remote(validate_chunk)
+    there = NodeAffinitySchedulingStrategy(node, soft=True, _spill_on_unavailable=True) if node else "SPREAD"
     reference: ray.ObjectRef[Any] = task.options(
         num_cpus=num_cpus,
         label_selector=dict(selector) or None,
         max_retries=20,
-        scheduling_strategy="SPREAD",
+        scheduling_strategy=there,
         enable_task_events=False,
     ).remote(*arguments)
     return reference

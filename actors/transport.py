@@ -115,7 +115,7 @@ class RayTransport:
         """End a process now."""
         kill(process.actor)
 
-    async def validate(self, work: tuple[Any, ...], timeout_s: float) -> Any:
-        """Step 0 for a chunk of symbols, as a task on any node."""
+    async def validate(self, work: tuple[Any, ...], timeout_s: float, node: str | None = None) -> Any:
+        """Step 0 for a chunk of symbols, as a task on a node if there is room, or on any."""
         share = 0.01 if self._placement.cpus else 0.5  # where processes claim whole cores there is no half left
-        return (await gather([partial(submit_validation, share, self._selector, *work)], timeout_s))[0]
+        return (await gather([partial(submit_validation, share, self._selector, node, *work)], timeout_s))[0]

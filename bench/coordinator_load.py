@@ -94,7 +94,7 @@ class StandIns:
     def kill(self, process: object) -> None:
         """It is none."""
 
-    async def validate(self, work: tuple[Any, ...], timeout_s: float) -> Any:
+    async def validate(self, work: tuple[Any, ...], timeout_s: float, node: str | None = None) -> Any:
         """What is found of the symbol that there is, in each one's name."""
         symbols, *how = work
         found = self._found = getattr(self, "_found", None) or validate_chunk([_ONE], *how)[_ONE]

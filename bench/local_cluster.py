@@ -75,8 +75,11 @@ def autoscaling(folder: Path, *, least: int, most: int, idle_s: float = 10.0) ->
 
 
 @contextmanager
-def nodes(count: int) -> Iterator[str]:
-    """A head without CPUs and so many workers of one: its address. They are this process's, which is to have LIGHT."""
+def nodes(count: int, shards: Path | None = None) -> Iterator[str]:
+    """A head without CPUs and so many workers of one: its address. They are this process's, which is to have LIGHT.
+
+    `shards`: a folder in which each keeps copies of its own, as machines do.
+    """
     from ray.cluster_utils import Cluster
 
     from barray.actors.ray_start.patch import altered_ray
@@ -84,8 +87,9 @@ def nodes(count: int) -> Iterator[str]:
     with altered_ray():
         head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": _STORE}
         cluster: Any = Cluster(initialize_head=True, head_node_args=head)
-        for _ in range(count):
-            cluster.add_node(num_cpus=1, object_store_memory=_STORE)
+        for number in range(count):
+            own = {"BARRAY_SHARDS": str(shards / str(number))} if shards else {}
+            cluster.add_node(num_cpus=1, object_store_memory=_STORE, env_vars=own, node_name=f"worker-{number}")
     try:
         cluster.wait_for_nodes()
         yield cluster.address

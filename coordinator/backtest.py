@@ -100,8 +100,10 @@ class BacktestCoordinator(Measured):
         self._plan = plan
         self._transport = RayTransport(new_backtest_actor, config.placement.placement)
         sessions = max(len(session_range.rows), 1) + _STUCK_CALLS
-        self._fleet = Fleet(config.actors, self._transport, sessions=sessions, claim=self._claim())
         self._manager = config.data_manager
+        self._fleet = Fleet(
+            config.actors, self._transport, sessions=sessions, claim=self._claim(), at_home=self._manager.copied
+        )
         self._gateways = GatewayPool()
         self._dropped: dict[str, tuple[Reason, ...]] = {}
         self._drops: dict[str, tuple[Reason, ...]] = {}

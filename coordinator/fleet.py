@@ -7,9 +7,10 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Protocol
 
-from barray.actors.nodes import Claim, Node, fewest_a_cpu, moves
+from barray.actors.nodes import Claim, Node, affinity, moves, shared_out, spread
 from barray.coordinator.config.actors import ACTORS_PER_CPU, ActorsSection
 from barray.market.commands import Failed, Logged, Rejected
 from barray.market.errors import ActorFailed
@@ -81,8 +82,8 @@ class Transport(Protocol):
         """End a process; nothing happens where it is dead already."""
         ...
 
-    async def validate(self, work: tuple[Any, ...], timeout_s: float) -> Any:
-        """Step 0 for a chunk of symbols, wherever there is room: see barray.actors.validation.validate_chunk."""
+    async def validate(self, work: tuple[Any, ...], timeout_s: float, node: str | None = None) -> Any:
+        """Step 0 for a chunk of symbols, on a node, if there is room, or wherever there is: see validate_chunk."""
         ...
 
 
@@ -119,13 +120,21 @@ class Fleet:
     started anew and told again what its symbols were told.
     `sessions`: how many one call works through; it may take so many times as long, though not without stirring.
     A loss counts for an hour of session time, or until the process has done something that has no time (`_forgive`);
-    not at all where its node was to go. `claim`: of a process, if not the settings'.
+    not at all where its node was to go. `claim`: of a process, if not the settings'. `at_home`: symbols go back to the
+    nodes that they were on before, as far as that leaves no node with more to do; see `shared_out`.
     """
 
     def __init__(
-        self, settings: ActorsSection, transport: Transport, *, sessions: int = 1, claim: Claim | None = None
+        self,
+        settings: ActorsSection,
+        transport: Transport,
+        *,
+        sessions: int = 1,
+        claim: Claim | None = None,
+        at_home: bool = False,
     ) -> None:
         self._settings = settings
+        self._at_home = at_home
         self._claim = claim or settings.claim
         self._call_s = settings.call_timeout_s * sessions
         self._silence_s = settings.call_timeout_s if sessions > 1 else None
@@ -163,12 +172,15 @@ class Fleet:
         ConfigError, before any is started, where the cluster has no room for them and none can be added.
         """
         new = [symbol for symbol in symbols if symbol not in self._slots]
-        groups = [new[start : start + per_actor] for start in range(0, len(new), per_actor)]
-        await self._make_room(len(groups) - len(self._idle))
-        places = self._places()
+        count = -(-len(new) // per_actor)
+        await self._make_room(count - len(self._idle))
+        fresh = max(count - len(self._idle), 0)
+        nodes = list(islice(self._places(), fresh))
+        idle = [self._idle.pop() for _ in range(count - fresh)]
+        homes = [self._home(node) for node in (*(slot.node for slot in idle), *nodes)]
         slots = []
-        for group in groups:
-            slot = self._idle.pop() if self._idle else _Slot(*self._start(next(places)), [])
+        for number, group in enumerate(shared_out(new, homes, per_actor)):
+            slot = idle[number] if number < len(idle) else _Slot(*self._start(nodes[number - len(idle)]), [])
             slot.symbols, slot.losses = group, []
             slots.append(slot)
             self._slots.update(dict.fromkeys(group, slot))
@@ -213,7 +225,8 @@ class Fleet:
         if self._known is not None and nodes.keys() - self._known and not moving:
             held = Counter(slot.node for slot in slots)
             for source, to in moves(nodes.values(), held, self._claim):
-                moving[next(slot for slot in slots if slot.node == source and slot not in moving)] = to
+                there = [slot for slot in slots if slot.node == source and slot not in moving]
+                moving[max(there, key=lambda slot: affinity(slot.symbols[0], self._home(to)))] = to
         self._known = set(nodes)
         await asyncio.gather(*(self._move(slot, node, beside=len(moving)) for slot, node in moving.items()))
 
@@ -314,21 +327,17 @@ class Fleet:
             await self._transport.make_room(self._claim, count)
 
     def _places(self) -> Iterator[str | None]:
-        """The nodes for processes to come: each time the one that has the fewest of ours a CPU; None: where there comes
-        to be room, as none has any.
+        """The nodes for processes to come.
 
         Ray's own SPREAD skips a node that looks busy, as every node does after a fanned-out Step 0, and then puts all
         on one.
         """
-        nodes = list(self._transport.nodes().values())
         counts = Counter(slot.node for slot in (*dict.fromkeys(self._slots.values()), *self._idle))
-        started = Counter[str]()
-        while True:
-            node = fewest_a_cpu(nodes, counts, self._claim, started)
-            if node is not None:
-                counts[node] += 1
-                started[node] += 1
-            yield node
+        return spread(self._transport.nodes().values(), counts, self._claim)
+
+    def _home(self, node: str | None) -> str:
+        known = self._transport.nodes().get(node or "") if self._at_home else None
+        return known.home if known else ""
 
     def _start(self, node: str | None) -> tuple[Any, str]:
         return self._transport.start(self._claim, node), node or ""

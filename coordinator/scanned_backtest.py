@@ -55,7 +55,8 @@ class ScannedBacktestCoordinator(PortfolioBacktestCoordinator):
         self._prepared: PreparedScan = scans
         place = self._config.placement.placement
         self._scans = ScanFleet(scans, self._config.actors, RayTransport(new_scan_actor, place))
-        self._visitors = Fleet(self._config.actors, RayTransport(new_backtest_actor, place), sessions=2)
+        transport, at_home = RayTransport(new_backtest_actor, place), self._manager.copied
+        self._visitors = Fleet(self._config.actors, transport, sessions=2, at_home=at_home)
         self._visits: dict[tuple[int, str], _Visit] = {}
         self._seen: dict[int, asyncio.Future[LookedAt | BarrayError]] = {}
         self._room = asyncio.Semaphore(_AHEAD)

@@ -73,7 +73,7 @@ class SessionCoordinator(Measured):
         self._trading = trading
         self._transport = transport or RayTransport(placement=config.placement.placement)
         self._gateways = gateways or GatewayPool()
-        self._fleet = Fleet(config.actors, self._transport)
+        self._fleet = Fleet(config.actors, self._transport, at_home=config.data_manager.copied)
         self._symbol_operation_lock = asyncio.Lock()
         self.state = SessionState(config, calendar, self._enter)
         self._turnstile = Turnstile()

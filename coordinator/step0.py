@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
+from barray.actors.nodes import Claim, shared_out, spread
 from barray.coordinator.fleet import Transport, cpus_of
 from barray.data_sources.failover import Fetch, validate_with_fetches
 from barray.data_sources.manager import DataManager
@@ -72,19 +75,31 @@ async def _fan_out(
 ) -> dict[str, Any]:
     in_flight = 2 * cpus_of(transport)
     size = max(1, min(_CHUNK, -(-len(symbols) // cpus_of(transport))))  # a task's worker takes as long as 100 symbols
-    chunks = [list(symbols[i : i + size]) for i in range(0, len(symbols), size)]
+    shares = _by_node(symbols, transport) if manager.copied else [(None, symbols)]
+    chunks = [(node, list(some[i : i + size])) for node, some in shares for i in range(0, len(some), size)]
     gate = asyncio.Semaphore(in_flight)
     results: dict[str, Any] = {}
 
-    async def one(chunk: list[str]) -> None:
+    async def one(node: str | None, chunk: list[str]) -> None:
         async with gate:
             work = (chunk, manager, requirements, context, deadline_s)
-            answer = await transport.validate(work, _START_S + 2 * deadline_s)
+            answer = await transport.validate(work, _START_S + 2 * deadline_s, node)
         results.update(answer if isinstance(answer, dict) else _unanswered(chunk, answer))
         progress(len(results))
 
-    await asyncio.gather(*(one(chunk) for chunk in chunks))
+    await asyncio.gather(*(one(node, chunk) for node, chunk in chunks))
     return {symbol: results[symbol] for symbol in symbols}
+
+
+def _by_node(symbols: Sequence[str], transport: Transport) -> list[tuple[str | None, Sequence[str]]]:
+    """Symbols by the node that their processes will be on, if these are as many."""
+    nodes = transport.nodes()
+    places = list(islice(spread(nodes.values(), Counter(), Claim(0.0)), len(symbols)))
+    homes = [nodes[node].home if node else "" for node in places]
+    found: dict[str | None, list[str]] = {}
+    for node, group in zip(places, shared_out(symbols, homes, 1), strict=True):
+        found.setdefault(node, []).extend(group)
+    return list(found.items())
 
 
 def _unanswered(chunk: Sequence[str], error: Any) -> dict[str, SymbolValidationResult]:

@@ -55,6 +55,11 @@ class DataManager:
         together = {name: {**self.problems.get(name, {}), **problems.get(name, {})} for name in names}
         return replace(self, problems=together)
 
+    @property
+    def copied(self) -> bool:
+        """Whether a node keeps copies of a symbol's files."""
+        return any(getattr(source, "copied", False) for source in (*self.sources, self.daily))
+
     def source(self, name: str) -> DataSource:
         """The source of that name; KeyError if there is none."""
         return {source.name: source for source in self.sources}[name]

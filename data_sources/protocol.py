@@ -21,6 +21,7 @@ class DataSource(BarReader, Protocol):
     an error that carries a `symbol` concerns that one only, and the others are asked again.
 
     A source whose prices may be zero or less says so by an attribute `prices` that is `any`; see barray.market.bars.
+    One whose symbols' files a node keeps copies of says so by an attribute `copied`: a symbol goes back to its node.
     """
 
     def has_symbols(self, symbols: Sequence[str], sessions: Sessions) -> Mapping[str, bool]:

@@ -73,6 +73,11 @@ class ParquetSource:
         settings = (self.root, self.name, self.layout, self.columns, self.interval, names, self.prices)
         return ParquetSource, settings  # the settings travel, what was listed stays
 
+    @property
+    def copied(self) -> bool:
+        """Whether the node that reads a symbol keeps copies of its files."""
+        return is_object_uri(self.root) and self.layout.has_symbol
+
     def has_symbols(self, symbols: Sequence[str], sessions: Sessions) -> dict[str, bool]:
         """See DataSource. DataError where no file of the tree fits the layout."""
         found = {symbol: bool(self._entries(symbol, sessions)) for symbol in symbols}

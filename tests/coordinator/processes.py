@@ -107,5 +107,5 @@ class Processes:
     def kill(self, process: Process) -> None:
         process.alive = False
 
-    async def validate(self, work: tuple[Any, ...], timeout_s: float) -> Any:
+    async def validate(self, work: tuple[Any, ...], timeout_s: float, node: str | None = None) -> Any:
         return validate_chunk(*work)

@@ -45,6 +45,16 @@ def indicator(text: str = "SMA(2)@1m", at_ns: int = OPEN) -> AddAdhocIndicator:
     return AddAdhocIndicator(parse_indicator(text), "scanner", at_ns)
 
 
+class Told:
+    """An actor that does nothing."""
+
+    def execute(self, batch: Any) -> list[Any]:
+        return [None for _ in batch]
+
+    def forget(self, symbols: Any) -> None:
+        pass
+
+
 def fleet(processes: Processes, **settings: Any) -> Fleet:
     return Fleet(ActorsSection(**settings), processes)
 
@@ -95,6 +105,21 @@ def test_processes_go_where_there_are_fewest_a_cpu() -> None:
     made.remove(["A", "B", "C", "D", "E", "F"])
     do(made.add("G"))
     assert processes.started[-1].node == "large", "what has ended takes no room"
+
+
+def test_symbols_go_back_to_the_nodes_that_they_were_on_whoever_is_asked_for() -> None:
+    def placed(symbols: str, **nodes: float) -> dict[str, str]:
+        processes = Processes(nodes, Told)
+        made = Fleet(ActorsSection(lifecycle="reuse"), processes, at_home=True)
+        do(made.add(symbols))
+        return {symbol: made._slots[symbol].node for symbol in symbols}
+
+    before = placed("ABCDEFGH", one=1.0, two=1.0)
+    assert sorted(before.values()) == ["one"] * 4 + ["two"] * 4
+    assert placed("HGFEDCBA", two=1.0, one=1.0) == before
+    fewer = placed("ABDEGH", one=1.0, two=1.0)
+    assert sum(fewer[symbol] != before[symbol] for symbol in fewer) <= 1
+    assert set(placed("ABCDEFGH", one=1.0, two=1.0, new=1.0).values()) == {"one", "two", "new"}
 
 
 @pytest.mark.long
