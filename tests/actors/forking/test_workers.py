@@ -361,14 +361,14 @@ def test_workers_that_start_while_the_server_is_killed_all_start(node: Node) -> 
 
 
 @pytest.mark.ray
-def test_two_hundred_restarts_leave_nothing_behind(node: Node) -> None:
+def test_many_restarts_leave_nothing_behind(node: Node) -> None:
     node.script.write_text("")
     node.environment.pop("REPORT")
     node.launch().communicate()
     (server_process,) = node.servers()
     wait_until(lambda: not server_process.children())
     before = server_process.num_fds()
-    for _ in range(200):
+    for _ in range(60):
         assert node.launch(stderr=None).wait() == 0
     wait_until(lambda: not server_process.children())
     assert server_process.num_fds() == before

@@ -143,7 +143,8 @@ def test_a_run_that_lost_a_symbol_because_its_process_died_is_degraded(
     universe: Path, tmp_path: Path, allowed: str, status: int
 ) -> None:
     path = write_config(tmp_path, universe, "lossy", pause_s=0.05)
-    path.write_text(f"{path.read_text()}actors: {{max_restarts: 0}}\nvalidation: {{allow_lost: {allowed}}}\n")
+    config = path.read_text().replace("window: 1m", "window: 5m")
+    path.write_text(f"{config}actors: {{max_restarts: 0}}\nvalidation: {{allow_lost: {allowed}}}\n")
     process = start(path, "--json", "--out", str(tmp_path))
     wait_for_phase(process, "running")
     symbol_processes(process.pid)[0].kill()
