@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from barray.coordinator.config.model import SessionConfig, SweepSection
+from barray.coordinator.config.model import SessionConfig
+from barray.coordinator.config.strategy import SweepSection
 from barray.coordinator.prepare_scans import LoadCalendar, with_scans
 from barray.coordinator.read_tables import read_tables
 from barray.coordinator.scan_fleet import PreparedScan

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from barray.coordinator.config.model import ScheduledAction, ScheduledBar
+from barray.coordinator.config.schedule import ScheduledAction, ScheduledBar
 from barray.coordinator.messages import AddBar, AddIndicator, AddSymbol, RemoveSymbol, Request
 from barray.market.adhoc import parse_bar
 from barray.market.bars import Bar

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 from barray.actors.by_value import pickled_by_value
 from barray.coordinator import runtime
 from barray.coordinator.config.file import ConfigLike, as_config
-from barray.coordinator.config.model import SessionConfig, StrategySection
+from barray.coordinator.config.model import SessionConfig
+from barray.coordinator.config.strategy import StrategySection
 from barray.coordinator.read_tables import read_tables
 from barray.market.errors import ConfigError
 from barray.trading.engine.commands import Plan

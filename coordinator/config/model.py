@@ -20,23 +20,22 @@ from barray.coordinator.config.fields import (
     SymbolField,
     TimeField,
     jump_size,
-    parsed,
     stamp_text,
 )
 from barray.coordinator.config.scans import ScanSection
+from barray.coordinator.config.schedule import ScheduledAction
 from barray.coordinator.config.sources import AlpacaSection, SourceSection
+from barray.coordinator.config.strategy import CostsSection, StrategySection, SweepSection
 from barray.coordinator.config.tables import TableName, TableSection
 from barray.data_sources.fetching.store import EXCHANGE
 from barray.data_sources.fetching.vendor_source import VendorSource
 from barray.data_sources.manager import DataManager
 from barray.data_sources.protocol import DataSource
-from barray.market.adhoc import parse_bar
 from barray.market.calendar import ExtendedHours
 from barray.market.clock import PracticeClock, WallClock
 from barray.market.indicators import IndicatorSpec
 from barray.market.interval import NS_PER_SECOND, Interval
 from barray.market.requirements import JumpRule, SymbolRequirements
-from barray.trading.orders.costs import Commission, Market, Slippage
 
 
 class ExtendedHoursSection(Section):
@@ -169,54 +168,6 @@ class LiveSection(Section):
         return self.practice.clock if self.practice else WallClock()
 
 
-class ScheduledBar(Section):
-    """A bar to add. Its start is `time` of the session date (exchange time), or a full `timestamp`."""
-
-    symbol: SymbolField
-    interval: IntervalField
-    time: TimeField | None = None
-    timestamp: Annotated[str | None, BeforeValidator(stamp_text)] = None
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: float
-
-    @model_validator(mode="after")
-    def _stamped(self) -> ScheduledBar:
-        if (self.time is None) == (self.timestamp is None):
-            raise ValueError("give either time (exchange time on the session date) or timestamp")
-        if self.timestamp is not None:
-            parsed(parse_bar)(self.model_dump(include={"timestamp", "open", "high", "low", "close", "volume"}))
-        return self
-
-
-class ScheduledIndicator(Section):
-    """An indicator to add."""
-
-    symbol: SymbolField
-    indicator: IndicatorField
-
-
-class ScheduledAction(Section):
-    """Something to do once the session clock reaches `at` (exchange time), each day or on `day` only."""
-
-    at: TimeField
-    day: DateField | None = None
-    by: Literal["strategy", "scanner"] | None = None
-    add_symbol: SymbolField | None = None
-    add_bar: ScheduledBar | None = None
-    add_indicator: ScheduledIndicator | None = None
-    remove_symbol: SymbolField | None = None
-
-    @model_validator(mode="after")
-    def _one_action(self) -> ScheduledAction:
-        actions = (self.add_symbol, self.add_bar, self.add_indicator, self.remove_symbol)
-        if sum(action is not None for action in actions) != 1:
-            raise ValueError("give exactly one of add_symbol, add_bar, add_indicator, remove_symbol")
-        return self
-
-
 class ExportSection(Section):
     """What is written at the end of each session, below `directory`; `{date}` in it is not needed.
 
@@ -227,90 +178,12 @@ class ExportSection(Section):
     formats: tuple[Literal["json", "csv", "parquet", "html"], ...] = ("json",)
 
 
-class StrategySection(Section):
-    """The strategy of sessions, backtests and sweeps: a file (`path`) or an installed module, and which class of it, if
-    it has several. Neither where a program gives the strategy itself.
-
-    `form`: `signals` or `on_bar` where it has both. `window`: how often `on_window` is called, and a shared account's
-    orders meet; default: after every base bar.
-    """
-
-    path: str | None = None
-    module: str | None = None
-    name: str | None = Field(None, alias="class")
-    parameters: dict[str, bool | int | float | str] = Field(default_factory=dict)
-    form: Literal["on_bar", "signals", "on_window"] | None = None
-    window: IntervalField | None = None
-
-    @model_validator(mode="after")
-    def _one_place(self) -> StrategySection:
-        if self.path is not None and self.module is not None:
-            raise ValueError("give either path (a Python file) or module")
-        return self
-
-
-class CommissionSection(Section):
-    """See barray.trading.orders.costs.Commission."""
-
-    per_share: float = Field(0.0, ge=0)
-    per_trade: float = Field(0.0, ge=0)
-    bps: float = Field(0.0, ge=0)
-    minimum: float = Field(0.0, ge=0)
-
-
-class SlippageSection(Section):
-    """See barray.trading.orders.costs.Slippage."""
-
-    per_share: float = Field(0.0, ge=0)
-    bps: float = Field(0.0, ge=0)
-    impact: float = Field(0.0, ge=0)
-
-
-class CostsSection(Section):
-    """What trading costs and how orders are rounded and limited; see barray.trading.orders.costs.Market."""
-
-    commission: CommissionSection = CommissionSection()
-    slippage: SlippageSection = SlippageSection()
-    lot_size: float = Field(1.0, ge=0)
-    tick_size: float = Field(0.0, ge=0)
-    volume_share: float | None = Field(None, gt=0, le=1)
-
-    @property
-    def market(self) -> Market:
-        """As the broker wants it."""
-        commission = Commission(**self.commission.model_dump())
-        slippage = Slippage(**self.slippage.model_dump())
-        return Market(commission, slippage, self.lot_size, self.tick_size, self.volume_share)
-
-
 class ReportSection(Section):
     """What a backtest or a sweep writes, below `directory`."""
 
     directory: str = "backtests"
     formats: tuple[Literal["html", "parquet", "csv", "json"], ...] = ("html", "parquet", "json")
     charts: int = Field(6, ge=0, le=50)
-
-
-class WalkForwardSection(Section):
-    """Choose on `in_sample` sessions, then trade the next `out_of_sample` with what was chosen, and so on."""
-
-    in_sample: int = Field(ge=1)
-    out_of_sample: int = Field(ge=1)
-    anchored: bool = False
-
-
-class SweepSection(Section):
-    """Parameter sets to try: lists of values or `{low, high, step}` by parameter. `where` leaves out sets, such as
-    `fast < slow`. `sets`: how many `random` or `optuna` try. `metric`: what makes one set better than another.
-    """
-
-    parameters: dict[str, Any] = Field(min_length=1)
-    method: Literal["grid", "random", "optuna"] = "grid"
-    sets: int = Field(100, ge=1, le=1_000_000)
-    seed: int = 0
-    where: str | None = None
-    metric: Literal["pnl", "sharpe", "sortino", "profit_factor", "expectancy", "close_calmar"] = "sharpe"
-    walk_forward: WalkForwardSection | None = None
 
 
 class RaySection(Section):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from barray.coordinator.config.model import ScheduledAction
+from barray.coordinator.config.schedule import ScheduledAction
 from barray.coordinator.schedule import due_actions, windows
 from barray.market.bars import Bar
 from barray.market.interval import Interval
