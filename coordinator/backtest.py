@@ -21,6 +21,7 @@ from barray.coordinator.step0 import all_failed, require_enough, validate_range
 from barray.coordinator.steps import Stepped
 from barray.coordinator.summary import lost_symbols
 from barray.data_sources.failover import needs_of_range
+from barray.data_sources.manager import DataManager
 from barray.market.commands import Failed
 from barray.market.errors import BarrayError, NoDataError, shorten
 from barray.market.interval import Interval
@@ -161,13 +162,17 @@ class BacktestCoordinator(Measured):
         """Step 0 over a range, with what is known of the sources' faults. `ahead_ns`: see needs_of_range."""
         return await validate_range(
             symbols,
-            replace(self._manager, faults=self._faults),
+            replace(self._manager_of(session_range), faults=self._faults),
             self._requirements,
             session_range,
             self._config.validation.deadline_s,
             transport=self._transport,
             fetch=self._gateways.fetch_for(self._requirements, needs_of_range(session_range, ahead_ns)),
         )
+
+    def _manager_of(self, session_range: SessionRange) -> DataManager:
+        """The sources, with symbols that mean who is called so when these sessions end."""
+        return self._manager.on(session_range.dates[-1])
 
     async def _execute_loading(
         self, jobs: Mapping[str, Job], command: Callable[[LoadRange], Any], fleet: Fleet | None = None
@@ -312,8 +317,9 @@ class BacktestCoordinator(Measured):
             raise ValueError(f"{job.symbol} has not passed Step 0")
         skipped = {day: "; ".join(map(str, reasons)) for day, reasons in found.skipped.items()}
         known, warnings = self._known_faults(found, job.session_range)
-        reader, others = self._manager.reader(found), len(self._manager.sources) > 1
-        base, asked, daily = result.base_interval, known if others else None, self._manager.daily
+        manager = self._manager_of(job.session_range)
+        reader, others = manager.reader(found), len(manager.sources) > 1
+        base, asked, daily = result.base_interval, known if others else None, manager.daily
         tables = tables_of(self._known_tables, job.symbol, job.session_range)
         return LoadRange(job.symbol, job.session_range, reader, base, skipped, daily, asked, warnings, tables)
 

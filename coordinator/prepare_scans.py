@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
 
 from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.config.scans import ScanSection
 from barray.coordinator.scan_fleet import PreparedScan
 from barray.coordinator.strategies import read_code
+from barray.data_sources.listings import read_listings
 from barray.data_sources.stacks import StackSources
 from barray.market.calendar import TradingCalendar
 from barray.market.errors import ConfigError
 from barray.market.known_table import KnownTables
+from barray.market.listings import Listings
 from barray.market.requirements import SymbolRequirements
 from barray.market.session_range import session_range_of
-from barray.trading.scans.listings import Listings
 from barray.trading.scans.needs import ScanNeeds, needs_of
 from barray.trading.scans.plan import Plan
 from barray.trading.scans.source import ScanCode, ScanSource
@@ -157,30 +156,3 @@ def _listings(config: SessionConfig, plans: tuple[Plan, ...]) -> Mapping[str, Li
             )
         found[name] = read_listings(Path(path), "the file of the universe" if universe.kind == "file" else "listings")
     return found
-
-
-def read_listings(path: Path, told: str = "listings") -> Listings:
-    """A CSV or Parquet table with the columns symbol, start, end, renamed_to, or a file of symbols, one a line;
-    ConfigError where it can't be read, DataError where its rows can't be right.
-    """
-    try:
-        if path.suffix in (".parquet", ".pq"):
-            import pyarrow.parquet as pq
-
-            return Listings.of(pq.read_table(path).to_pydict(), str(path))
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ConfigError(f"{path}: {reason}", remedy=f"check the path of {told}") from error
-    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    if lines and not lines[0].startswith("symbol") and "," not in lines[0]:
-        return Listings.of({"symbol": lines}, str(path))
-    if lines and "," not in lines[0] and lines[0] != "symbol":
-        raise ConfigError(
-            f"{path}: its columns are not separated by commas", remedy="write symbol,start,end,renamed_to"
-        )
-    rows = list(csv.DictReader(lines))
-    columns: dict[str, list[Any]] = {
-        name: [row.get(name) for row in rows] for name in (rows[0] if rows else ("symbol",))
-    }
-    return Listings.of(columns, str(path))

@@ -18,6 +18,7 @@ from barray.market.commands import Failed
 from barray.market.errors import BarrayError, NoDataError
 from barray.market.interval import Interval, best_base
 from barray.market.known_table import KnownTables
+from barray.market.listings import Listings
 from barray.market.requirements import SymbolRequirements
 from barray.market.session_range import SessionRange
 from barray.trading.scans.commands import NotRead, ScanCloses, ScanDaily, ScanJob, ScanSessions, SessionParts
@@ -25,7 +26,6 @@ from barray.trading.scans.evaluate import members_after, session_hits
 from barray.trading.scans.forward import Asked
 from barray.trading.scans.hits import SessionHits
 from barray.trading.scans.keeping import Rules
-from barray.trading.scans.listings import Listings
 from barray.trading.scans.needs import ScanNeeds
 from barray.trading.scans.plan import Plan
 from barray.trading.scans.result import LookedAt
@@ -103,6 +103,7 @@ class PreparedScan:
             self.daily if interval.is_intraday else None,
             self.listings,
             self.tables,
+            self.config.renames,
         )
 
     def _named(self) -> set[str] | None:

@@ -92,7 +92,8 @@ class SessionState:
     def open(self, context: SessionContext, first_ns: int) -> None:
         """Begin a day: its clock stands at `first_ns`."""
         schedule = due_actions(self._config.schedule, self._calendar, context)
-        self.day = Day(context, SimulatedClock(first_ns), schedule, self._config.data_manager)
+        manager = self._config.data_manager.on(context.session_date)
+        self.day = Day(context, SimulatedClock(first_ns), schedule, manager)
 
     def load_session_data(self, cpus: int) -> Work[None]:
         """Steps 0 to 3 for the config's symbols; ValidationFailed where nothing is left to run. With scans it may begin

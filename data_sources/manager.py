@@ -9,6 +9,7 @@ from functools import partial
 from typing import Final
 
 from barray.data_sources.protocol import DataSource
+from barray.data_sources.renamed import RenamedSource
 from barray.data_sources.session_sources import SessionSources, dataset_difference
 from barray.data_sources.span_reader import SpanReader
 from barray.market.calendar import Sessions
@@ -48,6 +49,11 @@ class DataManager:
     faults: Mapping[str, Mapping[str, Mapping[date, Reason]]] = field(default_factory=dict)
     daily: DataSource | None = None
     daily_problems: Mapping[str, Reason] = field(default_factory=dict)
+
+    def on(self, day: date) -> DataManager:
+        """The same, with symbols that mean who is called so on a day."""
+        sources = tuple(_on(source, day) for source in self.sources)
+        return replace(self, sources=sources, daily=self.daily and _on(self.daily, day))
 
     def passing_over(self, problems: Mapping[str, Mapping[str, Reason]]) -> DataManager:
         """The same with more problems."""
@@ -179,6 +185,10 @@ class DataManager:
         }
         others = [symbol for symbol in symbols if symbol not in known]
         return known | (ask_daily(self.daily, others, sessions) if others else {})
+
+
+def _on(source: DataSource, day: date) -> DataSource:
+    return source.on(day) if isinstance(source, RenamedSource) else source
 
 
 def _by_session(

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.config.sources import SOURCES
 from barray.market.errors import ConfigError, shorten
+from barray.market.listings import LISTINGS
 
 S = TypeVar("S", bound=BaseModel)
 ConfigLike = str | Path | Mapping[str, Any] | SessionConfig
@@ -119,7 +120,14 @@ def read_config(path: str | Path, *, strategy_given: bool = False) -> SessionCon
         problem = " ".join(str(getattr(error, "problem", None) or error).split())
         remedy = _SMALLER if problem.endswith(_BOUND) else "mend the YAML"
         raise ConfigError(f"{path}{where}: {problem}", remedy=remedy) from error
-    return parse_config(data, str(path), strategy_given=strategy_given).resolved(path.parent)
+    return _whole(parse_config(data, str(path), strategy_given=strategy_given).resolved(path.parent))
+
+
+def _whole(config: SessionConfig) -> SessionConfig:
+    """The config with what its listings tell of names, where they are there: it travels, and they may not."""
+    if Path(config.listings.get(LISTINGS, "")).is_file():
+        config.renames  # noqa: B018
+    return config
 
 
 def _text(path: Path) -> str:
@@ -133,9 +141,9 @@ def _text(path: Path) -> str:
 def as_config(config: ConfigLike, *, strategy_given: bool = False) -> SessionConfig:
     """A configuration from whatever names it: a path, a mapping (relative paths from here), or itself."""
     if isinstance(config, SessionConfig):
-        return config
+        return _whole(config)
     if isinstance(config, Mapping):
-        return parse_config(config, strategy_given=strategy_given).resolved(Path.cwd())
+        return _whole(parse_config(config, strategy_given=strategy_given).resolved(Path.cwd()))
     return read_config(config, strategy_given=strategy_given)
 
 

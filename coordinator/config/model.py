@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
@@ -24,18 +25,24 @@ from barray.coordinator.config.fields import (
 )
 from barray.coordinator.config.scans import ScanSection
 from barray.coordinator.config.schedule import ScheduledAction
-from barray.coordinator.config.sources import AlpacaSection, SourceSection
+from barray.coordinator.config.sources import AlpacaSection, ParquetSection, SourceSection
 from barray.coordinator.config.strategy import CostsSection, StrategySection, SweepSection
 from barray.coordinator.config.tables import TableName, TableSection
 from barray.data_sources.fetching.store import EXCHANGE
 from barray.data_sources.fetching.vendor_source import VendorSource
+from barray.data_sources.listings import read_listings
 from barray.data_sources.manager import DataManager
 from barray.data_sources.protocol import DataSource
+from barray.data_sources.renamed import RenamedSource
 from barray.market.calendar import ExtendedHours
 from barray.market.clock import PracticeClock, WallClock
 from barray.market.indicators import IndicatorSpec
 from barray.market.interval import NS_PER_SECOND, Interval
+from barray.market.listings import LISTINGS
+from barray.market.renames import Renames
 from barray.market.requirements import JumpRule, SymbolRequirements
+
+logger = logging.getLogger(__name__)
 
 
 class ExtendedHoursSection(Section):
@@ -206,7 +213,8 @@ def _by_name(listings: Any) -> Any:
 class SessionConfig(Section):
     """A whole configuration. See examples/session.yaml.
 
-    `listings`: tables of what was listed when, by name, or one that is called that; see docs/scans.md.
+    `listings`: tables of what was listed when, by name, or one that is called that; see docs/scans.md. That one also
+    says what companies were called when; see docs/data.md.
     """
 
     name: str = Field("session", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")
@@ -234,6 +242,7 @@ class SessionConfig(Section):
     scans: tuple[ScanSection, ...] = ()
     listings: Annotated[dict[str, str], BeforeValidator(_by_name)] = Field(default_factory=dict)
     _where: str = PrivateAttr(default="config")
+    _renames: Renames | None = PrivateAttr(default=None)
 
     @model_validator(mode="before")
     @classmethod
@@ -274,6 +283,24 @@ class SessionConfig(Section):
         return named
 
     @property
+    def renames(self) -> Renames:
+        """Companies that its table `listings` says were renamed, or none where a source is a vendor's: read when it is
+        first asked for, and then part of the config. Errors as of `read_listings`.
+        """
+        if self._renames is None:
+            path = self.listings.get(LISTINGS)
+            found = Renames.in_listings(read_listings(Path(path))) if path else Renames()
+            vendors = [source.name for source in self.sources if not isinstance(source, ParquetSection)]
+            if found and vendors:
+                logger.warning(
+                    "%s tells of renamed symbols, which bars of %s do not follow: each has what is there under its own",
+                    path,
+                    vendors[0],
+                )
+            self._renames = found if not vendors else Renames()
+        return self._renames
+
+    @property
     def is_live(self) -> bool:
         """Whether bars come as minutes close."""
         return self.session.mode == "live"
@@ -304,14 +331,23 @@ class SessionConfig(Section):
 
     @property
     def data_sources(self) -> tuple[DataSource, ...]:
-        """The sources in order of priority; of a live session the first that has a stream, and its minutes alone."""
-        return self.data_manager.sources
+        """The sources in order of priority, as names are stored; of a live session the first that has a stream, and its
+        minutes alone.
+        """
+        every = self.data_manager.sources
+        return tuple(source.source if isinstance(source, RenamedSource) else source for source in every)
 
     @property
     def data_manager(self) -> DataManager:
-        """These sources, freshly opened, and that of daily history."""
+        """These sources, freshly opened, and that of daily history. Where companies were renamed, a symbol of the
+        config means who is called so on its last day, any other who is on the session's.
+        """
         opened = [self._opened(source) for source in self.sources]
         daily = next((source for source in opened if source.name == self.history.daily), None)
+        if self.renames:
+            meant = dict.fromkeys(self.symbols, self.session.end)
+            opened = [RenamedSource(source, self.renames, meant) for source in opened]
+            daily = daily and RenamedSource(daily, self.renames, meant)
         if not self.is_live:
             return DataManager(tuple(opened), daily=daily)
         streamed = next(source for source in self.sources if isinstance(source, AlpacaSection))

@@ -16,7 +16,6 @@ _USED_BY = {
     "sweep": ("sweep",),
     "tables": ("run", "backtest", "sweep", "scan"),
     "scans": ("run", "backtest", "scan"),
-    "listings": ("run", "backtest", "scan"),
 }
 """Commands by section; sections that are not here are used by every command that runs a config."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -43,6 +43,33 @@ def aligned(stack: UniverseBars, symbols: Sequence[str]) -> UniverseBars:
     at = np.array([stack.position.get(symbol, nobody) for symbol in wanted], np.intp)
     rows, offsets = rows_of(np.append(stack.offsets[:-1], 0)[at], np.append(stack.offsets[1:], 0)[at])
     return _taken(stack, wanted, rows, offsets)
+
+
+def gathered(
+    stack: UniverseBars, symbols: Sequence[str], spans: Mapping[str, Sequence[tuple[str, int, int]]]
+) -> UniverseBars:
+    """The bars of just these symbols, sorted. `spans`: of some, which of the stack's symbols have their bars from one
+    session (its position) to before another, in order of time; the others have their own.
+    """
+    nobody = len(stack.symbols)
+    begin, end = np.append(stack.offsets[:-1], 0), np.append(stack.offsets[1:], 0)
+    owners: list[int] = []
+    edges: list[tuple[int, int]] = []
+    for i, symbol in enumerate(symbols):
+        if symbol not in spans:
+            at = stack.position.get(symbol, nobody)
+            owners.append(i)
+            edges.append((int(begin[at]), int(end[at])))
+            continue
+        for name, first, stop in spans[symbol]:
+            at = stack.position.get(name, nobody)
+            own = stack.session[begin[at] : end[at]]
+            owners.append(i)
+            edges.append(tuple((begin[at] + np.searchsorted(own, (first, stop))).tolist()))
+    both = np.array(edges, np.int64).reshape(-1, 2)
+    rows, offsets = rows_of(both[:, 0], both[:, 1])
+    ends = offsets[np.searchsorted(np.array(owners, np.int64), np.arange(len(symbols)), side="right")]
+    return _taken(stack, tuple(symbols), rows, np.concatenate(([0], ends)))
 
 
 def appended(first: UniverseBars, then: UniverseBars) -> UniverseBars:

@@ -11,12 +11,13 @@ from barray.market.bars import IntArray
 from barray.market.calendar import Sessions
 from barray.market.errors import BarrayError
 from barray.market.interval import Interval
+from barray.market.listings import Listings
+from barray.market.renames import Renames
 from barray.market.session_range import SessionRange
 from barray.market.universe.stack import Stack
 from barray.market.validation import Reason
 from barray.trading.scans.evaluate import Part
 from barray.trading.scans.hits import ScanFailure
-from barray.trading.scans.listings import Listings
 from barray.trading.scans.source import ScanSource
 from barray.trading.scans.tables import KnownRows
 
@@ -54,7 +55,8 @@ class StackReader(Protocol):
 class ScanJob:
     """Scans over sessions, of some symbols (sorted). `session_range`: `history` is what indicators need, and `daily`
     where the scans' daily bars begin. `daily`: reads daily bars, where those of the base interval are not meant.
-    `sessions_back`: see ScanNeeds.
+    `sessions_back`: see ScanNeeds. `renames`: a symbol of a session is who is called so that day, and has its bars
+    under all names.
     """
 
     scans: tuple[ScanSource, ...]
@@ -65,6 +67,7 @@ class ScanJob:
     daily: StackReader | None
     listings: Mapping[str, Listings] = field(default_factory=dict)
     tables: Mapping[str, KnownRows] = field(default_factory=dict)
+    renames: Renames = field(default_factory=Renames)
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import date
+from itertools import groupby
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -15,7 +16,7 @@ from barray.market.errors import BarrayError
 from barray.market.interval import DAY, Interval
 from barray.market.universe.bars import UniverseBars
 from barray.market.universe.lay import lay_universe
-from barray.market.universe.rows import aligned, appended, kept, merged
+from barray.market.universe.rows import aligned, appended, gathered, kept, merged
 from barray.market.universe.stack import Stack
 from barray.market.validation import Reason
 from barray.trading.scans.commands import Faults, ScanJob, StackReader
@@ -35,8 +36,11 @@ class NotReadable(Exception):
 
 
 class DayStore:
-    """A job's bars, session by session; NotReadable where they can't be had. What is wrong with symbols' bars of a
-    session stands in `faults`, by its row; there they have none.
+    """A job's bars, session by session; NotReadable where they can't be had. They are held by the names of their days:
+    a symbol of a session (`of`, its row) is who is called so that day, also before.
+
+    What is wrong with the bars of a day stands in `faults`, by its row and name; there are none of these. What is wrong
+    with anything that was looked at for a session, in `wrong`, by its row and symbol.
     """
 
     def __init__(self, job: ScanJob, needs: ScanNeeds) -> None:
@@ -48,59 +52,118 @@ class DayStore:
         self._held: dict[int, tuple[set[str], UniverseBars | None]] = {}
         self._volumes: dict[tuple[int, bytes], tuple[FloatArray, NDArray[np.bool_]]] = {}
         self._days: tuple[range, UniverseBars | None, Faults] = (range(0), None, {})
+        self._everyone = job.renames.every_name(job.symbols)
+        self._position = {name: i for i, name in enumerate(self._everyone)}
         self.faults: dict[int, dict[str, Reason]] = {}
+        self.wrong: dict[int, dict[str, Reason]] = {}
 
-    def base(self, row: int, symbols: Sequence[str]) -> UniverseBars:
-        """Base bars of a session, of just these symbols (sorted), some maybe without any."""
+    def base(self, row: int, symbols: Sequence[str], of: int | None = None) -> UniverseBars:
+        """Base bars of a session, of just these symbols (sorted), some maybe without any. `of`: the session that they
+        are symbols of; the same where None.
+        """
+        spans = {symbol: [(name, row, row + 1)] for symbol, name in self._renamed(row, symbols, of)}
+        if not spans:
+            return self._named(row, symbols)
+        names = {symbol for symbol in symbols if symbol not in spans} | {name for [(name, _, _)] in spans.values()}
+        stack = self._named(row, sorted(names - {""}))
+        return gathered(stack, symbols, spans)
+
+    def _named(self, row: int, names: Sequence[str]) -> UniverseBars:
+        """Base bars of a session by its own names, sorted."""
         asked, held = self._held.get(row, (set(), None))
-        if new := tuple(symbol for symbol in symbols if symbol not in asked):
+        if new := tuple(name for name in names if name not in asked):
             read = self._read(row, new)
             held = read if held is None else merged(held, read)
             self._held[row] = asked.union(new), held
-        return aligned(held if held is not None else self._nothing(row), symbols)
+        return aligned(held if held is not None else self._nothing(row), names)
+
+    def _renamed(self, row: int, symbols: Sequence[str], of: int | None) -> Iterator[tuple[str, str]]:
+        """Those of the symbols of a session that had another name in an earlier one, and which; "" for none."""
+        of = row if of is None else of
+        if not self._job.renames:
+            return
+        for symbol in self._job.renames.of.keys() & symbols:
+            if (name := self.name_on(row, symbol, of)) != symbol:
+                yield symbol, name
+
+    def name_on(self, row: int, symbol: str, of: int) -> str:
+        """What a symbol of a session (`of`, its row) was called in another; "" where it was nothing, or is no name of
+        its session.
+        """
+        today, renames = self._day(of), self._job.renames
+        if symbol != renames.name_on(today, symbol, today):
+            return ""
+        return renames.name_on(self._day(row), symbol, today) or ""
+
+    def _day(self, row: int) -> date:
+        label: date = self._sessions.dates[row].item()
+        return label
 
     def closes(self, row: int, symbols: tuple[str, ...]) -> UniverseBars:
-        """All of a session's bars of some symbols, sorted, with their closes alone; of those that have right ones."""
-        return self._laid(self._job.reader, self._job.interval, range(row, row + 1), symbols, ("close",), None)[0]
+        """All of a session's bars of some symbols, sorted, with their closes alone; of those that have right ones. One
+        that is no longer called so has those of its new name.
+        """
+        day, renames = self._day(row), self._job.renames
+        now = {symbol: renames.name_on(day, symbol, day) or "" for symbol in renames.of.keys() & symbols}
+        names = tuple(sorted({now.get(symbol, symbol) for symbol in symbols} - {""}))
+        stack = self._laid(self._job.reader, self._job.interval, range(row, row + 1), names, ("close",), None)[0]
+        there = tuple(symbol for symbol in symbols if now.get(symbol, symbol) in stack.position)
+        return gathered(stack, there, {symbol: [(name, row, row + 1)] for symbol, name in now.items()})
 
     def volumes(self, row: int, elapsed_ns: IntArray) -> tuple[FloatArray, NDArray[np.bool_]]:
-        """What all of the job's symbols had traded in a session so long after its open; see `volumes_of`."""
+        """What all that there are had traded in a session so long after its open, by the places of their names then;
+        see `volumes_of`.
+        """
         key = row, elapsed_ns.tobytes()
         if key not in self._volumes:
-            base = self.base(row, self._job.symbols)
+            base = self._named(row, self._everyone)
             everyone = np.arange(len(base.symbols))
             self._volumes[key] = volumes_of(base, everyone, self._sessions, row, elapsed_ns)
         return self._volumes[key]
+
+    def places(self, row: int, symbols: Sequence[str], of: int) -> list[int]:
+        """Where symbols of a session stand among the names of another, in `volumes`; -1 for none."""
+        other = dict(self._renamed(row, symbols, of))
+        return [self._position.get(other.get(symbol, symbol), -1) for symbol in symbols]
 
     def daily(self, row: int) -> UniverseBars | None:
         """Daily bars of all of the job's symbols before a session; None where base bars' own days are meant."""
         if self._job.daily is None:
             return None
         first = self._job.session_range.daily.get(row, row)
-        block = self._block(self._job.daily, DAY, first, row, self._needs.day_columns)
+        block = self._block(self._job.daily, DAY, range(first, row), row, self._needs.day_columns)
         return _between(block, int(self._sessions.open_ns[first]), int(self._sessions.open_ns[row]))
 
     def days(self, row: int) -> UniverseBars:
         """Where the base bars are of days or weeks: a session's and its history's, of all of the job's symbols."""
         first = self._job.session_range.history[row]
-        block = self._block(self._job.reader, self._job.interval, first, row + 1, self._columns)
+        block = self._block(self._job.reader, self._job.interval, range(first, row + 1), row, self._columns)
         return _between(block, int(self._sessions.open_ns[first]), int(self._sessions.close_ns[row]))
 
     def _block(
-        self, reader: StackReader, interval: Interval, first: int, stop: int, columns: tuple[str, ...]
+        self, reader: StackReader, interval: Interval, rows: range, of: int, columns: tuple[str, ...]
     ) -> UniverseBars:
-        """Bars of days, of many sessions at once: they are few."""
+        """Bars of days for a session (`of`), of many sessions at once: they are few."""
         span, held, faults = self._days
-        if first < span.start or stop > span.stop or held is None:
-            span = range(first, max(self._rows_from(stop - 1)[:_DAYS_AT_ONCE], default=stop - 1) + 1)
-            laid, faults = self._laid(reader, interval, span, self._job.symbols, columns)
-            held = aligned(laid, self._job.symbols)
+        if rows.start < span.start or rows.stop > span.stop or held is None:
+            span = range(rows.start, max(self._rows_from(rows.stop - 1)[:_DAYS_AT_ONCE], default=rows.stop - 1) + 1)
+            laid, faults = self._laid(reader, interval, span, self._everyone, columns)
+            held = aligned(laid, self._everyone)
             self._days = span, held, faults
         if faults:  # maybe only later: what is wrong by then counts
-            own, faults = self._laid(reader, interval, range(first, stop), tuple(sorted(faults)), columns)
-            held = appended(held, aligned(own, self._job.symbols))
-        self.faults.setdefault(stop - 1 if interval == self._job.interval else stop, {}).update(faults)
-        return held
+            own, faults = self._laid(reader, interval, rows, tuple(sorted(faults)), columns)
+            held = appended(held, aligned(own, self._everyone))
+        spans = {symbol: self._spans(symbol, rows, of) for symbol in self._job.renames.of.keys() & self._job.symbols}
+        told = {symbol: faults[name] for symbol, own in spans.items() for name, _, _ in own if name in faults}
+        told |= {name: reason for name, reason in faults.items() if name not in spans}
+        self.wrong.setdefault(of, {}).update(told)
+        return gathered(held, self._job.symbols, spans) if spans else held
+
+    def _spans(self, symbol: str, rows: range, of: int) -> list[tuple[str, int, int]]:
+        """What a symbol of a session was called in sessions, from which to before which."""
+        named = groupby(rows, lambda row: self.name_on(row, symbol, of))
+        runs = [(name, list(own)) for name, own in named if name]
+        return [(name, own[0], own[-1] + 1) for name, own in runs]
 
     def leave(self, before: int) -> None:
         """Let go of what no session from the row `before` on needs."""
@@ -109,6 +172,15 @@ class DayStore:
         self._held = {row: held for row, held in self._held.items() if row >= history}
         self._volumes = {key: made for key, made in self._volumes.items() if key[0] >= back}
         self.faults = {row: found for row, found in self.faults.items() if row >= min(history, back)}
+        self.wrong = {row: found for row, found in self.wrong.items() if row >= before}
+
+    def faults_of(self, row: int, symbols: Sequence[str], of: int) -> Iterator[tuple[str, Reason]]:
+        """What is wrong with the bars of a day, by symbols of a session."""
+        if faults := self.faults.get(row):
+            other = dict(self._renamed(row, symbols, of))
+            for symbol in symbols:
+                if (name := other.get(symbol, symbol)) in faults:
+                    yield symbol, faults[name]
 
     def _rows_from(self, row: int) -> list[int]:
         return [one for one in self._job.session_range.rows.tolist() if one >= row]
@@ -117,6 +189,7 @@ class DayStore:
         rows, until = range(row, row + 1), self._wanted_ns
         laid, reasons = self._laid(self._job.reader, self._job.interval, rows, symbols, self._columns, until)
         self.faults.setdefault(row, {}).update(reasons)
+        self.wrong.setdefault(row, {}).update(reasons)
         return laid
 
     def _nothing(self, row: int) -> UniverseBars:
@@ -167,7 +240,6 @@ class SessionPast:
 
     def __init__(self, store: DayStore, job: ScanJob, row: int) -> None:
         self._store, self._job, self._row = store, job, row
-        self._symbols = job.symbols
 
     @property
     def first_row(self) -> int:
@@ -176,29 +248,27 @@ class SessionPast:
 
     def bars(self, symbols: Sequence[str]) -> UniverseBars:
         """Base bars of the session's history. What is wrong with a symbol's is a fault of the session, too."""
-        found = self._bars(symbols)
-        own = self._store.faults.setdefault(self._row, {})
-        for row in range(self._job.session_range.history[self._row], self._row):
-            for symbol, reason in self._store.faults.get(row, {}).items():
-                own.setdefault(symbol, reason)
-        return found
-
-    def _bars(self, symbols: Sequence[str]) -> UniverseBars:
-        first = self._job.session_range.history[self._row]
-        found = self._store.base(min(first, self._row), symbols) if first < self._row else None
-        if found is None:
-            return aligned(self._store.base(self._row, ()), symbols)
-        for row in range(first + 1, self._row):
-            found = appended(found, self._store.base(row, symbols))
+        store, of = self._store, self._row
+        first = self._job.session_range.history[of]
+        if first >= of:
+            return aligned(store.base(of, ()), symbols)
+        found = store.base(first, symbols, of)
+        for row in range(first + 1, of):
+            found = appended(found, store.base(row, symbols, of))
+        wrong = store.wrong.setdefault(of, {})
+        for row in range(first, of):
+            for symbol, reason in store.faults_of(row, symbols, of):
+                wrong.setdefault(symbol, reason)
         return found
 
     def volumes(self, symbols: Sequence[str], row: int, elapsed_ns: IntArray) -> tuple[FloatArray, NDArray[np.bool_]]:
         """What they had traded in an earlier session."""
         volumes, traded = self._store.volumes(row, elapsed_ns)
-        if len(symbols) == len(self._symbols):
+        places = np.array(self._store.places(row, symbols, self._row), np.intp)
+        if np.array_equal(places, np.arange(volumes.shape[1])):
             return volumes, traded
-        who = [bisect_left(self._symbols, symbol) for symbol in symbols]
-        return volumes[:, who], traded[:, who]
+        there = places >= 0
+        return np.where(there, volumes[:, places], 0.0), traded[:, places] & there
 
 
 def _between(stack: UniverseBars, first_ns: int, stop_ns: int) -> UniverseBars:

@@ -50,7 +50,7 @@ class ScanShard:
             except Exception as error:
                 failures[plan.name] = failure_of(plan, error, bars.open_ns, bars.timezone)
         counts = {name: len(members) for name, members in universe.items()}
-        return SessionParts(parts, failures, counts, (), self._store.faults.get(row, {}), 0)
+        return SessionParts(parts, failures, counts, (), self._store.wrong.get(row, {}), 0)
 
     def session(self, row: int, given: Mapping[str, tuple[str, ...]]) -> SessionParts:
         """What `where` lets through; `given`: who passed the daily stage, by scan, where that is known."""
@@ -64,7 +64,7 @@ class ScanShard:
         wanted = sorted(set().union(*members.values())) if members else []
         self._store.leave(row)
         bars = self._opened(row, wanted)
-        faults = self._store.faults.setdefault(row, {})
+        faults = self._store.wrong.setdefault(row, {})
         parts: dict[str, Part] = {}
         shared = SharedValues() if len(self._plans) > 1 else None
         for plan in self._plans:
@@ -89,17 +89,16 @@ class ScanShard:
 
     def _holes(self, row: int, symbols: Sequence[str]) -> Iterator[Hole]:
         """What is wrong with earlier sessions that volumes are compared with."""
-        own = set(symbols).difference(self._store.faults.get(row, {}))
+        own = sorted(set(symbols).difference(self._store.wrong.get(row, {})))
         for before in range(max(row - self._back, 0), row):
-            for symbol, reason in sorted(self._store.faults.get(before, {}).items()):
-                if symbol in own:
-                    yield Hole(symbol, self._day[before].item(), reason)
+            for symbol, reason in self._store.faults_of(before, own, row):
+                yield Hole(symbol, self._day[before].item(), reason)
 
     def explainer(self, row: int, plan: Plan) -> Explainer:
         """What became of symbols of a session, where this job has all of a universe's."""
         members = self._looked_at(plan, row)
         before, bars = self._before_open(row), self._opened(row, members.symbols)
-        return Explainer(plan, bars, members, before, self._store.faults.setdefault(row, {}))
+        return Explainer(plan, bars, members, before, self._store.wrong.setdefault(row, {}))
 
     def able(self, row: int, plan: Plan) -> tuple[ScanBars, list[str]]:
         """A session's bars, of the universe of the day, and those of it whose bars are right."""

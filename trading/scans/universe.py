@@ -8,12 +8,10 @@ from datetime import date
 from typing import Literal
 
 from barray.market.errors import ConfigError
+from barray.market.listings import LISTINGS, Listings
 from barray.market.symbols import symbol_problem
-from barray.trading.scans.listings import Listings
 
 Kind = Literal["everything", "symbols", "file", "table"]
-LISTINGS = "listings"
-"""The table that `listed()` means: the one that the config names so."""
 
 
 @dataclass(frozen=True)

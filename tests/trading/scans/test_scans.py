@@ -12,6 +12,7 @@ import pytest
 from barray.market.bars import Bar
 from barray.market.errors import ConfigError
 from barray.market.interval import DAY
+from barray.market.listings import Listings
 from barray.market.table import Column
 from barray.market.universe.derive import derive_universe
 from barray.market.universe.rows import aligned
@@ -31,7 +32,6 @@ from barray.trading.scans.language import (
     table,
     vwap,
 )  # fmt: skip
-from barray.trading.scans.listings import Listings
 from barray.trading.scans.local import Local
 from barray.trading.scans.plan import make_plan
 from barray.trading.scans.scan import Scan

@@ -7,7 +7,7 @@ from datetime import date, datetime
 import pytest
 
 from barray.market.errors import ConfigError, DataError
-from barray.trading.scans.listings import Listings
+from barray.market.listings import Listings
 from barray.trading.scans.universe import everything, listed, symbols, symbols_in
 
 ROWS = {
@@ -33,14 +33,6 @@ def listings() -> Listings:
 ])  # fmt: skip
 def test_a_symbol_is_in_from_its_first_day_to_its_last(day: date, there: str) -> None:
     assert " ".join(listings().on(day)) == there
-
-
-def test_what_a_symbol_was_called_before_is_known() -> None:
-    assert [one.symbol for one in listings().former("META", date(2024, 7, 2))] == ["FB"]
-    assert listings().former("FB", date(2020, 7, 2)) == ()
-    chain = {"symbol": ["A", "B", "C"], "start": ["2020-01-02", "2021-01-04", "2022-01-03"],
-             "end": ["2020-12-31", "2021-12-31", ""], "renamed_to": ["B", "C", ""]}  # fmt: skip
-    assert [one.symbol for one in Listings.of(chain, "x").former("C", date(2024, 1, 2))] == ["B", "A"]
 
 
 def test_members_that_have_no_bars_are_told_and_why_another_is_none() -> None:

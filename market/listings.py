@@ -13,6 +13,8 @@ from typing import Any
 from barray.market.errors import ConfigError, DataError
 from barray.market.symbols import symbol_problem
 
+LISTINGS = "listings"
+"""The table that tells what was listed, and called what: the one that a config names so."""
 _COLUMNS = ("symbol", "start", "end", "renamed_to")
 _MOST_TOLD = 5
 
@@ -81,18 +83,6 @@ class Listings:
         """Symbols listed that day, sorted."""
         return tuple(sorted({row.symbol for row in self.rows if row.on(day)}))
 
-    def former(self, symbol: str, day: date) -> tuple[Listing, ...]:
-        """What the company behind a symbol of that day was called before, the newest first: where its history is."""
-        found: list[Listing] = []
-        current = next((row for row in self._by_symbol.get(symbol, ()) if row.on(day)), None)
-        while current is not None and current.start is not None and len(found) < len(self.rows):
-            start, name = current.start, current.symbol
-            before = [row for row in self._into.get(name, ()) if row.end is not None and row.end < start]
-            current = max(before, key=lambda row: row.end or date.min, default=None)
-            if current is not None:
-                found.append(current)
-        return tuple(found)
-
     def why_not(self, symbol: str, day: date) -> str:
         """Why a symbol is not listed that day, for a person to read."""
         rows = self._by_symbol.get(symbol, ())
@@ -108,10 +98,6 @@ class Listings:
     @cached_property
     def _by_symbol(self) -> dict[str, list[Listing]]:
         return _grouped((row.symbol, row) for row in self.rows)
-
-    @cached_property
-    def _into(self) -> dict[str, list[Listing]]:
-        return _grouped((row.renamed_to, row) for row in self.rows if row.renamed_to is not None)
 
 
 def _grouped(pairs: Iterable[tuple[str, Listing]]) -> dict[str, list[Listing]]:
