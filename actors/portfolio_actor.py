@@ -128,7 +128,7 @@ class PortfolioActor(AnswersOnce):
         if not isinstance(command, RunScannedSessions):
             return run.session
         plans, get = [source.plan() for source in command.scans], partial(_found, command)
-        scanned = ScannedRun(run, plans, get, command.session_range, self._block, command.base)
+        scanned = ScannedRun(run, plans, get, command.session_range, self._block, command.base, command.renames)
         return lambda row: scanned.session(row, command.found.get(row, ()))
 
     def _go(self, run: PortfolioRun, command: RunSessions) -> SessionsRun:

@@ -121,6 +121,7 @@ class ScannedBacktestCoordinator(PortfolioBacktestCoordinator):
             scans=self._prepared.scans,
             found={row: one.found if isinstance(one, LookedAt) else () for row, one in pairs},
             ready={row: self._answers(row) for row in chosen},
+            renames=self._config.renames,
         )
         return await self._engine_does(command)
 

@@ -23,6 +23,7 @@ from barray.market.symbol_data import SymbolSessionData
 from barray.sample.universe import write_sample_data
 from barray.trading.engine.commands import LoadRange
 from barray.trading.strategy.source import StrategySource
+from tests.coordinator.test_scanned_days import Backtested
 from tests.coordinator.traded import CALENDAR, TradedSession, settings_of
 from tests.trading.windows import HEAD
 
@@ -60,6 +61,19 @@ class Trades(Strategy):
                 view.order_target(symbol, 0)
 """
 )
+HELD = {
+    "universe": ["AAA"],
+    "at": "10:00",
+    "where": "close(1) > 0",
+    "rank": "close(1)",
+    "promote": 1,
+}
+KEEPS = """
+class Keeps(Strategy):
+    def on_window(self, view):
+        if "AAA" in view.symbols and not view.positions:
+            view.order("AAA", 5)
+"""
 
 
 def name_on(company: str, day: date) -> str:
@@ -167,6 +181,36 @@ def test_a_symbol_of_the_config_is_who_is_called_so_on_the_last_day(trees: dict[
         )
     for symbol in names:
         assert loaded[0][symbol].base.bars.equals(loaded[1][symbol].base.bars)
+
+
+@pytest.mark.parametrize(
+    ("reused", "error"), [(False, None), (True, "AAA is held, and is another company's from 2024-07-03 on")]
+)
+def test_a_position_goes_on_under_its_name_until_that_is_anothers(
+    trees: dict[date | None, Path], reused: bool, error: str | None
+) -> None:
+    settings = told(
+        trees[None], session={"start": "2024-07-01", "end": "2024-07-03"}, scans=[HELD], account={"shared": True}
+    )
+    if not reused:
+        table = trees[None].parent / "once.csv"
+        table.write_text(
+            LISTINGS.replace("BBB,,2024-07-02,AAA", "BBB,,2024-07-02,NOBODY").replace("AAA,2024-07-03,,\n", "")
+        )
+        settings["listings"] = str(table)
+    backtest = Backtested(settings, HEAD + KEEPS)
+    backtest.go()
+    assert [one.error for one in backtest.outcomes[:2]] == [None, None]
+    last = backtest.outcomes[-1]
+    assert (last.error or "").startswith(error or "")
+    assert error is None or last.error is not None
+    assert backtest.run.positions == {"AAA"}
+    closes = {row: backtest.get(["AAA"], row)["AAA"] for row in backtest.prepared.session_range.rows.tolist()[:2]}
+    plain = as_config(told(trees[SECOND], "ZZZ")).data_manager.sources[0]
+    bars = plain.read_bars("ZZZ", Interval.parse("1m"), CALENDAR.sessions)
+    for data in closes.values():
+        assert not isinstance(data, str)
+        assert np.isin(data.base.bars.close[-390:], bars.close).all()
 
 
 def test_listings_that_can_not_be_read_or_followed_are_told_of(

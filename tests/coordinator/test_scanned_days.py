@@ -96,8 +96,9 @@ class Backtested:
     def get(self, symbols: Sequence[str], row: int) -> dict[str, SymbolData | str]:
         """Columns of one session, or why there are none."""
         found: dict[str, SymbolData | str] = {}
-        prepared, manager = self.prepared, self.prepared.config.data_manager
+        prepared = self.prepared
         today = prepared.session_range.at(np.array([row]))
+        manager = prepared.config.data_manager.on(today.dates[0])
         for symbol, step0 in manager.validate_range(symbols, prepared.requirements, today).items():
             if not step0.result.can_proceed:
                 found[symbol] = step0.result.reason
@@ -120,13 +121,15 @@ class Backtested:
     def go(self) -> None:
         """Through all sessions."""
         prepared, span = self.prepared, self.prepared.session_range
-        run = PortfolioRun(prepared.plan, (prepared.config.strategy and prepared.config.strategy.window) or MINUTE)
+        run = self.run = PortfolioRun(
+            prepared.plan, (prepared.config.strategy and prepared.config.strategy.window) or MINUTE
+        )
         run.notes.on = True
         data = {s: self.get([s], int(span.rows[0]))[s] for s in prepared.config.symbols}
         for row, seen in zip(span.rows.tolist(), asyncio.run(self.looked_at()), strict=True):
             data = {s: one for s in prepared.config.symbols if isinstance(one := self.get([s], row)[s], SymbolData)}
             run.load(span.at(span.rows[span.rows == row]), data, MINUTE)
-            scanned = ScannedRun(run, self.scans.plans(), self.get, span, run.block, MINUTE)
+            scanned = ScannedRun(run, self.scans.plans(), self.get, span, run.block, MINUTE, prepared.config.renames)
             run.additions.add = self.get
             self.outcomes.append(scanned.session(row, seen.found))
             self.pages.append(run.notes.take())

@@ -11,6 +11,7 @@ from barray.market.bars import IntArray
 from barray.market.commands import BarReader, Failed, Logged
 from barray.market.interval import Interval
 from barray.market.known_table import SymbolTables
+from barray.market.renames import Renames
 from barray.market.session_range import SessionRange
 from barray.market.validation import Reason
 from barray.trading.orders.broker import Account
@@ -171,6 +172,7 @@ class RunScannedSessions(RunSessions):
     scans: tuple[ScanSource, ...] = ()
     found: Mapping[int, tuple[SessionHits, ...]] = field(default_factory=dict)
     ready: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    renames: Renames = field(default_factory=Renames)
 
 
 @dataclass(frozen=True)

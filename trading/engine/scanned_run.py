@@ -6,10 +6,11 @@ comes to the same orders and fills.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from barray.market.interval import Interval
+from barray.market.renames import Renames
 from barray.market.session_range import SessionRange
 from barray.trading.engine.commands import SessionOutcome
 from barray.trading.engine.portfolio import PortfolioRun
@@ -37,7 +38,8 @@ class ScannedOutcome(SessionOutcome):
 class ScannedRun:
     """A portfolio's run. `block`: of the symbols that are there in any case, None for none.
 
-    What is held at a close is there from the next open on, in any case as long as it can be had.
+    What is held at a close is there from the next open on, in any case as long as it can be had. The run ends where
+    another company has its symbol then, as `renames` say.
     """
 
     def __init__(
@@ -48,7 +50,9 @@ class ScannedRun:
         session_range: SessionRange,
         block: PanelBlock | None,
         base: Interval,
+        renames: Renames | None = None,
     ) -> None:
+        self._renames = renames or Renames()
         self._run, self._plans, self._get = run, tuple(plans), get
         self._range, self._block, self._base = session_range, block, base
 
@@ -89,6 +93,7 @@ class ScannedRun:
         pairs = zip(block.symbols, block.data, strict=True) if block is not None else ()
         day.full = {symbol for symbol, data in pairs if row in data.traded.tolist()}
         held = sorted(self._run.positions - (block.index.keys() if block is not None else set()))
+        self._run.error = self._run.error or next(self._others(held, row), None)
         got = day.get(held) if held else {}
         for symbol, data in got.items():
             refused = data if isinstance(data, str) else None
@@ -98,6 +103,13 @@ class ScannedRun:
         day.full |= there.keys()
         if day.full:
             self._begin(day, row, there)
+
+    def _others(self, held: Sequence[str], row: int) -> Iterator[str]:
+        """What ends a run: positions in symbols that are another company's from a session on."""
+        today, before = (self._range.sessions.dates[one].item() for one in (row, max(row - 1, 0)))
+        for symbol in held:
+            if self._renames.names(symbol, today) != self._renames.names(symbol, before):
+                yield f"{symbol} is held, and is another company's from {today} on: close it before that day"
 
     def _begin(self, day: _Day, row: int, more: Mapping[str, SymbolData], at_ns: int | None = None) -> None:
         """Begin the session at the open, or at `at_ns`, with these symbols more."""
