@@ -9,6 +9,7 @@ from typing import Any
 from barray.actors.answers_once import AnswersOnce
 from barray.actors.loading import NewFaults, load_range
 from barray.actors.published import publish
+from barray.actors.validation import Results, validate_chunk
 from barray.market.commands import Failed
 from barray.market.errors import ActorFailed, BarrayError
 from barray.trading.engine.commands import LayRange, RangeLaid, RangeRun, RunRange, Unreadable
@@ -32,6 +33,10 @@ class BacktestActor(AnswersOnce):
     def execute(self, batch: Sequence[tuple[str, Any]]) -> tuple[Any, ...]:
         """Carry out commands in order, one report each. A symbol that fails, fails alone: its report is `Failed`."""
         return _with_columns(tuple(self._execute(symbol, command) for symbol, command in batch))
+
+    def validate(self, *work: Any) -> Results:
+        """Step 0 for symbols that may come to be here: see validate_chunk."""
+        return validate_chunk(*work)
 
     def pulse(self) -> None:
         """Answer, whatever else is going on here."""

@@ -115,6 +115,10 @@ class RayTransport:
         """End a process now."""
         kill(process.actor)
 
+    async def validate_in(self, process: Process, work: tuple[Any, ...], timeout_s: float) -> Any:
+        """Step 0 for a chunk of symbols in a process of BacktestActor's kind, or the exception that came instead."""
+        return (await gather([process.call("validate", *work)], timeout_s))[0]
+
     async def validate(self, work: tuple[Any, ...], timeout_s: float, node: str | None = None) -> Any:
         """Step 0 for a chunk of symbols, as a task on a node if there is room, or on any."""
         share = 0.01 if self._placement.cpus else 0.5  # where processes claim whole cores there is no half left

@@ -118,6 +118,7 @@ class Session(AttachedSession):
         if not runtime.is_connected():
             self._started_ray = True
             ensure_ray(self.config)
+            runtime.prewarm()
         silence_s = self.config.actors.call_timeout_s
         others = (None, None, self._trading, self._scans)
         self._remote = runtime.new_coordinator(

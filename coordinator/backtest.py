@@ -16,8 +16,9 @@ from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.crew import Crew
 from barray.coordinator.fleet import Fleet, cpus_of
 from barray.coordinator.gateway_pool import GatewayPool
+from barray.coordinator.judges import Judges
 from barray.coordinator.measured import Measured
-from barray.coordinator.step0 import all_failed, require_enough, validate_range
+from barray.coordinator.step0 import Judge, all_failed, require_enough, validate_range
 from barray.coordinator.steps import Stepped
 from barray.coordinator.summary import lost_symbols
 from barray.data_sources.failover import needs_of_range
@@ -133,7 +134,8 @@ class BacktestCoordinator(Measured):
         symbols = list(dict.fromkeys(self._config.symbols))
         self._progress = (0, len(symbols))
         await self._transport.make_ready(0 if self.grows else self._config.placement.cpus or 0)
-        validated = await self._validate(symbols, self._session_range)
+        judges = await self._start_ahead(len(symbols))
+        validated = await self._validate(symbols, self._session_range, judge=judges.validate)
         results = {symbol: found.result for symbol, found in validated.items()}
         for symbol, result in results.items():
             if not result.can_proceed:
@@ -144,6 +146,7 @@ class BacktestCoordinator(Measured):
         if left := [symbol for symbol in passed if symbol not in done]:
             self._jobs = self._split(left)
             await self._fleet.add(self._jobs, per_actor=self._symbols_per_actor(len(self._jobs)))
+        self._fleet.kill_idle()
         bases = [base for symbol in passed if (base := results[symbol].base_interval)]
         return Prepared(tuple(passed), results, dict(self._dropped), min(bases))
 
@@ -157,9 +160,11 @@ class BacktestCoordinator(Measured):
         return self.grows and self._config.placement.cpus is not None
 
     async def _validate(
-        self, symbols: Sequence[str], session_range: SessionRange, ahead_ns: int = 0
+        self, symbols: Sequence[str], session_range: SessionRange, ahead_ns: int = 0, judge: Judge | None = None
     ) -> dict[str, RangeValidation]:
-        """Step 0 over a range, with what is known of the sources' faults. `ahead_ns`: see needs_of_range."""
+        """Step 0 over a range, with what is known of the sources' faults. `ahead_ns`: see needs_of_range; `judge`: see
+        validate_range.
+        """
         return await validate_range(
             symbols,
             replace(self._manager_of(session_range), faults=self._faults),
@@ -168,6 +173,7 @@ class BacktestCoordinator(Measured):
             self._config.validation.deadline_s,
             transport=self._transport,
             fetch=self._gateways.fetch_for(self._requirements, needs_of_range(session_range, ahead_ns)),
+            judge=judge,
         )
 
     def _manager_of(self, session_range: SessionRange) -> DataManager:
@@ -225,6 +231,15 @@ class BacktestCoordinator(Measured):
             return wanted
         cpus, work = cpus_of(self._transport), count * len(self._session_range.rows)
         return -(-count // min(self.processes_per_cpu * cpus, max(cpus, work // _LEAST_SESSIONS)))
+
+    async def _start_ahead(self, count: int) -> Judges:
+        """Start processes for `count` symbols, as many as there are cores for, which judge them first.
+
+        None where copies of files decide on which node a symbol is judged.
+        """
+        needed = 0 if self._manager.copied else -(-count // self._symbols_per_actor(count))
+        processes = await self._fleet.start_ahead(min(needed, self.processes_per_cpu * cpus_of(self._transport)))
+        return Judges(self._transport, processes)
 
     def _drop(self, symbol: str, reasons: Sequence[Reason]) -> None:
         self._dropped[symbol] = self._drops[symbol] = tuple(reasons)

@@ -166,6 +166,13 @@ class Fleet:
         """How many processes there are, idle ones included."""
         return len(set(self._slots.values())) + len(self._idle)
 
+    async def start_ahead(self, count: int) -> list[Any]:
+        """Start so many processes for symbols to come, without waiting until they are up; ConfigError as in `add`."""
+        await self._make_room(count)
+        slots = [_Slot(*self._start(node), []) for node in islice(self._places(), count)]
+        self._idle += reversed(slots)  # the first is the first to be taken
+        return [slot.process for slot in slots]
+
     async def add(self, symbols: Iterable[str], *, per_actor: int = 1) -> None:
         """Give symbols processes, `per_actor` of them in each, idle ones first, and wait until all are up.
 
@@ -316,6 +323,10 @@ class Fleet:
     def kill_all(self) -> None:
         """End every process, idle ones too."""
         self.remove(list(self._slots))
+        self.kill_idle()
+
+    def kill_idle(self) -> None:
+        """End the processes that have no symbols."""
         for slot in self._idle:
             self._transport.kill(slot.process)
         self._idle.clear()

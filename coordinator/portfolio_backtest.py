@@ -16,6 +16,7 @@ from barray.actors.options import new_portfolio_actor, this_actor
 from barray.actors.transport import RayTransport
 from barray.coordinator.backtest import BacktestCoordinator, Job
 from barray.coordinator.fleet import Fleet
+from barray.coordinator.judges import Judges
 from barray.coordinator.step0 import all_failed
 from barray.coordinator.steps import Since, Step, Stepped
 from barray.market.commands import Failed
@@ -55,6 +56,8 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
 
     processes_per_cpu = 1  # besides the engine's
     grows = False
+    engines: tuple[str, ...] = (_ENGINE,)
+    """What the engine's processes are called that are started beside Step 0."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -74,7 +77,13 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
         self._laying = asyncio.Lock()
         self._since = Since()
         self._run_until = -1
+        self._engine_up: asyncio.Future[None] | None = None
         self._base: Interval
+
+    async def _start_ahead(self, count: int) -> Judges:
+        """The symbols' processes, and the engine's."""
+        self._engine_up = asyncio.ensure_future(self._engine.add(self.engines))
+        return await super()._start_ahead(count)
 
     def _split(self, symbols: Sequence[str]) -> dict[str, Job]:
         """A job a symbol: its sessions are laid out in blocks, one after another."""
@@ -113,7 +122,7 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
         blocks = [block for block in self._blocks() if block.rows[-1] > self._run_until]
         if not blocks:
             return
-        up = asyncio.ensure_future(self._engine.add([_ENGINE]))
+        up = self._engine_up or asyncio.ensure_future(self._engine.add(self.engines))
         laid = asyncio.ensure_future(self._lay(blocks[0]))
         try:
             await up

@@ -48,6 +48,8 @@ class PortfolioSweepCoordinator(PortfolioBacktestCoordinator):
     another runs these from the beginning.
     """
 
+    engines = ()
+
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         sessions = len(self._session_range.rows) * _MOST_SETS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -17,6 +17,8 @@ from barray.market.requirements import SessionContext, SymbolRequirements
 from barray.market.session_range import RangeValidation, SessionRange
 from barray.market.validation import Reason, SymbolValidationResult
 
+Judge = Callable[[tuple[Any, ...], float, str | None], Awaitable[Any]]
+"""Step 0 for a chunk of symbols, see Transport.validate."""
 _CHUNK = 64
 _START_S = 60.0
 """What a task may take to get a worker, on top of its symbols' deadlines."""
@@ -54,11 +56,15 @@ async def validate_range(
     *,
     transport: Transport,
     fetch: Fetch[RangeValidation],
+    judge: Judge | None = None,
 ) -> dict[str, RangeValidation]:
-    """The same over all sessions of a range; a source is called to fetch for symbols of which any session is left."""
+    """The same over all sessions of a range; a source is called to fetch for symbols of which any session is left.
+    `judge`: where, if not by tasks.
+    """
 
     async def validate(some: Sequence[str], over: DataManager) -> dict[str, RangeValidation]:
-        found = await _fan_out(some, over, requirements, session_range, deadline_s, transport, lambda done: None)
+        work = requirements, session_range, deadline_s
+        found = await _fan_out(some, over, *work, transport, lambda done: None, judge)
         return {s: r if isinstance(r, RangeValidation) else RangeValidation(r) for s, r in found.items()}
 
     return await validate_with_fetches(symbols, manager, validate, lambda found: found.whole, fetch)
@@ -72,7 +78,9 @@ async def _fan_out(
     deadline_s: float,
     transport: Transport,
     progress: Callable[[int], None],
+    judge: Judge | None = None,
 ) -> dict[str, Any]:
+    judge = judge or transport.validate
     in_flight = 2 * cpus_of(transport)
     size = max(1, min(_CHUNK, -(-len(symbols) // cpus_of(transport))))  # a task's worker takes as long as 100 symbols
     shares = _by_node(symbols, transport) if manager.copied else [(None, symbols)]
@@ -83,7 +91,7 @@ async def _fan_out(
     async def one(node: str | None, chunk: list[str]) -> None:
         async with gate:
             work = (chunk, manager, requirements, context, deadline_s)
-            answer = await transport.validate(work, _START_S + 2 * deadline_s, node)
+            answer = await judge(work, _START_S + 2 * deadline_s, node)
         results.update(answer if isinstance(answer, dict) else _unanswered(chunk, answer))
         progress(len(results))
 

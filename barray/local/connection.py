@@ -55,4 +55,3 @@ def ensure_ray(config: SessionConfig) -> None:
         )
     else:
         runtime.join_ray(address)
-    runtime.prewarm()

@@ -109,3 +109,7 @@ class Processes:
 
     async def validate(self, work: tuple[Any, ...], timeout_s: float, node: str | None = None) -> Any:
         return validate_chunk(*work)
+
+    async def validate_in(self, process: Process, work: tuple[Any, ...], timeout_s: float) -> Any:
+        await asyncio.sleep(0)
+        return process.call(lambda _: validate_chunk(*work))
