@@ -17,8 +17,11 @@ from barray.market.session_range import SessionRange
 from barray.trading.scans.source import ScanSource
 from barray.trading.strategy.source import Code
 
-_ELSEWHERE = {"actors", "export", "live", "log_level", "placement", "ray", "report"}
-"""Sections that say where and how wide a run runs, and where it writes: none of it changes what comes out."""
+_ELSEWHERE: dict[str, Any] = {
+    **dict.fromkeys(("actors", "export", "live", "log_level", "placement", "ray", "report"), True),
+    "run": {"pause_s"},
+}
+"""What says where, how wide and how fast a run runs, and where it writes: none of it changes what comes out."""
 _LIBRARIES = ("barray", "numpy", "ta-lib", "exchange-calendars")
 _SHOWN = 6
 
