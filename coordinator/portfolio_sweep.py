@@ -83,6 +83,7 @@ class PortfolioSweepCoordinator(PortfolioBacktestCoordinator):
         figures. `needs`: what is laid out where more is needed than there is. ValidationFailed where no symbol can be
         run any more, ActorFailed where their columns don't stay.
         """
+        await self._see_to_nodes()
         engines = self._engine.symbols
         whole = len(self._laid.blocks) == 1  # a process keeps it, and stacks nothing twice
         size = min(-(-len(sets) // (len(engines) * (_PARTS_PER_CORE if whole else 1))), _MOST_SETS)
@@ -97,6 +98,14 @@ class PortfolioSweepCoordinator(PortfolioBacktestCoordinator):
 
         await asyncio.gather(*map(work, engines))
         return [row for _, rows in sorted(found.items()) for row in rows]
+
+    async def _see_to_nodes(self) -> None:
+        """Have what is on nodes that leave go on elsewhere, and each core of nodes that joined have its process."""
+        async with self._laying:
+            await self._fleet.look_after(joins=False)
+        await self._engine.look_after(joins=False)
+        there = len(self._engine.symbols)
+        await self._engine.add([f"sets {number}" for number in range(there, cpus_of(self._transport))])
 
     async def _rows(self, engine: str, part: Sequence[ParameterSet], needs: Needs) -> list[SetRow]:
         """Rows of a part of the sets."""
