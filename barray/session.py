@@ -20,6 +20,7 @@ from barray.coordinator.config.actors import ACTORS_PER_CPU
 from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.prepare import session_range_for
 from barray.coordinator.prepare_scans import with_scans
+from barray.coordinator.remote import Remote, new_coordinator
 from barray.coordinator.strategies import StrategyLike, trading_in_sessions
 from barray.coordinator.summary import SessionSummary
 from barray.data_sources.object_store.publish import Place
@@ -79,7 +80,7 @@ class Session(AttachedSession):
         self.patience_s = 0.0
         self.keeper: Keeper | None = None
         self._written = 0
-        super().__init__(runtime.Remote(None), self.config.name)
+        super().__init__(Remote(None), self.config.name)
 
     @property
     def calendar(self) -> TradingCalendar:
@@ -123,7 +124,7 @@ class Session(AttachedSession):
             runtime.prewarm()
         silence_s = self.config.actors.call_timeout_s
         others = (None, None, self._trading, self._scans)
-        self._remote = runtime.new_coordinator(
+        self._remote = new_coordinator(
             self.name,
             self._coordinator,
             self.config,
