@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from barray.coordinator.config.file import as_config
+from barray.coordinator.day_recorder import OF_SCANS
+from barray.coordinator.prepare_scans import prepare_scan
+from barray.coordinator.scans_again import run_scans_again
 from barray.coordinator.strategies import StrategyLike, trading_in_sessions
+from barray.local.connection import load_calendar
 from barray.market.errors import ConfigError
 from barray.trading.engine.day_again import DayAgain, run_again
-from barray.trading.engine.recording import read_recording
+from barray.trading.engine.notes import Pages
+from barray.trading.engine.recording import Recording, read_recording
+from barray.trading.scans.again import ScansAgain
 
 
 def replay_day(path: str | Path, strategy: StrategyLike | None = None) -> DayAgain:
@@ -17,7 +25,9 @@ def replay_day(path: str | Path, strategy: StrategyLike | None = None) -> DayAga
         again.difference          # None: identical decisions
 
     The strategy is read anew from where the day's config had it, and runs here, in this process; `strategy` stands in
-    its place. ConfigError where there is no such file or strategy, DataError where it is no recording.
+    its place. Its scans run again, too, over the universe's bars as they came; what they look at of earlier sessions is
+    read from the config's sources. ConfigError where there is no such file, strategy or scan, DataError where it is no
+    recording, errors of the sources where bars of earlier sessions can't be read.
     """
     source = Path(path)
     try:
@@ -25,7 +35,21 @@ def replay_day(path: str | Path, strategy: StrategyLike | None = None) -> DayAga
             recording = read_recording(lines, str(source))
     except OSError as error:
         raise ConfigError(f"{source}: {error.strerror}", remedy="give a recording of a live session") from error
-    told = {**recording.config, "session": {**recording.config["session"], "mode": "replay"}}
+    scans = _scans_again(recording, str(source)) if recording.scanned.universe else None
+    if scans is not None and not recording.code and strategy is None:
+        return DayAgain(Pages(), Pages(), Pages(), False, scans)
+    return replace(_strategy_again(recording, source, strategy), scans=scans)
+
+
+def _scans_again(recording: Recording, where: str) -> ScansAgain:
+    config = as_config(recording.config).standing_in(where)
+    return run_scans_again(recording, prepare_scan(config, load_calendar))
+
+
+def _strategy_again(recording: Recording, source: Path, strategy: StrategyLike | None) -> DayAgain:
+    of_bars = OF_SCANS - {"scans"}  # the strategy has its bars from the recording
+    of_strategy = {name: told for name, told in recording.config.items() if name not in of_bars}
+    told = {**of_strategy, "session": {**recording.config["session"], "mode": "replay"}}
     named = told.get("strategy") or {}
     if strategy is None and not (named.get("path") or named.get("module")):
         raise ConfigError(

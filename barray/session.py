@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from barray.attached import AttachedSession
-from barray.checkpoint.days import Keeper, KeptDays
+from barray.checkpoint.days import KeptDays
 from barray.checkpoint.keeping import PATIENCE_S, Keeping, keeping
 from barray.checkpoint.made_of import Made, code_of_scans, made_of
 from barray.coordinator import runtime
@@ -20,7 +20,6 @@ from barray.coordinator.config.actors import ACTORS_PER_CPU
 from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.prepare import session_range_for
 from barray.coordinator.prepare_scans import with_scans
-from barray.coordinator.remote import Remote, new_coordinator
 from barray.coordinator.strategies import StrategyLike, trading_in_sessions
 from barray.coordinator.summary import SessionSummary
 from barray.data_sources.object_store.publish import Place
@@ -78,9 +77,7 @@ class Session(AttachedSession):
         self._note: Path | None = None
         self._coordinator = coordinator
         self.patience_s = 0.0
-        self.keeper: Keeper | None = None
-        self._written = 0
-        super().__init__(Remote(None), self.config.name)
+        super().__init__(runtime.Remote(None), self.config.name)
 
     @property
     def calendar(self) -> TradingCalendar:
@@ -124,7 +121,7 @@ class Session(AttachedSession):
             runtime.prewarm()
         silence_s = self.config.actors.call_timeout_s
         others = (None, None, self._trading, self._scans)
-        self._remote = new_coordinator(
+        self._remote = runtime.new_coordinator(
             self.name,
             self._coordinator,
             self.config,
@@ -157,8 +154,7 @@ class Session(AttachedSession):
         """
         day = None if day is None else _as_date(day)
         self._warn_of_too_many_processes()
-        again = self.keeper.again(day) if self.keeper is not None and day is not None else None
-        summary: SessionSummary = self._call("begin", day, again)
+        summary: SessionSummary = self._call("begin", day)
         for symbol, reasons in summary.dropped.items():
             drop_logger.warning("%s: dropped: %s", shorten(symbol), "; ".join(map(str, reasons)))
         return summary
@@ -234,21 +230,13 @@ class Session(AttachedSession):
         if not self._open:
             raise BarrayError("the session is not open", remedy='use it in a "with" block, or call open()')
         with shown(self._progress) as progress:
-            if progress is None and self.keeper is None:
+            if progress is None:
                 return super()._call(method, *arguments, **options)
             reference = self._remote.submit(method, *arguments, **options)
             while True:
                 with suppress(TimeoutError):
                     return self._remote.wait(reference, _POLL_S)
-                if self.keeper is not None:
-                    self._keep_what_is_asked(self.keeper)
-                if progress is not None:
-                    progress(self._remote.call("status"))
-
-    def _keep_what_is_asked(self, keeper: Keeper) -> None:
-        while asked := self._remote.call("to_keep", self._written):
-            keeper.write(asked)
-            self._written += len(asked)
+                progress(self._remote.call("status"))
 
     def _ns(self, moment: str | time | datetime | int | None) -> int | None:
         if moment is None or (isinstance(moment, int) and not isinstance(moment, bool)):
@@ -303,12 +291,8 @@ def run(
             try:
                 session.begin(day)
                 session.advance_to()
-                is_stopped = session.end().stopped is not None
+                session.end()
                 files = session.export()
-                if is_stopped:
-                    days.stopped(day.isoformat())
-                    written += files
-                    break
             except ConfigError:
                 raise
             except BarrayError as error:

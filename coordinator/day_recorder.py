@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
 from barray.coordinator.config.model import SessionConfig
 from barray.market.bars import Bars, IntArray
 from barray.market.requirements import SessionContext
+from barray.market.universe.growing import Tape
 from barray.trading.engine import recording
 from barray.trading.engine.notes import Pages
+from barray.trading.scans.follow import ScanStep
+from barray.trading.scans.keeping import Rules
 from barray.trading.strategy.data import SymbolData
 
 logger = logging.getLogger(__name__)
+K = TypeVar("K")
 MOST_BYTES = 1_000_000_000
 """Beyond this nothing more is recorded, and that is said."""
 _SECTIONS = {"name", "session", "symbols", "strategy", "account", "costs", "tables"}
+OF_SCANS = {"scans", "sources", "listings", "intervals", "indicators", "history", "validation"}
+"""Sections of a config by which scans find their bars."""
 
 
 class DayRecorder:
@@ -32,8 +38,11 @@ class DayRecorder:
     def __init__(self, config: SessionConfig, context: SessionContext, timezone: str, code: str, base: str) -> None:
         self._versions: Counter[tuple[str, int]] = Counter()
         self._file: BinaryIO | None = None
+        self._positions: dict[str, int] = {}
+        self._looked_at: Counter[tuple[int, int]] = Counter()
+        self._scans_ended = False
         self.path = _free(Path(config.export.directory), f"{config.name}-{context.session_date}-recording")
-        told = config.model_dump(mode="json", by_alias=True, include=_SECTIONS)
+        told = _told(config)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("xb")
@@ -53,6 +62,30 @@ class DayRecorder:
             received = received_ns.get(symbol, np.full(len(own), at_ns))
             self._write(recording.bars_line(symbol, own, self._count(symbol, own), received, at_ns))
 
+    def universe(self, symbols: Sequence[str], rules: Sequence[Rules], at_ns: int) -> None:
+        """Symbols that scans look at, from session time `at_ns` on, and which scans."""
+        self._positions = {symbol: i for i, symbol in enumerate(symbols)}
+        self._write(recording.universe_line(symbols, {one.name: one.digest for one in rules}, at_ns))
+
+    def looked_at(self, bars: Mapping[str, Bars], received_ns: Mapping[str, IntArray], at_ns: int) -> None:
+        """Bars of the universe that came, which scans look at from session time `at_ns` on."""
+        known = {symbol: own for symbol, own in bars.items() if symbol in self._positions}
+        if known:
+            tape = Tape.of(known, self._positions)
+            versions = _counted(self._looked_at, zip(tape.who.tolist(), tape.bars.start_ns.tolist(), strict=True))
+            received = [received_ns.get(symbol, np.full(len(own), at_ns)) for symbol, own in known.items()]
+            self._write(recording.looked_at_line(tape, versions, np.concatenate(received), at_ns))
+
+    def look(self, at_ns: int, step: ScanStep | None) -> None:
+        """Scans were run at a time, by the bars so far; what came of it, None where none found or failed to."""
+        self._write(recording.look_line(at_ns, step))
+
+    def scans_ended(self, reason: str, at_ns: int) -> None:
+        """No scan runs any more; said once."""
+        if not self._scans_ended:
+            self._write(recording.scans_ended_line(reason, at_ns))
+        self._scans_ended = True
+
     def step(self, kind: str, at_ns: int, *, joined: tuple[str, ...] = (), left: tuple[str, ...] = ()) -> None:
         """What the trader is told now."""
         self._write(recording.step_line(kind, at_ns, joined=joined, left=left))
@@ -71,12 +104,7 @@ class DayRecorder:
             self._file = None
 
     def _count(self, symbol: str, bars: Bars) -> list[int]:
-        """Which time each of these bars has come, counted from 1."""
-        versions = []
-        for start_ns in bars.start_ns.tolist():
-            self._versions[symbol, start_ns] += 1
-            versions.append(self._versions[symbol, start_ns])
-        return versions
+        return _counted(self._versions, ((symbol, start_ns) for start_ns in bars.start_ns.tolist()))
 
     def _write(self, line: bytes) -> None:
         if self._file is None:
@@ -90,6 +118,24 @@ class DayRecorder:
             self.close()
 
 
+def _told(config: SessionConfig) -> dict[str, Any]:
+    """What of the config a day is made of; where there are scans, that by which they find their history."""
+    if not config.scans:
+        return config.model_dump(mode="json", by_alias=True, include=_SECTIONS)
+    named = tuple(spec for spec in config.indicators if spec.own is None)  # what scans look at they name themselves
+    whole = config.model_copy(update={"indicators": named})
+    return whole.model_dump(mode="json", by_alias=True, include=_SECTIONS | OF_SCANS, exclude_none=True)
+
+
 def _free(folder: Path, stem: str) -> Path:
     paths = (folder / f"{stem}{f'-{number}' if number > 1 else ''}.jsonl" for number in range(1, 1000))
     return next((path for path in paths if not path.exists()), folder / f"{stem}-1000.jsonl")
+
+
+def _counted(counts: Counter[K], stamps: Iterable[K]) -> list[int]:
+    """Which time each of these bars has come, counted from 1."""
+    versions = []
+    for stamp in stamps:
+        counts[stamp] += 1
+        versions.append(counts[stamp])
+    return versions

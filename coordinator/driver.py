@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from barray.coordinator.session_state import SessionState
 from barray.market.bars import Bars, IntArray
+from barray.market.calendar import Sessions
 from barray.market.commands import Report
 from barray.market.requirements import SessionContext
 
@@ -20,10 +20,16 @@ class Stage(Protocol):
         """What the session has decided so far."""
         ...
 
+    @property
+    def universe(self) -> frozenset[str]:
+        """Symbols whose bars scans look at as they come."""
+        ...
+
     async def advance(
         self, to_ns: int, bars: Mapping[str, Bars] = ..., received_ns: Mapping[str, IntArray] = ...
     ) -> Mapping[str, Report] | None:
-        """Give symbols bars of theirs and let time go on to `to_ns`: nobody sees the one without the other.
+        """Give symbols and scans bars that have come, and let time go on to `to_ns`: nobody sees the one without the
+        other.
 
         `received_ns`: when each bar came, by symbol, where somebody knows.
         What symbols said of the bars; None where the session has ended meanwhile, and nothing was done.
@@ -32,14 +38,6 @@ class Stage(Protocol):
 
     async def run_due(self) -> None:
         """Do what the schedule has for up to now."""
-        ...
-
-    def turn(self) -> AbstractAsyncContextManager[None]:
-        """Within this block nothing that is asked from outside comes in."""
-        ...
-
-    def window(self) -> AbstractAsyncContextManager[bool]:
-        """The same, once a window may pass: it waits while the session is paused. False where none may."""
         ...
 
     async def may_go_on(self, *, last: bool = False) -> bool:
@@ -65,6 +63,12 @@ class Driver(Protocol):
     async def advance_to(self, to_ns: int | None) -> None:
         """Let the session run to `to_ns` (UTC ns; None: its close)."""
         ...
+
+    async def provide(self, symbols: Sequence[str], first_ns: int, days: Sessions) -> Mapping[str, Bars]:
+        """Have bars from `first_ns` (UTC ns) on, and those of `days`, there to be read of symbols that scans look at;
+        those of the session that have come already.
+        """
+        return {}
 
     async def listen(self, symbol: str, *, loaded: bool) -> None:
         """A symbol is about to join the session that runs, or has."""

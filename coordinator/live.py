@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from barray.coordinator import live_day as on
@@ -13,6 +13,7 @@ from barray.coordinator.driver import Driver, Stage
 from barray.coordinator.live_day import LOOK_S, MINUTE, REST_S, LiveDay
 from barray.data_sources.fetching.vendor_source import VendorSource, Wanted
 from barray.market.bars import Bars, format_ns
+from barray.market.calendar import Sessions
 from barray.market.clock import PracticeClock
 from barray.market.errors import BarrayError, ConfigError
 from barray.market.interval import NS_PER_SECOND
@@ -36,7 +37,7 @@ class LiveDriver(Driver):
         self._gateways = gateways
         self._day: LiveDay | None = None
         self._problem: Reason | None = None
-        self._filling: asyncio.Task[None] | None = None
+        self._filling: set[asyncio.Task[None]] = set()
         self._lag_s = 0.0
 
     def first_ns(self, context: SessionContext) -> int:
@@ -61,8 +62,8 @@ class LiveDriver(Driver):
         context, now_ns = day.context, day.clock.now_ns()
         target = context.close_ns if to_ns is None else min(to_ns, context.close_ns)
         if self._day is None:
-            self._day = LiveDay(self._settings, context.open_ns, context.close_ns, now_ns)
-            await self._subscribe(day.full)
+            self._day = LiveDay(self._settings, context.open_ns, context.close_ns, now_ns, day.moments)
+            await self._subscribe(day.full | self._stage.universe)
         await self._stage.run_due()
         ends = self._stage.state.window_ends(target, MINUTE)
         self._day.run_through(ends, to_close=target == context.close_ns)
@@ -74,7 +75,7 @@ class LiveDriver(Driver):
         heard = await self._gateways.hear(self._listener, self._source)
         at_s = asyncio.get_running_loop().time()
         full = frozenset(self._stage.state.open_day().full)
-        instructions = day.look(on.Looked(heard, self._clock.now_ns(), at_s, full))
+        instructions = day.look(on.Looked(heard, self._clock.now_ns(), at_s, full, self._stage.universe))
         for instruction in instructions:
             if not await self._do(day, instruction):
                 return False
@@ -92,7 +93,9 @@ class LiveDriver(Driver):
                 day.count(reports)
                 self._lag_s = (self._clock.now_ns() - to_ns) / NS_PER_SECOND
             case on.Fill():
-                self._filling = asyncio.ensure_future(self._fill(day, instruction))
+                filling = asyncio.ensure_future(self._fill(day, instruction))
+                self._filling.add(filling)
+                filling.add_done_callback(self._filling.discard)
             case on.NoteStream(reason, flows):
                 self._stage.state.note("stream", "coordinator", reason, accepted=flows)
             case on.WaitUntil(to_ns):
@@ -105,7 +108,7 @@ class LiveDriver(Driver):
         """Until then, or until it is time to look again. A practice clock may jump, once all that is due has come."""
         if not isinstance(self._clock, PracticeClock) or not self._clock.jumps:
             await asyncio.sleep(min(REST_S, max(self._clock.seconds_until(to_ns), LOOK_S / 5)))
-        elif self._filling is not None and not self._filling.done():
+        elif self._filling:
             await asyncio.sleep(LOOK_S)
         else:
             self._clock.jump_to(to_ns)
@@ -124,7 +127,7 @@ class LiveDriver(Driver):
             found = await asyncio.to_thread(read_stored, source, left, wanted, failures)
         except Exception as error:  # of any kind: it is told, and the next minute asks again
             found, failures = {}, dict.fromkeys(fill.symbols, Reason.of(error, source.name))
-        day.fill_in(found, failures)
+        day.fill_in(found, failures, universe=fill.universe)
 
     @property
     def _source(self) -> VendorSource:
@@ -132,6 +135,22 @@ class LiveDriver(Driver):
         if not isinstance(source, VendorSource):
             raise TypeError(f"{source.name} is no vendor's")
         return source
+
+    async def provide(self, symbols: Sequence[str], first_ns: int, days: Sessions) -> Mapping[str, Bars]:
+        """See Driver. What can't be had is told, and missing."""
+        day, source = self._stage.state.running(), self._source
+        now_ns, daily = day.clock.now_ns(), day.manager.daily
+        asked = [(source, Wanted(MINUTE, first_ns, now_ns))]
+        if isinstance(daily, VendorSource) and len(days) and isinstance(wanted := daily.wanted_days(days), Wanted):
+            asked.append((daily, wanted))
+        for one, wanted in asked:
+            needed_ns = now_ns if one is source else int(days.close_ns[-1])
+            if failures := await self._gateways.ensure(one, symbols, wanted, needed_ns):
+                logger.warning(
+                    "%d symbols: history is not all there: %s: %s", len(failures), *next(iter(failures.items()))
+                )
+        wanted = Wanted(MINUTE, day.context.open_ns, now_ns)
+        return await asyncio.to_thread(read_stored, source, symbols, wanted, {})
 
     async def listen(self, symbol: str, *, loaded: bool) -> None:
         """Before a symbol is loaded, so that nothing is missed between history and stream, and after.
@@ -150,11 +169,12 @@ class LiveDriver(Driver):
 
     async def close(self) -> None:
         """Nobody listens any more."""
-        if self._filling is not None:
-            self._filling.cancel()
+        for filling in self._filling:
+            filling.cancel()
         if self._day is not None:
             await self._gateways.hang_up(self._listener, self._source)
-        self._day = self._problem = self._filling = None
+        self._day = self._problem = None
+        self._filling = set()
 
 
 def read_stored(

@@ -39,13 +39,19 @@ REST_S = 0.5
 class Looked:
     """What the stream has said since the last look (None: nobody listens any more), when, and who is full then.
 
-    `at_s`: real seconds from any origin.
+    `at_s`: real seconds from any origin. `universe`: symbols that scans look at, full or not.
     """
 
     heard: Heard | None
     now_ns: int
     at_s: float
     full: frozenset[str]
+    universe: frozenset[str] = frozenset()
+
+    @property
+    def watched(self) -> frozenset[str]:
+        """All whose bars are wanted."""
+        return self.full | self.universe
 
 
 @dataclass(frozen=True)
@@ -66,11 +72,14 @@ class AdvanceTo:
 
 @dataclass(frozen=True)
 class Fill:
-    """Fetch what the vendor's history has of these symbols. `connections`: under which of them it was asked for."""
+    """Fetch what the vendor's history has of these symbols. `connections`: under which of them it was asked for;
+    `universe`: it is for symbols that are looked at, and not full.
+    """
 
     symbols: tuple[str, ...]
     wanted: Wanted
     connections: int
+    universe: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,22 +119,62 @@ class LiveCounts:
     gaps: int = 0
 
 
-class LiveDay:
-    """From `now_ns` to `close_ns`."""
+@dataclass(eq=False)
+class _Whole:
+    """Up to when some symbols' bars are whole. `connections`: how many there had been then; `seen`, `seen_ns`: how many
+    there have been, and when the last was first seen; `filling`: what is being fetched.
+    """
 
-    def __init__(self, settings: LiveSection, open_ns: int, close_ns: int, now_ns: int) -> None:
+    complete_ns: int
+    connections: int = 0
+    seen: int = 0
+    seen_ns: int = 0
+    filling: Fill | None = None
+
+    def see(self, connections: int, now_ns: int) -> None:
+        """So many connections there have been."""
+        if connections != self.seen:
+            self.seen, self.seen_ns = connections, now_ns
+
+    def forget(self) -> None:
+        """Whatever flows now, what closed before it did has to be fetched, by a fill that is still to be asked for."""
+        self.connections = self.seen = 0
+        if self.filling is not None:
+            self.filling = replace(self.filling, connections=-1)
+
+    def is_filled(self, fill: Fill) -> bool:
+        """Whether they are whole now: if the stream has been there for a minute. What closed while it connected may
+        have come to history a little later.
+        """
+        if fill.connections != self.seen or fill.wanted.end_ns < self.seen_ns + MINUTE.ns:
+            return False
+        self.complete_ns, self.connections = fill.wanted.end_ns, fill.connections
+        return True
+
+
+class LiveDay:
+    """From `now_ns` to `close_ns`. `scans_ns`: when scans run; the universe's bars, too, are waited for then."""
+
+    def __init__(
+        self,
+        settings: LiveSection,
+        open_ns: int,
+        close_ns: int,
+        now_ns: int,
+        scans_ns: frozenset[int] = frozenset(),
+    ) -> None:
         self._settings = settings
+        self._scans_ns = scans_ns
         self._open_ns, self._close_ns = open_ns, close_ns
         self._counts = LiveCounts()
         self._heard = Heard()
         self._stale = False
-        self._begun_ns = self._complete_ns = now_ns
-        self._connections = 0  # how many there had been when the bars were whole
-        self._seen, self._seen_ns = 0, 0  # how many there have been, and when the last was first seen
+        self._begun_ns = now_ns
+        self._full, self._universe = _Whole(now_ns), _Whole(now_ns)
         self._pending: dict[str, list[tuple[int, Bars]]] = {}
         self._looked_ns = now_ns
         self._newest: dict[str, int] = {}
-        self._filling: Fill | None = None
+        self._filled: set[int] = set()
         self._ends: deque[int] = deque()
         self._over_s: float | None = None  # since when the minute is over, or the session
         self._closing = self._compared = False
@@ -142,25 +191,20 @@ class LiveDay:
 
     def join(self, now_ns: int) -> None:
         """A symbol has been loaded at session time `now_ns`: what closed since is its history's to give."""
-        self._complete_ns = min(self._complete_ns, now_ns)
-        self._forget_connections()
-
-    def _forget_connections(self) -> None:
-        """Whatever flows now, what closed before it did has to be fetched, by a fill that is still to be asked for."""
-        self._connections = self._seen = 0
-        if self._filling is not None:
-            self._filling = replace(self._filling, connections=-1)
+        self._full.complete_ns = min(self._full.complete_ns, now_ns)
+        self._full.forget()
 
     def _hear(self, event: Looked) -> list[Instruction]:
         heard = event.heard
         if heard is None:  # the gateway was another session's, and went with it
             self._heard = replace(self._heard, connected=False)
-            self._forget_connections()
-            return [Subscribe(tuple(sorted(event.full)))]
+            for whole in (self._full, self._universe):
+                whole.forget()
+            return [Subscribe(tuple(sorted(event.watched)))]
         self._heard = heard
         self._looked_ns = event.now_ns
-        if heard.connections != self._seen:
-            self._seen, self._seen_ns = heard.connections, event.now_ns
+        for whole in (self._full, self._universe):
+            whole.see(heard.connections, event.now_ns)
         for symbol, bars in heard.bars.items():
             self._pending.setdefault(symbol, []).append((event.now_ns, bars))
             self._newest[symbol] = max(self._newest.get(symbol, 0), int(bars.start_ns.max()))
@@ -180,20 +224,21 @@ class LiveDay:
             return [Wait(LOOK_S)]
         self._ends.popleft()
         self._over_s = None
-        return [AdvanceTo(end_ns, *self._take(event.full)), *self._judge(end_ns, event)]
+        return [AdvanceTo(end_ns, *self._take(event.watched)), *self._judge(end_ns, event)]
 
     def _is_ready(self, end_ns: int, event: Looked) -> bool:
         """Whether the minute's bars are here, or nobody should wait for them any more."""
         self._over_s = event.at_s if self._over_s is None else self._over_s
         due_ns = (end_ns - self._open_ns) // MINUTE.ns * MINUTE.ns + self._open_ns - MINUTE.ns
-        whole = all(self._newest.get(symbol, 0) >= due_ns for symbol in event.full)
+        awaited = event.watched if end_ns in self._scans_ns else event.full
+        whole = all(self._newest.get(symbol, 0) >= due_ns for symbol in awaited)
         behind = event.now_ns >= end_ns + MINUTE.ns
         return whole or behind or event.at_s - self._over_s >= self._settings.grace_s
 
-    def _take(self, full: frozenset[str]) -> tuple[dict[str, Bars], dict[str, IntArray]]:
-        """What has come of full symbols, and when each bar did."""
+    def _take(self, watched: frozenset[str]) -> tuple[dict[str, Bars], dict[str, IntArray]]:
+        """What has come of symbols, and when each bar did."""
         pending, self._pending = self._pending, {}
-        own = {symbol: parts for symbol, parts in sorted(pending.items()) if symbol in full}
+        own = {symbol: parts for symbol, parts in sorted(pending.items()) if symbol in watched}
         bars = {symbol: Bars.concat([one for _, one in parts]) for symbol, parts in own.items()}
         return bars, {s: np.repeat([at for at, _ in p], [len(one) for _, one in p]) for s, p in own.items()}
 
@@ -215,30 +260,34 @@ class LiveDay:
             notes.append(NoteStream(f"no bars for {heard.silent_s:.0f} s {heard.problem}".rstrip(), flows=False))
         elif was_stale and not self._stale:
             notes.append(NoteStream("bars come again", flows=True))
-        if self._stale:  # since the last bar nothing is sure, and when bars come again, that has to be had first
-            self._complete_ns = min(self._complete_ns, max(self._newest.values(), default=self._begun_ns))
-            self._connections = 0
         flows = heard.connected and not self._stale
-        if flows and heard.connections == self._connections:
-            self._complete_ns = max(self._complete_ns, end_ns)
-            return notes
-        return [*notes, *self._fill(event, self._complete_ns, heard.connections if flows else 0)]
+        for whole, symbols in self._groups(event):
+            if self._stale:  # since the last bar nothing is sure, and when bars come again, that has to be had first
+                newest_ns = max(self._newest.values(), default=self._begun_ns)
+                whole.complete_ns, whole.connections = min(whole.complete_ns, newest_ns), 0
+            if flows and (heard.connections == whole.connections or not symbols):
+                whole.complete_ns = max(whole.complete_ns, end_ns)
+            else:
+                notes += self._fill(whole, symbols, event, whole.complete_ns, heard.connections if flows else 0)
+        return notes
 
-    def _fill(self, event: Looked, from_ns: int, connections: int) -> list[Instruction]:
+    def _groups(self, event: Looked) -> list[tuple[_Whole, frozenset[str]]]:
+        return [(self._full, event.full), (self._universe, event.universe - event.full)]
+
+    def _fill(
+        self, whole: _Whole, symbols: frozenset[str], event: Looked, from_ns: int, connections: int
+    ) -> list[Instruction]:
         end_ns = min(event.now_ns // MINUTE.ns * MINUTE.ns, self._close_ns)
-        if self._filling is not None or end_ns <= from_ns:
+        if whole.filling is not None or end_ns <= from_ns or not symbols:
             return []
         wanted = Wanted(MINUTE, from_ns - MINUTE.ns, end_ns)
-        self._filling = Fill(tuple(sorted(event.full)), wanted, connections)
-        return [self._filling]
+        whole.filling = Fill(tuple(sorted(symbols)), wanted, connections, whole is self._universe)
+        return [whole.filling]
 
-    def fill_in(self, bars: Mapping[str, Bars], failures: Mapping[str, Reason]) -> None:
-        """Take what history had, by symbol; `failures`: whose could not be had.
-
-        The bars are whole now, if the stream has been there for a minute: what closed while it connected may have come
-        to history a little later.
-        """
-        fill, self._filling = self._filling, None
+    def fill_in(self, bars: Mapping[str, Bars], failures: Mapping[str, Reason], *, universe: bool = False) -> None:
+        """Take what history had, by symbol; `failures`: whose could not be had; `universe`: as it was asked for."""
+        whole = self._universe if universe else self._full
+        fill, whole.filling = whole.filling, None
         for symbol, own in bars.items():
             self._pending.setdefault(symbol, []).insert(
                 0, (self._looked_ns, own)
@@ -247,9 +296,9 @@ class LiveDay:
         if failures:
             first = next(iter(failures.items()))
             logger.warning("%d symbols: a gap was not filled: %s: %s", len(failures), *first)
-        elif fill and fill.connections == self._seen and fill.wanted.end_ns >= self._seen_ns + MINUTE.ns:
-            self._complete_ns, self._connections = fill.wanted.end_ns, fill.connections
-            self._counts.gaps += fill.connections > 1
+        elif fill and whole.is_filled(fill) and fill.connections > 1:
+            self._filled.add(fill.connections)
+            self._counts.gaps = len(self._filled)
 
     def _close(self, event: Looked) -> list[Instruction]:
         """Corrections still come, and what the stream has lost unnoticed is in history."""
@@ -257,13 +306,15 @@ class LiveDay:
         left_s = self._over_s + self._settings.close_s - event.at_s
         if left_s > 0:
             return [Wait(min(left_s, REST_S))]
-        if self._filling is not None:
+        groups = self._groups(event)
+        if any(whole.filling is not None for whole, _ in groups):
             return [Wait(LOOK_S)]
         if not self._compared:
             self._compared = True
-            return [*self._fill(event, self._open_ns + MINUTE.ns, 0), Wait(LOOK_S)]
+            since_ns = self._open_ns + MINUTE.ns
+            return [*(fill for one in groups for fill in self._fill(*one, event, since_ns, 0)), Wait(LOOK_S)]
         self._closing, self._over_s = False, None
-        return [AdvanceTo(self._close_ns, *self._take(event.full))]
+        return [AdvanceTo(self._close_ns, *self._take(event.watched))]
 
     def status(self) -> dict[str, Any]:
         """How the stream fares, in JSON types."""

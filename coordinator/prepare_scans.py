@@ -32,8 +32,6 @@ def prepare_scan(config: SessionConfig, load_calendar: LoadCalendar, *, later: i
     """The config's scans over its sessions; ConfigError where it has none, or they can't be meant. `later`: so many
     sessions after the last are known too.
     """
-    if config.is_live:
-        raise ConfigError("scans look at sessions of the past", remedy="take session.mode: replay")
     scans = scan_sources(config)
     plans = tuple(source.plan() for source in scans)
     needs = needs_of(plans)
@@ -51,8 +49,9 @@ def prepare_scan(config: SessionConfig, load_calendar: LoadCalendar, *, later: i
         history={row: row - (requirements.base_sessions(sessions, row) or 0) for row in rows},
         daily={row: row - (requirements.history_sessions(sessions, row) or 0) for row in rows} if daily else {},
     )
-    sources = tuple(source for source in config.data_sources if source.name != daily)
-    days_of = tuple(source for source in config.data_sources if source.name == daily)
+    manager = config.data_manager
+    days_of = (manager.daily,) if manager.daily is not None else ()
+    sources = tuple(source for source in manager.sources if source.name != daily)
     return PreparedScan(
         config,
         scans,
@@ -60,7 +59,7 @@ def prepare_scan(config: SessionConfig, load_calendar: LoadCalendar, *, later: i
         requirements,
         session_range,
         StackSources(sources or days_of),
-        StackSources(days_of) if daily and sources else None,
+        StackSources(days_of) if days_of else None,
         _listings(config, plans),
         _tables(config, needs),
     )

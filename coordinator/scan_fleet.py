@@ -13,15 +13,28 @@ from barray.coordinator.config.actors import ActorsSection
 from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.fleet import Fleet, Transport, cpus_of
 from barray.data_sources.stacks import StackSources
-from barray.market.bars import FloatArray
+from barray.market.bars import Bars, FloatArray
+from barray.market.calendar import Sessions
 from barray.market.commands import Failed
-from barray.market.errors import BarrayError, NoDataError
+from barray.market.errors import BarrayError, NoDataError, SourceUnavailable
 from barray.market.interval import Interval, best_base
 from barray.market.known_table import KnownTables
 from barray.market.listings import Listings
 from barray.market.requirements import SymbolRequirements
 from barray.market.session_range import SessionRange
-from barray.trading.scans.commands import NotRead, ScanCloses, ScanDaily, ScanJob, ScanSessions, SessionParts
+from barray.market.universe.growing import Tape
+from barray.market.validation import Reason
+from barray.trading.scans.commands import (
+    LookAt,
+    NotRead,
+    OpenScans,
+    ScanCloses,
+    ScanDaily,
+    ScanJob,
+    ScanSessions,
+    SessionParts,
+    TakeBars,
+)
 from barray.trading.scans.evaluate import members_after, session_hits
 from barray.trading.scans.forward import Asked
 from barray.trading.scans.hits import SessionHits
@@ -31,6 +44,7 @@ from barray.trading.scans.plan import Plan
 from barray.trading.scans.result import LookedAt
 from barray.trading.scans.source import ScanSource
 
+MINUTE = Interval(1, "m")
 _SMALLEST_SHARE = 250
 """Symbols: fewer are not worth a process."""
 MOST_AT_ONCE = 16
@@ -70,7 +84,10 @@ class PreparedScan:
         reader, rows = self.reader, self.session_range.rows
         sessions = self.session_range.sessions.take(slice(int(rows[0]), int(rows[-1]) + 1))
         named = self._named()
-        held = reader.intervals(sorted(named or ())[:_ASKED] or list(reader.names(_ASKED)), sessions)
+        if self.config.is_live:
+            held: tuple[Interval, ...] = (MINUTE,)  # they come
+        else:
+            held = reader.intervals(sorted(named or ())[:_ASKED] or list(reader.names(_ASKED)), sessions)
         wanted = self.requirements.all_intervals
         base = best_base(wanted, held) if wanted else min(held, default=None)
         if base is None:
@@ -80,7 +97,7 @@ class PreparedScan:
                 source=reader.name,
                 remedy="name a source of finer bars, or look at coarser ones",
             )
-        symbols = sorted(named) if named is not None else list(reader.stored(base, sessions))
+        symbols = sorted(named) if named is not None else self._stored(base, sessions)
         if not symbols and named is not None:
             told = ", ".join(dict.fromkeys(plan.universe.text for plan in self.plans()))
             days = f"{self.session_range.dates[0]} to {self.session_range.dates[-1]}"
@@ -91,6 +108,18 @@ class PreparedScan:
         if not symbols:
             raise NoDataError("there is no symbol to look at", source=reader.name, remedy="check root and layout")
         return base, symbols
+
+    def _stored(self, base: Interval, sessions: Sessions) -> list[str]:
+        try:
+            return list(self.reader.stored(base, sessions))
+        except SourceUnavailable:
+            if not self.config.is_live:
+                raise
+            raise NoDataError(
+                "nothing was fetched yet, and the universe is everything that was",
+                source=self.reader.name,
+                remedy="name the universe, as symbols, a file or listings, or fetch its bars first",
+            ) from None
 
     def job(self, interval: Interval, symbols: Sequence[str]) -> ScanJob:
         """The scans of some symbols, sorted."""
@@ -126,8 +155,7 @@ class ScanFleet:
         self._fleet = Fleet(actors, transport, sessions=MOST_AT_ONCE)
         self.plans: tuple[Plan, ...] = prepared.plans()
         self._jobs: dict[str, ScanJob] = {}
-        self._universe: tuple[Interval, list[str]] | None = None
-        self._one_call = asyncio.Lock()
+        self._positions: dict[str, dict[str, int]] = {}
 
     @property
     def processes(self) -> int:
@@ -146,33 +174,19 @@ class ScanFleet:
         """
         prepared = self._prepared
         await self._transport.make_ready(prepared.config.placement.cpus or 0)
-        self._universe = await asyncio.to_thread(prepared.found)
-        await self._share_out(*self._universe)
-        return self._universe[0]
-
-    async def _share_out(self, interval: Interval, symbols: Sequence[str]) -> None:
-        """Have each core take a share of the symbols, if there are more cores than shares; all that is known of them is
-        read again.
-        """
+        interval, symbols = await asyncio.to_thread(prepared.found)
         shares = max(1, min(cpus_of(self._transport), len(symbols) // _SMALLEST_SHARE))
-        if shares <= len(self._jobs):
-            return
-        self._fleet.kill_all()
-        parts = np.array_split(np.array(symbols, object), shares)
-        names = [f"share {number} of {shares}" for number in range(1, shares + 1)]
-        self._jobs = {name: self._prepared.job(interval, one.tolist()) for name, one in zip(names, parts, strict=True)}
+        for number, part in enumerate(np.array_split(np.array(symbols, object), shares), 1):
+            name = f"share {number} of {shares}"
+            self._jobs[name] = prepared.job(interval, part.tolist())
+            self._positions[name] = {symbol: i for i, symbol in enumerate(self._jobs[name].symbols)}
         await self._fleet.add(self._jobs)
+        return interval
 
     async def sessions(self, rows: tuple[int, ...]) -> list[LookedAt | BarrayError]:
         """What the scans found in sessions (their rows), or why nothing can be told of one; ActorFailed where a process
         is lost for good.
         """
-        async with self._one_call:
-            if await self._fleet.look_after(joins=False) and self._universe is not None:
-                await self._share_out(*self._universe)
-            return await self._sessions(rows)
-
-    async def _sessions(self, rows: tuple[int, ...]) -> list[LookedAt | BarrayError]:
         members: tuple[Mapping[str, tuple[str, ...]], ...] = ()
         if any(plan.daily.across for plan in self.plans):
             daily = await self._told({name: ScanDaily(job, rows) for name, job in self._jobs.items()}, len(rows))
@@ -181,28 +195,59 @@ class ScanFleet:
         told = await self._told(asked, len(rows))
         return [met(self.plans, self._prepared.session_range.timezone, shares) for shares in told]
 
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """All that any scan may look at, sorted; none before `start`."""
+        return tuple(symbol for job in self._jobs.values() for symbol in job.symbols)
+
+    async def open(self, row: int) -> LookedAt | BarrayError:
+        """Go along with a session, whose bars come: what there is to say before any has, or why it can't be looked at;
+        ActorFailed as above.
+        """
+        given: Mapping[str, tuple[str, ...]] = {}
+        if any(plan.daily.across for plan in self.plans):
+            [daily] = await self._told({name: ScanDaily(job, (row,)) for name, job in self._jobs.items()}, 1)
+            given = self._members(daily)
+        [opened] = await self._told({name: OpenScans(job, row, given) for name, job in self._jobs.items()}, 1)
+        return met((), self._prepared.session_range.timezone, opened)
+
+    async def take_in(self, bars: Mapping[str, Bars], at_ns: int) -> dict[str, Reason]:
+        """Bars of the open session have come by session time `at_ns`; whose were refused, and why. ActorFailed."""
+        tapes = {name: Tape.of(bars, position) for name, position in self._positions.items()}
+        commands = {name: TakeBars(tape, at_ns) for name, tape in tapes.items() if len(tape.who)}
+        reports = await self._reports(commands)
+        return {symbol: reason for one in reports for symbol, reason in one.refused.items()}
+
+    async def look(self, at_ns: int, plans: Sequence[Plan]) -> LookedAt | BarrayError:
+        """What these scans find at a time of the open session, by what has come; ActorFailed."""
+        command = LookAt(at_ns, tuple(plan.name for plan in plans))
+        [looked] = await self._told(dict.fromkeys(self._jobs, command), 1)
+        return met(plans, self._prepared.session_range.timezone, looked)
+
     async def closes(self, rows: tuple[int, ...], asked: tuple[Asked, ...]) -> list[dict[str, FloatArray]]:
         """The closes that are asked for, of each session (its row), of symbols whose bars can be read."""
-        async with self._one_call:
-            commands = {
-                name: ScanCloses(job, rows, tuple(_own(job.symbols, one) for one in asked))
-                for name, job in self._jobs.items()
-            }
-            told = await self._told(commands, len(rows))
+        commands = {
+            name: ScanCloses(job, rows, tuple(_own(job.symbols, one) for one in asked))
+            for name, job in self._jobs.items()
+        }
+        told = await self._told(commands, len(rows))
         return [{k: v for one in shares if not isinstance(one, NotRead) for k, v in one.items()} for shares in told]
 
     def kill_all(self) -> None:
         """End every process."""
         self._fleet.kill_all()
-        self._jobs = {}
 
     async def _told(self, commands: Mapping[str, Any], n: int) -> list[list[Any]]:
         """By session, what each share came to; raises what a process failed with."""
-        reports = await self._fleet.execute(commands)
-        for report in reports.values():
+        reports = await self._reports(commands)
+        return [[report[number] for report in reports] for number in range(n)]
+
+    async def _reports(self, commands: Mapping[str, Any]) -> list[Any]:
+        reports = list((await self._fleet.execute(commands)).values())
+        for report in reports:
             if isinstance(report, Failed):
                 raise report.error
-        return [[report[number] for report in reports.values()] for number in range(n)]
+        return reports
 
     def _members(self, shares: Sequence[SessionParts | NotRead]) -> Mapping[str, tuple[str, ...]]:
         read = [one for one in shares if isinstance(one, SessionParts)]
@@ -233,7 +278,7 @@ def met(plans: Sequence[Plan], timezone: str, shares: Sequence[SessionParts | No
     return LookedAt(
         tuple(found),
         failures,
-        {plan.name: sum(one.universe.get(plan.name, 0) for one in read) for plan in plans},
+        {name: sum(one.universe.get(name, 0) for one in read) for name in read[0].universe} if read else {},
         tuple(sorted({symbol for one in read for symbol in one.missing})),
         {symbol: reason for one in read for symbol, reason in one.faults.items()},
         sum(one.bars for one in read),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, closing
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, replace
 from datetime import date
 from itertools import groupby
@@ -17,15 +17,15 @@ from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.day_recorder import DayRecorder
 from barray.coordinator.driver import Driver
 from barray.coordinator.fleet import Fleet, Transport, cpus_of
-from barray.coordinator.gate import Asked, Gate, Pacing
 from barray.coordinator.gateway_pool import GatewayPool
 from barray.coordinator.lifecycle import Phase
 from barray.coordinator.live import LiveDriver
+from barray.coordinator.live_day import MINUTE
 from barray.coordinator.measured import Measured
 from barray.coordinator.pace import Pace, Turnstile
 from barray.coordinator.replay import ReplayDriver
 from barray.coordinator.scan_fleet import PreparedScan
-from barray.coordinator.scanning import Scanning, request_of
+from barray.coordinator.scanning import Scanning
 from barray.coordinator.session_state import SessionState, T, Work
 from barray.coordinator.step0 import validate_all
 from barray.coordinator.summary import AddResult, SessionSummary
@@ -37,12 +37,11 @@ from barray.market.commands import Report
 from barray.market.errors import IllegalTransition
 from barray.market.indicators import IndicatorSpec
 from barray.market.interval import Interval
+from barray.market.requirements import SessionContext
 from barray.market.symbol_data import SymbolMetadata, SymbolSessionData
 from barray.market.symbols import require_text
 from barray.market.validation import SymbolValidationResult
 from barray.trading.engine.session_trading import TradingPlan
-from barray.trading.scans.following import ALREADY_LOADED
-from barray.trading.scans.instructions import PromoteSymbol
 from barray.trading.strategy.view import Added, Wish
 
 
@@ -69,6 +68,7 @@ class SessionCoordinator(Measured):
             scans = Scanning(scans, config.actors, RayTransport(new_scan_actor, config.placement.placement))
         self._scanning = scans
         self._timezone = calendar.timezone
+        self._recorder: DayRecorder | None = None
         if isinstance(trading, TradingPlan):
             trading = Trading(trading, config.actors, RayTransport(new_trader_actor, config.placement.placement))
         self._trading = trading
@@ -78,7 +78,6 @@ class SessionCoordinator(Measured):
         self._symbol_operation_lock = asyncio.Lock()
         self.state = SessionState(config, calendar, self._enter)
         self._turnstile = Turnstile()
-        self._gate = Gate(self._do_asked)
         self._driver: Driver = ReplayDriver(self, config, calendar)
         if config.is_live:
             self._driver = LiveDriver(self, config, self._gateways)
@@ -87,9 +86,8 @@ class SessionCoordinator(Measured):
         """Take the credentials of the config's vendor sources; see GatewayPool."""
         self._gateways.set_credentials(secrets)
 
-    async def begin(self, day: date | None = None, again: Sequence[Asked] | None = None) -> SessionSummary:
+    async def begin(self, day: date | None = None) -> SessionSummary:
         """Validate, plan, provision and load the config's symbols for `day` (default: the next); stand at its open.
-        `again`: see Gate.open_day.
 
         ValidationFailed where nothing is left to run, with every symbol's reasons; IllegalTransition where the session
         was stopped. After any error: `teardown`.
@@ -100,14 +98,28 @@ class SessionCoordinator(Measured):
         self.state.enter(Phase.VALIDATING)
         context = self.state.context(day)
         self.state.open(context, self._driver.first_ns(context))
-        self._gate.open_day(again)
         await self._carry_out(self.state.load_session_data(cpus_of(self._transport)))
         for symbol in sorted(self._trading.overnight - self.state.running().full if self._trading else ()):
-            await self._change(ask.AddSymbol(symbol, "strategy"))  # which holds it since the session before
+            await self.change(ask.AddSymbol(symbol, "strategy"))  # which holds it since the session before
+        if context.live and (self._trading or self._scanning):
+            self._record(context)
         if self._scanning is not None:
-            await self._scanning.begin(context)
-            self.state.open_day().moments = frozenset(self._scanning.moments)
+            now_ns = self.state.running().clock.now_ns()
+            await self._scanning.begin(context, now_ns, self._driver.provide)
+            self.state.running().moments = frozenset(self._scanning.moments)
         return self.summary()
+
+    def _record(self, context: SessionContext) -> None:
+        code = self._trading.given.code if self._trading else ""
+        self._recorder = DayRecorder(self._config, context, self._timezone, code, str(MINUTE))
+        for one in (self._trading, self._scanning):
+            if one is not None:
+                one.recorder = self._recorder
+
+    @property
+    def universe(self) -> frozenset[str]:
+        """See Stage."""
+        return frozenset(self._scanning.universe) if self._scanning else frozenset()
 
     async def advance_to(self, to_ns: int | None = None) -> int:
         """Let the session run to `to_ns` (UTC ns; None: its close), window by window. Returns the time reached.
@@ -133,11 +145,10 @@ class SessionCoordinator(Measured):
 
     async def may_go_on(self, *, last: bool = False) -> bool:
         """See Stage."""
-        return await self._turnstile.may_go_on(self._is_over(), last=last)
-
-    def _is_over(self) -> Callable[[], bool]:
         day = self.state.day
-        return lambda: self.state.phase is not Phase.RUNNING or self.state.day is not day
+        return await self._turnstile.may_go_on(
+            lambda: self.state.phase is not Phase.RUNNING or self.state.day is not day, last=last
+        )
 
     async def rest(self, seconds: float) -> None:
         """See Stage."""
@@ -149,8 +160,7 @@ class SessionCoordinator(Measured):
         IllegalTransition where it was stopped, or is live: its time is everybody's.
         """
         self._require_past("pause")
-        await self._gate.ask(Pacing("pause"), self._stands)
-        await self._turnstile.standing()
+        await self._turnstile.pause()
         return self._now_ns()
 
     async def step(self) -> int | None:
@@ -159,53 +169,21 @@ class SessionCoordinator(Measured):
         IllegalTransition where it isn't paused, is live, or nobody lets its time pass.
         """
         self._require_past("step")
-        await self._gate.ask(Pacing("step"), self._stands)
-        await self._turnstile.standing()
+        await self._turnstile.step()
         return self._now_ns()
 
-    async def resume(self) -> None:
+    def resume(self) -> None:
         """Let a paused session go on; IllegalTransition where it isn't paused, or is live."""
         self._require_past("resume")
-        await self._gate.ask(Pacing("resume"), self._stands)
+        self._turnstile.resume()
 
-    async def stop(self, reason: str) -> None:
+    def stop(self, reason: str) -> None:
         """End the session where its window ends, as a close would; no further date begins. Asked again: as before."""
-        await self._gate.ask(Pacing("stop", reason), self._stands)
-
-    def _stop(self, reason: str) -> None:
-        if self._turnstile.pace is not Pace.STOPPED:
-            if self._stands() is not None:
-                self.state.note("stop", "user", reason)
-            self._turnstile.stop()
-
-    async def _do_asked(self, what: ask.Request | Pacing) -> Any:
-        if not isinstance(what, Pacing):
-            return await self._change(what)
-        turns = {"pause": self._turnstile.pause, "step": self._turnstile.step, "resume": self._turnstile.resume}
-        return self._stop(what.reason) if what.action == "stop" else turns[what.action]()
-
-    def to_keep(self, written: int) -> list[Asked]:
-        """What was asked from outside on days that are kept, but for the first so many; see Gate."""
-        return self._gate.to_keep(written)
-
-    def turn(self) -> AbstractAsyncContextManager[None]:
-        """See Stage."""
-        return self._gate.turn()
-
-    def window(self) -> AbstractAsyncContextManager[bool]:
-        """See Stage."""
-        return self._gate.window(self._turnstile, self._is_over())
-
-    def _stands(self) -> tuple[str, int] | None:
-        """Day and session time of what is not over yet."""
-        day = self.state.day
-        if day is None or self.state.phase is Phase.ENDED:
-            return None
-        return day.context.session_date.isoformat(), day.clock.now_ns()
-
-    def _stands_running(self) -> tuple[str, int] | None:
-        self.state.running()
-        return self._stands()
+        if self._turnstile.pace is Pace.STOPPED:
+            return
+        if self.state.day is not None and self.state.phase is not Phase.ENDED:
+            self.state.note("stop", "user", reason)
+        self._turnstile.stop()
 
     def _now_ns(self) -> int | None:
         return self.state.day.clock.now_ns() if self.state.day else None
@@ -224,6 +202,8 @@ class SessionCoordinator(Measured):
         received_ns: Mapping[str, IntArray] | None = None,
     ) -> Mapping[str, Report] | None:
         """See Stage."""
+        if self._scanning is not None:
+            await self._scanning.take_in(bars or {}, received_ns or {}, to_ns)
         if self._trading is not None:
             self._trading.note_bars(to_ns, bars or {}, received_ns or {})
             for stop_ns in self._trading.stops_before(to_ns):
@@ -241,29 +221,13 @@ class SessionCoordinator(Measured):
     async def run_due(self) -> None:
         """See Stage."""
         while self.state.phase is Phase.RUNNING and (request := self.state.due()) is not None:
-            await self._change(request)
+            await self.change(request)
         if self._scanning is not None and self.state.phase is Phase.RUNNING:
-            await self._follow(self._scanning)
+            day, trading = self.state.running(), self._trading.day if self._trading else None
+            pinned = trading.positions if trading else ()
+            await self._scanning.follow(day, pinned, self.change_all, lambda: self.state.phase is Phase.RUNNING)
         if self._trading is not None and self.state.phase is Phase.RUNNING:
             await self._have_traded(self._trading)
-
-    async def _follow(self, scanning: Scanning) -> None:
-        """Do what scans ask for up to now. Who is held by the strategy stays."""
-        trading, day = self._trading.day if self._trading else None, self.state.running()
-        pinned, steps = trading.positions if trading else (), scanning.steps
-        instructions = scanning.due(day.clock.now_ns(), pinned)
-        for promotes, group in groupby(instructions, lambda one: isinstance(one, PromoteSymbol)):
-            for some in [[*group]] if promotes else ([one] for one in group):  # each sees what came of those before
-                if self.state.phase is not Phase.RUNNING:
-                    return
-                every = [(asked, one) for one in some for asked in steps.asked(one)]
-                others = {asked for asked, one in every if steps.is_others(asked, one, day.full)}
-                ours = [asked for asked, _ in every if asked not in others]
-                results = iter(await self.change_all([*map(request_of, ours)]))
-                for asked, _ in every:
-                    result = None if asked in others else next(results)
-                    refused = None if result is None or result.accepted else result.reason
-                    steps.note(asked, ALREADY_LOADED if result is None else refused)
 
     async def _have_traded(self, trading: Trading) -> None:
         """Tell the strategy's process who came and went, and have the strategy called for up to now. Where there is no
@@ -272,9 +236,6 @@ class SessionCoordinator(Measured):
         day = self.state.running()
         if trading.day is None and not day.full:
             return
-        if day.context.live and trading.day is None:
-            told = self._timezone, trading.given.code, str(self.state.base_interval())
-            trading.recorder = DayRecorder(self._config, day.context, *told)
         columns = await self._columns(trading.strangers(day.full))
         if trading.day is None:
             base, now_ns = self.state.base_interval(), day.clock.now_ns()
@@ -289,8 +250,8 @@ class SessionCoordinator(Measured):
             return {}
         async with self._symbol_operation_lock:
             data = await self._carry_out(self.state.columns(symbols, self._trading.given.needs.without_own()))
-        if self._trading.recorder is not None:
-            self._trading.recorder.columns(data, self.state.running().clock.now_ns())
+        if self._recorder is not None:
+            self._recorder.columns(data, self.state.running().clock.now_ns())
         return self._trading.publish(data)
 
     async def ask_for_strategy(self, wishes: Sequence[Wish], at_ns: int) -> list[Any]:
@@ -321,11 +282,7 @@ class SessionCoordinator(Measured):
         return Added(result.accepted and not lost, "its process was lost" if lost else result.reason)
 
     async def change(self, request: ask.Request) -> AddResult:
-        """Add or remove something at session time, between two windows; what became of it, and why."""
-        result: AddResult = await self._gate.ask(request, self._stands_running)
-        return result
-
-    async def _change(self, request: ask.Request) -> AddResult:
+        """Add or remove something at session time; what became of it, and why."""
         self.state.running()
         async with self._symbol_operation_lock:
             return await self._carry_out(self.state.change(request))
@@ -340,7 +297,7 @@ class SessionCoordinator(Measured):
                 async with self._symbol_operation_lock:
                     results += await self._carry_out(self.state.add_symbols(symbols))
             else:
-                results += [await self._change(one) for one in group]
+                results += [await self.change(one) for one in group]
         return results
 
     async def add_symbol(self, symbol: str, added_by: str = "strategy") -> bool:
@@ -386,6 +343,9 @@ class SessionCoordinator(Measured):
             self._scanning.tear_down(final=final)
         if self._trading is not None:
             self._trading.tear_down()
+        if self._recorder is not None:
+            self._recorder.close()
+            self._recorder = None
         await self._carry_out(self.state.tear_down(final=final))
         self._turnstile.tell()
         return self.state.next_date

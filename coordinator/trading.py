@@ -212,9 +212,7 @@ class Trading:
     def tear_down(self) -> None:
         """End the process, and forget the session; what the account had stays."""
         self._fleet.kill_all()
-        if self.recorder is not None:
-            self.recorder.close()
-            self.recorder = None
+        self.recorder = None
         self._day = None
         self._known.clear()
         self._left.clear()
@@ -260,7 +258,6 @@ class Trading:
         """Have it carried out, and take down what happened; nothing once the strategy's run has ended."""
         if self._day is None or self._lost:
             return None
-        await self._fleet.look_after(joins=False)
         report = (await self._fleet.execute({_TRADER: command}))[_TRADER]
         self._fleet.pop_lost()
         error = _error_of(report)

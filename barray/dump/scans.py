@@ -12,10 +12,9 @@ from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
 from barray.dump.reason import ReasonJson
+from barray.trading.scans.step_json import What
 
 _closed = with_config(ConfigDict(extra="forbid", strict=True))
-What = Literal["promote", "add", "also", "evict", "let_go"]
-"""`promote`: to a full symbol; `add`: an adhoc one; `also`: one more scan wants it; `evict`, `let_go`: none does."""
 
 
 @_closed

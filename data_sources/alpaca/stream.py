@@ -18,6 +18,11 @@ from barray.market.interval import NS_PER_SECOND
 _STOP_S = 5.0
 _AGAIN_S = 2.0
 _LAST_NS = 2**62
+_ALL = "*"
+MOST_NAMED = 1_000
+"""Symbols beyond which the bars of all that trade are asked for, and those of others left out here. Alpaca's minute
+bars have no limit, and one message then asks for them (its page on real-time data, 2026-11-28).
+"""
 _CLOSED = "closed"
 _FATAL = (_CLOSED, "auth failed", "not authenticated", "insufficient subscription")
 
@@ -53,17 +58,17 @@ class AlpacaStream:
             if self._stream is None:
                 self._heard_s = monotonic_s()
                 self._stream = self._made()
-                self._ask_for(sorted(new))
+                self._ask_for(sorted(self._lacking()))
                 self._thread = threading.Thread(target=self._run, name="live-feed", daemon=True)
                 self._thread.start()
-            else:
-                self._ask_beside(new)
+            elif lacking := self._lacking():
+                self._ask_beside(lacking)
 
     def drain(self) -> Heard:
         """What came since the last time. A subscription that was lost on the way is made again."""
         with self._lock:
             connected = bool(self._stream is not None and self._stream._running)
-            lost = self._wanted - self._acknowledged
+            lost = self._lacking()
             if connected and lost and not self._problem and monotonic_s() > self._asked_s + _AGAIN_S:
                 self._ask_beside(lost)
             bars, self._bars = self._bars, {}
@@ -88,6 +93,12 @@ class AlpacaStream:
             with suppress(Exception):  # it ends anyway, a daemon
                 asyncio.run_coroutine_threadsafe(_end(stream), loop).result(_STOP_S)
         thread.join(_STOP_S)
+
+    def _lacking(self) -> set[str]:
+        """What is still to be subscribed to, or acknowledged."""
+        if _ALL in self._acknowledged:
+            return set()
+        return {_ALL} if len(self._wanted) > MOST_NAMED else self._wanted - self._acknowledged
 
     def _ask_beside(self, symbols: Iterable[str]) -> None:
         """Subscribe in a thread: the client waits for its loop, which may be waiting for our lock."""

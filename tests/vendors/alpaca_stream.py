@@ -101,7 +101,7 @@ class StreamServer:
         if self.mute:
             return
         for socket, held in list(self._open.items()):
-            if not channel or symbol in held[channel]:
+            if not channel or {symbol, "*"} & held[channel]:
                 await _say(socket, told)
                 self.sent += 1
 

@@ -18,6 +18,7 @@ from barray.trading.engine.notes import Decision, Pages
 from barray.trading.engine.portfolio import PortfolioRun
 from barray.trading.engine.recording import Recording
 from barray.trading.engine.session_trading import TradingPlan
+from barray.trading.scans.again import ScansAgain
 from barray.trading.strategy.data import SymbolData
 from barray.trading.strategy.session_columns import completed, session_columns, session_range_of_day
 
@@ -34,13 +35,20 @@ class Difference:
 @dataclass(frozen=True, eq=False)
 class DayAgain:
     """A recorded day, run again. `then`: as recorded; `again`: over the bars as they came; `corrected`: over the last
-    version of each. `code_changed`: the strategy's code is another now.
+    version of each, with the symbols that it had that day. `code_changed`: the strategy's code is another now. `scans`:
+    the day's scans, run again as well, where it had any.
     """
 
     then: Pages
     again: Pages
     corrected: Pages
     code_changed: bool
+    scans: ScansAgain | None = None
+
+    @property
+    def identical(self) -> bool:
+        """Whether all that was decided, found and asked for is the same again."""
+        return self.difference is None and (self.scans is None or self.scans.difference is None)
 
     @property
     def difference(self) -> Difference | None:

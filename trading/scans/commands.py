@@ -14,6 +14,7 @@ from barray.market.interval import Interval
 from barray.market.listings import Listings
 from barray.market.renames import Renames
 from barray.market.session_range import SessionRange
+from barray.market.universe.growing import Tape
 from barray.market.universe.stack import Stack
 from barray.market.validation import Reason
 from barray.trading.scans.evaluate import Part
@@ -99,6 +100,41 @@ class ScanCloses:
     rows: tuple[int, ...]
     asked: tuple[Mapping[str, IntArray], ...]
     recorded = False
+
+
+@dataclass(frozen=True)
+class OpenScans:
+    """Go along with a session (its row), whose bars come from now on. `members`: as in ScanSessions, of this one."""
+
+    job: ScanJob
+    row: int
+    members: Mapping[str, tuple[str, ...]]
+    recorded = True
+
+
+@dataclass(frozen=True, eq=False)
+class TakeBars:
+    """Bars have come, `who` by positions in the job's symbols, by session time `at_ns`."""
+
+    tape: Tape
+    at_ns: int
+    recorded = True
+
+
+@dataclass(frozen=True)
+class LookAt:
+    """Evaluate scans of the open session, by their names, at one time (UTC ns), by what has come."""
+
+    at_ns: int
+    scans: tuple[str, ...]
+    recorded = False
+
+
+@dataclass(frozen=True)
+class BarsTaken:
+    """Bars were taken in, but for those that were `refused`, by symbol."""
+
+    refused: Faults
 
 
 @dataclass(frozen=True)

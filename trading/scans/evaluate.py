@@ -172,4 +172,5 @@ def _where_part(plan: Plan, local: Local) -> Part:
 def _beside(columns: Sequence[Value], order: Positions) -> Value:
     if isinstance(columns[0], Truth):
         return Truth(*(_beside([getattr(one, name) for one in columns], order) for name in Truth._fields))
-    return np.concatenate(columns, axis=-1)[..., order]
+    rows = max(map(len, columns))  # a share without symbols may know of no times
+    return np.concatenate([np.broadcast_to(one, (rows, *one.shape[1:])) for one in columns], axis=-1)[..., order]

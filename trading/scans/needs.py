@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import time
 
@@ -88,6 +88,13 @@ def needs_of(plans: Iterable[Plan]) -> ScanNeeds:
         tuple(sorted(found.tables)),
         all(plan.daily.local or plan.daily.across for plan in plans),
     )
+
+
+def compared_with(plans: Iterable[Plan]) -> Iterator[int]:
+    """With how many earlier sessions `relative_volume` compares, wherever it is asked for."""
+    for term in (term for plan in plans for term in plan.terms):
+        if isinstance(term, SessionValue) and term.name == "relative_volume":
+            yield term.n or 0
 
 
 def columns_on(plan: Plan) -> dict[Interval, tuple[str, ...]]:

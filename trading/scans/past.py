@@ -10,11 +10,12 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from barray.market.bars import COLUMNS, FloatArray, IntArray
+from barray.market.bars import COLUMNS, FloatArray, IntArray, Prices
 from barray.market.calendar import local_ns
 from barray.market.errors import BarrayError
 from barray.market.interval import DAY, Interval
 from barray.market.universe.bars import UniverseBars
+from barray.market.universe.growing import GrowingUniverse, Tape
 from barray.market.universe.lay import lay_universe
 from barray.market.universe.rows import aligned, appended, gathered, kept, merged
 from barray.market.universe.stack import Stack
@@ -54,6 +55,7 @@ class DayStore:
         self._days: tuple[range, UniverseBars | None, Faults] = (range(0), None, {})
         self._everyone = job.renames.every_name(job.symbols)
         self._position = {name: i for i, name in enumerate(self._everyone)}
+        self._live: tuple[int, GrowingUniverse] | None = None
         self.faults: dict[int, dict[str, Reason]] = {}
         self.wrong: dict[int, dict[str, Reason]] = {}
 
@@ -70,6 +72,9 @@ class DayStore:
 
     def _named(self, row: int, names: Sequence[str]) -> UniverseBars:
         """Base bars of a session by its own names, sorted."""
+        if self._live is not None and self._live[0] == row:
+            grown, own = self._live[1], self._job.symbols
+            return grown.stack(None if len(names) == len(own) else np.searchsorted(own, names))
         asked, held = self._held.get(row, (set(), None))
         if new := tuple(name for name in names if name not in asked):
             read = self._read(row, new)
@@ -98,6 +103,18 @@ class DayStore:
     def _day(self, row: int) -> date:
         label: date = self._sessions.dates[row].item()
         return label
+
+    def open(self, row: int) -> None:
+        """A session's bars come from now on, and are not read."""
+        prices: Prices = getattr(self._job.reader, "prices", "positive")
+        told = self._job.symbols, self._job.interval, self._sessions, row
+        self._live = row, GrowingUniverse(*told, prices=prices, columns=self._columns)
+
+    def take_in(self, tape: Tape) -> dict[str, Reason]:
+        """Bars of the open session have come; see GrowingUniverse. ValueError where none is open."""
+        if self._live is None:
+            raise ValueError("no session is open")
+        return self._live[1].take_in(tape)
 
     def closes(self, row: int, symbols: tuple[str, ...]) -> UniverseBars:
         """All of a session's bars of some symbols, sorted, with their closes alone; of those that have right ones. One

@@ -15,13 +15,14 @@ from barray.dump.readers.scans import read_scans
 from barray.dump.readers.trading import read_trading
 from barray.dump.schema import EventJson, HeaderJson
 from barray.dump.violations import Findings
-from barray.dump.writers.scans import did_json, visit_json
+from barray.dump.writers.scans import visit_json
 from barray.market.bars import format_ns
 from barray.trading.engine.notes import Filled
 from barray.trading.engine.session_trading import SessionTrading
 from barray.trading.scans.follow import ScanStep
 from barray.trading.scans.following import ALREADY_LOADED, BY, Asked, ScanSteps
 from barray.trading.scans.result import ScannedSession
+from barray.trading.scans.step_json import did_json
 
 _PLACE = "scans"
 

@@ -18,7 +18,7 @@ from barray.dump.checks.session import SessionFacts
 from barray.dump.digest import dumps
 from barray.dump.scans import ScansJson
 from barray.dump.violations import Findings
-from barray.dump.writers.scans import hits_json, left_out_json, scan_json
+from barray.dump.writers.scans import left_out_json, scan_json
 from barray.local.connection import load_calendar
 from barray.market.bars import format_ns
 from barray.market.errors import BarrayError
@@ -26,6 +26,7 @@ from barray.trading.scans.commands import NotRead, SessionParts
 from barray.trading.scans.past import NotReadable
 from barray.trading.scans.result import LookedAt
 from barray.trading.scans.shard import ScanShard
+from barray.trading.scans.step_json import hits_json
 
 _PLACE = "scans"
 

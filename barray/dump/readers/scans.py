@@ -10,7 +10,6 @@ import numpy as np
 
 from barray.dump.readers.reason import read_reason
 from barray.dump.scans import DidJson, HitsJson, ScanJson, ScansJson, ScanStepJson, VisitJson
-from barray.dump.writers.scans import KINDS
 from barray.market.bars import FloatArray, format_ns, parse_ns
 from barray.market.indicators import parse_indicator
 from barray.trading.scans.follow import Kept, ScanStep, kept_of
@@ -19,6 +18,7 @@ from barray.trading.scans.instructions import Instruction
 from barray.trading.scans.keeping import Keep, Promote, Rules
 from barray.trading.scans.result import ScannedSession
 from barray.trading.scans.state import ScanState, Visit
+from barray.trading.scans.step_json import KINDS
 
 
 def read_scans(entry: ScansJson, day: date) -> ScannedSession:

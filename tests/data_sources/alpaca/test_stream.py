@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from barray.data_sources.alpaca.stream import AlpacaStream
+from barray.data_sources.alpaca.stream import MOST_NAMED, AlpacaStream
 from barray.data_sources.fetching.credentials import KeyPair
 from barray.data_sources.fetching.stream import Heard
 from barray.market.bars import Bar, Bars
@@ -87,6 +87,22 @@ def test_symbols_are_added_while_it_runs(feed: AlpacaStream, stream: StreamServe
     until(lambda: stream.subscribed() == {"AAPL", "MSFT"})
     stream.publish("MSFT", minute(0))
     assert len(heard(feed, 1).bars["MSFT"]) == 1
+
+
+def test_thousands_are_asked_for_at_once_and_others_bars_left_out(feed: AlpacaStream, stream: StreamServer) -> None:
+    stream.limit = MOST_NAMED
+    feed.subscribe(["AAPL"])
+    until(lambda: stream.subscribed() == {"AAPL"})
+    feed.subscribe([f"S{i}" for i in range(MOST_NAMED)])
+    until(lambda: "*" in stream.subscribed())
+    feed.subscribe(["LATER"])
+    for symbol in ("S7", "OTHER", "AAPL", "LATER"):
+        stream.publish(symbol, minute(0))
+    found = heard(feed, 3)
+    assert set(found.bars) == {"AAPL", "S7", "LATER"}
+    assert {len(bars) for bars in found.bars.values()} == {1}
+    assert stream.subscribed() == {"AAPL", "*"}
+    assert not feed.drain().problem
 
 
 @pytest.mark.long

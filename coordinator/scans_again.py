@@ -1,0 +1,86 @@
+"""Scans of a recorded live day, run again in this process over the universe's bars as they came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from barray.coordinator.scan_fleet import MINUTE, PreparedScan, met
+from barray.market.errors import BarrayError
+from barray.market.universe.growing import last_versions
+from barray.trading.engine.recording import Look, Recording
+from barray.trading.scans.again import ScansAgain, Step
+from barray.trading.scans.commands import SessionParts
+from barray.trading.scans.following import ALREADY_LOADED, Asked, ScanSteps
+from barray.trading.scans.hits import Hits
+from barray.trading.scans.past import NotReadable
+from barray.trading.scans.plan import Plan
+from barray.trading.scans.shard import ScanShard
+from barray.trading.scans.step_json import step_json
+
+
+def run_scans_again(recording: Recording, prepared: PreparedScan) -> ScansAgain:
+    """Run a recorded day's scans twice. What they look at of earlier sessions is read where the config has it; what
+    came of their wishes is what came of them then. BarrayError where bars of earlier sessions can't be read.
+    """
+    code = recording.scanned.code
+    changed = tuple(one.name for one in prepared.rules() if code.get(one.name) != one.digest)
+    again, corrected = (_Again(recording, prepared).run(corrected=flag) for flag in (False, True))
+    return ScansAgain(recording.scanned.steps, again, corrected, changed)
+
+
+class _Again:
+    def __init__(self, recording: Recording, prepared: PreparedScan) -> None:
+        self._scanned, self._prepared = recording.scanned, prepared
+        span = prepared.session_range
+        self._row: int = span.rows.tolist()[span.dates.index(recording.context.session_date)]
+        self._context = recording.context
+
+    def run(self, *, corrected: bool) -> tuple[Step, ...]:
+        shard = ScanShard(self._prepared.job(MINUTE, self._scanned.universe))
+        plans, steps = self._prepared.plans(), ScanSteps(self._prepared.rules())
+        failed = set(_able(shard.open, self._row, {}).failures)
+        if corrected:
+            shard.take_in(last_versions(one.tape for one in self._scanned.looked_at))
+        for look in self._scanned.looks:
+            for one in () if corrected else look.bars:
+                shard.take_in(one.tape)
+            due = [plan for plan in plans if plan.name not in failed and look.at_ns in self._times(plan)]
+            part = _able(shard.look, look.at_ns, [plan.name for plan in due])
+            looked = met(due, self._prepared.session_range.timezone, [part])
+            if isinstance(looked, BarrayError):
+                raise looked
+            failed |= looked.failures.keys()
+            if found := [(one.scan, hits) for one in looked.found for hits in one.hits]:
+                self._follow(steps, look, found)
+        told: list[Step] = orjson.loads(orjson.dumps([step_json(step) for step in steps.taken]))
+        return tuple(told)
+
+    def _times(self, plan: Plan) -> frozenset[int]:
+        context, zone = self._context, self._prepared.session_range.timezone
+        return frozenset(plan.times.of(context.session_date, context.open_ns, context.close_ns, zone).tolist())
+
+    @staticmethod
+    def _follow(steps: ScanSteps, look: Look, found: list[tuple[str, Hits]]) -> None:
+        then: Step = look.step or {"pinned": (), "did": ()}
+        came = {one["symbol"]: one for one in then["did"]}
+        for instruction in steps.step(look.at_ns, found, then["pinned"]):
+            for asked in steps.asked(instruction):
+                steps.note(asked, _came_to(came.get(asked.symbol), asked))
+
+
+def _able(work: Callable[..., SessionParts], *arguments: Any) -> SessionParts:
+    try:
+        return work(*arguments)
+    except NotReadable as failed:
+        raise failed.error from failed
+
+
+def _came_to(then: Mapping[str, Any] | None, asked: Asked) -> str | None:
+    """Why it was refused then; None where it was done, or was not asked for."""
+    if then is not None and then["there"]:
+        return ALREADY_LOADED
+    refused: str | None = then["refused"] if then is not None and asked.action == "add_symbol" else None
+    return refused

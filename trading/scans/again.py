@@ -1,0 +1,97 @@
+"""A recorded day's scans, run again: do they find the same, and what would they have with corrected bars?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Step = Mapping[str, Any]
+"""As `step_json` tells it."""
+_MOST_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class StepDifference:
+    """The first time at which two runs of scans differ: at which, in what, and how, in words."""
+
+    at: str
+    what: str
+    then: str
+    now: str
+
+
+@dataclass(frozen=True, eq=False)
+class ScansAgain:
+    """`then`: steps as recorded; `again`: with the bars as they came; `corrected`: with the last version of each.
+    `changed`: scans whose code is another now.
+    """
+
+    then: tuple[Step, ...]
+    again: tuple[Step, ...]
+    corrected: tuple[Step, ...]
+    changed: tuple[str, ...] = ()
+
+    @property
+    def difference(self) -> StepDifference | None:
+        """Where the day and its repetition part; None where all is identical."""
+        return first_step_difference(self.then, self.again)
+
+
+def first_step_difference(then: Sequence[Step], now: Sequence[Step]) -> StepDifference | None:
+    """The first step that two runs don't share."""
+    ours, theirs = ({step["at"]: step for step in steps} for steps in (then, now))
+    for at in sorted({*ours, *theirs}):
+        one, other = ours.get(at, {}), theirs.get(at, {})
+        hits, others = ({entry["scan"]: entry for entry in step.get("hits", ())} for step in (one, other))
+        for scan in dict.fromkeys((*hits, *others)):
+            if hits.get(scan) != others.get(scan):
+                return StepDifference(at, f"hits of {scan}", *_told_hits(hits.get(scan), others.get(scan)))
+        if one.get("did") != other.get("did"):
+            return StepDifference(at, "what was asked for", *_told_did(one.get("did", ()), other.get("did", ())))
+    return None
+
+
+def figures_of(steps: Sequence[Step]) -> dict[str, int]:
+    """How often scans ran, how many hits they had, and how much they asked for."""
+    hits = sum(len(entry["symbols"]) for step in steps for entry in step["hits"])
+    return {"steps": len(steps), "hits": hits, "asked": sum(len(step["did"]) for step in steps)}
+
+
+def _told_hits(then: Step | None, now: Step | None) -> tuple[str, str]:
+    if then is None or now is None:
+        return _listed(then), _listed(now)
+    if then["symbols"] != now["symbols"]:
+        first = next(i for i in range(len(then["symbols"]) + 1) if then["symbols"][: i + 1] != now["symbols"][: i + 1])
+        return _listed(then, first), _listed(now, first)
+    columns = {"score": (then["score"], now["score"])}
+    columns |= {name: (own, now["values"].get(name)) for name, own in then["values"].items()}
+    for name, (own, other) in columns.items():
+        for symbol, value, new in zip(then["symbols"], own, other or (), strict=False):
+            if value != new:
+                return f"{symbol} {name} {value}", f"{symbol} {name} {new}"
+    return "other values", "those"
+
+
+def _listed(entry: Step | None, first: int = 0) -> str:
+    if entry is None or not entry["symbols"]:
+        return "nothing"
+    shown = entry["symbols"][first : first + _MOST_SHOWN]
+    place = f"from place {first + 1} " if first else ""
+    more = len(entry["symbols"]) - first - len(shown)
+    return place + (", ".join(shown) or "nobody") + (f" and {more} more" if more > 0 else "")
+
+
+def _told_did(then: Sequence[Step], now: Sequence[Step]) -> tuple[str, str]:
+    for i in range(max(len(then), len(now))):
+        one, other = ([*some[i : i + 1], None][0] for some in (then, now))
+        if one != other:
+            return _did(one), _did(other)
+    return "nothing", "nothing"
+
+
+def _did(entry: Step | None) -> str:
+    if entry is None:
+        return "nothing"
+    refused = f", refused: {entry['refused']}" if entry["refused"] else ""
+    return f"{entry['what']} {entry['symbol']} for {', '.join(entry['by'])}: {entry['reason']}{refused}"
