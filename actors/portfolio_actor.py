@@ -16,7 +16,7 @@ from ray.exceptions import ActorUnavailableError
 
 from barray.actors.answers_once import AnswersOnce
 from barray.actors.handles import FIRST_PAUSE_S, LONGEST_PAUSE_S
-from barray.actors.published import collected
+from barray.actors.published import collected, got
 from barray.market.commands import Failed
 from barray.market.errors import ActorFailed, BarrayError
 from barray.market.interval import Interval
@@ -31,10 +31,11 @@ from barray.trading.engine.commands import (
 from barray.trading.engine.listener import hear_info
 from barray.trading.engine.portfolio import PortfolioRun, block_of
 from barray.trading.engine.scanned_run import ScannedRun
+from barray.trading.scans.hits import SessionHits
 from barray.trading.strategy.data import SymbolData
 from barray.trading.strategy.panel import PanelBlock
-from barray.trading.sweeps.commands import EvaluatePortfolio, LaidBlock, PortfolioEvaluated
-from barray.trading.sweeps.portfolio_sets import PortfolioSets
+from barray.trading.sweeps.commands import EvaluatePortfolio, EvaluateScanned, LaidBlock, PortfolioEvaluated
+from barray.trading.sweeps.portfolio_sets import PortfolioSets, SweptScans
 
 _LONGEST_S = 0.5
 """Sessions are run for so long in one call: what a lost process costs, or one session if that takes longer."""
@@ -85,11 +86,14 @@ class PortfolioActor(AnswersOnce):
             return Failed(ActorFailed(traceback.format_exc(limit=-3), code="bug"))
 
     def _evaluate(self, command: EvaluatePortfolio) -> PortfolioEvaluated | ColumnsLost:
-        runs = PortfolioSets(command.plan, command.window, command.base, command.sets)
+        fetched: dict[Any, Any] = {}
+        scans = _swept(command, fetched) if isinstance(command, EvaluateScanned) else None
+        runs = PortfolioSets(command.plan, command.window, command.base, command.sets, scans)
         for laid in command.blocks:
             if not self._map(laid, command.base) or not runs.are_laid_out_in(self._panel):
                 return ColumnsLost()
             runs.go(laid.session_range, self._panel)
+            fetched.clear()
         return PortfolioEvaluated(tuple(runs.rows(command.data)))
 
     def _map(self, laid: LaidBlock, base: Interval) -> bool:
@@ -202,6 +206,24 @@ def _found(command: RunScannedSessions, symbols: Sequence[str], row: int) -> dic
     more = [symbol for symbol in symbols if symbol not in ready]
     answers = {symbol: ready[symbol] for symbol in symbols if symbol in ready}
     return _mapped(command.coordinator, {**answers, **(_asked(command.coordinator, more, row) if more else {})}, row)
+
+
+def _swept(command: EvaluateScanned, fetched: dict[Any, Any]) -> SweptScans:
+    """What sets follow of scans; what was `fetched` for one of them is there for the others."""
+
+    def found(row: int) -> Sequence[SessionHits]:
+        if row not in fetched:
+            fetched[row] = got(command.found[row])
+        hits: Sequence[SessionHits] = fetched[row]
+        return hits
+
+    def get(symbols: Sequence[str], row: int) -> Mapping[str, SymbolData | str]:
+        if new := [symbol for symbol in symbols if (row, symbol) not in fetched]:
+            added = _added(command.coordinator, new, row)
+            fetched.update({(row, symbol): one for symbol, one in added.items()})
+        return {symbol: fetched[row, symbol] for symbol in symbols}
+
+    return SweptScans([source.plan() for source in command.scans], found, get, command.renames)
 
 
 def until_it_comes_through(call: Callable[[], Any]) -> Any:

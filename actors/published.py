@@ -26,3 +26,13 @@ def collected(handles: Iterable[Any]) -> dict[str, SymbolData] | None:
     except RayError:
         return None
     return {symbol: data for part in parts for symbol, data in part.items()}
+
+
+def put(value: Any) -> Any:
+    """Publish anything else: a handle, which `got` takes."""
+    return ray.put(value)
+
+
+def got(handle: Any) -> Any:
+    """What was published; errors of Ray where its publisher has died."""
+    return ray.get(handle)

@@ -7,6 +7,7 @@ from typing import Any
 
 from barray.coordinator import runtime
 from barray.coordinator.messages import AddBar, AddIndicator, AddSymbol, RemoveSymbol
+from barray.coordinator.remote import Remote, find_coordinator
 from barray.coordinator.summary import AddResult, SessionSummary
 from barray.local.sessions import find_session
 from barray.market.bars import Bar
@@ -20,7 +21,7 @@ _SNAPSHOTS_AT_ONCE = 64
 class AttachedSession:
     """A running session, seen from any process: read it and change it, not drive it."""
 
-    def __init__(self, remote: runtime.Remote, name: str) -> None:
+    def __init__(self, remote: Remote, name: str) -> None:
         self._remote = remote
         self.name = name
 
@@ -145,5 +146,5 @@ def attach(name: str | None = None, address: str = "auto") -> AttachedSession:
             session = find_session(name)
             name, address = session.name, session.address
         runtime.join_ray(address)
-    found, remote = runtime.find_coordinator(name)
+    found, remote = find_coordinator(name)
     return AttachedSession(remote, found)

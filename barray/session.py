@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from barray.attached import AttachedSession
-from barray.checkpoint.days import KeptDays
+from barray.checkpoint.days import Keeper, KeptDays
 from barray.checkpoint.keeping import PATIENCE_S, Keeping, keeping
 from barray.checkpoint.made_of import Made, code_of_scans, made_of
 from barray.coordinator import runtime
@@ -20,6 +20,7 @@ from barray.coordinator.config.actors import ACTORS_PER_CPU
 from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.prepare import session_range_for
 from barray.coordinator.prepare_scans import with_scans
+from barray.coordinator.remote import Remote, new_coordinator
 from barray.coordinator.strategies import StrategyLike, trading_in_sessions
 from barray.coordinator.summary import SessionSummary
 from barray.data_sources.object_store.publish import Place
@@ -77,7 +78,9 @@ class Session(AttachedSession):
         self._note: Path | None = None
         self._coordinator = coordinator
         self.patience_s = 0.0
-        super().__init__(runtime.Remote(None), self.config.name)
+        self.keeper: Keeper | None = None
+        self._written = 0
+        super().__init__(Remote(None), self.config.name)
 
     @property
     def calendar(self) -> TradingCalendar:
@@ -121,7 +124,7 @@ class Session(AttachedSession):
             runtime.prewarm()
         silence_s = self.config.actors.call_timeout_s
         others = (None, None, self._trading, self._scans)
-        self._remote = runtime.new_coordinator(
+        self._remote = new_coordinator(
             self.name,
             self._coordinator,
             self.config,
@@ -154,7 +157,8 @@ class Session(AttachedSession):
         """
         day = None if day is None else _as_date(day)
         self._warn_of_too_many_processes()
-        summary: SessionSummary = self._call("begin", day)
+        again = self.keeper.again(day) if self.keeper is not None and day is not None else None
+        summary: SessionSummary = self._call("begin", day, again)
         for symbol, reasons in summary.dropped.items():
             drop_logger.warning("%s: dropped: %s", shorten(symbol), "; ".join(map(str, reasons)))
         return summary
@@ -230,13 +234,21 @@ class Session(AttachedSession):
         if not self._open:
             raise BarrayError("the session is not open", remedy='use it in a "with" block, or call open()')
         with shown(self._progress) as progress:
-            if progress is None:
+            if progress is None and self.keeper is None:
                 return super()._call(method, *arguments, **options)
             reference = self._remote.submit(method, *arguments, **options)
             while True:
                 with suppress(TimeoutError):
                     return self._remote.wait(reference, _POLL_S)
-                progress(self._remote.call("status"))
+                if self.keeper is not None:
+                    self._keep_what_is_asked(self.keeper)
+                if progress is not None:
+                    progress(self._remote.call("status"))
+
+    def _keep_what_is_asked(self, keeper: Keeper) -> None:
+        while asked := self._remote.call("to_keep", self._written):
+            keeper.write(asked)
+            self._written += len(asked)
 
     def _ns(self, moment: str | time | datetime | int | None) -> int | None:
         if moment is None or (isinstance(moment, int) and not isinstance(moment, bool)):
@@ -291,8 +303,12 @@ def run(
             try:
                 session.begin(day)
                 session.advance_to()
-                session.end()
+                is_stopped = session.end().stopped is not None
                 files = session.export()
+                if is_stopped:
+                    days.stopped(day.isoformat())
+                    written += files
+                    break
             except ConfigError:
                 raise
             except BarrayError as error:

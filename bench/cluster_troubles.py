@@ -38,10 +38,8 @@ from bench.troubles import (
 from tests.vendors.s3_server import Fault, S3Server, free_port, s3_server
 
 FIRST = date(2024, 7, 1)
-LETHAL = ("head", "gcs", "coordinator", "driver")
-"""What no run survives: it goes on by `barray resume`."""
-_RESUMED = ("backtest", "portfolio")
-"""What keeps a checkpoint."""
+LETHAL = ("head", "gcs", "coordinator", "driver", "all")
+"""What no run survives: it goes on by `barray resume`. `all`: the others at once."""
 TROUBLES = ("kill", "stop", "node", "drain", "join", "s3", *LETHAL)
 _IN_ENVIRONMENT: dict[str, dict[str, str]] = {
     "delay": {"RAY_testing_asio_delay_us": "*=0:3000"},
@@ -50,8 +48,9 @@ _IN_ENVIRONMENT: dict[str, dict[str, str]] = {
 _JOINING = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1", "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
 _FAULTS = ("slow_down", "unavailable", "refuse", "stall", "cut")
 _UP_S, _NODES_GONE_S, _DRAIN_S = 60.0, 60.0, 5.0
-_COORDINATORS = ("ray::BacktestCoordinator", "ray::PortfolioBacktestCoordinator")
+_COORDINATORS = ("ray::BacktestCoordinator", "ray::PortfolioBacktestCoordinator", "ray::SessionCoordinator")
 _OF_A_RUN = ("ray::Symbol", "ray::Backtest", "ray::Portfolio", "ray::Trader", "ray::Scan", "ray::Session")
+_NOTHING_THERE = "there is nothing to resume"
 
 
 @dataclass
@@ -110,12 +109,14 @@ class Nodes:
                     raylet.kill()
 
     def vital(self, trouble: str) -> list[psutil.Process]:
-        """What a trouble kills of the head: its coordinators, its control store, or all."""
+        """What a trouble kills of the head: its coordinators, its control store, it (its raylet, too), or all."""
         if trouble == "coordinator":
             return [one for title in _COORDINATORS for one in self.members(title)]
         if trouble == "gcs":
             return self.members("gcs_server")
-        return [one for one in self.members() if "--head" in " ".join(one.cmdline())] + self.members("gcs_server")
+        if trouble == "all":
+            return [*self.vital("coordinator"), *self.vital("head")]
+        return [*self.members("--head"), *self.members("gcs_server")]
 
     def restore(self) -> None:
         """Have two nodes again that bear symbols; those above that are killed. All anew, where the head has gone."""
@@ -161,34 +162,75 @@ class Nodes:
         return left
 
 
-def hit(nodes: Nodes, run: Run, server: S3Server, troubles: list[str], chance: random.Random, calm_s: float) -> None:
-    """Bring the troubles about that need a moment, one after another, while the command runs."""
-    for trouble in troubles:
+@dataclass(frozen=True)
+class Drawn:
+    """What a run is of, and what it is hit by, in order. `turn`: what its nodes have in their environment."""
+
+    kind: str
+    turn: str
+    troubles: tuple[str, ...]
+
+    @property
+    def is_lethal(self) -> bool:
+        """Whether it can't survive."""
+        return bool({*self.troubles} & {*LETHAL})
+
+
+def draw(runs: int, seed: int, known: list[str]) -> list[Drawn]:
+    """As many; each trouble comes first as often as any other, and up to two go with it, one of them lethal at most."""
+    chance, deck, drawn = random.Random(seed), list[str](), list[Drawn]()
+    turns = ["", *(one for one in _IN_ENVIRONMENT if one in known)]
+    known = [one for one in known if one in TROUBLES]
+    for number in range(runs):
+        deck = deck or chance.sample(known, len(known))
+        first = [deck.pop()] if known else []
+        others = [one for one in known if one not in (*first, *LETHAL)]
+        mixed = [*first, *chance.sample(others, min(len(others), chance.randint(0, 2)))]
+        chance.shuffle(mixed)
+        mixed.sort(key=lambda one: one in LETHAL)
+        drawn.append(Drawn(chance.choice(list(KINDS)), turns[number % len(turns)], tuple(mixed)))
+    return drawn
+
+
+def hit(nodes: Nodes, run: Run, server: S3Server, drawn: Drawn, chance: random.Random, calm_s: float) -> list[str]:
+    """Bring the troubles about, one after another, while the command runs; those that it came to. What no run survives
+    comes once it has a coordinator, three times of four; the others also as it begins.
+    """
+    waits = chance.random() < 0.75
+    for number, trouble in enumerate(drawn.troubles):
+        while trouble in LETHAL and (waits or trouble == "coordinator") and run.runs and not nodes.vital("coordinator"):
+            time.sleep(0.05)
         time.sleep(chance.uniform(0.1, 0.4) * calm_s)
         if not run.runs:
-            return
-        if trouble in ("kill", "stop"):
-            victims = [one for title in _OF_A_RUN if title != "ray::Session" for one in nodes.members(title)]
-            for victim in chance.sample(victims, min(len(victims), chance.randint(1, 3))):
-                _send(victim, signal.SIGSTOP if trouble == "stop" else signal.SIGKILL)
-        elif trouble == "node":
-            for victim in chance.sample(nodes.raylets(), 1):
-                _send(victim, signal.SIGKILL)
-            nodes.join()  # as whoever runs a cluster has a node that died replaced
-        elif trouble == "drain":
-            with suppress(subprocess.SubprocessError):
-                nodes.join()
-                nodes.drain(chance)
-        elif trouble == "join":
+            return list(drawn.troubles[:number])
+        _hit(nodes, run, server, trouble, chance)
+    return list(drawn.troubles)
+
+
+def _hit(nodes: Nodes, run: Run, server: S3Server, trouble: str, chance: random.Random) -> None:
+    if trouble in ("kill", "stop"):
+        victims = [one for title in _OF_A_RUN if title != "ray::Session" for one in nodes.members(title)]
+        for victim in chance.sample(victims, min(len(victims), chance.randint(1, 3))):
+            _send(victim, signal.SIGSTOP if trouble == "stop" else signal.SIGKILL)
+    elif trouble == "node":
+        for victim in chance.sample(nodes.raylets(), 1):
+            _send(victim, signal.SIGKILL)
+        nodes.join()  # as whoever runs a cluster has a node that died replaced
+    elif trouble == "drain":
+        with suppress(subprocess.SubprocessError):
             nodes.join()
-        elif trouble == "s3":
-            kind = chance.choice(_FAULTS)
-            server.faults.append(Fault(kind, times=chance.randint(1, 20), seconds=2.0))
-        elif trouble == "driver":
+            nodes.drain(chance)
+    elif trouble == "join":
+        nodes.join()
+    elif trouble == "s3":
+        kind = chance.choice(_FAULTS)
+        server.faults.append(Fault(kind, times=chance.randint(1, 20), seconds=2.0))
+    if trouble in ("driver", "all"):
+        with suppress(psutil.Error):
             _send(psutil.Process(run.pid), signal.SIGKILL)
-        elif trouble in LETHAL:
-            for victim in nodes.vital(trouble):
-                _send(victim, signal.SIGKILL)
+    if trouble in LETHAL and trouble != "driver":
+        for victim in nodes.vital(trouble):
+            _send(victim, signal.SIGKILL)
 
 
 def _send(process: psutil.Process, number: int) -> None:
@@ -219,33 +261,38 @@ class Cluster:
     nodes: Nodes
     server: S3Server
 
-    def run(self, kind: str, troubles: list[str], chance: random.Random, calm_s: float) -> Outcome:
-        """One run with its troubles. Nodes that it cost are replaced before the next."""
+    def run(self, drawn: Drawn, chance: random.Random, calm_s: float) -> tuple[Outcome, list[str]]:
+        """One run, and the troubles that it was hit by. Nodes that it cost are replaced before the next."""
         with tempfile.TemporaryDirectory(dir=self.folder) as place:
             out = Path(place)
             self.server.faults.clear()
-            arguments = [*arguments_of(kind, self.folder / f"{kind}.yaml", out), "--address", self.nodes.address]
             kept = out / "checkpoint"
-            keeping = ["--checkpoint", kept] if set(troubles) & set(LETHAL) else []
+            command = arguments_of(
+                drawn.kind, self.folder / f"{drawn.kind}.yaml", out, kept if drawn.is_lethal else None
+            )
             environment = {**self.nodes.environment, **_JOINING}
-            run = Run([*arguments, *keeping], out, environment)
-            hit(self.nodes, run, self.server, troubles, chance, calm_s)
+            run = Run([*command, "--address", self.nodes.address], out, environment)
+            came = hit(self.nodes, run, self.server, drawn, chance, calm_s / 2 if drawn.is_lethal else calm_s)
             outcome = run.end()
-            if keeping and outcome.status not in (0, None) and not outcome.left:
+            if drawn.is_lethal and outcome.status not in (0, None) and not outcome.left:
                 self.nodes.restore()
                 self.server.faults.clear()
-                again = Run(["resume", kept, "--quiet", "--address", self.nodes.address], out, environment)
-                outcome = again.end()
+                there = "--address", self.nodes.address
+                outcome = Run(["resume", kept, "--quiet", *there], out, environment).end()
+                came.append("resumed")
+                if _NOTHING_THERE in outcome.told:  # it had not begun yet
+                    outcome = Run([*command, *there], out, environment).end()
+                    came[-1] = "begun again"
         outcome.left += left_of(lambda: [one for title in _OF_A_RUN for one in self.nodes.members(title)])
         self.nodes.restore()
-        return outcome
+        return outcome, came
 
     def calm_run(self, kind: str, symbols: tuple[str, ...]) -> Outcome:
         """One without; SystemExit where it does not end well."""
         session = {"start": str(FIRST), "end": str(DAY)}
         bars = [{"root": self.server.uri("bars")}]
         write_config(self.folder, kind, symbols, sources=bars, session=session, ray={})
-        calm = self.run(kind, [], random.Random(), 0.0)
+        calm, _ = self.run(Drawn(kind, "", ()), random.Random(), 0.0)
         if calm.status != 0 or calm.left or not calm.results:
             raise SystemExit(f"a calm {kind} ended with {calm.status}, {calm.left} left: {calm.told}")
         return calm
@@ -259,8 +306,8 @@ def chaos_on_cluster(runs: int, seed: int, count: int, wanted: str) -> None:
     known = wanted.split(",") if wanted else [*TROUBLES, *_IN_ENVIRONMENT]
     if unknown := [one for one in known if one not in (*TROUBLES, *_IN_ENVIRONMENT)]:
         raise SystemExit(f"{unknown[0]} is no trouble; there are {', '.join((*TROUBLES, *_IN_ENVIRONMENT))}")
-    turns = ["", *(one for one in _IN_ENVIRONMENT if one in known)]
-    chance, found, seconds = random.Random(seed), Counter[str](), list[float]()
+    all_drawn = draw(runs, seed, known)
+    found, seconds, hits = Counter[str](), list[float](), Counter[str]()
     with tempfile.TemporaryDirectory(dir="/tmp") as place, s3_server() as server:  # short: Ray's sockets lie below
         folder = Path(place)
         symbols = tuple(sample_symbols(count))
@@ -269,34 +316,39 @@ def chaos_on_cluster(runs: int, seed: int, count: int, wanted: str) -> None:
             server.put(f"bars/{path.relative_to(folder / 'bars')}", path.read_bytes())
         (folder / "chaos.py").write_text(STRATEGY)
         calm: dict[str, Outcome] = {}
-        for at, turn in enumerate(turns):
-            environment = {
-                **server.environment,
-                "BARRAY_SHARDS": str(folder / "shards"),
-                **_IN_ENVIRONMENT.get(turn, {}),
-            }
-            with nodes_up(folder / f"ray{at}", f"{os.getpid()}-{at}", environment) as nodes:
+        for at, turn in enumerate(dict.fromkeys(one.turn for one in all_drawn)):
+            more = {"BARRAY_SHARDS": str(folder / "shards"), **_IN_ENVIRONMENT.get(turn, {})}
+            with nodes_up(folder / f"ray{at}", f"{os.getpid()}-{at}", {**server.environment, **more}) as nodes:
                 cluster = Cluster(folder, nodes, server)
-                for number in range(at, runs, len(turns)):
-                    kind = chance.choice(list(KINDS))
-                    among = [one for one in known if one in TROUBLES and (kind in _RESUMED or one not in LETHAL)]
-                    troubles = chance.sample(among, min(len(among), chance.randint(1, 3)))
-                    if kind not in calm:
-                        calm[kind] = cluster.calm_run(kind, symbols)
-                    outcome = cluster.run(kind, troubles, chance, calm[kind].seconds)
-                    verdict = outcome.verdict(calm[kind])
+                for number, drawn in enumerate(all_drawn):
+                    if drawn.turn != turn:
+                        continue
+                    if drawn.kind not in calm:
+                        calm[drawn.kind] = cluster.calm_run(drawn.kind, symbols)
+                    is_calm = calm[drawn.kind]
+                    outcome, came = cluster.run(drawn, random.Random(f"{seed} {number}"), is_calm.seconds)
+                    verdict = outcome.verdict(is_calm)
                     found[verdict] += 1
-                    missing = calm[kind].results.keys() - outcome.results.keys()
-                    found["lost_days"] += len(missing) if outcome.status == 0 else 0
+                    found["lost_days"] += len(is_calm.results.keys() - outcome.results) if outcome.status == 0 else 0
                     seconds.append(outcome.seconds)
-                    troubles = [*troubles, *([turn] if turn else [])]
-                    told = f"run {number}, {kind}: {verdict} after {', '.join(troubles)}, {outcome.seconds:.0f} s"
-                    told += "" if verdict == "identical" else f": {outcome.told.strip()[-600:]}"
-                    print(told, file=sys.stderr, flush=True)
+                    hits.update([*came, *([turn] if turn else [])])
+                    _tell(number, drawn, came, verdict, outcome)
                 found["leaked"] += nodes.end() > 0
     names = ("identical", "degraded_and_told", "clear_error", "hang", "wrong", "leaked", "lost_days")
-    figures = {"runs": runs, "seed": seed, **{name: found[name] for name in names}}
+    times = Counter(one for drawn in all_drawn for one in (*drawn.troubles, *filter(None, [drawn.turn])))
+    figures = {"runs": runs, "seed": seed, **{name: found[name] for name in names}, "drawn": times, "hit": hits}
     print_json_line("chaos_cluster", {**figures, "run_s": statistics.median(seconds)})
+
+
+def _tell(number: int, drawn: Drawn, came: list[str], verdict: str, outcome: Outcome) -> None:
+    mixed = ", ".join((*drawn.troubles, *filter(None, [drawn.turn])))
+    told = f"run {number}, {drawn.kind}: {verdict} after {mixed}, {outcome.seconds:.0f} s"
+    if (*came[: len(drawn.troubles)],) != drawn.troubles:
+        told += f" (hit by {', '.join(came) or 'none'})"
+    elif len(came) > len(drawn.troubles):
+        told += f" ({came[-1]})"
+    told += "" if verdict == "identical" else f": {outcome.told.strip()[-600:]}"
+    print(told, file=sys.stderr, flush=True)
 
 
 def ask(address: str, nodes: int, drained: int | None = None, within_s: float = 0.0) -> None:

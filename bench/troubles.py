@@ -96,10 +96,10 @@ def lost_calls(percent: int) -> dict[str, str]:
     return {"RAY_testing_rpc_failure": json.dumps({"CoreWorkerService.grpc_client.PushTask": lost})}
 
 
-def arguments_of(kind: str, config: Path, out: Path) -> list[object]:
-    """The command of a kind of run."""
+def arguments_of(kind: str, config: Path, out: Path, kept: Path | None = None) -> list[object]:
+    """The command of a kind of run, which keeps a checkpoint where one is named."""
     fresh = ["--fresh"] if kind == "sweep" else []
-    return [KINDS[kind], config, "--quiet", "--out", out, *fresh]
+    return [KINDS[kind], config, "--quiet", "--out", out, *(["--checkpoint", kept] if kept else fresh)]
 
 
 def marked(mark: str, title: str = "") -> list[psutil.Process]:

@@ -21,6 +21,7 @@ READS = frozenset(
         "status",
         "summary",
         "symbols",
+        "to_keep",
     }
 )
 """Methods that change nothing: they may be asked as often as one likes, without `once`."""

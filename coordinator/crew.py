@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from typing import Any
 
 from barray.coordinator.fleet import Fleet
@@ -31,7 +31,6 @@ class Crew:
         self._leaving: set[str] = set()
         self._tasks: set[asyncio.Future[None]] = set()
         self._busy = 0
-        self._helpers = 0
 
     async def run(self, more: int = 0) -> None:
         """Have all done. `more`: how many processes are to join, beside those there are, as there comes to be room.
@@ -71,9 +70,7 @@ class Crew:
         self._tasks.add(asyncio.ensure_future(work))
 
     def _enlist(self, node: str | None) -> None:
-        self._helpers += 1
-        name = f"helper\n{self._helpers}"
-        self._fleet.enlist(name, node)
+        name = self._fleet.enlist(node)
         self._waiting[name] = []
         self._begin(self._join(name))
 
@@ -114,3 +111,22 @@ class Crew:
         names, self._waiting[source] = waiting[-self._per_call :], waiting[: -self._per_call]
         self._fleet.hand(names, anchor)
         return names
+
+
+async def share_with(fleet: Fleet, nodes: Collection[str], per_cpu: int) -> None:
+    """Start processes on nodes that have joined, and hand each its share of the symbols, from whom has most of them.
+
+    For symbols that were told nothing that lasts, while no call of theirs is under way.
+    """
+    cpus = fleet.node_cpus()
+    for node in sorted(cpus.keys() & set(nodes)):
+        for _ in range(round(per_cpu * cpus[node])):
+            each = len(fleet.symbols) // (fleet.processes + 1)
+            if not each:
+                return
+            name = fleet.enlist(node)
+            if not await fleet.is_up(name):
+                fleet.remove([name])
+                return
+            for _ in range(each):
+                fleet.hand([max(fleet.groups, key=len)[-1]], name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from barray.coordinator.session_state import SessionState
@@ -38,6 +39,14 @@ class Stage(Protocol):
 
     async def run_due(self) -> None:
         """Do what the schedule has for up to now."""
+        ...
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Within this block nothing that is asked from outside comes in."""
+        ...
+
+    def window(self) -> AbstractAsyncContextManager[bool]:
+        """The same, once a window may pass: it waits while the session is paused. False where none may."""
         ...
 
     async def may_go_on(self, *, last: bool = False) -> bool:

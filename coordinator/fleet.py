@@ -120,8 +120,9 @@ class Fleet:
     started anew and told again what its symbols were told.
     `sessions`: how many one call works through; it may take so many times as long, though not without stirring.
     A loss counts for an hour of session time, or until the process has done something that has no time (`_forgive`);
-    not at all where its node was to go. `claim`: of a process, if not the settings'. `at_home`: symbols go back to the
-    nodes that they were on before, as far as that leaves no node with more to do; see `shared_out`.
+    not at all where its node was to go: `moved` counts these, and those handed over before. `claim`: of a process, if
+    not the settings'. `at_home`: symbols go back to the nodes that they were on before, as far as that leaves no node
+    with more to do; see `shared_out`.
     """
 
     def __init__(
@@ -145,6 +146,8 @@ class Fleet:
         self._idle: list[_Slot] = []
         self._lost: dict[str, ActorFailed] = {}
         self.restarts = 0
+        self.moved = 0
+        self._helpers = 0
         self._known: set[str] | None = None
         self._tended_s = 0.0
 
@@ -180,6 +183,7 @@ class Fleet:
         """
         new = [symbol for symbol in symbols if symbol not in self._slots]
         count = -(-len(new) // per_actor)
+        self._end_idle_that_leave()
         await self._make_room(count - len(self._idle))
         fresh = max(count - len(self._idle), 0)
         nodes = list(islice(self._places(), fresh))
@@ -201,8 +205,7 @@ class Fleet:
         """
         self._now_ns = max(self._now_ns, now_ns)
         before_s = asyncio.get_running_loop().time() - silent_s
-        if self._tended_s < asyncio.get_running_loop().time() - _TEND_S:
-            await self.tend()
+        await self.look_after()
         await self._send({slot: () for slot in self._slots.values() if slot.heard_s <= before_s})
 
     async def execute(self, commands: Mapping[str, Any]) -> dict[str, Any]:
@@ -217,10 +220,17 @@ class Fleet:
                 self._logs[symbol].append(command)
         return {symbol: reports[symbol] for symbol in sorted(commands)}
 
-    async def tend(self) -> None:
-        """Hand over what is on nodes that leave, before they go, and give nodes that have joined their share.
+    async def look_after(self, *, joins: bool = True) -> set[str]:
+        """`tend`, unless that was done just now."""
+        due = self._tended_s < asyncio.get_running_loop().time() - _TEND_S
+        return await self.tend(joins=joins) if due else set()
+
+    async def tend(self, *, joins: bool = True) -> set[str]:
+        """Hand over what is on nodes that leave, before they go, and give nodes that have joined their share; the nodes
+        that have. `joins`: no process moves to these if not.
 
         A process moves as a lost one comes back, by replay, but the first is ended only when the second stands there.
+        No call of it may be under way.
         """
         self._tended_s = asyncio.get_running_loop().time()
         nodes, slots = self._transport.nodes(), list(dict.fromkeys(self._slots.values()))
@@ -229,13 +239,15 @@ class Fleet:
             slot.node = slot.node or self._transport.node_of(slot.process)
             if slot.node and slot.node not in nodes and self._transport.has_left(slot.node):
                 moving[slot] = next(places)
-        if self._known is not None and nodes.keys() - self._known and not moving:
+        joined = set(nodes) - self._known if self._known is not None else set[str]()
+        if joined and joins and not moving:
             held = Counter(slot.node for slot in slots)
             for source, to in moves(nodes.values(), held, self._claim):
                 there = [slot for slot in slots if slot.node == source and slot not in moving]
                 moving[max(there, key=lambda slot: affinity(slot.symbols[0], self._home(to)))] = to
         self._known = set(nodes)
         await asyncio.gather(*(self._move(slot, node, beside=len(moving)) for slot, node in moving.items()))
+        return joined
 
     def node_cpus(self) -> dict[str, float]:
         """CPUs of each node that may bear processes and stays."""
@@ -249,10 +261,12 @@ class Fleet:
         left = [slot for slot in slots if slot.node and slot.node not in nodes]
         return [slot.symbols[0] for slot in left if self._transport.has_left(slot.node)]
 
-    def enlist(self, name: str, node: str | None = None) -> None:
-        """Start a process, on a node or where there comes to be room, without waiting. `name` is its first symbol."""
-        process, place = self._start(node)
-        self._slots[name], self._logs[name] = _Slot(process, place, [name]), []
+    def enlist(self, node: str | None = None) -> str:
+        """Start a process, on a node or where there comes to be room, without waiting: its name, as if of a symbol."""
+        self._helpers += 1
+        name = f"helper\n{self._helpers}"
+        self._slots[name], self._logs[name] = _Slot(*self._start(node), [name]), []
+        return name
 
     async def is_up(self, symbol: str) -> bool:
         """Wait until a symbol's process is there; whether it came to be in time."""
@@ -267,9 +281,10 @@ class Fleet:
         slot.process, slot.node = self._start(next(self._places()))
 
     def hand(self, symbols: Sequence[str], to: str) -> None:
-        """Have symbols that were told nothing yet share the process of another."""
+        """Have symbols that were told nothing that lasts share the process of another."""
         for symbol in symbols:
             before, slot = self._slots[symbol], self._slots[to]
+            self._transport.forget(before.process, [symbol])
             before.symbols.remove(symbol)
             slot.symbols.append(symbol)
             self._slots[symbol] = slot
@@ -288,6 +303,7 @@ class Fleet:
         self._transport.kill(slot.process)
         logger.info("%s: handed over to another node", ", ".join(slot.symbols))
         slot.process, slot.node, slot.heard_s = process, node or "", asyncio.get_running_loop().time()
+        self.moved += 1
 
     def pop_lost(self) -> dict[str, ActorFailed]:
         """Symbols whose process was lost for good since this was last asked, told something just now or not."""
@@ -331,9 +347,16 @@ class Fleet:
             self._transport.kill(slot.process)
         self._idle.clear()
 
+    def _end_idle_that_leave(self) -> None:
+        nodes = self._transport.nodes()
+        for slot in [slot for slot in self._idle if slot.node and slot.node not in nodes]:
+            self._idle.remove(slot)
+            self._transport.kill(slot.process)
+
     async def _make_room(self, count: int) -> None:
         nodes = self._transport.nodes()
-        self._known = self._known or set(nodes)
+        if self._known is None:
+            self._known, self._tended_s = set(nodes), asyncio.get_running_loop().time()
         if count > 0 and sum(self._claim.fit(node) for node in nodes.values()) < count:
             await self._transport.make_room(self._claim, count)
 
@@ -388,6 +411,7 @@ class Fleet:
     def _may_come_back(self, slot: _Slot) -> bool:
         """Whether a process that was lost is started again; the loss is counted, unless its node was to go."""
         if slot.node and self._transport.has_left(slot.node):
+            self.moved += 1
             return True
         slot.losses = [at_ns for at_ns in slot.losses if self._now_ns - at_ns < LOSS_COUNTS_NS]
         if len(slot.losses) >= self._settings.max_restarts:

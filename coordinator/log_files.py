@@ -92,8 +92,14 @@ def _forget_old(folder: Path) -> None:
 
 def read_logs(session: str | None) -> list[dict[str, Any]]:
     """What this machine's files have of a session (None: of all), oldest first, with `file` added."""
-    pattern = f"{session}.*.jsonl" if session else "*.jsonl"
-    return _in_order(line for path in logs_folder().glob(pattern) for line in _lines(path))
+    files = [path for path in logs_folder().glob("*.jsonl") if session is None or run_of(path.name)[0] == session]
+    return _in_order(line for path in files for line in _lines(path))
+
+
+def run_of(file: str) -> tuple[str, str]:
+    """Name and beginning of the run that wrote a file of that name; two of one name may have begun at once."""
+    name, stamp, *_ = file.rsplit(".", 3)
+    return name, stamp
 
 
 def collect_logs(session: str | None, timeout_s: float = 60.0) -> list[dict[str, Any]]:

@@ -6,17 +6,19 @@ A request of the wrong types can't be made: ConfigError, wherever that is tried,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from barray.market.adhoc import parse_bar
 from barray.market.bars import Bar
 from barray.market.commands import Command
 from barray.market.errors import ActorFailed, BarrayError, ConfigError
-from barray.market.indicators import IndicatorSpec
+from barray.market.indicators import IndicatorSpec, parse_indicator
 from barray.market.interval import Interval
 from barray.market.symbols import require_text
 from barray.trading.engine.session_commands import LayColumns
+
+_PLAIN = (str, int, float, type(None))
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,10 @@ class AddSymbol:
 
     def __post_init__(self) -> None:
         _require_texts(self.symbol, self.by)
+
+    def plain(self) -> AddSymbol:
+        """The same in types that can be written down."""
+        return self
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,15 @@ class AddBar:
         except BarrayError:
             return {str(key): str(value) for key, value in self.bar.items()} if isinstance(self.bar, Mapping) else {}
 
+    def plain(self) -> AddBar:
+        """See AddSymbol."""
+        try:
+            bar: Mapping[str, Any] = asdict(parse_bar(self.bar))
+        except BarrayError:  # as it is said of it
+            given = dict(self.bar) if isinstance(self.bar, Mapping) else asdict(self.bar)
+            bar = {str(key): one if isinstance(one, _PLAIN) else str(one) for key, one in given.items()}
+        return replace(self, interval=str(self.interval), bar=bar)
+
 
 @dataclass(frozen=True)
 class AddIndicator:
@@ -64,6 +79,13 @@ class AddIndicator:
         _require_texts(self.symbol, self.by)
         _require("an indicator", self.indicator, (str, Mapping, IndicatorSpec), 'text such as "RSI(14)@5m"')
 
+    def plain(self) -> AddIndicator:
+        """See AddSymbol."""
+        try:
+            return replace(self, indicator=parse_indicator(self.indicator))
+        except BarrayError:
+            return replace(self, indicator=str(self.indicator))
+
 
 @dataclass(frozen=True)
 class RemoveSymbol:
@@ -74,6 +96,10 @@ class RemoveSymbol:
 
     def __post_init__(self) -> None:
         _require_texts(self.symbol, self.by)
+
+    def plain(self) -> RemoveSymbol:
+        """See AddSymbol."""
+        return self
 
 
 def _require_texts(symbol: object, by: object) -> None:

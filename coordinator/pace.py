@@ -51,22 +51,31 @@ class Turnstile:
             self._passing -= 1
             self.tell()
 
-    async def may_go_on(self, is_over: Callable[[], bool], *, last: bool = False) -> bool:
-        """Wait while it is paused; whether a window may pass. `is_over`: nobody waits any more, of which `tell` tells.
-
-        `last`: there is none left; a step is for the next call's first.
+    def passes(self, is_over: Callable[[], bool], *, last: bool = False) -> bool | None:
+        """Whether a window passes now; None: that is not said yet, see `changed`. `is_over`: nobody waits any more, of
+        which `tell` tells. `last`: there is none left; a step is for the next call's first.
         """
-        while not is_over() and self.pace is not Pace.STOPPED:
-            if self.pace is Pace.GOING:
-                return True
-            if self._steps:
-                self._steps -= not last
-                return True
-            self._held += 1
-            self.tell()
-            await self._changed.wait()
-            self._held -= 1
-        return False
+        if is_over() or self.pace is Pace.STOPPED:
+            return False
+        if self.pace is Pace.GOING:
+            return True
+        if self._steps:
+            self._steps -= not last
+            return True
+        return None
+
+    async def changed(self) -> None:
+        """Stand, until something is asked of it."""
+        self._held += 1
+        self.tell()
+        await self._changed.wait()
+        self._held -= 1
+
+    async def may_go_on(self, is_over: Callable[[], bool], *, last: bool = False) -> bool:
+        """Wait while it is paused; whether a window may pass then. The arguments: see `passes`."""
+        while (passes := self.passes(is_over, last=last)) is None:
+            await self.changed()
+        return passes
 
     async def rest(self, seconds: float) -> None:
         """Let others have their turn, and so many seconds pass, unless something is asked of it meanwhile."""
@@ -86,19 +95,15 @@ class Turnstile:
         self._steps = 0
         self.tell()
 
-    async def pause(self) -> None:
-        """Hold it where the window that it is in ends; returns when it stands, or goes on since somebody else wants it.
-
-        IllegalTransition where it was stopped.
-        """
+    def pause(self) -> None:
+        """Hold it where the window that it is in ends; IllegalTransition where it was stopped."""
         if self.pace is Pace.STOPPED:
             raise IllegalTransition("the session was stopped, and ends", code="stopped")
         if self.pace is Pace.GOING:
             self._turn(Pace.PAUSED)
-        await self._standing()
 
-    async def step(self) -> None:
-        """Let one window pass, and wait until it has; IllegalTransition where it isn't paused, or nobody drives it."""
+    def step(self) -> None:
+        """Let one window pass; IllegalTransition where it isn't paused, or nobody drives it."""
         self._require_paused("step")
         if not self._passing:
             raise IllegalTransition(
@@ -107,7 +112,6 @@ class Turnstile:
             )
         self._steps += 1
         self.tell()
-        await self._standing()
 
     def resume(self) -> None:
         """Let it go on; IllegalTransition where it isn't paused."""
@@ -122,6 +126,7 @@ class Turnstile:
         if self.pace is not Pace.PAUSED:
             raise IllegalTransition(f"the session is {self.pace.value}: there is nothing to {asked}", remedy="pause it")
 
-    async def _standing(self) -> None:
+    async def standing(self) -> None:
+        """Wait until it stands, or goes on since somebody else wants it."""
         while self.pace is Pace.PAUSED and not self.stands:
             await self._changed.wait()

@@ -15,6 +15,7 @@ import numpy as np
 from barray.actors.options import new_portfolio_actor, this_actor
 from barray.actors.transport import RayTransport
 from barray.coordinator.backtest import BacktestCoordinator, Job
+from barray.coordinator.crew import share_with
 from barray.coordinator.fleet import Fleet
 from barray.coordinator.judges import Judges
 from barray.coordinator.step0 import all_failed
@@ -51,7 +52,8 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
 
     The symbols' processes read, derive and compute a block of sessions at a time and publish the columns; the engine's
     process maps them and runs the sessions, while the next block is made. What it did comes back session by session,
-    with the state that it led to, so that another process can go on from there.
+    with the state that it led to, so that another process can go on from there. It does so where the node is to leave;
+    nodes that join are given a share of the symbols.
     """
 
     processes_per_cpu = 1  # besides the engine's
@@ -75,6 +77,7 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
         self._error: str | None = None
         self._at: tuple[str, int] | None = None
         self._laying = asyncio.Lock()
+        self._excused = 0
         self._since = Since()
         self._run_until = -1
         self._engine_up: asyncio.Future[None] | None = None
@@ -162,11 +165,21 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
     async def _lay(self, block: SessionRange) -> tuple[Any, ...]:
         """Have all symbols' columns of a block published; handles of them."""
         async with self._laying:
+            await share_with(self._fleet, await self._fleet.look_after(joins=False), self.processes_per_cpu)
             jobs = {name: Job(name, block) for name in self._jobs}
             reports = await self._execute_loading(jobs, self._laying_out)
             for symbol, error in self._fleet.pop_lost().items():
-                reports.setdefault(symbol, Failed(error))
+                if symbol in self._jobs:
+                    reports.setdefault(symbol, Failed(error))
             return self._take_laid(reports, block)
+
+    async def _hand_over(self) -> None:
+        """Between sessions: have what is on nodes that leave go on elsewhere. A strategy that can't stays."""
+        if not isinstance(self._state, str):
+            await self._engine.look_after(joins=False)
+        if not self._laying.locked():  # if it is, this waits for the next block
+            async with self._laying:
+                await share_with(self._fleet, await self._fleet.look_after(joins=False), self.processes_per_cpu)
 
     def _laying_out(self, load: LoadRange) -> LayRange:
         return LayRange(load, self._plan)
@@ -212,6 +225,7 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
     ) -> None:
         rows, losses = block.rows[block.rows > self._run_until].tolist(), Counter[int | None]()
         while rows:
+            await self._hand_over()
             together = rows[:1] if losses else rows  # which session it is that ends a process shows when it is alone
             report = await self._run_sessions(number, block, columns, together, [*rows, following][len(together)])
             if isinstance(report, SessionsRun):
@@ -222,12 +236,17 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
                 self._keep(rows, report)
                 rows = rows[len(report.outcomes) :]
                 continue
+            if isinstance(report, ColumnsLost):
+                columns = await self._lay(block)
+                if self._fleet.moved > self._excused:  # their process left with its node
+                    self._excused = self._fleet.moved
+                    continue
             losses[rows[0]] += 1
             again = losses[rows[0]] <= self._config.actors.max_restarts
             lost = bool(self._engine.pop_lost())
             if isinstance(report, ColumnsLost) and again:
-                columns = await self._lay(block)
-            elif lost and again:
+                continue
+            if lost and again:
                 await self._bring_engine_back()
             elif self._error is None:
                 error = _error_of(report)

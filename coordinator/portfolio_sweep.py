@@ -32,7 +32,7 @@ _MOST_SETS = 32
 
 
 @dataclass(frozen=True)
-class _Laid:
+class Laid:
     """All sessions as they were laid out together, and the digest of each symbol's bars."""
 
     blocks: tuple[LaidBlock, ...] = ()
@@ -55,7 +55,7 @@ class PortfolioSweepCoordinator(PortfolioBacktestCoordinator):
         sessions = len(self._session_range.rows) * _MOST_SETS
         transport = RayTransport(new_portfolio_actor, self._config.placement.placement)
         self._engine = Fleet(self._config.actors, transport, sessions=sessions)
-        self._laid = _Laid()
+        self._laid = Laid()
         self._laying_anew = asyncio.Lock()
         self._needs: Needs | None = None
         self._digests: dict[str, list[str]] = {}
@@ -64,8 +64,11 @@ class PortfolioSweepCoordinator(PortfolioBacktestCoordinator):
         """As in BacktestCoordinator, and a process for every core."""
         prepared = await super().begin(done)
         self._base = prepared.grid_interval
-        await self._engine.add([f"sets {number}" for number in range(cpus_of(self._transport))])
+        await self._add_engines()
         return prepared
+
+    async def _add_engines(self) -> None:
+        await self._engine.add([f"sets {number}" for number in range(cpus_of(self._transport))])
 
     async def load(self, needs: Needs) -> dict[str, str]:
         """Have the bars laid out for sets to come, which need this together: the symbols that can be run, with the
@@ -80,6 +83,7 @@ class PortfolioSweepCoordinator(PortfolioBacktestCoordinator):
         figures. `needs`: what is laid out where more is needed than there is. ValidationFailed where no symbol can be
         run any more, ActorFailed where their columns don't stay.
         """
+        await self._see_to_nodes()
         engines = self._engine.symbols
         whole = len(self._laid.blocks) == 1  # a process keeps it, and stacks nothing twice
         size = min(-(-len(sets) // (len(engines) * (_PARTS_PER_CORE if whole else 1))), _MOST_SETS)
@@ -95,6 +99,14 @@ class PortfolioSweepCoordinator(PortfolioBacktestCoordinator):
         await asyncio.gather(*map(work, engines))
         return [row for _, rows in sorted(found.items()) for row in rows]
 
+    async def _see_to_nodes(self) -> None:
+        """Have what is on nodes that leave go on elsewhere, and each core of nodes that joined have its process."""
+        async with self._laying:
+            await self._fleet.look_after(joins=False)
+        await self._engine.look_after(joins=False)
+        there = len(self._engine.symbols)
+        await self._engine.add([f"sets {number}" for number in range(there, cpus_of(self._transport))])
+
     async def _rows(self, engine: str, part: Sequence[ParameterSet], needs: Needs) -> list[SetRow]:
         """Rows of a part of the sets."""
         report = await self._run(engine, part, needs)
@@ -109,18 +121,9 @@ class PortfolioSweepCoordinator(PortfolioBacktestCoordinator):
 
     async def _run(self, engine: str, part: Sequence[ParameterSet], needs: Needs) -> Any:
         """What a process reports of a part of the sets, once their columns are there."""
-        window = self._config.strategy.window if self._config.strategy is not None else None
         for _ in range(self._config.actors.max_restarts + 2):
             laid = self._laid
-            command = EvaluatePortfolio(
-                plan=self._plan,
-                window=window or self._base,
-                base=self._base,
-                blocks=laid.blocks,
-                sets=tuple(part),
-                data=laid.data,
-            )
-            report = (await self._engine.execute({engine: command}))[engine]
+            report = (await self._engine.execute({engine: self._evaluation(part)}))[engine]
             if not isinstance(report, ColumnsLost):
                 return report
             async with self._laying_anew:
@@ -128,6 +131,18 @@ class PortfolioSweepCoordinator(PortfolioBacktestCoordinator):
                     await self._lay_all(needs)
         remedy = "look into Ray's logs for memory or crashes, or raise actors.max_restarts"
         raise ActorFailed("symbols' columns got lost again and again", remedy=remedy)
+
+    def _evaluation(self, part: Sequence[ParameterSet]) -> EvaluatePortfolio:
+        """What a process is told of a part of the sets."""
+        window = self._config.strategy.window if self._config.strategy is not None else None
+        return EvaluatePortfolio(
+            plan=self._plan,
+            window=window or self._base,
+            base=self._base,
+            blocks=self._laid.blocks,
+            sets=tuple(part),
+            data=self._laid.data,
+        )
 
     async def _lay_all(self, needs: Needs) -> None:
         """Have all sessions laid out with all that sets need, without the symbols that are lost on the way."""
@@ -140,7 +155,7 @@ class PortfolioSweepCoordinator(PortfolioBacktestCoordinator):
             self._lose(symbol, NoDataError(next(iter(self._ledgers[symbol].skipped.values())), code="no_session_data"))
         if not self._ledgers:
             raise all_failed(self._dropped, len(self._dropped), per_symbol=True)
-        self._laid = _Laid(blocks, {symbol: _joined(self._digests[symbol]) for symbol in sorted(self._ledgers)})
+        self._laid = Laid(blocks, {symbol: _joined(self._digests[symbol]) for symbol in sorted(self._ledgers)})
 
     def _laying_out(self, load: LoadRange) -> LayRange:
         return LayRange(load, self._plan, self._needs)

@@ -91,20 +91,21 @@ def prepare_sweep(
     config: SessionConfig, load_calendar: LoadCalendar, source: StrategySource | None = None
 ) -> PreparedSweep:
     """A sweep over the config's parameter sets; errors as for a backtest, ConfigError where these can't be meant."""
-    if config.scans:
-        raise ConfigError(
-            "a sweep takes no scans: whom a scan promotes hangs on what each set holds",
-            remedy="name the symbols, or run barray backtest with each set",
-        )
     if config.sweep is None:
         raise ConfigError("the config has no sweep", remedy="add sweep: {parameters: {…}}; see examples/sweep.yaml")
     require_past(config)
     plan, space, sets = _swept(config, config.sweep, plan_of(config, source))
     needs = _needs_of_sets(config.sweep, plan, space, sets)
-    requirements = _requirements(config, needs)
+    if config.scans and not config.account.shared:
+        raise ConfigError(
+            f"{config.where}: a sweep with scans needs one account: which symbols have one hangs on each set",
+            remedy="write account: {shared: true}",
+        )
+    wider, scans = with_scans(config.needing(needs.intervals, needs.indicators.values()), load_calendar)
+    requirements = _requirements(wider if scans is not None else config, needs)
     session_range = session_range_for(config, requirements, load_calendar)
-    tables = read_tables(config)
-    return PreparedSweep(config, requirements, session_range, plan, config.sweep, space, sets, needs, tables=tables)
+    told = config, requirements, session_range, plan, config.sweep, space, sets, needs
+    return PreparedSweep(*told, tables=read_tables(config), scans=scans)
 
 
 def prepare_sessions(config: SessionConfig, load_calendar: LoadCalendar) -> PreparedSessions:

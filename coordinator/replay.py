@@ -37,11 +37,13 @@ class ReplayDriver(Driver):
             raise ConfigError(
                 f"{format_ns(target)} is after the session's close", remedy="run to the close, or earlier"
             )
-        await self._stage.run_due()
-        for end_ns in state.window_ends(target, run.window):
-            if not await self._stage.may_go_on() or await self._stage.advance(end_ns) is None:
-                return
+        async with self._stage.turn():
             await self._stage.run_due()
+        for end_ns in state.window_ends(target, run.window):
+            async with self._stage.window() as passes:
+                if not passes or await self._stage.advance(end_ns) is None:
+                    return
+                await self._stage.run_due()
             await self._stage.rest(run.pause_s)
         await self._stage.may_go_on(last=True)
 

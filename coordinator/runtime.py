@@ -1,30 +1,22 @@
-"""Starting Ray or joining it, and finding the coordinator: all that the face needs of Ray."""
+"""Starting Ray, joining it and leaving it."""
 
 from __future__ import annotations
 
 import logging
-import math
 import os
 import socket
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
-from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from typing import Any
 
 from barray.coordinator.ray_alive import has_ended, require_ray
 from barray.data_sources.environment import without_credentials
-from barray.market.errors import BarrayError, ConfigError, SourceUnavailable
-
-if TYPE_CHECKING:
-    from ray import ObjectRef
-
+from barray.market.errors import SourceUnavailable
 
 _ENVIRONMENT = {
     # Events of tasks, which `actors.options` turns off for each of ours. Without them leaving Ray takes 0.25 s less.
@@ -49,10 +41,7 @@ COORDINATORS = (
 """Imported by the forkserver too: a coordinator's process then starts as fast as a symbol's, 0.3 s of CPU sooner."""
 
 _LOOK_S = 2.5
-"""How often it is looked, while an answer is waited for, whether Ray is there still. Ray itself looks for signals
-every second.
-"""
-_LOOK_AGAIN_S = 0.2
+"""What asking Ray for its jobs may take."""
 _loaded_for_loopback = False
 
 
@@ -305,6 +294,14 @@ def is_connected() -> bool:
     return ray is not None and bool(ray.is_initialized())
 
 
+def keep_logs() -> Path | None:
+    """Have the Ray that this process started keep its logs when it ends: where they are; None where it started none."""
+    if _own is None:
+        return None
+    _own.keep_logs = True
+    return _own.folder / "logs"
+
+
 def leave_ray() -> None:
     """Leave Ray; one that this process started ends, with everything in it, and its files go."""
     global _own
@@ -316,7 +313,10 @@ def leave_ray() -> None:
 
         end_control_store()
     if shutdown is not None:
-        shutdown()
+        from barray.actors.ray_start.leaving import without_compiled_graphs
+
+        with without_compiled_graphs():
+            shutdown()
     if own is not None:
         from barray.actors.ray_start import leftovers
 
@@ -325,183 +325,8 @@ def leave_ray() -> None:
         leftovers.sweep(own.folder.parent, time.time())
 
 
-@dataclass(eq=False)
-class Call:
-    """A question on its way to the coordinator. `ask` puts it again; `number`: see AskedOnce (None: it only reads)."""
-
-    ask: Callable[[], ObjectRef[Any]]
-    reference: ObjectRef[Any]
-    number: int | None
-
-
-class Remote:
-    """The coordinator, called as if it were here. Its errors arrive as they were raised there.
-
-    A call that fails on its way, or whose answer does, is made again, and takes effect once. One that answers nothing
-    for `silence_s`, not even what its status is, hangs; None: it may.
-    """
-
-    def __init__(self, actor: Any, silence_s: float | None = None) -> None:
-        self.actor = actor
-        self._silence_s = silence_s
-        self._hangs = False
-        self._asker = uuid4().hex
-        self._numbers = count(1)
-        self._unsettled: set[int] = set()
-        self._looked_s = 0.0
-
-    def call(self, method: str, *arguments: Any, timeout_s: float | None = None, **options: Any) -> Any:
-        """Call a method and wait for its result; errors as for `wait`."""
-        return self.wait(self.submit(method, *arguments, **options), timeout_s)
-
-    def submit(self, method: str, *arguments: Any, **options: Any) -> Call:
-        """Call a method without waiting; see `wait`."""
-        from barray.coordinator.asked_once import READS
-
-        if method in READS:
-            ask, number = partial(getattr(self.actor, method).remote, *arguments, **options), None
-        else:
-            number = next(self._numbers)
-            self._unsettled.add(number)
-            settled = min(tuple(self._unsettled))
-            ask = partial(self.actor.once.remote, self._asker, number, settled, method, arguments, options)
-        return Call(ask, ask(), number)
-
-    def wait(self, call: Call, timeout_s: float | None = None) -> Any:
-        """The result of a call, or the error that it raised there.
-
-        TimeoutError after `timeout_s`, BarrayError if the coordinator is gone or hangs (`coordinator_lost`), or Ray is.
-        """
-        from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
-
-        deadline_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
-        for pause_s in _pauses():
-            try:
-                answer = self._answer(call, deadline_s)
-            except ActorUnavailableError:
-                require_ray()
-                time.sleep(pause_s)
-                call.reference = call.ask()
-                continue
-            except ActorDiedError as error:
-                require_ray()
-                raise _gone() from error
-            except RayTaskError as error:
-                self._settle(call)
-                if isinstance(error.cause, BarrayError):
-                    raise error.cause from None
-                raise
-            self._settle(call)
-            return answer
-        raise _gone()
-
-    def _answer(self, call: Call, deadline_s: float) -> Any:
-        """`ray.get`, which would notice neither that Ray is gone nor that the coordinator hangs."""
-        import ray
-        from ray.exceptions import GetTimeoutError
-
-        heard_s = time.monotonic()
-        while not self._hangs:
-            if time.monotonic() - self._looked_s > _LOOK_S:  # also between calls that are answered: processes go on
-                require_ray()
-                self._looked_s = time.monotonic()
-            left_s = max(deadline_s - time.monotonic(), 0.0)
-            try:
-                return ray.get(call.reference, timeout=min(left_s, _LOOK_S))
-            except GetTimeoutError:
-                if left_s <= _LOOK_S:
-                    raise TimeoutError("no answer from the coordinator in time") from None
-            except SystemError as error:  # Ctrl-C, in the middle of Ray's making a GetTimeoutError
-                raise error.__cause__ or error from None
-            if self._silence_s is not None and time.monotonic() - heard_s > self._silence_s:
-                self._hangs = not self._stirs()
-                heard_s = time.monotonic()
-        raise BarrayError(
-            f"the coordinator has answered nothing for {self._silence_s:g} s",
-            remedy="its process hangs, or the machine is short of CPUs; actors.call_timeout_s says how long it may",
-            code="coordinator_lost",
-        )
-
-    def _stirs(self) -> bool:
-        import ray
-        from ray.exceptions import GetTimeoutError, RayError
-
-        try:
-            ray.get(self.actor.status.remote(), timeout=self._silence_s)
-        except GetTimeoutError:
-            return False
-        except RayError:  # what it is asked for will come to the same
-            pass
-        return True
-
-    def _settle(self, call: Call) -> None:
-        if call.number is not None:
-            self._unsettled.discard(call.number)
-
-    def kill(self) -> None:
-        """End the coordinator's process, and the symbols' processes, which it owns; and let go of it.
-
-        Ray 2.60 has a question open for as long as somebody holds an actor with a name, and where Ray ends before that
-        never closes the socket.
-        """
-        from barray.actors.handles import kill
-
-        actor, self.actor = self.actor, None
-        kill(actor)
-
-
-def _pauses() -> Iterator[float]:
-    """Between attempts to reach a coordinator that can't be reached, seconds: about a minute in all."""
-    yield from (min(0.02 * 2**attempt, 0.5) for attempt in range(120))
-
-
-def _gone() -> BarrayError:
-    logs = ""
-    if _own is not None:
-        _own.keep_logs = True
-        logs = f"; Ray's logs: {_own.folder / 'logs'}"
-    return BarrayError(
-        "the coordinator is gone",
-        remedy=f"the session has ended, or its process was killed{logs}",
-        code="coordinator_lost",
-    )
-
-
-def new_coordinator(name: str, kind: type | None, *arguments: Any, silence_s: float, patience_s: float = 0.0) -> Remote:
-    """Start the coordinator of a session (default: SessionCoordinator) with its arguments. `silence_s`: see Remote.
-
-    ConfigError if one of that name runs on this Ray, and has not ended `patience_s` later.
-    """
-    from barray.actors import options
-    from barray.coordinator.session_coordinator import SessionCoordinator
-
-    until_s = time.monotonic() + patience_s
-    while name in options.running_sessions():
-        if time.monotonic() < until_s:
-            time.sleep(_LOOK_AGAIN_S)
-            continue
-        raise ConfigError(
-            f"a session named {name!r} is running", remedy="give this one another name, or attach to that one"
-        )
-    return Remote(options.new_coordinator(kind or SessionCoordinator, name, *arguments), silence_s)
-
-
 def prewarm() -> None:
     """Have a first worker started, without waiting: its forkserver then imports while other things are done here."""
     from barray.actors import options
 
     options.start_idle_worker()
-
-
-def find_coordinator(name: str | None) -> tuple[str, Remote]:
-    """The running session of that name (None: the only one), with its name; ConfigError if it can't be told."""
-    from barray.actors import options
-
-    running = options.running_sessions()
-    if name is None and len(running) == 1:
-        name = running[0]
-    if name is None or name not in running:
-        listed = ", ".join(running) or "none"
-        wanted = f"no session {name!r} is running" if name else f"{len(running)} sessions are running"
-        raise ConfigError(wanted, remedy=f"running: {listed}")
-    return name, Remote(options.find_coordinator(name))

@@ -155,7 +155,9 @@ class ScanFleet:
         self._fleet = Fleet(actors, transport, sessions=MOST_AT_ONCE)
         self.plans: tuple[Plan, ...] = prepared.plans()
         self._jobs: dict[str, ScanJob] = {}
+        self._universe: tuple[Interval, list[str]] | None = None
         self._positions: dict[str, dict[str, int]] = {}
+        self._one_call = asyncio.Lock()
 
     @property
     def processes(self) -> int:
@@ -174,19 +176,36 @@ class ScanFleet:
         """
         prepared = self._prepared
         await self._transport.make_ready(prepared.config.placement.cpus or 0)
-        interval, symbols = await asyncio.to_thread(prepared.found)
+        self._universe = await asyncio.to_thread(prepared.found)
+        await self._share_out(*self._universe)
+        return self._universe[0]
+
+    async def _share_out(self, interval: Interval, symbols: Sequence[str]) -> None:
+        """Have each core take a share of the symbols, if there are more cores than shares; all that is known of them is
+        read again.
+        """
         shares = max(1, min(cpus_of(self._transport), len(symbols) // _SMALLEST_SHARE))
-        for number, part in enumerate(np.array_split(np.array(symbols, object), shares), 1):
-            name = f"share {number} of {shares}"
-            self._jobs[name] = prepared.job(interval, part.tolist())
-            self._positions[name] = {symbol: i for i, symbol in enumerate(self._jobs[name].symbols)}
+        if shares <= len(self._jobs):
+            return
+        self._fleet.kill_all()
+        parts = np.array_split(np.array(symbols, object), shares)
+        names = [f"share {number} of {shares}" for number in range(1, shares + 1)]
+        self._jobs = {name: self._prepared.job(interval, one.tolist()) for name, one in zip(names, parts, strict=True)}
+        self._positions = {
+            name: {symbol: i for i, symbol in enumerate(job.symbols)} for name, job in self._jobs.items()
+        }
         await self._fleet.add(self._jobs)
-        return interval
 
     async def sessions(self, rows: tuple[int, ...]) -> list[LookedAt | BarrayError]:
         """What the scans found in sessions (their rows), or why nothing can be told of one; ActorFailed where a process
         is lost for good.
         """
+        async with self._one_call:
+            if await self._fleet.look_after(joins=False) and self._universe is not None:
+                await self._share_out(*self._universe)
+            return await self._sessions(rows)
+
+    async def _sessions(self, rows: tuple[int, ...]) -> list[LookedAt | BarrayError]:
         members: tuple[Mapping[str, tuple[str, ...]], ...] = ()
         if any(plan.daily.across for plan in self.plans):
             daily = await self._told({name: ScanDaily(job, rows) for name, job in self._jobs.items()}, len(rows))
@@ -226,16 +245,18 @@ class ScanFleet:
 
     async def closes(self, rows: tuple[int, ...], asked: tuple[Asked, ...]) -> list[dict[str, FloatArray]]:
         """The closes that are asked for, of each session (its row), of symbols whose bars can be read."""
-        commands = {
-            name: ScanCloses(job, rows, tuple(_own(job.symbols, one) for one in asked))
-            for name, job in self._jobs.items()
-        }
-        told = await self._told(commands, len(rows))
+        async with self._one_call:
+            commands = {
+                name: ScanCloses(job, rows, tuple(_own(job.symbols, one) for one in asked))
+                for name, job in self._jobs.items()
+            }
+            told = await self._told(commands, len(rows))
         return [{k: v for one in shares if not isinstance(one, NotRead) for k, v in one.items()} for shares in told]
 
     def kill_all(self) -> None:
         """End every process."""
         self._fleet.kill_all()
+        self._jobs = {}
 
     async def _told(self, commands: Mapping[str, Any], n: int) -> list[list[Any]]:
         """By session, what each share came to; raises what a process failed with."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, closing
 from dataclasses import asdict, replace
 from datetime import date
 from itertools import groupby
@@ -17,6 +17,7 @@ from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.day_recorder import DayRecorder
 from barray.coordinator.driver import Driver
 from barray.coordinator.fleet import Fleet, Transport, cpus_of
+from barray.coordinator.gate import Asked, Gate, Pacing
 from barray.coordinator.gateway_pool import GatewayPool
 from barray.coordinator.lifecycle import Phase
 from barray.coordinator.live import LiveDriver
@@ -78,6 +79,7 @@ class SessionCoordinator(Measured):
         self._symbol_operation_lock = asyncio.Lock()
         self.state = SessionState(config, calendar, self._enter)
         self._turnstile = Turnstile()
+        self._gate = Gate(self._do_asked)
         self._driver: Driver = ReplayDriver(self, config, calendar)
         if config.is_live:
             self._driver = LiveDriver(self, config, self._gateways)
@@ -86,8 +88,9 @@ class SessionCoordinator(Measured):
         """Take the credentials of the config's vendor sources; see GatewayPool."""
         self._gateways.set_credentials(secrets)
 
-    async def begin(self, day: date | None = None) -> SessionSummary:
+    async def begin(self, day: date | None = None, again: Sequence[Asked] | None = None) -> SessionSummary:
         """Validate, plan, provision and load the config's symbols for `day` (default: the next); stand at its open.
+        `again`: see Gate.open_day.
 
         ValidationFailed where nothing is left to run, with every symbol's reasons; IllegalTransition where the session
         was stopped. After any error: `teardown`.
@@ -98,9 +101,10 @@ class SessionCoordinator(Measured):
         self.state.enter(Phase.VALIDATING)
         context = self.state.context(day)
         self.state.open(context, self._driver.first_ns(context))
+        self._gate.open_day(again)
         await self._carry_out(self.state.load_session_data(cpus_of(self._transport)))
         for symbol in sorted(self._trading.overnight - self.state.running().full if self._trading else ()):
-            await self.change(ask.AddSymbol(symbol, "strategy"))  # which holds it since the session before
+            await self._change(ask.AddSymbol(symbol, "strategy"))  # which holds it since the session before
         if context.live and (self._trading or self._scanning):
             self._record(context)
         if self._scanning is not None:
@@ -145,10 +149,11 @@ class SessionCoordinator(Measured):
 
     async def may_go_on(self, *, last: bool = False) -> bool:
         """See Stage."""
+        return await self._turnstile.may_go_on(self._is_over(), last=last)
+
+    def _is_over(self) -> Callable[[], bool]:
         day = self.state.day
-        return await self._turnstile.may_go_on(
-            lambda: self.state.phase is not Phase.RUNNING or self.state.day is not day, last=last
-        )
+        return lambda: self.state.phase is not Phase.RUNNING or self.state.day is not day
 
     async def rest(self, seconds: float) -> None:
         """See Stage."""
@@ -160,7 +165,8 @@ class SessionCoordinator(Measured):
         IllegalTransition where it was stopped, or is live: its time is everybody's.
         """
         self._require_past("pause")
-        await self._turnstile.pause()
+        await self._gate.ask(Pacing("pause"), self._stands)
+        await self._turnstile.standing()
         return self._now_ns()
 
     async def step(self) -> int | None:
@@ -169,21 +175,53 @@ class SessionCoordinator(Measured):
         IllegalTransition where it isn't paused, is live, or nobody lets its time pass.
         """
         self._require_past("step")
-        await self._turnstile.step()
+        await self._gate.ask(Pacing("step"), self._stands)
+        await self._turnstile.standing()
         return self._now_ns()
 
-    def resume(self) -> None:
+    async def resume(self) -> None:
         """Let a paused session go on; IllegalTransition where it isn't paused, or is live."""
         self._require_past("resume")
-        self._turnstile.resume()
+        await self._gate.ask(Pacing("resume"), self._stands)
 
-    def stop(self, reason: str) -> None:
+    async def stop(self, reason: str) -> None:
         """End the session where its window ends, as a close would; no further date begins. Asked again: as before."""
-        if self._turnstile.pace is Pace.STOPPED:
-            return
-        if self.state.day is not None and self.state.phase is not Phase.ENDED:
-            self.state.note("stop", "user", reason)
-        self._turnstile.stop()
+        await self._gate.ask(Pacing("stop", reason), self._stands)
+
+    def _stop(self, reason: str) -> None:
+        if self._turnstile.pace is not Pace.STOPPED:
+            if self._stands() is not None:
+                self.state.note("stop", "user", reason)
+            self._turnstile.stop()
+
+    async def _do_asked(self, what: ask.Request | Pacing) -> Any:
+        if not isinstance(what, Pacing):
+            return await self._change(what)
+        turns = {"pause": self._turnstile.pause, "step": self._turnstile.step, "resume": self._turnstile.resume}
+        return self._stop(what.reason) if what.action == "stop" else turns[what.action]()
+
+    def to_keep(self, written: int) -> list[Asked]:
+        """What was asked from outside on days that are kept, but for the first so many; see Gate."""
+        return self._gate.to_keep(written)
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """See Stage."""
+        return self._gate.turn()
+
+    def window(self) -> AbstractAsyncContextManager[bool]:
+        """See Stage."""
+        return self._gate.window(self._turnstile, self._is_over())
+
+    def _stands(self) -> tuple[str, int] | None:
+        """Day and session time of what is not over yet."""
+        day = self.state.day
+        if day is None or self.state.phase is Phase.ENDED:
+            return None
+        return day.context.session_date.isoformat(), day.clock.now_ns()
+
+    def _stands_running(self) -> tuple[str, int] | None:
+        self.state.running()
+        return self._stands()
 
     def _now_ns(self) -> int | None:
         return self.state.day.clock.now_ns() if self.state.day else None
@@ -221,7 +259,7 @@ class SessionCoordinator(Measured):
     async def run_due(self) -> None:
         """See Stage."""
         while self.state.phase is Phase.RUNNING and (request := self.state.due()) is not None:
-            await self.change(request)
+            await self._change(request)
         if self._scanning is not None and self.state.phase is Phase.RUNNING:
             day, trading = self.state.running(), self._trading.day if self._trading else None
             pinned = trading.positions if trading else ()
@@ -282,7 +320,11 @@ class SessionCoordinator(Measured):
         return Added(result.accepted and not lost, "its process was lost" if lost else result.reason)
 
     async def change(self, request: ask.Request) -> AddResult:
-        """Add or remove something at session time; what became of it, and why."""
+        """Add or remove something at session time, between two windows; what became of it, and why."""
+        result: AddResult = await self._gate.ask(request, self._stands_running)
+        return result
+
+    async def _change(self, request: ask.Request) -> AddResult:
         self.state.running()
         async with self._symbol_operation_lock:
             return await self._carry_out(self.state.change(request))
@@ -297,7 +339,7 @@ class SessionCoordinator(Measured):
                 async with self._symbol_operation_lock:
                     results += await self._carry_out(self.state.add_symbols(symbols))
             else:
-                results += [await self.change(one) for one in group]
+                results += [await self._change(one) for one in group]
         return results
 
     async def add_symbol(self, symbol: str, added_by: str = "strategy") -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from barray.coordinator.backtest import BacktestCoordinator, Job
+from barray.coordinator.crew import share_with
 from barray.coordinator.step0 import all_failed
 from barray.market.accounting import require_accounted
 from barray.trading.strategy.needs import Needs
@@ -20,9 +21,12 @@ _SETS_PER_CALL = 32
 
 
 class SweepCoordinator(BacktestCoordinator):
-    """Evaluates parameter sets on every symbol. begin → load → evaluate … → teardown."""
+    """Evaluates parameter sets on every symbol. begin → load → evaluate … → teardown.
 
-    grows = False  # processes keep the bars
+    Processes keep the bars; before sets are evaluated, nodes that joined are given a share of the symbols.
+    """
+
+    grows = False
 
     async def load(self, needs: Needs) -> dict[str, str]:
         """Have the bars loaded: the symbols that can be run, and the digest of each one's. `needs`: of sets to come;
@@ -41,7 +45,9 @@ class SweepCoordinator(BacktestCoordinator):
     async def _tables(self, sets: Sequence[ParameterSet]) -> list[SetTable]:
         """A table for each symbol that can be run; without sets, which bars it is of."""
         self._phase = "evaluating"
-        tables = await asyncio.gather(*(self._evaluate_group(group, sets) for group in self._fleet.groups))
+        await share_with(self._fleet, await self._fleet.look_after(joins=False), self.processes_per_cpu)
+        groups = [[name for name in group if name in self._jobs] for group in self._fleet.groups]
+        tables = await asyncio.gather(*(self._evaluate_group(group, sets) for group in groups))
         found = [table for group in tables for table in group]
         whole = [table.symbol for table in found if len(table) == len(sets)]
         require_accounted({job.symbol for job in self._jobs.values()}, whole, self._dropped)

@@ -258,6 +258,7 @@ class Trading:
         """Have it carried out, and take down what happened; nothing once the strategy's run has ended."""
         if self._day is None or self._lost:
             return None
+        await self._fleet.look_after(joins=False)
         report = (await self._fleet.execute({_TRADER: command}))[_TRADER]
         self._fleet.pop_lost()
         error = _error_of(report)

@@ -15,6 +15,7 @@ from hypothesis import settings
 
 from barray.data_sources.environment import _taken
 
+pytest_plugins = ["tests.vendors.s3_fixtures"]
 # `make check` asks for the profile "check". Tests that set a number of their own take no more than the profile's.
 settings.register_profile("check", max_examples=15, deadline=None)
 settings.register_profile("full", max_examples=100, deadline=None)

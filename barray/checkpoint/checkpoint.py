@@ -94,7 +94,8 @@ def stored(place: Place) -> Stored:
     read = read_journal(shelf.segments(), shelf.where)
     if not read.records:
         raise ConfigError(
-            f"there is nothing to resume in {place}", remedy="name the folder that --checkpoint was given"
+            f"there is nothing to resume in {place}",
+            remedy="name the folder that --checkpoint was given; if its run died as it began, run the command again",
         )
     return Stored(Run.of(read.records[0], shelf.where), tuple(map(_CODEC.decode, read.records[1:])))
 

@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, Protocol
 
 from barray.checkpoint.checkpoint import Checkpoint
-from barray.checkpoint.kinds import DayDone, Done
+from barray.checkpoint.kinds import DayDone, Done, StopOver
+from barray.coordinator.gate import Asked, Pacing
 
 logger = logging.getLogger(__name__)
 
 
+class Keeper(Protocol):
+    """Who writes down what is asked of a session from outside."""
+
+    def again(self, day: date) -> Sequence[Asked]:
+        """What was asked on a day that was not finished."""
+        ...
+
+    def write(self, asked: Sequence[Asked]) -> None:
+        """Write it down; it takes effect after that."""
+        ...
+
+
 class Carrying(Protocol):
-    """A session, as far as something goes from one day to the next; see barray.session.Session."""
+    """A session, as far as something goes from one day to the next, or is asked of it; see barray.session.Session."""
+
+    keeper: Keeper | None
 
     def carried(self) -> bytes | str | None:
         """Where account and strategy stand, or why that can't be told; None where nothing is carried."""
@@ -30,15 +45,37 @@ class KeptDays:
 
     def __init__(self, kept: Checkpoint | None) -> None:
         self._kept = kept
-        found = [one for one in (kept.done if kept else ()) if isinstance(one, Done | DayDone)]
-        days: list[DayDone] = [one.what if isinstance(one, Done) else one for one in found]
+        found = kept.done if kept else ()
+        finished = [one for one in found if isinstance(one, Done | DayDone)]
+        days: list[DayDone] = [one.what if isinstance(one, Done) else one for one in finished]
         self.done: dict[str, Mapping[str, Any]] = {one.day: one.told for one in days}
-        self._state = next((one.state for one in reversed(found) if isinstance(one, Done)), None)
+        self._state = next((one.state for one in reversed(finished) if isinstance(one, Done)), None)
+        self._asked: list[Asked] = []
+        for one in found:
+            if isinstance(one, Asked):
+                self._asked.append(one)
+            elif isinstance(one, StopOver):
+                self._asked = [asked for asked in self._asked if asked.day != one.day or not _is_stop(asked)]
 
     def take_up(self, session: Carrying) -> None:
         """Have the session go on from where it stood after the last of them; errors as of Checkpoint.state."""
+        session.keeper = self if self._kept is not None else None
         if self._kept is not None and self._state is not None:
             session.carry(self._kept.state(self._state))
+
+    def again(self, day: date) -> Sequence[Asked]:
+        """See Keeper."""
+        return [asked for asked in self._asked if asked.day == day.isoformat()]
+
+    def write(self, asked: Sequence[Asked]) -> None:
+        """See Keeper; errors as of Checkpoint."""
+        if self._kept is not None:
+            self._kept.add(asked)
+
+    def stopped(self, day: str) -> None:
+        """A day that somebody stopped has ended as it was to; errors as of Checkpoint."""
+        if self._kept is not None:
+            self._kept.add([StopOver(day)])
 
     def keep(self, session: Carrying, day: date, told: Mapping[str, Any]) -> None:
         """Write down what a day came to, in JSON types, and where the session stands; errors as of Checkpoint."""
@@ -57,3 +94,7 @@ class KeptDays:
         """All days are done; errors as of Checkpoint."""
         if self._kept is not None:
             self._kept.finish()
+
+
+def _is_stop(asked: Asked) -> bool:
+    return isinstance(asked.what, Pacing) and asked.what.action == "stop"

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from barray.coordinator.gate import Asked, Pacing
+from barray.coordinator.messages import AddBar, AddIndicator, AddSymbol, RemoveSymbol
 from barray.coordinator.steps import Step
 from barray.market.indicators import IndicatorSpec
 from barray.market.interval import Interval
@@ -45,6 +47,13 @@ class DayDone:
 
 
 @dataclass(frozen=True)
+class StopOver:
+    """A day that somebody had stopped has ended as it was to: whoever goes on runs it whole."""
+
+    day: str
+
+
+@dataclass(frozen=True)
 class Finished:
     """All is done. `files`: that were written of it."""
 
@@ -64,12 +73,18 @@ def unit_of(what: object) -> tuple[str, tuple[str, ...]]:
             return "sessions", (day,)
         case SetRow():
             return "sets", (what.key,)
+        case Asked():
+            return "requests", (what.told,)
     return "", ()
 
 
 KINDS = (
     AddAdhoc,
+    AddBar,
+    AddIndicator,
+    AddSymbol,
     AlsoWanted,
+    Asked,
     DayDone,
     Done,
     Events,
@@ -87,9 +102,11 @@ KINDS = (
     Logs,
     MergedBars,
     Orders,
+    Pacing,
     PromoteSymbol,
     Reason,
     Refusal,
+    RemoveSymbol,
     RunEvent,
     ScanFailure,
     ScannedSession,
@@ -97,6 +114,7 @@ KINDS = (
     SessionOutcome,
     SetRow,
     Step,
+    StopOver,
     SymbolMetadata,
     SymbolResult,
     Trades,

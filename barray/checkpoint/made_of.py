@@ -6,6 +6,7 @@ import hashlib
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -17,8 +18,11 @@ from barray.market.session_range import SessionRange
 from barray.trading.scans.source import ScanSource
 from barray.trading.strategy.source import Code
 
-_ELSEWHERE = {"actors", "export", "live", "log_level", "placement", "ray", "report"}
-"""Sections that say where and how wide a run runs, and where it writes: none of it changes what comes out."""
+_ELSEWHERE: dict[str, Any] = {
+    **dict.fromkeys(("actors", "export", "live", "log_level", "placement", "ray", "report"), True),
+    "run": {"pause_s"},
+}
+"""What says where, how wide and how fast a run runs, and where it writes: none of it changes what comes out."""
 _LIBRARIES = ("barray", "numpy", "ta-lib", "exchange-calendars")
 _SHOWN = 6
 
@@ -34,6 +38,7 @@ def made_of(config: SessionConfig, session_range: SessionRange, code: Mapping[st
         **{f"the version of {name}": version(name) for name in _LIBRARIES},
         "the version of Python": ".".join(platform.python_version_tuple()[:2]),
         "the calendar's sessions": _of_sessions(session_range),
+        **{f"the listings {name}": _of_file(path) for name, path in config.listings.items()},
         **_of_bars(config, session_range),
     }
 
@@ -97,6 +102,13 @@ def _of_sessions(session_range: SessionRange) -> str:
     return hashlib.sha256(b"".join(column.tobytes() for column in columns)).hexdigest()[:16]
 
 
+def _of_file(path: str) -> str | None:
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
+    except OSError:  # whoever reads it says so
+        return None
+
+
 def _of_bars(config: SessionConfig, session_range: SessionRange) -> Made:
     """Digests of how files of bars stand, by source, and by symbol or file; a vendor's store is only ever added to."""
     first, last = session_range.first_day_row, int(session_range.rows[-1])
@@ -104,7 +116,10 @@ def _of_bars(config: SessionConfig, session_range: SessionRange) -> Made:
     made: Made = {}
     for source in config.data_sources:
         if isinstance(source, ParquetSource):
-            symbols = sorted(set(config.symbols) or (source.symbols() if source.layout.has_symbol else {""}))
+            names = set(config.renames.every_name(config.symbols))
+            if config.scans or not names:  # whoever there is may be found
+                names |= source.symbols() if source.layout.has_symbol else {""}
+            symbols = sorted(names)
             kind = "files of bars of" if source.layout.has_symbol else "file of bars"
             for name, states in source.stated(symbols, sessions).items():
                 digest = hashlib.sha256(orjson.dumps([list(state) for state in states])).hexdigest()[:16]

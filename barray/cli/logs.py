@@ -25,21 +25,12 @@ def logs(
     as_json: AsJson = False,
 ) -> None:
     """Show what runs have logged, also those that have ended, oldest first; with --json each line as it was written."""
-    from barray.coordinator.log_files import collect_logs, level_number, logs_folder, read_logs
+    from barray.coordinator.log_files import level_number, logs_folder, run_of
 
     least = level_number(level)
-    if address is None:
-        found = read_logs(name)
-    else:
-        from barray.coordinator.runtime import join_ray, leave_ray
-
-        join_ray(address)
-        try:
-            found = collect_logs(name)
-        finally:
-            leave_ray()
+    found = _found(name, address)
     if last and found:
-        newest = max(found, key=lambda one: str(one["file"].split(".")[1]))["file"]
+        newest = max(found, key=lambda one: run_of(one["file"])[1])["file"]
         found = [one for one in found if one["file"] == newest]
     shown = [one for one in found if level_number(one["level"]) >= least and symbol in (None, *_symbols(one))]
     for one in shown:
@@ -49,6 +40,28 @@ def logs(
             stdout.print(_line(one), highlight=False, markup=False)
     if not shown:
         note(f"nothing was logged{f' by {name}' if name else ''} at {level} or above; see {logs_folder()}")
+
+
+def _found(name: str | None, address: str | None) -> list[dict[str, Any]]:
+    """Lines of the runs that are meant; ConfigError where none of that name has logged."""
+    from barray.coordinator.log_files import collect_logs, read_logs, run_of
+    from barray.coordinator.runtime import join_ray, leave_ray
+    from barray.market.errors import ConfigError
+
+    read = read_logs if address is None else collect_logs
+    if address is not None:
+        join_ray(address)
+    try:
+        found = read(name)
+        if name is None or found:
+            return found
+        known = sorted({run_of(line["file"])[0] for line in read(None)})
+    finally:
+        if address is not None:
+            leave_ray()
+    raise ConfigError(
+        f"no run named {name!r} has logged anything", remedy=f"those that have: {', '.join(known) or 'none'}"
+    )
 
 
 def _symbols(line: Mapping[str, Any]) -> list[str]:

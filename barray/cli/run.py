@@ -71,6 +71,9 @@ def run(
                 done.append(told)
                 if not as_json and "error" not in told:
                     print_session(told)
+            for one in done:
+                if "stopped" in one:
+                    days.stopped(one["date"])
             if asked is not None and not _error_of_all(done[-1]):
                 asked.files = [path for one in done for path in one["files"]]
                 days.finish()

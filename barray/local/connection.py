@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from barray.coordinator import runtime
 from barray.coordinator.config.model import SessionConfig
+from barray.coordinator.remote import Remote
 from barray.data_sources.fetching.gateway import secrets_of
 from barray.data_sources.fetching.vendor_source import VendorSource
 from barray.local import warm_ray
@@ -33,7 +34,7 @@ def load_calendar(config: SessionConfig, requirements: SymbolRequirements) -> Tr
         raise ConfigError(f"{config.where}: {key}: {error.reason}", remedy=error.remedy, code=error.code) from error
 
 
-def hand_over_credentials(config: SessionConfig, remote: runtime.Remote) -> None:
+def hand_over_credentials(config: SessionConfig, remote: Remote) -> None:
     """Give the coordinator the credentials of the config's vendor sources, as this process finds them.
 
     By a call, after everything else: what an actor is made with is kept by Ray.

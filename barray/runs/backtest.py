@@ -20,6 +20,7 @@ from barray.coordinator import runtime
 from barray.coordinator.config.file import ConfigLike
 from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.prepare import PreparedRun, prepare_run
+from barray.coordinator.remote import Remote, new_coordinator
 from barray.coordinator.steps import Stepped
 from barray.coordinator.strategies import StrategyLike, asked_for
 from barray.data_sources.object_store.publish import Place
@@ -37,7 +38,7 @@ from barray.trading.scans.result import ScannedSession, ScanResult, SessionScann
 from barray.trading.strategy.code_digest import code_digest
 
 if TYPE_CHECKING:
-    from barray.coordinator.backtest import Prepared
+    from barray.coordinator.backtest import BacktestCoordinator, Prepared
 
 drop_logger = logging.getLogger("barray.dropped")
 _POLL_S = 0.1
@@ -95,15 +96,9 @@ def backtested(
     settings, source = asked_for(strategy, config, parameters)
     run = prepare_run(settings, load_calendar, source)
     timings = {"plan_s": perf_counter() - began}
-    from barray.coordinator.backtest import BacktestCoordinator
-    from barray.coordinator.portfolio_backtest import PortfolioBacktestCoordinator
-    from barray.coordinator.scanned_backtest import ScannedBacktestCoordinator
-
-    kind = PortfolioBacktestCoordinator if run.plan.in_windows else BacktestCoordinator
-    if run.scans is not None:
-        kind = ScannedBacktestCoordinator
-        if checkpoint is not None:
-            raise ConfigError("a backtest with scans keeps no checkpoint", remedy="leave it out, or name the symbols")
+    if run.scans is not None and checkpoint is not None:
+        raise ConfigError("a backtest with scans keeps no checkpoint", remedy="leave it out, or name the symbols")
+    kind = _coordinator_for(run)
     with (
         shown(progress) as told,
         keeping(checkpoint, "backtest", lambda: made_of_run(run)) as kept,
@@ -129,6 +124,20 @@ def backtested(
         yield result, run
         if kept is not None and not lost:
             kept.finish()
+
+
+def _coordinator_for(run: PreparedRun) -> type[BacktestCoordinator]:
+    if run.scans is not None:
+        from barray.coordinator.scanned_backtest import ScannedBacktestCoordinator
+
+        return ScannedBacktestCoordinator
+    if run.plan.in_windows:
+        from barray.coordinator.portfolio_backtest import PortfolioBacktestCoordinator
+
+        return PortfolioBacktestCoordinator
+    from barray.coordinator.backtest import BacktestCoordinator
+
+    return BacktestCoordinator
 
 
 def warn_of_loss(lost: Sequence[str]) -> None:
@@ -197,7 +206,7 @@ class RemoteRun:
         self._progress = progress
         self._patience_s = PATIENCE_S if patient else 0.0
         self._connected = False
-        self._remote: runtime.Remote | None = None
+        self._remote: Remote | None = None
         self._closing: Future[None] | None = None
 
     def __enter__(self) -> Self:
@@ -206,7 +215,7 @@ class RemoteRun:
                 self._connected = True
                 ensure_ray(self._config)
             name, silence_s = self._config.name, self._config.actors.call_timeout_s
-            self._remote = runtime.new_coordinator(
+            self._remote = new_coordinator(
                 name, self._kind, self._config, *self._arguments, silence_s=silence_s, patience_s=self._patience_s
             )
             hand_over_credentials(self._config, self._remote)

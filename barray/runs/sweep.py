@@ -26,7 +26,6 @@ from barray.local.strategy_logs import LogPrinter
 from barray.market.errors import ConfigError
 from barray.runs.backtest import RemoteRun, made_of_run, warn_of_loss
 from barray.sweep_journal import Journal, KeptRows, Rows
-from barray.trading.engine.commands import Plan
 from barray.trading.results.logs import NO_LOGS
 from barray.trading.strategy.code_digest import code_digest
 from barray.trading.strategy.needs import Needs
@@ -73,9 +72,12 @@ def sweep(
     windows = walk_forward(days, walking.in_sample, walking.out_of_sample, anchored=walking.anchored) if walking else []
     timings = {"plan_s": perf_counter() - began}
     from barray.coordinator.portfolio_sweep import PortfolioSweepCoordinator
+    from barray.coordinator.scanned_sweep import ScannedSweepCoordinator
     from barray.coordinator.sweep import SweepCoordinator
 
     kind = PortfolioSweepCoordinator if run.plan.in_windows else SweepCoordinator
+    if run.scans is not None:
+        kind = ScannedSweepCoordinator
     with (
         shown(progress) as told,
         keeping(checkpoint, "sweep", lambda: made_of_run(run)) as kept,
@@ -123,9 +125,7 @@ def _journal(
 ) -> Iterator[Rows]:
     """Where sets are written down that are done; where that is a checkpoint, it is finished if the block ends well."""
     if asked is None or kept is None:
-        yield Journal(
-            _journals(settings.report.directory), settings.name, _fingerprint(settings, run.plan), fresh=fresh
-        )
+        yield Journal(_journals(settings.report.directory), settings.name, _fingerprint(settings, run), fresh=fresh)
         return
     if fresh and kept.done:
         raise ConfigError("a sweep that begins anew needs a new checkpoint", remedy="give --checkpoint another folder")
@@ -222,7 +222,7 @@ def _sampler(run: PreparedSweep) -> tuple[Sampler, int]:
     return OptunaSampler(run.space, run.section.seed), run.section.sets
 
 
-def _fingerprint(config: SessionConfig, plan: Plan) -> str:
+def _fingerprint(config: SessionConfig, run: PreparedSweep) -> str:
     """What two runs must share for one to go on where the other stopped: everything but where and how wide they run.
 
     The bars are not in it: every row says which it was made of.
@@ -241,6 +241,8 @@ def _fingerprint(config: SessionConfig, plan: Plan) -> str:
             "tables",
         }
     )
+    plan, scans = run.plan, () if run.scans is None else run.scans.scans
     kind = plan.source.load().__qualname__
-    text = "\n".join((chosen, kind, code_digest(plan.source), plan.form, version("barray")))
+    digests = code_digest(plan.source), *(scan.digest for scan in scans)
+    text = "\n".join((chosen, kind, *digests, plan.form, version("barray")))
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -29,13 +29,19 @@ from barray.warm_commands.origin import Origin, difference, origin
 
 _HOLDER = 0
 _MODULES = (
-    *("typer", "rich.console", "rich.markup", "rich.progress", "rich.table", "orjson"),
-    *("pyarrow.parquet", "pyarrow.compute", "pydantic.v1"),
+    *("typer", "rich.console", "rich.markup", "rich.progress", "rich.table", "rich._emoji_codes", "orjson"),
+    *("pyarrow.parquet", "pyarrow.compute", "pyarrow.json", "pydantic.v1", "pydantic.deprecated.class_validators"),
+    # What Ray imports as it connects, and NumPy in its first `unique`: 15 ms.
+    *("ray._common.usage.usage_lib", "ray._common.pydantic_compat", "ray._private.arrow_serialization"),
+    "numpy.ma",
     *(
+        "barray.market.talib_light",
         "barray.coordinator.config.file",
         "barray.coordinator.portfolio_backtest",
+        "barray.coordinator.session_coordinator",
         "barray.actors.options",
         "barray.actors.handles",
+        "barray.actors.ray_start.patch",
     ),
     *(
         "barray.runs.backtest",

@@ -15,7 +15,7 @@ _USED_BY = {
     "report": ("backtest", "sweep", "scan"),
     "sweep": ("sweep",),
     "tables": ("run", "backtest", "sweep", "scan"),
-    "scans": ("run", "backtest", "scan"),
+    "scans": ("run", "backtest", "sweep", "scan"),
 }
 """Commands by section; sections that are not here are used by every command that runs a config."""
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from barray.sample.universe import write_sample_data
-from tests.vendors.s3_server import KEY, SECRET, Fault, S3Server, s3_server
+from tests.vendors.s3_server import KEY, SECRET, Fault, S3Server
 
 pytestmark = pytest.mark.ray
 STRATEGY = """
@@ -43,13 +42,16 @@ ray: {{num_cpus: 2}}
 
 
 @pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+def bars(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bars")
     write_sample_data(folder, symbols=["AAPL", "MSFT"], start="2024-07-01", end="2024-07-03")
-    with s3_server() as server:
-        for path in sorted(folder.rglob("*.parquet")):
-            server.put(f"bars/{path.relative_to(folder)}", path.read_bytes())
-        yield server
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _bars_there(s3: S3Server, bars: Path) -> None:
+    for path in sorted(bars.rglob("*.parquet")):
+        s3.put(f"bars/{path.relative_to(bars)}", path.read_bytes())
 
 
 def barray(s3: S3Server, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,67 @@ def test_a_command_writes_what_was_found_and_a_scan_that_raises_ends_alone(
     assert "movers: place 1" in (tmp_path / "out/test/report.html").read_text()
 
 
-def test_a_sweep_takes_no_scans(settings: dict[str, Any]) -> None:
-    sweep = {"parameters": {"mark": ["", "a"]}}
-    with pytest.raises(ConfigError, match="a sweep takes no scans"):
-        barray.sweep({**settings, "sweep": sweep})
+@pytest.mark.parametrize("shared", [True, False])
+def test_what_is_held_over_nights_is_worth_what_it_would_sell_for(
+    settings: dict[str, Any], tmp_path: Path, shared: bool
+) -> None:
+    (tmp_path / "keeps.py").write_text(
+        "from barray import Strategy\n\nclass Keeps(Strategy):\n    def on_window(self, view):\n"
+        "        for symbol in view.symbols:\n            if not view.positions and symbol != 'SPY':\n"
+        "                view.order(symbol, 10)\n"
+    )
+    settings |= {"strategy": {"path": str(tmp_path / "keeps.py")}, "account": {"shared": shared}}
+    result = barray.backtest(settings)
+    ends = result.grid_session.searchsorted(range(len(result.dates)), "right") - 1
+    held = {symbol: one for symbol, one in result.symbols.items() if one.position}
+    assert held
+    for one in held.values():
+        worth = one.cash + one.position * one.session_close
+        assert one.equity[ends].tolist() == pytest.approx(worth.tolist())
+        assert one.session_pnl.sum() == pytest.approx(worth[-1] - one.capital)
+
+
+SWEPT = """
+from barray import Strategy
+
+class Swept(Strategy):
+    hold: int = 60
+    n: int = 3
+
+    def indicators(self):
+        return {"mean": f"SMA({self.n})@1m"}
+
+    def on_window(self, view):
+        for i, symbol in enumerate(view.symbols):
+            held = view.positions.get(symbol, 0)
+            if not held and view.minute % self.hold == 0 and view.minutes_to_close > 60:
+                view.order(symbol, 10 if view.indicators["mean"][i] > 0 else 1)
+            if held and view.minute % (2 * self.hold) == self.hold:
+                view.order_target(symbol, 0)
+"""
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_sweeps_sets_achieve_what_backtests_with_scans_do(
+    settings: dict[str, Any], tmp_path: Path, alone: bool
+) -> None:
+    (tmp_path / "swept.py").write_text(SWEPT)
+    settings |= {"strategy": {"path": str(tmp_path / "swept.py"), "window": "5m"}, "symbols": [] if alone else ["SPY"]}
+    section = {"parameters": {"hold": [15, 45], "n": [3, 8]}, "walk_forward": {"in_sample": 2, "out_of_sample": 1}}
+    swept = {**settings, "sweep": section}
+    result = barray.sweep(swept)
+    assert len({row.pnl for row in result.rows}) > 1
+    assert len(result.walked) == 2
+    for row in result.rows:
+        assert row.error is None
+        one = barray.backtest(settings, parameters=dict(row.parameters))
+        ends = one.grid_session.searchsorted(range(len(one.dates)), "right") - 1
+        equity = [20_000.0, *one.account_equity[ends].tolist()]
+        gained = [now - before for before, now in pairwise(equity)]
+        assert row.session_pnl.tolist() == pytest.approx(gained, abs=1e-6)
+        assert (row.trades, len(one.dates)) == (len(one.trades), 4)
+        assert {symbol for symbol, pnl in row.symbol_pnl.items() if pnl} - {"SPY"}
+    again = barray.sweep(swept)
+    assert again.resumed == 4
+    with pytest.raises(ConfigError, match="a sweep with scans needs one account"):
+        barray.sweep({**swept, "account": {"shared": False}})

@@ -100,3 +100,79 @@ def test_a_node_that_is_to_leave_hands_its_symbols_over_and_goes(universe: Path,
 
     calm = run(tmp_path / "calm", drain=False)
     assert run(tmp_path / "drained", drain=True) == calm
+
+
+WAITS = """
+import time
+from pathlib import Path
+from barray import Strategy
+
+class Waits(Strategy):
+    place: str = ""
+
+    def on_window(self, view):
+        if view.minute == 60:
+            place, day = Path(self.place), view.session_date.day
+            (place / f"at-{day}").touch()
+            end_s = time.monotonic() + 60
+            while not (place / f"go-{day}").exists() and time.monotonic() < end_s:
+                time.sleep(0.05)
+        if view.minute % 60 == 0:
+            view.rebalance({view.symbols[view.minute // 60 % len(view.symbols)]: 0.5})
+"""
+
+
+def bearing(*kinds: str) -> list[str]:
+    """Nodes with processes of these kinds, one a process."""
+    import ray
+
+    actors = ray._private.state.state.actor_table(None, None, "ALIVE").values()
+    return [one["Address"]["NodeID"] for one in actors if one["ActorClassName"] in kinds]
+
+
+def test_a_portfolio_leaves_a_node_before_it_goes_and_uses_one_that_joins(
+    universe: Path, tmp_path: Path, cluster: Any
+) -> None:
+    import ray
+
+    (tmp_path / "waits.py").write_text(WAITS)
+    place, days = tmp_path / "troubled", (1, 2, 3)
+    seen: list[set[str]] = []
+
+    def run(place: Path, progress: Any = None) -> Any:
+        place.mkdir(exist_ok=True)
+        told = {
+            "session": {"start": "2024-07-01", "end": "2024-07-03"},
+            "strategy": {"path": str(tmp_path / "waits.py"), "parameters": {"place": str(place)}},
+            "account": {"shared": True},
+            "actors": {"max_restarts": 0, "symbols_per_actor": "auto"},
+            "placement": {"head": False},
+        }
+        return barray.backtest(config(universe, *SYMBOLS, **told), progress=progress)
+
+    def change(status: Any) -> None:
+        if (place / "at-1").exists() and not (place / "go-1").exists():
+            seen.append(set(bearing("BacktestActor")))
+            cluster.add_node(num_cpus=1, labels={"zone": "south"})
+            worker: Any = ray._private.worker.global_worker
+            [engine] = bearing("PortfolioActor")
+            assert worker.gcs_client.drain_node(engine, PREEMPTED, "the spot market", 0)[0]
+            seen.append({engine})
+            (place / "go-1").touch()
+        if (place / "at-3").exists() and not (place / "go-3").exists():
+            seen.append(set(bearing("BacktestActor", "PortfolioActor")))
+            (place / "go-3").touch()
+
+    cluster.add_node(num_cpus=1, labels={"zone": "north"})
+    (tmp_path / "calm").mkdir()
+    for day in days:
+        (tmp_path / "calm" / f"go-{day}").touch()
+    calm = run(tmp_path / "calm")
+    place.mkdir()
+    (place / "go-2").touch()
+    troubled = run(place, change)
+    before, left, after = seen
+    assert len(before) == len(after) == 2
+    assert before - after == left
+    assert troubled.error is None
+    assert troubled.account_equity.tobytes() == calm.account_equity.tobytes()

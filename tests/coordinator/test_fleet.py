@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from barray.coordinator.config.actors import ActorsSection
+from barray.coordinator.crew import share_with
 from barray.coordinator.fleet import IN_FLIGHT, Fleet
 from barray.market.bars import Bars
 from barray.market.commands import (
@@ -425,6 +426,34 @@ def test_a_node_that_joins_is_given_its_share() -> None:
     do(made.tend())
     assert len(processes.started) == 10, "nothing moves without a cause"
     assert {snapshot(made, symbol).symbol for symbol in "ABCDEF"} == set("ABCDEF")
+
+
+def test_symbols_that_share_a_process_are_shared_out_anew_as_a_node_joins() -> None:
+    processes = Processes({"first": 1.0}, Told)
+    made = fleet(processes)
+    do(made.add("ABCDEFGHI", per_actor=9))
+    processes.cpus = {"first": 1.0, "second": 2.0}
+    joined = do(made.tend(joins=False))
+    assert (joined, len(processes.started)) == ({"second"}, 1), "no process moves"
+    do(share_with(made, joined, 1))
+    assert [process.node for process in processes.alive] == ["first", "second", "second"]
+    assert sorted(sum(name in "ABCDEFGHI" for name in group) for group in made.groups) == [3, 3, 3]
+    assert do(made.tend(joins=False)) == set()
+    do(share_with(made, {"second"}, 8))
+    assert max(map(len, made.groups)) == 2, "a process has a symbol at least"
+    made.kill_all()
+    assert processes.alive == []
+
+
+def test_what_waits_for_other_symbols_on_a_node_that_leaves_is_not_waited_for() -> None:
+    processes = Processes({"goes": 1.0, "stays": 1.0}, Told)
+    made = fleet(processes)
+    do(made.add("AB"))
+    made.remove("AB", keep=True)
+    processes.leaving = {"goes"}
+    do(made.add("CD"))
+    assert [process.node for process in processes.alive] == ["stays", "stays"]
+    assert made.processes == 2
 
 
 def test_what_has_no_room_is_asked_for_or_refused_before_anything_starts() -> None:

@@ -52,7 +52,7 @@ def test_a_pause_holds_where_the_window_ends_a_step_is_one_window_and_resume_goe
         assert [await coordinator.step() for _ in range(3)] == [minute(30), minute(60), minute(90)]
         assert pace(coordinator) == ("paused", minute(90))
         assert await coordinator.add_symbol("MSFT"), "it can be looked at and changed as before"
-        coordinator.resume()
+        await coordinator.resume()
         assert await running == CLOSE
         assert coordinator.status()["pace"] == "going"
 
@@ -70,7 +70,7 @@ def test_a_session_that_was_paused_is_the_same_to_the_last_event(universe: Path)
         if seen:
             for _ in range(3):
                 await coordinator.step()
-            coordinator.resume()
+            await coordinator.resume()
         await running
         await coordinator.change(_removal())
         await coordinator.advance_to()
@@ -99,9 +99,9 @@ def test_two_who_are_attached_pause_as_one_and_their_steps_add_up(universe: Path
         assert first == second == coordinator.summary().now_ns
         stood = coordinator.summary().now_ns
         assert set(await asyncio.gather(coordinator.step(), coordinator.step())) == {stood + minute(60) - minute(0)}
-        coordinator.resume()
+        await coordinator.resume()
         with pytest.raises(IllegalTransition, match="the session is going: there is nothing to resume"):
-            coordinator.resume()
+            await coordinator.resume()
         assert await running == CLOSE
 
     played(universe, play)
@@ -114,7 +114,7 @@ def test_who_waits_for_a_step_hears_that_another_has_resumed_it(universe: Path) 
         running = await driven(coordinator)
         stepping = asyncio.ensure_future(coordinator.step())
         await asyncio.sleep(0)
-        coordinator.resume()
+        await coordinator.resume()
         await stepping
         assert await running == CLOSE
 
@@ -127,8 +127,8 @@ def test_a_stop_ends_it_at_the_windows_end_paused_or_not_and_no_other_date_begin
         await coordinator.pause()
         running = await driven(coordinator)
         await coordinator.step()
-        coordinator.stop("seen enough")
-        coordinator.stop("again")
+        await coordinator.stop("seen enough")
+        await coordinator.stop("again")
         assert await running == minute(30)
         assert await coordinator.advance_to(minute(45)) == minute(30), "no time is left"
         summary = await coordinator.end()
@@ -150,7 +150,7 @@ def test_a_stop_does_not_wait_for_the_pause_between_windows(universe: Path) -> N
         running = await driven(coordinator)
         while coordinator.summary().now_ns == minute(0):
             await asyncio.sleep(0.01)
-        coordinator.stop("")
+        await coordinator.stop("")
         assert await running == minute(30)
 
     played(universe, play, pause_s=3600)
@@ -192,9 +192,9 @@ def test_a_live_session_goes_on_by_itself_but_can_be_stopped(tmp_path: Path) -> 
             with pytest.raises(IllegalTransition, match="a live session's time goes on by itself"):
                 await asked()
         with pytest.raises(IllegalTransition, match="no way to resume it"):
-            live.coordinator.resume()
+            await live.coordinator.resume()
         await live.to(5)
-        live.coordinator.stop("enough")
+        await live.coordinator.stop("enough")
         assert await live.coordinator.advance_to() < LIVE_CLOSE
         assert (await live.coordinator.end()).stopped == "enough"
         await live.coordinator.teardown(final=True)
@@ -205,7 +205,7 @@ def test_a_live_session_goes_on_by_itself_but_can_be_stopped(tmp_path: Path) -> 
 def test_at_the_last_window_a_step_is_kept_for_what_comes_next() -> None:
     async def whole() -> None:
         turnstile = Turnstile()
-        await turnstile.pause()
+        turnstile.pause()
 
         async def passing() -> list[bool]:
             with turnstile.passing():
@@ -213,9 +213,11 @@ def test_at_the_last_window_a_step_is_kept_for_what_comes_next() -> None:
 
         first = asyncio.ensure_future(passing())
         await asyncio.sleep(0)
-        await turnstile.step()
+        turnstile.step()
+        await turnstile.standing()
         assert turnstile.told == "paused"
-        last = asyncio.ensure_future(turnstile.step())
+        turnstile.step()
+        last = asyncio.ensure_future(turnstile.standing())
         await asyncio.wait([first])
         assert turnstile.told == "pausing", "the step has not been taken"
         second = asyncio.ensure_future(passing())

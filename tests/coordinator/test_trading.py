@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from barray.actors.loading import load_range
+from barray.coordinator import fleet
 from barray.coordinator.prepare import prepare_run
 from barray.coordinator.summary import SessionSummary
 from barray.dump.read import read_dump
@@ -233,6 +234,32 @@ def test_whatever_process_is_lost_the_dump_is_the_same(universe: Path, tmp_path:
         return path.read_bytes()
 
     assert dumped("troubled", troubled=True) == dumped("whole", troubled=False)
+
+
+def test_a_trader_goes_on_elsewhere_before_its_node_goes(
+    universe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet, "_TEND_S", -1.0)
+    config = settings_of(universe, "AAPL", "MSFT", actors={"max_restarts": 0}, run={"window": "20m"})
+
+    def dumped(name: str, *, leaves: bool) -> tuple[bytes, list[str]]:
+        session = TradedSession(config, HEAD + TEXTS["on_bar"])
+
+        async def day() -> Path:
+            await session.begin()
+            await session.coordinator.advance_to(utc_ns("2024-07-02T16:00"))
+            session.traders.cpus = {"other": 1.0}
+            session.traders.leaving = {"here"} if leaves else set()
+            await session.coordinator.advance_to(utc_ns("2024-07-02T18:00"))
+            assert [process.node for process in session.traders.alive] == ["other" if leaves else "here"]
+            await session.coordinator.end()
+            return (await session.dump(tmp_path / name))[0]
+
+        return asyncio.run(day()).read_bytes(), [process.node for process in session.traders.started]
+
+    (left, nodes), (stayed, _) = dumped("left", leaves=True), dumped("stayed", leaves=False)
+    assert nodes == ["here", "other"]
+    assert left == stayed
 
 
 @pytest.mark.parametrize("form", ["on_window", "on_bar"])

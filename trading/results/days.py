@@ -98,6 +98,11 @@ class SymbolDay:
         own = self._of(self.session.fill_bounds)
         return bool(own.stop > own.start)
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether something was held when it began, so that its account is that of the session before."""
+        return bool(self.session.is_held[int(self.session.fill_bounds[self.number]) + self.number])
+
     def curves(self) -> tuple[FloatArray, FloatArray]:
         """Equity and exposure, float64 (k,) each: on the session's grid, as in SymbolResult."""
         session, fills = self.session, self._of(self.session.fill_bounds)

@@ -160,10 +160,12 @@ class Ledger:
 
     def _orders_before(self) -> dict[int, int]:
         """How many orders there were in the sessions before each that has any, where their numbers begin anew in it."""
-        before, placed = {}, 0
+        before, start, placed = {}, 0, 0
         for row in sorted({*self.days, *self.order_rows.tolist()}) if self.anew else ():
-            before[row] = placed
-            placed += int(self.orders.number[self.order_rows == row].max(initial=0))
+            if row not in self.days or not self.days[row].goes_on:
+                start = placed
+            before[row] = start
+            placed = max(placed, start + int(self.orders.number[self.order_rows == row].max(initial=0)))
         return before
 
     def _numbered(self, before: Mapping[int, int]) -> Orders:
@@ -180,16 +182,18 @@ class Ledger:
         """Equity and exposure on the grid, and the profit of every session."""
         starts = np.concatenate(([0], np.cumsum(grid.lengths)))
         equity, exposure = np.empty(starts[-1]), np.zeros(starts[-1])
-        earned, spent = np.zeros(len(grid.rows)), 0.0
+        earned, spent, before = np.zeros(len(grid.rows)), 0.0, 0.0
         for number, row in enumerate(grid.rows.tolist()):
             stamps, day = slice(starts[number], starts[number + 1]), self.days.get(row)
-            before = float(earned[:number].sum()) if self.anew else 0.0
+            so_far = float(earned[:number].sum()) if self.anew else 0.0
             if day is None:
-                equity[stamps] = self.capital + before if self.anew else self.capital - spent
+                equity[stamps] = self.capital + so_far if self.anew else self.capital - spent
                 continue
             own, exposure[stamps] = day.curves()
+            if self.anew and not day.goes_on:
+                before = so_far  # what an earlier session, or stay, had brought
             equity[stamps] = own + before
-            earned[number] = own[-1] - self.capital if len(own) else 0.0
+            earned[number] = own[-1] - self.capital + (before - so_far) if len(own) else 0.0
             fills = day.fills
             for cost in (fills.quantity * fills.price + fills.commission).tolist():
                 spent += cost

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from barray.market.commands import Logged
 from barray.market.interval import Interval
+from barray.market.renames import Renames
 from barray.market.session_range import SessionRange
 from barray.market.validation import Reason
 from barray.trading.engine.commands import LoadRange, Plan
+from barray.trading.scans.source import ScanSource
 from barray.trading.sweeps.evaluate import SetTable
 from barray.trading.sweeps.parameter_sets import ParameterSet
 from barray.trading.sweeps.table import SetRow
@@ -60,6 +62,18 @@ class EvaluatePortfolio(Logged):
     blocks: tuple[LaidBlock, ...]
     sets: tuple[ParameterSet, ...]
     data: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class EvaluateScanned(EvaluatePortfolio):
+    """The same where symbols come and go by `scans`. `found`: by row of a session a handle of what these found;
+    `coordinator`: whom to ask for the columns of those that are promoted.
+    """
+
+    scans: tuple[ScanSource, ...] = ()
+    found: Mapping[int, Any] = field(default_factory=dict)
+    coordinator: Any = None
+    renames: Renames = field(default_factory=Renames)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from barray.market.bars import FloatArray, IntArray
 from barray.trading.orders.fills import Fills
@@ -25,7 +26,7 @@ class PortfolioFigures:
     capital: float
     shared: bool
     anew: bool
-    _closing: list[tuple[Sequence[str], FloatArray]] = field(default_factory=list)
+    _closing: list[tuple[Sequence[str], FloatArray, NDArray[np.bool_]]] = field(default_factory=list)
     _fills: list[tuple[Sequence[str], IntArray, FloatArray]] = field(default_factory=list)
     """By session: symbols, how many fills each has, and of all these quantity, price, commission and slippage, float64
     (4, n).
@@ -37,6 +38,11 @@ class PortfolioFigures:
         """What a symbol's account begins with; its share in one that is shared is its profit."""
         return 0.0 if self.shared else self.capital
 
+    @property
+    def symbols(self) -> set[str]:
+        """Those that anything was done to."""
+        return {symbol for symbols, _, _ in self._closing for symbol in symbols}
+
     def add_session(
         self,
         symbols: Sequence[str],
@@ -45,14 +51,15 @@ class PortfolioFigures:
         spent: FloatArray,
         held: FloatArray,
         last_close: FloatArray,
+        fresh: NDArray[np.bool_],
     ) -> None:
         """Take note of what a session did to symbols that were filled or held something: `lengths` of the `fills` are
         each one's. `spent`, `held`: see Courses, at its end; `last_close`: the last ones known, NaN before there is
-        one.
+        one. `fresh`: whose accounts began with nothing held, and know of nothing before.
         """
         value = held * last_close
         value[np.isnan(value)] = 0.0
-        self._closing.append((symbols, self.own - spent + value))
+        self._closing.append((symbols, self.own - spent + value, fresh))
         self._last_close.update(zip(symbols, last_close.tolist(), strict=True))
         if len(fills):
             told = np.array((fills.quantity, fills.price, fills.commission, fills.slippage))
@@ -101,8 +108,10 @@ class PortfolioFigures:
     def _closing_equity(self, index: Mapping[str, int]) -> FloatArray:
         """Each symbol's equity at each session's close, float64 (n_sessions, n_symbols)."""
         closing, now = np.empty((len(self._closing), len(index))), np.full(len(index), self.own)
-        for number, (symbols, values) in enumerate(self._closing):
-            at = [index[symbol] for symbol in symbols]
-            now[at] = values + (now[at] - self.own) if self.anew else values
+        before = np.zeros(len(index))
+        for number, (symbols, values, fresh) in enumerate(self._closing):
+            at = np.array([index[symbol] for symbol in symbols], np.intp)
+            before[at[fresh]] = now[at[fresh]] - self.own
+            now[at] = values + before[at]
             closing[number] = now
         return closing

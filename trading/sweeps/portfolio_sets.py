@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isnan, nan
 
@@ -11,14 +11,18 @@ import numpy as np
 
 from barray.market.errors import ConfigError
 from barray.market.interval import Interval
+from barray.market.renames import Renames
 from barray.market.session_range import SessionRange
-from barray.trading.engine.commands import Plan
+from barray.trading.engine.commands import Plan, SessionOutcome
 from barray.trading.engine.order_manager import OrderManager
 from barray.trading.engine.portfolio import PortfolioRun
 from barray.trading.engine.reckoning import Reckoning
+from barray.trading.engine.scanned_run import Get, ScannedRun
 from barray.trading.orders.order_columns import NO_ORDERS, Orders
 from barray.trading.results.days import SessionDays
 from barray.trading.results.logs import NO_LOGS, Logs
+from barray.trading.scans.hits import SessionHits
+from barray.trading.scans.plan import Plan as ScanPlan
 from barray.trading.strategy.data import SymbolData
 from barray.trading.strategy.needs import Needs
 from barray.trading.strategy.panel import PanelBlock
@@ -28,16 +32,36 @@ from barray.trading.sweeps.portfolio_figures import PortfolioFigures
 from barray.trading.sweeps.table import SetRow
 
 
+@dataclass(frozen=True)
+class SweptScans:
+    """Scans whose findings sets follow. `found`: what they found in a session (its row); `get`: see ScannedRun, of
+    columns laid out for what all sets need.
+    """
+
+    plans: Sequence[ScanPlan]
+    found: Callable[[int], Sequence[SessionHits]]
+    get: Get
+    renames: Renames = field(default_factory=Renames)
+
+
 class PortfolioSets:
     """Runs of many sets over blocks of sessions: `go` through one after another, then `rows`.
 
     A block is laid out for what all sets need together (see barray.trading.sweeps.evaluate.needs_of_all), and every
     set goes through it before the next one: what is stacked of it for one of them is there for all. `plan.parameters`
-    are those that the sets leave alone. A set that is in error, or whose code raises, goes no further.
+    are those that the sets leave alone. A set that is in error, or whose code raises, goes no further. `scans`: what
+    has symbols come and go in each of them, by what that one holds.
     """
 
-    def __init__(self, plan: Plan, window: Interval, base: Interval, sets: Sequence[ParameterSet]) -> None:
-        self._base = base
+    def __init__(
+        self,
+        plan: Plan,
+        window: Interval,
+        base: Interval,
+        sets: Sequence[ParameterSet],
+        scans: SweptScans | None = None,
+    ) -> None:
+        self._base, self._scans = base, scans
         self._symbols: set[str] = set()
         self._sessions = 0
         plans = [replace(plan, parameters={**plan.parameters, **one}) for one in sets]
@@ -61,18 +85,19 @@ class PortfolioSets:
             if block is not None and needs is not None:
                 key = (needs.interval, needs.intervals, tuple(needs.indicators.items()))
                 own = seen[key] if key in seen else seen.setdefault(key, block.seen_with(needs))
-            run.go(session_range, own, self._base)
+            run.go(session_range, own, self._base, self._scans)
 
     def rows(self, data: Mapping[str, str]) -> list[SetRow]:
         """What came of the sets. `data`: see SetRow."""
-        symbols = sorted(self._symbols)
+        symbols = self._symbols
         rows = []
         for number, run in enumerate(self._runs):
             said = Logs.together(run.logs).first(MOST_LINES) if number == 0 or run.error is not None else NO_LOGS
             if run.error is not None:
                 rows.append(SetRow.failed(run.parameters, run.error, self._sessions, data, said))
             else:
-                rows.append(run.figures.row(run.parameters, symbols, data, said))
+                every = sorted({*symbols, *run.figures.symbols})
+                rows.append(run.figures.row(run.parameters, every, data, said))
         return rows
 
 
@@ -98,14 +123,17 @@ class _SetRun:
         run.reckoning = _FiguresAlone(plan, run.order_manager, figures)
         return cls(parameters, figures, needs, run)
 
-    def go(self, session_range: SessionRange, block: PanelBlock | None, base: Interval) -> None:
+    def go(
+        self, session_range: SessionRange, block: PanelBlock | None, base: Interval, scans: SweptScans | None
+    ) -> None:
         run = self.run
         if run is None or self.error is not None:
             return
         try:
             run.look_at(session_range, block, base)
+            session = run.session if scans is None else self._scanned(run, session_range, block, base, scans)
             for row in session_range.rows.tolist():
-                outcome = run.session(row)
+                outcome = session(row)
                 self.logs.append(outcome.logs)
                 self.error = outcome.error or _first_of(outcome.errors)
                 if self.error is not None:
@@ -114,6 +142,24 @@ class _SetRun:
             self.error = traceback.format_exc(limit=-6)
         if self.error is not None:
             self.run = None
+
+    def _scanned(
+        self,
+        run: PortfolioRun,
+        session_range: SessionRange,
+        block: PanelBlock | None,
+        base: Interval,
+        scans: SweptScans,
+    ) -> Callable[[int], SessionOutcome]:
+        """How a session is gone through with scans."""
+
+        def get(symbols: Sequence[str], row: int) -> Mapping[str, SymbolData | str]:
+            got = scans.get(symbols, row).items()
+            needs = self.needs
+            return {s: one if isinstance(one, str) or needs is None else one.seen_with(needs) for s, one in got}
+
+        scanned = ScannedRun(run, scans.plans, get, session_range, block, base, scans.renames)
+        return lambda row: scanned.session(row, scans.found(row))
 
 
 class _FiguresAlone(Reckoning):
@@ -135,8 +181,11 @@ class _FiguresAlone(Reckoning):
             book.take_refusals()
         symbols = [book.symbol for book in there]
         closes = self._last_closes(int(session_range.sessions.close_ns[row]), symbols, block)
-        held = courses.position[np.cumsum(filled.lengths + 1) - 1]
-        self._figures.add_session(symbols, filled.fills, filled.lengths, courses.spent_after, held, np.array(closes))
+        ends = np.cumsum(filled.lengths + 1)
+        held, before = courses.position[ends - 1], courses.position[ends - filled.lengths - 1]
+        fresh = np.array([self._figures.anew or book.guest for book in there], np.bool_) & (before == 0.0)
+        spent = courses.spent_after
+        self._figures.add_session(symbols, filled.fills, filled.lengths, spent, held, np.array(closes), fresh)
         return None, NO_ORDERS
 
     def _last_closes(self, close_ns: int, symbols: Sequence[str], block: PanelBlock | None) -> list[float]:

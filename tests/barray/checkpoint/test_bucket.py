@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,27 +10,17 @@ from barray.checkpoint import bucket
 from barray.checkpoint.checkpoint import Checkpoint, stored
 from barray.market.errors import ConfigError, DataError
 from tests.barray.checkpoint.test_checkpoint import DAYS, run
-from tests.vendors.s3_server import BUCKET, Fault, S3Server, s3_server
+from tests.vendors.s3_server import BUCKET, Fault, S3Server
 
 pytest.importorskip("obstore")
 pytestmark = pytest.mark.long
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[S3Server]:
-    with s3_server() as server:
-        yield server
-
-
-@pytest.fixture
-def s3(running: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> S3Server:
-    for name, value in running.environment.items():
-        monkeypatch.setenv(name, value)
+@pytest.fixture(autouse=True)
+def _short_leases(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setattr(bucket, "_LEASE_S", 0.6)
     monkeypatch.setattr(bucket, "_RENEWED_S", 0.2)
-    running.clear()
-    return running
 
 
 def abandoned(place: str) -> Checkpoint:

@@ -87,13 +87,13 @@ def tables(config: dict[str, Any], checkpoint: Path | None) -> dict[str, bytes]:
         return content(write_backtest(result, run))
 
 
-def cut(checkpoint: Path, done: int) -> None:
+def cut(checkpoint: Path, done: int, step: int = 211) -> None:
     """As if the writer had been killed in the middle of the record after so many."""
     first, *others = sorted(checkpoint.glob("*.journal"))
     for path in others:
         path.unlink()
     whole = first.read_bytes()
-    for size in range(len(whole), 0, -211):
+    for size in range(len(whole), 0, -step):
         first.write_bytes(whole[:size])
         if len(stored(checkpoint).done) == done:
             return

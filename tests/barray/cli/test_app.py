@@ -8,8 +8,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from typer.testing import Result
+from typer.testing import CliRunner, Result
 
+from barray.cli.app import app, with_only
 from barray.cli.console import without_drop_warnings
 from tests.commands import run_command
 
@@ -160,3 +161,11 @@ def test_only_what_a_table_lists_is_kept_from_the_log_and_only_meanwhile(caplog:
         ours.warning("8,000 symbols")
     dropped.warning("AMC: dropped")
     assert [record.getMessage() for record in caplog.records] == ["8,000 symbols", "AMC: dropped"]
+
+
+@pytest.mark.parametrize("words", ["backtest --help", "attach status --help", "bactest", "--help", ""])
+def test_an_app_made_ready_for_one_command_says_the_same_as_the_whole(words: str) -> None:
+    said = words.split()
+    apps = with_only(said[0] if said else ""), app
+    alone, whole = (CliRunner().invoke(one, said, prog_name="barray") for one in apps)
+    assert (alone.exit_code, alone.output) == (whole.exit_code, whole.output)

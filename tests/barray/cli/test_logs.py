@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from barray.coordinator.log_files import logs_folder
 from tests.barray.cli.test_sessions import barray, start, wait_for_phase, write_config
 
 pytestmark = pytest.mark.ray
@@ -38,4 +39,20 @@ def test_a_runs_log_is_there_from_its_nodes_while_it_runs_and_after_it_ended(uni
     shown = barray("logs", "logged", "--symbol", "NOPE", "--level", "warning").stdout
     assert "has no data for NOPE" in shown
     assert "begins" not in shown
-    assert "nothing was logged by another" in barray("logs", "another").stderr
+    assert "nothing was logged by logged" in barray("logs", "logged", "--symbol", "NONE").stderr
+
+
+def test_logs_of_an_unknown_run_are_refused_with_the_names_that_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    nothing = barray("logs", "another")
+    assert (nothing.returncode, nothing.stderr.splitlines()[-1]) == (
+        2,
+        "error: no run named 'another' has logged anything; those that have: none",
+    )
+    logs_folder().mkdir(parents=True)
+    for name in ("day.one.20240702T133000Z.7.jsonl", "day.20240702T133000Z.8.jsonl"):
+        (logs_folder() / name).write_text('{"at": "2024-07-02T13:30:00Z", "level": "info", "message": "begins"}\n')
+    assert "those that have: day, day.one" in barray("logs", "another").stderr
+    assert len(barray("logs", "day", "--json").stdout.splitlines()) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from barray.attached import attach
+from barray.coordinator.runtime import leave_ray
+from tests.barray.checkpoint.test_runs import cut
 from tests.barray.cli.test_sessions import BARRAY, barray, start, wait_for_phase, write_config
 from tests.sessions import family, wait_until, without_agents
 
@@ -72,3 +76,40 @@ def test_a_paused_session_whose_driver_dies_is_gone_with_all_its_processes(held:
     held.wait(10)
     wait_until(lambda: not without_agents(relatives))
     assert "no sessions run" in barray("attach", "resume").stderr
+
+
+def test_what_was_asked_of_a_day_that_is_resumed_is_done_again(universe: Path, tmp_path: Path) -> None:
+    kept, out, stopped = tmp_path / "kept", tmp_path / "out", tmp_path / "stopped"
+    process = start(write_config(tmp_path, universe, "kept", pause_s=0.2), "--checkpoint", str(kept), "--out", str(out))
+    wait_for_phase(process, "running")
+    session = attach("kept")
+    try:
+        session.pause()
+        assert session.add_symbol("TSLA")
+        values = {"timestamp": "2024-07-02T13:30:00Z", "open": 9, "high": 9.5, "low": 8.5, "close": 9.25, "volume": 100}
+        assert session.add_adhoc_bar("SPY", "1m", values)
+        session.step()
+        assert session.remove_symbol("MSFT")
+        session.resume()
+        session.stop("seen enough")
+    finally:
+        leave_ray()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 4, said
+    (dump,) = out.glob("*.json")
+    whole = dump.read_bytes()
+    dump.unlink()
+    shutil.copytree(kept, stopped)
+    cut(stopped, 7, step=7)  # as if it had died before its end was told
+    resumed = barray("resume", stopped, "--quiet")
+    assert "resuming barray run" in resumed.stderr
+    assert resumed.stderr.splitlines()[0].endswith("requests: 7 done")
+    assert resumed.returncode == 4, resumed.stderr
+    assert dump.read_bytes() == whole
+    config = tmp_path / "session.yaml"
+    config.write_text(config.read_text().replace("pause_s: 0.2", "pause_s: 0"))
+    resumed = barray("resume", kept, "--quiet")  # whose stop was told: it goes on
+    assert resumed.returncode == 0, resumed.stderr
+    document = json.loads(dump.read_text())
+    assert document["events"] == [one for one in json.loads(whole)["events"] if one["action"] != "stop"]
+    assert document["session"]["now"] == "2024-07-02T20:00:00Z"
