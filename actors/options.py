@@ -15,7 +15,6 @@ from ray.actor import ActorHandle
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from barray.actors.backtest_actor import BacktestActor
-from barray.actors.exports import export_unread
 from barray.actors.nodes import Claim
 from barray.actors.portfolio_actor import PortfolioActor
 from barray.actors.scan_actor import ScanActor
@@ -31,14 +30,12 @@ _PULSE = "pulse"
 
 @cache
 def _remote(kind: Any) -> Any:
-    export_unread()
     return ray.remote(kind)
 
 
 @cache
 def _remote_with_pulse(kind: Any) -> Any:
     """Calls are carried out one after another in a thread of their own, and `pulse` is answered meanwhile."""
-    export_unread()
     remote: Any = ray.remote  # its types don't know concurrency groups
     return remote(concurrency_groups={_PULSE: 1})(kind)
 

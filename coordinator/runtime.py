@@ -313,10 +313,7 @@ def leave_ray() -> None:
 
         end_control_store()
     if shutdown is not None:
-        from barray.actors.ray_start.leaving import without_compiled_graphs
-
-        with without_compiled_graphs():
-            shutdown()
+        shutdown()
     if own is not None:
         from barray.actors.ray_start import leftovers
 
