@@ -40,8 +40,10 @@ from barray.trading.scans.result import SessionScanned
 logger = logging.getLogger(__name__)
 _PER_CALL = 4
 """Symbols that one call runs: often enough to see progress, seldom enough to cost nothing."""
-_MOST_RESULTS = 16
-"""Those that one message brings: it is there twice for a moment."""
+_MOST_RESULTS, _MOST_BYTES = 16, 32 * 1024 * 1024
+"""What one message brings, the more of both: it is there twice for a moment."""
+_STAMP_BYTES = 16
+"""What a result takes, a stamp of the grid."""
 _LEAST_SESSIONS = 1_000
 """Sessions of symbols for which a second process a core is worth its start."""
 _STUCK_CALLS = 3
@@ -268,7 +270,8 @@ class BacktestCoordinator(Measured):
         """
         first = await self._done.get()
         taken = [first]
-        while not self._done.empty() and len(taken) < _MOST_RESULTS:
+        most = max(_MOST_RESULTS, _MOST_BYTES // (_STAMP_BYTES * max(len(self._grid_session), 1)))
+        while not self._done.empty() and len(taken) < most:
             taken.append(self._done.get_nowait())
         if first is None:
             if self._running is not None:

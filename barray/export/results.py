@@ -24,6 +24,7 @@ The same result gives the same bytes, whatever was measured while it was made: n
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,16 @@ def write_tables(
 ) -> None:
     """Write the files of `formats` into a folder that is there. OSError where that fails: some are then there."""
     figures = numbers or result.tables.numbers
+    with ThreadPoolExecutor(1) as beside:
+        largest = None
+        if "parquet" in formats:
+            largest = beside.submit(_write_by_symbol, folder / "equity_by_symbol.parquet", result)
+        _write_others(result, folder, formats, figures)
+        if largest is not None:
+            largest.result()
+
+
+def _write_others(result: BacktestResult, folder: Path, formats: Sequence[str], figures: ResultNumbers) -> None:
     tables = _tables(result, figures)
     if {"parquet", "csv"} & set(formats):
         for name, table in tables.items():
@@ -93,8 +104,6 @@ def write_tables(
                 _write_parquet(folder / f"{name}.parquet", written)
             if "csv" in formats:
                 _write_csv(folder / f"{name}.csv", written)
-    if "parquet" in formats:
-        _write_by_symbol(folder / "equity_by_symbol.parquet", result)
     if "json" in formats:
         _write_trades_json(folder / "trades.json", result)
         for name in _TABLES[1:]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -47,13 +48,16 @@ def write_backtest(
     numbers = numbers or ResultNumbers.of(result)
     formats = config.report.formats
     page = ["report.html"] if "html" in formats else []
-    charts = charts_of(result, run) if page else {}
 
     def write(folder: Path) -> list[Path]:
-        with replacing_folder(folder, ["report.html", *table_names(FORMATS)]) as draft:
+        with (
+            replacing_folder(folder, ["report.html", *table_names(FORMATS)]) as draft,
+            ThreadPoolExecutor(1) as beside,  # reading decodes, and writing encodes: neither holds up the other
+        ):
+            charts = beside.submit(charts_of, result, run) if page else None
             write_tables(result, draft, formats, numbers)
-            for name in page:
-                (draft / name).write_bytes(render_report(result, charts, numbers))
+            if charts is not None:
+                (draft / page[0]).write_bytes(render_report(result, charts.result(), numbers))
         written = [folder / name for name in (*page, *table_names(formats))]
         if result.scanned is not None:
             written += write_scan(result.scanned, folder / "scans", [one for one in formats if one != "html"])

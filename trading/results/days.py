@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,13 +62,11 @@ class MergedBars:
         """The chosen ones."""
         return MergedBars(*(getattr(self, column.name)[rows] for column in fields(self)))
 
-    @classmethod
-    def concat(cls, parts: Sequence[MergedBars]) -> MergedBars:
-        """The parts one after another."""
-        nothing = np.empty(0, np.float64)
-        none = cls(nothing, nothing, nothing, nothing, np.empty(0, np.int64))
-        columns = [[getattr(part, column.name) for part in (none, *parts)] for column in fields(cls)]
-        return cls(*map(np.concatenate, columns))
+
+_NO_PRICES = np.empty(0, np.float64)
+_NO_BARS = MergedBars(_NO_PRICES, _NO_PRICES, _NO_PRICES, _NO_PRICES, np.empty(0, np.int64))
+_NO_FILLS = Fills.of([])
+_BAR_COLUMNS, _FILL_COLUMNS = ([column.name for column in fields(kind)] for kind in (MergedBars, Fills))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,21 +82,35 @@ class SymbolDay:
         return self.session.refusals.get(self.session.symbols[self.number], ())
 
     @property
-    def merged(self) -> MergedBars:
-        """Its bars."""
-        return self.session.merged.take(self._of(self.session.merged_bounds))
-
-    @property
     def fills(self) -> Fills:
-        """Its fills; rows count in `merged`."""
-        fills = self.session.fills.take(self._of(self.session.fill_bounds))
-        return replace(fills, row=fills.row - self.session.merged_bounds[self.number])
+        """Its fills; rows count in the session's bars of all symbols."""
+        return self.session.fills.take(self.fill_places)
 
     @property
     def has_fills(self) -> bool:
         """Whether there is any."""
-        own = self._of(self.session.fill_bounds)
-        return bool(own.stop > own.start)
+        return bool(self.fill_places.stop > self.fill_places.start)
+
+    @property
+    def fill_places(self) -> slice:
+        """Where its fills are among all symbols'."""
+        return slice(*self.session.fill_limits[self.number : self.number + 2])
+
+    @property
+    def bar_places(self) -> slice:
+        """Where its bars are."""
+        return slice(*self.session.merged_limits[self.number : self.number + 2])
+
+    @property
+    def value_places(self) -> slice:
+        """Where what its positions were worth is."""
+        return slice(*self.session.value_limits[self.number : self.number + 2])
+
+    @property
+    def account_places(self) -> slice:
+        """Where its accounts are: one more than its fills, that before the first."""
+        own = self.fill_places
+        return slice(own.start + self.number, own.stop + self.number + 1)
 
     @property
     def goes_on(self) -> bool:
@@ -105,15 +119,7 @@ class SymbolDay:
 
     def curves(self) -> tuple[FloatArray, FloatArray]:
         """Equity and exposure, float64 (k,) each: on the session's grid, as in SymbolResult."""
-        session, fills = self.session, self._of(self.session.fill_bounds)
-        own = slice(fills.start + self.number, fills.stop + self.number + 1)  # one more: before the first
-        spans = session.spans[own]
-        value = np.zeros(int(spans.sum()))
-        value[np.repeat(session.is_held[own], spans)] = session.values[self._of(session.value_bounds)]
-        return session.capital - np.repeat(session.spent[own], spans) + value, value
-
-    def _of(self, bounds: IntArray) -> slice:
-        return slice(*bounds[self.number : self.number + 2].tolist())
+        return curves_of([self])
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,9 +145,81 @@ class SessionDays:
     merged_bounds: IntArray
     refusals: Mapping[str, tuple[Refusal, ...]]
 
+    @cached_property
+    def fill_limits(self) -> list[int]:
+        """`fill_bounds`, for looking up one by one."""
+        limits: list[int] = self.fill_bounds.tolist()
+        return limits
+
+    @cached_property
+    def merged_limits(self) -> list[int]:
+        """The same of `merged_bounds`."""
+        limits: list[int] = self.merged_bounds.tolist()
+        return limits
+
+    @cached_property
+    def value_limits(self) -> list[int]:
+        """The same of `value_bounds`."""
+        limits: list[int] = self.value_bounds.tolist()
+        return limits
+
     def days(self) -> dict[str, SymbolDay]:
         """Each symbol's."""
         return {symbol: SymbolDay(self, number) for number, symbol in enumerate(self.symbols)}
+
+
+def curves_of(days: Sequence[SymbolDay]) -> tuple[FloatArray, FloatArray]:
+    """Equity and exposure of one symbol, on its sessions' grids one after another: float64 (k,) each."""
+    if not days:
+        return _NO_PRICES, _NO_PRICES
+    own = [(day.session, day.account_places) for day in days]
+    spans = np.concatenate([session.spans[places] for session, places in own])
+    is_held = np.concatenate([session.is_held[places] for session, places in own])
+    cash = np.concatenate([session.capital - session.spent[places] for session, places in own])
+    value = np.zeros(int(spans.sum()))
+    value[np.repeat(is_held, spans)] = np.concatenate([day.session.values[day.value_places] for day in days])
+    return np.repeat(cash, spans) + value, value
+
+
+class JoinedDays(NamedTuple):
+    """One symbol's sessions one after another: their fills, whose rows count in `merged`, and how many of both each
+    session has, int64 (n,).
+    """
+
+    fills: Fills
+    merged: MergedBars
+    fill_counts: IntArray
+    bar_counts: IntArray
+
+    def spent(self) -> FloatArray:
+        """What fills have cost before the first and after each, one after another, commissions included."""
+        costs = self.fills.quantity * self.fills.price + self.fills.commission
+        return np.cumsum(np.concatenate(([0.0], costs)))
+
+
+def joined(days: Sequence[SymbolDay]) -> JoinedDays:
+    """Sessions of one symbol, in order of time, together."""
+    filled, bars = [day.fill_places for day in days], [day.bar_places for day in days]
+    fill_counts, bar_counts, began = (
+        np.array(numbers, np.int64)
+        for numbers in (
+            [at.stop - at.start for at in filled],
+            [at.stop - at.start for at in bars],
+            [at.start for at in bars],
+        )
+    )
+    fills = Fills(*_columns(_NO_FILLS, [day.session.fills for day in days], filled, _FILL_COLUMNS))
+    merged = MergedBars(*_columns(_NO_BARS, [day.session.merged for day in days], bars, _BAR_COLUMNS))
+    moved = np.cumsum(bar_counts) - bar_counts - began
+    rows = fills.row + np.repeat(moved, fill_counts)
+    return JoinedDays(replace(fills, row=rows), merged, fill_counts, bar_counts)
+
+
+def _columns(nothing: Any, parts: Sequence[Any], places: Sequence[slice], names: Sequence[str]) -> Iterator[Any]:
+    """Columns of the parts, cut, one after another."""
+    cut = list(zip(parts, places, strict=True))
+    for name in names:
+        yield np.concatenate([getattr(nothing, name), *(getattr(part, name)[at] for part, at in cut)])
 
 
 def days_of(

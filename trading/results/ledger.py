@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from barray.market.bars import Bars, FloatArray, IntArray
 from barray.market.interval import NS_PER_SECOND, Interval
 from barray.market.jumps import first_warnings
 from barray.market.symbol_data import Lineage, SymbolMetadata
 from barray.market.validation import Reason
-from barray.trading.orders.fills import Fills
 from barray.trading.orders.order import Refusal
 from barray.trading.orders.order_columns import NO_ORDERS, Orders
-from barray.trading.results.days import MergedBars, SymbolDay
+from barray.trading.results.days import JoinedDays, SymbolDay, curves_of, joined
 from barray.trading.results.equity import session_pnl
 from barray.trading.results.logs import NO_LOGS, Logs
 from barray.trading.results.result import FROM_CONFIG, SymbolResult
@@ -123,9 +123,13 @@ class Ledger:
     def result(self, grid: Grid, hold_capital: float, *, guest: bool = False) -> SymbolResult:
         """The whole. `hold_capital`: see SymbolResult. `guest`: it was there for some sessions alone."""
         known = _Known.of(self.bars)
-        equity, exposure, by_session = self._equity(grid)
+        rows = sorted(self.days)
+        days = joined([self.days[row] for row in rows])
+        equity, exposure, by_session = self._equity(grid, days)
         before = self._orders_before()
-        fills, merged, numbers = self._fills(known, before)
+        merged, numbers = _bars_of(days, known.bars_before(rows))
+        placed = np.array([before.get(row, 0) for row in rows], np.int64)
+        fills = replace(days.fills, order=days.fills.order + np.repeat(placed, days.fill_counts))
         trades = round_trips(fills, merged, len(merged) - 1, numbers)
         first = int(np.searchsorted(known.rows, self.begun[0] if self.begun else known.traded[0]))
         costs, run_through = fills.quantity * fills.price + fills.commission, int(known.counts[first:].sum())
@@ -178,43 +182,47 @@ class Ledger:
             yield from day.refusals
         yield from self.starving
 
-    def _equity(self, grid: Grid) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def _equity(self, grid: Grid, joined: JoinedDays) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Equity and exposure on the grid, and the profit of every session."""
-        starts = np.concatenate(([0], np.cumsum(grid.lengths)))
-        equity, exposure = np.empty(starts[-1]), np.zeros(starts[-1])
-        earned, spent, before = np.zeros(len(grid.rows)), 0.0, 0.0
-        for number, row in enumerate(grid.rows.tolist()):
-            stamps, day = slice(starts[number], starts[number + 1]), self.days.get(row)
-            so_far = float(earned[:number].sum()) if self.anew else 0.0
-            if day is None:
-                equity[stamps] = self.capital + so_far if self.anew else self.capital - spent
-                continue
-            own, exposure[stamps] = day.curves()
-            if self.anew and not day.goes_on:
-                before = so_far  # what an earlier session, or stay, had brought
-            equity[stamps] = own + before
-            earned[number] = own[-1] - self.capital + (before - so_far) if len(own) else 0.0
-            fills = day.fills
-            for cost in (fills.quantity * fills.price + fills.commission).tolist():
-                spent += cost
-        if not self.anew:
-            earned = session_pnl(equity, grid.session.astype(np.int32), len(grid.rows), self.capital)
-        return equity, exposure, earned
+        there = np.array([row in self.days for row in grid.rows.tolist()], np.bool_)
+        days = [self.days[row] for row in grid.rows[there].tolist()]
+        shown = np.repeat(there, grid.lengths)
+        own, held = curves_of(days)
+        exposure = np.zeros(len(shown))
+        exposure[shown] = held
+        if self.anew:
+            ends = np.cumsum(grid.lengths[there])
+            closes = [
+                float(own[end - 1]) if length else None for end, length in zip(ends, grid.lengths[there], strict=True)
+            ]
+            levels, earned = self._in_turn(there, days, closes)
+            equity = np.repeat(levels, grid.lengths)
+            equity[shown] += own
+            return equity, exposure, earned
+        done = np.zeros(len(there), np.int64)
+        done[there] = joined.fill_counts
+        equity = np.repeat(self.capital - joined.spent()[np.cumsum(done)], grid.lengths)
+        equity[shown] = own
+        return equity, exposure, session_pnl(equity, grid.session.astype(np.int32), len(there), self.capital)
 
-    def _fills(self, known: _Known, before: Mapping[int, int]) -> tuple[Fills, Bars, IntArray]:
-        """All fills, the merged bars that their rows count in, and the number of each of these among all bars."""
-        fills, parts, numbers, done = [Fills.of([])], [], [np.empty(0, np.int64)], 0
-        for row, day in sorted(self.days.items()):
-            own, bars = day.fills, day.merged
-            fills.append(replace(own.numbered_after(before.get(row, 0)), row=own.row + done))
-            parts.append(bars)
-            numbers.append(known.bars_before(row) + np.cumsum(bars.counts) - bars.counts)
-            done += len(bars)
-        merged, number = MergedBars.concat(parts), np.concatenate(numbers)
-        number[-1:] += merged.counts[-1:] - 1  # a trade that is open is held to the last bar
-        no_stamps = np.zeros(len(merged), np.int64)
-        whole = Bars(no_stamps, merged.open, merged.high, merged.low, merged.close, np.zeros(len(merged)))
-        return Fills.concat(fills), whole, number
+    def _in_turn(
+        self, there: NDArray[np.bool_], days: Sequence[SymbolDay], closes: Sequence[float | None]
+    ) -> tuple[FloatArray, FloatArray]:
+        """What is to be added to each session's own equity, or is the equity where it has no day, and the profit of
+        each, where accounts begin anew; float64 (n,) each. `closes`: own equity at the days' ends, None without stamps.
+        """
+        levels, earned, before = np.zeros(len(there)), np.zeros(len(there)), 0.0
+        own = zip(days, closes, strict=True)
+        for number, is_there in enumerate(there.tolist()):
+            so_far = float(earned[:number].sum())
+            levels[number] = self.capital + so_far
+            if is_there:
+                day, close = next(own)
+                if not day.goes_on:
+                    before = so_far  # what an earlier session, or stay, had brought
+                levels[number] = before
+                earned[number] = close - self.capital + (before - so_far) if close is not None else 0.0
+        return levels, earned
 
     def _closes(self, grid: Grid, known: _Known, first: int, *, only_begun: bool) -> FloatArray:
         """Last close known at each session's end, NaN before the first; of a guest in its own sessions alone."""
@@ -223,6 +231,19 @@ class Ledger:
         if only_begun:
             closes[~np.isin(grid.rows, self.begun)] = np.nan
         return closes
+
+
+def _bars_of(days: JoinedDays, before: IntArray) -> tuple[Bars, IntArray]:
+    """Merged bars that fills' rows count in, and the number of each among all bars. `before`: how many there are before
+    each session.
+    """
+    merged = days.merged
+    passed = np.concatenate(([0], np.cumsum(merged.counts)))  # bars merged before each
+    began = passed[np.cumsum(days.bar_counts) - days.bar_counts]
+    number = passed[:-1] + np.repeat(before - began, days.bar_counts)
+    number[-1:] += merged.counts[-1:] - 1  # a trade that is open is held to the last bar
+    no_stamps = np.zeros(len(merged), np.int64)
+    return Bars(no_stamps, merged.open, merged.high, merged.low, merged.close, np.zeros(len(merged))), number
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,9 +274,10 @@ class _Known:
         opens, closes, traded = joined("first_open"), joined("last_close"), joined("traded")
         return cls(joined("rows"), counts, opens, closes, traded, skipped, lineage, sources)
 
-    def bars_before(self, row: int) -> int:
-        """How many bars there are in the sessions before one."""
-        return int(self.counts[: np.searchsorted(self.rows, row)].sum())
+    def bars_before(self, rows: Sequence[int]) -> IntArray:
+        """How many bars there are before each of these sessions, int64 (n,)."""
+        before: IntArray = np.concatenate(([0], np.cumsum(self.counts)))
+        return before[np.searchsorted(self.rows, np.array(rows, np.int64))]
 
 
 def _in_turn(

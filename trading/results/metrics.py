@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from math import isfinite, sqrt
 from typing import Any
 
@@ -73,7 +73,7 @@ class Statistics:
 
     def as_dict(self) -> dict[str, float | int | None]:
         """All figures by name, in JSON types."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
 def statistics(

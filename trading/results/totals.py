@@ -40,9 +40,9 @@ def require_orders(result: BacktestValues) -> None:
     """
     for part in result.symbols.values():
         orders, fills = part.orders, part.fills
-        strange = np.setdiff1d(fills.order, orders.number)
-        if len(strange):
-            raise _fault(part.symbol, "there are fills of orders that there are not", strange)
+        strange = set(fills.order.tolist()).difference(orders.number.tolist())
+        if strange:
+            raise _fault(part.symbol, "there are fills of orders that there are not", np.array(sorted(strange)))
         for what, wrong in _contradictions(orders, fills).items():
             if wrong.any():
                 many = np.count_nonzero(wrong)
@@ -62,8 +62,10 @@ def _contradictions(orders: Orders, fills: Fills) -> dict[str, NDArray[np.bool_]
     summed = np.bincount(fills.order, fills.quantity, most)[number]
     dust = _DUST * max(float(np.abs(fills.quantity).max(initial=0.0)), 1.0)
     works, none = status == STATUSES.index("working"), np.abs(orders.filled) <= dust
-    first = np.zeros(n, np.bool_)
-    first[np.unique(number, return_index=True)[1]] = True
+    first = np.ones(n, np.bool_)
+    if np.bincount(number).max(initial=0) > 1:
+        first[:] = False
+        first[np.unique(number, return_index=True)[1]] = True
     has_filled = (status == STATUSES.index("filled")) | (status == STATUSES.index("partly"))
     return {
         "are there twice": ~first,
