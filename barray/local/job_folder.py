@@ -29,10 +29,19 @@ _LINE = 57 * 64
 """Bytes a line of the log holds, before base64."""
 
 
-def fill(folder: Path, config: SessionConfig) -> None:
-    """Put what a job needs into an empty folder; ConfigError where its strategy can't be read."""
+def results_in(checkpoint: str | None) -> str:
+    """Where a job puts what comes back. With a checkpoint in a folder it is there, so that what a job wrote that died
+    comes back with the next.
+    """
+    return RESULTS if checkpoint is None or is_object_uri(checkpoint) else str(Path(checkpoint) / RESULTS)
+
+
+def fill(folder: Path, config: SessionConfig, results: str = RESULTS) -> None:
+    """Put what a job needs into an empty folder; `results`: see results_in. ConfigError where its strategy can't be
+    read.
+    """
     export, report = (
-        section if is_object_uri(section.directory) else section.model_copy(update={"directory": RESULTS})
+        section if is_object_uri(section.directory) else section.model_copy(update={"directory": results})
         for section in (config.export, config.report)
     )
     changed: dict[str, Any] = {

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +18,12 @@ import psutil
 import pytest
 import yaml
 
+from barray.checkpoint.checkpoint import stored
+from barray.market.errors import BarrayError
 from barray.sample.universe import write_sample_data
 from tests.cluster.test_deploy import ROOT, environment_of, started
+from tests.commands import run_command
+from tests.sessions import wait_until
 from tests.vendors.s3_server import free_port
 
 pytest.importorskip("opencensus", reason="needs the extra cluster: ray[default], whose head takes jobs")
@@ -135,3 +141,46 @@ def test_ctrl_c_asks_whether_the_job_is_to_be_stopped(head: Head, folder: Path) 
         os.close(its)
     assert running.returncode == 130, said
     assert "is stopped" in said
+
+
+def test_a_job_that_is_killed_goes_on_in_the_next_with_the_files_of_both(head: Head, folder: Path) -> None:
+    (folder / "beside.py").write_text("def act(ctx):\n    ctx.sell(1) if ctx.position else ctx.buy(1)\n")
+    config = folder / "sent.yaml"
+    config.write_text(
+        CONFIG.replace("report: {", "run: {window: 10m, pause_s: 0.1}\nexport: {") + "ray: {num_cpus: 2}\n"
+    )
+    kept = folder / "kept"
+    submit = [*head.command(folder), "--command", "run", "--checkpoint", str(kept)]
+    first = subprocess.Popen(submit, cwd=folder, env=head.environment, stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: days_done(kept) == 1, 120)
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if "barray job run" in " ".join(process.cmdline()[-8:]) and str(kept) in process.cmdline():
+                process.kill()
+    said = first.communicate(timeout=60)[1]
+    assert (first.returncode, days_done(kept)) == (137, 1), said
+    assert "the same barray submit again goes on with what is done" in said
+    assert not (folder / "mine").exists()
+    again = subprocess.run(
+        submit, cwd=folder, env=head.environment, capture_output=True, text=True, timeout=150, check=False
+    )
+    assert again.returncode == 0, again.stderr
+    came = {path.name: path.read_bytes() for path in (folder / "mine").iterdir()}
+    shutil.rmtree(folder / "mine")
+    calm = run_command("run", config, "--quiet")
+    assert calm.exit_code == 0, calm.output
+    assert came == {path.name: path.read_bytes() for path in (folder / "mine").iterdir()}
+    assert len(came) == 2
+
+
+def days_done(kept: Path) -> int:
+    with suppress(BarrayError):
+        return len(stored(kept).names.get("sessions", ()))
+    return 0
+
+
+def test_a_checkpoint_that_would_not_have_the_files_of_its_days_is_refused(folder: Path) -> None:
+    (folder / "beside.py").write_text("")
+    refused = run_command("submit", folder / "sent.yaml", "--command", "run", "--checkpoint", "s3://bucket/kept")
+    assert refused.exit_code == 2
+    assert "have export.directory be in s3:// too" in " ".join(refused.output.split())
