@@ -37,7 +37,8 @@ from bench.troubles import (
 )
 from tests.vendors.s3_server import Fault, S3Server, free_port, s3_server
 
-FIRST = date(2024, 7, 1)
+FIRST = date(2024, 6, 17)
+_FIRST_OF_SESSIONS = date(2024, 7, 1)
 LETHAL = ("head", "gcs", "coordinator", "driver", "all")
 """What no run survives: it goes on by `barray resume`. `all`: the others at once."""
 TROUBLES = ("kill", "stop", "node", "drain", "join", "s3", *LETHAL)
@@ -51,7 +52,7 @@ _IN_ENVIRONMENT: dict[str, dict[str, str]] = {
 _JOINING = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1", "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
 _FAULTS = ("slow_down", "unavailable", "refuse", "stall", "cut")
 _UP_S, _NODES_GONE_S, _DRAIN_S = 60.0, 60.0, 5.0
-_COORDINATORS = ("ray::BacktestCoordinator", "ray::PortfolioBacktestCoordinator", "ray::SessionCoordinator")
+_COORDINATORS = tuple(f"ray::{kind}Coordinator" for kind in ("Backtest", "PortfolioBacktest", "Session", "Sweep"))
 _OF_A_RUN = ("ray::Symbol", "ray::Backtest", "ray::Portfolio", "ray::Trader", "ray::Scan", "ray::Session")
 _NOTHING_THERE = "there is nothing to resume"
 
@@ -114,7 +115,7 @@ class Nodes:
     def vital(self, trouble: str) -> list[psutil.Process]:
         """What a trouble kills of the head: its coordinators, its control store, it (its raylet, too), or all."""
         if trouble == "coordinator":
-            return [one for title in _COORDINATORS for one in self.members(title)]
+            return self.members(*_COORDINATORS)
         if trouble == "gcs":
             return self.members("gcs_server")
         if trouble == "all":
@@ -136,9 +137,9 @@ class Nodes:
             self.join()
             self._ask(2 + count)
 
-    def members(self, title: str = "") -> list[psutil.Process]:
-        """Their processes, and those of what runs on them."""
-        return marked(f"{self.mark}-nodes", title)
+    def members(self, *titles: str) -> list[psutil.Process]:
+        """Their processes, and those of what runs on them; see marked."""
+        return marked(f"{self.mark}-nodes", *titles)
 
     def raylets(self) -> list[psutil.Process]:
         """Of the nodes that bear symbols."""
@@ -197,13 +198,16 @@ def draw(runs: int, seed: int, known: list[str]) -> list[Drawn]:
 
 def hit(nodes: Nodes, run: Run, server: S3Server, drawn: Drawn, chance: random.Random, calm_s: float) -> list[str]:
     """Bring the troubles about, one after another, while the command runs; those that it came to. What no run survives
-    comes once it has a coordinator, three times of four; the others also as it begins.
+    comes soon after it has a coordinator, three times of four; the others also as it begins.
     """
     waits = chance.random() < 0.75
     for number, trouble in enumerate(drawn.troubles):
-        while trouble in LETHAL and (waits or trouble == "coordinator") and run.runs and not nodes.vital("coordinator"):
-            time.sleep(0.05)
-        time.sleep(chance.uniform(0.1, 0.4) * calm_s)
+        if trouble in LETHAL and (waits or trouble == "coordinator"):
+            while run.runs and not nodes.vital("coordinator"):
+                time.sleep(0.05)
+            time.sleep(chance.uniform(0.0, 0.1) * calm_s)
+        else:
+            time.sleep(chance.uniform(0.1, 0.4) * calm_s)
         if not run.runs:
             return list(drawn.troubles[:number])
         _hit(nodes, run, server, trouble, chance)
@@ -212,7 +216,7 @@ def hit(nodes: Nodes, run: Run, server: S3Server, drawn: Drawn, chance: random.R
 
 def _hit(nodes: Nodes, run: Run, server: S3Server, trouble: str, chance: random.Random) -> None:
     if trouble in ("kill", "stop"):
-        victims = [one for title in _OF_A_RUN if title != "ray::Session" for one in nodes.members(title)]
+        victims = nodes.members(*(title for title in _OF_A_RUN if title != "ray::Session"))
         for victim in chance.sample(victims, min(len(victims), chance.randint(1, 3))):
             _send(victim, signal.SIGSTOP if trouble == "stop" else signal.SIGKILL)
     elif trouble == "node":
@@ -275,7 +279,7 @@ class Cluster:
             )
             environment = {**self.nodes.environment, **_JOINING}
             run = Run([*command, "--address", self.nodes.address], out, environment)
-            came = hit(self.nodes, run, self.server, drawn, chance, calm_s / 2 if drawn.is_lethal else calm_s)
+            came = hit(self.nodes, run, self.server, drawn, chance, calm_s)
             outcome = run.end()
             if drawn.is_lethal and outcome.status not in (0, None) and not outcome.left:
                 self.nodes.restore()
@@ -286,13 +290,14 @@ class Cluster:
                 if _NOTHING_THERE in outcome.told:  # it had not begun yet
                     outcome = Run([*command, *there], out, environment).end()
                     came[-1] = "begun again"
-        outcome.left += left_of(lambda: [one for title in _OF_A_RUN for one in self.nodes.members(title)])
+        outcome.left += left_of(lambda: self.nodes.members(*_OF_A_RUN))
         self.nodes.restore()
         return outcome, came
 
     def calm_run(self, kind: str, symbols: tuple[str, ...]) -> Outcome:
         """One without; SystemExit where it does not end well."""
-        session = {"start": str(FIRST), "end": str(DAY)}
+        first = _FIRST_OF_SESSIONS if kind == "session" else FIRST
+        session = {"start": str(first), "end": str(DAY)}
         bars = [{"root": self.server.uri("bars")}]
         write_config(self.folder, kind, symbols, sources=bars, session=session, ray={})
         calm, _ = self.run(Drawn(kind, "", ()), random.Random(), 0.0)

@@ -102,13 +102,14 @@ def arguments_of(kind: str, config: Path, out: Path, kept: Path | None = None) -
     return [KINDS[kind], config, "--quiet", "--out", out, *(["--checkpoint", kept] if kept else fresh)]
 
 
-def marked(mark: str, title: str = "") -> list[psutil.Process]:
-    """Processes with this mark in their environment that have `title` in their command line."""
+def marked(mark: str, *titles: str) -> list[psutil.Process]:
+    """Processes with this mark in their environment, those with one of `titles` in their command line, if any is."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             ours = process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE
-            if ours and title in " ".join(process.cmdline()):
+            line = " ".join(process.cmdline()) if ours else ""
+            if ours and (not titles or any(title in line for title in titles)):
                 found.append(process)
     return found
 
