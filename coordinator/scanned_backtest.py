@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from barray.coordinator.steps import Step
 from barray.coordinator.visits import VisitedCoordinator
 from barray.market.errors import BarrayError
 from barray.market.interval import Interval
 from barray.market.session_range import SessionRange
 from barray.trading.engine.commands import RunScannedSessions, SessionOutcome
 from barray.trading.engine.scanned_run import ScannedOutcome
-from barray.trading.results.ledger import Ledger
-from barray.trading.scans.result import LookedAt, ScannedSession
+from barray.trading.scans.result import LookedAt, ScannedSession, SessionScanned
 
 _AHEAD = 3
 """Sessions that are prepared, or run, at once: what bars of promoted symbols take is bounded by it."""
@@ -34,7 +34,8 @@ class ScannedBacktestCoordinator(VisitedCoordinator):
 
     async def _run_all(self, grid_interval: Interval) -> None:
         loop = asyncio.get_running_loop()
-        self._seen = {row: loop.create_future() for row in self._session_range.rows.tolist()}
+        rows = self._session_range.rows
+        self._seen = {row: loop.create_future() for row in rows[rows > self._run_until].tolist()}
         ahead = asyncio.ensure_future(self._look_ahead())
         try:
             await super()._run_all(grid_interval)
@@ -77,19 +78,29 @@ class ScannedBacktestCoordinator(VisitedCoordinator):
 
     # ---- what sessions brought
 
+    def take_up(self, steps: Sequence[Step], state: bytes) -> None:
+        """As in PortfolioBacktestCoordinator."""
+        super().take_up(steps, state)
+        for one in (one for step in steps for one in step.scanned):
+            self._done.put_nowait(one)
+
     def _take(self, row: int, outcome: SessionOutcome) -> None:
+        if row not in self._seen:  # it is taken up
+            super()._take(row, outcome)
+            return
         for symbol in sorted(outcome.begun - self._ledgers.keys()):
             visit = self._visits.get((row, symbol))
             if visit is not None and visit.bars is not None:
-                capital = 0.0 if self._plan.shared else self._plan.account.capital
-                self._guests.setdefault(symbol, Ledger(symbol, capital, anew=True)).add_bars(visit.bars)
+                self._guest(symbol).add_bars(visit.bars)
+                self._since.bars.append((symbol, True, visit.bars))
                 self._warn(symbol, visit.bars.warnings)
         super()._take(row, outcome)
         seen, day = self._seen.pop(row).result(), self._session_range.sessions.dates[row].item()
+        found: SessionScanned = (day.isoformat(), str(seen))
         if isinstance(seen, LookedAt) and isinstance(outcome, ScannedOutcome):
-            self._done.put_nowait(ScannedSession.of(day, seen, outcome.followed))
-        else:
-            self._done.put_nowait((day.isoformat(), str(seen)))
+            found = ScannedSession.of(day, seen, outcome.followed)
+        self._done.put_nowait(found)
+        self._since.scanned.append(found)
         self._room.release()
 
     def _dismiss_guests(self, row: int) -> None:

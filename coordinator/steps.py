@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from barray.market.validation import Reason
 from barray.trading.engine.commands import SessionOutcome, SessionsRun
 from barray.trading.orders.order_columns import NO_ORDERS, Orders
 from barray.trading.results.ledger import LoadedBars
+from barray.trading.scans.result import SessionScanned
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Step:
 
     `bars`: that were laid out since the step before, each with its symbol and whether that is a guest; `skipped`:
     sessions that symbols have no bars in, and why, by ISO date; `dropped`: symbols that were lost since then.
-    `working`: orders that have not ended; `error`: what had ended the run by then.
+    `working`: orders that have not ended; `error`: what had ended the run by then. `scanned`: what scans found.
     """
 
     rows: tuple[int, ...]
@@ -28,6 +29,7 @@ class Step:
     dropped: Mapping[str, tuple[Reason, ...]] = field(default_factory=dict)
     working: Orders = NO_ORDERS
     error: str | None = None
+    scanned: tuple[SessionScanned, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,15 @@ class Since:
     bars: list[tuple[str, bool, LoadedBars]] = field(default_factory=list)
     skipped: dict[str, dict[str, str]] = field(default_factory=dict)
     dropped: dict[str, tuple[Reason, ...]] = field(default_factory=dict)
+    scanned: list[SessionScanned] = field(default_factory=list)
 
     def step(self, rows: Sequence[int], days: Sequence[str], run: SessionsRun, error: str | None) -> Step:
         """The step, now that these sessions were run."""
         came = tuple(self.bars), self.skipped, self.dropped
-        return Step(tuple(rows), tuple(days), run.outcomes, *came, run.working, error)
+        outcomes = tuple(map(_plain, run.outcomes))
+        return Step(tuple(rows), tuple(days), outcomes, *came, run.working, error, tuple(self.scanned))
+
+
+def _plain(outcome: SessionOutcome) -> SessionOutcome:
+    """Without what its scans came to, which stands in what they found."""
+    return SessionOutcome(**{one.name: getattr(outcome, one.name) for one in fields(SessionOutcome)})

@@ -82,14 +82,17 @@ class Trading:
 
     @property
     def carried(self) -> bytes | str | None:
-        """Where account and strategy stand between two sessions, or why that can't be told; None where nothing goes
-        from one to the next.
+        """Where account and strategy stand between two sessions, and what is held, or why that can't be told; None
+        where nothing goes from one to the next.
         """
-        return self._state
+        if not isinstance(self._state, bytes):
+            return self._state
+        return b"\n".join((" ".join(sorted(self.overnight)).encode(), self._state))
 
     def carry(self, state: bytes) -> None:
         """Go on from there in the next session."""
-        self._state = state
+        held, _, self._state = state.partition(b"\n")
+        self.overnight = frozenset(held.decode().split())
 
     @property
     def processes(self) -> int:

@@ -22,6 +22,7 @@ from barray.trading.results.events import Events, RunEvent
 from barray.trading.results.ledger import LoadedBars
 from barray.trading.results.logs import LogLine, Logs
 from barray.trading.results.result import SymbolResult, Trades
+from barray.trading.scans.commands import Hole
 from barray.trading.scans.follow import Kept
 from barray.trading.scans.hits import ScanFailure
 from barray.trading.scans.instructions import AddAdhoc, AlsoWanted, Evict, LetGo, PromoteSymbol
@@ -91,6 +92,7 @@ KINDS = (
     Evict,
     Fills,
     Finished,
+    Hole,
     IndicatorSpec,
     Interval,
     Kept,

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from barray.checkpoint.keeping import PATIENCE_S, Keeping, keeping
-from barray.checkpoint.made_of import Made, made_of
+from barray.checkpoint.made_of import Made, code_of_scans, made_of
 from barray.coordinator import runtime
 from barray.coordinator.config.file import ConfigLike
 from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.prepare import PreparedRun, prepare_run
 from barray.coordinator.remote import Remote, new_coordinator
+from barray.coordinator.scan_fleet import PreparedScan
 from barray.coordinator.steps import Stepped
 from barray.coordinator.strategies import StrategyLike, asked_for
 from barray.data_sources.object_store.publish import Place
@@ -97,7 +98,7 @@ def backtested(
     run = prepare_run(settings, load_calendar, source)
     timings = {"plan_s": perf_counter() - began}
     if run.scans is not None and checkpoint is not None:
-        raise ConfigError("a backtest with scans keeps no checkpoint", remedy="leave it out, or name the symbols")
+        _require_kept(run.scans)
     kind = _coordinator_for(run)
     with (
         shown(progress) as told,
@@ -140,6 +141,15 @@ def _coordinator_for(run: PreparedRun) -> type[BacktestCoordinator]:
     return BacktestCoordinator
 
 
+def _require_kept(scans: PreparedScan) -> None:
+    own = [(plan.name, spec.key) for plan in scans.plans() for spec in plan.carry if spec.own]
+    for name, key in own:
+        raise ConfigError(
+            f"a checkpoint can't hold what the scan {name} carries: {key} is your own function",
+            remedy="carry indicators by their names, or leave --checkpoint out",
+        )
+
+
 def warn_of_loss(lost: Sequence[str]) -> None:
     """Log that a run is degraded, where it is; the command line says it itself."""
     if lost:
@@ -148,7 +158,7 @@ def warn_of_loss(lost: Sequence[str]) -> None:
 
 def made_of_run(run: PreparedRun) -> Made:
     """What a checkpoint of it must be of."""
-    code = {"the strategy": code_digest(run.plan.source)}
+    code = {"the strategy": code_digest(run.plan.source)} | code_of_scans(run.scans.scans if run.scans else ())
     tables = {f"the table {name}": table.digest for name, table in run.tables.items()}
     return {**made_of(run.config, run.session_range, code), **tables}
 

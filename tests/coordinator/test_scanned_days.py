@@ -190,3 +190,49 @@ def test_a_sessions_days_with_scans_are_a_backtests(
             if event.by == "scanner"
         ]
         assert [one for one in by_scans if one in told_of] == told_of
+
+
+KEEPS = (
+    HEAD
+    + """
+class Keeps(Strategy):
+    def on_window(self, view):
+        self.seen = getattr(self, "seen", 0) + 1
+        for symbol in view.symbols:
+            if view.minute == 60 and not view.positions.get(symbol):
+                view.order(symbol, 1 + self.seen % 7)
+"""
+)
+
+
+def test_a_day_goes_on_from_what_another_process_held_over_the_night(universes: list[Path], tmp_path: Path) -> None:
+    scan = {
+        "at": {"every": "30m", "since": "10:00"},
+        "where": "change_since_open > -1",
+        "rank": "change_since_open",
+        "promote": {"full": 2, "evict": "rank"},
+    }
+    told = settings_of(universes[0], session=DATES, scans=[scan], account={"shared": True})
+    whole = sessions(told, KEEPS, tmp_path)
+    held = [event for event in whole[1].events if event.by == "strategy" and event.action == "add_symbol"]
+    assert held
+
+    async def begun_anew() -> SessionSummary:
+        first = TradedSession(told, KEEPS)
+        await first.begin()
+        await first.coordinator.advance_to()
+        await first.coordinator.end()
+        state = first.coordinator.carried()
+        assert isinstance(state, bytes)
+        await first.coordinator.teardown()
+        second = TradedSession({**told, "session": {"start": DATES["end"]}}, KEEPS)
+        second.coordinator.carry(state)
+        await second.begin()
+        await second.coordinator.advance_to()
+        return await second.coordinator.end()
+
+    again = asyncio.run(begun_anew())
+    assert again.events == whole[1].events
+    assert again.trading is not None
+    assert whole[1].trading is not None
+    assert again.trading.pages == whole[1].trading.pages

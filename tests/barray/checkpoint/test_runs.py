@@ -57,7 +57,32 @@ class Together(Strategy):
         elif view.minute % 10 == 7 and view.positions.get(symbol):
             view.order(symbol, -3)
 """
-CODE = {"own": OWN, "together": TOGETHER}
+SCANNED = """
+import time
+from barray import Strategy
+
+class Scanned(Strategy):
+    def on_session(self, view):
+        time.sleep(0.6)
+
+    def on_window(self, view):
+        self.seen = getattr(self, "seen", 0) + 1
+        for symbol in view.symbols:
+            if view.minute % 20 == 5 and not view.positions.get(symbol):
+                view.order(symbol, 5 + self.seen % 3)
+            elif view.minute % 30 == 7 and view.minutes_to_close > 60:
+                view.order_target(symbol, 0)
+"""
+CODE = {"own": OWN, "together": TOGETHER, "scanned": SCANNED}
+MOVERS = {
+    "name": "movers",
+    "at": {"every": "15m", "since": "09:45"},
+    "where": ["change_since_open > 0.001"],
+    "rank": "change_since_open",
+    "keep": {"top": 4},
+    "promote": {"full": 2, "evict": "rank", "light": 1},
+    "carry": ["SMA(3)@5m"],
+}
 
 
 def settings(folder: Path, universe: Path, kind: str, out: Path) -> dict[str, Any]:
@@ -66,10 +91,11 @@ def settings(folder: Path, universe: Path, kind: str, out: Path) -> dict[str, An
     return {
         "name": "test",
         "session": {"start": "2024-06-26", "end": "2024-07-03"},
-        "symbols": ["AAPL", "MSFT", "NVDA", "SPY", "AMZN"],
+        "symbols": ["SPY"] if kind == "scanned" else ["AAPL", "MSFT", "NVDA", "SPY", "AMZN"],
         "sources": [{"root": str(universe)}],
         "strategy": {"path": str(path)},
-        "account": {"shared": kind == "together"},
+        "account": {"shared": kind != "own"},
+        "scans": [MOVERS] if kind == "scanned" else [],
         "costs": {"commission": {"per_share": 0.005}},
         "report": {"directory": str(out), "formats": ["parquet", "csv", "json"], "charts": 0},
         "actors": {"symbols_per_actor": 1 if kind == "own" else "auto"},
@@ -100,7 +126,7 @@ def cut(checkpoint: Path, done: int, step: int = 211) -> None:
     raise AssertionError("there are fewer")
 
 
-@pytest.mark.parametrize("kind", ["own", "together"])
+@pytest.mark.parametrize("kind", ["own", "together", "scanned"])
 def test_a_backtest_goes_on_from_any_record_and_ends_with_the_same(kind: str, universe: Path, tmp_path: Path) -> None:
     config = settings(tmp_path, universe, kind, tmp_path / "out")
     calm = tables(config, None)
@@ -111,7 +137,7 @@ def test_a_backtest_goes_on_from_any_record_and_ends_with_the_same(kind: str, un
     assert tables(config, kept) == calm, "nothing is left to be run"
     done = len(stored(kept).done) - 2  # without what says that it is finished, twice
     assert done >= 5
-    cut(kept, done - 1 if kind == "together" else random.Random(15).randint(1, done - 1))
+    cut(kept, done - 1 if kind != "own" else random.Random(15).randint(1, done - 1))
     assert tables(config, kept) == calm
 
 
