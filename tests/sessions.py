@@ -60,6 +60,11 @@ def trader_processes() -> list[psutil.Process]:
     return [process for process in family(os.getpid()) if _title(process).startswith("ray::Trader")]
 
 
+def scan_processes() -> list[psutil.Process]:
+    """Processes that hold a universe for scans of this process's Ray."""
+    return [process for process in family(os.getpid()) if _title(process).startswith("ray::Scan")]
+
+
 def actor_processes() -> list[psutil.Process]:
     """Processes of all actors of this process's Ray, the coordinator's included."""
     titles = {process: _title(process) for process in family(os.getpid())}

@@ -22,7 +22,8 @@ from barray.market.clock import PracticeClock
 from barray.market.interval import Interval
 from barray.market.symbol_data import SymbolSessionData
 from barray.market.validation import Reason
-from tests.sessions import trader_processes
+from barray.trading.scans.instructions import PromoteSymbol
+from tests.sessions import scan_processes, trader_processes
 from tests.vendors.alpaca import bars_below
 from tests.vendors.alpaca_day import Day, Mishap, playing
 from tests.vendors.alpaca_server import KEYS, AlpacaServer
@@ -325,3 +326,58 @@ def test_a_config_that_cannot_be_meant_is_refused(changes: dict[str, Any], said:
     }
     with pytest.raises(barray.ConfigError, match=said):
         barray.Session({**config, **changes})
+
+
+FINDS = {
+    "name": "rising",
+    "universe": ["AAPL", "MSFT", "SPY"],
+    "at": {"every": "10m", "since": "09:40"},
+    "where": ["session_volume > 0", "RSI(5)@5m > 0"],
+    "rank": "change_since_open",
+    "promote": {"full": 1, "evict": "rank", "light": 1},
+    "carry": ["SMA(5)@1m"],
+}
+BUYS = """
+from barray import Strategy
+
+class Buys(Strategy):
+    def on_window(self, view):
+        for symbol in view.symbols:
+            if symbol not in view.positions: view.order(symbol, 3)
+        if view.minute % 30 == 29:
+            for symbol in view.positions: view.order_target(symbol, 0)
+"""
+
+
+def test_scans_of_a_live_day_promote_and_its_recording_finds_the_same(tmp_path: Path, truth: dict[str, Bars]) -> None:
+    def mishap(symbol: str, start_ns: int) -> str | None:
+        return {9: "late", 12: "twice", 19: "wrong"}.get((start_ns - OPEN) // MINUTE_NS % 30)
+
+    code = tmp_path / "buys.py"
+    code.write_text(BUYS)
+    setting = Setting(tmp_path, truth, begin="15:58", mishap=mishap)
+    with serving(setting.server):
+        account = {"capital": 50_000, "shared": True}
+        config = setting.config(scans=[FINDS], strategy={"path": str(code)}, account=account)
+        with playing(setting.day), barray.Session(config) as session:
+            session.begin()
+            session.advance_to("12:30")
+            (scanner,) = scan_processes()
+            scanner.kill()
+            session.advance_to()
+            summary = session.end()
+            dump = session.export(formats=["json"])[0]
+    scanned, trading = summary.scanned, summary.trading
+    assert scanned is not None
+    assert trading is not None
+    assert (scanned.error, trading.error, len(scanned.steps)) == (None, None, 7)
+    promoted = {one.symbol for one in scanned.instructions if isinstance(one, PromoteSymbol)}
+    assert {one.symbol for one in trading.pages.fills} == promoted
+    assert barray.validate_session_dump(dump) == []
+    recording = tmp_path / "out" / f"live-{DAY}-recording.jsonl"
+    again = barray.replay_day(recording)
+    assert again.identical
+    assert again.scans is not None
+    assert len(again.scans.again) == 7
+    recording.write_text(recording.read_text().replace('"what":"promote"', '"what":"evict"', 1))
+    assert not barray.replay_day(recording).identical
