@@ -49,8 +49,8 @@ class ScanBars:
     sessions before it, as far as the scans ask, as a source gives them: indicators on them see those that base bars of
     `past` make instead, as a full symbol's do. None where those of base bars are meant throughout. `timezone`: the
     calendar's. `tables`: by name. Made before, where a session is looked at more than once: `derived`, bars of further
-    intervals, and `usual`, by `n` what `usual_volumes` of barray.trading.scans.session_values gives. All have the same
-    symbols.
+    intervals, `before`, bars of further intervals of the history that `past` gives, and `usual`, by `n` what
+    `usual_volumes` of barray.trading.scans.session_values gives. All have the same symbols.
     """
 
     sessions: Sessions
@@ -61,6 +61,7 @@ class ScanBars:
     past: Past | None = None
     tables: Mapping[str, KnownRows] = field(default_factory=dict)
     derived: Mapping[Interval, UniverseBars] = field(default_factory=dict)
+    before: Mapping[Interval, UniverseBars] = field(default_factory=dict)
     usual: Mapping[int, FloatArray] = field(default_factory=dict)
 
     @property

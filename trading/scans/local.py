@@ -14,7 +14,7 @@ from barray.market.universe.bars import UniverseBars
 from barray.market.universe.compute import compute_universe
 from barray.market.universe.daily import days_beside
 from barray.market.universe.derive import derive_universe
-from barray.market.universe.rows import chosen
+from barray.market.universe.rows import appended, chosen
 from barray.trading.scans.bars import (
     Positions,
     ScanBars,
@@ -208,6 +208,13 @@ class Local:
             return bars.history_and_session(self.who)
         if interval in bars.derived:
             return bars.derived[interval], self.who
+        if interval in bars.before:
+            columns = self._columns.get(interval, COLUMNS)
+            (history, who), (own, _) = (
+                _some(bars.before[interval], self.who, columns),
+                _some(bars.base, self.who, columns),
+            )
+            return appended(history, derive_universe(own, interval, bars.sessions, bars.row)), who
         if interval.is_intraday or bars.days is None:
             base, who = _some(*self.series(bars.base.interval), self._columns.get(interval, COLUMNS))
             return derive_universe(base, interval, bars.sessions, bars.row), who

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from barray.market.bars import FloatArray, IntArray
+from barray.market.interval import Interval
 from barray.market.universe.bars import UniverseBars
+from barray.market.universe.derive import derive_universe
 from barray.market.universe.growing import Tape
 from barray.market.universe.rows import aligned
 from barray.market.validation import Reason
@@ -17,7 +19,7 @@ from barray.trading.scans.commands import Hole, ScanJob, SessionParts
 from barray.trading.scans.evaluate import Part, able_part, daily_part, members_after
 from barray.trading.scans.explain import Explainer
 from barray.trading.scans.hits import ScanFailure, failure_of
-from barray.trading.scans.needs import compared_with, needs_of
+from barray.trading.scans.needs import columns_on, compared_with, needs_of
 from barray.trading.scans.past import DayStore, NotReadable, SessionPast
 from barray.trading.scans.plan import Plan
 from barray.trading.scans.session_values import usual_volumes
@@ -28,7 +30,7 @@ from barray.trading.scans.universe import Members
 @dataclass
 class _Day:
     """A session that is looked at. `members`: who passed the daily stage, by scan; `wanted`: all of them, sorted;
-    `universe`: how many each scan was to look at; `usual`: see ScanBars.
+    `universe`: how many each scan was to look at; `before`, `usual`: see ScanBars.
     """
 
     row: int
@@ -36,6 +38,7 @@ class _Day:
     wanted: tuple[str, ...]
     universe: Mapping[str, int]
     failures: Mapping[str, ScanFailure]
+    before: Mapping[Interval, UniverseBars] = field(default_factory=dict)
     usual: Mapping[int, FloatArray] = field(default_factory=dict)
 
 
@@ -84,8 +87,10 @@ class ScanShard:
         day = self._begun(row, given)
         bars = self._opened(row, day.wanted)
         day.usual = {n: usual_volumes(bars, n) for n in sorted(set(compared_with(self._plans)))}
-        if bars.past is not None:
-            bars.past.bars(day.wanted)
+        if bars.past is not None and bars.past.first_row < row:
+            history = bars.past.bars(day.wanted)
+            further = {interval for plan in self._plans for interval in columns_on(plan)} - {self._job.interval}
+            day.before = {one: derive_universe(history, one, self._range.sessions, row) for one in sorted(further)}
         self._store.leave(row)
         self._day = day
         return SessionParts({}, day.failures, day.universe, (), dict(self._store.wrong.get(row, {})), 0)
@@ -120,7 +125,7 @@ class ScanShard:
 
     def _found(self, day: _Day, times: Mapping[str, IntArray]) -> SessionParts:
         row, wanted = day.row, day.wanted
-        bars = replace(self._opened(row, wanted), usual=day.usual)
+        bars = replace(self._opened(row, wanted), before=day.before, usual=day.usual)
         faults = self._store.wrong.setdefault(row, {})
         parts: dict[str, Part] = {}
         failures = dict(day.failures)
