@@ -4,10 +4,13 @@ Gap, volume against the ten sessions before and RSI(14)@5m at 10:00, the 50 busi
 many symbols; one day, against the session before, from a file a symbol and day. Both find the same. `ratio_…`: ours ÷
 Polars', each the median of runs in one process that has run it before, from files. `scan_s_in_session`: every five
 minutes of a day, a scan. `day_s`: `barray run` with these scans and 20 full symbols, and `barray validate-dump`;
-`peak_mb` of all its processes. `promotion_s`: from a hit to a full symbol, caught up. `bitwise_equal`: whether 200
-random pairs of a symbol and a time have the same values in the scan and in the promoted symbol. `daily_s`: `barray
-scan` of daily bars over 250 sessions. `backtest_s_a_day`: `barray backtest` with such a scan every five minutes, and a
-strategy that trades the 20 or so symbols that it promotes; `scan_s_a_day`: `barray scan` of the same days.
+`peak_mb` of all its processes. `scan_s_live`: a look of a live day, in one process, by the minutes that have come;
+`scan_s_live_all`: where every symbol passes, with an indicator and session values of each; `minute_s_live`: taking in a
+minute of all; `equal_live`: whether each look found what the day at once finds. `promotion_s`: from a hit to a full
+symbol, caught up. `bitwise_equal`: whether 200 random pairs of a symbol and a time have the same values in the scan and
+in the promoted symbol. `daily_s`: `barray scan` of daily bars over 250 sessions. `backtest_s_a_day`: `barray backtest`
+with such a scan every five minutes, and a strategy that trades the 20 or so symbols that it promotes; `scan_s_a_day`:
+`barray scan` of the same days.
 """
 
 from __future__ import annotations
@@ -29,12 +32,15 @@ import numpy as np
 from barray.coordinator.config.file import parse_config
 from barray.coordinator.prepare_scans import prepare_scan
 from barray.local.connection import load_calendar
+from barray.market.bars import COLUMNS
 from barray.market.interval import Interval
+from barray.market.universe.growing import Tape
 from barray.sample.listed import ListedUniverse, write_listed_universe
 from barray.session import Session
 from barray.trading.scans.commands import ScanJob
 from barray.trading.scans.evaluate import session_hits
 from barray.trading.scans.follow import follow
+from barray.trading.scans.hits import Hits as Found
 from barray.trading.scans.shard import ScanShard
 from bench.common import print_json_line
 from bench.runs import PeakMemory, barray, finish
@@ -135,6 +141,43 @@ def in_session(universe: ListedUniverse, folder: Path, day: date) -> dict[str, A
     }
 
 
+def live(universe: ListedUniverse, day: date, back: int, **scan: Any) -> tuple[float, float, bool]:
+    """A live day of scans every five minutes, in this process, by its minutes as they come: median seconds of a look
+    and of taking a minute in, and whether each found what the day evaluated at once finds.
+    """
+    told = config_of(universe, day, day, back, at={"every": "5m", "since": "09:35"}, **scan)
+    prepared = prepare_scan(parse_config(told), load_calendar)
+    span, [plan] = prepared.session_range, prepared.plans()
+    [row] = span.rows.tolist()
+    today = span.sessions.take(slice(row, row + 1))
+    symbols = prepared.reader.stored(_MINUTE, today)
+    job = ScanJob(prepared.scans, symbols, span, _MINUTE, prepared.reader, prepared.daily)
+    stack, _ = prepared.reader.read_stack(_MINUTE, today, symbols=symbols, columns=COLUMNS)
+    shard = ScanShard(job)
+    shard.open(row, {})
+    bars = {symbol: stack.bars_of(symbol) for symbol in stack.symbols}
+    tape = Tape.of(bars, {symbol: i for i, symbol in enumerate(symbols)})
+    starts, looks, taken, hits = tape.bars.start_ns, list[float](), list[float](), list[str]()
+    part = ScanShard(job).session(row, {}).parts[plan.name]
+    expected = session_hits(plan, span.timezone, part.times_ns, [part]).hits
+    due = set(part.times_ns.tolist())
+    for start_ns in range(int(today.open_ns[0]), int(today.close_ns[0]), _MINUTE.ns):
+        minute, began = tape.take(starts == start_ns), perf_counter()
+        shard.take_in(minute)
+        taken.append(perf_counter() - began)
+        if start_ns + _MINUTE.ns in due:
+            began = perf_counter()
+            part = shard.look(start_ns + _MINUTE.ns, [plan.name]).parts[plan.name]
+            [found] = session_hits(plan, span.timezone, part.times_ns, [part]).hits
+            looks.append(perf_counter() - began)
+            hits.append(_told(found))
+    return statistics.median(looks), statistics.median(taken), hits == [*map(_told, expected)]
+
+
+def _told(found: Found) -> str:
+    return repr((found.symbols, found.scores.tolist()))
+
+
 def unequal(universe: ListedUniverse, day: date, pairs: int = 200) -> list[str]:
     """Values of random pairs of a symbol and a time in which the scan and the promoted symbol differ by a bit."""
     times, keys = ("09:45", "10:00", "10:25", "10:40", "11:15", "11:50", "12:30", "13:00"), ("RSI(14)@5m", "SMA(5)@1d")
@@ -228,6 +271,15 @@ def main() -> None:
             figures |= {f"{key}_s": own, f"{key}_polars_s": polars, f"ratio_{key}": own / polars}
             same.append(equal)
         figures |= in_session(shared, folder, last)
+        looks, minutes, alike = live(shared, last, 10)
+        wide = ["RSI(14)@5m > 0", "vwap > 0", "session_high > 0"]
+        widest, _, also = live(shared, last, 10, where=wide, rank="change")
+        figures |= {
+            "scan_s_live": looks,
+            "scan_s_live_all": widest,
+            "minute_s_live": minutes,
+            "equal_live": alike and also,
+        }
         figures["bitwise_equal"] = not unequal(shared, last)
         figures |= backtested(shared, folder, first, last)
         figures["daily_s"] = daily_s(shared, folder, 250)
