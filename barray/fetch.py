@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from barray.coordinator.config.model import SessionConfig
-from barray.coordinator.prepare import prepare_sessions
+from barray.coordinator.prepare import PreparedSessions, prepare_sessions, session_range_for
+from barray.coordinator.prepare_scans import prepare_scan, with_scans
 from barray.data_sources.fetching.fetcher import Fetcher, FetchProgress
 from barray.data_sources.fetching.plan import FetchPlan
 from barray.data_sources.fetching.store import EXCHANGE, midnight_ns
@@ -86,14 +87,15 @@ class Fetch:
 
 
 def all_wanted_by(config: SessionConfig, source: VendorSource) -> tuple[Wanted, ...]:
-    """What the config's runs need of the source, with the history before its sessions: see `prepare_sessions`.
+    """What the config's runs need of the source, with the history before its sessions: see `prepare_sessions`. Its
+    scans need all that they look at of sessions before.
 
     Of the source of daily history its days, and base bars only where no other source comes first. ConfigError where the
     source can't serve them, or the config's strategy can't be read.
     """
     if source.name != config.history.daily:
         return (wanted_by(config, source),)
-    run = prepare_sessions(config, load_calendar)
+    run = _prepared(config)
     days = run.session_range.daily_sessions
     wanted = _meant(source.wanted_days(days), source) if len(days) else None
     if wanted is not None and config.sources[0].name != source.name:
@@ -103,7 +105,7 @@ def all_wanted_by(config: SessionConfig, source: VendorSource) -> tuple[Wanted, 
 
 def wanted_by(config: SessionConfig, source: VendorSource, interval: Interval | None = None) -> Wanted:
     """The same of base bars alone. `interval`: these bars, over the same time."""
-    run = prepare_sessions(config, load_calendar)
+    run = _prepared(config)
     requirements = run.requirements
     if interval:
         requirements = replace(requirements, intervals=(interval,), indicators=(), daily=None)
@@ -111,6 +113,24 @@ def wanted_by(config: SessionConfig, source: VendorSource, interval: Interval | 
         source = replace(source, only=Interval(1, "m"))
     wanted = _meant(source.wanted(requirements, run.session_range.loaded, 0), source)
     return replace(wanted, interval=interval) if interval else wanted
+
+
+def scanned_symbols(config: SessionConfig) -> list[str]:
+    """Symbols that the universes of the config's scans name, sorted; none where one is everything that is stored.
+    ConfigError as for `prepare_scan`.
+    """
+    return sorted(prepare_scan(config, load_calendar).named() or ()) if config.scans else []
+
+
+def _prepared(config: SessionConfig) -> PreparedSessions:
+    whole, scans = with_scans(config, load_calendar)
+    run = prepare_sessions(whole, load_calendar)
+    if scans is None:
+        return run
+    required = run.requirements
+    back = max(required.trailing_days, scans.needs.sessions_back)
+    wide = replace(required, trailing_days=back)
+    return PreparedSessions(whole, wide, session_range_for(whole, wide, load_calendar))
 
 
 def _meant(wanted: Wanted | Reason, source: VendorSource) -> Wanted:

@@ -83,7 +83,7 @@ class PreparedScan:
         """
         reader, rows = self.reader, self.session_range.rows
         sessions = self.session_range.sessions.take(slice(int(rows[0]), int(rows[-1]) + 1))
-        named = self._named()
+        named = self.named()
         if self.config.is_live:
             held: tuple[Interval, ...] = (MINUTE,)  # they come
         else:
@@ -135,7 +135,7 @@ class PreparedScan:
             self.config.renames,
         )
 
-    def _named(self) -> set[str] | None:
+    def named(self) -> set[str] | None:
         """Symbols that universes name on any of the days; None where one of them is all that is stored."""
         found: set[str] = set()
         for plan in self.plans():

@@ -50,7 +50,7 @@ def fetch(
 ) -> None:
     """Fetch bars into the store, from where sessions take them. Only what is missing; broken off, it goes on later.
 
-    With a config: all that its sessions, its strategy and its sweep need, with the history before them.
+    With a config: all that its sessions, its strategy, its sweep and its scans need, with the history before them.
 
     Keys come from the environment (APCA_API_KEY_ID, APCA_API_SECRET_KEY; SCHWAB_API_KEY, SCHWAB_APP_SECRET) or the file
     that the config names. Exit code 1 where any symbol's bars are not all there.
@@ -97,6 +97,8 @@ def _source(name: str, settings: SessionConfig | None, changes: dict[str, str]) 
 
 
 def _symbols(given: list[str], every: bool, settings: SessionConfig | None) -> list[str] | None:
+    from barray.fetch import scanned_symbols
+
     if every and given:
         raise ConfigError("--all and symbols are both given", remedy="give one")
     if every:
@@ -113,7 +115,7 @@ def _symbols(given: list[str], every: bool, settings: SessionConfig | None) -> l
             raise ConfigError(f"cannot read {entry[1:]}: {reason}", remedy="give a file with a symbol a line") from None
         found += [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     if not found and settings is not None:
-        return list(settings.symbols)
+        found = sorted({*settings.symbols, *scanned_symbols(settings)})
     if not found:
         raise ConfigError("there are no symbols", remedy="name some, or @FILE, or --all, or a --config that has some")
     return found

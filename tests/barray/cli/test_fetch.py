@@ -100,6 +100,17 @@ def test_all_that_a_configs_runs_need_is_fetched_ahead_of_time(config: Path, ser
 
 
 @pytest.mark.long
+def test_what_a_configs_scans_look_at_is_fetched_of_the_symbols_that_they_name(
+    config: Path, server: SchwabServer
+) -> None:
+    scan = {"name": "high", "universe": ["AAPL", "MSFT"], "at": "close", "daily": "highest(7) > 0", "where": "gap > 0"}
+    settings = json.loads(config.read_text())
+    config.write_text(json.dumps({**settings, "symbols": [], "scans": [scan]}))
+    result = fetch("--config", config, "--source", "schwab")
+    assert "2 symbols, 32 new bars, 2 requests" in result.output, result.output  # nine days, and seven before them
+
+
+@pytest.mark.long
 def test_of_a_source_of_daily_history_its_days_are_fetched(config: Path, server: SchwabServer, tmp_path: Path) -> None:
     write_sample_data(tmp_path / "minutes", symbols=["AAPL", "MSFT"], start=date(2024, 6, 28), end=date(2024, 7, 2))
     settings = json.loads(config.read_text())
