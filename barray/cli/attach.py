@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from barray.cli.console import BAD_USAGE, FAILED, document, print_json, print_table, reporting, stdout
+from barray.cli.console import (
+    BAD_USAGE,
+    FAILED,
+    INTERRUPTED,
+    document,
+    fail,
+    print_json,
+    print_table,
+    reporting,
+    stdout,
+)
 from barray.cli.options import AsJson
 from barray.market.bars import COLUMNS, format_ns
 from barray.market.errors import ConfigError
@@ -248,10 +258,13 @@ class _attached:  # noqa: N801  # reads as a verb where it is used
 
         return attach(self._name, self._address)
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         from barray.coordinator.runtime import leave_ray
 
         leave_ray()
+        if isinstance(error, KeyboardInterrupt):
+            fail("interrupted; the session goes on")
+            raise typer.Exit(INTERRUPTED)
 
 
 def _say(symbol: str, result: AddResult, *, as_json: bool) -> None:

@@ -50,9 +50,10 @@ def find_session(name: str | None) -> RunningSession:
     sessions = [session for session in running_sessions() if name in (None, session.name)]
     if len(sessions) == 1:
         return sessions[0]
-    listed = ", ".join(session.name for session in running_sessions()) or "none"
+    listed = ", ".join(session.name for session in running_sessions())
     wanted = f"no session {name!r} runs" if name else f"{len(sessions) or 'no'} sessions run"
-    raise ConfigError(f"{wanted} on this machine", remedy=f"running: {listed}; or give the cluster's address")
+    known = f"running: {listed}" if listed else "begin one"
+    raise ConfigError(f"{wanted} on this machine", remedy=f"{known}; or give its cluster's address")
 
 
 def is_alive(pid: int) -> bool:

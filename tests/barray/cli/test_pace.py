@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
 import shutil
 import signal
+import struct
 import subprocess
+import termios
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -69,7 +75,32 @@ def test_pause_step_resume_watch_and_stop_which_ends_it_with_a_dump_and_an_exit_
     assert {"paused", "stopped"} <= set(shown.split())
 
 
-def test_a_paused_session_whose_driver_dies_is_gone_with_all_its_processes(held: subprocess.Popen[str]) -> None:
+def left_alone(session: str) -> str:
+    """What a terminal shows of one who watches and then presses Ctrl-C."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 12, 60, 0, 0))
+    command = [*BARRAY, "attach", "--watch", "--every", "0.1", "--session", session]
+    seen = {**os.environ, "TERM": "xterm"}
+    watching = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=seen)
+    os.close(theirs)
+    shown, end_s = "", time.monotonic() + 60
+    while "MSFT" not in shown and time.monotonic() < end_s:
+        shown += os.read(ours, 4096).decode(errors="replace")
+    watching.send_signal(signal.SIGINT)
+    with suppress(OSError):  # the other side is closed
+        while part := os.read(ours, 4096):
+            shown += part.decode(errors="replace")
+    os.close(ours)
+    assert watching.wait(30) == 130
+    return shown
+
+
+def test_who_watches_leaves_a_session_alone_and_one_whose_driver_dies_is_gone_with_all_its_processes(
+    held: subprocess.Popen[str],
+) -> None:
+    shown = left_alone("held")
+    assert "held · 2024-07-02 · running · going" in shown
+    assert "interrupted; the session goes on" in shown
     assert asked("pause")["pace"] == "paused"
     relatives = family(held.pid)
     os.kill(held.pid, signal.SIGKILL)
