@@ -97,5 +97,31 @@ def test_the_dashboard_asks_for_what_is_exported_by_tags_that_it_has() -> None:
         assert by | picked <= tags, query
 
 
+def test_grafana_s_importer_finds_all_that_it_looks_for_in_the_dashboard() -> None:
+    dashboard = json.loads((ROOT / "deploy/grafana/barray.json").read_text())
+    panels, variables = dashboard["panels"], {one["name"]: one for one in dashboard["templating"]["list"]}
+    assert dashboard["title"]
+    assert len(dashboard["uid"]) <= 40
+    assert dashboard.get("id") is None, "it is the importing server's"
+    assert 36 <= dashboard["schemaVersion"] <= 41, "what Grafana 10 to 12 take as it is"
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    cells = [
+        (x, y)
+        for place in (panel["gridPos"] for panel in panels)
+        for x in range(place["x"], place["x"] + place["w"])
+        for y in range(place["y"], place["y"] + place["h"])
+    ]
+    assert len(set(cells)) == len(cells), "no panel lies on another"
+    assert max(x for x, _ in cells) < 24
+    assert (variables["source"]["type"], variables["source"]["query"]) == ("datasource", "prometheus")
+    asked = [variables["session"], *panels, *(target for panel in panels for target in panel["targets"])]
+    assert all(one["datasource"] == {"type": "prometheus", "uid": "${source}"} for one in asked)
+    for panel in panels:
+        assert panel["title"]
+        assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"])
+    names = set(re.findall(r"\$\{?(\w+)", json.dumps(dashboard))) - {"__all"}
+    assert names <= variables.keys()
+
+
 def test_without_ray_nothing_is_exported() -> None:
     assert not node_exports()

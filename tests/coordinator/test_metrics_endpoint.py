@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 import urllib.request
@@ -42,12 +43,13 @@ def test_a_sessions_metrics_are_at_its_rays_endpoint_on_loopback_alone(universe:
     process = start(path)
     try:
         wait_for_phase(process, "running")
-        wanted = {one.exported_name for one in MEASURES if one.name != "barray_live_lag_seconds"}
-        wanted -= {"ray_barray_gateway_requests_total", "ray_barray_process_restarts_total"}  # of which there are none
+        none_yet = {"barray_live_lag_seconds", "barray_gateway_requests", "barray_process_restarts"}
+        wanted = {one.exported_name: {"session", *one.tags} for one in MEASURES if one.name not in none_yet}
         until = time.monotonic() + 60
-        while missing := wanted - scraped(port):
+        while missing := wanted.keys() - (found := scraped(port)).keys():
             assert time.monotonic() < until, missing
             time.sleep(1)
+        assert {name: tags & {"session", "phase", "state"} for name, tags in found.items()} == wanted
         everyone = [psutil.Process(process.pid), *family(process.pid)]
         listening = [c for p in everyone for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN]
         assert {c.laddr.ip.removeprefix("::ffff:") for c in listening} <= {"127.0.0.1", "::1"}
@@ -57,11 +59,12 @@ def test_a_sessions_metrics_are_at_its_rays_endpoint_on_loopback_alone(universe:
         process.wait(60)
 
 
-def scraped(port: int) -> set[str]:
-    """Names of what is exported of sessions."""
+def scraped(port: int) -> dict[str, set[str]]:
+    """Names of what is exported of sessions, with their labels."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
             lines = answer.read().decode().splitlines()
     except OSError:
-        return set()
-    return {line.partition("{")[0] for line in lines if line.startswith("ray_barray_") and 'session="measured"' in line}
+        return {}
+    ours = [line for line in lines if line.startswith("ray_barray_") and 'session="measured"' in line]
+    return {line.partition("{")[0]: set(re.findall(r'[{,](\w+)="', line)) for line in ours}
