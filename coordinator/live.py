@@ -140,16 +140,17 @@ class LiveDriver(Driver):
         """See Driver. What can't be had is told, and missing."""
         day, source = self._stage.state.running(), self._source
         now_ns, daily = day.clock.now_ns(), day.manager.daily
-        asked = [(source, Wanted(MINUTE, first_ns, now_ns))]
+        context = day.context
+        needed_ns = now_ns if now_ns > context.open_ns else int(context.sessions.close_ns[context.row - 1])
+        asked = [(source, Wanted(MINUTE, first_ns, now_ns), needed_ns)]
         if isinstance(daily, VendorSource) and len(days) and isinstance(wanted := daily.wanted_days(days), Wanted):
-            asked.append((daily, wanted))
-        for one, wanted in asked:
-            needed_ns = now_ns if one is source else int(days.close_ns[-1])
-            if failures := await self._gateways.ensure(one, symbols, wanted, needed_ns):
+            asked.append((daily, wanted, int(days.close_ns[-1])))
+        for one, wanted, until_ns in asked:
+            if failures := await self._gateways.ensure(one, symbols, wanted, until_ns):
                 logger.warning(
                     "%d symbols: history is not all there: %s: %s", len(failures), *next(iter(failures.items()))
                 )
-        wanted = Wanted(MINUTE, day.context.open_ns, now_ns)
+        wanted = Wanted(MINUTE, context.open_ns, now_ns)
         return await asyncio.to_thread(read_stored, source, symbols, wanted, {})
 
     async def listen(self, symbol: str, *, loaded: bool) -> None:

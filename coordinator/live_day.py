@@ -122,7 +122,8 @@ class LiveCounts:
 @dataclass(eq=False)
 class _Whole:
     """Up to when some symbols' bars are whole. `connections`: how many there had been then; `seen`, `seen_ns`: how many
-    there have been, and when the last was first seen; `filling`: what is being fetched.
+    there have been, and when the last was first seen; `filling`: what is being fetched; `undisturbed`: nothing has gone
+    wrong since the day began.
     """
 
     complete_ns: int
@@ -130,6 +131,7 @@ class _Whole:
     seen: int = 0
     seen_ns: int = 0
     filling: Fill | None = None
+    undisturbed: bool = True
 
     def see(self, connections: int, now_ns: int) -> None:
         """So many connections there have been."""
@@ -139,8 +141,17 @@ class _Whole:
     def forget(self) -> None:
         """Whatever flows now, what closed before it did has to be fetched, by a fill that is still to be asked for."""
         self.connections = self.seen = 0
+        self.undisturbed = False
         if self.filling is not None:
             self.filling = replace(self.filling, connections=-1)
+
+    def flow(self, connections: int) -> bool:
+        """Whether all has come that closed since they were whole: by the connection of then, or by one that was there a
+        minute before.
+        """
+        if self.undisturbed and connections == self.seen and self.seen_ns + MINUTE.ns <= self.complete_ns:
+            self.connections = connections
+        return connections == self.connections
 
     def is_filled(self, fill: Fill) -> bool:
         """Whether they are whole now: if the stream has been there for a minute. What closed while it connected may
@@ -265,7 +276,8 @@ class LiveDay:
             if self._stale:  # since the last bar nothing is sure, and when bars come again, that has to be had first
                 newest_ns = max(self._newest.values(), default=self._begun_ns)
                 whole.complete_ns, whole.connections = min(whole.complete_ns, newest_ns), 0
-            if flows and (heard.connections == whole.connections or not symbols):
+                whole.undisturbed = False
+            if flows and (whole.flow(heard.connections) or not symbols):
                 whole.complete_ns = max(whole.complete_ns, end_ns)
             else:
                 notes += self._fill(whole, symbols, event, whole.complete_ns, heard.connections if flows else 0)

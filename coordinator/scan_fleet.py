@@ -232,6 +232,7 @@ class ScanFleet:
 
     async def take_in(self, bars: Mapping[str, Bars], at_ns: int) -> dict[str, Reason]:
         """Bars of the open session have come by session time `at_ns`; whose were refused, and why. ActorFailed."""
+        await self._fleet.look_after(joins=False)
         tapes = {name: Tape.of(bars, position) for name, position in self._positions.items()}
         commands = {name: TakeBars(tape, at_ns) for name, tape in tapes.items() if len(tape.who)}
         reports = await self._reports(commands)

@@ -346,3 +346,59 @@ def test_a_fill_under_way_at_the_close_is_waited_for_before_the_last() -> None:
     assert play.look(10.2) == [Wait(LOOK_S)]
     play.filled()
     assert kinds(play.look(10.3)) == [Fill, Wait]
+
+
+def test_connected_a_minute_before_the_open_nothing_need_be_fetched() -> None:
+    play = Play()
+    assert play.look(-1.5) == [WaitUntil(minute(1))]
+    assert kinds(play.whole(0)) == [AdvanceTo]
+    assert kinds(play.whole(1)) == [AdvanceTo]
+    assert [fill.connections for fill in [one(play.whole(2, connections=2), Fill)]] == [2], "but after a cut"
+
+
+class Watching(Play):
+    """A day of A, full, while scans look at U and V, and run when three minutes are over, and six."""
+
+    def __init__(self) -> None:
+        super().__init__(full="A")
+        scans = frozenset({minute(3), minute(6)})
+        self.day = LiveDay(SETTINGS, OPEN, CLOSE, OPEN, scans)
+        self.run_to(range(1, LENGTH + 1))
+
+    def look(self, at: float, bars: dict[str, Bars] | None = None, *, connections: int = 1, **more: object):  # type: ignore[no-untyped-def, override]
+        heard = Heard(bars or {}, connections > 0, connections, 1.0, **more)
+        return self.day.look(Looked(heard, minute(at), at * 60, self.full, frozenset("UV")))
+
+
+def test_what_scans_look_at_is_handed_on_and_waited_for_when_one_is_due() -> None:
+    play = Watching()
+    play.look(-1.5)
+    assert one(play.look(1, {"A": bar(0), "U": bar(0), "NOBODY": bar(0)}), AdvanceTo).bars.keys() == {"A", "U"}
+    assert kinds(play.look(2, {"A": bar(1)})) == [AdvanceTo]
+    assert play.look(3, {"A": bar(2), "U": bar(2)}) == [Wait(LOOK_S)], "a scan is due, and V has not come"
+    late = one(play.look(3.01, {"V": bar(2)}), AdvanceTo)
+    assert late.bars.keys() == {"A", "U", "V"}
+    play.look(4, {"A": bar(3)})
+    play.look(5, {"A": bar(4)})
+    assert play.look(6, {"A": bar(5)}) == [Wait(LOOK_S)]
+    assert kinds(play.look(6.06, {})) == [AdvanceTo], "who did not trade sends nothing"
+
+
+def test_what_scans_look_at_is_fetched_apart_and_not_when_a_symbol_joins() -> None:
+    play = Watching()
+    play.look(-1.5)
+    play.look(1, {"A": bar(0)})
+    fills = [one for one in play.look(2, {"A": bar(1)}, connections=2) if isinstance(one, Fill)]
+    assert [(fill.symbols, fill.universe) for fill in fills] == [(("A",), False), (("U", "V"), True)]
+    play.day.fill_in({"U": bar(0)}, {}, universe=True)
+    assert kinds(play.look(3, {"A": bar(2), "U": bar(2), "V": bar(2)}, connections=2)) == [AdvanceTo, Fill]
+    play.day.fill_in({}, {})
+    play.day.fill_in({}, {}, universe=True)
+    play.look(4, {"A": bar(3)}, connections=2)
+    play.day.fill_in({}, {})
+    play.day.fill_in({}, {}, universe=True)
+    assert kinds(play.look(5, {"A": bar(4)}, connections=2)) == [AdvanceTo]
+    play.full |= {"U"}
+    play.day.join(minute(5))
+    fill = one(play.look(6, {"A": bar(5), "U": bar(5), "V": bar(5)}, connections=2), Fill)
+    assert (fill.symbols, fill.universe) == (("A", "U"), False)

@@ -136,6 +136,11 @@ def test_what_is_found_is_what_has_come_and_it_is_promoted_and_traded(tmp_path: 
     assert set(found[minute(10)][:2]) <= fills <= set(SYMBOLS)
     assert tree["scans"]["live"]
     assert (tree["scans"]["error"], tree["scans"]["missing"]) == (None, [])
+    [dump] = (tmp_path / "out").glob("live-*.json")
+    checked = check_dump(dump, config=day.config)
+    assert checked.violations == []
+    [unchecked] = checked.unchecked
+    assert "barray replay-day scans them again" in str(unchecked)
 
 
 RAISES = """
