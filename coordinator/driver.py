@@ -21,11 +21,6 @@ class Stage(Protocol):
         """What the session has decided so far."""
         ...
 
-    @property
-    def universe(self) -> frozenset[str]:
-        """Symbols whose bars scans look at as they come."""
-        ...
-
     async def advance(
         self, to_ns: int, bars: Mapping[str, Bars] = ..., received_ns: Mapping[str, IntArray] = ...
     ) -> Mapping[str, Report] | None:
@@ -74,8 +69,8 @@ class Driver(Protocol):
         ...
 
     async def provide(self, symbols: Sequence[str], first_ns: int, days: Sessions) -> Mapping[str, Bars]:
-        """Have bars from `first_ns` (UTC ns) on, and those of `days`, there to be read of symbols that scans look at;
-        those of the session that have come already.
+        """Have bars from `first_ns` (UTC ns) on, and those of `days`, there to be read of symbols that scans look at,
+        and those to come handed on with full symbols'. What has come of the session already.
         """
         return {}
 

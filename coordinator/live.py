@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from barray.coordinator.gateway_pool import GatewayPool
 
 logger = logging.getLogger(__name__)
+_FOR_EVER = ("bad_symbol", "request_refused")
+"""Failures of a symbol that no further request mends."""
 
 
 class LiveDriver(Driver):
@@ -38,6 +40,7 @@ class LiveDriver(Driver):
         self._day: LiveDay | None = None
         self._problem: Reason | None = None
         self._filling: set[asyncio.Task[None]] = set()
+        self._universe: frozenset[str] = frozenset()  # what scans look at, but for what the vendor refuses
         self._lag_s = 0.0
 
     def first_ns(self, context: SessionContext) -> int:
@@ -63,7 +66,7 @@ class LiveDriver(Driver):
         target = context.close_ns if to_ns is None else min(to_ns, context.close_ns)
         if self._day is None:
             self._day = LiveDay(self._settings, context.open_ns, context.close_ns, now_ns, day.moments)
-            await self._subscribe(day.full | self._stage.universe)
+            await self._subscribe(day.full | self._universe)
         await self._stage.run_due()
         ends = self._stage.state.window_ends(target, MINUTE)
         self._day.run_through(ends, to_close=target == context.close_ns)
@@ -75,7 +78,7 @@ class LiveDriver(Driver):
         heard = await self._gateways.hear(self._listener, self._source)
         at_s = asyncio.get_running_loop().time()
         full = frozenset(self._stage.state.open_day().full)
-        instructions = day.look(on.Looked(heard, self._clock.now_ns(), at_s, full, self._stage.universe))
+        instructions = day.look(on.Looked(heard, self._clock.now_ns(), at_s, full, self._universe))
         for instruction in instructions:
             if not await self._do(day, instruction):
                 return False
@@ -127,7 +130,14 @@ class LiveDriver(Driver):
             found = await asyncio.to_thread(read_stored, source, left, wanted, failures)
         except Exception as error:  # of any kind: it is told, and the next minute asks again
             found, failures = {}, dict.fromkeys(fill.symbols, Reason.of(error, source.name))
-        day.fill_in(found, failures, universe=fill.universe)
+        passing = self._leave_out(failures) if fill.universe else failures
+        day.fill_in(found, passing, universe=fill.universe)
+
+    def _leave_out(self, failures: Mapping[str, Reason]) -> dict[str, Reason]:
+        """Failures that may pass; of the others' symbols nothing is asked any more."""
+        passing = {symbol: reason for symbol, reason in failures.items() if reason.code not in _FOR_EVER}
+        self._universe -= failures.keys() - passing.keys()
+        return passing
 
     @property
     def _source(self) -> VendorSource:
@@ -140,16 +150,17 @@ class LiveDriver(Driver):
         """See Driver. What can't be had is told, and missing."""
         day, source = self._stage.state.running(), self._source
         now_ns, daily = day.clock.now_ns(), day.manager.daily
-        context = day.context
+        context, self._universe = day.context, frozenset(symbols)
         needed_ns = now_ns if now_ns > context.open_ns else int(context.sessions.close_ns[context.row - 1])
         asked = [(source, Wanted(MINUTE, first_ns, now_ns), needed_ns)]
         if isinstance(daily, VendorSource) and len(days) and isinstance(wanted := daily.wanted_days(days), Wanted):
             asked.append((daily, wanted, int(days.close_ns[-1])))
         for one, wanted, until_ns in asked:
             if failures := await self._gateways.ensure(one, symbols, wanted, until_ns):
-                logger.warning(
-                    "%d symbols: history is not all there: %s: %s", len(failures), *next(iter(failures.items()))
-                )
+                first = next(iter(failures.items()))
+                logger.warning("%d symbols: history is not all there: %s: %s", len(failures), *first)
+                if one is source:
+                    self._leave_out(failures)
         wanted = Wanted(MINUTE, context.open_ns, now_ns)
         return await asyncio.to_thread(read_stored, source, symbols, wanted, {})
 
@@ -175,6 +186,7 @@ class LiveDriver(Driver):
         if self._day is not None:
             await self._gateways.hang_up(self._listener, self._source)
         self._day = self._problem = None
+        self._universe = frozenset()
         self._filling = set()
 
 

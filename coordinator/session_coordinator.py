@@ -120,11 +120,6 @@ class SessionCoordinator(Measured):
             if one is not None:
                 one.recorder = self._recorder
 
-    @property
-    def universe(self) -> frozenset[str]:
-        """See Stage."""
-        return frozenset(self._scanning.universe) if self._scanning else frozenset()
-
     async def advance_to(self, to_ns: int | None = None) -> int:
         """Let the session run to `to_ns` (UTC ns; None: its close), window by window. Returns the time reached.
 

@@ -238,6 +238,17 @@ def test_processes_that_are_lost_for_good_end_scans_and_not_the_session(tmp_path
     assert tree["trading"]["until"] == tree["session"]["close"]
 
 
+def test_a_symbol_that_the_vendor_does_not_know_is_missing_and_asked_for_no_more(tmp_path: Path) -> None:
+    day = ScannedLive(tmp_path, None, scans=[{**RISING, "universe": [*SYMBOLS, "NOPE"]}])
+    day.live.vendor.cut = minutes(84, 87)
+    tree = day.day()
+    assert (tree["scans"]["missing"], tree["scans"]["error"]) == (["NOPE"], None)
+    asked = [symbols for symbols, _ in day.live.vendor.asked if "NOPE" in symbols]
+    assert len(asked) == 1
+    assert day.live.vendor.wanted == set(SYMBOLS)
+    assert len([symbols for symbols, _ in day.live.vendor.asked if set(SYMBOLS) <= set(symbols)]) < 8
+
+
 def test_begun_in_the_middle_scans_see_the_session_so_far(tmp_path: Path) -> None:
     day = ScannedLive(tmp_path, begun=60)
     tree = day.day()
