@@ -31,9 +31,9 @@ class Basket:
     """Orders of one rebalancing, sales first, each part by symbol; arrays (k,).
 
     `columns`: of the symbols in the block, whose rows in Holdings are `slots`. `targets`: shares to hold. `asked`:
-    shares, negative to sell, and `quantity`: whole lots of them. `after`: the position that each leads to. `sales`: how
-    many are sales; where there are any, the others are purchases, which wait for them. `approved`: its orders work.
-    `budgets`: what is set aside for them, None where sales need none.
+    shares, negative to sell, and `quantity`: whole lots of them. `after`: the position that each leads to, as are
+    `positions`. `sales`: how many are sales; where there are any, the others are purchases, which wait for them.
+    `approved`: its orders work. `budgets`: what is set aside for them, None where sales need none.
     """
 
     symbols: list[str]
@@ -43,6 +43,7 @@ class Basket:
     asked: FloatArray
     quantity: FloatArray
     after: FloatArray
+    positions: list[float]
     sales: int
     placed_ns: int
     budgets: FloatArray | None = None
@@ -112,41 +113,54 @@ class BasketTrading:
         """Orders that hold these fractions of the equity, and nothing else of what is seen. `slots`: of the block's
         symbols.
         """
-        block, index = here.block, here.panel.index
-        if here.row < 0 or not all(symbol in index for symbol in weights):
+        block, lot_size = here.block, self._market.lot_size
+        columns = [block.index.get(symbol, -1) for symbol in weights]
+        if here.row < 0 or -1 in columns:
             return None
         target, held = np.zeros(len(slots)), self._holdings.position[slots]
-        if weights:
-            fractions = np.array(list(weights.values()))
-            columns = np.array([block.index[symbol] for symbol in weights])
-            prices = block.last_close[here.row][columns]
-            if fractions.dtype.kind not in "fiu" or not prices.min() > 0.0:
+        if columns:
+            fractions, wanted = np.array(list(weights.values())), np.array(columns)
+            prices = block.last_close[here.row][wanted]
+            if fractions.dtype.kind not in "fiu" or not np.minimum.reduce(prices) > 0.0:
                 return None
-            target[columns] = lots_array(fractions * self._account.equity / prices, self._market.lot_size)
+            if here.unseen is not None and here.unseen[wanted].any():
+                return None
+            target[wanted] = lots_array(fractions * self._account.equity / prices, lot_size)
         asked = target - held
         if here.unseen is not None:
             asked[here.unseen] = 0.0
-        quantity = lots_array(asked, self._market.lot_size)
+        quantity = lots_array(asked, lot_size)
         traded = quantity.nonzero()[0]
-        sells = (held * quantity)[traded] < 0.0
-        traded = traded[np.argsort(~sells, kind="stable")]
-        quantity, held = quantity[traded], held[traded]
-        after = lots_array(held + quantity, self._market.lot_size) + 0.0
-        held_before, held_after, symbols = held.tolist(), after.tolist(), block.symbols
-        if held_after and not (min(held_after) >= 0.0 and min(held_before) >= 0.0 and sum(held_after) < inf):
+        buys = held[traded] * quantity[traded] >= 0.0
+        traded = traded[buys.argsort(kind="stable")]
+        sales, quantity, held = len(buys) - int(np.count_nonzero(buys)), quantity[traded], held[traded]
+        after = lots_array(held + quantity, lot_size)
+        after += 0.0  # no -0
+        positions, before = after.tolist(), held.tolist()
+        if positions and not (min(positions) >= 0.0 and min(before) >= 0.0 and sum(positions) < inf):
             turned, number = after * held < 0.0, np.isfinite(after)
-            if turned.any() or not number.all() or (not self._terms.short and min(held_after) < 0.0):
+            if turned.any() or not number.all() or (not self._terms.short and min(positions) < 0.0):
                 return None
+        symbols = block.symbols
         names = [symbols[column] for column in traded.tolist()]
-        sales = int(np.count_nonzero(sells))
-        wanted = target[traded], asked[traded], quantity, after
-        return Basket(names, traded, slots[traded], *wanted, sales, here.now_ns)
+        return Basket(
+            names,
+            traded,
+            slots[traded],
+            target[traded],
+            asked[traded],
+            quantity,
+            after,
+            positions,
+            sales,
+            here.now_ns,
+        )
 
     def approve(self, basket: Basket, here: OpenSession) -> bool:
         """Approve what is ordered now: sales need no money, which purchases wait for."""
         if not basket.sales:
             payment = self._account.standing
-            basket.budgets = self._budgets(basket, here, payment, basket.quantity)
+            basket.budgets = self._budgets(basket, here, payment, np.abs(basket.quantity))
             if basket.budgets is None:
                 return False
             self._account.aside = basket.budgets.tolist()
@@ -154,14 +168,13 @@ class BasketTrading:
         return True
 
     def _budgets(self, basket: Basket, here: OpenSession, standing: Payment, opens: FloatArray) -> FloatArray | None:
-        """What is set aside for orders, the last ones of a basket, that open as many shares; None where money may not
-        suffice for all.
+        """What is set aside for orders, the last ones of a basket, that open as many shares, bought or sold; None where
+        money may not suffice for all.
         """
         prices = here.block.last_close[here.row][basket.columns[len(basket.columns) - len(opens) :]]
-        shares = np.abs(opens)
-        needs = self._account.needs(shares, prices)
-        sold = dict(zip(basket.symbols[: basket.sales], basket.after[: basket.sales].tolist(), strict=True))
-        return needs if self._account.bears(needs.tolist(), standing, sold) else None
+        needs, sales = self._account.needs(opens, prices), basket.sales
+        bears = self._account.bears(needs.tolist(), standing, basket.symbols[:sales], basket.positions[:sales])
+        return needs if bears else None
 
     def part(self) -> None:
         """Have nothing set aside for a basket, whose orders go on one by one."""
@@ -177,13 +190,14 @@ class BasketTrading:
             low, high, volume = (block.row_of(name, columns.tolist(), row) for name in ("low", "high", "volume"))
             price = market.slipped(quantity, reference, low, high, volume)
             dearest, slippage = np.maximum(price, reference), np.abs(price - reference) * np.abs(quantity)
+        spent = quantity * price
         if self._charges:
             commission = market.commission.of(quantity, price)
-        spent = quantity * price + commission
+            spent += commission
         paid = self._paid(basket, here, spent, dearest, commission)
         if paid is None:
             return None
-        self._account.take(paid, basket.symbols, basket.after.tolist())
+        self._account.take(paid, basket.symbols, basket.positions)
         holdings, slots = self._holdings, basket.slots
         holdings.position[slots] = basket.after
         holdings.cash[slots] -= spent
@@ -196,18 +210,16 @@ class BasketTrading:
         self, basket: Basket, here: OpenSession, spent: FloatArray, dearest: FloatArray, commission: FloatArray
     ) -> Payment | None:
         """Where the account stands after all fills; None where it may not bear one, or one has no price."""
-        account, sales = self._account, basket.sales
-        costs, quantities, after = spent.tolist(), basket.quantity.tolist(), basket.after.tolist()
-        standing = account.paid(account.standing, costs[:sales], quantities[:sales], after[:sales])
-        if standing is None:
-            return None
-        budgets, opens = basket.budgets, basket.quantity[sales:]
-        if budgets is None and len(opens):
+        account, sales, costs, quantities = self._account, basket.sales, spent.tolist(), basket.quantity.tolist()
+        standing, positions = account.standing, basket.positions
+        if sales:
+            after_sales = account.paid(standing, costs[:sales], quantities[:sales], positions[:sales])
+            if after_sales is None or sales == len(costs):
+                return after_sales
+            standing, costs, quantities, positions = after_sales, costs[sales:], quantities[sales:], positions[sales:]
+        opens, budgets = np.abs(basket.quantity[sales:]), basket.budgets
+        if budgets is None:
             budgets = self._budgets(basket, here, standing, opens)
-        if len(opens):
-            if budgets is None:
-                return None
-            needed = self._terms.margin * dearest[sales:] * np.abs(opens) + commission[sales:]
-            if not (needed <= budgets).all():
-                return None
-        return account.paid(standing, costs[sales:], quantities[sales:], after[sales:])
+        if budgets is None or not (self._terms.margin * dearest[sales:] * opens + commission[sales:] <= budgets).all():
+            return None
+        return account.paid(standing, costs, quantities, positions)

@@ -69,7 +69,6 @@ class OrderManager:
         """Symbols with orders that any bar reaches."""
         self._resting: set[str] = set()
         """Symbols whose orders all rest at prices."""
-        self._held: set[str] = set()
         self._closes: dict[str, float] = {}
         self._funds = Funds(self._look_at_funds)
         self._basket: Basket | None = None
@@ -101,7 +100,6 @@ class OrderManager:
             and plan.market.volume_share is None
         ):
             self._baskets = BasketTrading(self.accounts, plan.account, plan.market, self.holdings)
-        self._held.clear()
         for symbol, book in self.books.items():
             self.accounts.join(symbol, book.broker.working)
 
@@ -128,8 +126,6 @@ class OrderManager:
         self.purchases |= opening.purchases
         for symbol, holding in opening.holdings.items():
             self.books[symbol].go_on_from(holding)
-            if holding.position:
-                self._held.add(symbol)
 
     # ---- a session
 
@@ -154,7 +150,6 @@ class OrderManager:
             self.holdings.let_go(self.books.pop(symbol).slot)
             self.accounts.forget(symbol)
             self._closes.pop(symbol, None)
-            self._held.discard(symbol)
         self.guests -= leaving
         self.invited.clear()
 
@@ -172,7 +167,13 @@ class OrderManager:
     def active(self) -> set[str]:
         """Symbols with orders or positions."""
         self._part_basket()
-        return self._due | self._resting | self._held | self.changed
+        return self._due | self._resting | self.held | self.changed
+
+    @property
+    def held(self) -> set[str]:
+        """Symbols of which something is held."""
+        positions = self.holdings.positions
+        return {symbol for symbol, book in self.books.items() if positions[book.slot]}
 
     @property
     def is_busy(self) -> bool:
@@ -244,8 +245,6 @@ class OrderManager:
         self._filled.append(filled)
         self._basket = None
         self.purchases.clear()
-        for symbol, position in zip(basket.symbols, basket.after.tolist(), strict=True):
-            (self._held.add if position else self._held.discard)(symbol)
         return True
 
     def _part_basket(self) -> None:
@@ -303,7 +302,6 @@ class OrderManager:
             if len(broker.fills) > broker.booked:
                 fills, broker.booked = broker.fills[broker.booked :], len(broker.fills)
                 self.accounts.book(symbol, fills)
-                (self._held.add if broker.position else self._held.discard)(symbol)
             if broker.working or symbol in self._due or symbol in self._resting:
                 self._aim(symbol)
             if not broker.waiting:  # else it is still to be judged
@@ -433,7 +431,7 @@ class OrderManager:
         for symbol in [*self._due, *self._resting, *self.changed, *self.purchases]:
             if symbol in targets or symbol in seen:
                 self.cancel_all(symbol)
-        held = {symbol: self.books[symbol].broker.position for symbol in {*targets, *(self._held & seen.keys())}}
+        held = {symbol: self.books[symbol].broker.position for symbol in {*targets, *(self.held & seen.keys())}}
         missing = {symbol: targets.get(symbol, 0.0) - held[symbol] for symbol in sorted(held)}
         sales = {symbol for symbol, wanted in missing.items() if held[symbol] * lots(wanted) < 0}
         for symbol, wanted in missing.items():

@@ -93,7 +93,7 @@ class PortfolioRun:
     @property
     def positions(self) -> frozenset[str]:
         """Symbols of which something is held."""
-        return frozenset(symbol for symbol, book in self.books.items() if book.broker.position)
+        return frozenset(self.order_manager.held)
 
     @property
     def block(self) -> PanelBlock | None:

@@ -14,7 +14,7 @@ from barray.market.interval import Interval
 from barray.market.session_range import SessionRange
 from barray.trading.engine.basket import BasketFills
 from barray.trading.engine.commands import Plan
-from barray.trading.engine.open_session import session_prices
+from barray.trading.engine.open_session import SessionBars
 from barray.trading.engine.order_manager import OrderManager
 from barray.trading.engine.symbol_book import SymbolBook
 from barray.trading.orders.fills import Fills
@@ -59,7 +59,7 @@ class Reckoning:
         grid_ns = sessions.expected_starts(row, base, int(sessions.close_ns[row]))[1]
         stamps = np.searchsorted(grid_ns, filled.ended_ns)
         shown = here.block if here is not None else block  # one that is left out may have no bars here
-        prices = session_prices(shown, symbols, grid_ns, self._order_manager.closes)
+        prices = SessionBars(shown, symbols, grid_ns, self._order_manager.closes)
         capital = 0.0 if self._plan.shared else self._plan.account.capital
         refusals = {book.symbol: book.take_refusals() for book in there if book.broker.refusals}
         days = days_of(symbols, filled.fills, filled.lengths, stamps, prices, courses, capital, refusals)

@@ -276,12 +276,14 @@ class SharedAccount:
         needs: FloatArray = self._need(opens, price, opens)
         return needs
 
-    def bears(self, needs: Sequence[float], standing: Payment, changed: Mapping[str, float]) -> bool:
-        """Whether it would approve orders in whole that reserve so much, one after another, standing there, with
-        positions `changed`. False where that hangs on roundings.
+    def bears(
+        self, needs: Sequence[float], standing: Payment, symbols: Sequence[str], positions: Sequence[float]
+    ) -> bool:
+        """Whether it would approve orders in whole that reserve so much, one after another, standing there, with these
+        positions in symbols. False where that hangs on roundings.
         """
-        unreserved, every = self._unreserved(standing.cash, {**self.positions, **changed}), [*self._budgets(), *needs]
-        reserved = fsum(every)
+        unreserved = self._unreserved(standing.cash, {**self.positions, **dict(zip(symbols, positions, strict=True))})
+        reserved = fsum([*self._budgets(), *needs])
         return self._free(unreserved, reserved, standing.cash) > _ROUNDING * (abs(unreserved) + reserved)
 
     def paid(

@@ -107,6 +107,10 @@ def lots_array(quantity: FloatArray, lot_size: float) -> FloatArray:
     """`Market.lots` of many."""
     if not lot_size:
         return np.where(np.abs(quantity) > _DUST, quantity, 0.0)
-    ratio = quantity / lot_size
-    rounded: NDArray[np.float64] = np.trunc(ratio * _NEARLY + np.copysign(_DUST, ratio)) * lot_size
-    return rounded
+    ratio = quantity / lot_size if lot_size != 1.0 else quantity
+    lots: NDArray[np.float64] = ratio * _NEARLY
+    lots += np.copysign(_DUST, ratio)
+    np.trunc(lots, lots)
+    if lot_size != 1.0:
+        lots *= lot_size
+    return lots

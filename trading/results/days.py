@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
+
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,23 +32,34 @@ class Courses:
     shares_after: FloatArray
 
 
-@dataclass(frozen=True, eq=False)
-class SessionPrices:
-    """Bars of a session, float64 (n, k): a row a symbol, a column a stamp of its grid, NaN where there is no bar.
+class SessionPrices(Protocol):
+    """Bars of symbols (by number) in a session, read where they are asked for, by stamps of its grid.
 
-    `last_close`: the last one known at each stamp. `is_whole`: there is no NaN.
+    `stamps`: how many it has.
     """
 
-    open: FloatArray
-    high: FloatArray
-    low: FloatArray
-    last_close: FloatArray
-    is_whole: bool = False
+    stamps: int
+
+    def over(self, names: Sequence[str], symbols: IntArray, first: IntArray, stop: IntArray) -> list[FloatArray]:
+        """Columns of bars over runs of stamps, one run after another, NaN where there is no bar; `last_close`: the last
+        one known.
+        """
+        ...
+
+    def last_close(self, symbols: IntArray, stamps: IntArray) -> FloatArray:
+        """The last closes known at stamps, NaN before there is one."""
+        ...
+
+    def counts(self, symbols: IntArray, first: IntArray, stop: IntArray) -> IntArray:
+        """How many bars there are in runs of stamps."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
 class MergedBars:
-    """Bars of one symbol, those between two fills merged into one; arrays (n,). `counts`: how many each is made of."""
+    """Bars of one symbol, those between two fills merged into one; arrays (n,). `counts`: how many each is made of.
+    Open, high and low are NaN where nothing was held.
+    """
 
     open: FloatArray
     high: FloatArray
@@ -235,16 +247,12 @@ def days_of(
     """What a session did to symbols. `fills`: one symbol's after another's, `lengths`: how many each has; `stamps`: at
     which stamp of the grid each was; both int64. `courses`: of their accounts; `capital`: what each began with.
     """
-    n, k = prices.last_close.shape
+    n, k = len(symbols), prices.stamps
     at = np.repeat(np.arange(n) * k, lengths) + stamps
     spans = np.diff(np.sort(np.concatenate((np.arange(n + 1) * k, at)), kind="stable"))
     fill_bounds = np.concatenate(([0], np.cumsum(lengths)))
     is_held = courses.position != 0
-    held_for, begins = spans[is_held], (np.cumsum(spans) - spans)[is_held]
-    held_at = np.arange(held_for.sum()) + np.repeat(begins - (np.cumsum(held_for) - held_for), held_for)
-    values = np.repeat(courses.position[is_held], held_for) * prices.last_close.ravel()[held_at]
-    values[np.isnan(values)] = 0.0  # nothing is held before the first price
-    merged, first = _merged(prices, at)
+    merged, first, values = _read(prices, at, spans, courses.position)
     return SessionDays(
         tuple(symbols),
         capital,
@@ -279,22 +287,36 @@ def courses_of(fills: Fills, lengths: IntArray, spent: FloatArray, shares: Float
     return Courses(costs[there], position[there], costs[:, -1], held[:, -1])
 
 
-def _merged(prices: SessionPrices, at: IntArray) -> tuple[MergedBars, IntArray]:
-    """Merged bars of all symbols, one symbol after another, and where each begins, counted through all their stamps.
-
-    `at`: where fills are, counted so.
+def _read(
+    prices: SessionPrices, at: IntArray, spans: IntArray, position: FloatArray
+) -> tuple[MergedBars, IntArray, FloatArray]:
+    """Merged bars of all symbols, one symbol after another, where each begins, and what was held was worth, stamp by
+    stamp. Stamps are counted through all symbols: `at`: where fills are; `spans`: how many there are before, between
+    and after them, in which `position` was held. What no position saw is not read.
     """
-    n, k = prices.last_close.shape
-    starts = np.zeros(n * k + 1, np.bool_)
-    starts[np.arange(n) * k] = starts[at] = starts[at + 1] = True
-    first = np.flatnonzero(starts[:-1])
-    last = np.append(first[1:], n * k) - 1
-    high, low = prices.high.ravel(), prices.low.ravel()
-    open_, close = prices.open.ravel()[first], prices.last_close.ravel()[last]
-    if prices.is_whole:
-        bounds = np.maximum.reduceat(high, first), np.minimum.reduceat(low, first)
-        return MergedBars(open_, *bounds, close, last - first + 1), first
-    counts = np.add.reduceat(~np.isnan(high), first, dtype=np.int64)
-    merged = MergedBars(open_, np.fmax.reduceat(high, first), np.fmin.reduceat(low, first), close, counts)
-    kept = counts > 0
-    return merged.take(kept), first[kept]
+    k, begins = prices.stamps, np.cumsum(spans) - spans
+    starts, is_filled = np.zeros((2, int(spans.sum()) + 1), np.bool_)
+    starts[::k] = starts[at] = starts[at + 1] = is_filled[at] = True
+    bounds = np.flatnonzero(starts)
+    first, stop = bounds[:-1], bounds[1:]
+    symbols = first // k
+    held = position[np.searchsorted(begins, first, side="right") - 1]
+    seen = np.flatnonzero((held != 0) | is_filled[first])
+    follows = np.zeros(len(seen), np.bool_)
+    follows[1:] = (np.diff(seen) == 1) & (np.diff(symbols[seen]) == 0)
+    heads = np.flatnonzero(~follows)
+    tails = np.append(heads[1:], len(seen))[: len(heads)] - 1
+    of, base = symbols[seen[heads]], symbols[seen[heads]] * k
+    names = ("open", "high", "low", "last_close")
+    open_, high, low, last = prices.over(names, of, first[seen[heads]] - base, stop[seen[tails]] - base)
+    lengths = (stop - first)[seen]
+    offsets, worth = np.cumsum(lengths) - lengths, np.repeat(held[seen], lengths)
+    values = (worth * last)[worth != 0]
+    values[np.isnan(values)] = 0.0  # nothing is held before the first price
+    extremes = np.full((3, len(first)), np.nan)
+    extremes[:, seen] = open_[offsets], np.fmax.reduceat(high, offsets), np.fmin.reduceat(low, offsets)
+    stamps = first - symbols * k
+    close = prices.last_close(symbols, stamps + (stop - first) - 1)
+    merged = MergedBars(*extremes, close, prices.counts(symbols, stamps, stamps + stop - first))
+    kept = merged.counts > 0
+    return (merged, first, values) if kept.all() else (merged.take(kept), first[kept], values)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from barray.market.bars import COLUMNS, Bars, FloatArray, IntArray, floats
+from barray.market.bars import COLUMNS, FloatArray, IntArray, floats
 from barray.market.calendar import Sessions
 from barray.market.errors import ConfigError
 from barray.market.interval import Interval
@@ -71,6 +71,7 @@ class PanelBlock:
         self._last_values: dict[str, FloatArray] = {}
         self._tables: dict[tuple[str, str], TableMatrix] = {}
         self._whole: PanelBlock | None = None
+        self._columns: dict[str, list[FloatArray]] = {}
         self._values: dict[str, list[Floats]] = {}
         self._laid_as: dict[str, str] = {}
 
@@ -150,60 +151,62 @@ class PanelBlock:
             return self._matrices[name, None][row, columns]
         values, offsets = self._values_of(name), self._offsets
         if offsets is None:
-            found = [self.part(name, [column], slice(row, row + 1)).item() for column in columns]
+            found = [self.part(name, column, row, row + 1).item() for column in columns]
         else:
             found = [values[column][offsets[column] + row] for column in columns]
         return np.array(found, np.float64)
 
     def _values_of(self, name: str) -> list[Floats]:
         if name not in self._values:
-            self._values[name] = [floats(getattr(bars, name)) for bars in self._bars]
+            self._values[name] = [floats(one) for one in self._columns_of(name)]
         return self._values[name]
+
+    def _columns_of(self, name: str) -> list[FloatArray]:
+        if name not in self._columns:
+            self._columns[name] = [getattr(data.base.bars, name) for data in self.data]
+        return self._columns[name]
 
     @cached_property
     def _offsets(self) -> list[int] | None:
         """By symbol, which of its base bars stands in the first row; None unless each has all."""
         return [own[0] for own in self._own_bars if own is not None] if self.is_whole else None
 
-    def parts(self, names: Sequence[str], columns: Sequence[int | None], rows: slice) -> list[FloatArray]:
-        """The same of several columns of bars, each as `part`."""
-        own = [self._own_bars[column] if column is not None else None for column in columns]
-        if not all(one is not None and one[1] <= one[0] + rows.start and one[0] + rows.stop <= one[2] for one in own):
-            return [self.part(name, columns, rows) for name in names]
-        bars = self._bars
-        places = [(bars[c], o[0] + rows.start, o[0] + rows.stop) for c, o in zip(columns, own, strict=True)]  # type: ignore[index]
-        return [np.array([getattr(one, name)[first:stop] for one, first, stop in places]) for name in names]
+    def over(self, name: str, columns: Sequence[int], first: Sequence[int], stop: Sequence[int]) -> FloatArray:
+        """A column of bars over runs of rows, each of a symbol, one run after another, NaN where it has no bar; or
+        `last_close`, which alone is stacked.
+        """
+        runs = zip(columns, first, stop, strict=True)
+        if name == "last_close":
+            by_symbol = self.last_close.T
+            parts = [by_symbol[column, begin:end] for column, begin, end in runs]
+        elif self._offsets is None:
+            parts = [self.part(name, column, begin, end) for column, begin, end in runs]
+        else:
+            own, offsets = self._columns_of(name), self._offsets
+            parts = [own[column][offsets[column] + begin : offsets[column] + end] for column, begin, end in runs]
+        return np.concatenate(parts) if parts else np.empty(0, np.float64)
 
-    def part(self, name: str, columns: Sequence[int | None], rows: slice) -> FloatArray:
-        """Rows of a column of bars, of some symbols alone: float64 (symbols, rows), NaN for None; stacks no matrix."""
+    def part(self, name: str, column: int, first: int, stop: int) -> FloatArray:
+        """Rows from `first` to `stop` of a symbol's column of bars: float64 (rows,), NaN where it has no bar."""
         if (name, None) in self._matrices:
-            return self.part_of(self._matrices[name, None], columns, rows)
-        bars = self._bars
-        found = np.full((len(columns), rows.stop - rows.start), np.nan)
-        for number, column in enumerate(columns):
-            place = self._grid(None).rows[column] if column is not None else None
-            if column is None or place is None:
-                continue
-            values, (there, chosen) = getattr(bars[column], name), place
-            if isinstance(there, slice):
-                first, stop = max(there.start, rows.start), max(min(there.stop, rows.stop), there.start, rows.start)
-                own = chosen.start + first - there.start
-                found[number, first - rows.start : stop - rows.start] = values[own : own + stop - first]
-            else:
-                first, stop = np.searchsorted(there, (rows.start, rows.stop)).tolist()
-                found[number, there[first:stop] - rows.start] = values[chosen.start + first : chosen.start + stop]
+            return self._matrices[name, None][first:stop, column]
+        own, values = self._own_bars[column], self._columns_of(name)[column]
+        if own is not None and own[1] <= own[0] + first and own[0] + stop <= own[2]:
+            return values[own[0] + first : own[0] + stop]
+        found = np.full(stop - first, np.nan)
+        bars = self.own_rows(column, first, stop - 1)
+        found[self.end_ns[first:stop].searchsorted(self.data[column].base.end_ns[bars.start : bars.stop])] = values[
+            bars.start : bars.stop
+        ]
         return found
 
-    @staticmethod
-    def part_of(matrix: FloatArray, columns: Sequence[int | None], rows: slice) -> FloatArray:
-        """The same of a matrix of this block."""
-        found = matrix.T[[column or 0 for column in columns], rows]
-        found[[column is None for column in columns]] = np.nan
-        return found
-
-    @cached_property
-    def _bars(self) -> list[Bars]:
-        return [data.base.bars for data in self.data]
+    def bars_before(self, column: int, rows: IntArray) -> IntArray:
+        """How many of a symbol's base bars stand before each of these rows, those before the block among them."""
+        own = self._own_bars[column]
+        if own is not None:
+            return np.clip(own[0] + rows, own[1], own[2])
+        before = np.searchsorted(self.data[column].base.end_ns, self.end_ns[np.maximum(rows - 1, 0)], side="right")
+        return np.where(rows > 0, before, 0)
 
     @cached_property
     def _own_bars(self) -> list[tuple[int, int, int] | None]:

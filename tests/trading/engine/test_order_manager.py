@@ -5,12 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from barray.market.bars import COLUMNS, Bars
 from barray.market.interval import Interval
-from barray.trading.engine.symbol_run import LoadedRange
+from barray.trading.engine.symbol_run import LoadedRange, lay_range
 from barray.trading.orders.broker import Broker
 from barray.trading.orders.costs import Commission, Market, Slippage
 from barray.trading.strategy.panel import PanelBlock
-from tests.trading.windows import Floor, fills_of, lay, plan, sessions_of
+from tests.trading.windows import MINUTE, Floor, fills_of, lay, plan, sessions_of
 
 RANDOM = """
 class Monkey(Strategy):
@@ -71,17 +72,27 @@ def test_an_order_that_fills_whole_does_what_it_would_step_by_step(
         assert told() == whole
 
 
-def test_a_part_of_a_block_is_what_its_matrix_has() -> None:
+def test_what_is_read_of_a_block_is_what_its_matrices_have() -> None:
     session_range = sessions_of(3, 10)
     closes = {symbol: walk(number, 30) for number, symbol in enumerate("ABC")}
     loaded = {symbol: lay(session_range, symbol, closes[symbol]) for symbol in "AC"}
     loaded["B"] = lay(session_range, "B", closes["B"][:25])
     strategy = plan("class Idle(Strategy):\n    def on_window(self, view): ...", "on_window").strategy()
+    whole = loaded["A"].base.bars
+    there = ~np.isin(np.arange(len(whole)), (3, 4, 17))
+    bars = Bars(*(getattr(whole, name)[there] for name in ("start_ns", *COLUMNS)))
+    loaded["D"] = lay_range("D", bars, MINUTE, session_range, "memory", {})
     data = {symbol: one.prepare(strategy) for symbol, one in loaded.items()}
-    for rows in (slice(0, 10), slice(20, 30), slice(5, 28)):
-        fresh, stacked = (PanelBlock(data, 0, 2, Interval.parse("1m")) for _ in range(2))
-        matrix = stacked.column("high")
-        for columns in ([0, 1, 2], [2, None, 1], [0, 2]):
-            expected = [np.full(rows.stop - rows.start, np.nan) if c is None else matrix[rows, c] for c in columns]
-            assert np.array_equal(fresh.part("high", columns, rows), np.array(expected), equal_nan=True)
-            assert np.array_equal(stacked.part("high", columns, rows), np.array(expected), equal_nan=True)
+    for symbols in ("ABCD", "AC"):
+        some = {symbol: data[symbol] for symbol in symbols}
+        fresh, stacked = (PanelBlock(some, 0, 2, Interval.parse("1m")) for _ in range(2))
+        runs = [(column, *span) for column in range(len(symbols)) for span in ((0, 10), (20, 30), (5, 28), (4, 5))]
+        columns, first, stop = map(list, zip(*runs, strict=True))
+        for name, matrix in (("high", stacked.column("high")), ("last_close", stacked.last_close)):
+            expected = np.concatenate([matrix[start:end, column] for column, start, end in runs])
+            for block in (fresh, stacked):
+                assert np.array_equal(block.over(name, columns, first, stop), expected, equal_nan=True)
+        there = ~np.isnan(stacked.column("high"))
+        for column in range(len(symbols)):
+            before = fresh.bars_before(column, np.arange(31))
+            assert np.array_equal(before - before[0], np.cumsum([0, *there[:, column]]))
