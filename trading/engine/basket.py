@@ -1,18 +1,18 @@
 """Rebalancings of a shared account carried out in whole, where that comes to what order by order would.
 
-A rebalancing's orders are plain: at the market, each of a symbol that has no other. Then they are arrays, approved in
+A rebalancing's orders are plain: at the market, each of a symbol that has no other. Then they are columns, approved in
 one step where money suffices for all of them, and filled in one step at the next row's opens: what it sells, then what
 it buys with what the sales brought. Wherever one of them could be cut, refused, or come later than the others, there is
 no basket, and the order manager has orders, one by one. The rules are those of barray.trading.orders.broker and
-barray.trading.orders.accounts.
+barray.trading.orders.accounts. Columns are lists: most rebalancings are of a few dozen orders, over which Python is as
+quick as NumPy is at its first step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import inf
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from math import inf, isnan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,31 +22,32 @@ from barray.trading.engine.holdings import Holdings
 from barray.trading.engine.open_session import OpenSession
 from barray.trading.orders.accounts import Payment, SharedAccount
 from barray.trading.orders.broker import Account
-from barray.trading.orders.costs import Commission, Market, Slippage, lots_array
+from barray.trading.orders.costs import Commission, Market, Slippage
 from barray.trading.orders.fills import Fills
+
+_EXACT = 1e9
+"""Whole numbers of shares below this are whole lots of one, whatever is added to make up for rounding."""
 
 
 @dataclass(eq=False, slots=True)
 class Basket:
-    """Orders of one rebalancing, sales first, each part by symbol; arrays (k,).
+    """Orders of one rebalancing, sales first, each part by symbol; lists (k,).
 
-    `columns`: of the symbols in the block, whose rows in Holdings are `slots`. `targets`: shares to hold. `asked`:
-    shares, negative to sell, and `quantity`: whole lots of them. `after`: the position that each leads to, as are
-    `positions`. `sales`: how many are sales; where there are any, the others are purchases, which wait for them.
-    `approved`: its orders work. `budgets`: what is set aside for them, None where sales need none.
+    `columns`: of the symbols in the block. `targets`: shares to hold. `asked`: shares, negative to sell, and
+    `quantity`: whole lots of them. `after`: the position that each leads to. `sales`: how many are sales; where there
+    are any, the others are purchases, which wait for them. `approved`: its orders work. `budgets`: what is set aside
+    for them, None where sales need none.
     """
 
-    symbols: list[str]
-    columns: NDArray[np.intp]
-    slots: NDArray[np.intp]
-    targets: FloatArray
-    asked: FloatArray
-    quantity: FloatArray
-    after: FloatArray
-    positions: list[float]
-    sales: int
     placed_ns: int
-    budgets: FloatArray | None = None
+    symbols: list[str] = field(default_factory=list)
+    columns: list[int] = field(default_factory=list)
+    targets: list[float] = field(default_factory=list)
+    asked: list[float] = field(default_factory=list)
+    quantity: list[float] = field(default_factory=list)
+    after: list[float] = field(default_factory=list)
+    sales: int = 0
+    budgets: list[float] | None = None
     approved: bool = False
 
     @property
@@ -55,51 +56,43 @@ class Basket:
         return self.sales or len(self.symbols)
 
 
-class BasketFill(NamedTuple):
-    """Fills of a basket, each of an order in whole, in base bars that start at `bar_ns` and end at `ended_ns`; arrays
-    (k,), times UTC ns. `asked`, `placed_ns`: of the orders. For the others see Fill.
-    """
-
-    placed_ns: int
-    bar_ns: int
-    ended_ns: int
-    slots: NDArray[np.intp]
-    number: IntArray
-    asked: FloatArray
-    quantity: FloatArray
-    price: FloatArray
-    commission: FloatArray
-    slippage: FloatArray
-
-
 @dataclass(frozen=True, eq=False)
 class BasketFills:
-    """The same of many baskets, as columns of one length."""
+    """Fills of baskets, each of an order in whole, as columns of one length, in base bars that start at `fills.bar_ns`
+    and end at `ended_ns`; times UTC ns. `slots`: rows in Holdings; `asked`, `placed_ns`: of the orders. What rows of
+    bars they are in isn't told.
+    """
 
     placed_ns: IntArray
-    bar_ns: IntArray
     ended_ns: IntArray
     slots: NDArray[np.intp]
     asked: FloatArray
     fills: Fills
 
-    @classmethod
-    def of(cls, parts: Sequence[BasketFill]) -> BasketFills:
-        """One basket's after another's; what rows they are in isn't told."""
-        *times, slots, number, asked, quantity, price, commission, slippage = zip(*parts, strict=True)
-        lengths = [len(one) for one in slots]
-        placed_ns, bar_ns, ended_ns = (np.repeat(np.array(column, np.int64), lengths) for column in times)
-        fills = Fills(
-            np.zeros(len(bar_ns), np.int64),
-            bar_ns,
-            np.concatenate(quantity),
-            np.concatenate(price),
-            np.concatenate(commission),
-            np.concatenate(slippage),
-            np.concatenate(number),
-            np.zeros(len(bar_ns), np.bool_),
-        )
-        return cls(placed_ns, bar_ns, ended_ns, np.concatenate(slots), np.concatenate(asked), fills)
+
+class _Filled:
+    """Gathers them: times of each basket, and the other columns order by order."""
+
+    def __init__(self) -> None:
+        self.times: list[tuple[int, int, int]] = []
+        self.lengths: list[int] = []
+        self.columns: tuple[list[float], ...] = tuple([] for _ in range(7))
+
+    def note(self, times: tuple[int, int, int], *columns: Sequence[float]) -> None:
+        self.times.append(times)
+        self.lengths.append(len(columns[0]))
+        for column, more in zip(self.columns, columns, strict=True):
+            column.extend(more)
+
+    def told(self) -> BasketFills:
+        placed_ns, bar_ns, ended_ns = np.repeat(np.array(self.times, np.int64), self.lengths, axis=0).T
+        slots, number, *told = self.columns
+        asked, quantity, price, commission, slippage = (np.array(column, np.float64) for column in told)
+        n = len(slots)
+        row, at_close = np.zeros(n, np.int64), np.zeros(n, np.bool_)
+        number_ = np.array(number, np.int64)
+        fills = Fills(row, bar_ns, quantity, price, commission, slippage, number_, at_close)
+        return BasketFills(placed_ns, ended_ns, np.array(slots, np.intp), asked, fills)
 
 
 class BasketTrading:
@@ -108,118 +101,138 @@ class BasketTrading:
     def __init__(self, account: SharedAccount, terms: Account, market: Market, holdings: Holdings) -> None:
         self._account, self._terms, self._market, self._holdings = account, terms, market, holdings
         self._slips, self._charges = market.slippage != Slippage(), market.commission != Commission()
+        self._filled = _Filled()
 
-    def basket(self, here: OpenSession, slots: NDArray[np.intp], weights: Mapping[str, float]) -> Basket | None:
-        """Orders that hold these fractions of the equity, and nothing else of what is seen. `slots`: of the block's
-        symbols.
-        """
-        block, lot_size = here.block, self._market.lot_size
-        columns = [block.index.get(symbol, -1) for symbol in weights]
-        if here.row < 0 or -1 in columns:
+    def basket(self, here: OpenSession, weights: Mapping[str, float]) -> Basket | None:
+        """Orders that hold these fractions of the equity, and nothing else of what is seen."""
+        if here.row < 0:
             return None
-        target, held = np.zeros(len(slots)), self._holdings.position[slots]
-        if columns:
-            fractions, wanted = np.array(list(weights.values())), np.array(columns)
-            prices = block.last_close[here.row][wanted]
-            if fractions.dtype.kind not in "fiu" or not np.minimum.reduce(prices) > 0.0:
+        targets = self._targets(here, weights)
+        if targets is None:
+            return None
+        seen, index, symbols, held = here.panel.index, here.block.index, here.block.symbols, self._account.positions
+        lots, whole, short = self._market.lots, self._market.lot_size == 1.0, self._terms.short
+        sales, others = [], []
+        for column in sorted({*targets, *(index[symbol] for symbol in held if symbol in seen)}):
+            symbol = symbols[column]
+            before, target = held.get(symbol, 0.0), targets.get(column, 0.0)
+            asked = quantity = target - before
+            after = target
+            if not (whole and before % 1.0 == 0.0 and -_EXACT < asked < _EXACT and -_EXACT < before < _EXACT):
+                if not -inf < asked < inf:
+                    return None
+                quantity = lots(asked)
+                after = lots(before + quantity) + 0.0  # no -0
+            if not quantity:
+                continue
+            if after < 0.0 and not short:
                 return None
-            if here.unseen is not None and here.unseen[wanted].any():
+            if after * before < 0.0:
                 return None
-            target[wanted] = lots_array(fractions * self._account.equity / prices, lot_size)
-        asked = target - held
-        if here.unseen is not None:
-            asked[here.unseen] = 0.0
-        quantity = lots_array(asked, lot_size)
-        traded = quantity.nonzero()[0]
-        buys = held[traded] * quantity[traded] >= 0.0
-        traded = traded[buys.argsort(kind="stable")]
-        sales, quantity, held = len(buys) - int(np.count_nonzero(buys)), quantity[traded], held[traded]
-        after = lots_array(held + quantity, lot_size)
-        after += 0.0  # no -0
-        positions, before = after.tolist(), held.tolist()
-        if positions and not (min(positions) >= 0.0 and min(before) >= 0.0 and sum(positions) < inf):
-            turned, number = after * held < 0.0, np.isfinite(after)
-            if turned.any() or not number.all() or (not self._terms.short and min(positions) < 0.0):
+            (sales if before * quantity < 0.0 else others).append((symbol, column, target, asked, quantity, after))
+        if not sales and not others:
+            return Basket(here.now_ns)
+        return Basket(here.now_ns, *map(list, zip(*sales, *others, strict=True)), sales=len(sales))  # type: ignore[arg-type]
+
+    def _targets(self, here: OpenSession, weights: Mapping[str, float]) -> dict[int, float] | None:
+        """Shares to hold, by the block's columns; None where a weight, or a price, is no plain number."""
+        seen, index, closes, row = here.panel.index, here.block.index, here.block.last_close_floats, here.row
+        lots, equity = self._market.lots, self._account.equity
+        targets = {}
+        for symbol, weight in weights.items():
+            if symbol not in seen or not isinstance(weight, (float, int)):
                 return None
-        symbols = block.symbols
-        names = [symbols[column] for column in traded.tolist()]
-        return Basket(
-            names,
-            traded,
-            slots[traded],
-            target[traded],
-            asked[traded],
-            quantity,
-            after,
-            positions,
-            sales,
-            here.now_ns,
-        )
+            column = index[symbol]
+            price = closes[row, column]
+            wanted = float(weight) * equity / price if price > 0.0 else inf
+            if not -inf < wanted < inf:
+                return None
+            targets[column] = lots(wanted)
+        return targets
 
     def approve(self, basket: Basket, here: OpenSession) -> bool:
         """Approve what is ordered now: sales need no money, which purchases wait for."""
         if not basket.sales:
-            payment = self._account.standing
-            basket.budgets = self._budgets(basket, here, payment, np.abs(basket.quantity))
+            basket.budgets = self._budgets(basket, here, self._account.standing)
             if basket.budgets is None:
                 return False
-            self._account.aside = basket.budgets.tolist()
+            self._account.aside = basket.budgets
         basket.approved = True
         return True
 
-    def _budgets(self, basket: Basket, here: OpenSession, standing: Payment, opens: FloatArray) -> FloatArray | None:
-        """What is set aside for orders, the last ones of a basket, that open as many shares, bought or sold; None where
-        money may not suffice for all.
-        """
-        prices = here.block.last_close[here.row][basket.columns[len(basket.columns) - len(opens) :]]
-        needs, sales = self._account.needs(opens, prices), basket.sales
-        bears = self._account.bears(needs.tolist(), standing, basket.symbols[:sales], basket.positions[:sales])
+    def _budgets(self, basket: Basket, here: OpenSession, standing: Payment) -> list[float] | None:
+        """What is set aside for all but sales, standing there; None where money may not suffice for all."""
+        sales, closes, row = basket.sales, here.block.last_close_floats, here.row
+        prices = [closes[row, column] for column in basket.columns[sales:]]
+        needs = self._account.needs(basket.quantity[sales:], prices)
+        bears = self._account.bears(needs, standing, basket.symbols[:sales], basket.after[:sales])
         return needs if bears else None
 
     def part(self) -> None:
         """Have nothing set aside for a basket, whose orders go on one by one."""
         self._account.aside = ()
 
-    def fill(self, basket: Basket, here: OpenSession, row: int) -> BasketFill | None:
-        """Fill all at a row's opens."""
+    def fill(self, basket: Basket, here: OpenSession, slots: Sequence[int], row: int) -> bool:
+        """Fill all at a row's opens, if all have one. `slots`: of the block's symbols, in Holdings."""
         block, market, columns, quantity = here.block, self._market, basket.columns, basket.quantity
-        reference = block.row_of("open", columns.tolist(), row)
-        price = dearest = reference
-        commission = slippage = np.zeros(len(columns))
+        reference = block.row_of("open", columns, row)
+        if isnan(sum(reference)):
+            return False
+        prices = dearest = reference
+        commissions = slippages = [0.0] * len(columns)
         if self._slips:
-            low, high, volume = (block.row_of(name, columns.tolist(), row) for name in ("low", "high", "volume"))
-            price = market.slipped(quantity, reference, low, high, volume)
-            dearest, slippage = np.maximum(price, reference), np.abs(price - reference) * np.abs(quantity)
-        spent = quantity * price
+            bars = zip(
+                quantity,
+                reference,
+                *(block.row_of(one, columns, row) for one in ("low", "high", "volume")),
+                strict=True,
+            )
+            prices = [market.slipped(*one) for one in bars]
+            dearest = [*map(max, prices, reference)]
+            slippages = [abs(p - r) * abs(q) for p, r, q in zip(prices, reference, quantity, strict=True)]
         if self._charges:
-            commission = market.commission.of(quantity, price)
-            spent += commission
-        paid = self._paid(basket, here, spent, dearest, commission)
+            commissions = [*map(market.commission.of, quantity, prices)]
+        costs = [q * p + c for q, p, c in zip(quantity, prices, commissions, strict=True)]
+        paid = self._paid(basket, here, costs, dearest, commissions)
         if paid is None:
-            return None
-        self._account.take(paid, basket.symbols, basket.positions)
-        holdings, slots = self._holdings, basket.slots
-        holdings.position[slots] = basket.after
-        holdings.cash[slots] -= spent
-        numbers = holdings.placed[slots] + 1
-        holdings.placed[slots] = numbers
+            return False
+        self._account.take(paid, basket.symbols, basket.after)
+        own, numbers = [slots[column] for column in columns], []
+        position, cash, placed = self._holdings.positions, self._holdings.cashes, self._holdings.numbers
+        for slot, after, cost in zip(own, basket.after, costs, strict=True):
+            position[slot] = after
+            cash[slot] -= cost
+            placed[slot] = number = placed[slot] + 1
+            numbers.append(number)
         times = basket.placed_ns, block.start_ns.item(row), block.end_ns.item(row)
-        return BasketFill(*times, slots, numbers, basket.asked, quantity, price, commission, slippage)
+        self._filled.note(times, own, numbers, basket.asked, quantity, prices, commissions, slippages)
+        return True
+
+    def take(self) -> BasketFills | None:
+        """Fills since this was last asked, all as one; None for none."""
+        if not self._filled.times:
+            return None
+        filled, self._filled = self._filled.told(), _Filled()
+        return filled
 
     def _paid(
-        self, basket: Basket, here: OpenSession, spent: FloatArray, dearest: FloatArray, commission: FloatArray
+        self,
+        basket: Basket,
+        here: OpenSession,
+        costs: list[float],
+        dearest: Sequence[float],
+        commissions: Sequence[float],
     ) -> Payment | None:
-        """Where the account stands after all fills; None where it may not bear one, or one has no price."""
-        account, sales, costs, quantities = self._account, basket.sales, spent.tolist(), basket.quantity.tolist()
-        standing, positions = account.standing, basket.positions
-        if sales:
-            after_sales = account.paid(standing, costs[:sales], quantities[:sales], positions[:sales])
-            if after_sales is None or sales == len(costs):
-                return after_sales
-            standing, costs, quantities, positions = after_sales, costs[sales:], quantities[sales:], positions[sales:]
-        opens, budgets = np.abs(basket.quantity[sales:]), basket.budgets
+        """Where the account stands after all fills; None where it may not bear one."""
+        account, sales, quantity, after = self._account, basket.sales, basket.quantity, basket.after
+        standing = account.paid(account.standing, costs[:sales], quantity[:sales], after[:sales])
+        if standing is None or sales == len(costs):
+            return standing
+        budgets = basket.budgets if basket.budgets is not None else self._budgets(basket, here, standing)
         if budgets is None:
-            budgets = self._budgets(basket, here, standing, opens)
-        if budgets is None or not (self._terms.margin * dearest[sales:] * opens + commission[sales:] <= budgets).all():
             return None
-        return account.paid(standing, costs, quantities, positions)
+        margin = self._terms.margin
+        for number, budget in enumerate(budgets, sales):
+            if not margin * dearest[number] * abs(quantity[number]) + commissions[number] <= budget:
+                return None
+        return account.paid(standing, costs[sales:], quantity[sales:], after[sales:])

@@ -15,7 +15,7 @@ import numpy as np
 
 from barray.market.bars import FloatArray
 from barray.market.errors import ConfigError
-from barray.trading.engine.basket import Basket, BasketFill, BasketFills, BasketTrading
+from barray.trading.engine.basket import Basket, BasketFills, BasketTrading
 from barray.trading.engine.commands import Plan
 from barray.trading.engine.holdings import Holdings
 from barray.trading.engine.notes import Notes
@@ -72,7 +72,6 @@ class OrderManager:
         self._closes: dict[str, float] = {}
         self._funds = Funds(self._look_at_funds)
         self._basket: Basket | None = None
-        self._filled: list[BasketFill] = []
         self._slots = np.empty(0, np.intp)
         """Of the block's symbols."""
         self.open_accounts()
@@ -239,10 +238,8 @@ class OrderManager:
             self._meet_rows(here, first, row, self._orders())
 
     def _fill_basket(self, basket: Basket, here: OpenSession, row: int) -> bool:
-        filled = self._baskets.fill(basket, here, row) if self._baskets is not None else None
-        if filled is None:
+        if self._baskets is None or not self._baskets.fill(basket, here, self._slots.data, row):
             return False
-        self._filled.append(filled)
         self._basket = None
         self.purchases.clear()
         return True
@@ -253,8 +250,8 @@ class OrderManager:
         if basket is None or self._baskets is None:
             return
         self._baskets.part()
-        budgets = [0.0] * basket.ordered if basket.budgets is None else basket.budgets.tolist()
-        for symbol, asked, budget in zip(basket.symbols, basket.asked.tolist(), budgets, strict=False):
+        budgets = basket.budgets or [0.0] * basket.ordered
+        for symbol, asked, budget in zip(basket.symbols, basket.asked, budgets, strict=False):
             broker = self.books[symbol].broker
             order = broker.place(OrderTerms(asked), basket.placed_ns)
             if basket.approved:
@@ -265,8 +262,7 @@ class OrderManager:
 
     def take_baskets(self) -> BasketFills | None:
         """Fills of baskets since this was last asked, all as one; None for none."""
-        filled, self._filled = self._filled, []
-        return BasketFills.of(filled) if filled else None
+        return self._baskets.take() if self._baskets is not None else None
 
     def _orders(self) -> set[str]:
         return self._due | self._resting
@@ -449,10 +445,10 @@ class OrderManager:
             return False
         if self._basket is not None or self._due or self._resting or self.changed or self.purchases or self.invited:
             return False
-        basket = baskets.basket(here, self._slots, weights)
+        basket = baskets.basket(here, weights)
         if basket is None:
             return False
         if basket.symbols:
             self._basket, bought = basket, basket.symbols[basket.ordered :]
-            self.purchases |= dict(zip(bought, basket.targets[basket.ordered :].tolist(), strict=True))
+            self.purchases |= dict(zip(bought, basket.targets[basket.ordered :], strict=True))
         return True

@@ -30,10 +30,9 @@ from dataclasses import dataclass
 from math import copysign, fsum, inf, isnan
 from typing import NamedTuple, Protocol
 
-from barray.market.bars import FloatArray
 from barray.market.errors import BarrayError
 from barray.trading.orders.broker import Account
-from barray.trading.orders.costs import Commission, Market, Number
+from barray.trading.orders.costs import Commission, Market
 from barray.trading.orders.fills import Fill
 from barray.trading.orders.limits import Exposures, Limits, Room
 from barray.trading.orders.order import Order
@@ -271,10 +270,10 @@ class SharedAccount:
         """Where it stands."""
         return Payment(self._cash, self._may_owe)
 
-    def needs(self, opens: FloatArray, price: FloatArray) -> FloatArray:
-        """What orders reserve that open as many shares and close none, float64 (n,). `price`: last closes."""
-        needs: FloatArray = self._need(opens, price, opens)
-        return needs
+    def needs(self, quantities: Sequence[float], prices: Sequence[float]) -> list[float]:
+        """What orders of these quantities reserve that close nothing. `prices`: last closes."""
+        opens = map(abs, quantities)
+        return [self._need(one, price, one) for one, price in zip(opens, prices, strict=True)]
 
     def bears(
         self, needs: Sequence[float], standing: Payment, symbols: Sequence[str], positions: Sequence[float]
@@ -390,7 +389,7 @@ class SharedAccount:
         lots, wanted, held = self._market.lots, abs(order.quantity), side * held
         return min(wanted, lots(max(held - closing, 0.0))), min(wanted, lots(max(held + coming, 0.0)))
 
-    def _need(self, opens: Number, price: Number, quantity: Number) -> Number:
+    def _need(self, opens: float, price: float, quantity: float) -> float:
         worst = price * (1.0 + self._reserve)
         commission = self._market.commission.of(quantity, worst) if self._charges else 0.0
         return self._account.margin * opens * worst + commission

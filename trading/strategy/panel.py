@@ -145,16 +145,15 @@ class PanelBlock:
         """Whether every symbol has every bar of the base interval."""
         return self._grid(None).whole
 
-    def row_of(self, name: str, columns: Sequence[int], row: int) -> FloatArray:
-        """One row of a column of bars, of some symbols alone: float64 (symbols,); stacks no matrix."""
+    def row_of(self, name: str, columns: Sequence[int], row: int) -> list[float]:
+        """One row of a column of bars, of some symbols alone, NaN where one has no bar; stacks no matrix."""
         if (name, None) in self._matrices:
-            return self._matrices[name, None][row, columns]
+            by_row: list[float] = self._matrices[name, None][row, columns].tolist()
+            return by_row
         values, offsets = self._values_of(name), self._offsets
         if offsets is None:
-            found = [self.part(name, column, row, row + 1).item() for column in columns]
-        else:
-            found = [values[column][offsets[column] + row] for column in columns]
-        return np.array(found, np.float64)
+            return [self.part(name, column, row, row + 1).item() for column in columns]
+        return [values[column][offsets[column] + row] for column in columns]
 
     def _values_of(self, name: str) -> list[Floats]:
         if name not in self._values:
