@@ -29,6 +29,9 @@ _EXACT = 1e9
 """Whole numbers of shares below this are whole lots of one, whatever is added to make up for rounding."""
 
 
+_Order = tuple[str, int, float, float, float, float]
+
+
 @dataclass(eq=False, slots=True)
 class Basket:
     """Orders of one rebalancing, sales first, each part by symbol; lists (k,).
@@ -112,7 +115,8 @@ class BasketTrading:
             return None
         seen, index, symbols, held = here.panel.index, here.block.index, here.block.symbols, self._account.positions
         lots, whole, short = self._market.lots, self._market.lot_size == 1.0, self._terms.short
-        sales, others = [], []
+        sales: list[_Order] = []
+        others: list[_Order] = []
         for column in sorted({*targets, *(index[symbol] for symbol in held if symbol in seen)}):
             symbol = symbols[column]
             before, target = held.get(symbol, 0.0), targets.get(column, 0.0)
@@ -130,9 +134,11 @@ class BasketTrading:
             if after * before < 0.0:
                 return None
             (sales if before * quantity < 0.0 else others).append((symbol, column, target, asked, quantity, after))
-        if not sales and not others:
+        every = sales + others
+        if not every:
             return Basket(here.now_ns)
-        return Basket(here.now_ns, *map(list, zip(*sales, *others, strict=True)), sales=len(sales))  # type: ignore[arg-type]
+        names, columns, wanted, missing, quantities, after_all = map(list, zip(*every, strict=True))
+        return Basket(here.now_ns, names, columns, wanted, missing, quantities, after_all, len(sales))
 
     def _targets(self, here: OpenSession, weights: Mapping[str, float]) -> dict[int, float] | None:
         """Shares to hold, by the block's columns; None where a weight, or a price, is no plain number."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -234,6 +233,11 @@ def _columns(nothing: Any, parts: Sequence[Any], places: Sequence[slice], names:
         yield np.concatenate([getattr(nothing, name), *(getattr(part, name)[at] for part, at in cut)])
 
 
+def held_of(shares: FloatArray, largest: FloatArray) -> FloatArray:
+    """Shares, what is but rounding of the `largest` position being none."""
+    return np.where(np.abs(shares) > _DUST * largest, shares, 0.0)
+
+
 def days_of(
     symbols: Sequence[str],
     fills: Fills,
@@ -273,18 +277,23 @@ def courses_of(fills: Fills, lengths: IntArray, spent: FloatArray, shares: Float
     """Where accounts stood that had cost `spent` and held `shares` before a session, float64 (n,), and had these fills
     in it: one symbol's after another's, `lengths` int64 (n,) of each.
     """
-    n, most = len(lengths), int(lengths.max(initial=0))
-    places = np.arange(len(fills)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    at = np.repeat(np.arange(n), lengths) * (most + 1) + places + 1
-    costs, held = np.zeros((n, most + 1)), np.zeros((n, most + 1))
-    costs[:, 0], held[:, 0] = spent, shares
-    costs.ravel()[at] = fills.quantity * fills.price + fills.commission
-    held.ravel()[at] = fills.quantity
-    costs, held = np.cumsum(costs, axis=1), np.cumsum(held, axis=1)  # one after another, as they came
+    costs = running(fills.quantity * fills.price + fills.commission, lengths, spent)
+    held = running(fills.quantity, lengths, shares)
+    there = np.arange(costs.shape[1]) <= lengths[:, None]
     largest = np.maximum.accumulate(np.abs(held), axis=1)
-    there = np.arange(most + 1) <= lengths[:, None]
-    position = np.where(np.abs(held) > _DUST * largest, held, 0.0)
-    return Courses(costs[there], position[there], costs[:, -1], held[:, -1])
+    return Courses(costs[there], held_of(held, largest)[there], costs[:, -1], held[:, -1])
+
+
+def running(values: FloatArray, lengths: IntArray, before: FloatArray) -> FloatArray:
+    """What rows of values sum up to, before the first and after each, added as they came, float64 (n, most + 1); beyond
+    a row's own it stays. `values`: one row's after another's, `lengths` int64 (n,) of each; `before` float64 (n,).
+    """
+    n, most = len(lengths), int(lengths.max(initial=0))
+    sums = np.zeros((n, most + 1))
+    sums[:, 0] = before
+    places = np.arange(len(values)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    sums.ravel()[np.repeat(np.arange(n), lengths) * (most + 1) + places + 1] = values
+    return np.cumsum(sums, axis=1, out=sums)
 
 
 def _read(
@@ -317,6 +326,7 @@ def _read(
     extremes[:, seen] = open_[offsets], np.fmax.reduceat(high, offsets), np.fmin.reduceat(low, offsets)
     stamps = first - symbols * k
     close = prices.last_close(symbols, stamps + (stop - first) - 1)
-    merged = MergedBars(*extremes, close, prices.counts(symbols, stamps, stamps + stop - first))
+    counts = prices.counts(symbols, stamps, stamps + stop - first)
+    merged = MergedBars(extremes[0], extremes[1], extremes[2], close, counts)
     kept = merged.counts > 0
     return (merged, first, values) if kept.all() else (merged.take(kept), first[kept], values)

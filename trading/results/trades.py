@@ -15,7 +15,7 @@ counts and the favourable one doesn't, as in barray.trading.orders.broker:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +27,8 @@ from barray.trading.results.result import Trades
 
 _DUST = 1e-12
 """Share of the largest fill below which a quantity is rounding."""
+_EXACT = 1e11
+"""Whole numbers below this have no dust."""
 _SAME_PRICE = 1e-9
 """Share of a price below which a difference is rounding."""
 
@@ -69,14 +71,40 @@ def match_alternating(quantity: FloatArray) -> Lots | None:
 
 def match_fifo(quantity: FloatArray) -> Lots:
     """Lots of any fills, signed `quantity` float64 (n,), one after another; what is less than rounding is dropped."""
-    return match_each([quantity.tolist()])
+    return match_each(quantity, np.array([0, len(quantity)]))
 
 
-def match_each(quantities: Sequence[Sequence[float]]) -> Lots:
-    """The same of several symbols' fills, each by itself; positions count through all of them."""
+def match_each(quantity: FloatArray, bounds: IntArray) -> Lots:
+    """The same of several symbols' fills, each by itself: a symbol's are those from one of `bounds` to the next, int64
+    (symbols + 1,). Positions count through all of them.
+    """
+    lots = _match_whole(quantity, bounds)
+    return lots if lots is not None else match_one_by_one(quantity, bounds)
+
+
+def _match_whole(quantity: FloatArray, bounds: IntArray) -> Lots | None:
+    """Lots of whole shares in positions that are never short, all at once, for sums of whole numbers are exact; None of
+    any others.
+    """
+    held = np.concatenate(([0.0], np.cumsum(quantity)))
+    before, after = held[bounds[:-1]], held[bounds[1:]]
+    if (np.trunc(quantity) != quantity).any() or not np.abs(quantity).sum() < _EXACT:
+        return None
+    if (held[1:] < np.repeat(before, np.diff(bounds))).any():
+        return None
+    bought, sold, is_open = np.flatnonzero(quantity > 0), np.flatnonzero(quantity < 0), after > before
+    at = np.searchsorted(sold, bounds[1:][is_open])  # what stays open ends after the symbol's sales
+    exits, amounts = np.insert(sold, at, -1), np.insert(-quantity[sold], at, (after - before)[is_open])
+    entered, left = np.cumsum(quantity[bought]), np.cumsum(amounts)
+    ends = np.union1d(entered, left)
+    return Lots(bought[np.searchsorted(entered, ends)], exits[np.searchsorted(left, ends)], np.diff(ends, prepend=0.0))
+
+
+def match_one_by_one(quantity: FloatArray, bounds: IntArray) -> Lots:
+    """What `match_each` is, of any fills."""
     matched: list[tuple[int, int, float]] = []
-    first = 0
-    for own in quantities:
+    for first, stop in pairwise(bounds.tolist()):
+        own = quantity[first:stop].tolist()
         waiting: deque[tuple[int, float]] = deque()  # fills and what is left of each, all of one sign
         dust = _DUST * max(map(abs, own), default=0.0)
         for number, filled in enumerate(own, first):
@@ -91,7 +119,6 @@ def match_each(quantities: Sequence[Sequence[float]]) -> Lots:
             if abs(left) > dust:
                 waiting.append((number, left))
         matched.extend((entry, -1, left) for entry, left in waiting)
-        first += len(own)
     entries, exits, lots = zip(*matched, strict=True) if matched else ((), (), ())
     return Lots(np.array(entries, np.int64), np.array(exits, np.int64), np.array(lots, np.float64))
 

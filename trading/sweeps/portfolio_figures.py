@@ -17,6 +17,36 @@ from barray.trading.sweeps.parameter_sets import ParameterSet
 from barray.trading.sweeps.table import SetRow
 
 
+@dataclass(frozen=True, eq=False)
+class Closing:
+    """Where symbols that were filled or held stood at the closes of sessions, matrices (sessions, symbols).
+
+    `there` bool: it was so in that session; `fresh` bool: with an account that began with nothing held, and knows of
+    nothing before.
+    `spent`, `held`: see Courses; `last_close`: the last ones known, NaN before there is one.
+    """
+
+    symbols: Sequence[str]
+    there: NDArray[np.bool_]
+    fresh: NDArray[np.bool_]
+    spent: FloatArray
+    held: FloatArray
+    last_close: FloatArray
+
+    @property
+    def value(self) -> FloatArray:
+        """What positions were worth."""
+        value = self.held * self.last_close
+        value[np.isnan(value)] = 0.0
+        return value
+
+    def last_closes(self) -> dict[str, float]:
+        """By symbol, in the last session that each was there in."""
+        last = len(self.there) - 1 - np.argmax(self.there[::-1], axis=0)
+        closes = self.last_close[last, np.arange(len(self.symbols))]
+        return dict(zip(self.symbols, closes.tolist(), strict=True))
+
+
 @dataclass(eq=False)
 class PortfolioFigures:
     """Money and trades of a portfolio. `capital`: of the account, if that is `shared`, else of each symbol's. `anew`:
@@ -26,11 +56,9 @@ class PortfolioFigures:
     capital: float
     shared: bool
     anew: bool
-    _closing: list[tuple[Sequence[str], FloatArray, NDArray[np.bool_]]] = field(default_factory=list)
+    _closing: list[Closing] = field(default_factory=list)
     _fills: list[tuple[Sequence[str], IntArray, FloatArray]] = field(default_factory=list)
-    """By session: symbols, how many fills each has, and of all these quantity, price, commission and slippage, float64
-    (4, n).
-    """
+    """Symbols, how many fills each has, and of all these quantity, price, commission and slippage, float64 (4, n)."""
     _last_close: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -41,29 +69,15 @@ class PortfolioFigures:
     @property
     def symbols(self) -> set[str]:
         """Those that anything was done to."""
-        return {symbol for symbols, _, _ in self._closing for symbol in symbols}
+        return {symbol for closing in self._closing for symbol in closing.symbols}
 
-    def add_session(
-        self,
-        symbols: Sequence[str],
-        fills: Fills,
-        lengths: IntArray,
-        spent: FloatArray,
-        held: FloatArray,
-        last_close: FloatArray,
-        fresh: NDArray[np.bool_],
-    ) -> None:
-        """Take note of what a session did to symbols that were filled or held something: `lengths` of the `fills` are
-        each one's. `spent`, `held`: see Courses, at its end; `last_close`: the last ones known, NaN before there is
-        one. `fresh`: whose accounts began with nothing held, and know of nothing before.
-        """
-        value = held * last_close
-        value[np.isnan(value)] = 0.0
-        self._closing.append((symbols, self.own - spent + value, fresh))
-        self._last_close.update(zip(symbols, last_close.tolist(), strict=True))
+    def add(self, closing: Closing, fills: Fills, lengths: IntArray) -> None:
+        """Take note of what sessions did: `lengths` of the `fills` are each symbol's."""
+        self._closing.append(closing)
+        self._last_close.update(closing.last_closes())
         if len(fills):
             told = np.array((fills.quantity, fills.price, fills.commission, fills.slippage))
-            self._fills.append((symbols, lengths, told))
+            self._fills.append((closing.symbols, lengths, told))
 
     def row(self, parameters: ParameterSet, symbols: Sequence[str], data: Mapping[str, str], logs: Logs) -> SetRow:
         """The whole, of all `symbols` of the portfolio, sorted; for `data` and `logs` see SetRow."""
@@ -73,7 +87,7 @@ class PortfolioFigures:
         first = np.full((len(closing), 1), self.capital if self.shared else 0.0)
         equity = np.cumsum(np.hstack((first, closing)), axis=1)[:, -1]  # one symbol after another, as a backtest adds
         quantity, price, commission, slippage, bounds = self._fills_of(index)
-        lots = match_each([own.tolist() for own in np.split(quantity, bounds[1:-1])])
+        lots = match_each(quantity, bounds)
         last = np.array([self._last_close.get(symbol, np.nan) for symbol in symbols])
         symbol_of_lot = np.searchsorted(bounds, lots.entry, side="right") - 1
         profit = profits_of(lots, quantity, price, commission, last[symbol_of_lot])
@@ -107,11 +121,12 @@ class PortfolioFigures:
 
     def _closing_equity(self, index: Mapping[str, int]) -> FloatArray:
         """Each symbol's equity at each session's close, float64 (n_sessions, n_symbols)."""
-        closing, now = np.empty((len(self._closing), len(index))), np.full(len(index), self.own)
-        before = np.zeros(len(index))
-        for number, (symbols, values, fresh) in enumerate(self._closing):
-            at = np.array([index[symbol] for symbol in symbols], np.intp)
-            before[at[fresh]] = now[at[fresh]] - self.own
-            now[at] = values + before[at]
-            closing[number] = now
-        return closing
+        now, before, found = np.full(len(index), self.own), np.zeros(len(index)), [np.empty((0, len(index)))]
+        for closing in self._closing:
+            at = np.array([index[symbol] for symbol in closing.symbols], np.intp)
+            values = self.own - closing.spent + closing.value
+            for own, there, fresh in zip(values, closing.there, closing.fresh, strict=True):
+                before[at[fresh]] = now[at[fresh]] - self.own
+                now[at[there]] = own[there] + before[at[there]]
+                found.append(now[None].copy())
+        return np.concatenate(found)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from barray.market.bars import Bar, Bars
 from barray.trading.orders.fills import Fill, Fills
 from barray.trading.results.result import Trades
-from barray.trading.results.trades import match_alternating, match_fifo, round_trips
+from barray.trading.results.trades import match_alternating, match_each, match_fifo, match_one_by_one, round_trips
 from tests.market.builders import MINUTE_NS
 
 quick = settings(deadline=None, max_examples=150)
@@ -150,6 +150,31 @@ def test_both_ways_of_matching_agree(sizes: list[int], last_open: bool) -> None:
     fast, general = match_alternating(quantity), match_fifo(quantity)
     assert fast is not None
     for one, other in zip(fast, general, strict=True):
+        assert one.dtype == other.dtype
+        assert one.tolist() == other.tolist()
+
+
+def never_short(sizes: list[int]) -> list[int]:
+    """The same with no sale of more than there is."""
+    kept: list[int] = []
+    for size in sizes:
+        kept += [size] if sum(kept) + size >= 0 else []
+    return kept
+
+
+@pytest.mark.long
+@quick
+@given(
+    st.lists(st.lists(st.integers(-4, 6).filter(bool), max_size=9), max_size=4),
+    st.booleans(),
+    st.sampled_from([1.0, 0.1]),
+)
+def test_many_symbols_lots_are_matched_as_one_by_one(sizes: list[list[int]], short: bool, lot: float) -> None:
+    if not short:
+        sizes = [never_short(own) for own in sizes]
+    quantity = np.array([lot * size for own in sizes for size in own], np.float64)
+    bounds = np.cumsum([0, *map(len, sizes)])
+    for one, other in zip(match_each(quantity, bounds), match_one_by_one(quantity, bounds), strict=True):
         assert one.dtype == other.dtype
         assert one.tolist() == other.tolist()
 
