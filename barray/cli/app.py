@@ -311,8 +311,12 @@ def _date(text: str) -> date:
 
 
 def with_only(name: str) -> typer.Typer:
-    """The app with no other command than `name`, if it has that: each takes a millisecond to make ready."""
+    """The app with no other command than `name`, if it has that: each takes a millisecond to make ready. But `job` runs
+    others.
+    """
     chosen = copy(app)
+    if name == job.__name__:
+        return chosen
     commands = [one for one in app.registered_commands if name == (one.name or _name_of(one.callback))]
     groups = [one for one in app.registered_groups if name == one.name]
     if commands or groups:

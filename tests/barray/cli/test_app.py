@@ -163,7 +163,7 @@ def test_only_what_a_table_lists_is_kept_from_the_log_and_only_meanwhile(caplog:
     assert [record.getMessage() for record in caplog.records] == ["8,000 symbols", "AMC: dropped"]
 
 
-@pytest.mark.parametrize("words", ["backtest --help", "attach status --help", "bactest", "--help", ""])
+@pytest.mark.parametrize("words", ["backtest --help", "attach status --help", "bactest", "job backtest", "--help", ""])
 def test_an_app_made_ready_for_one_command_says_the_same_as_the_whole(words: str) -> None:
     said = words.split()
     apps = with_only(said[0] if said else ""), app
