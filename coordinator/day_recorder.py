@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -74,11 +75,12 @@ class DayRecorder:
             tape = Tape.of(known, self._positions)
             versions = _counted(self._looked_at, zip(tape.who.tolist(), tape.bars.start_ns.tolist(), strict=True))
             received = [received_ns.get(symbol, np.full(len(own), at_ns)) for symbol, own in known.items()]
-            self._write(recording.looked_at_line(tape, versions, np.concatenate(received), at_ns))
+            line = recording.looked_at_line(tape, versions, np.concatenate(received), at_ns)
+            self._write(line, flush=True)
 
     def look(self, at_ns: int, step: ScanStep | None) -> None:
         """Scans were run at a time, by the bars so far; what came of it, None where none found or failed to."""
-        self._write(recording.look_line(at_ns, step))
+        self._write(recording.look_line(at_ns, step), flush=True)
 
     def scans_ended(self, reason: str, at_ns: int) -> None:
         """No scan runs any more; said once."""
@@ -94,25 +96,27 @@ class DayRecorder:
         """What came of it."""
         if pages.decisions or pages.fills:
             self._write(recording.pages_line(pages))
-        if self._file is not None:
-            self._file.flush()
+        self._write(b"", flush=True)
 
     def close(self) -> None:
         """Nothing more comes."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError):  # what is left in its buffer fails as the write before did
+                file.close()
 
     def _count(self, symbol: str, bars: Bars) -> list[int]:
         return _counted(self._versions, ((symbol, start_ns) for start_ns in bars.start_ns.tolist()))
 
-    def _write(self, line: bytes) -> None:
+    def _write(self, line: bytes, *, flush: bool = False) -> None:
         if self._file is None:
             return
         try:
             if self._file.tell() + len(line) > MOST_BYTES:
                 raise OSError(f"{self.path} has {MOST_BYTES:,} bytes, which is the bound")
             self._file.write(line)
+            if flush:
+                self._file.flush()
         except OSError as error:
             logger.warning("the day is recorded no further: %s", error)
             self.close()
