@@ -203,8 +203,39 @@ class BarFile:
 
     def alike(self, other: BarFile) -> bool:
         """Whether what is stored in both means the same: columns and types are, and the type tells what a stamp is."""
-        whole = pa.types.is_integer(self._schema.field(self._columns.timestamp).type)
-        return not whole and bool(self._schema.equals(other._schema))
+        return self._tells_stamps and bool(self._schema.equals(other._schema))
+
+    @cached_property
+    def _tells_stamps(self) -> bool:
+        return not pa.types.is_integer(self._schema.field(self._columns.timestamp).type)
+
+    def read_alike(self, filesystem: fs.FileSystem, path: str, columns: Collection[str]) -> pa.Table | None:
+        """All rows of another small file as they are stored, opened with as little ado as can be. None where it is not
+        alike, names symbols, is no file of one row group, lacks a stamp or can't be read: BarFile tells what it is.
+        """
+        if self.has_symbols or not self._tells_stamps:
+            return None
+        reader = pq.core.ParquetReader()
+        try:
+            reader.open(filesystem.open_input_file(path))
+            footer = reader.metadata
+            if footer.num_row_groups != 1 or not 0 < footer.num_rows <= self._columns.max_rows:
+                return None
+            if not reader.schema_arrow.equals(self._schema):
+                return None
+            table = reader.read_row_groups([0], column_indices=self._places(tuple(columns)), use_threads=False)
+        except (pa.ArrowException, OSError, ValueError):
+            return None
+        return None if self.lacks_stamps(table) else table
+
+    def _places(self, columns: tuple[str, ...]) -> list[int]:
+        if columns not in self._placed:
+            self._placed[columns] = [self._positions[name] for name in dict.fromkeys(self._names(columns))]
+        return self._placed[columns]
+
+    @cached_property
+    def _placed(self) -> dict[tuple[str, ...], list[int]]:
+        return {}
 
     def lacks_stamps(self, table: pa.Table) -> bool:
         """Whether one of these rows has none."""

@@ -73,6 +73,13 @@ class ParquetSource:
         settings = (self.root, self.name, self.layout, self.columns, self.interval, names, self.prices)
         return ParquetSource, settings  # the settings travel, what was listed stays
 
+    def unopened(self) -> ParquetSource:
+        """The same with what was listed, and without what was read of files, which may be others by now."""
+        other = replace(self)
+        if "_catalog" in self.__dict__:
+            other.__dict__["_catalog"] = self._catalog
+        return other
+
     @property
     def copied(self) -> bool:
         """Whether the node that reads a symbol keeps copies of its files."""
@@ -232,12 +239,15 @@ class ParquetSource:
         """
         tables: list[pa.Table] = []
         for entry in entries:
-            [file] = self.open(entry)
-            if file.has_symbols or not file.alike(example):
-                return []
-            tables.append(file.rows(None, first_ns, last_ns, columns))
-            if file.lacks_stamps(tables[-1]):
-                return []
+            table = example.read_alike(*self._tree.readable(entry.path), columns)
+            if table is None:
+                [file] = self.open(entry)
+                if file.has_symbols or not file.alike(example):
+                    return []
+                table = file.rows(None, first_ns, last_ns, columns)
+                if file.lacks_stamps(table):
+                    return []
+            tables.append(table)
         return tables
 
     def _wanted(self, symbol: str, interval: Interval, sessions: Sessions) -> Sequence[FileEntry]:

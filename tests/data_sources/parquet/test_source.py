@@ -455,3 +455,25 @@ def test_of_days_read_together_the_file_at_fault_is_named(tmp_path: Path, fault:
     assert str(TUESDAY) in str(together.value)
     assert str(together.value) == str(alone.value)
     assert together.value.code == alone.value.code
+
+
+def test_a_day_in_several_row_groups_is_read_with_the_others(tmp_path: Path) -> None:
+    write_days(tmp_path, "AAPL", MONDAY, WEDNESDAY)
+    write(tmp_path / f"AAPL/1m/{TUESDAY}.parquet", minutes(TUESDAY), row_group_size=2)
+    sessions = reading(day=WEDNESDAY, trailing_days=2).loaded
+    assert len(local_source(tmp_path).read_bars("AAPL", MINUTE, sessions)) == 15
+
+
+def test_what_was_listed_in_step_0_is_known_when_bars_are_read_but_files_are_read_as_they_are_then(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path / "AAPL/2024.parquet", minutes(MONDAY))
+    source = ParquetSource(str(tmp_path), layout=Layout("{symbol}/{year}.parquet"), interval=MINUTE)
+    sessions = reading().loaded
+    held = source.historical_coverage(["AAPL"], MINUTE, sessions)["AAPL"]
+    assert held.missing == (TUESDAY,)
+    write(tmp_path / "AAPL/2024.parquet", minutes(TUESDAY, price=7.0))
+    assert source.unopened().read_bars("AAPL", MINUTE, sessions).close.max() < 10.0
+    assert source.unopened() == source
+    write(tmp_path / "MSFT/2024.parquet", minutes(TUESDAY))
+    assert len(source.unopened().read_bars("MSFT", MINUTE, sessions)) == 5, "others are listed when they are asked for"
