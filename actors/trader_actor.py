@@ -104,7 +104,7 @@ class TraderActor(AnswersOnce):
                 return DayClosed(self._run.notes.take(), outcome, *told)
             case _:
                 raise TypeError(f"{type(command).__name__} is no command of a session's trading")
-        return Gone(self._run.notes.take(), self._run.error)
+        return Gone(self._run.notes.take(), self._run.error, self._run.pinned)
 
     def _arrive(self, at_ns: int, bars: Mapping[str, Bars]) -> Gone:
         revised: tuple[Revised, ...] = ()
@@ -112,7 +112,7 @@ class TraderActor(AnswersOnce):
             self._run.go_on(at_ns - 1)
             revised = self._live.take_in(self._run, bars, at_ns)
         self._run.arrive(at_ns)
-        return Gone(replace(self._run.notes.take(), revised=revised), self._run.error)
+        return Gone(replace(self._run.notes.take(), revised=revised), self._run.error, self._run.pinned)
 
     def _open(self, command: OpenDay) -> Any:
         self._needs, self._tables = command.plan.strategy().needs(), command.tables
@@ -135,7 +135,7 @@ class TraderActor(AnswersOnce):
         row = int(session_range.rows[0])
         late = command.at_ns > int(session_range.sessions.open_ns[row])
         run.begin(row, command.at_ns if late else None)
-        return DayOpened(opening, run.notes.take(), run.error)
+        return DayOpened(opening, run.notes.take(), run.error, run.pinned)
 
     def _add(self, symbols: Sequence[str], row: int) -> Mapping[str, SymbolData | str]:
         wishes = [Wish("add_symbol", symbol) for symbol in symbols]

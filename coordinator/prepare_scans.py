@@ -49,7 +49,7 @@ def prepare_scan(config: SessionConfig, load_calendar: LoadCalendar, *, later: i
         history={row: row - (requirements.base_sessions(sessions, row) or 0) for row in rows},
         daily={row: row - (requirements.history_sessions(sessions, row) or 0) for row in rows} if daily else {},
     )
-    manager = config.data_manager
+    manager = config.data_manager.as_stored  # scans follow names themselves
     days_of = (manager.daily,) if manager.daily is not None else ()
     sources = tuple(source for source in manager.sources if source.name != daily)
     return PreparedScan(

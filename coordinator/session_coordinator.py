@@ -256,8 +256,7 @@ class SessionCoordinator(Measured):
         while self.state.phase is Phase.RUNNING and (request := self.state.due()) is not None:
             await self._change(request)
         if self._scanning is not None and self.state.phase is Phase.RUNNING:
-            day, trading = self.state.running(), self._trading.day if self._trading else None
-            pinned = trading.positions if trading else ()
+            day, pinned = self.state.running(), self._trading.pinned if self._trading else ()
             await self._scanning.follow(day, pinned, self.change_all, lambda: self.state.phase is Phase.RUNNING)
         if self._trading is not None and self.state.phase is Phase.RUNNING:
             await self._have_traded(self._trading)

@@ -143,6 +143,12 @@ def plan_of(config: SessionConfig, source: StrategySource | None = None) -> Plan
     kind = source.load()
     parameters = kind(**section.parameters).values() if section else {}
     form = choose_form(kind, section.form if section else None)
+    if config.scans and form != "on_window" and section is not None and section.window is not None:
+        raise ConfigError(
+            f"strategy.window is {section.window}: with scans {kind.__name__}.{form} is told of every bar before they"
+            " look, so that what it holds or orders stays",
+            remedy="leave window out",
+        )
     account = config.account
     timeout_s = config.actors.call_timeout_s
     market, terms = config.costs.market, account.account

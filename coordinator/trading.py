@@ -47,10 +47,10 @@ _SYMBOLS_A_HANDLE = 100
 class Trading:
     """One trader, a session long; the account goes on from session to session where it is to.
 
-    `overnight`: symbols that are held since the session before. `whom`: tells the coordinator that the strategy's
-    wishes go to. `publish`: gives a handle of columns. The trader's log of commands is its fleet's, so a process that
-    is lost is started anew and stands where the first did; what the strategy had wished for is remembered here, and
-    answered as it was.
+    `overnight`: symbols that are held since the session before; `pinned`: those that are held or ordered, as last told.
+    `whom`: tells the coordinator that the strategy's wishes go to. `publish`: gives a handle of columns. The trader's
+    log of commands is its fleet's, so a process that is lost is started anew and stands where the first did; what the
+    strategy had wished for is remembered here, and answered as it was.
     """
 
     def __init__(
@@ -66,6 +66,7 @@ class Trading:
         self._whom, self._publish = whom, publish
         self.recorder: DayRecorder | None = None
         self.overnight: frozenset[str] = frozenset()
+        self.pinned: frozenset[str] = frozenset()
         self._state: bytes | str | None = None
         self._day: SessionTrading | None = None
         self._known: set[str] = set()
@@ -216,7 +217,7 @@ class Trading:
         """End the process, and forget the session; what the account had stays."""
         self._fleet.kill_all()
         self.recorder = None
-        self._day = None
+        self._day, self.pinned = None, frozenset()
         self._known.clear()
         self._left.clear()
         self._late.clear()
@@ -265,6 +266,7 @@ class Trading:
         report = (await self._fleet.execute({_TRADER: command}))[_TRADER]
         self._fleet.pop_lost()
         error = _error_of(report)
+        self.pinned = getattr(report, "pinned", self.pinned)
         self._lost = self._lost or isinstance(report, Failed | ColumnsLost)
         if self._day is None:  # torn down meanwhile
             return None

@@ -50,6 +50,11 @@ class DataManager:
     daily: DataSource | None = None
     daily_problems: Mapping[str, Reason] = field(default_factory=dict)
 
+    @property
+    def as_stored(self) -> DataManager:
+        """The same of bars by the names that they are stored under."""
+        return replace(self, sources=tuple(map(_stored, self.sources)), daily=self.daily and _stored(self.daily))
+
     def on(self, day: date) -> DataManager:
         """The same, with symbols that mean who is called so on a day."""
         sources = tuple(_on(source, day) for source in self.sources)
@@ -185,6 +190,10 @@ class DataManager:
         }
         others = [symbol for symbol in symbols if symbol not in known]
         return known | (ask_daily(self.daily, others, sessions) if others else {})
+
+
+def _stored(source: DataSource) -> DataSource:
+    return source.source if isinstance(source, RenamedSource) else source
 
 
 def _on(source: DataSource, day: date) -> DataSource:

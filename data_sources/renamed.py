@@ -44,6 +44,11 @@ class RenamedSource:
         """The source's."""
         return prices_of(self.source)
 
+    @property
+    def copied(self) -> bool:
+        """The source's."""
+        return bool(getattr(self.source, "copied", False))
+
     def on(self, day: date) -> RenamedSource:
         """The same for a session of that day."""
         return replace(self, day=day)

@@ -81,7 +81,7 @@ class DidJson(TypedDict):
 
 @_closed
 class ScanStepJson(TypedDict):
-    """A time at which scans ran. `pinned`: symbols that had to stay, because the strategy held them."""
+    """A time at which scans ran. `pinned`: symbols that had to stay, as the strategy held them or had orders."""
 
     at: str
     pinned: list[str]

@@ -334,8 +334,7 @@ class SessionConfig(Section):
         """The sources in order of priority, as names are stored; of a live session the first that has a stream, and its
         minutes alone.
         """
-        every = self.data_manager.sources
-        return tuple(source.source if isinstance(source, RenamedSource) else source for source in every)
+        return self.data_manager.as_stored.sources
 
     @property
     def data_manager(self) -> DataManager:

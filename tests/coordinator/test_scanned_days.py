@@ -28,6 +28,8 @@ from barray.trading.engine.commands import LoadRange
 from barray.trading.engine.notes import Pages
 from barray.trading.engine.portfolio import PortfolioRun
 from barray.trading.engine.scanned_run import ScannedOutcome, ScannedRun
+from barray.trading.orders.reasons import LEFT
+from barray.trading.scans.instructions import Evict
 from barray.trading.scans.result import LookedAt
 from barray.trading.strategy.data import SymbolData
 from barray.trading.strategy.source import StrategySource
@@ -161,7 +163,7 @@ def test_a_sessions_days_with_scans_are_a_backtests(
     names = sorted(path.name for path in universes[seed % 3].iterdir())
     text = HEAD + TEXTS[form].replace('r.choice(("G", "H", "NONE"))', f"r.choice({(*names[-2:], 'NONE')!r})")
     text = text.replace('"G"', repr(names[-1])).replace("view.remove_symbol(", "view.index(")
-    window = rng.choice((None, "5m", "15m"))
+    window = rng.choice((None, "5m", "15m")) if form == "on_window" else None
     told = settings_of(
         universes[seed % 3],
         *([] if alone else rng.sample(names, 2)),
@@ -190,6 +192,21 @@ def test_a_sessions_days_with_scans_are_a_backtests(
             if event.by == "scanner"
         ]
         assert [one for one in by_scans if one in told_of] == told_of
+        require_nobody_was_evicted_with_an_order(outcome, summary)
+
+
+def require_nobody_was_evicted_with_an_order(outcome: ScannedOutcome, summary: SessionSummary) -> None:
+    """No order ends, and no position is closed, because a symbol left by a scan."""
+    evicted: dict[str, list[int]] = {}
+    for event in outcome.events.lines:
+        if event.by == "scanner" and event.action == "remove_symbol":
+            evicted.setdefault(event.symbol, []).append(event.at_ns)
+    assert LEFT.code not in {outcome.orders.code.names[code] for code in outcome.orders.code.codes.tolist()}
+    assert summary.scanned is not None
+    for step in summary.scanned.steps:
+        assert not {one.symbol for one in step.instructions if isinstance(one, Evict)}.intersection(step.pinned)
+    for fill in summary.trading.pages.fills if summary.trading else ():
+        assert not (fill.at_close and fill.at_ns in evicted.get(fill.symbol, ())), fill
 
 
 KEEPS = (

@@ -175,6 +175,12 @@ class OrderManager:
         return {symbol for symbol, book in self.books.items() if positions[book.slot]}
 
     @property
+    def ordered(self) -> set[str]:
+        """Symbols that orders, or purchases to come, are of."""
+        basket = self._basket.symbols if self._basket is not None else ()
+        return {*basket, *self.purchases, *(symbol for symbol, book in self.books.items() if book.broker.orders)}
+
+    @property
     def is_busy(self) -> bool:
         """Whether a bar may reach an order, or bring a purchase."""
         return bool(self._due or self._resting or self.purchases or self._basket)

@@ -68,6 +68,7 @@ class PortfolioRun:
         self._came: set[str] = set()
         self._ends: list[int] = []
         self._met = False
+        self._before_ns = 0
         self._said: Counter[str] = Counter()
         self._block: PanelBlock | None = None
         self._now: OpenSession  # that is gone through, or was last
@@ -94,6 +95,11 @@ class PortfolioRun:
     def positions(self) -> frozenset[str]:
         """Symbols of which something is held."""
         return frozenset(self.order_manager.held)
+
+    @property
+    def pinned(self) -> frozenset[str]:
+        """Symbols that must stay: something is held of them, or ordered."""
+        return self.positions | self.order_manager.ordered
 
     @property
     def block(self) -> PanelBlock | None:
@@ -181,11 +187,12 @@ class PortfolioRun:
                 self._go(ends_ns)
 
     def arrive(self, to_ns: int) -> None:
-        """Go through all windows that end before `to_ns`. Of one that ends there the bars are met, where one strategy
-        sees all symbols: what changes now, it sees when `go_on` asks it.
+        """Go through all windows that end before `to_ns`. Of one that ends there the bars are met: what changes now, a
+        strategy that sees all symbols sees when `go_on` asks it; symbols' own strategies have been told of it then, and
+        those of symbols that come are when `go_on` goes there.
         """
         self.go_on(to_ns - 1)
-        if self._ends[:1] == [to_ns] and self._plan.form == "on_window" and self.error is None and not self._met:
+        if self._ends[:1] == [to_ns] and self.error is None and not self._met:
             with self._called():
                 self._meet_window(to_ns)
 
@@ -298,6 +305,8 @@ class PortfolioRun:
         """A window whose bars may have been met already, and at whose end symbols may go."""
         if not self._met:
             self._meet_window(now_ns)
+        elif self._plan.form != "on_window" and self.additions.alter:
+            self._tell_those_that_came(now_ns)
         self._met = False
         self._see_off()
         if self._plan.form == "on_window":
@@ -316,12 +325,14 @@ class PortfolioRun:
             self._advance(now_ns)
         elif order_manager.is_busy:
             order_manager.meet(here, row, closes=now_ns >= min(early, default=here.close_ns))
+        self._before_ns = here.now_ns
         here.row, here.now_ns, self._view.now_ns = row, now_ns, now_ns
         if now_ns >= min(early, default=here.close_ns):
             self._close(early)
         if order_manager.changed:
             order_manager.settle()
-        self._note_met()
+        if self._plan.form == "on_window":
+            self._note_met()
         self._met = True
 
     def _go_on(self, ends_ns: Sequence[int]) -> int:
@@ -399,8 +410,9 @@ class PortfolioRun:
         self._came.add(symbol)
         order_manager.invited[symbol] = data
         self._going.discard(symbol)
+        told_ns = self._before_ns if self._met and self._plan.form != "on_window" else self._now.now_ns
         with self._called():
-            if book.enter(self._now.number, self._now.now_ns):
+            if book.enter(self._now.number, told_ns):
                 self.accounts.join(symbol, book.broker.working)
 
     def renew(self, data: SymbolData) -> None:
@@ -455,10 +467,19 @@ class PortfolioRun:
                 self.books[symbol].leave(here.number)
         return early[0] if early else here.close_ns
 
-    def _advance(self, now_ns: int) -> None:
-        """Let all symbols' own strategies go on."""
+    def _tell_those_that_came(self, now_ns: int) -> None:
+        """Let the own strategies of symbols that came since a window's bars were met go on to its end."""
+        came = set(self.order_manager.invited)
+        self._look_around()
+        self._advance(now_ns, came)
+        if self._now.closing:
+            for symbol in sorted(came):
+                self.books[symbol].leave(self._now.number)
+
+    def _advance(self, now_ns: int, alone: Collection[str] | None = None) -> None:
+        """Let all symbols' own strategies go on, or those of some `alone`."""
         quick = now_ns < self._now.close_ns
-        for book in self._shown:
+        for book in self._shown if alone is None else [book for book in self._shown if book.symbol in alone]:
             self._speaks = book
             if quick and book.one_by_one:
                 book.next_bar(now_ns)

@@ -138,7 +138,7 @@ class _Day:
     ) -> tuple[list[SymbolData], list[str]]:
         """Do what scans ask for that found these at a time: who joins, and who leaves, sorted."""
         steps = self.steps
-        instructions = steps.step(at_ns, hits, run.positions if self.begun else ())
+        instructions = steps.step(at_ns, hits, run.pinned if self.begun else ())
         wanted = [one.symbol for one in instructions if isinstance(one, PromoteSymbol)]
         got = self.get(new) if (new := [symbol for symbol in wanted if symbol not in self._full(run)]) else {}
         joined, left = dict[str, SymbolData](), set[str]()

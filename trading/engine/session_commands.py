@@ -64,12 +64,13 @@ class OpenDay(Logged):
 @dataclass(frozen=True)
 class DayOpened:
     """The strategy was called at the open. `opening`: where the account stood before. `error`: what ended its
-    run, in the session before.
+    run, in the session before. `pinned`: see Gone.
     """
 
     opening: Opening
     pages: Pages
     error: str | None = None
+    pinned: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,10 +101,13 @@ class GoOn(Logged):
 
 @dataclass(frozen=True)
 class Gone:
-    """What happened on the way. `error`: the traceback of a strategy over all symbols, which ended it."""
+    """What happened on the way. `error`: the traceback of a strategy over all symbols, which ended it. `pinned`:
+    symbols of which something is held, or ordered.
+    """
 
     pages: Pages
     error: str | None = None
+    pinned: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

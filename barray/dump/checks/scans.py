@@ -4,6 +4,7 @@ compared: who is promoted, added, evicted and let go of, why, and that events te
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import orjson
@@ -68,7 +69,8 @@ class _Followed:
         entry, steps, out = self._header["scans"], ScanSteps(self._scanned.rules), self._out
         for number, step in enumerate(self._scanned.steps):
             place = f"{_PLACE}.steps[{number}]"
-            out.tree(list(step.pinned), _held_at(self._trading, step.at_ns), f"{place}.pinned", "recomputed")
+            pinned = _pinned_at(self._trading, step.at_ns, step.pinned)
+            out.tree(list(step.pinned), pinned, f"{place}.pinned", "recomputed")
             for instruction in steps.step(step.at_ns, step.hits, step.pinned):
                 for asked in steps.asked(instruction):
                     if not steps.note(asked, self._told(asked, step, place)):
@@ -105,15 +107,21 @@ def _is_meant(event: EventJson, asked: Asked) -> bool:
     return asked.indicator is None or event["detail"].get("indicator") == asked.indicator.key
 
 
-def _held_at(trading: SessionTrading | None, at_ns: int) -> list[str]:
-    """Who is held by a strategy when scans are followed at a time, sorted: by what has been filled by then."""
+def _pinned_at(trading: SessionTrading | None, at_ns: int, told: Collection[str]) -> list[str]:
+    """Who must stay when scans are followed at a time, sorted: who is held, by what has been filled by then, and those
+    of the symbols `told` that a strategy has ordered before.
+    """
     if trading is None or trading.began_ns >= at_ns:
         return []
-    last_ns = at_ns if trading.given.plan.form == "on_window" else at_ns - 1  # who decides bar by bar comes later
     leaving = {symbol for one in trading.changes if one.at_ns < at_ns for symbol in one.left}
 
     def is_known(fill: Filled) -> bool:  # what ends with one that leaves in this window comes after
-        return fill.at_ns <= last_ns and not (fill.at_ns == at_ns and fill.at_close and fill.symbol in leaving)
+        return fill.at_ns <= at_ns and not (fill.at_ns == at_ns and fill.at_close and fill.symbol in leaving)
 
     fills = tuple(filter(is_known, trading.pages.fills))
-    return list(replace(trading, pages=replace(trading.pages, fills=fills)).positions)
+    held = replace(trading, pages=replace(trading.pages, fills=fills)).positions
+    ordered = {one for one in told if one in trading.opening.holdings}
+    for decision in trading.pages.decisions:
+        if decision.at_ns <= at_ns:
+            ordered |= {decision.symbol, *decision.detail.get("weights", ())}
+    return sorted({*held, *ordered.intersection(told)})
