@@ -125,10 +125,7 @@ class Nodes:
     def restore(self) -> None:
         """Have two nodes again that bear symbols; those above that are killed. All anew, where the head has gone."""
         if self.head is None or self.head.poll() is not None or not self.members("gcs_server"):
-            self.end()
-            self.workers.clear()
-            self.folder = self.folder.with_name(f"{self.folder.name}n")
-            self.start()
+            self._anew()
             return
         raylets = self.raylets()
         for raylet in raylets[2:]:
@@ -136,6 +133,20 @@ class Nodes:
         for count in range(len(raylets), 2):
             self.join()
             self._ask(2 + count)
+
+    def _anew(self) -> None:
+        """All of them; where that fails, on a machine that has no time for it, once more."""
+        for is_last in (False, False, True):
+            self.end()
+            self.workers.clear()
+            self.folder = self.folder.with_name(f"{self.folder.name}n")
+            try:
+                self.start()
+                return
+            except subprocess.SubprocessError:
+                print((self.folder.parent / "nodes.log").read_text()[-2000:], file=sys.stderr)
+                if is_last:
+                    raise
 
     def members(self, *titles: str) -> list[psutil.Process]:
         """Their processes, and those of what runs on them; see marked."""
