@@ -94,10 +94,10 @@ class Session(AttachedSession):
         return self.calendar.between(section.start, section.end)
 
     def made_of(self) -> Made:
-        """What a checkpoint of it must be of; ConfigError of a live one, whose recording is its journal."""
-        if self.config.is_live:
+        """What a checkpoint of it must be of; ConfigError of a live one with scans."""
+        if self.config.is_live and self._scans is not None:
             raise ConfigError(
-                "a live session keeps no checkpoint: what was decided at its time can't be decided again",
+                "a live session with scans keeps no checkpoint: whom they promoted by what had come then is not known",
                 remedy="leave it out; the recording is written as the day goes, and barray replay-day runs it again",
             )
         session_range = session_range_for(self.config, self.config.requirements, load_calendar)
@@ -157,10 +157,19 @@ class Session(AttachedSession):
         """
         day = None if day is None else _as_date(day)
         self._warn_of_too_many_processes()
-        again = self.keeper.again(day) if self.keeper is not None and day is not None else None
-        summary: SessionSummary = self._call("begin", day, again)
+        summary = self._begun(day)
         for symbol, reasons in summary.dropped.items():
             drop_logger.warning("%s: dropped: %s", shorten(symbol), "; ".join(map(str, reasons)))
+        return summary
+
+    def _begun(self, day: date | None) -> SessionSummary:
+        if self.keeper is None or day is None:
+            summary: SessionSummary = self._call("begin", day)
+            return summary
+        earlier = self.keeper.recording(day)
+        summary = self._call("begin", day, self.keeper.again(day), earlier)
+        if earlier is None and (found := self._call("recording")) is not None:
+            self.keeper.begun(day, found)
         return summary
 
     def _warn_of_too_many_processes(self) -> None:

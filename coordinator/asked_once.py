@@ -16,6 +16,7 @@ READS = frozenset(
         "error",
         "get_symbol_metadata",
         "lost",
+        "recording",
         "snapshot",
         "snapshots",
         "status",

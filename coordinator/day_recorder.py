@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
+import orjson
 
 from barray.coordinator.config.model import SessionConfig
 from barray.market.bars import Bars, IntArray
+from barray.market.errors import ConfigError
 from barray.market.requirements import SessionContext
 from barray.market.universe.growing import Tape
 from barray.trading.engine import recording
 from barray.trading.engine.notes import Pages
+from barray.trading.engine.recording import Recording
 from barray.trading.scans.follow import ScanStep
 from barray.trading.scans.keeping import Rules
 from barray.trading.strategy.data import SymbolData
@@ -25,6 +28,7 @@ logger = logging.getLogger(__name__)
 K = TypeVar("K")
 MOST_BYTES = 1_000_000_000
 """Beyond this nothing more is recorded, and that is said."""
+_TOLD = tuple(f'{{"kind":"{kind}"'.encode() for kind in ("recording", "open", "arrive", "change", "go", "pages"))
 _SECTIONS = {"name", "session", "symbols", "strategy", "account", "costs", "tables"}
 OF_SCANS = {"scans", "sources", "listings", "intervals", "indicators", "history", "validation"}
 """Sections of a config by which scans find their bars."""
@@ -33,15 +37,29 @@ OF_SCANS = {"scans", "sources", "listings", "intervals", "indicators", "history"
 class DayRecorder:
     """`{directory}/{name}-{date}-recording.jsonl`, or `…-2.jsonl` where that is there already: a file is only added to.
 
-    A disk that fails ends the recording, not the session.
+    A disk that fails ends the recording, not the session. `earlier`: the recording of a day that is resumed, which goes
+    on; ConfigError where it can't be read, DataError where it is none. `taken_up` is what it had.
     """
 
-    def __init__(self, config: SessionConfig, context: SessionContext, timezone: str, code: str, base: str) -> None:
+    def __init__(
+        self,
+        config: SessionConfig,
+        context: SessionContext,
+        timezone: str,
+        code: str,
+        base: str,
+        earlier: Path | None = None,
+    ) -> None:
         self._versions: Counter[tuple[str, int]] = Counter()
         self._file: BinaryIO | None = None
         self._positions: dict[str, int] = {}
         self._looked_at: Counter[tuple[int, int]] = Counter()
         self._scans_ended = False
+        self.taken_up: Recording | None = None
+        if earlier is not None:
+            self.path = earlier
+            self._take_up()
+            return
         self.path = _free(Path(config.export.directory), f"{config.name}-{context.session_date}-recording")
         told = _told(config)
         try:
@@ -50,6 +68,24 @@ class DayRecorder:
         except OSError as error:
             logger.warning("the day is not recorded: %s", error)
         self._write(recording.header_line(told, context, timezone, code, base))
+
+    def _take_up(self) -> None:
+        """Leave off behind the last thing that the trader was told, or that came of it."""
+        try:
+            self._file = self.path.open("r+b")
+            lines = list(self._file)
+        except OSError as error:
+            raise ConfigError(
+                f"{self.path}: {error.strerror}", remedy="put the day's recording back, or begin in another folder"
+            ) from error
+        told = [line.startswith(_TOLD) and line.endswith(b"\n") for line in lines]
+        kept = lines[: len(told) - told[::-1].index(True)] if any(told) else []
+        self.taken_up = recording.read_recording(kept, str(self.path))
+        for line in map(orjson.loads, kept):
+            if line["kind"] in ("columns", "bars"):
+                _counted(self._versions, ((line["symbol"], start_ns) for start_ns in line["start"]))
+        self._file.truncate(sum(map(len, kept)))
+        self._file.seek(0, 2)
 
     def columns(self, data: Mapping[str, SymbolData], at_ns: int) -> None:
         """Base bars of symbols that join."""

@@ -67,7 +67,8 @@ class LiveDriver(Driver):
         if self._day is None:
             self._day = LiveDay(self._settings, context.open_ns, context.close_ns, now_ns, day.moments)
             await self._subscribe(day.full | self._universe)
-        await self._stage.run_due()
+        async with self._stage.turn():
+            await self._stage.run_due()
         ends = self._stage.state.window_ends(target, MINUTE)
         self._day.run_through(ends, to_close=target == context.close_ns)
         while await self._stage.may_go_on() and await self._look(self._day):

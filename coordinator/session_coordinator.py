@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, closing
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, replace
 from datetime import date
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from barray.actors.options import new_scan_actor, new_trader_actor
@@ -17,36 +18,38 @@ from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.day_recorder import DayRecorder
 from barray.coordinator.driver import Driver
 from barray.coordinator.fleet import Fleet, Transport, cpus_of
-from barray.coordinator.gate import Asked, Gate, Pacing
+from barray.coordinator.gate import Asked
 from barray.coordinator.gateway_pool import GatewayPool
 from barray.coordinator.lifecycle import Phase
 from barray.coordinator.live import LiveDriver
 from barray.coordinator.live_day import MINUTE
-from barray.coordinator.measured import Measured
-from barray.coordinator.pace import Pace, Turnstile
+from barray.coordinator.pace import Pace
+from barray.coordinator.paced import Paced
 from barray.coordinator.replay import ReplayDriver
 from barray.coordinator.scan_fleet import PreparedScan
 from barray.coordinator.scanning import Scanning
 from barray.coordinator.session_state import SessionState, T, Work
 from barray.coordinator.step0 import validate_all
 from barray.coordinator.summary import AddResult, SessionSummary
+from barray.coordinator.taken_up import session_bars, take_up, wished_before
 from barray.coordinator.trading import Trading
 from barray.data_sources.failover import needs_of_session
 from barray.market.bars import Bar, Bars, IntArray, format_ns
 from barray.market.calendar import TradingCalendar
 from barray.market.commands import Report
 from barray.market.errors import IllegalTransition
-from barray.market.indicators import IndicatorSpec
-from barray.market.interval import Interval
 from barray.market.requirements import SessionContext
 from barray.market.symbol_data import SymbolMetadata, SymbolSessionData
 from barray.market.symbols import require_text
 from barray.market.validation import SymbolValidationResult
+from barray.trading.engine.recording import Recording
 from barray.trading.engine.session_trading import TradingPlan
+from barray.trading.strategy.data import SymbolData
+from barray.trading.strategy.needs import Needs
 from barray.trading.strategy.view import Added, Wish
 
 
-class SessionCoordinator(Measured):
+class SessionCoordinator(Paced):
     """Runs sessions, one date after another. Async: reading calls are answered while a session runs.
 
     begin → advance_to … → end → teardown, then the next date's begin. Additions take effect at window ends, under
@@ -78,8 +81,6 @@ class SessionCoordinator(Measured):
         self._fleet = Fleet(config.actors, self._transport, at_home=config.data_manager.copied)
         self._symbol_operation_lock = asyncio.Lock()
         self.state = SessionState(config, calendar, self._enter)
-        self._turnstile = Turnstile()
-        self._gate = Gate(self._do_asked)
         self._driver: Driver = ReplayDriver(self, config, calendar)
         if config.is_live:
             self._driver = LiveDriver(self, config, self._gateways)
@@ -88,9 +89,11 @@ class SessionCoordinator(Measured):
         """Take the credentials of the config's vendor sources; see GatewayPool."""
         self._gateways.set_credentials(secrets)
 
-    async def begin(self, day: date | None = None, again: Sequence[Asked] | None = None) -> SessionSummary:
+    async def begin(
+        self, day: date | None = None, again: Sequence[Asked] | None = None, recording: str | None = None
+    ) -> SessionSummary:
         """Validate, plan, provision and load the config's symbols for `day` (default: the next); stand at its open.
-        `again`: see Gate.open_day.
+        `again`: see Gate.open_day; `recording`: of a live day that is resumed, which the strategy takes up.
 
         ValidationFailed where nothing is left to run, with every symbol's reasons; IllegalTransition where the session
         was stopped. After any error: `teardown`.
@@ -106,16 +109,16 @@ class SessionCoordinator(Measured):
         for symbol in sorted(self._trading.overnight - self.state.running().full if self._trading else ()):
             await self._change(ask.AddSymbol(symbol, "strategy"))  # which holds it since the session before
         if context.live and (self._trading or self._scanning):
-            self._record(context)
+            self._record(context, None if recording is None else Path(recording))
         if self._scanning is not None:
             now_ns = self.state.running().clock.now_ns()
             await self._scanning.begin(context, now_ns, self._driver.provide)
             self.state.running().moments = frozenset(self._scanning.moments)
         return self.summary()
 
-    def _record(self, context: SessionContext) -> None:
+    def _record(self, context: SessionContext, earlier: Path | None) -> None:
         code = self._trading.given.code if self._trading else ""
-        self._recorder = DayRecorder(self._config, context, self._timezone, code, str(MINUTE))
+        self._recorder = DayRecorder(self._config, context, self._timezone, code, str(MINUTE), earlier)
         for one in (self._trading, self._scanning):
             if one is not None:
                 one.recorder = self._recorder
@@ -142,91 +145,9 @@ class SessionCoordinator(Measured):
             raise IllegalTransition("no strategy trades in this session")
         self._trading.carry(state)
 
-    async def may_go_on(self, *, last: bool = False) -> bool:
-        """See Stage."""
-        return await self._turnstile.may_go_on(self._is_over(), last=last)
-
-    def _is_over(self) -> Callable[[], bool]:
-        day = self.state.day
-        return lambda: self.state.phase is not Phase.RUNNING or self.state.day is not day
-
-    async def rest(self, seconds: float) -> None:
-        """See Stage."""
-        await self._turnstile.rest(seconds)
-
-    async def pause(self) -> int | None:
-        """Hold the session where its window ends, until somebody resumes it; where it stands (UTC ns; None: no day).
-
-        IllegalTransition where it was stopped, or is live: its time is everybody's.
-        """
-        self._require_past("pause")
-        await self._gate.ask(Pacing("pause"), self._stands)
-        await self._turnstile.standing()
-        return self._now_ns()
-
-    async def step(self) -> int | None:
-        """Let one window of a paused session pass; where it stands then.
-
-        IllegalTransition where it isn't paused, is live, or nobody lets its time pass.
-        """
-        self._require_past("step")
-        await self._gate.ask(Pacing("step"), self._stands)
-        await self._turnstile.standing()
-        return self._now_ns()
-
-    async def resume(self) -> None:
-        """Let a paused session go on; IllegalTransition where it isn't paused, or is live."""
-        self._require_past("resume")
-        await self._gate.ask(Pacing("resume"), self._stands)
-
-    async def stop(self, reason: str) -> None:
-        """End the session where its window ends, as a close would; no further date begins. Asked again: as before."""
-        await self._gate.ask(Pacing("stop", reason), self._stands)
-
-    def _stop(self, reason: str) -> None:
-        if self._turnstile.pace is not Pace.STOPPED:
-            if self._stands() is not None:
-                self.state.note("stop", "user", reason)
-            self._turnstile.stop()
-
-    async def _do_asked(self, what: ask.Request | Pacing) -> Any:
-        if not isinstance(what, Pacing):
-            return await self._change(what)
-        turns = {"pause": self._turnstile.pause, "step": self._turnstile.step, "resume": self._turnstile.resume}
-        return self._stop(what.reason) if what.action == "stop" else turns[what.action]()
-
-    def to_keep(self, written: int) -> list[Asked]:
-        """What was asked from outside on days that are kept, but for the first so many; see Gate."""
-        return self._gate.to_keep(written)
-
-    def turn(self) -> AbstractAsyncContextManager[None]:
-        """See Stage."""
-        return self._gate.turn()
-
-    def window(self) -> AbstractAsyncContextManager[bool]:
-        """See Stage."""
-        return self._gate.window(self._turnstile, self._is_over())
-
-    def _stands(self) -> tuple[str, int] | None:
-        """Day and session time of what is not over yet."""
-        day = self.state.day
-        if day is None or self.state.phase is Phase.ENDED:
-            return None
-        return day.context.session_date.isoformat(), day.clock.now_ns()
-
-    def _stands_running(self) -> tuple[str, int] | None:
-        self.state.running()
-        return self._stands()
-
-    def _now_ns(self) -> int | None:
-        return self.state.day.clock.now_ns() if self.state.day else None
-
-    def _require_past(self, asked: str) -> None:
-        if self._config.is_live:
-            raise IllegalTransition(
-                f"a live session's time goes on by itself: there is no way to {asked} it",
-                remedy="stop it, or run the recorded day again as a replay",
-            )
+    def recording(self) -> str | None:
+        """Where the day that is open is recorded, if it is."""
+        return str(self._recorder.path.absolute()) if self._recorder is not None else None
 
     async def advance(
         self,
@@ -268,6 +189,9 @@ class SessionCoordinator(Measured):
         day = self.state.running()
         if trading.day is None and not day.full:
             return
+        earlier = self._recorder.taken_up if self._recorder is not None else None
+        if trading.day is None and earlier is not None and earlier.steps:
+            await self._take_up(trading, earlier)
         columns = await self._columns(trading.strangers(day.full))
         if trading.day is None:
             base, now_ns = self.state.base_interval(), day.clock.now_ns()
@@ -277,11 +201,29 @@ class SessionCoordinator(Measured):
             await trading.change(columns, day.full, day.clock.now_ns())
         await trading.go_on(day.clock.now_ns())
 
+    async def _take_up(self, trading: Trading, earlier: Recording) -> None:
+        """Bring the strategy to where it was, and give it what has come since, as after a cut of the stream."""
+        day, needs, own = self.state.running(), trading.given.needs.without_own(), {*self._config.symbols}
+        self.state.note("resume", "coordinator", f"the day was left at {format_ns(earlier.steps[-1].at_ns)}")
+        await take_up(trading, earlier, day.context, await self._laid(sorted(day.full), needs), own)
+        told = len(day.events)
+        await self.change_all([ask.AddSymbol(symbol, "strategy") for symbol in sorted(trading.known - day.full)])
+        day.events[told:] = [one for one in day.events[told:] if not one.accepted]  # else it is told already
+        now_ns = day.clock.now_ns()
+        if now_ns > earlier.steps[-1].at_ns:
+            bars = session_bars(await self._laid(sorted(trading.known & day.full), needs), day.context)
+            trading.note_bars(now_ns, bars, {})
+            await trading.arrive(now_ns, bars)
+        day.events[:] = sorted([*day.events, *wished_before(earlier.pages)], key=lambda one: one.at_ns)
+
+    async def _laid(self, symbols: Sequence[str], needs: Needs) -> dict[str, SymbolData]:
+        async with self._symbol_operation_lock:
+            return await self._carry_out(self.state.columns(symbols, needs))
+
     async def _columns(self, symbols: Sequence[str]) -> dict[str, Any]:
         if self._trading is None or not symbols:
             return {}
-        async with self._symbol_operation_lock:
-            data = await self._carry_out(self.state.columns(symbols, self._trading.given.needs.without_own()))
+        data = await self._laid(symbols, self._trading.given.needs.without_own())
         if self._recorder is not None:
             self._recorder.columns(data, self.state.running().clock.now_ns())
         return self._trading.publish(data)
@@ -297,11 +239,17 @@ class SessionCoordinator(Measured):
         return await self._trading.answer(wishes, at_ns, self._fulfil)
 
     async def _fulfil(self, wishes: Sequence[Wish], at_ns: int) -> list[Any]:
-        if self.state.running().clock.now_ns() < at_ns:
+        day = self.state.running()
+        if day.clock.now_ns() < at_ns:
             await self._pass_time(at_ns)
+        told = len(day.events)
         results = dict(zip(wishes, await self.change_all([*map(_request_of, wishes)]), strict=True))
+        if at_ns < day.clock.now_ns():  # it was wished for then, on a day that is resumed now
+            day.events[told:] = [replace(one, at_ns=at_ns) for one in day.events[told:]]
         added = [wish.symbol for wish, result in results.items() if wish.kind == "add_symbol" and result.accepted]
-        columns = await self._columns(added)
+        recorded = self._trading.recorded if self._trading else {}
+        columns = {symbol: recorded.pop((at_ns, symbol)) for symbol in added if (at_ns, symbol) in recorded}
+        columns |= await self._columns([symbol for symbol in added if symbol not in columns])
         return [self._answer(wish, result, columns) for wish, result in results.items()]
 
     def _answer(self, wish: Wish, result: AddResult, columns: Mapping[str, Any]) -> Any:
@@ -312,11 +260,6 @@ class SessionCoordinator(Measured):
             self._trading.dismiss(wish.symbol)
         lost = wish.kind == "add_symbol" and result.accepted
         return Added(result.accepted and not lost, "its process was lost" if lost else result.reason)
-
-    async def change(self, request: ask.Request) -> AddResult:
-        """Add or remove something at session time, between two windows; what became of it, and why."""
-        result: AddResult = await self._gate.ask(request, self._stands_running)
-        return result
 
     async def _change(self, request: ask.Request) -> AddResult:
         self.state.running()
@@ -335,26 +278,6 @@ class SessionCoordinator(Measured):
             else:
                 results += [await self._change(one) for one in group]
         return results
-
-    async def add_symbol(self, symbol: str, added_by: str = "strategy") -> bool:
-        """Add a symbol with everything the config requires, or upgrade an adhoc one; False, logged, if refused."""
-        return (await self.change(ask.AddSymbol(symbol, added_by))).accepted
-
-    async def add_adhoc_bar(
-        self, symbol: str, interval: str | Interval, bar: Bar | Mapping[str, Any], source: str = "scanner"
-    ) -> bool:
-        """Add one closed bar after light checks; False, logged, if refused."""
-        return (await self.change(ask.AddBar(symbol, interval, bar, source))).accepted
-
-    async def add_adhoc_indicator(
-        self, symbol: str, indicator_config: str | Mapping[str, Any] | IndicatorSpec, source: str = "scanner"
-    ) -> bool:
-        """Add one indicator after light checks; False, logged, if refused."""
-        return (await self.change(ask.AddIndicator(symbol, indicator_config, source))).accepted
-
-    async def remove_symbol(self, symbol: str, by: str = "strategy") -> bool:
-        """End one symbol and its process; False if it isn't in the session."""
-        return (await self.change(ask.RemoveSymbol(symbol, by))).accepted
 
     async def end(self) -> SessionSummary:
         """No more time passes and nothing more is added; the state stays readable until teardown.

@@ -16,9 +16,11 @@ from barray.market.validation import Reason, SymbolValidationResult
 from barray.trading.engine.session_trading import SessionTrading
 from barray.trading.scans.result import ScannedSession
 
-EventAction = Literal["add_symbol", "add_bar", "add_indicator", "remove_symbol", "drop", "stream", "stop"]
-"""What happens in a session. `stream`: bars stopped coming or came again; `stop`: somebody ended it early."""
-OF_SESSION: Mapping[str, str] = {"stream": "coordinator", "stop": "user"}
+EventAction = Literal["add_symbol", "add_bar", "add_indicator", "remove_symbol", "drop", "stream", "stop", "resume"]
+"""What happens in a session. `stream`: bars stopped coming or came again; `stop`: somebody ended it early; `resume`:
+all had died, and it goes on.
+"""
+OF_SESSION: Mapping[str, str] = {"stream": "coordinator", "stop": "user", "resume": "coordinator"}
 """Events of a session as a whole, whose symbol is "", and by whom each is."""
 
 

@@ -36,7 +36,7 @@ from barray.trading.engine.session_trading import Membership, SessionTrading, Tr
 from barray.trading.orders.order_columns import Orders
 from barray.trading.strategy.data import SymbolData
 from barray.trading.strategy.session_columns import session_range_of_day
-from barray.trading.strategy.view import Wish
+from barray.trading.strategy.view import Added, Wish
 
 _TRADER = "strategy"
 _WINDOWS_A_CALL = 60
@@ -47,7 +47,8 @@ _SYMBOLS_A_HANDLE = 100
 class Trading:
     """One trader, a session long; the account goes on from session to session where it is to.
 
-    `overnight`: symbols that are held since the session before; `pinned`: those that are held or ordered, as last told.
+    `overnight`: symbols that are held since the session before; `pinned`: those that are held or ordered, as last told;
+    `recorded`: handles of what symbols had that a strategy added on a day that is resumed, by session time and symbol.
     `whom`: tells the coordinator that the strategy's wishes go to. `publish`: gives a handle of columns. The trader's
     log of commands is its fleet's, so a process that is lost is started anew and stands where the first did; what the
     strategy had wished for is remembered here, and answered as it was.
@@ -67,6 +68,7 @@ class Trading:
         self.recorder: DayRecorder | None = None
         self.overnight: frozenset[str] = frozenset()
         self.pinned: frozenset[str] = frozenset()
+        self.recorded: dict[tuple[int, str], Any] = {}
         self._state: bytes | str | None = None
         self._day: SessionTrading | None = None
         self._known: set[str] = set()
@@ -80,6 +82,11 @@ class Trading:
     def day(self) -> SessionTrading | None:
         """What there is of the session's, None before it was opened."""
         return self._day
+
+    @property
+    def known(self) -> frozenset[str]:
+        """Symbols that the trader has."""
+        return frozenset(self._known)
 
     @property
     def carried(self) -> bytes | str | None:
@@ -222,6 +229,7 @@ class Trading:
         self._left.clear()
         self._late.clear()
         self._answers.clear()
+        self.recorded.clear()
         self._ends, self._closed, self._lost = [], False, False
 
     async def answer(
@@ -234,6 +242,12 @@ class Trading:
             for number, wish in enumerate(new):
                 self._answers[at_ns, wish] = asyncio.ensure_future(_nth(work, number))
         return [await asyncio.shield(self._answers[at_ns, wish]) for wish in wishes]
+
+    def refuse(self, at_ns: int, symbol: str, reason: str) -> None:
+        """Have a symbol's addition be refused so, should it be wished for at that time again."""
+        answer = asyncio.get_running_loop().create_future()
+        answer.set_result(Added(False, reason))
+        self._answers[at_ns, Wish("add_symbol", symbol)] = answer
 
     def welcome(self, symbol: str) -> None:
         """A symbol came by the strategy's wish."""

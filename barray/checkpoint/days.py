@@ -8,17 +8,25 @@ from datetime import date
 from typing import Any, Protocol
 
 from barray.checkpoint.checkpoint import Checkpoint
-from barray.checkpoint.kinds import DayDone, Done, StopOver
+from barray.checkpoint.kinds import DayBegun, DayDone, Done, StopOver
 from barray.coordinator.gate import Asked, Pacing
 
 logger = logging.getLogger(__name__)
 
 
 class Keeper(Protocol):
-    """Who writes down what is asked of a session from outside."""
+    """Who writes down what a day that is not finished has to be gone on with."""
 
     def again(self, day: date) -> Sequence[Asked]:
         """What was asked on a day that was not finished."""
+        ...
+
+    def recording(self, day: date) -> str | None:
+        """Where a live day that was not finished is recorded."""
+        ...
+
+    def begun(self, day: date, recording: str) -> None:
+        """A live day has begun, and is recorded there."""
         ...
 
     def write(self, asked: Sequence[Asked]) -> None:
@@ -51,6 +59,7 @@ class KeptDays:
         self.done: dict[str, Mapping[str, Any]] = {one.day: one.told for one in days}
         self._state = next((one.state for one in reversed(finished) if isinstance(one, Done)), None)
         self._asked: list[Asked] = []
+        self._recordings = {one.day: one.recording for one in found if isinstance(one, DayBegun)}
         for one in found:
             if isinstance(one, Asked):
                 self._asked.append(one)
@@ -66,6 +75,15 @@ class KeptDays:
     def again(self, day: date) -> Sequence[Asked]:
         """See Keeper."""
         return [asked for asked in self._asked if asked.day == day.isoformat()]
+
+    def recording(self, day: date) -> str | None:
+        """See Keeper."""
+        return self._recordings.get(day.isoformat())
+
+    def begun(self, day: date, recording: str) -> None:
+        """See Keeper; errors as of Checkpoint."""
+        if self._kept is not None:
+            self._kept.add([DayBegun(day.isoformat(), recording)])
 
     def write(self, asked: Sequence[Asked]) -> None:
         """See Keeper; errors as of Checkpoint."""

@@ -48,6 +48,14 @@ class DayDone:
 
 
 @dataclass(frozen=True)
+class DayBegun:
+    """A live day has begun, and is recorded there."""
+
+    day: str
+    recording: str
+
+
+@dataclass(frozen=True)
 class StopOver:
     """A day that somebody had stopped has ended as it was to: whoever goes on runs it whole."""
 
@@ -86,6 +94,7 @@ KINDS = (
     AddSymbol,
     AlsoWanted,
     Asked,
+    DayBegun,
     DayDone,
     Done,
     Events,

@@ -12,10 +12,10 @@ import numpy as np
 from barray.market.appending import by_time
 from barray.market.bars import Bars
 from barray.market.interval import Interval
-from barray.market.series import IntervalBars, lay_on_sessions
 from barray.trading.engine.coming_bars import ComingBars
 from barray.trading.engine.notes import Decision, Pages
 from barray.trading.engine.portfolio import PortfolioRun
+from barray.trading.engine.recorded_joins import RecordedJoins
 from barray.trading.engine.recording import Recording
 from barray.trading.engine.session_trading import TradingPlan
 from barray.trading.scans.again import ScansAgain
@@ -83,13 +83,12 @@ class _Again:
         recording, given = self._recording, self._given
         context = recording.context
         session_range = session_range_of_day(context, recording.timezone)
-        columns = {symbol: deque(self._columns(symbol, corrected=corrected)) for symbol in recording.columns}
+        columns = {symbol: self._columns(symbol, corrected=corrected) for symbol in recording.columns}
+        joins = RecordedJoins(columns, context, self._base)
         answers = _answers(recording.pages)
 
         def data(symbol: str) -> SymbolData:
-            joined = columns[symbol]
-            bars = joined.popleft() if len(joined) > 1 else joined[0]
-            laid = session_columns(symbol, context, self._laid(symbol, bars), None, given.needs.without_own())
+            laid = session_columns(symbol, context, joins.next(symbol), None, given.needs.without_own())
             return completed(laid, given.needs, given.tables, session_range)
 
         def add(symbols: Iterable[str], row: int) -> dict[str, SymbolData | str]:
@@ -126,11 +125,6 @@ class _Again:
         stamps, from_end = np.unique(every.start_ns[::-1], return_index=True)
         last = every.take(len(every) - 1 - from_end)
         return [by_time(last, Bars.empty())] * len(joined) if len(stamps) else joined
-
-    def _laid(self, symbol: str, bars: Bars) -> IntervalBars:
-        context = self._recording.context
-        sessions, row, prices = context.sessions, context.row, context.prices
-        return lay_on_sessions(bars, self._base, sessions, row, symbol=symbol, source="recording", prices=prices)
 
 
 _UNKNOWN: Mapping[str, Any] = {"accepted": False, "reason": "it was not asked for on that day"}

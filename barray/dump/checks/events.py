@@ -69,6 +69,12 @@ def _check_own(event: EventJson, by: str, place: str, out: Findings) -> None:
             out.add(f"{place}.{name}", f"{event['action']}_event", found, f"{expected!r}: it is the session's own")
 
 
+def since_resumed(events: list[EventJson]) -> list[EventJson]:
+    """Those since the session's symbols were loaded, which a session that is resumed does anew."""
+    resumed = [nth for nth, event in enumerate(events) if event["action"] == "resume"]
+    return events[resumed[-1] :] if resumed else events
+
+
 def members_told(header: HeaderJson, accepted: dict[str, list[EventJson]]) -> frozenset[str]:
     """Who passed Step 0 and was not dropped, then in and out as the events tell."""
     members = {symbol for symbol, entry in header["step0"].items() if entry["can_proceed"]} - set(header["dropped"])
@@ -81,13 +87,22 @@ def members_told(header: HeaderJson, accepted: dict[str, list[EventJson]]) -> fr
     return frozenset(members)
 
 
-def tell(symbol: str, step0: Step0Json | None, events: list[EventJson], context: SessionContext, out: Findings) -> Told:
-    """What Step 0, and the symbol's events after it, say of one that is in the session."""
+def tell(
+    symbol: str,
+    step0: Step0Json | None,
+    events: list[EventJson],
+    context: SessionContext,
+    out: Findings,
+    resumed_ns: int = 0,
+) -> Told:
+    """What Step 0, and the symbol's events after it, say of one that is in the session. `resumed_ns`: when it was
+    resumed, if it was: what had been added before is added again then.
+    """
     of_config = Told(full=True, added_by="config")
     told = of_config if step0 and step0["can_proceed"] and not _was_asked_for(events) else None
     for event in events:
         if event["accepted"] and event["action"] not in OF_SESSION:
-            told = _after(told, event, context, out)
+            told = _after(told, event, context, out, resumed_ns)
     return told or of_config
 
 
@@ -101,8 +116,8 @@ def _was_asked_for(events: list[EventJson]) -> bool:
     return False
 
 
-def _after(told: Told | None, event: EventJson, context: SessionContext, out: Findings) -> Told | None:
-    at_ns, action = parse_stamp(event["at"]) or 0, event["action"]
+def _after(told: Told | None, event: EventJson, context: SessionContext, out: Findings, resumed_ns: int) -> Told | None:
+    at_ns, action = max(parse_stamp(event["at"]) or 0, resumed_ns), event["action"]
     if action in _LEAVING:
         return None
     if action == "add_symbol":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import time
 
-from barray.dump.checks.events import Told, accepted_events, by_symbol, members_told, tell
+from barray.dump.checks.events import Told, accepted_events, by_symbol, members_told, since_resumed, tell
 from barray.dump.checks.names import parse_date, read_indicator, read_interval
 from barray.dump.checks.schema import STAMP_FORM, parse_stamp
 from barray.dump.checks.step0 import check_step0, check_step0_parts
@@ -39,7 +39,8 @@ class SessionFacts:
 
     `accepted`: the accepted events of each symbol, in order, without those of the session as a whole. `members`: the
     symbols that should be in the session; `told`: what Step 0 and the events say of each, None where the layout does
-    not promise that they say it. `first_event_ns`: when the first of all events was.
+    not promise that they say it. `first_event_ns`: when the first of all events was, where
+    it was resumed since then.
     """
 
     context: SessionContext
@@ -90,11 +91,13 @@ def check_session(header: HeaderJson, out: Findings, *, version: int) -> Session
     accepted = accepted_events(header["events"], now_ns, out)
     members = members_told(header, accepted)
     told: dict[str, Told] | None = None
+    since = since_resumed(header["events"])
     if version > 1:
         check_step0_parts(header, requirements, context, out)
         events, step0 = by_symbol(header["events"]), header["step0"]
-        told = {one: tell(one, step0.get(one), events.get(one, []), context, out) for one in sorted(members)}
-    first_ns = parse_stamp(header["events"][0]["at"]) if header["events"] else None
+        resumed_ns = parse_stamp(since[0]["at"]) or 0 if len(since) < len(header["events"]) else 0
+        told = {s: tell(s, step0.get(s), events.get(s, []), context, out, resumed_ns) for s in sorted(members)}
+    first_ns = parse_stamp(since[0]["at"]) if since else None
     return SessionFacts(context, requirements, now_ns, header["step0"], accepted, members, told, first_ns)
 
 
