@@ -2,10 +2,9 @@
 
 Nodes are raylets of this machine, which Ray's autoscaler adds because processes wait for them, and which are told to
 leave as a spot market's are (`ray drain-node`), the autoscaler having been told to keep three. Each symbol's strategy
-takes `--think-s` more than computing, so that nodes have something to do on two cores (`--until-grown`: as long as the
-cluster has not grown, but not longer). `lost`: symbols without a
-result; `equal`: results are to the byte those of one node; `idle_node_s`: seconds of nodes on which nothing of the run
-was, while it ran.
+takes `--think-s` more than computing, so that nodes have something to do on two cores; those that begin before the
+cluster has grown go on only then, for here a node takes seconds to start. `lost`: symbols without a result; `equal`:
+results are to the byte those of one node; `idle_node_s`: seconds of nodes without anything of the run, while it ran.
 """
 
 from __future__ import annotations
@@ -28,14 +27,17 @@ from bench.runs import write_universe
 
 _RESULTS = ("trades.parquet", "equity.parquet", "fills.parquet")
 _PREEMPTED = 2
+_GROWS_S = 100
+"""How long the cluster may take to grow; a strategy's call may take 120."""
 _STRATEGY = """\
 import os, time
 from barray import Strategy
 
 class Thinks(Strategy):
     def on_start(self, ctx):
-        end_s = time.monotonic() + {think_s}
-        while time.monotonic() < end_s and not os.path.exists({enough!r}):
+        time.sleep({think_s})
+        end_s = time.monotonic() + {grows_s}
+        while time.monotonic() < end_s and not os.path.exists({grown!r}):
             time.sleep(0.02)
 
     def on_bar(self, ctx):
@@ -50,7 +52,8 @@ def write_config(folder: Path, symbols: int, think_s: float) -> Path:
     """A backtest of so many symbols over one day."""
     path = write_universe(folder, symbols)
     settings = yaml.safe_load(path.read_text())
-    (folder / "thinks.py").write_text(_STRATEGY.format(think_s=think_s, enough=str(folder / "enough")))
+    code = _STRATEGY.format(think_s=think_s, grown=str(folder / "grown"), grows_s=_GROWS_S)
+    (folder / "thinks.py").write_text(code)
     settings |= {
         "strategy": {"path": "thinks.py", "form": "on_bar"},
         "actors": {"symbols_per_actor": "auto"},
@@ -111,25 +114,21 @@ def main() -> None:
     parser.add_argument("--least", type=int, default=3, help="nodes at first, and at last")
     parser.add_argument("--most", type=int, default=10, help="nodes in between")
     parser.add_argument("--think-s", type=float, default=0.2)
-    parser.add_argument("--until-grown", action="store_true")
     options = parser.parse_args()
     os.environ.update(LIGHT | LOOPBACK)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         config = write_config(folder, options.symbols, options.think_s)
-        enough = folder / "enough"
-        if options.until_grown:
-            enough.touch()
+        grown = folder / "grown"
+        grown.touch()
         begun = time.perf_counter()
         finished(backtest(config, "calm"))
-        enough.unlink(missing_ok=True)
+        grown.unlink()
         calm_s = time.perf_counter() - begun
         settings = yaml.safe_load(config.read_text())
         config.write_text(yaml.safe_dump({**settings, "placement": {"cpus": options.most}}))
         with autoscaling(folder, least=options.least, most=options.most) as cluster:
-            watched, seconds = run(
-                config, cluster, options.least, options.most, enough if options.until_grown else None
-            )
+            watched, seconds = run(config, cluster, options.least, options.most, grown)
         calm, elastic = (results(folder / name) for name in ("calm", "elastic"))
     figures = {
         "symbols": options.symbols,
@@ -147,7 +146,7 @@ def main() -> None:
         raise SystemExit("it was not as on one node, or the cluster did not grow")
 
 
-def run(config: Path, cluster: LocalCluster, least: int, most: int, grown: Path | None) -> tuple[Watched, float]:
+def run(config: Path, cluster: LocalCluster, least: int, most: int, grown: Path) -> tuple[Watched, float]:
     """The backtest on the cluster, watched, once its first nodes are there. `grown`: a file made once all are."""
     import ray
 
@@ -158,7 +157,7 @@ def run(config: Path, cluster: LocalCluster, least: int, most: int, grown: Path 
     process = backtest(config, "elastic", "--address", cluster.address)
     while process.poll() is None:
         watched.look(cluster, least, most)
-        if watched.drained and grown is not None:
+        if watched.drained:
             grown.touch()
         time.sleep(0.2)
     seconds = time.perf_counter() - begun
