@@ -294,8 +294,10 @@ class BacktestCoordinator(Measured):
             self._done.put_nowait(None)
 
     def _more_processes(self) -> int:
-        """How many are to join beside those that it begins with, as nodes come."""
-        return self.processes_per_cpu * max((self._config.placement.cpus or 0) - cpus_of(self._transport), 0)
+        """How many are to join beside those that it begins with, so that there is work for all nodes that come."""
+        wanted = self._config.placement.cpus or 0
+        there = self._fleet.processes  # fewer than two a CPU where there is little to do
+        return max(self.processes_per_cpu * wanted - there, 0) if wanted > cpus_of(self._transport) else 0
 
     async def _run_some(self, names: Sequence[str]) -> None:
         """Some of one process's jobs."""
