@@ -16,6 +16,7 @@ from barray.market.session_range import SessionRange
 from barray.trading.engine.commands import Plan
 from barray.trading.engine.portfolio import PortfolioRun
 from barray.trading.engine.symbol_run import LoadedRange, lay_range, loaded_bars
+from barray.trading.engine.window_walk import WindowWalk
 from barray.trading.orders.broker import Account
 from barray.trading.orders.costs import Market
 from barray.trading.orders.limits import Limits
@@ -80,18 +81,29 @@ def plan(
     return Plan(source, parameters or {}, form, market or Market(), account_, shared, reserve, call_timeout_s, limits)
 
 
-class Watched(PortfolioRun):
-    """A run that notes cash, reserved and equity at every window's end, a session's open among them."""
+class Steps(WindowWalk):
+    """Notes cash, reserved and equity at every window's end, a session's open among them."""
 
     def _decide(self) -> None:
         super()._decide()
-        self.states = [*getattr(self, "states", []), self._state()]
+        accounts = self._order_manager.accounts
+        state = accounts.cash, getattr(accounts, "reserved", 0.0), accounts.equity
+        vars(self._order_manager).setdefault("states", []).append(state)
 
     def _ask_on(self, rows: Sequence[int], ends_ns: Sequence[int], first: int, until: int) -> int:
         return super()._ask_on(rows, ends_ns, first, first + 1)
 
-    def _state(self) -> tuple[float, float, float]:
-        return self.accounts.cash, getattr(self.accounts, "reserved", 0.0), self.accounts.equity
+
+class Watched(PortfolioRun):
+    """A run that notes these."""
+
+    walk = Steps
+
+    @property
+    def states(self) -> list[tuple[float, float, float]]:
+        """They."""
+        noted: list[tuple[float, float, float]] = vars(self.order_manager)["states"]
+        return noted
 
 
 @dataclass

@@ -51,7 +51,7 @@ def portfolio_decisions(
         run.notes.take()
         for symbol, day in (outcome.days.days() if outcome.days is not None else {}).items():
             made += _filled(symbols.index(symbol), by_symbol[symbol], day)
-        error, error_ns = (outcome.error, run.error_ns) if outcome.error is not None else _first_error(outcome)
+        error, error_ns = (outcome.error, run.decider.error_ns) if outcome.error is not None else _first_error(outcome)
         if error is not None:
             break
     made.sort(key=lambda one: one[:3])
@@ -114,7 +114,7 @@ class _OrderNotes(Notes):
 
 
 class _Recorded(PortfolioRun):
-    """A run that knows when its strategy raised: `error_ns`."""
+    """A run that notes every order."""
 
     new_notes = _OrderNotes
     notes: _OrderNotes
@@ -123,11 +123,6 @@ class _Recorded(PortfolioRun):
         super().__init__(plan, window, _refuse, noted=True)
         self.notes.purchases = self.order_manager.purchases
         self.notes.position_of = lambda symbol: self.books[symbol].broker.position
-        self.error_ns: int | None = None
-
-    def _stop(self) -> None:
-        self.error_ns = self._now.now_ns
-        super()._stop()
 
 
 def _refuse(symbols: Sequence[str], row: int) -> Mapping[str, SymbolData | str]:

@@ -23,13 +23,7 @@ from barray.trading.engine.open_session import OpenSession
 from barray.trading.engine.opening import Opening, opening_of, stand
 from barray.trading.engine.symbol_book import SymbolBook
 from barray.trading.engine.window_broker import Funds
-from barray.trading.orders.accounts import (
-    Accounts,
-    Approval,
-    OrderRequest,
-    SharedAccount,
-    WorkingOrder,
-)
+from barray.trading.orders.accounts import Accounts, Approval, OrderRequest, SharedAccount, WorkingOrder
 from barray.trading.orders.order import Order
 from barray.trading.orders.reasons import BY_STRATEGY, CLOSED, LIMITS, STRATEGY_ERROR, Why
 from barray.trading.orders.separate_accounts import SeparateAccounts
