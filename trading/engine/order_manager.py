@@ -86,12 +86,8 @@ class OrderManager:
             else SeparateAccounts(plan.account, self.price)
         )
         self._baskets: BasketTrading | None = None
-        if (
-            self.in_baskets
-            and isinstance(self.accounts, SharedAccount)
-            and not plan.limits
-            and plan.market.volume_share is None
-        ):
+        is_plain = self.in_baskets and not plan.limits and plan.market.volume_share is None
+        if is_plain and isinstance(self.accounts, SharedAccount):
             self._baskets = BasketTrading(self.accounts, plan.account, plan.market, self.holdings)
         for symbol, book in self.books.items():
             self.accounts.join(symbol, book.broker.working)
@@ -229,13 +225,13 @@ class OrderManager:
             self._part_basket()
         if self.purchases and row >= first:
             bought = self.purchases.keys()
-            self._meet_rows(here, first, first, self._orders() - bought)
+            self._meet_rows(here, first, first, (self._due | self._resting) - bought)
             self.settle()
             self._buy(here, targets := dict(sorted(self.purchases.items())))
-            self._meet_rows(here, first, first, self._orders() & targets.keys())
+            self._meet_rows(here, first, first, (self._due | self._resting) & targets.keys())
             first += 1
         if row >= first and (self._due or self._resting):
-            self._meet_rows(here, first, row, self._orders())
+            self._meet_rows(here, first, row, self._due | self._resting)
 
     def _fill_basket(self, basket: Basket, here: OpenSession, row: int) -> bool:
         if self._baskets is None or not self._baskets.fill(basket, here, self._slots.data, row):
@@ -263,9 +259,6 @@ class OrderManager:
     def take_baskets(self) -> BasketFills | None:
         """Fills of baskets since this was last asked, all as one; None for none."""
         return self._baskets.take() if self._baskets is not None else None
-
-    def _orders(self) -> set[str]:
-        return self._due | self._resting
 
     def _meet_rows(self, here: OpenSession, first: int, last: int, symbols: set[str]) -> None:
         block, books, changed = here.block, self.books, self.changed
