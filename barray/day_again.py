@@ -8,14 +8,13 @@ from pathlib import Path
 from barray.coordinator.config.file import as_config
 from barray.coordinator.day_recorder import OF_SCANS
 from barray.coordinator.prepare_scans import prepare_scan
-from barray.coordinator.scans_again import run_scans_again
+from barray.coordinator.scans_again import others_of, run_scans_again
 from barray.coordinator.strategies import StrategyLike, trading_in_sessions
 from barray.local.connection import load_calendar
 from barray.market.errors import ConfigError
-from barray.trading.engine.day_again import DayAgain, run_again
+from barray.trading.engine.day_again import DayAgain, Others, run_again
 from barray.trading.engine.notes import Pages
 from barray.trading.engine.recording import Recording, read_recording
-from barray.trading.scans.again import ScansAgain
 
 
 def replay_day(path: str | Path, strategy: StrategyLike | None = None) -> DayAgain:
@@ -35,18 +34,19 @@ def replay_day(path: str | Path, strategy: StrategyLike | None = None) -> DayAga
             recording = read_recording(lines, str(source))
     except OSError as error:
         raise ConfigError(f"{source}: {error.strerror}", remedy="give a recording of a live session") from error
-    scans = _scans_again(recording, str(source)) if recording.scanned.universe else None
-    if scans is not None and not recording.code and strategy is None:
+    if not recording.scanned.universe:
+        return _strategy_again(recording, source, strategy, None)
+    prepared = prepare_scan(as_config(recording.config).standing_in(str(source)), load_calendar)
+    scans = run_scans_again(recording, prepared)
+    if not recording.code and strategy is None:
         return DayAgain(Pages(), Pages(), Pages(), False, scans)
-    return replace(_strategy_again(recording, source, strategy), scans=scans)
+    others = others_of(recording, prepared, scans)
+    return replace(_strategy_again(recording, source, strategy, others), scans=scans)
 
 
-def _scans_again(recording: Recording, where: str) -> ScansAgain:
-    config = as_config(recording.config).standing_in(where)
-    return run_scans_again(recording, prepare_scan(config, load_calendar))
-
-
-def _strategy_again(recording: Recording, source: Path, strategy: StrategyLike | None) -> DayAgain:
+def _strategy_again(
+    recording: Recording, source: Path, strategy: StrategyLike | None, others: Others | None
+) -> DayAgain:
     of_bars = OF_SCANS - {"scans"}  # the strategy has its bars from the recording
     of_strategy = {name: told for name, told in recording.config.items() if name not in of_bars}
     told = {**of_strategy, "session": {**recording.config["session"], "mode": "replay"}}
@@ -60,4 +60,4 @@ def _strategy_again(recording: Recording, source: Path, strategy: StrategyLike |
     _, given = trading_in_sessions({**told, "sources": [{"root": "."}], "intervals": [recording.base]}, strategy)
     if given is None:
         raise ConfigError(f"{source} has no strategy", remedy="give one: replay_day(path, strategy)")
-    return run_again(recording, given)
+    return run_again(recording, given, others)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
 
 from barray.coordinator.scan_fleet import MINUTE, PreparedScan, met
+from barray.market.bars import COLUMNS, Bars
 from barray.market.errors import BarrayError
 from barray.market.universe.growing import last_versions
+from barray.trading.engine.day_again import Others, with_others
 from barray.trading.engine.recording import Look, Recording
-from barray.trading.scans.again import ScansAgain, Step
+from barray.trading.scans.again import Members, ScansAgain, Step
 from barray.trading.scans.commands import SessionParts
 from barray.trading.scans.following import ALREADY_LOADED, Asked, ScanSteps
 from barray.trading.scans.hits import Hits
@@ -27,8 +30,8 @@ def run_scans_again(recording: Recording, prepared: PreparedScan) -> ScansAgain:
     """
     code = recording.scanned.code
     changed = tuple(one.name for one in prepared.rules() if code.get(one.name) != one.digest)
-    again, corrected = (_Again(recording, prepared).run(corrected=flag) for flag in (False, True))
-    return ScansAgain(recording.scanned.steps, again, corrected, changed)
+    (again, full), (corrected, other) = (_Again(recording, prepared).run(corrected=flag) for flag in (False, True))
+    return ScansAgain(recording.scanned.steps, again, corrected, changed, full, other)
 
 
 class _Again:
@@ -38,7 +41,9 @@ class _Again:
         self._row: int = span.rows.tolist()[span.dates.index(recording.context.session_date)]
         self._context = recording.context
 
-    def run(self, *, corrected: bool) -> tuple[Step, ...]:
+    def run(self, *, corrected: bool) -> tuple[tuple[Step, ...], Members]:
+        """Steps, and whom scans had made full."""
+        full: list[tuple[int, frozenset[str]]] = []
         shard = ScanShard(self._prepared.job(MINUTE, self._scanned.universe))
         plans, steps = self._prepared.plans(), ScanSteps(self._prepared.rules())
         failed = set(_able(shard.open, self._row, {}).failures)
@@ -55,8 +60,9 @@ class _Again:
             failed |= looked.failures.keys()
             if found := [(one.scan, hits) for one in looked.found for hits in one.hits]:
                 self._follow(steps, look, found)
+            full.append((look.at_ns, steps.full))
         told: list[Step] = orjson.loads(orjson.dumps([step_json(step) for step in steps.taken]))
-        return tuple(told)
+        return tuple(told), full
 
     def _times(self, plan: Plan) -> frozenset[int]:
         context, zone = self._context, self._prepared.session_range.timezone
@@ -84,3 +90,21 @@ def _came_to(then: Mapping[str, Any] | None, asked: Asked) -> str | None:
         return ALREADY_LOADED
     refused: str | None = then["refused"] if then is not None and asked.action == "add_symbol" else None
     return refused
+
+
+def others_of(recording: Recording, prepared: PreparedScan, scans: ScansAgain) -> Others | None:
+    """Whom corrected scans would have had the strategy see; None where the day's own don't come to the same again.
+    BarrayError as for `run_scans_again`.
+    """
+    if scans.difference is not None:
+        return None
+    steps = with_others(recording.steps, scans.full, scans.full_corrected)
+    universe, context = recording.scanned.universe, recording.context
+    seen = sorted({symbol for step in steps for symbol in step.joined}.intersection(universe))
+    tape = last_versions(one.tape for one in recording.scanned.looked_at)
+    bars = {symbol: tape.bars.take(tape.who == bisect_left(universe, symbol)) for symbol in seen}
+    if new := tuple(symbol for symbol in seen if symbol not in recording.columns):
+        before = context.sessions.take(slice(context.history_row, context.row))
+        stack, _ = prepared.reader.read_stack(MINUTE, before, symbols=new, columns=COLUMNS)
+        bars |= {symbol: Bars.concat([stack.bars_of(symbol), bars[symbol]]) for symbol in stack.symbols}
+    return Others(steps, bars)

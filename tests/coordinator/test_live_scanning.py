@@ -342,3 +342,22 @@ def test_a_day_of_scans_alone_is_recorded_and_run_again(tmp_path: Path) -> None:
     assert again.scans is not None
     assert again.scans.again
     assert not again.then.decisions
+
+
+def test_with_corrected_bars_the_strategy_trades_whom_scans_would_have_found_then(tmp_path: Path) -> None:
+    volume = {symbol: float(well(symbol, minute(10)).volume.sum()) for symbol in SYMBOLS}
+    busiest = sorted(SYMBOLS, key=lambda symbol: -volume[symbol])
+    (tmp_path / "buys.py").write_text(HEAD + BUYS)
+    scan = {**RISING, "rank": "session_volume", "at": "09:40"}
+    day = ScannedLive(tmp_path, None, scans=[scan], strategy={"path": str(tmp_path / "buys.py")})
+    missed = set(range(1, 10))
+    day.live.vendor.mishap = lambda symbol, start: (
+        "lost" if symbol == busiest[0] and (start - OPEN) // MINUTE_NS in missed else ""
+    )  # history has them at the close
+    day.day()
+    again = barray.replay_day(day.recording)
+    assert again.identical
+    assert again.scans is not None
+    assert [again.scans.full[0][1], again.scans.full_corrected[0][1]] == [set(busiest[1:3]), set(busiest[:2])]
+    traded = [{one.symbol for one in pages.fills} for pages in (again.then, again.again, again.corrected)]
+    assert traded == [set(busiest[1:3]), set(busiest[1:3]), set(busiest[:2])]

@@ -8,6 +8,7 @@ from typing import Any
 
 Step = Mapping[str, Any]
 """As `step_json` tells it."""
+Members = Sequence[tuple[int, frozenset[str]]]
 _MOST_SHOWN = 5
 
 
@@ -24,13 +25,16 @@ class StepDifference:
 @dataclass(frozen=True, eq=False)
 class ScansAgain:
     """`then`: steps as recorded; `again`: with the bars as they came; `corrected`: with the last version of each.
-    `changed`: scans whose code is another now.
+    `changed`: scans whose code is another now. `full`, `full_corrected`: whom scans had made full in these runs, from
+    each time (UTC ns) on.
     """
 
     then: tuple[Step, ...]
     again: tuple[Step, ...]
     corrected: tuple[Step, ...]
     changed: tuple[str, ...] = ()
+    full: Members = ()
+    full_corrected: Members = ()
 
     @property
     def difference(self) -> StepDifference | None:

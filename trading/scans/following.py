@@ -93,6 +93,11 @@ class ScanSteps:
         return True
 
     @property
+    def full(self) -> frozenset[str]:
+        """Symbols that scans have made full, and that are so now."""
+        return frozenset(self._own & self._state.full.keys())
+
+    @property
     def followed(self) -> Followed:
         """All that came of it so far."""
         done = tuple(one for step in self.taken for one in step.instructions)
