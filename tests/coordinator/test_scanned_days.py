@@ -21,6 +21,7 @@ from barray.coordinator.prepare import prepare_run
 from barray.coordinator.scan_fleet import ScanFleet
 from barray.coordinator.summary import SessionSummary
 from barray.dump.validate import validate_session_dump
+from barray.market.calendar import TradingCalendar
 from barray.market.errors import BarrayError
 from barray.market.interval import Interval
 from barray.sample.universe import write_sample_data
@@ -87,9 +88,17 @@ def random_scans(seed: int) -> list[dict[str, Any]]:
 class Backtested:
     """The same days as a backtest has them, every symbol's columns at hand."""
 
-    def __init__(self, told: Mapping[str, Any], text: str) -> None:
+    def __init__(
+        self,
+        told: Mapping[str, Any],
+        text: str,
+        base: Interval = MINUTE,
+        cpus: int = 2,
+        days: TradingCalendar = CALENDAR,
+    ) -> None:
+        self.base, self.cpus = base, cpus
         source = StrategySource("made_up.py", text)
-        prepared = prepare_run(as_config(told, strategy_given=True), lambda *_: CALENDAR, source)
+        prepared = prepare_run(as_config(told, strategy_given=True), lambda *_: days, source)
         assert prepared.scans is not None
         self.prepared, self.scans = prepared, prepared.scans
         self.outcomes: list[ScannedOutcome] = []
@@ -106,7 +115,7 @@ class Backtested:
                 found[symbol] = step0.result.reason
                 continue
             try:
-                load = LoadRange(symbol, today, manager.reader(step0), MINUTE, {})
+                load = LoadRange(symbol, today, manager.reader(step0), self.base, {})
                 found[symbol] = load_range(load).prepare(prepared.plan.strategy())
             except BarrayError as error:
                 found[symbol] = str(error)
@@ -114,7 +123,7 @@ class Backtested:
 
     async def looked_at(self) -> list[LookedAt]:
         """What the scans find."""
-        fleet = ScanFleet(self.scans, self.prepared.config.actors, Processes(kind=ScanActor))
+        fleet = ScanFleet(self.scans, self.prepared.config.actors, Processes({"here": float(self.cpus)}, ScanActor))
         await fleet.start()
         found = await fleet.sessions(tuple(self.scans.session_range.rows.tolist()))
         assert all(isinstance(one, LookedAt) for one in found)
@@ -130,8 +139,8 @@ class Backtested:
         data = {s: self.get([s], int(span.rows[0]))[s] for s in prepared.config.symbols}
         for row, seen in zip(span.rows.tolist(), asyncio.run(self.looked_at()), strict=True):
             data = {s: one for s in prepared.config.symbols if isinstance(one := self.get([s], row)[s], SymbolData)}
-            run.load(span.at(span.rows[span.rows == row]), data, MINUTE)
-            scanned = ScannedRun(run, self.scans.plans(), self.get, span, run.block, MINUTE, prepared.config.renames)
+            run.load(span.at(span.rows[span.rows == row]), data, self.base)
+            scanned = ScannedRun(run, self.scans.plans(), self.get, span, run.block, self.base, prepared.config.renames)
             run.additions.add = self.get
             self.outcomes.append(scanned.session(row, seen.found))
             self.pages.append(run.notes.take())
