@@ -227,7 +227,8 @@ def hit(nodes: Nodes, run: Run, server: S3Server, drawn: Drawn, chance: random.R
 
 def _hit(nodes: Nodes, run: Run, server: S3Server, trouble: str, chance: random.Random) -> None:
     if trouble in ("kill", "stop"):
-        victims = nodes.members(*(title for title in _OF_A_RUN if title != "ray::Session"))
+        coordinators = {one.pid for one in nodes.vital("coordinator")}  # which no run survives
+        victims = [one for one in nodes.members(*_OF_A_RUN) if one.pid not in coordinators]
         for victim in chance.sample(victims, min(len(victims), chance.randint(1, 3))):
             _send(victim, signal.SIGSTOP if trouble == "stop" else signal.SIGKILL)
     elif trouble == "node":
