@@ -263,7 +263,7 @@ def test_a_live_session_with_scans_keeps_no_checkpoint(tmp_path: Path) -> None:
         "symbols": ["AAPL"],
         "intervals": ["1m"],
         "sources": [{"type": "alpaca", "store": str(tmp_path / "store")}],
-        "scans": [{"name": "up", "at": "10:00", "where": ["change_since_open > 0"], "promote": 1}],
+        "scans": [{"name": "up", "at": "10:00", "where": ["change_since_open > 0"]}],
     }
     path = tmp_path / "live.yaml"
     path.write_text(yaml.safe_dump(live))
