@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 from typing import Any
 
 from barray.market.errors import BarrayError
 
 _CONNECT_S = 5.0
 _VITAL = ("gcs_server", "raylet")
+_SOCKETS = Path("/proc/net/unix")
+_seen: set[str] = set()
+"""Sockets of raylets that this process has joined and seen open."""
 
 
 def require_ray() -> None:
@@ -20,8 +24,10 @@ def require_ray() -> None:
         return
     if node.all_processes:
         ended = next((kind for kind in _VITAL if _has_ended(node, kind)), None)
+    elif not _listens(node.gcs_address):
+        ended = _VITAL[0]
     else:
-        ended = None if _listens(node.gcs_address) else _VITAL[0]
+        ended = None if _is_open(node.raylet_socket_name) else _VITAL[1]
     if ended:
         raise BarrayError(
             f"Ray's {ended} has ended, and what ran on this Ray with it",
@@ -56,3 +62,14 @@ def _listens(address: str) -> bool:
         return False
     except OSError:
         return True
+
+
+def _is_open(path: str) -> bool:
+    """Whether a socket of this machine that was seen open still is; assumed where none has been seen."""
+    try:
+        there = any(line.endswith(f" {path}\n") for line in _SOCKETS.open(encoding="utf-8", errors="replace"))
+    except OSError:
+        return True
+    if there:
+        _seen.add(path)
+    return there or path not in _seen

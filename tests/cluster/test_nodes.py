@@ -81,6 +81,41 @@ def test_symbols_spread_over_nodes_and_a_lost_node_does_not_change_the_dump(
     assert run(tmp_path / "lost", lose_a_node=True) == calm
 
 
+JOINS = """
+import sys, time
+from barray.coordinator import runtime
+from barray.coordinator.ray_alive import require_ray
+from barray.market.errors import BarrayError
+
+runtime.join_ray(sys.argv[1])
+require_ray()
+print("joined", flush=True)
+while True:
+    try:
+        require_ray()
+    except BarrayError as error:
+        print(error.code, error, flush=True)
+        break
+    time.sleep(0.1)
+"""
+
+
+def test_a_driver_sees_that_the_raylet_it_joined_has_ended() -> None:
+    from ray.cluster_utils import Cluster
+
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    driver = subprocess.Popen([sys.executable, "-c", JOINS, nodes.address], stdout=subprocess.PIPE, text=True)
+    try:
+        assert driver.stdout is not None
+        assert driver.stdout.readline() == "joined\n"
+        nodes.head_node.all_processes["raylet"][0].process.kill()
+        assert any(line.startswith("ray_lost Ray's raylet has ended") for line in driver.stdout)
+    finally:
+        driver.kill()
+        driver.wait(10)
+        nodes.shutdown()
+
+
 def test_a_node_started_by_the_command_forks_its_workers(universe: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
     port = _free_port()
