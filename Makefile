@@ -28,7 +28,7 @@ demo-live: install
 
 test: install
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder  # many wait for Ray; the long ones come first
 
 check: install lint
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n logical -m "not ray and not long" --hypothesis-profile=check

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
@@ -179,7 +180,7 @@ class Nodes:
 
 @dataclass(frozen=True)
 class Drawn:
-    """What a run is of, and what it is hit by, in order. `turn`: what its nodes have in their environment."""
+    """What a run is of, and what it is hit by. `turn`: what its nodes have in their environment."""
 
     kind: str
     turn: str
@@ -201,28 +202,30 @@ def draw(runs: int, seed: int, known: list[str]) -> list[Drawn]:
         first = [deck.pop()] if known else []
         others = [one for one in known if one not in (*first, *LETHAL)]
         mixed = [*first, *chance.sample(others, min(len(others), chance.randint(0, 2)))]
-        chance.shuffle(mixed)
-        mixed.sort(key=lambda one: one in LETHAL)
         drawn.append(Drawn(chance.choice(list(KINDS)), turns[number % len(turns)], tuple(mixed)))
     return drawn
 
 
 def hit(nodes: Nodes, run: Run, server: S3Server, drawn: Drawn, chance: random.Random, calm_s: float) -> list[str]:
-    """Bring the troubles about, one after another, while the command runs; those that it came to. What no run survives
-    comes soon after it has a coordinator, three times of four; the others also as it begins.
+    """Bring the troubles about, side by side, while the command runs; those that it came to. What no run survives comes
+    soon after it has a coordinator, three times of four; the others while it runs.
     """
-    waits = chance.random() < 0.75
-    for number, trouble in enumerate(drawn.troubles):
-        if trouble in LETHAL and (waits or trouble == "coordinator"):
+    chances = [random.Random(chance.random()) for _ in drawn.troubles]
+
+    def bring(trouble: str, own: random.Random) -> bool:
+        if trouble in LETHAL and (own.random() < 0.75 or trouble == "coordinator"):
             while run.runs and not nodes.vital("coordinator"):
                 time.sleep(0.05)
-            time.sleep(chance.uniform(0.0, 0.1) * calm_s)
+            time.sleep(own.uniform(0.0, 0.2) * calm_s)
         else:
-            time.sleep(chance.uniform(0.1, 0.4) * calm_s)
-        if not run.runs:
-            return list(drawn.troubles[:number])
-        _hit(nodes, run, server, trouble, chance)
-    return list(drawn.troubles)
+            time.sleep(own.uniform(0.1, 0.7) * calm_s)
+        if came := run.runs:
+            _hit(nodes, run, server, trouble, own)
+        return came
+
+    with ThreadPoolExecutor(len(chances) or 1) as threads:
+        came = list(threads.map(bring, drawn.troubles, chances))
+    return [trouble for trouble, did in zip(drawn.troubles, came, strict=True) if did]
 
 
 def _hit(nodes: Nodes, run: Run, server: S3Server, trouble: str, chance: random.Random) -> None:

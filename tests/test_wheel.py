@@ -9,9 +9,11 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 import venv
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -201,13 +203,30 @@ def installed(archives: Archives, universe: Path, tmp_path_factory: pytest.TempP
 
 @pytest.fixture
 def all_forked(installed: Installed) -> Iterator[None]:
-    """What runs meanwhile has its workers forked: no forkserver, launcher or preload says otherwise."""
-    logs = Path(installed.environment["RAY_TMPDIR"])
+    """What runs meanwhile has its workers forked: no forkserver, launcher or preload says otherwise. A log that says no
+    more than that a forkserver was ready goes with it, so they are looked at all the while.
+    """
+    logs, texts, ended = Path(installed.environment["RAY_TMPDIR"]), dict[Path, str](), threading.Event()
     before = set(logs.rglob("*"))
+
+    def read() -> None:
+        with suppress(OSError):  # what was there has gone meanwhile
+            for path in set(logs.rglob("*")) - before:
+                if is_log(path):
+                    texts[path] = path.read_text(errors="replace")
+
+    def watch() -> None:
+        while not ended.wait(0.1):
+            read()
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
     yield
+    ended.set()
+    watcher.join()
+    read()
     if not FORKS:
         return
-    texts = {path: path.read_text(errors="replace") for path in set(logs.rglob("*")) - before if is_log(path)}
     assert any("ready for raylet" in text for text in texts.values())
     for path, text in texts.items():
         for word in ("could not preload", "declined", "declines", "no fork is safe", "slower way"):
