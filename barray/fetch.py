@@ -10,8 +10,8 @@ from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.prepare import PreparedSessions, prepare_sessions, session_range_for
 from barray.coordinator.prepare_scans import prepare_scan, with_scans
 from barray.data_sources.fetching.fetcher import Fetcher, FetchProgress
+from barray.data_sources.fetching.months import EXCHANGE, midnight_ns
 from barray.data_sources.fetching.plan import FetchPlan
-from barray.data_sources.fetching.store import EXCHANGE, midnight_ns
 from barray.data_sources.fetching.vendor_source import VendorSource, Wanted
 from barray.local.connection import load_calendar
 from barray.local.gateways import LocalGatewayPool
@@ -80,7 +80,7 @@ class Fetch:
             sum(one.requests for one in found),
             sum(one.rows for one in found),
             monotonic_s() - begun_s,
-            str(self._source.store.folder),
+            self._source.store.place.partition("?")[0],
             {symbol: reason for one in found for symbol, reason in one.failures.items()},
             until.isoformat() if until else None,
         )

@@ -129,7 +129,7 @@ def theirs(url: str, symbols: Sequence[str]) -> dict[str, float]:
 
 
 def _asked() -> tuple[Any, int, int]:
-    from barray.data_sources.fetching.store import midnight_ns
+    from barray.data_sources.fetching.months import midnight_ns
     from barray.market.interval import Interval
 
     return Interval.parse("1m"), midnight_ns(FIRST), midnight_ns(date(2024, 7, 2))

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 
-from barray.data_sources.fetching.store import STORE_LAYOUT
 from barray.data_sources.fetching.vendor_source import VendorSource
 from barray.data_sources.parquet.source import ParquetSource
 from barray.data_sources.parquet.stack import read_stack
@@ -113,5 +112,5 @@ def _tree(source: DataSource) -> ParquetSource:
     if isinstance(source, ParquetSource):
         return source
     if isinstance(source, VendorSource):
-        return ParquetSource(str(source.store.folder), source.name, STORE_LAYOUT)
+        return source.store.tree(source.name)
     raise ConfigError(f"{source.name} can't be scanned", source=source.name, remedy="name a Parquet source")

@@ -40,7 +40,7 @@ def fetch(
     config: Annotated[
         Path | None, typer.Option(help="A config that has the source, and what else is not said.")
     ] = None,
-    store: Annotated[str, typer.Option(help="Folder of the store.")] = "",
+    store: Annotated[str, typer.Option(help="The store, a folder or s3://bucket/path.")] = "",
     feed: Annotated[str, typer.Option(help="Alpaca's feed: iex, sip, …")] = "",
     adjustment: Annotated[str, typer.Option(help="Alpaca's: raw, split, dividend, all.")] = "",
     token: Annotated[str, typer.Option(help="Schwab's token file.")] = "",
@@ -79,7 +79,7 @@ def _source(name: str, settings: SessionConfig | None, changes: dict[str, str]) 
     from barray.coordinator.config.sources import VENDORS
 
     def absolute(path: str) -> str:
-        return str(Path(path).expanduser().resolve())
+        return path if "://" in path else str(Path(path).expanduser().resolve())
 
     sources = settings.sources if settings else ()
     sections = {section.name: section for section in sources if section.type != "parquet"}
@@ -125,7 +125,7 @@ def _wanted(
     source: VendorSource, interval: str, start: str, end: str, settings: SessionConfig | None
 ) -> tuple[Wanted, ...]:
     """What the options say, and where they don't, what the config needs."""
-    from barray.data_sources.fetching.store import midnight_ns
+    from barray.data_sources.fetching.months import midnight_ns
     from barray.fetch import all_wanted_by, days_wanted, wanted_by
 
     first, last, yesterday = _date(start), _date(end), date.today() - timedelta(days=1)

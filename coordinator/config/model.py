@@ -28,7 +28,7 @@ from barray.coordinator.config.schedule import ScheduledAction
 from barray.coordinator.config.sources import AlpacaSection, ParquetSection, SourceSection
 from barray.coordinator.config.strategy import CostsSection, StrategySection, SweepSection
 from barray.coordinator.config.tables import TableName, TableSection
-from barray.data_sources.fetching.store import EXCHANGE
+from barray.data_sources.fetching.months import EXCHANGE
 from barray.data_sources.fetching.vendor_source import VendorSource
 from barray.data_sources.listings import read_listings
 from barray.data_sources.manager import DataManager

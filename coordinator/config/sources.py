@@ -12,6 +12,7 @@ from barray.coordinator.config.fields import IntervalField, Section, parsed, zon
 from barray.data_sources.alpaca.vendor import LIMITS as ALPACA_LIMITS
 from barray.data_sources.alpaca.vendor import AlpacaAccount
 from barray.data_sources.fetching.vendor_source import VendorSource
+from barray.data_sources.object_store.store import ObjectStore, is_object_uri
 from barray.data_sources.parquet.file import Columns
 from barray.data_sources.parquet.layout import Layout
 from barray.data_sources.parquet.source import ParquetSource
@@ -25,13 +26,15 @@ Absolute = Callable[[str], str]
 STORE = "bars"
 
 
-def _folder(store: str) -> str:
-    if "://" in store:
-        raise ValueError("a store of fetched bars is a folder that every node sees: writes take turns by its locks")
+def _place(store: str) -> str:
+    if is_object_uri(store):
+        parsed(ObjectStore)(store)
+    elif "://" in store:
+        raise ValueError("a store of fetched bars is a folder that every node sees, or s3://bucket/path")
     return store
 
 
-StoreField = Annotated[str, AfterValidator(_folder)]
+StoreField = Annotated[str, AfterValidator(_place)]
 
 
 class ColumnsSection(Section):
@@ -92,7 +95,8 @@ class ParquetSection(Section):
 class AlpacaSection(Section):
     """Alpaca's historical bars; see barray.data_sources.alpaca.vendor.AlpacaAccount.
 
-    `store`: the folder that fetched bars are kept in, for every later run; on a cluster one that all nodes see.
+    `store`: where fetched bars are kept, for every later run: a folder, on a cluster one that all nodes see, or
+    `s3://bucket/path`.
     `credentials`: a file of mode 0600 with `APCA_API_KEY_ID=…` and `APCA_API_SECRET_KEY=…`, for where the environment
     does not hold them. `requests_per_minute`: of your plan. `give_up_s`: how long nothing but failures may come before
     Alpaca counts as unreachable. `url`, `trading_url`, `stream_url`: other addresses than

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from pathlib import Path
 
 import numpy as np
 
-from barray.data_sources.fetching.store import STORE_LAYOUT, BarStore, midnight_ns
+from barray.data_sources.fetching.months import midnight_ns
+from barray.data_sources.fetching.store import BarStore
 from barray.data_sources.fetching.vendor import VendorAccount
-from barray.data_sources.parquet.source import ParquetSource
+from barray.data_sources.object_store.store import is_object_uri
 from barray.market.bars import Bars, IntArray
 from barray.market.calendar import Sessions
 from barray.market.clock import PracticeClock
@@ -33,9 +33,10 @@ class Wanted:
 class VendorSource:
     """See DataSource. It holds no secret and asks nobody: what the store lacks, a gateway must have fetched before.
 
-    `root`: the folder of the store, which every node must see. `now_ns`: when the source was opened; a vendor's
-    intervals reach back from there. `give_up_s`: how long nothing but failures may come before it is unreachable.
-    `clock`: what tells which bars are settled, where it isn't the real one. `only`: take none but this interval.
+    `root`: the store, a folder that every node sees or `s3://bucket/path`. `now_ns`: when the source was opened; a
+    vendor's intervals reach back from there. `give_up_s`: how long nothing but failures may come before it is
+    unreachable. `clock`: what tells which bars are settled, where it isn't the real one. `only`: take none but this
+    interval.
     """
 
     name: str
@@ -54,7 +55,12 @@ class VendorSource:
     @property
     def store(self) -> BarStore:
         """Where its bars are kept."""
-        return BarStore(Path(self.root), self.account.dataset)
+        return BarStore(self.root, self.account.dataset)
+
+    @property
+    def copied(self) -> bool:
+        """Whether the node that reads a symbol keeps copies of its files."""
+        return is_object_uri(self.root)
 
     def native(self, since_ns: int) -> tuple[Interval, ...]:
         """The intervals that the vendor serves back to `since_ns`, finest first."""
@@ -114,8 +120,7 @@ class VendorSource:
 
     def read_bars(self, symbol: str, interval: Interval, sessions: Sessions) -> Bars:
         """See DataSource."""
-        tree = ParquetSource(str(self.store.folder), self.name, STORE_LAYOUT)  # a new one: files may be new
-        return tree.read_bars(symbol, interval, sessions)
+        return self.store.tree(self.name).read_bars(symbol, interval, sessions)  # a new one: files may be new
 
     def _coverage(self, symbol: str, interval: Interval, days: Sequence[date]) -> Coverage:
         if not days:

@@ -25,28 +25,30 @@ class Fault:
 
 
 _KNOWN: tuple[tuple[str, Fault], ...] = (
-    ("NO_SUCH_BUCKET", Fault("its bucket does not exist", "correct the bucket's name")),
+    ("NO_SUCH_BUCKET|NoSuchBucket", Fault("its bucket does not exist", "correct the bucket's name")),
     (
-        r"INVALID_ACCESS_KEY_ID|SIGNATURE|EXPIRED|INVALID_TOKEN|CLIENT_TOKEN_ID|MISSING_AUTHENTICATION|HTTP status 401",
+        r"INVALID_ACCESS_KEY_ID|SIGNATURE|EXPIRED|INVALID_TOKEN|CLIENT_TOKEN_ID|MISSING_AUTHENTICATION|HTTP status 401|"
+        r"InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken|InvalidToken|status code: 401",
         Fault("the store does not accept the keys", _KEYS, "access_denied"),
     ),
-    ("ACCESS_DENIED|HTTP status 403", Fault("access is denied", _KEYS, "access_denied")),
+    ("ACCESS_DENIED|HTTP status 403|status code: 403", Fault("access is denied", _KEYS, "access_denied")),
     (
-        "HTTP status 301|HTTP status 307|AUTHORIZATION_HEADER_MALFORMED|PermanentRedirect",
+        "HTTP status 301|HTTP status 307|AUTHORIZATION_HEADER_MALFORMED|PermanentRedirect|"
+        "AuthorizationHeaderMalformed|incorrectly configured region",
         Fault("its bucket lies in another region", "add ?region=… to its URI, or set AWS_REGION"),
     ),
     (
-        "SLOW_DOWN|THROTTLING|HTTP status 429",
+        "SLOW_DOWN|THROTTLING|HTTP status 429|SlowDown|status code: 429",
         Fault(
             "the store asks for fewer requests", "try again later, or with fewer processes", "throttled", passes=True
         ),
     ),
     (
-        "NETWORK_CONNECTION|curlCode|REQUEST_TIMEOUT|Timeout",
+        "NETWORK_CONNECTION|curlCode|REQUEST_TIMEOUT|Timeout|error sending request|response body error|timed out",
         Fault("cannot be reached", "see whether endpoint and network are there", passes=True),
     ),
     (
-        r"SERVICE_UNAVAILABLE|INTERNAL_FAILURE|HTTP status 5\d\d",
+        r"SERVICE_UNAVAILABLE|INTERNAL_FAILURE|(HTTP status|status code:) 5\d\d",
         Fault("the store is failing", "try again later", passes=True),
     ),
 )
@@ -55,7 +57,7 @@ _DETAIL = re.compile(r"during \w+ operation: (.*)")
 
 
 def explained(error: OSError) -> Fault:
-    """The fault that pyarrow's error tells of. Keys never stand in it."""
+    """The fault that an error of pyarrow or obstore tells of. Keys never stand in it."""
     text = " ".join(str(error).split())
     for pattern, fault in _KNOWN:
         if re.search(pattern, text):

@@ -132,10 +132,16 @@ class ObjectStore:
 
     def names(self, directory: str) -> dict[str, bool]:
         """Names below a directory, each with whether it is one itself; none where there is nothing."""
+        return {entry.base_name: entry.type == fs.FileType.Directory for entry in self._entries(directory)}
+
+    def sizes(self, directory: str) -> dict[str, int]:
+        """Bytes of the objects in a directory, by name."""
+        return {entry.base_name: entry.size for entry in self._entries(directory) if entry.type == fs.FileType.File}
+
+    def _entries(self, directory: str) -> list[fs.FileInfo]:
         filesystem = self.filesystem
         selector = fs.FileSelector(f"{self.base}/{directory}".rstrip("/"), allow_not_found=True)
-        found = self.patiently(lambda: filesystem.get_file_info(selector), directory.rstrip("/"))
-        return {entry.base_name: entry.type == fs.FileType.Directory for entry in found}
+        return self.patiently(lambda: filesystem.get_file_info(selector), directory.rstrip("/"))
 
     def read(self, path: str) -> bytes:
         """An object's content, whole."""
@@ -165,43 +171,64 @@ class ObjectStore:
         """Put an object where none is, by one conditional request: False, and nothing changes, where there is one, but
         for this very content. ConfigError where obstore is not installed, which asks so; SourceUnavailable.
         """
+        return self.put_over(path, content, "")
+
+    def put_over(self, path: str, content: bytes, etag: str) -> bool:
+        """The same in the place of an object that `read_tagged` told the ETag of; False where it is another by now."""
+        store, exceptions, place = self._conditional(path)
+        mode = {"e_tag": etag} if etag else "create"
+        lost = (exceptions.AlreadyExistsError, exceptions.PreconditionError, *((FileNotFoundError,) if etag else ()))
+
+        def put() -> bool:
+            try:
+                store.put(place, content, mode=mode)
+            except lost:
+                return False
+            return True
+
+        if self._asked(put, path, exceptions.BaseError):
+            return True
         try:
-            import obstore
-            from obstore.exceptions import AlreadyExistsError, BaseError
+            return self.read(path) == content  # where an answer was lost, and it was asked again
+        except NoDataError:
+            return False
+
+    def read_tagged(self, path: str) -> tuple[bytes, str] | None:
+        """An object's content and its ETag, None where it isn't there. ConfigError, SourceUnavailable as `put_new`."""
+        store, exceptions, place = self._conditional(path)
+
+        def read() -> tuple[bytes, str] | None:
+            try:
+                found = store.get(place)
+            except FileNotFoundError:
+                return None
+            return bytes(found.bytes()), str(found.meta["e_tag"])
+
+        return self._asked(read, path, exceptions.BaseError)
+
+    def _asked(self, work: Callable[[], T], path: str, failed: type[Exception]) -> T:
+        def ask() -> T:
+            try:
+                return work()
+            except (failed, FileNotFoundError) as error:
+                raise OSError(str(error).partition("Debug source")[0]) from error
+
+        return self.patiently(ask, path)
+
+    def _conditional(self, path: str) -> tuple[Any, Any, str]:
+        """What asks conditionally, its exceptions, and an object's path in it; ConfigError without obstore."""
+        try:
+            from obstore import exceptions
         except ImportError:
             raise ConfigError("obstore is not installed", remedy="pip install 'barray[objects]'") from None
         bucket, _, base = self.base.partition("/")
-        place = f"{base}/{path}".lstrip("/")
-        try:
-            obstore.put(self._conditional(bucket), place, content, mode="create")
-        except AlreadyExistsError:
-            return self.read(path) == content  # where an answer was lost, and it was asked again
-        except BaseError as error:
-            fault = explained(OSError(str(error)))
-            raise SourceUnavailable(
-                f"{self.at(path)}: {fault.reason}", source=self.source, remedy=fault.remedy, code=fault.code
-            ) from error
-        return True
-
-    def _conditional(self, bucket: str) -> Any:
-        from obstore.store import S3Store
-
         keys, endpoint = storage_keys(), self.endpoint
-        named = {"access_key_id": _KEYS[0], "secret_access_key": _KEYS[1], "session_token": _KEYS[2]}
-        given: dict[str, Any] = {name: keys[key] for name, key in named.items() if key in keys}
-        if endpoint:
-            given |= {
-                "endpoint": endpoint if "://" in endpoint else f"{self._options.get('scheme', 'https')}://{endpoint}"
-            }
+        if endpoint and "://" not in endpoint:
+            endpoint = f"{self._options.get('scheme', 'https')}://{endpoint}"
         region = self._options.get("region") or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-        patience = timedelta(seconds=float(self._options.get("give_up_s") or _GIVE_UP_S))
-        return S3Store(
-            bucket,
-            region=region or "us-east-1",
-            client_options={"allow_http": endpoint.startswith("http://")},
-            retry_config={"retry_timeout": patience},
-            **given,
-        )
+        patience_s = float(self._options.get("give_up_s") or _GIVE_UP_S)
+        store = _asking(bucket, region or "us-east-1", endpoint, patience_s, *(keys.get(name) for name in _KEYS))
+        return store, exceptions, f"{base}/{path}".lstrip("/")
 
     def remove(self, path: str) -> None:
         """Remove an object, if it is there."""
@@ -233,4 +260,22 @@ def _filesystem(
         retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS),
         allow_delayed_open=True,  # a small object is put by one request
         **options,
+    )
+
+
+@lru_cache(maxsize=16)
+def _asking(
+    bucket: str, region: str, endpoint: str, patience_s: float, key: str | None, secret: str | None, token: str | None
+) -> Any:
+    """Obstore's client: one for all in this process."""
+    from obstore.store import S3Store
+
+    told = {"endpoint": endpoint, "access_key_id": key, "secret_access_key": secret, "session_token": token}
+    given: dict[str, Any] = {name: value for name, value in told.items() if value}
+    return S3Store(
+        bucket,
+        region=region,
+        client_options={"allow_http": endpoint.startswith("http://")},
+        retry_config={"retry_timeout": timedelta(seconds=patience_s)},
+        **given,
     )

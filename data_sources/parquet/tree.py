@@ -15,6 +15,7 @@ from pyarrow import fs
 
 from barray.data_sources.object_store.shards import node_cache
 from barray.data_sources.object_store.store import ObjectStore, is_object_uri
+from barray.data_sources.parquet.counted import counted
 from barray.market.errors import DataError, NoDataError, SourceUnavailable
 
 _REMOTE = ("AWS", "google::cloud", "GCS", "Azure", "HDFS", "curl", "timed out", "onnection")
@@ -99,7 +100,7 @@ class Tree:
         """Names in a directory, each with whether it is one itself; none where there is no such directory."""
         filesystem, base = self.place
         if self._objects:
-            return self._objects.names(directory)
+            return counted(self._objects, directory, self._objects.names(directory))
         path = f"{base}/{directory}".rstrip("/")
         if isinstance(filesystem, fs.LocalFileSystem):  # five times faster than a FileSelector
             try:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from barray.data_sources.fetching.store import midnight_ns
+from barray.data_sources.fetching.months import midnight_ns
 from barray.data_sources.fetching.vendor import PageRequest
 from barray.market.bars import COLUMNS, Bars, IntArray
 from barray.market.interval import NS_PER_DAY, Interval

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -34,7 +35,7 @@ class Stored:
 
     def held(self, symbol: str) -> Bars:
         """What any reader of Parquet finds."""
-        files = sorted((self.store.folder / symbol / str(self.interval)).glob("*.parquet"))
+        files = sorted((Path(self.store.place) / symbol / str(self.interval)).glob("*.parquet"))
         tables = [pq.read_table(file) for file in files]
         columns = {name: [value for table in tables for value in table[name].to_pylist()] for name in COLUMNS}
         stamps = [value for table in tables for value in table["timestamp"].cast("int64").to_pylist()]

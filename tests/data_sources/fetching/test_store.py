@@ -12,9 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from barray.data_sources.fetching.ranges import subtracted
-from barray.data_sources.fetching.store import STORE_LAYOUT, BarStore, Fetched
+from barray.data_sources.fetching.store import BarStore, Fetched
 from barray.data_sources.fetching.vendor import Dataset
-from barray.data_sources.parquet.source import ParquetSource
 from barray.market.bars import Bar, Bars, parse_ns
 from barray.market.errors import BarrayError, ConfigError, DataError
 from tests.data_sources.files import MINUTE
@@ -105,7 +104,7 @@ def test_a_file_is_a_month_of_the_exchange(store: BarStore) -> None:
     late = parse_ns("2024-07-31T23:59:00Z"), parse_ns("2024-08-01T00:30:00Z"), parse_ns("2024-08-01T13:30:00Z")
     held = Bars.of(Bar(stamp, 1, 1, 1, 1, 1) for stamp in late)
     store.write("AAPL", MINUTE, OPEN, late[-1] + 1, held, NOW)
-    folder = store.folder / "AAPL" / "1m"
+    folder = Path(store.place) / "AAPL" / "1m"
     assert sorted(path.name for path in folder.glob("*.parquet")) == ["2024-07.parquet", "2024-08.parquet"]
     assert len(store.read("AAPL", MINUTE, OPEN, parse_ns("2024-08-01T04:00:00Z"))) == 2
     assert store.read("AAPL", MINUTE, OPEN, late[-1] + 1).equals(held)
@@ -116,13 +115,13 @@ def test_a_file_removed_or_cut_is_fetched_again(store: BarStore, harm: object) -
     write(store, 0, 30, bars(*range(30)))
     august = parse_ns("2024-08-01T13:30:00Z")
     store.write("AAPL", MINUTE, at(30), august + DAY, bars(0, start_ns=august), NOW)
-    harm(store.folder / "AAPL/1m/2024-07.parquet")  # type: ignore[operator]
+    harm(Path(store.place) / "AAPL/1m/2024-07.parquet")  # type: ignore[operator]
     assert store.missing("AAPL", MINUTE, at(0), august + DAY) == [(at(0), parse_ns("2024-08-01T04:00:00Z"))]
 
 
 def test_a_file_cut_is_replaced_by_what_is_fetched_again(store: BarStore) -> None:
     write(store, 0, 30, bars(*range(30)))
-    path = store.folder / "AAPL/1m/2024-07.parquet"
+    path = Path(store.place) / "AAPL/1m/2024-07.parquet"
     path.write_bytes(path.read_bytes()[:-20])
     write(store, 10, 30, bars(*range(10, 30)))
     assert missing(store, 0, 30) == [(0, 10)]
@@ -139,7 +138,7 @@ def test_series_are_never_put_together(tmp_path: Path) -> None:
 def test_any_reader_of_parquet_trees_reads_a_store(store: BarStore) -> None:
     write(store, 0, 390, bars(*range(390)))
     context = context_for(require("1m"), date(2024, 7, 31))
-    source = ParquetSource(str(store.folder), layout=STORE_LAYOUT)
+    source = store.tree("store")
     assert source.read_bars("AAPL", MINUTE, context.loaded).equals(bars(*range(390)))
 
 
@@ -157,7 +156,7 @@ def test_what_cannot_be_right_is_not_written(store: BarStore, held: Bars, code: 
 @pytest.mark.parametrize("text", [b"", b"{}", b"[]", b'{"version":9,"fetched":[],"files":{}}', b'{"fetched":[1]}'])
 def test_a_broken_manifest_says_what_to_do(store: BarStore, text: bytes) -> None:
     write(store, 0, 10, bars(1))
-    (store.folder / "AAPL/1m/manifest.json").write_bytes(text)
+    (Path(store.place) / "AAPL/1m/manifest.json").write_bytes(text)
     with pytest.raises(DataError, match="will be fetched again"):
         missing(store, 0, 10)
 
@@ -205,17 +204,24 @@ def test_ranges_are_sets(ranges: list[tuple[int, int]], whole: tuple[int, int]) 
     assert [i for start, end in left for i in range(start, end)] == [i for i in range(*whole) if i not in members]
 
 
+Answer = tuple[int, int, set[int], int]
+"""First half day and how many, those with a bar, and its price."""
+ANSWERS = st.lists(
+    st.tuples(st.integers(0, 60), st.integers(1, 30), st.sets(st.integers(0, 90)), st.integers(1, 3)), max_size=5
+)
+
+
 @pytest.mark.long
 @settings(deadline=None)
-@given(
-    st.lists(
-        st.tuples(st.integers(0, 60), st.integers(1, 30), st.sets(st.integers(0, 90)), st.integers(1, 3)), max_size=5
-    )
-)
+@given(ANSWERS)
 def test_a_store_holds_what_the_last_answers_said(
-    tmp_path_factory: pytest.TempPathFactory, answers: list[tuple[int, int, set[int], int]]
+    tmp_path_factory: pytest.TempPathFactory, answers: list[Answer]
 ) -> None:
-    store = BarStore(tmp_path_factory.mktemp("store"), IEX)
+    check_what_it_holds(BarStore(tmp_path_factory.mktemp("store"), IEX), answers)
+
+
+def check_what_it_holds(store: BarStore, answers: list[Answer]) -> None:
+    """Write these answers, in this order, and see that the store holds them and nothing else, and knows so."""
     truth: dict[int, float] = {}
     known: set[int] = set()
     step = DAY // MINUTE_NS // 2  # half days, so that the ranges cross a month

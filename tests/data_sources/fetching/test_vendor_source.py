@@ -264,7 +264,7 @@ def test_a_damaged_manifest_costs_its_symbol_alone(tmp_path: Path) -> None:
     vendor("fake", {"AAPL": whole, "MSFT": whole})
     of = source(tmp_path)
     assert not ensure(connected(), of, "AAPL", "MSFT")
-    (of.store.folder / "AAPL" / "1m" / "manifest.json").write_text("{")
+    (Path(of.store.place) / "AAPL" / "1m" / "manifest.json").write_text("{")
     with pytest.raises(DataError, match="is no manifest"):
         of.has_symbols(["AAPL"], context_for(REQUIRED, WEDNESDAY).loaded)
     results = DataManager((of,)).validate(["AAPL", "MSFT"], REQUIRED, context_for(REQUIRED, WEDNESDAY))
@@ -272,7 +272,7 @@ def test_a_damaged_manifest_costs_its_symbol_alone(tmp_path: Path) -> None:
     assert results["MSFT"].can_proceed
     failures = ensure(connected(), of, "AAPL", "MSFT", "NEW")
     assert {symbol: reason.code for symbol, reason in failures.items()} == {"AAPL": "bad_manifest"}
-    assert f"remove {of.store.folder / 'AAPL' / '1m'}" in failures["AAPL"].remedy
+    assert f"remove {Path(of.store.place) / 'AAPL' / '1m'}" in failures["AAPL"].remedy
 
 
 def test_a_damaged_file_costs_its_symbol_alone_and_is_named(tmp_path: Path) -> None:
@@ -280,7 +280,7 @@ def test_a_damaged_file_costs_its_symbol_alone_and_is_named(tmp_path: Path) -> N
     vendor("fake", {"AAPL": whole, "MSFT": whole})
     of = source(tmp_path)
     assert not ensure(connected(), of, "AAPL", "MSFT")
-    file = of.store.folder / "AAPL" / "1m" / "2024-07.parquet"
+    file = Path(of.store.place) / "AAPL" / "1m" / "2024-07.parquet"
     file.write_bytes(b"x" * file.stat().st_size)
     later = new_york_ns(WEDNESDAY, "13:00") + 3_600 * 10**9
     wanted = Wanted(Interval.parse("1m"), later - 10**12, later)

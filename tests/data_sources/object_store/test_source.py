@@ -161,12 +161,19 @@ def test_keys_do_not_stand_in_a_uri_and_are_not_repeated() -> None:
             ObjectStore(uri)
 
 
-def test_a_store_of_fetched_bars_is_a_folder() -> None:
+def test_a_store_of_fetched_bars_is_a_folder_or_a_bucket() -> None:
     from barray.coordinator.config.file import parse_config
 
     config = {"session": {"start": "2024-07-02"}, "symbols": ["AAPL"], "intervals": ["1m"]}
-    with pytest.raises(ConfigError, match="a store of fetched bars is a folder that every node sees"):
-        parse_config({**config, "sources": [{"type": "alpaca", "store": "s3://bucket/store"}]})
+    for store, wrong in (
+        ("gs://bucket/store", "a store of fetched bars is a folder that every node sees, or s3://"),
+        ("s3://canary:key@bucket/store", "holds keys"),
+        ("s3://bucket/store?secret_key=x", "unknown option secret_key"),
+    ):
+        with pytest.raises(ConfigError, match=wrong) as error:
+            parse_config({**config, "sources": [{"type": "alpaca", "store": store}]})
+        assert "canary" not in str(error.value)
+    assert parse_config({**config, "sources": [{"type": "alpaca", "store": "s3://bucket/store"}]}).sources
 
 
 def test_a_file_is_read_once_however_many_ask(held: S3Server, sessions: Sessions) -> None:
