@@ -80,7 +80,7 @@ class Fetch:
             sum(one.requests for one in found),
             sum(one.rows for one in found),
             monotonic_s() - begun_s,
-            self._source.store.place.partition("?")[0],
+            self._source.store.shown,
             {symbol: reason for one in found for symbol, reason in one.failures.items()},
             until.isoformat() if until else None,
         )

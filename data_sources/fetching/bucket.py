@@ -78,9 +78,10 @@ class BucketFiles:
         """See SeriesFiles. Of writers at once one gets through each time: SourceUnavailable where never this one."""
         path = self._path(MANIFEST, "")
         for _ in range(_TRIES):
-            self._put = []
+            in_vain, self._put = self._put, []
             content, etag = self._store.read_tagged(path) or (b"", "")
             held = self._decoded(content) if etag else self._empty()
+            self._remove(name for name in in_vain if name not in held.sizes.keys() | held.replaced.keys())
             after = changed(self._whole(held))
             if after is None:
                 return
@@ -88,7 +89,6 @@ class BucketFiles:
             if self._store.put_over(path, after.encoded(self._series.dataset), etag):
                 self._remove(gone)
                 return
-            self._remove(self._put)
             time.sleep(random.uniform(0, _PAUSE_S))
         raise SourceUnavailable(
             f"{self._store.at(path)} was changed by others {_TRIES} times in a row",

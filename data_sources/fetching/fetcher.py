@@ -21,6 +21,9 @@ from barray.market.interval import Interval
 from barray.market.symbols import symbol_problem
 from barray.market.validation import Reason
 
+_LOOKS = 16
+"""Symbols at once of which is asked what is known."""
+
 
 @dataclass(frozen=True)
 class FetchResult:
@@ -87,11 +90,20 @@ class Fetcher:
         """The plan, and what is wrong with symbols' parts of the store."""
         missing: dict[str, list[tuple[int, int]]] = {}
         damaged: dict[str, Reason] = {}
-        for symbol in sorted(set(symbols)):
+
+        def look(symbol: str) -> list[tuple[int, int]] | DataError:
             try:
-                missing[symbol] = self._store.missing(symbol, interval, start_ns, end_ns)
+                return self._store.missing(symbol, interval, start_ns, end_ns)
             except DataError as error:
-                damaged[symbol] = Reason.of(error, self._vendor.dataset.folder)
+                return error
+
+        wanted = sorted(set(symbols))
+        with ThreadPoolExecutor(_LOOKS, thread_name_prefix="look") as pool:  # in a bucket each look is a round trip
+            for symbol, found in zip(wanted, pool.map(look, wanted), strict=True):
+                if isinstance(found, DataError):
+                    damaged[symbol] = Reason.of(found, self._vendor.dataset.folder)
+                else:
+                    missing[symbol] = found
         return plan_fetch(missing, interval, self._vendor.limits, expected=self._expected), damaged
 
     def active_symbols(self) -> Sequence[str]:

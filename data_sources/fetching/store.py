@@ -49,6 +49,11 @@ class BarStore:
         """Where the dataset lies: a path or a URI."""
         return str(below(str(self.root), self.dataset.folder))
 
+    @property
+    def shown(self) -> str:
+        """The same for people, without a URI's options."""
+        return ObjectStore(self.place).shown if is_object_uri(self.place) else self.place
+
     def tree(self, name: str) -> ParquetSource:
         """Its files as they are now, as a source of that name."""
         return ParquetSource(self.place, name, BUCKET_LAYOUT if is_object_uri(self.place) else STORE_LAYOUT)

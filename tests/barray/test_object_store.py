@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,8 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from barray.data_sources.fetching.store import BarStore
+from barray.data_sources.fetching.vendor import Dataset
+from barray.market.interval import Interval
 from barray.sample.universe import write_sample_data
+from tests.vendors.alpaca import bars_below
+from tests.vendors.alpaca_server import AlpacaServer
 from tests.vendors.s3_server import KEY, SECRET, Fault, S3Server
+from tests.vendors.serving import serving
 
 pytestmark = pytest.mark.ray
 STRATEGY = """
@@ -98,3 +105,41 @@ def test_a_session_s_dump_is_validated_where_it_lies_and_a_lost_store_is_said_in
     assert done.returncode == 1
     assert "s3://market/bars: access is denied; give the processes that read it keys that may" in done.stdout
     assert SECRET not in done.stdout + done.stderr
+
+
+def test_a_vendor_s_bars_are_fetched_there_once_and_read_from_there_when_it_is_down(
+    s3: S3Server, bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("obstore")
+    monkeypatch.setenv("APCA_API_KEY_ID", "canary-key-4b2")
+    monkeypatch.setenv("APCA_API_SECRET_KEY", "canary-secret-9f8")
+    (tmp_path / "looks.py").write_text(STRATEGY)
+    server = AlpacaServer()
+    server.hold(bars_below(bars))
+    with serving(server):
+        settings = CONFIG.replace('{{root: "{root}"}}', f'{{{{type: alpaca, url: "{server.url}", store: "{{root}}"}}}}')
+        (tmp_path / "there.yaml").write_text(settings.format(root=s3.uri("store"), out=tmp_path / "out"))
+        done = barray(s3, tmp_path, "fetch", "AAPL", "--config", "there.yaml", "--quiet")
+        assert done.returncode == 0, done.stderr + done.stdout
+        assert "in s3://market/store/alpaca-iex-raw" in done.stdout
+        asked = len(server.asked)
+        again = barray(s3, tmp_path, "fetch", "AAPL", "--config", "there.yaml", "--quiet")
+        assert "0 requests" in again.stdout, again.stdout + again.stderr
+        assert len(server.asked) == asked
+        done = barray(s3, tmp_path, "backtest", "there.yaml", "--quiet")
+        assert done.returncode == 0, done.stderr + done.stdout
+        assert {request["symbols"] for request in server.asked[asked:]} == {"MSFT"}, "the gateway adds what is missing"
+    first = (tmp_path / "out/there/summary.json").read_bytes()
+    s3.asked.clear()
+    done = barray(s3, tmp_path, "backtest", "there.yaml", "--quiet")
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert SECRET not in done.stderr + done.stdout
+    assert "canary-secret" not in done.stderr + done.stdout
+    summary = json.loads((tmp_path / "out/there/summary.json").read_bytes())
+    assert (summary["error"], summary["dates"]) == (None, ["2024-07-02", "2024-07-03"])
+    assert summary["statistics"] == json.loads(first)["statistics"]
+    assert s3.reads(r"\.parquet") == [], "this node has copies"
+    store = BarStore(s3.uri("store"), Dataset("alpaca", "iex"))
+    for symbol, truth in bars_below(bars).items():
+        ends = int(truth.start_ns[0]), int(truth.start_ns[-1]) + 1
+        assert store.read(symbol, Interval.parse("1m"), *ends).equals(truth)

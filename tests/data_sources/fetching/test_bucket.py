@@ -10,9 +10,13 @@ from itertools import count
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from barray.data_sources.alpaca.vendor import AlpacaAccount
 from barray.data_sources.fetching import bucket
 from barray.data_sources.fetching.store import BarStore
-from barray.market.bars import parse_ns
+from barray.data_sources.fetching.vendor_source import VendorSource
+from barray.data_sources.object_store.store import ObjectStore
+from barray.data_sources.stacks import StackSources
+from barray.market.bars import COLUMNS, parse_ns
 from barray.market.calendar import Sessions
 from barray.market.errors import DataError, SourceUnavailable
 from tests.data_sources.fetching.test_store import (
@@ -76,6 +80,19 @@ def test_an_object_is_never_written_twice_and_goes_when_none_can_be_reading_it(
     assert len(s3.reads(r"\.parquet")) == 2, "a node reads an object once, whoever asks"
 
 
+def test_symbols_of_a_bucket_are_read_together(store: BarStore) -> None:
+    write(store, 0, 10, bars(1, 2))
+    write(store, 10, 20, bars(12))
+    source = VendorSource("alpaca", AlpacaAccount("iex", "raw"), str(store.root), NOW)
+    sources = StackSources((source,))
+    assert sources.names(5) == ("AAPL",)
+    assert sources.intervals(["AAPL"], sessions()) == (MINUTE,)
+    stack, reasons = sources.read_stack(MINUTE, sessions(), symbols=("AAPL", "MSFT"), columns=COLUMNS)
+    assert (stack.symbols, reasons) == (("AAPL",), {})
+    assert stack.bars_of("AAPL").equals(bars(1, 2, 12))
+    assert source.copied
+
+
 def test_an_object_removed_is_fetched_again_and_a_broken_manifest_says_what_to_do(
     s3: S3Server, store: BarStore
 ) -> None:
@@ -104,6 +121,24 @@ def test_of_two_writers_at_once_neither_loses_what_the_other_covered(s3: S3Serve
     assert missing(store, 0, 16) == []
     assert store.read("AAPL", MINUTE, at(0), at(16)).equals(bars(*range(16)))
     assert len(objects(s3)) == 16, "what was put in vain was removed"
+
+
+def test_what_was_put_stays_where_another_has_built_on_it_though_its_answer_was_lost(
+    s3: S3Server, store: BarStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_over = ObjectStore.put_over
+
+    def lost(self: ObjectStore, path: str, content: bytes, etag: str) -> bool:
+        monkeypatch.setattr(ObjectStore, "put_over", put_over)
+        assert put_over(self, path, content, etag)
+        write(store, 10, 20, bars(12))
+        return put_over(self, path, content, etag)  # asked again
+
+    monkeypatch.setattr(ObjectStore, "put_over", lost)
+    write(store, 0, 10, bars(1))
+    assert missing(store, 0, 20) == []
+    assert store.read("AAPL", MINUTE, at(0), at(20)).equals(bars(1, 12))
+    assert all(key in s3.listed() for key in current(s3))
 
 
 @pytest.mark.parametrize("kind", ["slow_down", "unavailable", "refuse", "cut", "stall"])
