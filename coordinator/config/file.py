@@ -215,8 +215,15 @@ def _explain(problem: dict[str, Any], model: type[BaseModel]) -> str:
     else:
         message = f"{message[:1].lower()}{message[1:]}".replace("a valid tuple", "a list")
     value = problem["input"]
-    shown = "" if isinstance(value, Mapping | BaseModel) else f" {shorten(repr(value), 60)}:"
+    shown = "" if isinstance(value, Mapping | BaseModel) else f" {shorten(repr(_without_keys(value)), 60)}:"
     return f"{key}:{shown} {message}"
+
+
+def _without_keys(value: object) -> object:
+    """A value as it may be shown: of a URI not who asks, nor its options."""
+    if not isinstance(value, str) or "://" not in value:
+        return value
+    return re.sub("//.*@", "//***@", value.partition("?")[0])
 
 
 def _is_tag(location: tuple[int | str, ...], row: int) -> bool:

@@ -168,7 +168,7 @@ def test_a_store_of_fetched_bars_is_a_folder_or_a_bucket() -> None:
     for store, wrong in (
         ("gs://bucket/store", "a store of fetched bars is a folder that every node sees, or s3://"),
         ("s3://canary:key@bucket/store", "holds keys"),
-        ("s3://bucket/store?secret_key=x", "unknown option secret_key"),
+        ("s3://bucket/store?secret_key=canary", "unknown option secret_key"),
     ):
         with pytest.raises(ConfigError, match=wrong) as error:
             parse_config({**config, "sources": [{"type": "alpaca", "store": store}]})
