@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +84,16 @@ def config(universe: Path, folder: Path, **changes: Any) -> Path:
 def test_calls_that_fail_on_their_way_change_no_byte_of_a_dump(universe: Path, tmp_path: Path) -> None:
     path = config(universe, tmp_path)
     code = DAY.replace("for day in session.dates", "for day in session.dates[:1]")
-    python(code, path, json.dumps(BAR), tmp_path / "calm")
-    python(code, path, json.dumps(BAR), tmp_path / "lossy", failing=in_three_ways(8))
-    python(code, path, json.dumps(BAR), tmp_path / "rays", failing=in_three_ways(8), methods=RAYS)
+    runs: dict[str, dict[str, Any]] = {
+        "calm": {},
+        "lossy": {"failing": in_three_ways(8)},
+        "rays": {"failing": in_three_ways(8), "methods": RAYS},
+    }
+    with ThreadPoolExecutor(len(runs)) as side_by_side:  # most of it is waiting
+        for ended in [
+            side_by_side.submit(python, code, path, json.dumps(BAR), tmp_path / k, **v) for k, v in runs.items()
+        ]:
+            ended.result()
     (dump,) = (tmp_path / "calm").iterdir()
     assert b"QQQ" in dump.read_bytes()
     assert dump.read_bytes() == (tmp_path / "lossy" / dump.name).read_bytes()

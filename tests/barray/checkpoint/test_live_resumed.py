@@ -78,7 +78,7 @@ def test_a_live_day_goes_on_after_all_of_it_was_killed(tmp_path: Path, monkeypat
             "strategy": {"path": str(tmp_path / "counts.py")},
             "export": {"directory": str(tmp_path / "out"), "formats": ["json"]},
             "live": {
-                "grace_s": 0.3,
+                "grace_s": 0.1,
                 "stale_s": 5,
                 "close_s": 1,
                 "practice": {"start": "2024-07-03T13:29:00Z", "origin": origin, "jumps": jumps},

@@ -86,7 +86,7 @@ def at_once(jobs: list[ScanJob], by_symbol: dict[str, list[Bar]], at_ns: int) ->
 
 
 @pytest.mark.long
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), shares=st.integers(1, 3))
 def test_each_look_finds_what_the_bars_that_have_come_would_all_at_once(seed: int, shares: int) -> None:
     """Bars come in time, late by some minutes, twice, wrong first and corrected later, or not at all."""
