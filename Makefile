@@ -6,6 +6,7 @@ INSTALLED := $(VENV)/.installed
 
 .PHONY: install demo demo-live test check bench docs format clean
 .DEFAULT_GOAL := install
+export PYTHONDONTWRITEBYTECODE :=  # modules are compiled once, not by each of a thousand processes
 
 install: $(INSTALLED)
 
@@ -27,11 +28,17 @@ demo-live: install
 	@$(BIN)/python -m tests.vendors.demo_live
 
 test: install
-	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory -j 2 lint compiled
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder  # many wait for Ray; the long ones come first
 
 check: install lint
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n logical -m "not ray and not long" --hypothesis-profile=check
+	@$(BIN)/python -m pytest -n logical -m "not ray and not long" --hypothesis-profile=check
+
+# Modules, and tests as pytest rewrites them, before many processes import them at once.
+.PHONY: compiled
+compiled: install
+	@$(BIN)/python -m compileall -q actors barray bench coordinator data_sources docs market trading
+	@$(BIN)/python -m pytest --collect-only -qq >/dev/null || true  # what is wrong there the tests tell
 
 .PHONY: lint
 lint: install

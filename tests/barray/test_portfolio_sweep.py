@@ -225,11 +225,11 @@ def test_the_checks_of_the_command_line_judge_a_portfolio_as_a_whole(universe: P
     (tmp_path / "ranks.py").write_text(CHEAT)
     cheat = run("lookahead", config, "--cuts", 8, "--json")
     assert cheat.exit_code == 1
-    (report,) = json.loads(cheat.output)
+    (report,) = json.loads(cheat.stdout)
     assert report["symbol"] == "portfolio"
     assert "MSFT at 2024-07-0" in report["sentences"][1]
     long = CODE.replace('f"ROC({self.n})"', '"EMA(300)"')
     (tmp_path / "ranks.py").write_text(long)
     short = run("warmup", config, "--json")
     assert short.exit_code == 1
-    assert any("momentum (EMA(300)@1m)" in line for line in json.loads(short.output)[0]["sentences"])
+    assert any("momentum (EMA(300)@1m)" in line for line in json.loads(short.stdout)[0]["sentences"])

@@ -56,8 +56,8 @@ def test_check_says_what_a_run_would_drop_and_why(config: Path) -> None:
 
 @pytest.mark.long
 def test_check_deep_reads_what_the_footer_does_not_show(config: Path) -> None:
-    shallow = json.loads(barray("check", config, "--json").output)
-    deep = json.loads(barray("check", config, "--json", "--deep").output)
+    shallow = json.loads(barray("check", config, "--json").stdout)
+    deep = json.loads(barray("check", config, "--json", "--deep").stdout)
     assert shallow["sessions"]["2024-07-03"]["NFLX"]["can_proceed"] is True
     assert deep["sessions"]["2024-07-03"]["NFLX"]["can_proceed"] is False
     assert deep["sessions"]["2024-07-03"]["NFLX"]["reasons"][0]["code"] == "bad_values"
@@ -143,7 +143,7 @@ def test_validate_dump_names_what_is_wrong_with_a_file(tmp_path: Path) -> None:
     path.write_text("{")
     result = barray("validate-dump", path, "--json")
     assert result.exit_code == 1
-    assert json.loads(result.output)["ok"] is False
+    assert json.loads(result.stdout)["ok"] is False
 
 
 @pytest.mark.long

@@ -51,7 +51,7 @@ def test_lookahead_passes_an_honest_strategy_and_fails_one_that_peeks(universe: 
     (tmp_path / "cheat.py").write_text(CHEAT)
     cheat = barray("lookahead", write(tmp_path, universe, "cheat.py"), "--symbols", "AAPL", "--cuts", 10, "--json")
     assert cheat.exit_code == 1
-    (report,) = json.loads(cheat.output)
+    (report,) = json.loads(cheat.stdout)
     assert report["ok"] is False
     assert "looks ahead" in report["sentences"][0]
 

@@ -93,7 +93,7 @@ def test_all_that_a_configs_runs_need_is_fetched_ahead_of_time(config: Path, ser
     result = fetch("--config", config, "--source", "schwab")
     assert "2 symbols, 28 new bars, 2 requests" in result.output  # nine days, and five before them
     checked = run_command("check", str(config), "--json")
-    found = json.loads(checked.output)["sessions"]
+    found = json.loads(checked.stdout)["sessions"]
     assert {one["can_proceed"] for results in found.values() for one in results.values()} == {True}
     assert found["2024-07-01"]["AAPL"]["historical_date_range"] == ["2024-06-24", "2024-06-28"]
     assert len(server.asked) == 2  # the check has asked for no more
@@ -119,9 +119,9 @@ def test_of_a_source_of_daily_history_its_days_are_fetched(config: Path, server:
     history = {"trailing_days": 1, "daily": "schwab"}
     config.write_text(json.dumps({**settings, "intervals": ["1m"], "indicators": ["SMA(9)@1d"], "history": history}))
     ahead = fetch("--config", config, "--source", "schwab", "--plan", "--json")
-    assert json.loads(ahead.output)["requests"] == 2
+    assert json.loads(ahead.stdout)["requests"] == 2
     checked = run_command("check", str(config), "--deep", "--json")  # fetches what is missing itself
-    found = json.loads(checked.output)["sessions"]
+    found = json.loads(checked.stdout)["sessions"]
     assert found["2024-07-01"]["AAPL"]["daily_date_range"] == ["2024-06-18", "2024-06-27"]
     assert found["2024-07-02"]["MSFT"]["daily_date_range"] == ["2024-06-20", "2024-06-28"]
     assert {one["can_proceed"] for results in found.values() for one in results.values()} == {True}
@@ -138,7 +138,7 @@ def test_a_configs_interval_is_taken_with_other_dates_and_its_dates_with_another
         fetch("AAPL", "--config", config, "--source", "schwab", "--start", "2024-07-10", "--json").output
     )
     assert since["bars"] == (SESSIONS.dates >= np.datetime64("2024-07-10")).sum()
-    until = json.loads(fetch("MSFT", "--config", config, "--source", "schwab", "--end", "2024-07-03", "--json").output)
+    until = json.loads(fetch("MSFT", "--config", config, "--source", "schwab", "--end", "2024-07-03", "--json").stdout)
     assert until["bars"] == 3
     none = fetch("MSFT", "--config", config, "--source", "schwab", "--end", "2024-06-03")
     assert none.exit_code == 2
@@ -157,7 +157,7 @@ def test_what_the_vendor_cannot_serve_of_a_config_is_refused(config: Path, serve
 def test_a_plan_asks_nobody(config: Path, server: SchwabServer) -> None:
     options = ("--config", config, "--source", "schwab", "--interval", "1d")
     assert "2 symbols: about 2 requests, 0.0 minutes" in fetch(*options, "--plan").output
-    planned = json.loads(fetch("A", "B,C", *options, "--plan", "--json").output)
+    planned = json.loads(fetch("A", "B,C", *options, "--plan", "--json").stdout)
     assert (planned["symbols"], planned["requests"]) == (3, 3)
     assert not server.asked
     fetch(*options)
@@ -170,7 +170,7 @@ def test_symbols_come_from_a_file_and_the_range_from_options(
 ) -> None:
     (tmp_path / "symbols.txt").write_text("# mine\nAAPL\n\nNOPE\n")
     options = ("--config", config, "--source", "schwab", "--interval", "1d", "--start", "2024-06-10")
-    done = json.loads(fetch(f"@{tmp_path / 'symbols.txt'}", *options, "--end", "2024-06-14", "--json").output)
+    done = json.loads(fetch(f"@{tmp_path / 'symbols.txt'}", *options, "--end", "2024-06-14", "--json").stdout)
     assert (done["symbols"], done["bars"], done["requests"], done["failures"]) == (2, 5, 2, {})
     assert fetch("AAPL", *options, "--end", "2024-06-10", "--json").exit_code == 0
     assert len(server.asked) == 2
@@ -181,7 +181,7 @@ def test_a_failure_is_named_with_its_reason_and_the_exit_code_says_so(config: Pa
     server.fault = lambda symbol: "nan" if symbol == "MSFT" else None
     result = fetch("--config", config, "--source", "schwab", "--interval", "1d", "--json")
     assert result.exit_code == 1
-    done = json.loads(result.output)
+    done = json.loads(result.stdout)
     assert list(done["failures"]) == ["MSFT"]
     assert "makes no sense" in done["failures"]["MSFT"]["message"]
     server.fault = told(None)
@@ -219,7 +219,7 @@ def test_bad_symbols_are_failures_and_touch_no_path(config: Path, server: Schwab
     result = fetch(
         "../../etc", "A" * 1000, "AAPL", "--config", config, "--source", "schwab", "--interval", "1d", "--json"
     )
-    done = json.loads(result.output)
+    done = json.loads(result.stdout)
     assert {reason["code"] for reason in done["failures"].values()} == {"bad_symbol"}
     assert len(done["failures"]) == 2
     assert done["bars"] == 9
