@@ -22,6 +22,7 @@ from barray.attached import attach
 from barray.coordinator.runtime import leave_ray
 from tests.barray.checkpoint.test_runs import cut
 from tests.barray.cli.test_sessions import BARRAY, barray, start, wait_for_phase, write_config
+from tests.commands import run_command
 from tests.sessions import family, wait_until, without_agents
 
 pytestmark = pytest.mark.ray
@@ -41,8 +42,8 @@ def held(universe: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def asked(*command: str) -> dict[str, str]:
-    result = barray("attach", *command, "--json")
-    assert result.returncode == 0, result.stderr
+    result = run_command("attach", *command, "--json")
+    assert result.exit_code == 0, result.stderr
     told: dict[str, str] = json.loads(result.stdout)
     return told
 

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from typer.testing import Result
 
+from tests.commands import run_command
 from tests.sessions import family, symbol_processes, wait_until, without_agents
 
 pytestmark = pytest.mark.ray
@@ -188,36 +190,41 @@ def wait_for_phase(process: subprocess.Popen[str], phase: str) -> None:
     raise AssertionError(f"ended before it was {phase}")
 
 
+def here(*arguments: object) -> Result:
+    """`barray attach` in this process, which need not be started for it."""
+    return run_command("attach", *arguments)
+
+
 def test_a_second_terminal_reads_and_changes_a_running_session(slow_session: subprocess.Popen[str]) -> None:
     status = json.loads(barray("attach", "status", "--json").stdout)
     assert status["name"] == "slow"
     assert status["phase"] == "running"
     assert status["full"] == ["AAPL", "MSFT"]
     assert barray("attach", "add-symbol", "NVDA", "--session", "slow").returncode == 0
-    refused = barray("attach", "add-symbol", "NOPE")
-    assert refused.returncode == 1
+    refused = here("add-symbol", "NOPE")
+    assert refused.exit_code == 1
     assert "has no data for NOPE" in refused.stdout
-    assert barray("attach", "add-indicator", "TSLA", "SMA(2)@1m").returncode == 0
-    added = barray("attach", "add-bar", "TSLA", "1m", "2024-07-02T13:30:00Z", 9, 10, 8, 9.5, 100)
-    assert added.returncode == 0, added.stdout
-    shown = json.loads(barray("attach", "snapshot", "TSLA", "--json").stdout)
+    assert here("add-indicator", "TSLA", "SMA(2)@1m").exit_code == 0
+    added = here("add-bar", "TSLA", "1m", "2024-07-02T13:30:00Z", 9, 10, 8, 9.5, 100)
+    assert added.exit_code == 0, added.stdout
+    shown = json.loads(here("snapshot", "TSLA", "--json").stdout)
     assert shown["bars"]["1m"]["close"] == [9.5]
-    assert "RSI(14)@5m" in barray("attach", "snapshot", "NVDA").stdout
-    assert barray("attach", "remove-symbol", "TSLA").returncode == 0
-    assert barray("attach", "remove-symbol", "TSLA").returncode == 1
-    again = barray("attach", "remove-symbol", "TSLA", "--json")
-    assert (again.returncode, json.loads(again.stdout)) == (1, {"symbol": "TSLA", "removed": False})
-    no_bar = barray("attach", "add-bar", "TSLA", "1m", "2024-07-02T13:30:00Z", 9, 8, 10, 9.5, 100, "--json")
-    assert no_bar.returncode == 1
+    assert "RSI(14)@5m" in here("snapshot", "NVDA").stdout
+    assert here("remove-symbol", "TSLA").exit_code == 0
+    assert here("remove-symbol", "TSLA").exit_code == 1
+    again = here("remove-symbol", "TSLA", "--json")
+    assert (again.exit_code, json.loads(again.stdout)) == (1, {"symbol": "TSLA", "removed": False})
+    no_bar = here("add-bar", "TSLA", "1m", "2024-07-02T13:30:00Z", 9, 8, 10, 9.5, 100, "--json")
+    assert no_bar.exit_code == 1
     assert json.loads(no_bar.stdout)["accepted"] is False
     assert "high" in json.loads(no_bar.stdout)["reason"]
-    more = barray("attach", "add-indicator", "NVDA", "SMA(3)@1m", "--json")
+    more = here("add-indicator", "NVDA", "SMA(3)@1m", "--json")
     assert json.loads(more.stdout) == {"symbol": "NVDA", "accepted": True, "reason": "", "conflicts": []}
-    unknown = barray("attach", "add-symbol", "NVDA", "--session", "nosuch", "--json")
-    assert unknown.returncode == 2
+    unknown = here("add-symbol", "NVDA", "--session", "nosuch", "--json")
+    assert unknown.exit_code == 2
     assert "running: slow" in json.loads(unknown.stdout)["error"]
-    missing = barray("attach", "status", "--session", "nosuch")
-    assert missing.returncode == 2
+    missing = here("status", "--session", "nosuch")
+    assert missing.exit_code == 2
     assert "running: slow" in missing.stderr
 
 
