@@ -18,7 +18,7 @@ from barray.data_sources.environment import _taken
 pytest_plugins = ["tests.vendors.s3_fixtures"]
 # `make check` asks for the profile "check". Tests that set a number of their own take no more than the profile's.
 settings.register_profile("check", max_examples=15, deadline=None)
-settings.register_profile("full", max_examples=100, deadline=None)
+settings.register_profile("full", max_examples=60, deadline=None)
 settings.load_profile("full")
 
 os.environ["RAY_AUTH_MODE"] = "token"  # explicit, whatever the machine's default; read when Ray's library is loaded

@@ -13,6 +13,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat.v4 import new_code_cell, new_notebook
 
+from barray.local import warm_ray
 from tests.sessions import family, wait_until
 from tests.shared_data import REPO
 
@@ -49,6 +50,14 @@ class Notebook:
         return "".join(str(one["text"]) for one in self.run(source) if one["output_type"] == "stream").strip()
 
 
+@pytest.fixture(scope="module")
+def warm() -> Iterator[None]:
+    """A Ray that is up already, for what has no need of its own."""
+    warm_ray.up(2)
+    yield
+    assert warm_ray.down()
+
+
 @pytest.fixture
 def notebook(tmp_path: Path) -> Iterator[Notebook]:
     one = Notebook(tmp_path)
@@ -67,37 +76,8 @@ def html(output: dict[str, object]) -> str | None:
     return str(data["text/html"]) if isinstance(data, dict) and "text/html" in data else None
 
 
-def test_a_strategy_of_a_cell_runs_as_the_same_text_in_a_file_does(notebook: Notebook, universe: Path) -> None:
-    notebook.run(CONFIG.format(root=str(universe)))
-    notebook.run(EXAMPLE.read_text())
-    outputs = notebook.run("result = barray.backtest(SmaCross, config, parameters={'fast': 5})\nresult")
-    progress = [output for output in outputs if output["output_type"] == "display_data"]
-    assert [html(output) for output in progress] == [""]  # it was there, and is gone
-    shown = next(html(output) for output in outputs if output["output_type"] == "execute_result")
-    assert shown is not None
-    assert "SmaCross, 2 symbols, 2024-06-26 to 2024-07-03" in shown
-    path = f"barray.backtest({str(EXAMPLE)!r}, config, parameters={{'fast': 5}})"
-    assert notebook.printed(f"print({path}.trades.equals(result.trades), len(result.trades) > 0)") == "True True"
-    table = notebook.run("result.trades.head()")
-    assert "entry_price" in str(html(table[-1]))
-
-
-def test_helpers_in_other_cells_travel_and_are_read_at_the_call(notebook: Notebook, universe: Path) -> None:
-    notebook.run(CONFIG.format(root=str(universe)))
-    notebook.run("LOTS = 3\ndef lots():\n    return LOTS")
-    notebook.run(
-        "class Once(barray.Strategy):\n"
-        "    def on_bar(self, ctx):\n"
-        "        if not ctx.position and not ctx.orders:\n"
-        "            ctx.buy(lots())"
-    )
-    fills = "print(sorted(set(barray.backtest(Once, config).fills.quantity)))"
-    assert notebook.printed(fills) == "[3.0]"
-    notebook.run("LOTS = 7")
-    assert notebook.printed(fills) == "[7.0]"
-
-
 def test_an_interrupt_leaves_no_process(notebook: Notebook, universe: Path, tmp_path: Path) -> None:
+    assert warm_ray.find() is None, "it looks at the processes of a Ray of its own"
     started = tmp_path / "started"
     notebook.run(CONFIG.format(root=str(universe)))
     notebook.run(
@@ -115,3 +95,35 @@ def test_an_interrupt_leaves_no_process(notebook: Notebook, universe: Path, tmp_
         notebook.run("barray.backtest(Endless, config)")
     stop.join()
     wait_until(lambda: not family(kernel))
+
+
+def test_a_strategy_of_a_cell_runs_as_the_same_text_in_a_file_does(
+    warm: None, notebook: Notebook, universe: Path
+) -> None:
+    notebook.run(CONFIG.format(root=str(universe)))
+    notebook.run(EXAMPLE.read_text())
+    outputs = notebook.run("result = barray.backtest(SmaCross, config, parameters={'fast': 5})\nresult")
+    progress = [output for output in outputs if output["output_type"] == "display_data"]
+    assert [html(output) for output in progress] == [""]  # it was there, and is gone
+    shown = next(html(output) for output in outputs if output["output_type"] == "execute_result")
+    assert shown is not None
+    assert "SmaCross, 2 symbols, 2024-06-26 to 2024-07-03" in shown
+    path = f"barray.backtest({str(EXAMPLE)!r}, config, parameters={{'fast': 5}})"
+    assert notebook.printed(f"print({path}.trades.equals(result.trades), len(result.trades) > 0)") == "True True"
+    table = notebook.run("result.trades.head()")
+    assert "entry_price" in str(html(table[-1]))
+
+
+def test_helpers_in_other_cells_travel_and_are_read_at_the_call(warm: None, notebook: Notebook, universe: Path) -> None:
+    notebook.run(CONFIG.format(root=str(universe)))
+    notebook.run("LOTS = 3\ndef lots():\n    return LOTS")
+    notebook.run(
+        "class Once(barray.Strategy):\n"
+        "    def on_bar(self, ctx):\n"
+        "        if not ctx.position and not ctx.orders:\n"
+        "            ctx.buy(lots())"
+    )
+    fills = "print(sorted(set(barray.backtest(Once, config).fills.quantity)))"
+    assert notebook.printed(fills) == "[3.0]"
+    notebook.run("LOTS = 7")
+    assert notebook.printed(fills) == "[7.0]"
