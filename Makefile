@@ -2,11 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+CODE := actors barray bench coordinator data_sources docs market trading
 INSTALLED := $(VENV)/.installed
 
 .PHONY: install demo demo-live test check bench docs format clean
 .DEFAULT_GOAL := install
-export PYTHONDONTWRITEBYTECODE :=  # modules are compiled once, not by each of a thousand processes
+# Modules are compiled once, not by each of a thousand processes.
+export PYTHONDONTWRITEBYTECODE :=
 
 install: $(INSTALLED)
 
@@ -17,8 +19,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 		uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'; \
 	else \
 		$(PYTHON) -m venv $(VENV) && \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'; \
+		$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e '.[dev]'; \
 	fi
+	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib $(CODE) >/dev/null || true  # on all cores; some packages hold what isn't Python
 	@touch $@
 
 demo: install
@@ -37,7 +40,7 @@ check: install lint
 # Modules, and tests as pytest rewrites them, before many processes import them at once.
 .PHONY: compiled
 compiled: install
-	@$(BIN)/python -m compileall -q actors barray bench coordinator data_sources docs market trading
+	@$(BIN)/python -m compileall -q $(CODE)
 	@$(BIN)/python -m pytest --collect-only -qq >/dev/null || true  # what is wrong there the tests tell
 
 .PHONY: lint
