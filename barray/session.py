@@ -94,12 +94,7 @@ class Session(AttachedSession):
         return self.calendar.between(section.start, section.end)
 
     def made_of(self) -> Made:
-        """What a checkpoint of it must be of; ConfigError of a live one with scans."""
-        if self.config.is_live and self._scans is not None:
-            raise ConfigError(
-                "a live session with scans keeps no checkpoint: whom they promoted by what had come then is not known",
-                remedy="leave it out; the recording is written as the day goes, and barray replay-day runs it again",
-            )
+        """What a checkpoint of it must be of; errors as of `session_range_for`."""
         session_range = session_range_for(self.config, self.config.requirements, load_calendar)
         code = {"the code of the strategy": self._trading.code} if self._trading is not None else {}
         scans = code_of_scans(self._scans.scans) if self._scans is not None else {}

@@ -28,7 +28,9 @@ logger = logging.getLogger(__name__)
 K = TypeVar("K")
 MOST_BYTES = 1_000_000_000
 """Beyond this nothing more is recorded, and that is said."""
-_TOLD = tuple(f'{{"kind":"{kind}"'.encode() for kind in ("recording", "open", "arrive", "change", "go", "pages"))
+_WHOLE = ("recording", "open", "arrive", "change", "go", "pages", "universe", "looked_at", "look", "scans_ended")
+"""Kinds of lines that say something by themselves; others belong to one that follows."""
+_TOLD = tuple(f'{{"kind":"{kind}"'.encode() for kind in _WHOLE)
 _SECTIONS = {"name", "session", "symbols", "strategy", "account", "costs", "tables"}
 OF_SCANS = {"scans", "sources", "listings", "intervals", "indicators", "history", "validation"}
 """Sections of a config by which scans find their bars."""
@@ -52,7 +54,6 @@ class DayRecorder:
     ) -> None:
         self._versions: Counter[tuple[str, int]] = Counter()
         self._file: BinaryIO | None = None
-        self._positions: dict[str, int] = {}
         self._looked_at: Counter[tuple[int, int]] = Counter()
         self._scans_ended = False
         self.taken_up: Recording | None = None
@@ -70,7 +71,7 @@ class DayRecorder:
         self._write(recording.header_line(told, context, timezone, code, base))
 
     def _take_up(self) -> None:
-        """Leave off behind the last thing that the trader was told, or that came of it."""
+        """Leave off behind the last thing that trader or scans were told, or that came of it."""
         try:
             self._file = self.path.open("r+b")
             lines = list(self._file)
@@ -84,8 +85,15 @@ class DayRecorder:
         for line in map(orjson.loads, kept):
             if line["kind"] in ("columns", "bars"):
                 _counted(self._versions, ((line["symbol"], start_ns) for start_ns in line["start"]))
+        for one in self.taken_up.scanned.looked_at:
+            self._count_looked_at(one.tape)
         self._file.truncate(sum(map(len, kept)))
         self._file.seek(0, 2)
+
+    def pop_taken_up(self) -> Recording | None:
+        """What the recording of a day that is resumed had, once."""
+        earlier, self.taken_up = self.taken_up, None
+        return earlier
 
     def columns(self, data: Mapping[str, SymbolData], at_ns: int) -> None:
         """Base bars of symbols that join."""
@@ -101,18 +109,11 @@ class DayRecorder:
 
     def universe(self, symbols: Sequence[str], rules: Sequence[Rules], at_ns: int) -> None:
         """Symbols that scans look at, from session time `at_ns` on, and which scans."""
-        self._positions = {symbol: i for i, symbol in enumerate(symbols)}
         self._write(recording.universe_line(symbols, {one.name: one.digest for one in rules}, at_ns))
 
-    def looked_at(self, bars: Mapping[str, Bars], received_ns: Mapping[str, IntArray], at_ns: int) -> None:
-        """Bars of the universe that came, which scans look at from session time `at_ns` on."""
-        known = {symbol: own for symbol, own in bars.items() if symbol in self._positions}
-        if known:
-            tape = Tape.of(known, self._positions)
-            versions = _counted(self._looked_at, zip(tape.who.tolist(), tape.bars.start_ns.tolist(), strict=True))
-            received = [received_ns.get(symbol, np.full(len(own), at_ns)) for symbol, own in known.items()]
-            line = recording.looked_at_line(tape, versions, np.concatenate(received), at_ns)
-            self._write(line, flush=True)
+    def looked_at(self, tape: Tape, received_ns: IntArray, at_ns: int) -> None:
+        """Bars of the universe that came, which scans look at from session time `at_ns` on; when each came."""
+        self._write(recording.looked_at_line(tape, self._count_looked_at(tape), received_ns, at_ns), flush=True)
 
     def look(self, at_ns: int, step: ScanStep | None) -> None:
         """Scans were run at a time, by the bars so far; what came of it, None where none found or failed to."""
@@ -140,6 +141,9 @@ class DayRecorder:
         if file is not None:
             with suppress(OSError):  # what is left in its buffer fails as the write before did
                 file.close()
+
+    def _count_looked_at(self, tape: Tape) -> list[int]:
+        return _counted(self._looked_at, zip(tape.who.tolist(), tape.bars.start_ns.tolist(), strict=True))
 
     def _count(self, symbol: str, bars: Bars) -> list[int]:
         return _counted(self._versions, ((symbol, start_ns) for start_ns in bars.start_ns.tolist()))

@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import replace
 
 from barray.coordinator.scan_fleet import ScanFleet
-from barray.market.bars import Bars, format_ns
+from barray.market.bars import format_ns
 from barray.market.errors import BarrayError
 from barray.market.requirements import SessionContext
+from barray.market.universe.growing import Tape
 from barray.trading.scans.hits import Hits, ScanFailure
 from barray.trading.scans.plan import Plan
 from barray.trading.scans.result import LookedAt
@@ -36,12 +37,12 @@ class LiveLooks:
         """Have what scans look at of earlier sessions read, and the daily stages evaluated."""
         await self._seen(self._fleet.open(self._row))
 
-    async def take_in(self, bars: Mapping[str, Bars], at_ns: int) -> None:
+    async def take_in(self, tape: Tape, at_ns: int) -> None:
         """Bars of the universe have come by session time `at_ns`."""
-        if self.error is not None or not bars:
+        if self.error is not None:
             return
         try:
-            refused = await self._fleet.take_in(bars, at_ns)
+            refused = await self._fleet.take_in(tape, at_ns)
         except BarrayError as error:
             self._end(error)
             return

@@ -13,7 +13,7 @@ from barray.coordinator.config.actors import ActorsSection
 from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.fleet import Fleet, Transport, cpus_of
 from barray.data_sources.stacks import StackSources
-from barray.market.bars import Bars, FloatArray
+from barray.market.bars import FloatArray
 from barray.market.calendar import Sessions
 from barray.market.commands import Failed
 from barray.market.errors import BarrayError, NoDataError, SourceUnavailable
@@ -147,7 +147,7 @@ class PreparedScan:
 
 
 class ScanFleet:
-    """Evaluates scans session by session, each process a share of the symbols."""
+    """Evaluates scans session by session, each process a share of the symbols. `positions`: of all of these, sorted."""
 
     def __init__(self, prepared: PreparedScan, actors: ActorsSection, transport: Transport) -> None:
         self._prepared = prepared
@@ -156,7 +156,7 @@ class ScanFleet:
         self.plans: tuple[Plan, ...] = prepared.plans()
         self._jobs: dict[str, ScanJob] = {}
         self._universe: tuple[Interval, list[str]] | None = None
-        self._positions: dict[str, dict[str, int]] = {}
+        self.positions: Mapping[str, int] = {}
         self._one_call = asyncio.Lock()
 
     @property
@@ -169,14 +169,15 @@ class ScanFleet:
         """How many of them were lost and started again."""
         return self._fleet.restarts
 
-    async def start(self) -> Interval:
+    async def start(self, universe: Sequence[str] = ()) -> Interval:
         """Find the universe, and start the processes that share it; the interval of the bars that they look at.
+        `universe`: that of a live session, sorted, where it is known.
 
         NoDataError where there are none; ConfigError, SourceUnavailable, DataError as the sources have it.
         """
         prepared = self._prepared
         await self._transport.make_ready(prepared.config.placement.cpus or 0)
-        self._universe = await asyncio.to_thread(prepared.found)
+        self._universe = (MINUTE, list(universe)) if universe else await asyncio.to_thread(prepared.found)
         await self._share_out(*self._universe)
         return self._universe[0]
 
@@ -191,9 +192,7 @@ class ScanFleet:
         parts = np.array_split(np.array(symbols, object), shares)
         names = [f"share {number} of {shares}" for number in range(1, shares + 1)]
         self._jobs = {name: self._prepared.job(interval, one.tolist()) for name, one in zip(names, parts, strict=True)}
-        self._positions = {
-            name: {symbol: i for i, symbol in enumerate(job.symbols)} for name, job in self._jobs.items()
-        }
+        self.positions = {symbol: i for i, symbol in enumerate(symbols)}
         await self._fleet.add(self._jobs)
 
     async def sessions(self, rows: tuple[int, ...]) -> list[LookedAt | BarrayError]:
@@ -230,11 +229,17 @@ class ScanFleet:
         [opened] = await self._told({name: OpenScans(job, row, given) for name, job in self._jobs.items()}, 1)
         return met((), self._prepared.session_range.timezone, opened)
 
-    async def take_in(self, bars: Mapping[str, Bars], at_ns: int) -> dict[str, Reason]:
-        """Bars of the open session have come by session time `at_ns`; whose were refused, and why. ActorFailed."""
+    async def take_in(self, tape: Tape, at_ns: int) -> dict[str, Reason]:
+        """Bars of the open session have come by session time `at_ns`, `who` by `positions`; whose were refused, and
+        why. ActorFailed.
+        """
         await self._fleet.look_after(joins=False)
-        tapes = {name: Tape.of(bars, position) for name, position in self._positions.items()}
-        commands = {name: TakeBars(tape, at_ns) for name, tape in tapes.items() if len(tape.who)}
+        commands, first = dict[str, TakeBars](), 0
+        for name, job in self._jobs.items():
+            own = tape.take((tape.who >= first) & (tape.who < first + len(job.symbols)))
+            if len(own.who):
+                commands[name] = TakeBars(Tape(own.who - first, own.bars), at_ns)
+            first += len(job.symbols)
         reports = await self._reports(commands)
         return {symbol: reason for one in reports for symbol, reason in one.refused.items()}
 

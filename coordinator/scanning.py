@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 
+import numpy as np
+
 from barray.coordinator import messages as ask
 from barray.coordinator.config.actors import ActorsSection
 from barray.coordinator.day import Day
@@ -17,12 +19,17 @@ from barray.coordinator.scan_fleet import PreparedScan, ScanFleet
 from barray.coordinator.summary import AddResult
 from barray.market.bars import Bars, IntArray
 from barray.market.calendar import Sessions
-from barray.market.errors import BarrayError
+from barray.market.errors import BarrayError, ConfigError, IllegalTransition
 from barray.market.requirements import SessionContext
+from barray.market.universe.growing import Tape
+from barray.trading.engine.recording import Look, Scanned
+from barray.trading.engine.recording import LookedAt as LookedAtThen
+from barray.trading.scans.again import as_told, first_step_difference, follow_again
 from barray.trading.scans.following import ALREADY_LOADED, BY, Asked, ScanSteps
 from barray.trading.scans.hits import Hits
 from barray.trading.scans.instructions import Instruction, PromoteSymbol
 from barray.trading.scans.result import LookedAt, ScannedSession
+from barray.trading.scans.step_json import read_hits
 
 logger = logging.getLogger(__name__)
 ChangeAll = Callable[[Sequence[ask.Request]], Awaitable[list[AddResult]]]
@@ -53,6 +60,7 @@ class Scanning:
         self._at: dict[int, list[tuple[str, Hits]]] = {}
         self._error: str | None = None
         self._live: LiveLooks | None = None
+        self._came: Mapping[str, Bars] = {}
 
     @property
     def processes(self) -> int:
@@ -74,10 +82,10 @@ class Scanning:
         """When there is something to do yet, UTC ns, ascending."""
         return tuple(sorted(self._live.due if self._live else self._at))
 
-    async def start(self) -> None:
+    async def start(self, universe: Sequence[str] = ()) -> None:
         """Find the universe, and start the processes that share it, once; errors as ScanFleet.start has them."""
         if not self._started:
-            await self._fleet.start()
+            await self._fleet.start(universe)
             self._started = True
 
     def _looks_back(self, context: SessionContext) -> tuple[int, Sessions]:
@@ -86,21 +94,27 @@ class Scanning:
         first = max(min(self._range.history[row], row - self._back), 0)
         return int(sessions.open_ns[first]), sessions.take(slice(self._range.daily.get(row, row), row))
 
-    async def begin(self, context: SessionContext, now_ns: int, provide: Provide) -> None:
+    async def begin(
+        self, context: SessionContext, now_ns: int, provide: Provide, earlier: Scanned | None = None
+    ) -> None:
         """Look at a session. Where its bars can't be had, its `error` says why, and nothing is found; ActorFailed where
         a process is lost for good, errors of the sources as ScanFleet.start has them. `now_ns`: where it stands; those
-        of a live one run from then on, with what `provide` has of the universe.
+        of a live one run from then on, with what `provide` has of the universe. `earlier`: what is recorded of one that
+        is resumed, on which they ran; then come `look_again` and `catch_up`.
         """
         self._begin_nothing()
         self._context = context
-        await self.start()
+        resumed = earlier if earlier is not None and earlier.universe else None
+        await self.start(resumed.universe if resumed else ())
         if context.live:
-            came = await provide(self.universe, *self._looks_back(context))
-            self._live = LiveLooks(self._fleet, self._row(context), context, self._range.timezone, now_ns)
+            self._came = await provide(self.universe, *self._looks_back(context))
+            since_ns = resumed.since_ns if resumed else now_ns
+            self._live = LiveLooks(self._fleet, self._row(context), context, self._range.timezone, since_ns)
             await self._live.open()
-            if self.recorder is not None:
-                self.recorder.universe(self.universe, self._rules, now_ns)
-            await self.take_in(came, {}, now_ns)
+            if resumed is None:
+                if self.recorder is not None:
+                    self.recorder.universe(self.universe, self._rules, now_ns)
+                await self.catch_up((), now_ns)
             return
         [seen] = await self._fleet.sessions((self._row(context),))
         if isinstance(seen, BarrayError):
@@ -121,24 +135,62 @@ class Scanning:
         """Bars have come by session time `at_ns`; those of a live universe are looked at from now on. `received_ns`:
         when each did, where somebody knows.
         """
-        if self._live is not None and bars:
+        positions = self._fleet.positions
+        known = {symbol: own for symbol, own in bars.items() if symbol in positions}
+        if self._live is not None and known:
+            tape = Tape.of(known, positions)
             if self.recorder is not None:
-                self.recorder.looked_at(bars, received_ns, at_ns)
-            await self._live.take_in(bars, at_ns)
+                came = [received_ns.get(symbol, np.full(len(own), at_ns)) for symbol, own in known.items()]
+                self.recorder.looked_at(tape, np.concatenate(came), at_ns)
+            await self._live.take_in(tape, at_ns)
+
+    async def look_again(self, look: Look) -> list[tuple[Asked, str | None]]:
+        """Look once more at a time of a day that is resumed, by the bars that had come then; what was asked of the
+        session, and why it was refused (None: it was done). ConfigError (`checkpoint_differs`) where others are found.
+        """
+        live = self._looks
+        for one in look.bars:
+            await live.take_in(one.tape, one.at_ns)
+        found = await live.look(look.at_ns)
+        if live.error is not None and look.step is not None:  # what had been found is known all the same
+            found = [(one["scan"], read_hits(one, look.at_ns)) for one in look.step["hits"]]
+        asked = follow_again(self.steps, look.at_ns, look.step, found)
+        then, now = [look.step] if look.step else [], [as_told(self.steps.taken[-1])] if found else []
+        if (apart := first_step_difference(then, now)) is not None:
+            raise ConfigError(
+                f"scans do not come to what they had on this day before, at {apart.at}, in {apart.what}: "
+                f"it was {apart.then} and is {apart.now}",
+                remedy="a scan that looks at more than its bars, or at earlier sessions that are others now, can't be "
+                "resumed: run the rest of the day anew, without --checkpoint",
+                code="checkpoint_differs",
+            )
+        return asked
+
+    async def catch_up(self, later: Sequence[LookedAtThen], now_ns: int) -> None:
+        """Take in what had come after the last look, and what has come since, by `now_ns`."""
+        for one in later:
+            await self._looks.take_in(one.tape, one.at_ns)
+        came, self._came = self._came, {}
+        await self.take_in(came, {}, now_ns)
+
+    @property
+    def _looks(self) -> LiveLooks:
+        if self._live is None:
+            raise IllegalTransition("no live session is looked at")
+        return self._live
 
     async def follow(
-        self, day: Day, pinned: Collection[str], change_all: ChangeAll, goes_on: Callable[[], bool]
+        self, day: Day, to_ns: int, pinned: Collection[str], change_all: ChangeAll, goes_on: Callable[[], bool]
     ) -> None:
-        """Do what scans ask for by now. `pinned`: symbols that must stay full, such as those with a position."""
-        now_ns = day.clock.now_ns()
-        for at_ns in [moment for moment in self.moments if moment <= now_ns]:
+        """Do what scans ask for by `to_ns`. `pinned`: symbols that must stay full, such as those with a position."""
+        for at_ns in [moment for moment in self.moments if moment <= to_ns]:
             hits = self._at.pop(at_ns) if self._live is None else await self._live.look(at_ns)
             if hits:
                 await self._carry_out(self.steps.step(at_ns, hits, pinned), day, change_all, goes_on)
             if self.recorder is not None and not self._ended:
                 self.recorder.look(at_ns, self.steps.taken[-1] if hits else None)
         if self.recorder is not None and self._ended is not None:
-            self.recorder.scans_ended(self._ended, now_ns)
+            self.recorder.scans_ended(self._ended, to_ns)
 
     @property
     def _ended(self) -> str | None:

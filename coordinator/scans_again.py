@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
-
-import orjson
 
 from barray.coordinator.scan_fleet import MINUTE, PreparedScan, met
 from barray.market.bars import COLUMNS, Bars
 from barray.market.errors import BarrayError
 from barray.market.universe.growing import last_versions
 from barray.trading.engine.day_again import Others, with_others
-from barray.trading.engine.recording import Look, Recording
-from barray.trading.scans.again import Members, ScansAgain, Step
+from barray.trading.engine.recording import Recording
+from barray.trading.scans.again import Members, ScansAgain, Step, as_told, follow_again
 from barray.trading.scans.commands import SessionParts
-from barray.trading.scans.following import ALREADY_LOADED, Asked, ScanSteps
-from barray.trading.scans.hits import Hits
+from barray.trading.scans.following import ScanSteps
 from barray.trading.scans.past import NotReadable
 from barray.trading.scans.plan import Plan
 from barray.trading.scans.shard import ScanShard
-from barray.trading.scans.step_json import step_json
 
 
 def run_scans_again(recording: Recording, prepared: PreparedScan) -> ScansAgain:
@@ -59,22 +55,13 @@ class _Again:
                 raise looked
             failed |= looked.failures.keys()
             if found := [(one.scan, hits) for one in looked.found for hits in one.hits]:
-                self._follow(steps, look, found)
+                follow_again(steps, look.at_ns, look.step, found)
             full.append((look.at_ns, steps.full))
-        told: list[Step] = orjson.loads(orjson.dumps([step_json(step) for step in steps.taken]))
-        return tuple(told), full
+        return tuple(map(as_told, steps.taken)), full
 
     def _times(self, plan: Plan) -> frozenset[int]:
         context, zone = self._context, self._prepared.session_range.timezone
         return frozenset(plan.times.of(context.session_date, context.open_ns, context.close_ns, zone).tolist())
-
-    @staticmethod
-    def _follow(steps: ScanSteps, look: Look, found: list[tuple[str, Hits]]) -> None:
-        then: Step = look.step or {"pinned": (), "did": ()}
-        came = {one["symbol"]: one for one in then["did"]}
-        for instruction in steps.step(look.at_ns, found, then["pinned"]):
-            for asked in steps.asked(instruction):
-                steps.note(asked, _came_to(came.get(asked.symbol), asked))
 
 
 def _able(work: Callable[..., SessionParts], *arguments: Any) -> SessionParts:
@@ -82,14 +69,6 @@ def _able(work: Callable[..., SessionParts], *arguments: Any) -> SessionParts:
         return work(*arguments)
     except NotReadable as failed:
         raise failed.error from failed
-
-
-def _came_to(then: Mapping[str, Any] | None, asked: Asked) -> str | None:
-    """Why it was refused then; None where it was done, or was not asked for."""
-    if then is not None and then["there"]:
-        return ALREADY_LOADED
-    refused: str | None = then["refused"] if then is not None and asked.action == "add_symbol" else None
-    return refused
 
 
 def others_of(recording: Recording, prepared: PreparedScan, scans: ScansAgain) -> Others | None:

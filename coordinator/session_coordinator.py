@@ -31,7 +31,7 @@ from barray.coordinator.scanning import Scanning
 from barray.coordinator.session_state import SessionState, T, Work
 from barray.coordinator.step0 import validate_all
 from barray.coordinator.summary import AddResult, SessionSummary
-from barray.coordinator.taken_up import session_bars, take_up, wished_before
+from barray.coordinator.taken_up import Resumed
 from barray.coordinator.trading import Trading
 from barray.data_sources.failover import needs_of_session
 from barray.market.bars import Bar, Bars, IntArray, format_ns
@@ -42,7 +42,6 @@ from barray.market.requirements import SessionContext
 from barray.market.symbol_data import SymbolMetadata, SymbolSessionData
 from barray.market.symbols import require_text
 from barray.market.validation import SymbolValidationResult
-from barray.trading.engine.recording import Recording
 from barray.trading.engine.session_trading import TradingPlan
 from barray.trading.strategy.data import SymbolData
 from barray.trading.strategy.needs import Needs
@@ -73,6 +72,7 @@ class SessionCoordinator(Paced):
         self._scanning = scans
         self._timezone = calendar.timezone
         self._recorder: DayRecorder | None = None
+        self._asked_before: list[Asked] = []  # on a day that is resumed, before it was left
         if isinstance(trading, TradingPlan):
             trading = Trading(trading, config.actors, RayTransport(new_trader_actor, config.placement.placement))
         self._trading = trading
@@ -104,7 +104,8 @@ class SessionCoordinator(Paced):
         self.state.enter(Phase.VALIDATING)
         context = self.state.context(day)
         self.state.open(context, self._driver.first_ns(context))
-        self._gate.open_day(again)
+        self._asked_before = [*(again or ())] if recording is not None else []
+        self._gate.open_day(again if recording is None else ())
         await self._carry_out(self.state.load_session_data(cpus_of(self._transport)))
         for symbol in sorted(self._trading.overnight - self.state.running().full if self._trading else ()):
             await self._change(ask.AddSymbol(symbol, "strategy"))  # which holds it since the session before
@@ -112,7 +113,8 @@ class SessionCoordinator(Paced):
             self._record(context, None if recording is None else Path(recording))
         if self._scanning is not None:
             now_ns = self.state.running().clock.now_ns()
-            await self._scanning.begin(context, now_ns, self._driver.provide)
+            earlier = self._recorder.taken_up if self._recorder is not None else None
+            await self._scanning.begin(context, now_ns, self._driver.provide, earlier.scanned if earlier else None)
             self.state.running().moments = frozenset(self._scanning.moments)
         return self.summary()
 
@@ -174,13 +176,25 @@ class SessionCoordinator(Paced):
 
     async def run_due(self) -> None:
         """See Stage."""
-        while self.state.phase is Phase.RUNNING and (request := self.state.due()) is not None:
-            await self._change(request)
+        earlier = self._recorder.pop_taken_up() if self._recorder is not None else None
+        if earlier is not None:
+            await self._resumed().take_up(earlier, self._asked_before)
+        while self.state.phase is Phase.RUNNING and (action := self.state.due()) is not None:
+            await self._change(action.request)
         if self._scanning is not None and self.state.phase is Phase.RUNNING:
-            day, pinned = self.state.running(), self._trading.pinned if self._trading else ()
-            await self._scanning.follow(day, pinned, self.change_all, lambda: self.state.phase is Phase.RUNNING)
+            await self._follow(self._scanning, self.state.running().clock.now_ns())
         if self._trading is not None and self.state.phase is Phase.RUNNING:
             await self._have_traded(self._trading)
+
+    def _resumed(self) -> Resumed:
+        own = frozenset(self._config.symbols)
+        does = self._laid, self._do_asked, self.change_all, self._follow
+        return Resumed(self.state, own, self._trading, self._scanning, *does)
+
+    async def _follow(self, scanning: Scanning, to_ns: int) -> None:
+        """Do what scans ask for by then."""
+        day, pinned = self.state.running(), self._trading.pinned if self._trading else ()
+        await scanning.follow(day, to_ns, pinned, self.change_all, lambda: self.state.phase is Phase.RUNNING)
 
     async def _have_traded(self, trading: Trading) -> None:
         """Tell the strategy's process who came and went, and have the strategy called for up to now. Where there is no
@@ -189,9 +203,6 @@ class SessionCoordinator(Paced):
         day = self.state.running()
         if trading.day is None and not day.full:
             return
-        earlier = self._recorder.taken_up if self._recorder is not None else None
-        if trading.day is None and earlier is not None and earlier.steps:
-            await self._take_up(trading, earlier)
         columns = await self._columns(trading.strangers(day.full))
         if trading.day is None:
             base, now_ns = self.state.base_interval(), day.clock.now_ns()
@@ -200,21 +211,6 @@ class SessionCoordinator(Paced):
         else:
             await trading.change(columns, day.full, day.clock.now_ns())
         await trading.go_on(day.clock.now_ns())
-
-    async def _take_up(self, trading: Trading, earlier: Recording) -> None:
-        """Bring the strategy to where it was, and give it what has come since, as after a cut of the stream."""
-        day, needs, own = self.state.running(), trading.given.needs.without_own(), {*self._config.symbols}
-        self.state.note("resume", "coordinator", f"the day was left at {format_ns(earlier.steps[-1].at_ns)}")
-        await take_up(trading, earlier, day.context, await self._laid(sorted(day.full), needs), own)
-        told = len(day.events)
-        await self.change_all([ask.AddSymbol(symbol, "strategy") for symbol in sorted(trading.known - day.full)])
-        day.events[told:] = [one for one in day.events[told:] if not one.accepted]  # else it is told already
-        now_ns = day.clock.now_ns()
-        if now_ns > earlier.steps[-1].at_ns:
-            bars = session_bars(await self._laid(sorted(trading.known & day.full), needs), day.context)
-            trading.note_bars(now_ns, bars, {})
-            await trading.arrive(now_ns, bars)
-        day.events[:] = sorted([*day.events, *wished_before(earlier.pages)], key=lambda one: one.at_ns)
 
     async def _laid(self, symbols: Sequence[str], needs: Needs) -> dict[str, SymbolData]:
         async with self._symbol_operation_lock:

@@ -19,7 +19,7 @@ from barray.coordinator.config.model import SessionConfig
 from barray.coordinator.day import Day
 from barray.coordinator.fleet import symbols_per_actor
 from barray.coordinator.lifecycle import Phase, move
-from barray.coordinator.schedule import due_actions, windows
+from barray.coordinator.schedule import DueAction, due_actions, windows
 from barray.coordinator.step0 import all_failed, require_enough
 from barray.coordinator.summary import AddResult, EventAction, SessionEvent, SessionSummary
 from barray.market import commands
@@ -249,11 +249,11 @@ class SessionState:
         yield from self._heartbeat(self.running().clock.now_ns(), 0.0)
         self.enter(Phase.ENDED)
 
-    def due(self) -> ask.Request | None:
-        """Take the next request of the schedule whose time has come."""
+    def due(self) -> DueAction | None:
+        """Take the next action of the schedule whose time has come."""
         day = self.running()
         if day.schedule and day.schedule[0].at_ns <= day.clock.now_ns():
-            return day.schedule.pop(0).request
+            return day.schedule.pop(0)
         return None
 
     def change(self, request: ask.Request) -> Work[AddResult]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from typer.testing import CliRunner
 
@@ -296,7 +297,7 @@ def edited(recording: Path, change: Callable[[dict[str, Any]], bool]) -> Path:
     lines = [json.loads(line) for line in recording.read_bytes().splitlines()]
     next(line for line in lines if change(line))
     copy = recording.with_name("edited.jsonl")
-    copy.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    copy.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
     return copy
 
 

@@ -102,13 +102,16 @@ def _columns(bars: Bars) -> dict[str, Any]:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One thing that the trader was told, at session time `at_ns`. `bars`: that came before it, by symbol."""
+    """One thing that the trader was told, at session time `at_ns`. `bars`: that came before it, by symbol; `line`: its
+    number among the recording's lines.
+    """
 
     kind: str
     at_ns: int
     bars: Mapping[str, Bars]
     joined: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
+    line: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,23 +126,25 @@ class LookedAt:
 @dataclass(frozen=True, eq=False)
 class Look:
     """A time at which scans ran. `bars`: that came since the look before; `step` as `step_json` tells it, None where
-    nothing was found.
+    nothing was found; `line`: its number among the recording's lines.
     """
 
     at_ns: int
     bars: tuple[LookedAt, ...]
     step: Mapping[str, Any] | None
+    line: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Scanned:
     """What a recording has of scans. `universe`: symbols, which bars name by position; `code`: digests of scans, by
-    name; `later`: bars that came after the last look; `ended`: when no scan ran any more before the day was over, UTC
-    ns, and why.
+    name; `since_ns`: from when on they ran, UTC ns; `later`: bars that came after the last look; `ended`: when no scan
+    ran any more before the day was over, UTC ns, and why.
     """
 
     universe: tuple[str, ...] = ()
     code: Mapping[str, str] = field(default_factory=dict)
+    since_ns: int = 0
     looks: tuple[Look, ...] = ()
     later: tuple[LookedAt, ...] = ()
     ended: tuple[int, str] | None = None
@@ -169,6 +174,11 @@ class Recording:
     pages: Pages = field(default_factory=Pages)
     scanned: Scanned = field(default_factory=Scanned)
 
+    @property
+    def in_order(self) -> tuple[Step | Look, ...]:
+        """What the trader was told, and when scans ran, as it happened."""
+        return tuple(sorted((*self.steps, *self.scanned.looks), key=lambda one: one.line))
+
 
 def read_recording(lines: Iterable[bytes], where: str) -> Recording:
     """The recording in these lines; DataError where they are none."""
@@ -197,7 +207,7 @@ def _read(head: Mapping[str, Any], lines: Iterator[dict[str, Any]]) -> Recording
     steps, decisions, fills = list[Step](), list[Decision](), list[Filled]()
     waiting: dict[str, list[Bars]] = {}
     scanned, looks, came = Scanned(), list[Look](), list[LookedAt]()
-    for line in lines:
+    for number, line in enumerate(lines, start=2):
         match line["kind"]:
             case "columns":
                 columns.setdefault(line["symbol"], []).append(_bars(line))
@@ -207,17 +217,18 @@ def _read(head: Mapping[str, Any], lines: Iterator[dict[str, Any]]) -> Recording
                 decisions += [Decision(**one) for one in line["decisions"]]
                 fills += [Filled(*one) for one in line["fills"]]
             case "universe":
-                scanned = Scanned(tuple(line["symbols"]), line["code"])
+                scanned = Scanned(tuple(line["symbols"]), line["code"], line["at"])
             case "looked_at":
                 came.append(_looked_at(line))
             case "look":
-                looks.append(Look(line["at"], tuple(came), line["step"]))
+                looks.append(Look(line["at"], tuple(came), line["step"], number))
                 came = []
             case "scans_ended":
                 scanned = replace(scanned, ended=(line["at"], line["reason"]))
             case kind:
                 bars = {symbol: Bars.concat(parts) for symbol, parts in waiting.items()}
-                steps.append(Step(kind, line["at"], bars, tuple(line.get("joined", ())), tuple(line.get("left", ()))))
+                joined, left = (tuple(line.get(name, ())) for name in ("joined", "left"))
+                steps.append(Step(kind, line["at"], bars, joined, left, number))
                 waiting = {}
     pages = Pages(tuple(decisions), tuple(fills))
     told = head["config"], _context(head["day"]), head["timezone"], head["code"], head["base"]

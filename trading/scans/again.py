@@ -6,6 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
+from barray.trading.scans.follow import ScanStep
+from barray.trading.scans.following import ALREADY_LOADED, Asked, ScanSteps
+from barray.trading.scans.hits import Hits
+from barray.trading.scans.step_json import NAMES, step_json
+
 Step = Mapping[str, Any]
 """As `step_json` tells it."""
 Members = Sequence[tuple[int, frozenset[str]]]
@@ -54,6 +61,37 @@ def first_step_difference(then: Sequence[Step], now: Sequence[Step]) -> StepDiff
         if one.get("did") != other.get("did"):
             return StepDifference(at, "what was asked for", *_told_did(one.get("did", ()), other.get("did", ())))
     return None
+
+
+def as_told(step: ScanStep) -> Step:
+    """A step as recordings have it."""
+    told: Step = orjson.loads(orjson.dumps(step_json(step)))
+    return told
+
+
+def follow_again(
+    steps: ScanSteps, at_ns: int, then: Step | None, found: Sequence[tuple[str, Hits]]
+) -> list[tuple[Asked, str | None]]:
+    """Follow what is found at a time, where what came of it then comes of it again; what is asked of the session, but
+    for what was others' then, and why it was refused (None: it was done).
+    """
+    asked: list[tuple[Asked, str | None]] = []
+    came = {(one["what"], one["symbol"]): one for one in then["did"]} if then else {}
+    for instruction in steps.step(at_ns, found, then["pinned"] if then else ()):
+        for one in steps.asked(instruction):
+            reason = _came_to(came.get((NAMES[type(instruction)], one.symbol)), one)
+            steps.note(one, reason)
+            if reason != ALREADY_LOADED:
+                asked.append((one, reason))
+    return asked
+
+
+def _came_to(then: Step | None, asked: Asked) -> str | None:
+    """Why it was refused then; None where it was done, or was not asked for."""
+    if then is not None and then["there"]:
+        return ALREADY_LOADED
+    refused: str | None = then["refused"] if then is not None and asked.action == "add_symbol" else None
+    return refused
 
 
 def figures_of(steps: Sequence[Step]) -> dict[str, int]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from barray.market.bars import format_ns
+import numpy as np
+
+from barray.market.bars import FloatArray, format_ns
 from barray.trading.scans.follow import ScanStep
 from barray.trading.scans.hits import Hits
 from barray.trading.scans.instructions import AddAdhoc, AlsoWanted, Evict, Instruction, LetGo, PromoteSymbol
@@ -20,6 +22,7 @@ KINDS: Mapping[What, type[Instruction]] = {
     "evict": Evict,
     "let_go": LetGo,
 }
+NAMES: Mapping[type[Instruction], What] = {kind: name for name, kind in KINDS.items()}
 
 
 def step_json(step: ScanStep) -> dict[str, Any]:
@@ -38,12 +41,21 @@ def hits_json(scan: str, hits: Hits) -> dict[str, Any]:
     return {"scan": scan, "symbols": list(hits.symbols), "score": known(hits.scores.tolist()), "values": values}
 
 
+def read_hits(entry: Mapping[str, Any], at_ns: int) -> Hits:
+    """What `hits_json` was told of."""
+    values = {name: _numbers(column) for name, column in entry["values"].items()}
+    return Hits(at_ns, tuple(entry["symbols"]), _numbers(entry["score"]), values)
+
+
+def _numbers(values: Sequence[float | None]) -> FloatArray:
+    return np.array([np.nan if one is None else one for one in values], np.float64)
+
+
 def did_json(step: ScanStep) -> list[dict[str, Any]]:
     """As a list of `DidJson`. Only what was to be promoted can be refused, and none that is evicted is others'."""
-    names = {kind: name for name, kind in KINDS.items()}
     return [
         {
-            "what": names[type(one)],
+            "what": NAMES[type(one)],
             "symbol": one.symbol,
             "by": list(one.by),
             "reason": one.reason,

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-import numpy as np
-
 from barray.dump.readers.reason import read_reason
 from barray.dump.scans import DidJson, HitsJson, ScanJson, ScansJson, ScanStepJson, VisitJson
-from barray.market.bars import FloatArray, format_ns, parse_ns
+from barray.market.bars import format_ns, parse_ns
 from barray.market.indicators import parse_indicator
+from barray.trading.scans import step_json
 from barray.trading.scans.follow import Kept, ScanStep, kept_of
 from barray.trading.scans.hits import Hits, ScanFailure
 from barray.trading.scans.instructions import Instruction
@@ -64,12 +63,7 @@ def read_rules(entry: ScanJson) -> Rules:
 
 def read_hits(entry: HitsJson, at_ns: int, leave: int | None) -> Hits:
     """Who was found; ValueError where columns are not as long as they should be."""
-    hits = Hits(
-        at_ns,
-        tuple(entry["symbols"]),
-        _numbers(entry["score"]),
-        {name: _numbers(column) for name, column in entry["values"].items()},
-    )
+    hits = step_json.read_hits(entry, at_ns)
     told = len(hits) if leave is None else min(leave, len(hits))
     for name, column in (("score", hits.scores), *hits.values.items()):
         if len(column) != told:
@@ -117,7 +111,3 @@ def _kept(rules: Sequence[Rules], steps: Sequence[ScanStep]) -> Iterator[Kept]:
             yield from kept_of(name, hits, state.scans[name].kept)
         for symbol, reason in step.refused.items():
             state.refuse(symbol, reason)
-
-
-def _numbers(values: Sequence[float | None]) -> FloatArray:
-    return np.array([np.nan if one is None else one for one in values], np.float64)

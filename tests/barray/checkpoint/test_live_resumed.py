@@ -44,6 +44,15 @@ class Counts(Strategy):
         if view.minute % 10 == 4:
             view.order(view.symbols[self.seen % len(view.symbols)], self.seen)
 """
+SCAN = {
+    "name": "rising",
+    "universe": ["NVDA", "QQQ", "TSLA"],
+    "at": {"every": "10m", "since": "09:40"},
+    "where": ["session_volume > 0"],
+    "rank": "change_since_open",
+    "keep": {"top": 2},
+    "promote": {"full": 1, "evict": "rank", "light": 0},
+}
 
 
 def lines_of(recording: Path, kind: str) -> int:
@@ -51,7 +60,8 @@ def lines_of(recording: Path, kind: str) -> int:
 
 
 def test_a_live_day_goes_on_after_all_of_it_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_sample_data(tmp_path / "told", symbols=["AAPL", "MSFT", "SPY"], start=date(2024, 7, 1), end=DAY)
+    there = ["AAPL", "MSFT", "SPY", *SCAN["universe"]]
+    write_sample_data(tmp_path / "told", symbols=there, start=date(2024, 7, 1), end=DAY)
     bars = bars_below(tmp_path / "told")
     origin, jumps = time.time(), str(tmp_path / "jumps")
     clock = PracticeClock(OPEN_NS - MINUTE_NS, int(origin * 1e6) * 1000, jumps=jumps)
@@ -75,6 +85,7 @@ def test_a_live_day_goes_on_after_all_of_it_was_killed(tmp_path: Path, monkeypat
             "symbols": ["AAPL", "MSFT"],
             "intervals": ["1m", "5m"],
             "sources": [source],
+            "scans": [SCAN],
             "strategy": {"path": str(tmp_path / "counts.py")},
             "export": {"directory": str(tmp_path / "out"), "formats": ["json"]},
             "live": {
@@ -98,8 +109,9 @@ def test_a_live_day_goes_on_after_all_of_it_was_killed(tmp_path: Path, monkeypat
                 with suppress(psutil.Error):
                     process.send_signal(signal.SIGKILL)
             running.wait(30)
-        decided = lines_of(recording, "pages")
+        decided, looked = lines_of(recording, "pages"), lines_of(recording, "look")
         assert decided
+        assert looked
         assert stored(kept).finished is None
         resumed = subprocess.run(
             [sys.executable, "-m", "barray", "resume", str(kept), "--quiet"],
@@ -115,9 +127,11 @@ def test_a_live_day_goes_on_after_all_of_it_was_killed(tmp_path: Path, monkeypat
     events = [(one["action"], one["symbol"]) for one in json.loads(dump.read_bytes())["events"]]
     assert ("resume", "") in events
     assert ("add_symbol", "SPY") in events
+    assert {symbol for action, symbol in events if action == "add_symbol"} & set(SCAN["universe"])
     assert run_command("validate-dump", dump).exit_code == 0
     again = run_command("replay-day", recording)
     assert again.exit_code == 0, again.output
     assert "identical decisions" in again.output
+    assert "identical hits of scans, at 21 times" in again.output
     assert list((tmp_path / "out").glob("*recording*")) == [recording]
     assert lines_of(recording, "pages") > decided

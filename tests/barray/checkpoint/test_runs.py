@@ -257,21 +257,6 @@ def test_sessions_go_on_after_the_last_day_that_is_done(universe: Path, tmp_path
     assert [Path(path).name for path in files] == sorted(wanted), "from Python too"
 
 
-def test_a_live_session_with_scans_keeps_no_checkpoint(tmp_path: Path) -> None:
-    live = {
-        "session": {"start": "2024-07-01", "mode": "live"},
-        "symbols": ["AAPL"],
-        "intervals": ["1m"],
-        "sources": [{"type": "alpaca", "store": str(tmp_path / "store")}],
-        "scans": [{"name": "up", "at": "10:00", "where": ["change_since_open > 0"]}],
-    }
-    path = tmp_path / "live.yaml"
-    path.write_text(yaml.safe_dump(live))
-    refused = run_command("run", path, "--checkpoint", tmp_path / "kept")
-    assert refused.exit_code == 2
-    assert "a live session with scans keeps no checkpoint" in " ".join(refused.output.split())
-
-
 def listed(folder: Path) -> dict[str, bytes]:
     return content([path for path in folder.rglob("*") if path.is_file() and path.suffix in (".csv", ".parquet")])
 
