@@ -127,23 +127,22 @@ class PortfolioActor(AnswersOnce):
         self._run, self._stands_at = run, (command.block, command.rows[0])
         return run
 
-    def _session_of(self, run: PortfolioRun, command: RunSessions) -> Callable[[int], SessionOutcome]:
-        """How a session is gone through."""
-        if not isinstance(command, RunScannedSessions):
-            return run.session
-        plans, get = [source.plan() for source in command.scans], partial(_found, command)
-        scanned = ScannedRun(run, plans, get, command.session_range, self._block, command.base, command.renames)
-        return lambda row: scanned.session(row, command.found.get(row, ()))
-
     def _go(self, run: PortfolioRun, command: RunSessions) -> SessionsRun:
-        outcomes, session = [], self._session_of(run, command)
         began = time.perf_counter()
-        engine_s = 0.0
-        for row in command.rows:
-            outcomes.append(session(row))
-            engine_s = time.perf_counter() - began
-            if engine_s >= _LONGEST_S:
-                break
+
+        def until(_: SessionOutcome) -> bool:
+            return time.perf_counter() - began >= _LONGEST_S
+
+        if isinstance(command, RunScannedSessions):
+            plans, get = [source.plan() for source in command.scans], partial(_found, command)
+            block, renames = self._block, command.renames
+            scanned = ScannedRun(run, plans, get, command.session_range, block, command.base, renames)
+            outcomes: Sequence[SessionOutcome] = scanned.sessions(
+                command.rows, lambda row: command.found.get(row, ()), until
+            )
+        else:
+            outcomes = run.sessions(command.rows, until)
+        engine_s = time.perf_counter() - began
         following = command.rows[len(outcomes)] if len(outcomes) < len(command.rows) else command.next_row
         self._stands_at = (command.block, following)
         return SessionsRun(tuple(outcomes), state_of(run), engine_s, run.working_orders())

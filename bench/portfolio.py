@@ -90,7 +90,7 @@ def engine_figures(symbols: int, days: int, form: str, orders: str, repeat: int)
         run = PortfolioRun(plan, minute)
         run.load(session_range, data, minute)
         began = time.perf_counter()
-        outcomes = [run.session(row) for row in rows.tolist()]
+        outcomes = run.sessions(rows.tolist())
         taken = time.perf_counter() - began
         if run.error:
             raise SystemExit(run.error)

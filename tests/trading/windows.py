@@ -13,7 +13,7 @@ import numpy as np
 from barray.market.bars import Bars
 from barray.market.interval import Interval
 from barray.market.session_range import SessionRange
-from barray.trading.engine.commands import Plan
+from barray.trading.engine.commands import Plan, SessionOutcome
 from barray.trading.engine.portfolio import PortfolioRun
 from barray.trading.engine.symbol_run import LoadedRange, lay_range, loaded_bars
 from barray.trading.engine.window_walk import WindowWalk
@@ -145,27 +145,17 @@ class Floor:
         for symbol, loaded in self.loaded.items():
             self._ledger(symbol, loaded, anew=not self.plan.account.carry)
         self._load(session_range)
-        for row in session_range.rows.tolist():
-            if self.pickled:
+        rows = session_range.rows.tolist()
+        if self.pickled:
+            for row in rows:
                 self.portfolio = pickle.loads(pickle.dumps(self.portfolio))
                 self.portfolio.additions.add = self._add
                 self._load(session_range)
-            outcome = self.portfolio.session(row)
-            for symbol, day in (outcome.days.days() if outcome.days else {}).items():
-                self.ledgers[symbol].days[row] = day
-            for symbol in outcome.begun:
-                self.ledgers[symbol].begun.append(row)
-            for symbol, ledger in self.ledgers.items():
-                ledger.starving = outcome.starving.get(symbol, ())
-            for symbol, error in outcome.errors.items():
-                self.ledgers[symbol].error = self.ledgers[symbol].error or error
-            self.said += outcome.logs.lines
-            self.ended.append((row, outcome.orders))
-            self.events = Events.together((self.events, outcome.events))
-            for event in outcome.events.lines:
-                if event.action == "add_symbol" and event.accepted:
-                    self.ledgers[event.symbol].note_added(event.at_ns, int(session_range.sessions.open_ns[row]))
-        self.ended.append((row, self.portfolio.working_orders()))
+                self._take(session_range, row, self.portfolio.session(row))
+        else:
+            for row, outcome in zip(rows, self.portfolio.sessions(rows), strict=True):
+                self._take(session_range, row, outcome)
+        self.ended.append((rows[-1], self.portfolio.working_orders()))
         for symbol, (orders, rows) in by_symbol(self.ended).items():
             self.ledgers[symbol].orders, self.ledgers[symbol].order_rows = orders, rows
         lengths = np.array(
@@ -175,6 +165,22 @@ class Floor:
         for symbol, ledger in self.ledgers.items():
             ledger.logs = Logs(tuple(line for line in self.said if line.symbol == symbol))
         return {s: ledger.result(grid, 0.0, guest=s in self.guests) for s, ledger in sorted(self.ledgers.items())}
+
+    def _take(self, session_range: SessionRange, row: int, outcome: SessionOutcome) -> None:
+        for symbol, day in (outcome.days.days() if outcome.days else {}).items():
+            self.ledgers[symbol].days[row] = day
+        for symbol in outcome.begun:
+            self.ledgers[symbol].begun.append(row)
+        for symbol, ledger in self.ledgers.items():
+            ledger.starving = outcome.starving.get(symbol, ())
+        for symbol, error in outcome.errors.items():
+            self.ledgers[symbol].error = self.ledgers[symbol].error or error
+        self.said += outcome.logs.lines
+        self.ended.append((row, outcome.orders))
+        self.events = Events.together((self.events, outcome.events))
+        for event in outcome.events.lines:
+            if event.action == "add_symbol" and event.accepted:
+                self.ledgers[event.symbol].note_added(event.at_ns, int(session_range.sessions.open_ns[row]))
 
     def _load(self, session_range: SessionRange) -> None:
         data = {symbol: one.prepare(self.plan.strategy()) for symbol, one in self.loaded.items()}

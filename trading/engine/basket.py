@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from math import inf, isnan
 
 import numpy as np
-from numpy.typing import NDArray
 
 from barray.market.bars import FloatArray, IntArray
 from barray.trading.engine.holdings import Holdings
@@ -59,22 +59,10 @@ class Basket:
         return self.sales or len(self.symbols)
 
 
-@dataclass(frozen=True, eq=False)
-class BasketFills:
-    """Fills of baskets, each of an order in whole, as columns of one length, in base bars that start at `fills.bar_ns`
-    and end at `ended_ns`; times UTC ns. `slots`: rows in Holdings; `asked`, `placed_ns`: of the orders. What rows of
-    bars they are in isn't told.
+class FilledBaskets:
+    """Fills of baskets as they came: times of each basket (placed, and the bar's start and end, UTC ns), how many
+    orders it had, and columns, order by order: slots, numbers, asked, quantity, price, commission, slippage.
     """
-
-    placed_ns: IntArray
-    ended_ns: IntArray
-    slots: NDArray[np.intp]
-    asked: FloatArray
-    fills: Fills
-
-
-class _Filled:
-    """Gathers them: times of each basket, and the other columns order by order."""
 
     def __init__(self) -> None:
         self.times: list[tuple[int, int, int]] = []
@@ -82,20 +70,45 @@ class _Filled:
         self.columns: tuple[list[float], ...] = tuple([] for _ in range(7))
 
     def note(self, times: tuple[int, int, int], *columns: Sequence[float]) -> None:
+        """Take down a basket."""
         self.times.append(times)
         self.lengths.append(len(columns[0]))
         for column, more in zip(self.columns, columns, strict=True):
             column.extend(more)
 
-    def told(self) -> BasketFills:
-        placed_ns, bar_ns, ended_ns = np.repeat(np.array(self.times, np.int64), self.lengths, axis=0).T
-        slots, number, *told = self.columns
+
+@dataclass(frozen=True, eq=False)
+class BasketFills:
+    """Fills of baskets of sessions, each of an order in whole, as columns of one length, in base bars that start at
+    `fills.bar_ns` and end at `ended_ns`; times UTC ns. `session`: number of each one's; `slots`: rows in Holdings;
+    `asked`, `placed_ns`: of the orders. What rows of bars they are in isn't told.
+    """
+
+    session: IntArray
+    placed_ns: IntArray
+    ended_ns: IntArray
+    slots: IntArray
+    asked: FloatArray
+    fills: Fills
+
+    @classmethod
+    def of(cls, sessions: Sequence[FilledBaskets | None]) -> BasketFills | None:
+        """Of sessions one after another, all as one; None for none."""
+        there = [(number, one) for number, one in enumerate(sessions) if one is not None]
+        if not there:
+            return None
+        filled = [one for _, one in there]
+        times = [*chain.from_iterable(one.times for one in filled)]
+        lengths = [*chain.from_iterable(one.lengths for one in filled)]
+        placed_ns, bar_ns, ended_ns = np.repeat(np.array(times, np.int64), lengths, axis=0).T
+        slots, number, *told = (
+            [*chain.from_iterable(parts)] for parts in zip(*(one.columns for one in filled), strict=True)
+        )
         asked, quantity, price, commission, slippage = (np.array(column, np.float64) for column in told)
-        n = len(slots)
-        row, at_close = np.zeros(n, np.int64), np.zeros(n, np.bool_)
-        number_ = np.array(number, np.int64)
-        fills = Fills(row, bar_ns, quantity, price, commission, slippage, number_, at_close)
-        return BasketFills(placed_ns, ended_ns, np.array(slots, np.intp), asked, fills)
+        session = np.repeat([number for number, _ in there], [len(one.columns[0]) for one in filled])
+        row, at_close = np.zeros(len(slots), np.int64), np.zeros(len(slots), np.bool_)
+        fills = Fills(row, bar_ns, quantity, price, commission, slippage, np.array(number, np.int64), at_close)
+        return cls(session, placed_ns, ended_ns, np.array(slots, np.int64), asked, fills)
 
 
 class BasketTrading:
@@ -104,7 +117,7 @@ class BasketTrading:
     def __init__(self, account: SharedAccount, terms: Account, market: Market, holdings: Holdings) -> None:
         self._account, self._terms, self._market, self._holdings = account, terms, market, holdings
         self._slips, self._charges = market.slippage != Slippage(), market.commission != Commission()
-        self._filled = _Filled()
+        self._filled = FilledBaskets()
 
     def basket(self, here: OpenSession, weights: Mapping[str, float]) -> Basket | None:
         """Orders that hold these fractions of the equity, and nothing else of what is seen."""
@@ -214,11 +227,11 @@ class BasketTrading:
         self._filled.note(times, own, numbers, basket.asked, quantity, prices, commissions, slippages)
         return True
 
-    def take(self) -> BasketFills | None:
-        """Fills since this was last asked, all as one; None for none."""
+    def take(self) -> FilledBaskets | None:
+        """Fills since this was last asked; None for none."""
         if not self._filled.times:
             return None
-        filled, self._filled = self._filled.told(), _Filled()
+        filled, self._filled = self._filled, FilledBaskets()
         return filled
 
     def _paid(

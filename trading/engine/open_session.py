@@ -10,7 +10,7 @@ from math import inf, isnan, nan
 import numpy as np
 from numpy.typing import NDArray
 
-from barray.market.bars import FloatArray, IntArray
+from barray.market.bars import FloatArray
 from barray.market.errors import ConfigError
 from barray.market.indicators import IndicatorSpec
 from barray.market.known_table import Values
@@ -144,58 +144,3 @@ class OpenSession:
             rows = slice(first, last + 1)
             found = ((low[rows] <= self.low) | (high[rows] >= self.high)).any(axis=0)
         return {self.block.symbols[column] for column in np.flatnonzero(found).tolist()}
-
-
-class SessionBars:
-    """Bars of symbols in a session whose grid ends at `grid_ns`, see SessionPrices; of those that the block doesn't
-    have, the last closes `known` alone.
-    """
-
-    def __init__(
-        self, block: PanelBlock | None, symbols: Sequence[str], grid_ns: IntArray, known: Mapping[str, float]
-    ) -> None:
-        self.stamps = len(grid_ns)
-        self._block, self._symbols, self._known = block, symbols, known
-        index = block.index if block is not None else {}
-        self._columns = np.array([index.get(symbol, -1) for symbol in symbols], np.intp)
-        self._first = block.closed_by(int(grid_ns[0]) - 1) if block is not None else 0
-
-    def over(self, names: Sequence[str], symbols: IntArray, first: IntArray, stop: IntArray) -> list[FloatArray]:
-        """See SessionPrices."""
-        block, row, every = self._block, self._first, np.repeat(symbols, stop - first)
-        if block is None:
-            found = [np.full(len(every), nan) for _ in names]
-        else:
-            runs = self._columns[symbols].tolist(), (first + row).tolist(), (stop + row).tolist()
-            found = [block.over(name, *runs) for name in names]
-        return [self._known_of(name, values, every) for name, values in zip(names, found, strict=True)]
-
-    def last_close(self, symbols: IntArray, stamps: IntArray) -> FloatArray:
-        """See SessionPrices."""
-        if self._block is None:
-            return self._known_of("last_close", np.full(len(symbols), nan), symbols)
-        return self._known_of(
-            "last_close", self._block.last_close[stamps + self._first, self._columns[symbols]], symbols
-        )
-
-    def counts(self, symbols: IntArray, first: IntArray, stop: IntArray) -> IntArray:
-        """See SessionPrices."""
-        block = self._block
-        if block is not None and block.is_whole and self._columns.min(initial=0) >= 0:
-            return stop - first
-        found = np.zeros(len(symbols), np.int64)
-        bounds = np.searchsorted(symbols, np.arange(len(self._symbols) + 1)).tolist()
-        for column, begin, end in zip(self._columns.tolist(), bounds, bounds[1:], strict=False):
-            if block is not None and column >= 0:
-                own, row = slice(begin, end), self._first
-                found[own] = block.bars_before(column, stop[own] + row) - block.bars_before(column, first[own] + row)
-        return found
-
-    def _known_of(self, name: str, values: FloatArray, symbols: IntArray) -> FloatArray:
-        """Values of symbols, of those without bars none, and of last closes those known before."""
-        if self._block is not None and self._columns.min(initial=0) < 0:
-            values[self._columns[symbols] < 0] = nan
-        if name == "last_close" and (unknown := np.isnan(values)).any():
-            before = np.array([self._known.get(symbol, nan) for symbol in self._symbols])
-            values[unknown] = before[symbols[unknown]]
-        return values

@@ -15,7 +15,7 @@ import numpy as np
 
 from barray.market.bars import FloatArray
 from barray.market.errors import ConfigError
-from barray.trading.engine.basket import Basket, BasketFills, BasketTrading
+from barray.trading.engine.basket import Basket, BasketTrading, FilledBaskets
 from barray.trading.engine.commands import Plan
 from barray.trading.engine.holdings import Holdings
 from barray.trading.engine.notes import Notes
@@ -132,7 +132,7 @@ class OrderManager:
     def leave(self) -> None:
         """Keep of the session what the next may need to know, which is nothing of those that leave."""
         if self.here is not None:
-            self._closes |= self.here.closes()
+            self._closes = self._closes | self.here.closes()  # what knew of those before, still does
             self.here = None
         leaving = self.leaving
         for symbol in leaving:
@@ -256,8 +256,8 @@ class OrderManager:
         if basket.approved:
             self.settle()
 
-    def take_baskets(self) -> BasketFills | None:
-        """Fills of baskets since this was last asked, all as one; None for none."""
+    def take_baskets(self) -> FilledBaskets | None:
+        """Fills of baskets since this was last asked; None for none."""
         return self._baskets.take() if self._baskets is not None else None
 
     def _meet_rows(self, here: OpenSession, first: int, last: int, symbols: set[str]) -> None:

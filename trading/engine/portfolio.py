@@ -7,8 +7,9 @@ in it; what a strategy doesn't ask for isn't computed. Orders are the OrderManag
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from barray.market.calendar import Sessions
@@ -150,6 +151,21 @@ class PortfolioRun:
         self.go_on(int(self._range.sessions.close_ns[row]))
         return self.finish()
 
+    def sessions(
+        self, rows: Iterable[int], until: Callable[[SessionOutcome], bool] = lambda _: False
+    ) -> list[SessionOutcome]:
+        """The same of sessions one after another, which costs less than one by one, until what one brought is enough:
+        `until` is told of it, all but days and orders.
+        """
+        over = []
+        for row in rows:
+            self.begin(row)
+            self.go_on(int(self._range.sessions.close_ns[row]))
+            over.append(self._over())
+            if until(over[-1]):
+                break
+        return self._told(over)
+
     def begin(self, row: int, at_ns: int | None = None) -> None:
         """Stand at a session's open (its row, of those loaded), or at `at_ns` in it, with the strategy called there."""
         sessions = self._range.sessions
@@ -179,7 +195,11 @@ class PortfolioRun:
 
     def finish(self) -> SessionOutcome:
         """Leave the session, and say what it brought."""
-        days, orders = self.reckoning.take(self._range, self._row, self._base, self._block)
+        return self._told([self._over()])[0]
+
+    def _over(self) -> SessionOutcome:
+        """Leave the session; what it brought, but for days and orders."""
+        self.reckoning.note(self._range, self._row, self._base, self._block)
         guests, books = self.order_manager.guests, self.books.items()
         errors = {symbol: (book.error, book.error_ns) for symbol, book in books if book.error is not None}
         working = ((symbol, book.broker) for symbol, book in books if book.broker.working)
@@ -187,7 +207,12 @@ class PortfolioRun:
         begun = frozenset((*self._run_for, *self._came, *(s for s in guests if not self.books[s].stays)))
         self._leave()
         said, events = self._listener.heard(), self.order_manager.events.take()
-        return SessionOutcome(days, begun, starving, errors, said, self.error, orders, events)
+        return SessionOutcome(None, begun, starving, errors, said, self.error, events=events)
+
+    def _told(self, over: Sequence[SessionOutcome]) -> list[SessionOutcome]:
+        """With days and orders, which are reckoned now."""
+        told = zip(over, self.reckoning.take(), strict=True)
+        return [replace(outcome, days=days, orders=orders) for outcome, (days, orders) in told]
 
     def working_orders(self) -> Orders:
         """The orders of all symbols that have not ended."""

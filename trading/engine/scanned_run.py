@@ -6,7 +6,7 @@ comes to the same orders and fills.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from barray.market.interval import Interval
@@ -55,6 +55,20 @@ class ScannedRun:
         self._renames = renames or Renames()
         self._run, self._plans, self._get = run, tuple(plans), get
         self._range, self._block, self._base = session_range, block, base
+
+    def sessions(
+        self,
+        rows: Iterable[int],
+        found: Callable[[int], Sequence[SessionHits]],
+        until: Callable[[SessionOutcome], bool] = lambda _: False,
+    ) -> list[ScannedOutcome]:
+        """Go through sessions one after another, until what one brought is enough. `found`: what their scans found."""
+        outcomes = []
+        for row in rows:
+            outcomes.append(self.session(row, found(row)))
+            if until(outcomes[-1]):
+                break
+        return outcomes
 
     def session(self, row: int, found: Sequence[SessionHits]) -> ScannedOutcome:
         """Go through a session (its row) from open to close. `found`: by its scans, at all of its times."""

@@ -13,43 +13,29 @@ from numpy.typing import NDArray
 from barray.market.bars import FloatArray, IntArray
 from barray.trading.orders.fills import Fills
 from barray.trading.orders.order import Refusal
-
-_DUST = 1e-12
-"""Share of the largest position below which one is rounding."""
+from barray.trading.results.courses import Courses
 
 
-@dataclass(frozen=True, eq=False)
-class Courses:
-    """Where accounts stood in a session, one symbol after the other: before it and after each of its fills. `spent`:
-    cash that fills have cost so far, commissions included; `position`: shares, what is but rounding of one is none;
-    float64 (n + fills,). `spent_after`, `shares_after`: at its end, shares being the sum of all fills; float64 (n,).
+class DayPrices(Protocol):
+    """Bars of symbols in sessions, read where they are asked for, by days (a symbol's session each, by number) and
+    stamps of their grids.
+
+    `stamps`: how many each day has, int64 (days,).
     """
 
-    spent: FloatArray
-    position: FloatArray
-    spent_after: FloatArray
-    shares_after: FloatArray
+    stamps: IntArray
 
-
-class SessionPrices(Protocol):
-    """Bars of symbols (by number) in a session, read where they are asked for, by stamps of its grid.
-
-    `stamps`: how many it has.
-    """
-
-    stamps: int
-
-    def over(self, names: Sequence[str], symbols: IntArray, first: IntArray, stop: IntArray) -> list[FloatArray]:
+    def over(self, names: Sequence[str], days: IntArray, first: IntArray, stop: IntArray) -> list[FloatArray]:
         """Columns of bars over runs of stamps, one run after another, NaN where there is no bar; `last_close`: the last
         one known.
         """
         ...
 
-    def last_close(self, symbols: IntArray, stamps: IntArray) -> FloatArray:
+    def last_close(self, days: IntArray, stamps: IntArray) -> FloatArray:
         """The last closes known at stamps, NaN before there is one."""
         ...
 
-    def counts(self, symbols: IntArray, first: IntArray, stop: IntArray) -> IntArray:
+    def counts(self, days: IntArray, first: IntArray, stop: IntArray) -> IntArray:
         """How many bars there are in runs of stamps."""
         ...
 
@@ -174,6 +160,28 @@ class SessionDays:
         limits: list[int] = self.value_bounds.tolist()
         return limits
 
+    def part(self, first: int, stop: int, refusals: Mapping[str, tuple[Refusal, ...]]) -> SessionDays:
+        """Some of the symbols in a row alone. `refusals`: theirs."""
+        fills, bars, values = (
+            slice(limits[first], limits[stop]) for limits in (self.fill_limits, self.merged_limits, self.value_limits)
+        )
+        accounts, bounds = slice(fills.start + first, fills.stop + stop), slice(first, stop + 1)
+        own = self.fills.take(fills)
+        return SessionDays(
+            self.symbols[first:stop],
+            self.capital,
+            self.spans[accounts],
+            self.spent[accounts],
+            self.is_held[accounts],
+            self.values[values],
+            self.value_bounds[bounds] - values.start,
+            replace(own, row=own.row - bars.start),
+            self.fill_bounds[bounds] - fills.start,
+            self.merged.take(bars),
+            self.merged_bounds[bounds] - bars.start,
+            refusals,
+        )
+
     def days(self) -> dict[str, SymbolDay]:
         """Each symbol's."""
         return {symbol: SymbolDay(self, number) for number, symbol in enumerate(self.symbols)}
@@ -233,30 +241,25 @@ def _columns(nothing: Any, parts: Sequence[Any], places: Sequence[slice], names:
         yield np.concatenate([getattr(nothing, name), *(getattr(part, name)[at] for part, at in cut)])
 
 
-def held_of(shares: FloatArray, largest: FloatArray) -> FloatArray:
-    """Shares, what is but rounding of the `largest` position being none."""
-    return np.where(np.abs(shares) > _DUST * largest, shares, 0.0)
-
-
 def days_of(
     symbols: Sequence[str],
     fills: Fills,
     lengths: IntArray,
     stamps: IntArray,
-    prices: SessionPrices,
+    prices: DayPrices,
     courses: Courses,
     capital: float,
-    refusals: Mapping[str, tuple[Refusal, ...]],
 ) -> SessionDays:
-    """What a session did to symbols. `fills`: one symbol's after another's, `lengths`: how many each has; `stamps`: at
-    which stamp of the grid each was; both int64. `courses`: of their accounts; `capital`: what each began with.
+    """What sessions did to symbols, each day's, as if they were all of one session; see SessionDays.part. `symbols`: of
+    the days. `fills`: one day's after another's, `lengths`: how many each has; `stamps`: at which stamp of the day's
+    grid each was; both int64. `courses`: of their accounts; `capital`: what each began with.
     """
-    n, k = len(symbols), prices.stamps
-    at = np.repeat(np.arange(n) * k, lengths) + stamps
-    spans = np.diff(np.sort(np.concatenate((np.arange(n + 1) * k, at)), kind="stable"))
+    begins = np.concatenate(([0], np.cumsum(prices.stamps)))
+    at = np.repeat(begins[:-1], lengths) + stamps
+    spans = np.diff(np.sort(np.concatenate((begins, at)), kind="stable"))
     fill_bounds = np.concatenate(([0], np.cumsum(lengths)))
     is_held = courses.position != 0
-    merged, first, values = _read(prices, at, spans, courses.position)
+    merged, first, values = _read(prices, begins, at, spans, courses.position)
     return SessionDays(
         tuple(symbols),
         capital,
@@ -264,69 +267,46 @@ def days_of(
         courses.spent,
         is_held,
         values,
-        np.concatenate(([0], np.cumsum(spans * is_held)))[fill_bounds + np.arange(n + 1)],
+        np.concatenate(([0], np.cumsum(spans * is_held)))[fill_bounds + np.arange(len(begins))],
         replace(fills, row=np.searchsorted(first, at)),
         fill_bounds,
         merged,
-        np.searchsorted(first, np.arange(n + 1) * k),
-        refusals,
+        np.searchsorted(first, begins),
+        {},
     )
 
 
-def courses_of(fills: Fills, lengths: IntArray, spent: FloatArray, shares: FloatArray) -> Courses:
-    """Where accounts stood that had cost `spent` and held `shares` before a session, float64 (n,), and had these fills
-    in it: one symbol's after another's, `lengths` int64 (n,) of each.
-    """
-    costs = running(fills.quantity * fills.price + fills.commission, lengths, spent)
-    held = running(fills.quantity, lengths, shares)
-    there = np.arange(costs.shape[1]) <= lengths[:, None]
-    largest = np.maximum.accumulate(np.abs(held), axis=1)
-    return Courses(costs[there], held_of(held, largest)[there], costs[:, -1], held[:, -1])
-
-
-def running(values: FloatArray, lengths: IntArray, before: FloatArray) -> FloatArray:
-    """What rows of values sum up to, before the first and after each, added as they came, float64 (n, most + 1); beyond
-    a row's own it stays. `values`: one row's after another's, `lengths` int64 (n,) of each; `before` float64 (n,).
-    """
-    n, most = len(lengths), int(lengths.max(initial=0))
-    sums = np.zeros((n, most + 1))
-    sums[:, 0] = before
-    places = np.arange(len(values)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    sums.ravel()[np.repeat(np.arange(n), lengths) * (most + 1) + places + 1] = values
-    return np.cumsum(sums, axis=1, out=sums)
-
-
 def _read(
-    prices: SessionPrices, at: IntArray, spans: IntArray, position: FloatArray
+    prices: DayPrices, begins: IntArray, at: IntArray, spans: IntArray, position: FloatArray
 ) -> tuple[MergedBars, IntArray, FloatArray]:
-    """Merged bars of all symbols, one symbol after another, where each begins, and what was held was worth, stamp by
-    stamp. Stamps are counted through all symbols: `at`: where fills are; `spans`: how many there are before, between
-    and after them, in which `position` was held. What no position saw is not read.
+    """Merged bars of all days, one day after another, where each begins, and what was held was worth, stamp by stamp.
+    Stamps are counted through all days, which begin at `begins`, the last being their end: `at`: where fills are;
+    `spans`: how many there are before, between and after them, in which `position` was held. What no position saw is
+    not read.
     """
-    k, begins = prices.stamps, np.cumsum(spans) - spans
-    starts, is_filled = np.zeros((2, int(spans.sum()) + 1), np.bool_)
-    starts[::k] = starts[at] = starts[at + 1] = is_filled[at] = True
+    starts, is_filled = np.zeros((2, int(begins[-1]) + 1), np.bool_)
+    starts[begins] = starts[at] = starts[at + 1] = is_filled[at] = True
     bounds = np.flatnonzero(starts)
     first, stop = bounds[:-1], bounds[1:]
-    symbols = first // k
-    held = position[np.searchsorted(begins, first, side="right") - 1]
+    days = np.searchsorted(begins, first, side="right") - 1
+    held = position[np.searchsorted(np.cumsum(spans) - spans, first, side="right") - 1]
     seen = np.flatnonzero((held != 0) | is_filled[first])
     follows = np.zeros(len(seen), np.bool_)
-    follows[1:] = (np.diff(seen) == 1) & (np.diff(symbols[seen]) == 0)
+    follows[1:] = (np.diff(seen) == 1) & (np.diff(days[seen]) == 0)
     heads = np.flatnonzero(~follows)
     tails = np.append(heads[1:], len(seen))[: len(heads)] - 1
-    of, base = symbols[seen[heads]], symbols[seen[heads]] * k
+    of = days[seen[heads]]
     names = ("open", "high", "low", "last_close")
-    open_, high, low, last = prices.over(names, of, first[seen[heads]] - base, stop[seen[tails]] - base)
+    open_, high, low, last = prices.over(names, of, first[seen[heads]] - begins[of], stop[seen[tails]] - begins[of])
     lengths = (stop - first)[seen]
     offsets, worth = np.cumsum(lengths) - lengths, np.repeat(held[seen], lengths)
     values = (worth * last)[worth != 0]
     values[np.isnan(values)] = 0.0  # nothing is held before the first price
     extremes = np.full((3, len(first)), np.nan)
     extremes[:, seen] = open_[offsets], np.fmax.reduceat(high, offsets), np.fmin.reduceat(low, offsets)
-    stamps = first - symbols * k
-    close = prices.last_close(symbols, stamps + (stop - first) - 1)
-    counts = prices.counts(symbols, stamps, stamps + stop - first)
+    stamps = first - begins[days]
+    close = prices.last_close(days, stamps + (stop - first) - 1)
+    counts = prices.counts(days, stamps, stamps + stop - first)
     merged = MergedBars(extremes[0], extremes[1], extremes[2], close, counts)
     kept = merged.counts > 0
     return (merged, first, values) if kept.all() else (merged.take(kept), first[kept], values)
