@@ -39,8 +39,7 @@ class DayBars:
         if block is None:
             found = [np.full(len(every), nan) for _ in names]
         else:
-            runs = self._columns[days].tolist(), (first + row).tolist(), (stop + row).tolist()
-            found = [block.over(name, *runs) for name in names]
+            found = block.over(names, self._columns[days], first + row, stop + row)
         return [self._known_of(name, values, every) for name, values in zip(names, found, strict=True)]
 
     def last_close(self, days: IntArray, stamps: IntArray) -> FloatArray:

@@ -47,6 +47,9 @@ class _Grid:
         )
 
 
+_NOTHING = np.empty(0, np.float64)
+
+
 class PanelBlock:
     """Several symbols over consecutive sessions. Matrices are made when they are first looked at, and read-only; in
     memory each symbol's values lie side by side.
@@ -170,20 +173,39 @@ class PanelBlock:
         """By symbol, which of its base bars stands in the first row; None unless each has all."""
         return [own[0] for own in self._own_bars if own is not None] if self.is_whole else None
 
-    def over(self, name: str, columns: Sequence[int], first: Sequence[int], stop: Sequence[int]) -> FloatArray:
-        """A column of bars over runs of rows, each of a symbol, one run after another, NaN where it has no bar; or
-        `last_close`, which alone is stacked.
+    def over(self, names: Sequence[str], columns: IntArray, first: IntArray, stop: IntArray) -> list[FloatArray]:
+        """Columns of bars over runs of rows, each of a symbol, one run after another, NaN where it has no bar; or
+        `last_close`, which alone is stacked. Int64 (runs,).
         """
-        runs = zip(columns, first, stop, strict=True)
-        if name == "last_close":
-            by_symbol = self.last_close.T
-            parts = [by_symbol[column, begin:end] for column, begin, end in runs]
-        elif self._offsets is None:
-            parts = [self.part(name, column, begin, end) for column, begin, end in runs]
-        else:
-            own, offsets = self._columns_of(name), self._offsets
-            parts = [own[column][offsets[column] + begin : offsets[column] + end] for column, begin, end in runs]
-        return np.concatenate(parts) if parts else np.empty(0, np.float64)
+        lengths, order = stop - first, np.argsort(columns, kind="stable")
+        rows, ends = _ranges(first[order], lengths[order]), np.cumsum(lengths[order])
+        begins = np.empty(len(order), np.int64)
+        begins[order] = ends - lengths[order]
+        back = _ranges(begins, lengths)
+        last = np.flatnonzero(np.diff(columns[order], append=-2))
+        limits = [0, *ends[last].tolist()]
+        runs = [*zip(columns[order][last].tolist(), map(slice, limits, limits[1:]), strict=False)]
+        places = [self._places(column, rows[run]) for column, run in runs]
+        found = []
+        for name in names:
+            parts = [_NOTHING]
+            for (column, run), place in zip(runs, places, strict=True):
+                if name == "last_close":
+                    parts.append(self.last_close.T[column].take(rows[run]))
+                else:
+                    parts.append(_taken(self._columns_of(name)[column], place))
+            found.append(np.concatenate(parts).take(back))
+        return found
+
+    def _places(self, column: int, rows: IntArray) -> IntArray:
+        """Which of a symbol's base bars stand in rows, -1 for none."""
+        own = self._own_bars[column]
+        if own is not None:
+            places = rows + own[0]
+            return places if self.is_whole else np.where((places >= own[1]) & (places < own[2]), places, -1)
+        wanted, has = self.end_ns[rows], self.data[column].base.end_ns
+        places = np.minimum(np.searchsorted(has, wanted), len(has) - 1)
+        return np.where(has[places] == wanted, places, -1)
 
     def part(self, name: str, column: int, first: int, stop: int) -> FloatArray:
         """Rows from `first` to `stop` of a symbol's column of bars: float64 (rows,), NaN where it has no bar."""
@@ -375,6 +397,21 @@ def _place(own_ns: IntArray, end_ns: IntArray, opens_ns: int) -> tuple[Rows, sli
     if np.array_equal(own, end_ns[first : first + len(own)]):
         return slice(first, first + len(own)), chosen
     return np.searchsorted(end_ns, own), chosen
+
+
+def _ranges(first: IntArray, lengths: IntArray) -> IntArray:
+    """Numbers that go up by one from each of `first`, so many, one after another."""
+    numbers: IntArray = np.arange(int(lengths.sum()))
+    numbers += np.repeat(first - (np.cumsum(lengths) - lengths), lengths)
+    return numbers
+
+
+def _taken(values: FloatArray, places: IntArray) -> FloatArray:
+    """Values at places, NaN at -1."""
+    taken = values.take(places)
+    if places.min(initial=0) < 0:
+        taken[places < 0] = np.nan
+    return taken
 
 
 def _filled(matrix: FloatArray, present: NDArray[np.bool_]) -> FloatArray:

@@ -87,11 +87,11 @@ def test_what_is_read_of_a_block_is_what_its_matrices_have() -> None:
         some = {symbol: data[symbol] for symbol in symbols}
         fresh, stacked = (PanelBlock(some, 0, 2, Interval.parse("1m")) for _ in range(2))
         runs = [(column, *span) for column in range(len(symbols)) for span in ((0, 10), (20, 30), (5, 28), (4, 5))]
-        columns, first, stop = map(list, zip(*runs, strict=True))
-        for name, matrix in (("high", stacked.column("high")), ("last_close", stacked.last_close)):
-            expected = np.concatenate([matrix[start:end, column] for column, start, end in runs])
-            for block in (fresh, stacked):
-                assert np.array_equal(block.over(name, columns, first, stop), expected, equal_nan=True)
+        for block in (fresh, stacked):
+            found = block.over(["high", "last_close"], *np.array(runs).T)
+            for matrix, told in zip((stacked.column("high"), stacked.last_close), found, strict=True):
+                expected = np.concatenate([matrix[start:end, column] for column, start, end in runs])
+                assert np.array_equal(told, expected, equal_nan=True)
         there = ~np.isnan(stacked.column("high"))
         for column in range(len(symbols)):
             before = fresh.bars_before(column, np.arange(31))
