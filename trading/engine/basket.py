@@ -10,10 +10,12 @@ quick as NumPy is at its first step.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from math import inf, isnan
+from typing import Any
 
 import numpy as np
 
@@ -67,14 +69,14 @@ class FilledBaskets:
     def __init__(self) -> None:
         self.times: list[tuple[int, int, int]] = []
         self.lengths: list[int] = []
-        self.columns: tuple[list[float], ...] = tuple([] for _ in range(7))
+        self.columns = tuple(array(kind) for kind in "qqddddd")
 
-    def note(self, times: tuple[int, int, int], *columns: Sequence[float]) -> None:
+    def note(self, times: tuple[int, int, int], *columns: list[Any]) -> None:
         """Take down a basket."""
         self.times.append(times)
         self.lengths.append(len(columns[0]))
         for column, more in zip(self.columns, columns, strict=True):
-            column.extend(more)
+            column.fromlist(more)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,17 +100,15 @@ class BasketFills:
         if not there:
             return None
         filled = [one for _, one in there]
-        times = [*chain.from_iterable(one.times for one in filled)]
+        times = zip(*chain.from_iterable(one.times for one in filled), strict=True)
         lengths = [*chain.from_iterable(one.lengths for one in filled)]
-        placed_ns, bar_ns, ended_ns = np.repeat(np.array(times, np.int64), lengths, axis=0).T
-        slots, number, *told = (
-            [*chain.from_iterable(parts)] for parts in zip(*(one.columns for one in filled), strict=True)
-        )
-        asked, quantity, price, commission, slippage = (np.array(column, np.float64) for column in told)
+        placed_ns, bar_ns, ended_ns = (np.repeat(column, lengths) for column in times)
+        columns = zip(*(map(np.array, one.columns) for one in filled), strict=True)
+        slots, number, asked, quantity, price, commission, slippage = map(np.concatenate, columns)
         session = np.repeat([number for number, _ in there], [len(one.columns[0]) for one in filled])
         row, at_close = np.zeros(len(slots), np.int64), np.zeros(len(slots), np.bool_)
-        fills = Fills(row, bar_ns, quantity, price, commission, slippage, np.array(number, np.int64), at_close)
-        return cls(session, placed_ns, ended_ns, np.array(slots, np.int64), asked, fills)
+        fills = Fills(row, bar_ns, quantity, price, commission, slippage, number, at_close)
+        return cls(session, placed_ns, ended_ns, slots, asked, fills)
 
 
 class BasketTrading:

@@ -70,10 +70,12 @@ class Listener:
         self._lines.append(LogLine(self._now_ns(), symbol, cut))
 
     def heard(self) -> Logs:
-        """All that was said; of a line that has not ended, what there is."""
+        """All that was said since this was last asked; of a line that has not ended, what there is."""
         if self._begun:
             self.hear("\n")
-        return Logs(tuple(self._lines), self._left_out)
+        logs = Logs(tuple(self._lines), self._left_out)
+        self._lines, self._left_out = [], 0
+        return logs
 
 
 class _Handler(logging.Handler):

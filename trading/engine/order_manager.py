@@ -30,6 +30,7 @@ from barray.trading.orders.separate_accounts import SeparateAccounts
 from barray.trading.orders.terms import OrderTerms
 from barray.trading.results.events import EventLog, RunEvent
 from barray.trading.strategy.data import SymbolData
+from barray.trading.strategy.panel import PanelBlock
 
 LEFT_OUT = "is left out of this session"
 
@@ -57,8 +58,7 @@ class OrderManager:
         self.guests: set[str] = set()
         """Symbols that were added, for this session alone."""
         self.stirred = False
-        self._plan = plan
-        self._notes = notes
+        self._plan, self._notes = plan, notes
         self._due: set[str] = set()
         """Symbols with orders that any bar reaches."""
         self._resting: set[str] = set()
@@ -66,13 +66,14 @@ class OrderManager:
         self._closes: dict[str, float] = {}
         self._funds = Funds(self._look_at_funds)
         self._basket: Basket | None = None
+        self._looked_at: PanelBlock | None = None
         self._slots = np.empty(0, np.intp)
-        """Of the block's symbols."""
+        """Of the symbols of the block that was looked at."""
         self.open_accounts()
 
     def __getstate__(self) -> dict[str, Any]:
         """All but the session, whose bars are brought."""
-        return {**vars(self), "here": None}
+        return {**vars(self), "here": None, "_looked_at": None}
 
     def _look_at_funds(self) -> tuple[float, float]:
         return self.accounts.cash, self.accounts.equity
@@ -96,7 +97,7 @@ class OrderManager:
         """A book of a symbol that was not there."""
         shared = self.changed, self._funds, self._notes, self.holdings
         book = SymbolBook(self._plan, data, timezone, *shared, guest=guest, stays=stays)
-        self.books[data.symbol] = book
+        self.books[data.symbol], self._looked_at = book, None
         if guest:
             self.guests.add(data.symbol)
         self.accounts.join(data.symbol, book.broker.working)
@@ -122,7 +123,9 @@ class OrderManager:
         """Aim orders at the bars of these symbols."""
         self._part_basket()
         self.here, books = here, self.books
-        self._slots = np.array([books[symbol].slot for symbol in here.block.symbols], np.intp)
+        if self._looked_at is not here.block:
+            self._looked_at = here.block
+            self._slots = np.array([books[symbol].slot for symbol in here.block.symbols], np.intp)
         self._due.clear()
         self._resting.clear()
         for symbol in here.symbols:

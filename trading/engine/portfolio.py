@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from barray.market.calendar import Sessions
@@ -64,7 +65,6 @@ class PortfolioRun:
         self._walk: WindowWalk | None = None
         self._row: int
         self._run_for: list[str]
-        self._listener: Listener
 
     def __getstate__(self) -> dict[str, Any]:
         """All but the bars, which `load` brings."""
@@ -170,7 +170,6 @@ class PortfolioRun:
         """Stand at a session's open (its row, of those loaded), or at `at_ns` in it, with the strategy called there."""
         sessions = self._range.sessions
         self._row = row
-        self._listener = Listener(lambda: self.decider.speaker, self._time, self._said)
         self.notes.begin()
         self._run_for = self._run_in(row) if self.error is None else []
         if self._run_for:
@@ -200,10 +199,12 @@ class PortfolioRun:
     def _over(self) -> SessionOutcome:
         """Leave the session; what it brought, but for days and orders."""
         self.reckoning.note(self._range, self._row, self._base, self._block)
-        guests, books = self.order_manager.guests, self.books.items()
-        errors = {symbol: (book.error, book.error_ns) for symbol, book in books if book.error is not None}
-        working = ((symbol, book.broker) for symbol, book in books if book.broker.working)
-        starving = {symbol: found for symbol, broker in working if (found := broker.starving())}
+        guests, errors, starving = self.order_manager.guests, {}, {}
+        for symbol, book in self.books.items():
+            if book.error is not None:
+                errors[symbol] = book.error, book.error_ns
+            if book.broker.working and (found := book.broker.starving()):
+                starving[symbol] = found
         begun = frozenset((*self._run_for, *self._came, *(s for s in guests if not self.books[s].stays)))
         self._leave()
         said, events = self._listener.heard(), self.order_manager.events.take()
@@ -213,6 +214,10 @@ class PortfolioRun:
         """With days and orders, which are reckoned now."""
         told = zip(over, self.reckoning.take(), strict=True)
         return [replace(outcome, days=days, orders=orders) for outcome, (days, orders) in told]
+
+    @cached_property
+    def _listener(self) -> Listener:
+        return Listener(lambda: self.decider.speaker, self._time, self._said)
 
     def working_orders(self) -> Orders:
         """The orders of all symbols that have not ended."""

@@ -29,8 +29,8 @@ from barray.trading.results.courses import Passage
 from barray.trading.results.days import SessionDays, days_of
 from barray.trading.strategy.panel import PanelBlock
 
-_MOST_STAMPS = 1 << 21
-"""Of all symbols, in sessions that are reckoned together."""
+_MOST_STAMPS = 1 << 18
+"""Of all symbols, in sessions that are reckoned together: more would be too large for memory that is in use already."""
 
 Told = tuple[SessionDays | None, Orders]
 """Days of a session of symbols that had fills or refusals in it or held something, and the orders that ended in it."""

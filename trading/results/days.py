@@ -296,16 +296,15 @@ def _read(
     heads = np.flatnonzero(~follows)
     tails = np.append(heads[1:], len(seen))[: len(heads)] - 1
     of = days[seen[heads]]
-    names = ("high", "low", "last_close")
-    high, low, last = prices.over(names, of, first[seen[heads]] - begins[of], stop[seen[tails]] - begins[of])
-    stamps = first - begins[days]
-    (open_,) = prices.over(("open",), days[seen], stamps[seen], stamps[seen] + 1)
+    names = ("open", "high", "low", "last_close")
+    open_, high, low, last = prices.over(names, of, first[seen[heads]] - begins[of], stop[seen[tails]] - begins[of])
     lengths = (stop - first)[seen]
     offsets, worth = np.cumsum(lengths) - lengths, np.repeat(held[seen], lengths)
     values = (worth * last)[worth != 0]
     values[np.isnan(values)] = 0.0  # nothing is held before the first price
     extremes = np.full((3, len(first)), np.nan)
-    extremes[:, seen] = open_, np.fmax.reduceat(high, offsets), np.fmin.reduceat(low, offsets)
+    extremes[:, seen] = open_[offsets], np.fmax.reduceat(high, offsets), np.fmin.reduceat(low, offsets)
+    stamps = first - begins[days]
     close = prices.last_close(days, stamps + (stop - first) - 1)
     counts = prices.counts(days, stamps, stamps + stop - first)
     merged = MergedBars(extremes[0], extremes[1], extremes[2], close, counts)

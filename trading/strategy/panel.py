@@ -6,9 +6,10 @@ differ, rows are those of the finest, and a coarser bar stands in the row in whi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import getitem
 from typing import Any
 
 import numpy as np
@@ -177,35 +178,20 @@ class PanelBlock:
         """Columns of bars over runs of rows, each of a symbol, one run after another, NaN where it has no bar; or
         `last_close`, which alone is stacked. Int64 (runs,).
         """
-        lengths, order = stop - first, np.argsort(columns, kind="stable")
-        rows, ends = _ranges(first[order], lengths[order]), np.cumsum(lengths[order])
-        begins = np.empty(len(order), np.int64)
-        begins[order] = ends - lengths[order]
-        back = _ranges(begins, lengths)
-        last = np.flatnonzero(np.diff(columns[order], append=-2))
-        limits = [0, *ends[last].tolist()]
-        runs = [*zip(columns[order][last].tolist(), map(slice, limits, limits[1:]), strict=False)]
-        places = [self._places(column, rows[run]) for column, run in runs]
-        found = []
-        for name in names:
-            parts = [_NOTHING]
-            for (column, run), place in zip(runs, places, strict=True):
-                if name == "last_close":
-                    parts.append(self.last_close.T[column].take(rows[run]))
-                else:
-                    parts.append(_taken(self._columns_of(name)[column], place))
-            found.append(np.concatenate(parts).take(back))
-        return found
+        of = columns.tolist()
+        before = np.array(self._offsets, np.int64)[columns] if self._offsets is not None else 0
+        rows = [*map(slice, (first + before).tolist(), (stop + before).tolist())]
+        return [np.concatenate([_NOTHING, *self._runs(name, of, rows)]) for name in names]
 
-    def _places(self, column: int, rows: IntArray) -> IntArray:
-        """Which of a symbol's base bars stand in rows, -1 for none."""
-        own = self._own_bars[column]
-        if own is not None:
-            places = rows + own[0]
-            return places if self.is_whole else np.where((places >= own[1]) & (places < own[2]), places, -1)
-        wanted, has = self.end_ns[rows], self.data[column].base.end_ns
-        places = np.minimum(np.searchsorted(has, wanted), len(has) - 1)
-        return np.where(has[places] == wanted, places, -1)
+    def _runs(self, name: str, columns: Sequence[int], rows: Sequence[slice]) -> Iterable[FloatArray]:
+        """Them, `rows` being those of symbols' own base bars where each has all."""
+        if self._offsets is not None:
+            own = self._columns_of("close" if name == "last_close" else name)
+        elif name == "last_close":
+            own = [*self.last_close.T]
+        else:
+            return [self.part(name, column, at.start, at.stop) for column, at in zip(columns, rows, strict=True)]
+        return map(getitem, map(own.__getitem__, columns), rows)  # type: ignore[arg-type]
 
     def part(self, name: str, column: int, first: int, stop: int) -> FloatArray:
         """Rows from `first` to `stop` of a symbol's column of bars: float64 (rows,), NaN where it has no bar."""
@@ -326,9 +312,9 @@ class Panel:
     def __init__(self, block: PanelBlock, symbols: Sequence[str], history_ns: int, days_ns: int | None = None) -> None:
         self.block = block
         self.symbols: tuple[str, ...] = tuple(sorted(symbols))
-        self.index = {symbol: number for number, symbol in enumerate(self.symbols)}
-        self._chosen = None
+        self.index, self._chosen = block.index, None
         if self.symbols != block.symbols:
+            self.index = {symbol: number for number, symbol in enumerate(self.symbols)}
             self._chosen = np.array([block.index[symbol] for symbol in self.symbols], np.intp)
         self._history_ns = history_ns
         self._days_ns = history_ns if days_ns is None else days_ns
@@ -394,24 +380,10 @@ def _place(own_ns: IntArray, end_ns: IntArray, opens_ns: int) -> tuple[Rows, sli
     )
     own = own_ns[chosen]
     first = int(np.searchsorted(end_ns, own[0])) if len(own) else 0
-    if np.array_equal(own, end_ns[first : first + len(own)]):
-        return slice(first, first + len(own)), chosen
+    stop = first + len(own)
+    if first == stop or (stop <= len(end_ns) and own[-1] == end_ns[stop - 1]):  # a bar of its own ends with each row
+        return slice(first, stop), chosen
     return np.searchsorted(end_ns, own), chosen
-
-
-def _ranges(first: IntArray, lengths: IntArray) -> IntArray:
-    """Numbers that go up by one from each of `first`, so many, one after another."""
-    numbers: IntArray = np.arange(int(lengths.sum()))
-    numbers += np.repeat(first - (np.cumsum(lengths) - lengths), lengths)
-    return numbers
-
-
-def _taken(values: FloatArray, places: IntArray) -> FloatArray:
-    """Values at places, NaN at -1."""
-    taken = values.take(places)
-    if places.min(initial=0) < 0:
-        taken[places < 0] = np.nan
-    return taken
 
 
 def _filled(matrix: FloatArray, present: NDArray[np.bool_]) -> FloatArray:
