@@ -71,9 +71,10 @@ def main() -> None:
     parser.add_argument("--symbols", type=int, default=10)
     parser.add_argument("--cluster", action="store_true", help="On nodes of a cluster, which are hit too.")
     parser.add_argument("--troubles", default="", help="With --cluster: these alone, with commas between.")
+    parser.add_argument("--at-once", type=int, default=2, help="With --cluster: clusters side by side.")
     options = parser.parse_args()
     if options.cluster:
-        chaos_on_cluster(options.runs, options.seed, options.symbols, options.troubles)
+        chaos_on_cluster(options.runs, options.seed, options.symbols, options.troubles, options.at_once)
         return
     chance = random.Random(options.seed)
     found: Counter[str] = Counter()

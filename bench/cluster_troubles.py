@@ -1,9 +1,13 @@
-"""The same on a cluster: nodes as processes of this machine, of which some are killed, drained, joined, slowed."""
+"""The same on a cluster: nodes as processes of this machine, of which some are killed, drained, joined, slowed.
+
+Runs go in three turns: on nodes with nothing, with delays, and with lost calls in their environment; each of these on
+some clusters side by side. What a trouble waits for is a phase of its run, not a time.
+"""
 
 from __future__ import annotations
 
-import os
 import random
+import shutil
 import signal
 import statistics
 import subprocess
@@ -11,35 +15,24 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from barray.sample.universe import sample_symbols, write_sample_data
 from bench.common import print_json_line
+from bench.processes import left_of, send
+from bench.raylets import GONE_S, Nodes
 from bench.runs import DAY
-from bench.troubles import (
-    KINDS,
-    MARK,
-    STRATEGY,
-    Outcome,
-    Run,
-    arguments_of,
-    left_of,
-    lost_calls,
-    marked,
-    write_config,
-)
-from tests.vendors.s3_server import Fault, S3Server, free_port, s3_server
+from bench.troubles import KINDS, STRATEGY, Outcome, Run, arguments_of, lost_calls, write_config
+from tests.vendors.s3_server import Fault, S3Server, s3_server
 
 FIRST = date(2024, 6, 17)
-_FIRST_OF_SESSIONS = date(2024, 7, 1)
+_FIRST_OF_SESSIONS = date(2024, 6, 28)
 LETHAL = ("head", "gcs", "coordinator", "driver", "all")
 """What no run survives: it goes on by `barray resume`. `all`: the others at once."""
 TROUBLES = ("kill", "stop", "node", "drain", "join", "s3", *LETHAL)
@@ -50,132 +43,20 @@ _IN_ENVIRONMENT: dict[str, dict[str, str]] = {
     },
     "rpc25": lost_calls(25),
 }
-_JOINING = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1", "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
 _FAULTS = ("slow_down", "unavailable", "refuse", "stall", "cut")
-_UP_S, _NODES_GONE_S, _DRAIN_S = 60.0, 60.0, 5.0
-_COORDINATORS = tuple(f"ray::{kind}Coordinator" for kind in ("Backtest", "PortfolioBacktest", "Session", "Sweep"))
-_OF_A_RUN = ("ray::Symbol", "ray::Backtest", "ray::Portfolio", "ray::Trader", "ray::Scan", "ray::Session")
+_DRAIN_S = 4.0
+_LOOK_S = 0.05
+PHASES = ("begins", "coordinates", "works")
+"""A run's command is there; its coordinator; the processes that work for this."""
+_PHASES_OF = {
+    **dict.fromkeys(LETHAL, ("begins", *PHASES[1:] * 3)),
+    "coordinator": ("coordinates", "works", "works"),
+    "kill": ("works",),
+    "stop": ("works",),
+    "s3": ("begins",),
+}
 _NOTHING_THERE = "there is nothing to resume"
-
-
-@dataclass
-class Nodes:
-    """A head without CPUs, and nodes with one each that bear symbols: two, between runs."""
-
-    folder: Path
-    mark: str
-    environment: dict[str, str]
-    address: str = ""
-    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
-    head: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start them, and wait until they are there."""
-        self.address = f"127.0.0.1:{free_port()}"
-        options = (f"--port={self.address.rpartition(':')[2]}", "--num-cpus=0", "--include-dashboard=false")
-        self.head = self._node("--head", *options)
-        self._ask(1)
-        for count in (2, 3):
-            self.join()
-            self._ask(count)
-
-    def join(self) -> None:
-        """One node more."""
-        self.workers.append(self._node(f"--address={self.address}", "--num-cpus=1"))
-
-    def _node(self, *options: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "barray", "node", "start", *options, "--node-ip-address=127.0.0.1", "--block"]
-        if "--head" in options:
-            command.append(f"--temp-dir={self.folder}")
-        with (self.folder.parent / "nodes.log").open("ab") as log:
-            return subprocess.Popen(
-                command, env=self._environment, start_new_session=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-
-    @property
-    def _environment(self) -> dict[str, str]:
-        return {**os.environ, **_JOINING, **self.environment, MARK: f"{self.mark}-nodes"}
-
-    def _ask(self, *arguments: object) -> str:
-        code = f"from bench.cluster_troubles import ask; ask({self.address!r}, *{arguments!r})"
-        calm = {name: value for name, value in self._environment.items() if not name.startswith("RAY_testing")}
-        command = [sys.executable, "-c", code]
-        return subprocess.run(
-            command, env={**calm, MARK: ""}, check=True, stdout=subprocess.PIPE, text=True, timeout=2 * _UP_S
-        ).stdout.strip()
-
-    def drain(self, chance: random.Random) -> None:
-        """Say that a node is to go in a few seconds, and have it go then."""
-        node = self._ask(1, chance.randrange(2), _DRAIN_S)
-        time.sleep(_DRAIN_S)
-        for raylet in self.raylets():
-            with suppress(psutil.Error):
-                if f"--node_id={node}" in raylet.cmdline():
-                    raylet.kill()
-
-    def vital(self, trouble: str) -> list[psutil.Process]:
-        """What a trouble kills of the head: its coordinators, its control store, it (its raylet, too), or all."""
-        if trouble == "coordinator":
-            return self.members(*_COORDINATORS)
-        if trouble == "gcs":
-            return self.members("gcs_server")
-        if trouble == "all":
-            return [*self.vital("coordinator"), *self.vital("head")]
-        return [*self.members("--head"), *self.members("gcs_server")]
-
-    def restore(self) -> None:
-        """Have two nodes again that bear symbols; those above that are killed. All anew, where the head has gone."""
-        if self.head is None or self.head.poll() is not None or not self.members("gcs_server"):
-            self._anew()
-            return
-        raylets = self.raylets()
-        for raylet in raylets[2:]:
-            _send(raylet, signal.SIGKILL)
-        for count in range(len(raylets), 2):
-            self.join()
-            self._ask(2 + count)
-
-    def _anew(self) -> None:
-        """All of them; where that fails, on a machine that has no time for it, once more."""
-        for is_last in (False, False, True):
-            self.end()
-            self.workers.clear()
-            self.folder = self.folder.with_name(f"{self.folder.name}n")
-            try:
-                self.start()
-                return
-            except subprocess.SubprocessError:
-                print((self.folder.parent / "nodes.log").read_text()[-2000:], file=sys.stderr)
-                if is_last:
-                    raise
-
-    def members(self, *titles: str) -> list[psutil.Process]:
-        """Their processes, and those of what runs on them; see marked."""
-        return marked(f"{self.mark}-nodes", *titles)
-
-    def raylets(self) -> list[psutil.Process]:
-        """Of the nodes that bear symbols."""
-        found = []
-        for process in self.members():
-            with suppress(psutil.Error):
-                if process.name() == "raylet" and "--head" not in process.cmdline():
-                    found.append(process)
-        return found
-
-    def end(self) -> int:
-        """End all nodes; how many of their processes are left."""
-        for process in (*self.workers, self.head):
-            if process is not None:
-                with suppress(OSError):
-                    process.terminate()
-        left = left_of(self.members, _NODES_GONE_S)
-        for member in self.members():
-            with suppress(psutil.Error):
-                member.kill()
-        for process in (*self.workers, self.head):
-            if process is not None:
-                process.wait()
-        return left
+VERDICTS = ("identical", "degraded_and_told", "clear_error", "hang", "wrong", "leaked")
 
 
 @dataclass(frozen=True)
@@ -192,6 +73,33 @@ class Drawn:
         return bool({*self.troubles} & {*LETHAL})
 
 
+@dataclass(frozen=True)
+class Calm:
+    """A run that nothing hit: how it ended, and how many seconds each phase took."""
+
+    outcome: Outcome
+    phases_s: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A run that was to be hit: by what it was, how it ended, and whether it was `resumed` or `begun again`.
+
+    `resume_s`: from the command that resumes to the first process that works for it. `whole_s`: with all that was
+    waited for and replaced afterwards.
+    """
+
+    number: int
+    drawn: Drawn
+    came: tuple[str, ...]
+    outcome: Outcome
+    verdict: str
+    lost_days: int = 0
+    again: str = ""
+    resume_s: float | None = None
+    whole_s: float = 0.0
+
+
 def draw(runs: int, seed: int, known: list[str]) -> list[Drawn]:
     """As many; each trouble comes first as often as any other, and up to two go with it, one of them lethal at most."""
     chance, deck, drawn = random.Random(seed), list[str](), list[Drawn]()
@@ -206,171 +114,252 @@ def draw(runs: int, seed: int, known: list[str]) -> list[Drawn]:
     return drawn
 
 
-def hit(nodes: Nodes, run: Run, server: S3Server, drawn: Drawn, chance: random.Random, calm_s: float) -> list[str]:
-    """Bring the troubles about, side by side, while the command runs; those that it came to. What no run survives comes
-    soon after it has a coordinator, three times of four; the others while it runs.
-    """
-    chances = [random.Random(chance.random()) for _ in drawn.troubles]
-
-    def bring(trouble: str, own: random.Random) -> bool:
-        if trouble in LETHAL and (own.random() < 0.75 or trouble == "coordinator"):
-            while run.runs and not nodes.vital("coordinator"):
-                time.sleep(0.05)
-            time.sleep(own.uniform(0.0, 0.2) * calm_s)
-        else:
-            time.sleep(own.uniform(0.1, 0.7) * calm_s)
-        if came := run.runs:
-            _hit(nodes, run, server, trouble, own)
-        return came
-
-    with ThreadPoolExecutor(len(chances) or 1) as threads:
-        came = list(threads.map(bring, drawn.troubles, chances))
-    return [trouble for trouble, did in zip(drawn.troubles, came, strict=True) if did]
-
-
-def _hit(nodes: Nodes, run: Run, server: S3Server, trouble: str, chance: random.Random) -> None:
-    if trouble in ("kill", "stop"):
-        coordinators = {one.pid for one in nodes.vital("coordinator")}  # which no run survives
-        victims = [one for one in nodes.members(*_OF_A_RUN) if one.pid not in coordinators]
-        for victim in chance.sample(victims, min(len(victims), chance.randint(1, 3))):
-            _send(victim, signal.SIGSTOP if trouble == "stop" else signal.SIGKILL)
-    elif trouble == "node":
-        for victim in chance.sample(nodes.raylets(), 1):
-            _send(victim, signal.SIGKILL)
-        nodes.join()  # as whoever runs a cluster has a node that died replaced
-    elif trouble == "drain":
-        with suppress(subprocess.SubprocessError):
-            nodes.join()
-            nodes.drain(chance)
-    elif trouble == "join":
-        nodes.join()
-    elif trouble == "s3":
-        kind = chance.choice(_FAULTS)
-        server.faults.append(Fault(kind, times=chance.randint(1, 20), seconds=2.0))
-    if trouble in ("driver", "all"):
-        with suppress(psutil.Error):
-            _send(psutil.Process(run.pid), signal.SIGKILL)
-    if trouble in LETHAL and trouble != "driver":
-        for victim in nodes.vital(trouble):
-            _send(victim, signal.SIGKILL)
-
-
-def _send(process: psutil.Process, number: int) -> None:
-    with suppress(psutil.Error):
-        process.send_signal(number)
-
-
-@contextmanager
-def nodes_up(place: Path, mark: str, environment: dict[str, str]) -> Iterator[Nodes]:
-    """Nodes for a block; they have ended after it."""
-    nodes = Nodes(place, mark, environment)
-    try:
-        try:
-            nodes.start()
-        except subprocess.SubprocessError:
-            print((place.parent / "nodes.log").read_text()[-3000:], file=sys.stderr)
-            raise
-        yield nodes
-    finally:
-        nodes.end()
-
-
 @dataclass
 class Cluster:
-    """Where runs are hit: nodes, and a store that holds their bars."""
+    """Where runs are hit: nodes, and a store that holds their bars. `folder`: with their configs."""
 
     folder: Path
     nodes: Nodes
     server: S3Server
 
-    def run(self, drawn: Drawn, chance: random.Random, calm_s: float) -> tuple[Outcome, list[str]]:
-        """One run, and the troubles that it was hit by. Nodes that it cost are replaced before the next."""
+    def calm_run(self, kind: str) -> Calm:
+        """One without troubles; SystemExit where it does not end well."""
+        with tempfile.TemporaryDirectory(dir=self.folder) as place:
+            run = self._begin(arguments_of(kind, self.folder / f"{kind}.yaml", Path(place)), Path(place))
+            begun = [0.0]
+            for phase in PHASES[1:]:
+                self._wait_for(phase, run)
+                begun.append(run.seconds)
+            outcome = run.end()
+        outcome.left += self.left_of_run()
+        if outcome.status != 0 or outcome.left or not outcome.results:
+            raise SystemExit(f"a calm {kind} ended with {outcome.status}, {outcome.left} left: {outcome.told}")
+        ends = (*begun[1:], outcome.seconds)
+        return Calm(outcome, {phase: end - start for phase, start, end in zip(PHASES, begun, ends, strict=True)})
+
+    def run(self, number: int, drawn: Drawn, chance: random.Random, calm: Calm) -> Hit:
+        """One run that is hit, resumed where it died of that. Nodes that it cost are replaced before the next."""
+        again, resume_s, begun = "", None, time.perf_counter()
         with tempfile.TemporaryDirectory(dir=self.folder) as place:
             out = Path(place)
-            self.server.faults.clear()
             kept = out / "checkpoint"
-            command = arguments_of(
-                drawn.kind, self.folder / f"{drawn.kind}.yaml", out, kept if drawn.is_lethal else None
-            )
-            environment = {**self.nodes.environment, **_JOINING}
-            run = Run([*command, "--address", self.nodes.address], out, environment)
-            came = hit(self.nodes, run, self.server, drawn, chance, calm_s)
+            config = self.folder / f"{drawn.kind}.yaml"
+            command = arguments_of(drawn.kind, config, out, kept if drawn.is_lethal else None)
+            run = self._begin(command, out)
+            came = self._hit(run, drawn.troubles, chance, calm.phases_s)
             outcome = run.end()
+            self.server.faults.clear()
             if drawn.is_lethal and outcome.status not in (0, None) and not outcome.left:
                 self.nodes.restore()
-                self.server.faults.clear()
-                there = "--address", self.nodes.address
-                outcome = Run(["resume", kept, "--quiet", *there], out, environment).end()
-                came.append("resumed")
+                run = self._begin(["resume", kept, "--quiet"], out)
+                self._wait_for("works", run)
+                again, resume_s = "resumed", run.seconds
+                outcome = run.end()
                 if _NOTHING_THERE in outcome.told:  # it had not begun yet
-                    outcome = Run([*command, *there], out, environment).end()
-                    came[-1] = "begun again"
-        outcome.left += left_of(lambda: self.nodes.members(*_OF_A_RUN))
+                    again, resume_s = "begun again", None
+                    outcome = self._begin(command, out).end()
+        outcome.left += self.left_of_run()
         self.nodes.restore()
-        return outcome, came
+        lost = len(calm.outcome.results.keys() - outcome.results) if outcome.status == 0 else 0
+        verdict, whole_s = outcome.verdict(calm.outcome), time.perf_counter() - begun
+        return Hit(number, drawn, came, outcome, verdict, lost, again, resume_s, whole_s)
 
-    def calm_run(self, kind: str, symbols: tuple[str, ...]) -> Outcome:
-        """One without; SystemExit where it does not end well."""
-        first = _FIRST_OF_SESSIONS if kind == "session" else FIRST
-        session = {"start": str(first), "end": str(DAY)}
-        bars = [{"root": self.server.uri("bars")}]
-        write_config(self.folder, kind, symbols, sources=bars, session=session, ray={})
-        calm, _ = self.run(Drawn(kind, "", ()), random.Random(), 0.0)
-        if calm.status != 0 or calm.left or not calm.results:
-            raise SystemExit(f"a calm {kind} ended with {calm.status}, {calm.left} left: {calm.told}")
-        return calm
+    def left_of_run(self) -> int:
+        """How many processes a run has left on the nodes that should have gone with it."""
+        if left := left_of(self.nodes.left_of_runs, GONE_S):
+            for process in self.nodes.left_of_runs():
+                with suppress(Exception):
+                    print(f"left: {process.pid} {process.status()} {' '.join(process.cmdline())}", file=sys.stderr)
+                send(process, signal.SIGKILL)
+        return left
+
+    def _begin(self, command: Sequence[object], out: Path) -> Run:
+        return Run([*command, "--address", self.nodes.address], out, self.nodes.of_drivers())
+
+    def _hit(
+        self, run: Run, troubles: Sequence[str], chance: random.Random, phases_s: dict[str, float]
+    ) -> tuple[str, ...]:
+        """Bring the troubles about, side by side, while the command runs; those that struck something."""
+        chances = [random.Random(chance.random()) for _ in troubles]
+
+        def bring(trouble: str, own: random.Random) -> bool:
+            phase = own.choice(_PHASES_OF.get(trouble, PHASES[1:]))
+            self._wait_for(phase, run)
+            time.sleep(own.uniform(0.0, 0.5) * phases_s[phase] if trouble != "s3" else 0.0)
+            return run.runs and self._strike(run, trouble, own)
+
+        with ThreadPoolExecutor(len(chances) or 1) as threads:
+            struck = list(threads.map(bring, troubles, chances))
+        return tuple(trouble for trouble, did in zip(troubles, struck, strict=True) if did)
+
+    def _wait_for(self, phase: str, run: Run) -> None:
+        while run.runs and not self._has_come_to(phase):
+            time.sleep(_LOOK_S)
+
+    def _has_come_to(self, phase: str) -> bool:
+        if phase == "works":
+            return bool(self.nodes.workers_of_runs())
+        return phase == "begins" or bool(self.nodes.vital("coordinator"))
+
+    def _strike(self, run: Run, trouble: str, chance: random.Random) -> bool:
+        """Whether there was anything to be struck."""
+        nodes = self.nodes
+        if trouble in ("kill", "stop"):
+            found = nodes.workers_of_runs()
+            victims = chance.sample(found, min(len(found), chance.randint(1, 3)))
+            return _send_all(victims, signal.SIGSTOP if trouble == "stop" else signal.SIGKILL)
+        if trouble == "node":
+            raylets = [raylet for node in nodes.alive() if (raylet := node.raylet())]
+            struck = _send_all(chance.sample(raylets, min(len(raylets), 1)), signal.SIGKILL)
+            nodes.join()  # as whoever runs a cluster has a node that died replaced
+            return struck
+        if trouble == "drain":
+            alive = nodes.alive()
+            nodes.join()
+            with suppress(subprocess.SubprocessError):
+                return bool(alive) and nodes.drain(chance.choice(alive), _DRAIN_S)
+            return False
+        if trouble == "join":
+            nodes.join()
+            return True
+        if trouble == "s3":
+            return self._fail_store(run, chance)
+        victims = nodes.vital(trouble) if trouble != "driver" else []
+        if trouble in ("driver", "all"):
+            run.kill()
+        return _send_all(victims, signal.SIGKILL) or trouble == "driver"
+
+    def _fail_store(self, run: Run, chance: random.Random) -> bool:
+        """Have the store fail for the next requests, of nodes that have kept no file of it; whether any came."""
+        shutil.rmtree(self.nodes.environment["BARRAY_SHARDS"], ignore_errors=True)
+        times = chance.randint(1, 20)
+        fault = Fault(chance.choice(_FAULTS), times=times, seconds=2.0)
+        self.server.faults.append(fault)
+        while run.runs and fault.times == times:
+            time.sleep(_LOOK_S)
+        return fault.times < times
 
 
-def chaos_on_cluster(runs: int, seed: int, count: int, wanted: str) -> None:
-    """Print one JSON line; SystemExit where a trouble is asked for that there is not.
+def _send_all(victims: Collection[Any], number: int) -> bool:
+    for victim in victims:
+        send(victim, number)
+    return bool(victims)
 
-    Runs go in three turns: on nodes with nothing, with delays, and with lost calls in their environment.
-    """
+
+@contextmanager
+def cluster_up(place: Path, turn: str, bars: Path, symbols: tuple[str, ...]) -> Iterator[Cluster]:
+    """Nodes, a store with the bars, and configs, for a block, in a folder of their own; all have ended after it."""
+    place.mkdir()
+    with s3_server() as server:
+        for path in bars.rglob("*.parquet"):
+            server.put(f"bars/{path.relative_to(bars)}", path.read_bytes())
+        (place / "chaos.py").write_text(STRATEGY)
+        for kind in KINDS:
+            session = {"start": str(_FIRST_OF_SESSIONS if kind == "session" else FIRST), "end": str(DAY)}
+            write_config(place, kind, symbols, sources=[{"root": server.uri("bars")}], session=session, ray={})
+        own = {"BARRAY_SHARDS": str(place / "shards"), **_IN_ENVIRONMENT.get(turn, {})}
+        nodes = Nodes(place / "n", {**server.environment, **own})
+        try:
+            nodes.start()
+            yield Cluster(place, nodes, server)
+        finally:
+            nodes.end()
+
+
+@dataclass
+class Turns:
+    """All runs, by turns, each in `shares`. `calm`: a run of each kind that nothing hits, made by the first for all."""
+
+    folder: Path
+    symbols: tuple[str, ...]
+    all_drawn: list[Drawn]
+    seed: int
+    shares: int
+    calm: Future[dict[str, Calm]] = field(default_factory=Future)
+
+    def go(self, of: tuple[str, int]) -> tuple[list[Hit], int]:
+        """The runs of one share of a turn; and how many processes its nodes left when they were ended."""
+        turn, share = of
+        hits = []
+        try:
+            mine = [(at, drawn) for at, drawn in enumerate(self.all_drawn) if drawn.turn == turn][share :: self.shares]
+            place = self.folder / f"{turn or 'calm'}{share}"
+            with cluster_up(place, turn, self.folder / "bars", self.symbols) as cluster:
+                if of == ("", 0):
+                    self.calm.set_result({kind: cluster.calm_run(kind) for kind in KINDS})
+                calm = self.calm.result()
+                for number, drawn in mine:
+                    chance = random.Random(f"{self.seed} {number}")
+                    hits.append(cluster.run(number, drawn, chance, calm[drawn.kind]))
+                    _tell(hits[-1])
+                return hits, cluster.nodes.end()
+        except BaseException as error:
+            if not self.calm.done():
+                self.calm.set_exception(error)
+            raise
+
+
+def chaos_on_cluster(runs: int, seed: int, count: int, wanted: str, at_once: int) -> None:
+    """Print one JSON line; SystemExit where a trouble is asked for that there is not. `at_once`: clusters."""
     known = wanted.split(",") if wanted else [*TROUBLES, *_IN_ENVIRONMENT]
     if unknown := [one for one in known if one not in (*TROUBLES, *_IN_ENVIRONMENT)]:
         raise SystemExit(f"{unknown[0]} is no trouble; there are {', '.join((*TROUBLES, *_IN_ENVIRONMENT))}")
     all_drawn = draw(runs, seed, known)
-    found, seconds, hits = Counter[str](), list[float](), Counter[str]()
-    with tempfile.TemporaryDirectory(dir="/tmp") as place, s3_server() as server:  # short: Ray's sockets lie below
-        folder = Path(place)
-        symbols = tuple(sample_symbols(count))
+    with tempfile.TemporaryDirectory(dir="/tmp") as place:  # short: Ray's sockets lie below
+        folder, symbols = Path(place), tuple(sample_symbols(count))
         write_sample_data(folder / "bars", symbols=symbols, start=FIRST, end=DAY)
-        for path in (folder / "bars").rglob("*.parquet"):
-            server.put(f"bars/{path.relative_to(folder / 'bars')}", path.read_bytes())
-        (folder / "chaos.py").write_text(STRATEGY)
-        calm: dict[str, Outcome] = {}
-        for at, turn in enumerate(dict.fromkeys(one.turn for one in all_drawn)):
-            more = {"BARRAY_SHARDS": str(folder / "shards"), **_IN_ENVIRONMENT.get(turn, {})}
-            with nodes_up(folder / f"ray{at}", f"{os.getpid()}-{at}", {**server.environment, **more}) as nodes:
-                cluster = Cluster(folder, nodes, server)
-                for number, drawn in enumerate(all_drawn):
-                    if drawn.turn != turn:
-                        continue
-                    if drawn.kind not in calm:
-                        calm[drawn.kind] = cluster.calm_run(drawn.kind, symbols)
-                    is_calm = calm[drawn.kind]
-                    outcome, came = cluster.run(drawn, random.Random(f"{seed} {number}"), is_calm.seconds)
-                    verdict = outcome.verdict(is_calm)
-                    found[verdict] += 1
-                    found["lost_days"] += len(is_calm.results.keys() - outcome.results) if outcome.status == 0 else 0
-                    seconds.append(outcome.seconds)
-                    hits.update([*came, *([turn] if turn else [])])
-                    _tell(number, drawn, came, verdict, outcome)
-                found["leaked"] += nodes.end() > 0
-    names = ("identical", "degraded_and_told", "clear_error", "hang", "wrong", "leaked", "lost_days")
-    times = Counter(one for drawn in all_drawn for one in (*drawn.troubles, *filter(None, [drawn.turn])))
-    figures = {"runs": runs, "seed": seed, **{name: found[name] for name in names}, "drawn": times, "hit": hits}
-    print_json_line("chaos_cluster", {**figures, "run_s": statistics.median(seconds)})
+        turns = Turns(folder, symbols, all_drawn, seed, at_once)
+        begun = time.perf_counter()
+        with ThreadPoolExecutor(at_once) as threads:
+            each = dict.fromkeys(drawn.turn for drawn in all_drawn)
+            done = list(threads.map(turns.go, [(turn, share) for turn in each for share in range(at_once)]))
+    hits = [hit for some, _ in done for hit in some]
+    figures = {"runs": runs, "seed": seed, **summary(hits)}
+    figures["leaked"] += sum(left > 0 for _, left in done)
+    print_json_line("chaos_cluster", {**figures, "minutes": (time.perf_counter() - begun) / 60})
 
 
-def _tell(number: int, drawn: Drawn, came: list[str], verdict: str, outcome: Outcome) -> None:
+def summary(hits: Sequence[Hit]) -> dict[str, Any]:
+    """Figures of all runs; and how often each trouble was drawn and struck, in sessions, too, and how these ended."""
+    verdicts = Counter(hit.verdict for hit in hits)
+    named = [(hit, trouble) for hit in hits for trouble in hit.drawn.troubles]
+    by_trouble = {
+        trouble: {
+            "drawn": sum(one == trouble for _, one in named),
+            "hit": sum(one == trouble and one in hit.came for hit, one in named),
+            "sessions_drawn": sum(one == trouble and hit.drawn.kind == "session" for hit, one in named),
+            "sessions_hit": sum(
+                one == trouble and one in hit.came and hit.drawn.kind == "session" for hit, one in named
+            ),
+            **Counter(hit.verdict for hit, one in named if one == trouble and one in hit.came),
+        }
+        for trouble in dict.fromkeys(one for _, one in named)
+    }
+    turns = {
+        turn: {"drawn": sum(hit.drawn.turn == turn for hit in hits)}
+        | Counter(hit.verdict for hit in hits if hit.drawn.turn == turn)
+        for turn in dict.fromkeys(hit.drawn.turn for hit in hits if hit.drawn.turn)
+    }
+    resumes = [hit.resume_s for hit in hits if hit.resume_s is not None]
+    return {
+        **{name: verdicts[name] for name in VERDICTS},
+        "lost_days": sum(hit.lost_days for hit in hits),
+        "again": dict(Counter(hit.again for hit in hits if hit.again)),
+        "resume_s": statistics.median(resumes) if resumes else None,
+        "run_s": statistics.median(hit.outcome.seconds for hit in hits),
+        "troubles": {**by_trouble, **turns},
+    }
+
+
+def _tell(hit: Hit) -> None:
+    drawn, outcome = hit.drawn, hit.outcome
     mixed = ", ".join((*drawn.troubles, *filter(None, [drawn.turn])))
-    told = f"run {number}, {drawn.kind}: {verdict} after {mixed}, {outcome.seconds:.0f} s"
-    if (*came[: len(drawn.troubles)],) != drawn.troubles:
-        told += f" (hit by {', '.join(came) or 'none'})"
-    elif len(came) > len(drawn.troubles):
-        told += f" ({came[-1]})"
-    told += "" if verdict == "identical" else f": {_gist(outcome.told)}"
+    told = f"run {hit.number}, {drawn.kind}: {hit.verdict} after {mixed}, {outcome.seconds:.0f} of {hit.whole_s:.0f} s"
+    if hit.came != drawn.troubles:
+        told += f" (hit by {', '.join(hit.came) or 'none'})"
+    if hit.again:
+        told += f" ({hit.again}{f', worked after {hit.resume_s:.1f} s' if hit.resume_s else ''})"
+    told += "" if hit.verdict == "identical" else f": {_gist(outcome.told)}"
     print(told, file=sys.stderr, flush=True)
 
 
@@ -378,26 +367,3 @@ def _gist(told: str) -> str:
     """What a command said that did not end well, without stacks of Ray's own code."""
     lines = [line for line in told.strip().splitlines() if ".so" not in line and "/raylet(" not in line]
     return "\n".join(line[:400] for line in lines[-25:])
-
-
-def ask(address: str, nodes: int, drained: int | None = None, within_s: float = 0.0) -> None:
-    """Wait until there are so many nodes; or drain one and print which. In a process that joins no Ray."""
-    from ray._raylet import GcsClient  # type: ignore[attr-defined]
-    from ray.core.generated import autoscaler_pb2
-
-    until = time.monotonic() + _UP_S
-    alive: list[Any] = []
-    while len(alive) < nodes:
-        if time.monotonic() > until:
-            raise SystemExit(f"{len(alive)} of {nodes} nodes are up")
-        time.sleep(0.2)
-        with suppress(Exception):  # nobody is there yet
-            client = GcsClient(address=address)
-            alive = [one for one in client.get_all_node_info(timeout=5).values() if one.state == 0]
-    if drained is None:
-        return
-    others = [one for one in alive if not one.is_head_node]
-    node = others[drained % len(others)].node_id.hex()
-    reason = autoscaler_pb2.DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")  # type: ignore[attr-defined]
-    client.drain_node(node, reason, "the machine is wanted elsewhere", int((time.time() + within_s) * 1000))
-    print(node)

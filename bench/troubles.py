@@ -1,4 +1,4 @@
-"""Runs to be hit, and troubles to hit them with: commands whose processes are found by a mark in their environment."""
+"""Runs to be hit, and troubles to hit them with."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +19,11 @@ from typing import Any
 import psutil
 import yaml
 
+from bench.processes import left_of, send, started_by
 from bench.runs import DAY
 
 KINDS = {"session": "run", "backtest": "backtest", "sweep": "sweep", "portfolio": "backtest"}
 _RESULTS = ("session-*.json", "trades.parquet", "equity.parquet", "*-sweep.csv")
-MARK = "BARRAY_CHAOS"
 _HANG_S, _GONE_S = 180.0, 20.0
 STRATEGY = """\
 from barray import Strategy, parameter
@@ -102,85 +102,65 @@ def arguments_of(kind: str, config: Path, out: Path, kept: Path | None = None) -
     return [KINDS[kind], config, "--quiet", "--out", out, *(["--checkpoint", kept] if kept else fresh)]
 
 
-def marked(mark: str, *titles: str) -> list[psutil.Process]:
-    """Processes with this mark in their environment, those with one of `titles` in their command line, if any is."""
-    found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            ours = process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE
-            line = " ".join(process.cmdline()) if ours else ""
-            if ours and (not titles or any(title in line for title in titles)):
-                found.append(process)
-    return found
-
-
-def left_of(members: Callable[[], Sequence[object]], patience_s: float = _GONE_S) -> int:
-    """How many of them are left once they have had time to go."""
-    until = perf_counter() + patience_s
-    while (left := members()) and perf_counter() < until:
-        time.sleep(0.2)
-    return len(left)
-
-
 def results_in(out: Path) -> dict[str, bytes]:
     """What a run has written, by name."""
     return {path.name: path.read_bytes() for pattern in _RESULTS for path in out.glob(pattern)}
 
 
 class Run:
-    """One command, its processes found by a mark in their environment. `environment`: beside this process's."""
+    """One command, and what it has started. `environment`: beside this process's."""
 
-    def __init__(
-        self, arguments: Sequence[object], out: Path, environment: Mapping[str, str] = {}, mark: str = ""
-    ) -> None:
-        self.mark = mark or f"{os.getpid()}-{out.name}"
+    def __init__(self, arguments: Sequence[object], out: Path, environment: Mapping[str, str] = {}) -> None:
         self.out = out
-        environment = {**os.environ, **environment, MARK: self.mark, "BARRAY_COLD": "1"}
-        command = [sys.executable, "-m", "barray", *map(str, arguments)]
         self._begun = perf_counter()
         self._process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-m", "barray", *map(str, arguments)],
+            env={**os.environ, **environment, "BARRAY_COLD": "1"},
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
         )
 
     @property
-    def pid(self) -> int:
-        """Of the command itself."""
-        return self._process.pid
+    def seconds(self) -> float:
+        """Since it began."""
+        return perf_counter() - self._begun
 
     @property
     def runs(self) -> bool:
         """Whether the command has not ended."""
         return self._process.poll() is None
 
-    def members(self, title: str = "") -> list[psutil.Process]:
-        """Its processes but for the command itself, those whose command line has `title` in it."""
-        return [process for process in marked(self.mark, title) if process.pid != self._process.pid]
+    def members(self, *titles: str) -> list[psutil.Process]:
+        """Its processes but for the command itself; see started_by."""
+        return [process for process in started_by([self._process.pid], *titles) if process.pid != self._process.pid]
 
-    def end(self) -> Outcome:
-        """Wait for it, and for its processes to go."""
-        try:
-            _, told = self._process.communicate(timeout=_HANG_S)
-        except subprocess.TimeoutExpired:
-            self._kill()
-            return Outcome(None)
-        seconds, left = perf_counter() - self._begun, left_of(self.members)
-        self._kill()
-        return Outcome(self._process.returncode, told, results_in(self.out), seconds, left)
-
-    def _kill(self) -> None:
+    def kill(self) -> None:
+        """The command itself."""
         with suppress(OSError):
             self._process.kill()
-        for process in self.members():
-            with suppress(psutil.Error):
-                process.kill()
+
+    def end(self) -> Outcome:
+        """Wait for it, and for its processes to go; whatever is left then is killed."""
+        try:
+            _, told = self._process.communicate(timeout=_HANG_S)
+            return Outcome(
+                self._process.returncode, told, results_in(self.out), self.seconds, left_of(self.members, _GONE_S)
+            )
+        except subprocess.TimeoutExpired:
+            return Outcome(None, seconds=self.seconds)
+        finally:
+            self.kill()
+            for process in self.members():
+                send(process, signal.SIGKILL)
 
 
 def hit(run: Run, troubles: list[str], chance: random.Random, calm_s: float) -> None:
     """Bring the troubles about that need a moment, one after another, while the command runs."""
     for trouble in troubles:
         time.sleep(chance.uniform(0.1, 0.5) * calm_s)
-        title = "forkserver/server.py" if trouble == "forkserver" else "ray::"
+        title = "forking.workers import server" if trouble == "forkserver" else "ray::"
         victims = run.members(title)
         for victim in chance.sample(victims, min(len(victims), chance.randint(1, 3))):
-            with suppress(psutil.Error):
-                victim.send_signal(signal.SIGSTOP if trouble == "stop" else signal.SIGKILL)
+            send(victim, signal.SIGSTOP if trouble == "stop" else signal.SIGKILL)
