@@ -32,7 +32,7 @@ from bench.troubles import KINDS, STRATEGY, Outcome, Run, arguments_of, lost_cal
 from tests.vendors.s3_server import Fault, S3Server, s3_server
 
 FIRST = date(2024, 6, 17)
-_FIRST_OF_SESSIONS = date(2024, 6, 28)
+_FIRST_OF_SESSIONS = date(2024, 7, 1)
 LETHAL = ("head", "gcs", "coordinator", "driver", "all")
 """What no run survives: it goes on by `barray resume`. `all`: the others at once."""
 TROUBLES = ("kill", "stop", "node", "drain", "join", "s3", *LETHAL)
@@ -45,7 +45,7 @@ _IN_ENVIRONMENT: dict[str, dict[str, str]] = {
 }
 _FAULTS = ("slow_down", "unavailable", "refuse", "stall", "cut")
 _DRAIN_S = 4.0
-_LOOK_S = 0.05
+_LOOK_S = 0.1
 PHASES = ("begins", "coordinates", "works")
 """A run's command is there; its coordinator; the processes that work for this."""
 _PHASES_OF = {

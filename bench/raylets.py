@@ -20,11 +20,16 @@ from tests.vendors.s3_server import free_port
 
 COORDINATORS = tuple(f"ray::{kind}Coordinator" for kind in ("Backtest", "PortfolioBacktest", "Session", "Sweep"))
 _JOINING = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1", "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
-# A raylet that is gone is missed after 3 s instead of 15, one that has no time after 30.
-_OF_NODES = {"RAY_health_check_period_ms": "1000", "RAY_health_check_failure_threshold": "3", "PYTHONUNBUFFERED": "1"}
+_OF_NODES = {
+    # A raylet that is gone is missed after 3 s instead of 15, one that has no time after 30.
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_failure_threshold": "3",
+    "RAY_raylet_start_wait_time_s": "120",
+    "PYTHONUNBUFFERED": "1",
+}
 _STAYING = ("ray::IDLE", "ray::DashboardAgent", "ray::RuntimeEnvAgent")
 _UP = "Ray runtime started"
-_UP_S, _NODES_GONE_S, GONE_S = 60.0, 60.0, 20.0
+_UP_S, _NODES_GONE_S, GONE_S = 150.0, 60.0, 20.0
 WORKERS = 2
 _STARTING = threading.Lock()  # one cluster after another: each takes all cores for some seconds
 
@@ -127,7 +132,7 @@ class Nodes:
         (identity,) = (word.partition("=")[2] for word in raylet.cmdline() if word.startswith("--node_id="))
         code = f"from bench.raylets import tell_drain; tell_drain({self.address!r}, {identity!r}, {within_s})"
         calm = {name: value for name, value in self.of_drivers().items() if not name.startswith("RAY_testing")}
-        told = subprocess.run([sys.executable, "-c", code], env={**os.environ, **calm}, check=False, timeout=2 * _UP_S)
+        told = subprocess.run([sys.executable, "-c", code], env={**os.environ, **calm}, check=False, timeout=_UP_S)
         time.sleep(within_s)
         send(raylet, signal.SIGKILL)
         return told.returncode == 0
