@@ -3,7 +3,8 @@
 `wrong`: of a real journal cut off at 1,000 random bytes, as many with a bit that is another, and of real kills (the
 command, its coordinator, all of Ray, everything) at random moments, those that went on otherwise than they should: 0.
 `refused`: bits whose damage was told, with the place. `resume_s`: a resume with one symbol left to be run, less a start
-of Ray. `overhead_pct`: a backtest's run with and without, in pairs; `writing_pct`: what the driver spent writing.
+of Ray. `overhead_cpu_pct`, `overhead_wall_pct`: what --checkpoint adds to whole cold commands, CPU of all of their
+processes and time; medians of ratios in pairs, which take turns at who goes first, with intervals of 95 %.
 """
 
 from __future__ import annotations
@@ -18,22 +19,21 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import suppress
+from datetime import date
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import psutil
 import yaml
 
-from barray.checkpoint.checkpoint import Checkpoint, stored
+from barray.checkpoint.checkpoint import stored
 from barray.checkpoint.frames import read_journal
 from barray.market.errors import ConfigError, DataError
 from barray.runs.backtest import backtest
 from barray.sample.universe import sample_symbols, write_sample_data
-from bench.common import print_json_line
+from bench.common import median_interval, print_json_line
+from bench.processes import reaped, send, started_by
 
-_MARK = "BARRAY_BENCH_KILLED"
 _TITLES = {"everything": "", "command": "-m barray", "coordinator": "Coordinator", "ray": "raylet"}
 _CUTS = 1_000
 _STRATEGY = """\
@@ -92,30 +92,28 @@ def cut_and_damaged(checkpoint: Path, chance: random.Random) -> dict[str, int]:
 
 
 class Command:
-    """A command and its processes, found by a mark in their environment."""
+    """A command and its processes."""
 
     def __init__(self, *arguments: object) -> None:
-        self.mark = f"{os.getpid()}-{time.monotonic_ns()}"
         self._begun = perf_counter()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "barray", *map(str, arguments), "--quiet"],
-            env={**os.environ, _MARK: self.mark, "BARRAY_COLD": "1"},
+            env={**os.environ, "BARRAY_COLD": "1"},
+            start_new_session=True,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
 
-    def kill(self, title: str) -> None:
-        """SIGKILL its processes whose command line has that in it."""
-        for process in psutil.process_iter():
-            with suppress(psutil.Error):
-                if process.environ().get(_MARK) == self.mark and title in " ".join(process.cmdline()):
-                    process.send_signal(signal.SIGKILL)
+    def kill(self, *titles: str) -> None:
+        """SIGKILL its processes, those whose command line has one of these in it, where any are named."""
+        for process in started_by([self.process.pid], *titles):
+            send(process, signal.SIGKILL)
 
     def end(self) -> tuple[int, float, str]:
         """Exit status, seconds and what it said, once it has ended; whatever is left of it is killed."""
         _, said = self.process.communicate(timeout=180)
         seconds = perf_counter() - self._begun
-        self.kill("")
+        self.kill()
         return self.process.returncode, seconds, said.decode(errors="replace")
 
 
@@ -130,7 +128,7 @@ def killed(config: Path, calm: dict[str, bytes], calm_s: float, title: str, chan
         kept, out = Path(place) / "kept", Path(place) / "out"
         command = Command("backtest", config, "--checkpoint", kept, "--out", out)
         time.sleep(chance.uniform(0.3, 1.0) * calm_s)
-        command.kill(title)
+        command.kill(*filter(None, [title]))
         status, _, _ = command.end()
         if status == 0:
             return "done" if results(out) == calm else "wrong"
@@ -176,27 +174,60 @@ def resume_s(folder: Path, config: Path, repeat: int) -> float:
 
 
 def overhead(folder: Path, config: Path, pairs: int) -> dict[str, float]:
-    """What a checkpoint adds to a backtest's run, in per cent; both on the Ray that is up."""
-    ratios, shares = [], []
-    spent = 0.0
-    real = Checkpoint.add
+    """What a checkpoint adds to a whole backtest."""
+    ratios = {"cpu": list[float](), "wall": list[float]()}
+    plain_cpu_s, added_cpu_s = [], []
+    for number in range(pairs):
+        kept = ("--checkpoint", folder / f"{config.stem}-{number}")
+        spent = {}
+        for options in ((), kept) if number % 2 else (kept, ()):
+            command = (
+                sys.executable,
+                "-m",
+                "barray",
+                "backtest",
+                config,
+                "--quiet",
+                "--out",
+                folder / "timed",
+                *options,
+            )
+            spent[bool(options)] = reaped(command, {**os.environ, "BARRAY_COLD": "1"})
+        ratios["cpu"].append(spent[True].cpu_s / spent[False].cpu_s)
+        ratios["wall"].append(spent[True].wall_s / spent[False].wall_s)
+        plain_cpu_s.append(spent[False].cpu_s)
+        added_cpu_s.append(spent[True].cpu_s - spent[False].cpu_s)
+    figures = {"plain_cpu_s": statistics.median(plain_cpu_s), "added_cpu_s": statistics.median(added_cpu_s)}
+    for of, found in ratios.items():
+        low, high = median_interval(found)
+        figures[f"overhead_{of}_pct"] = 100 * (statistics.median(found) - 1)
+        figures |= {f"overhead_{of}_pct_from": 100 * (low - 1), f"overhead_{of}_pct_to": 100 * (high - 1)}
+    return figures
 
-    def timed(self: Checkpoint, values: Any) -> None:
-        nonlocal spent
-        begun = perf_counter()
-        real(self, values)
-        spent += perf_counter() - begun
 
-    Checkpoint.add = timed  # type: ignore[method-assign]
-    for number in range(pairs + 1):
-        plain = backtest(config).timings_s["run_s"]
-        spent = 0.0
-        kept = backtest(config, checkpoint=folder / f"{config.stem}-{number}").timings_s["run_s"]
-        if number:
-            ratios.append(kept / plain)
-            shares.append(spent / kept)
-    Checkpoint.add = real  # type: ignore[method-assign]
-    return {"overhead_pct": 100 * (statistics.median(ratios) - 1), "writing_pct": 100 * statistics.median(shares)}
+def survived(folder: Path, symbols: tuple[str, ...], kills: int, chance: random.Random) -> dict[str, Any]:
+    """What became of runs that were killed, and of a journal that was cut off and damaged; and what a resume takes."""
+    from barray.coordinator import runtime
+
+    found = Counter[str]()
+    for kind, few, pause_s in (("on_bar", symbols[:12], 0.02), ("on_window", symbols[:6], 0.3)):
+        config = write_config(folder, kind, few, pause_s)
+        command = Command("backtest", config, "--out", folder / f"calm-{kind}")
+        status, calm_s, said = command.end()
+        if status:
+            raise SystemExit(said)
+        for _ in range(kills // 2):
+            title = _TITLES[chance.choice(list(_TITLES))]
+            found[killed(config, results(folder / f"calm-{kind}"), calm_s, title, chance)] += 1
+    runtime.start_ray(num_cpus=2)
+    journal = folder / "kept"
+    backtest(write_config(folder, "on_bar", symbols), checkpoint=journal)
+    cuts = cut_and_damaged(journal, chance)
+    resumed_s = resume_s(folder, write_config(folder, "on_bar", symbols[:12]), 3)
+    runtime.leave_ray()
+    figures = {f"kills_{name}": found[name] for name in ("resumed", "done", "not_begun")}
+    cut = {"cuts": 2 * _CUTS, "cuts_refused": cuts.get("refused", 0), "wrong": found["wrong"] + cuts.get("wrong", 0)}
+    return {**figures, **cut, "resume_s": resumed_s}
 
 
 def main() -> None:
@@ -205,40 +236,21 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=12)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--symbols", type=int, default=40)
-    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--pairs", type=int, default=20)
+    parser.add_argument("--overhead-only", action="store_true", help="Nothing is killed.")
     options = parser.parse_args()
-    chance = random.Random(options.seed)
-    from datetime import date
-
-    from barray.coordinator import runtime
-
+    figures: dict[str, Any] = {"symbols": options.symbols, "pairs": options.pairs}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         os.environ["XDG_CONFIG_HOME"] = place
         symbols = tuple(sample_symbols(options.symbols))
         write_sample_data(folder / "bars", symbols=symbols, start=date(2024, 6, 3), end=date(2024, 7, 5))
-        found = Counter[str]()
-        for kind, few, pause_s in (("on_bar", symbols[:12], 0.02), ("on_window", symbols[:6], 0.3)):
-            config = write_config(folder, kind, few, pause_s)
-            command = Command("backtest", config, "--out", folder / f"calm-{kind}")
-            status, calm_s, said = command.end()
-            if status:
-                raise SystemExit(said)
-            for _ in range(options.kills // 2):
-                title = _TITLES[chance.choice(list(_TITLES))]
-                found[killed(config, results(folder / f"calm-{kind}"), calm_s, title, chance)] += 1
-        figures: dict[str, Any] = {f"kills_{name}": found[name] for name in ("resumed", "done", "not_begun", "wrong")}
-        runtime.start_ray(num_cpus=2)
-        for kind in ("on_bar", "on_window"):
-            config = write_config(folder, kind, symbols)
-            figures |= {f"{kind}_{name}": value for name, value in overhead(folder, config, options.pairs).items()}
-        journal = folder / "on_bar-1"
-        cuts = cut_and_damaged(journal, chance)
-        config = write_config(folder, "on_bar", symbols[:12])
-        figures["resume_s"] = resume_s(folder, config, 3)
-        runtime.leave_ray()
-    figures["wrong"] = found["wrong"] + cuts.get("wrong", 0)
-    print_json_line("checkpoint", {**figures, "cuts": 2 * _CUTS, "cuts_refused": cuts.get("refused", 0)})
+        for kind in _BODIES:
+            found = overhead(folder, write_config(folder, kind, symbols), options.pairs)
+            figures |= {f"{kind}_{name}": value for name, value in found.items()}
+        if not options.overhead_only:
+            figures |= survived(folder, symbols, options.kills, random.Random(options.seed))
+    print_json_line("checkpoint", figures)
 
 
 if __name__ == "__main__":

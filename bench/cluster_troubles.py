@@ -45,7 +45,7 @@ _IN_ENVIRONMENT: dict[str, dict[str, str]] = {
 }
 _FAULTS = ("slow_down", "unavailable", "refuse", "stall", "cut")
 _DRAIN_S = 4.0
-_LOOK_S = 0.1
+_LOOK_S = 0.2
 PHASES = ("begins", "coordinates", "works")
 """A run's command is there; its coordinator; the processes that work for this."""
 _PHASES_OF = {

@@ -7,7 +7,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 
@@ -20,6 +20,13 @@ def median_s(work: Callable[[], object], *, repeat: int = 5) -> float:
         work()
         taken.append(time.perf_counter() - began)
     return statistics.median(taken)
+
+
+def median_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Between which the median lies, at 95 %, whatever the distribution: two of the values, the outermost if few."""
+    ordered = sorted(values)
+    outside = max(0, int((len(ordered) - 1.96 * len(ordered) ** 0.5) / 2))
+    return ordered[outside], ordered[-1 - outside]
 
 
 def machine_facts() -> dict[str, Any]:

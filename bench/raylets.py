@@ -51,6 +51,12 @@ class Node:
             return process
         return None
 
+    def kill(self) -> None:
+        """All of it at once: a raylet that is asked to go looks for its control store for 30 s where there is none."""
+        for process in self.members():
+            send(process, signal.SIGKILL)
+        self.command.wait()
+
     def is_up(self, within_s: float = _UP_S) -> bool:
         """Whether it has come to be part of the cluster, for which it is waited."""
         until = time.monotonic() + within_s
@@ -80,7 +86,9 @@ class Nodes:
         """
         self.folder.mkdir(exist_ok=True)
         for is_last in (False, False, True):
-            self.end()
+            for node in self._all():
+                node.kill()
+            self._forget()
             try:
                 with _STARTING:
                     self._start()
@@ -96,8 +104,8 @@ class Nodes:
         options = (f"--port={self.address.rpartition(':')[2]}", "--num-cpus=0", "--include-dashboard=false")
         self.head = self._node("--head", *options, f"--temp-dir={own}")
         self._wait(self.head)
-        for _ in range(WORKERS):
-            self._wait(self.join())
+        for node in [self.join() for _ in range(WORKERS)]:
+            self._wait(node)
 
     def join(self) -> Node:
         """One node more, which will be there soon."""
@@ -179,12 +187,10 @@ class Nodes:
             return
         for node in self.workers:
             node.is_up()
-        alive = self.alive()
-        for node in (one for one in self.workers if one not in alive[:WORKERS]):
-            node.command.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                node.command.wait(GONE_S)
-        self.workers = [node for node in self.workers if node in alive[:WORKERS] or node.members()]
+        alive = self.alive()[:WORKERS]
+        for node in (one for one in self.workers if one not in alive):
+            node.kill()
+        self.workers = alive
         for node in [self.join() for _ in range(WORKERS - len(alive))]:
             self._wait(node)
 
@@ -198,11 +204,14 @@ class Nodes:
             send(member, signal.SIGKILL)
         for node in self._all():
             node.command.wait()
+        self._forget()
+        return left
+
+    def _forget(self) -> None:
         self.workers, self.head = [], None
         for old in self.folder.glob("[0-9]*"):
             if old.is_dir():
                 shutil.rmtree(old, ignore_errors=True)
-        return left
 
     def _all(self) -> list[Node]:
         return [*self.workers, *([self.head] if self.head else [])]
