@@ -24,7 +24,7 @@ _OF_NODES = {
     # A raylet that is gone is missed after 3 s instead of 15, one that has no time after 30.
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_failure_threshold": "3",
-    "RAY_raylet_start_wait_time_s": "120",
+    "RAY_raylet_start_wait_time_s": "60",
     "PYTHONUNBUFFERED": "1",
 }
 _STAYING = ("ray::IDLE", "ray::DashboardAgent", "ray::RuntimeEnvAgent")
@@ -79,6 +79,7 @@ class Nodes:
     workers: list[Node] = field(default_factory=list)
     head: Node | None = None
     _begun: int = 0
+    _joining: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self) -> None:
         """Start them, and wait until they are there; where they don't come, on a machine that has no time for it, once
@@ -104,13 +105,16 @@ class Nodes:
         options = (f"--port={self.address.rpartition(':')[2]}", "--num-cpus=0", "--include-dashboard=false")
         self.head = self._node("--head", *options, f"--temp-dir={own}")
         self._wait(self.head)
-        for node in [self.join() for _ in range(WORKERS)]:
-            self._wait(node)
+        for _ in range(WORKERS):
+            self._wait(self.join())
 
     def join(self) -> Node:
-        """One node more, which will be there soon."""
-        self.workers.append(self._node(f"--address={self.address}", "--num-cpus=1"))
-        return self.workers[-1]
+        """One node more, which will be there soon. One after another: they would have sockets of the same name."""
+        with self._joining:
+            for node in self.workers:
+                node.is_up()
+            self.workers.append(self._node(f"--address={self.address}", "--num-cpus=1"))
+            return self.workers[-1]
 
     def _node(self, *options: str) -> Node:
         self._begun += 1
@@ -191,8 +195,8 @@ class Nodes:
         for node in (one for one in self.workers if one not in alive):
             node.kill()
         self.workers = alive
-        for node in [self.join() for _ in range(WORKERS - len(alive))]:
-            self._wait(node)
+        for _ in range(WORKERS - len(alive)):
+            self._wait(self.join())
 
     def end(self) -> int:
         """End all nodes; how many of their processes are left."""
