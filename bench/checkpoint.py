@@ -3,8 +3,8 @@
 `wrong`: of a real journal cut off at 1,000 random bytes, as many with a bit that is another, and of real kills (the
 command, its coordinator, all of Ray, everything) at random moments, those that went on otherwise than they should: 0.
 `refused`: bits whose damage was told, with the place. `resume_s`: a resume with one symbol left to be run, less a start
-of Ray. `overhead_cpu_pct`, `overhead_wall_pct`: what --checkpoint adds to whole cold commands, CPU of all of their
-processes and time; medians of ratios in pairs, which take turns at who goes first, with intervals of 95 %.
+of Ray. `overhead`: what --checkpoint adds to whole cold commands, CPU of all of their processes and time; medians of
+ratios in pairs, which take turns at who goes first, with intervals of 95 %.
 """
 
 from __future__ import annotations

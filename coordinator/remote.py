@@ -85,7 +85,7 @@ class Remote:
                 continue
             except ActorDiedError as error:
                 require_ray()
-                raise _gone() from error
+                raise (_not_begun(error) if error.actor_init_failed else _gone()) from error
             except RayTaskError as error:
                 self._settle(call)
                 if isinstance(error.cause, BarrayError):
@@ -153,6 +153,15 @@ class Remote:
 def _pauses() -> Iterator[float]:
     """Between attempts to reach a coordinator that can't be reached, seconds: about a minute in all."""
     yield from (min(0.02 * 2**attempt, 0.5) for attempt in range(120))
+
+
+def _not_begun(error: Exception) -> BarrayError:
+    """Ray's words end with the last line of what was raised there."""
+    return BarrayError(
+        f"the coordinator could not begin where it was placed: {str(error).strip().splitlines()[-1]}",
+        remedy="its node needs the packages that are here, barray and what the strategy imports, in the same versions",
+        code="coordinator_lost",
+    )
 
 
 def _gone() -> BarrayError:

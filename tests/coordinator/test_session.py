@@ -351,6 +351,24 @@ def test_a_coordinator_that_is_killed_ends_the_session_with_a_word_on_where_rays
     assert list(Path(str(error.value).rpartition("logs: ")[2]).glob("python-core-worker-*.log"))
 
 
+class UnlikeOurs(SessionCoordinator):
+    """As of a node whose packages are other than the driver's."""
+
+    def __init__(self, *arguments: Any) -> None:
+        raise AttributeError("module has no such name")
+
+
+def test_a_coordinator_that_a_node_can_t_make_is_told_as_that(universe: Path) -> None:
+    def run() -> None:
+        with barray.Session(config(universe, "AAPL", name="unlike"), coordinator=UnlikeOurs) as session:
+            session.begin()
+
+    said = r"could not begin where it was placed: AttributeError: module has no such name; its node needs the packages"
+    with pytest.raises(barray.BarrayError, match=said) as error:
+        run()
+    assert error.value.code == "coordinator_lost"
+
+
 def test_a_coordinator_that_hangs_ends_the_session_and_goes(universe: Path) -> None:
     def run() -> None:
         settings = config(universe, "AAPL", name="stopped", actors={"call_timeout_s": 3})
