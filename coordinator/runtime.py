@@ -40,8 +40,6 @@ COORDINATORS = (
 )
 """Imported by the forkserver too: a coordinator's process then starts as fast as a symbol's, 0.3 s of CPU sooner."""
 
-_LOOK_S = 2.5
-"""What asking Ray for its jobs may take."""
 _loaded_for_loopback = False
 
 
@@ -155,45 +153,10 @@ def _close_token() -> None:
         (Path.home() / ".ray" / "auth_token").chmod(0o600)
 
 
-def keep_next_job_warm(poll_s: float = 0.25) -> None:
-    """For the process that holds a local Ray: have the next job's forkserver ready whenever no other job runs.
-
-    Returns when Ray has ended.
-
-    Each job has a forkserver of its own, because Ray's library reads the job's id when it is loaded. Those of jobs that
-    are over are ended: a raylet's next is refused while there are many.
-    """
-    import ray
-
-    from barray.actors.ray_start.forked_workers import dismiss, prewarm
-
-    worker: Any = ray._private.worker
-    raylet = worker._global_node.all_processes["raylet"][0].process.pid
-    own = ray.get_runtime_context().get_job_id()
-    prepared = own
-    over: set[str] = set()
-    dismiss(raylet, own)  # this process wants no workers
+def hold_ray(poll_s: float = 0.25) -> None:
+    """For the process that holds a local Ray: returns when that has ended."""
     while not has_ended():
-        try:
-            asked = worker.global_worker.gcs_client.get_all_job_info(
-                timeout=_LOOK_S
-            )  # else a minute, if it has just ended
-        except ray.exceptions.RpcError:
-            continue
-        jobs = {job.hex(): info for job, info in asked.items()}
-        latest = max(jobs, key=_job_number)
-        upcoming = (_job_number(latest) + 1).to_bytes(4, "little").hex()
-        if prepared != upcoming and all(info.is_dead for job, info in jobs.items() if job != own):
-            prewarm(raylet, upcoming)
-            prepared = upcoming
-        for job in {job for job, info in jobs.items() if info.is_dead} - over:
-            dismiss(raylet, job)
-            over.add(job)
         time.sleep(poll_s)
-
-
-def _job_number(job_id: str) -> int:
-    return int.from_bytes(bytes.fromhex(job_id), "little")
 
 
 def start_node(arguments: Sequence[str]) -> int:

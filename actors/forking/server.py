@@ -29,8 +29,8 @@ class Rules(Protocol):
     def objection(self, request: Request) -> str | None:
         """Why this request is better not served, if it is."""
 
-    def is_over(self, quiet_s: float, was_used: bool) -> bool:
-        """Whether a server without children, which has heard nothing for so long, should end."""
+    def is_over(self, *, asked: bool) -> bool:
+        """Whether a server without children should end. `asked`: somebody asks, and is not answered then."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Server:
 
     `path`, `listener`: the socket. `holder`: a descriptor to poll, readable or closed once nothing holds this server.
     `environment`: what this process was started with. `attended`: clients wait for the end of what was forked for them;
-    it ends with its client, and with this process. `glance_s`: how often `rules.is_over` is asked in the quiet.
+    it ends with its client, and with this process. `glance_s`: how often it is looked in the quiet whether it is over.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Server:
         self._libc = ctypes.CDLL(None) if attended else None
         self._children: dict[int, _Child] = {}
         """By pidfd, and by the descriptor of who waits."""
-        self._was_used = self._has_declined = False
+        self._has_declined = False
         self.is_held = True
         self.client: socket.socket | None = None
         """In a forked child that is not attended: who asked for it, and may wait to hear of it."""
@@ -79,34 +79,30 @@ class Server:
         self._poll.register(holder, select.POLLIN)
 
     def serve(self) -> Request | None:
-        """Returns the request in each forked child, and None at the end of service."""
-        heard_s = time.monotonic()
-        while self._children or not self._is_over(time.monotonic() - heard_s):
+        """Returns the request in each forked child, and None at the end of service, which leaves the socket open."""
+        while not self._is_over(asked=False):
             ready = self._wait(None if self._children else self._glance_s)
             if self._holder in ready:
                 self.is_held = False
                 self._farewell()
                 return None
             self._look_after_children(ready)
-            if self._listener.fileno() in ready and (request := self._answer()):
+            if self._listener.fileno() in ready and not self._is_over(asked=True) and (request := self._answer()):
                 return request
-            if ready:
-                heard_s = time.monotonic()
-        self._close()
         return None
 
     def _wait(self, seconds: float | None) -> set[int]:
         return {descriptor for descriptor, _ in self._poll.poll(None if seconds is None else seconds * 1000)}
 
-    def _is_over(self, quiet_s: float) -> bool:
-        return not self._is_reachable() or self._rules.is_over(quiet_s, self._was_used)
+    def _is_over(self, *, asked: bool) -> bool:
+        return not self._children and (not self._is_reachable() or self._rules.is_over(asked=asked))
 
     def _is_reachable(self) -> bool:
         """Not if somebody has removed the socket, maybe while things were imported, or put another in its place."""
         return self._socket_file is not None and _file_number(self._path) == self._socket_file
 
-    def _close(self) -> None:
-        """Clients that are in the queue by now get a reset; others find nobody."""
+    def close(self) -> None:
+        """Close the socket: clients that are in the queue by now get a reset; others find nobody."""
         if self._is_reachable():
             os.unlink(self._path)
         self._listener.close()
@@ -141,7 +137,6 @@ class Server:
                 return None
             pid = os.fork()
             if pid:
-                self._was_used = True
                 self._watch(pid, connection if self._attended else None)
         except OSError as error:
             log(f"could not fork: {error}")
@@ -233,7 +228,7 @@ class Server:
         """Waits for the children, which see that their holder is gone, then ends those that did not."""
         self._poll.unregister(self._holder)
         self._poll.unregister(self._listener)
-        self._close()
+        self.close()
         deadline = time.monotonic() + self._farewell_s
         while self._children:
             left = deadline - time.monotonic()

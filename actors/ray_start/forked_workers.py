@@ -33,9 +33,8 @@ DEFAULT_PRELOAD = (
     "barray.actors.validation",
     "barray.data_sources.parquet.source",
 )
-FIRST_JOB = "01000000"  # of a new cluster; they are counted in little-endian hex
 _RAYLET_OPTIONS = {
-    # Workers that a raylet starts ahead belong to no job: they would need a server of their own, and a fork is quick.
+    # A fork is quick.
     "--num_prestart_python_workers": "0",
     # Ray's one at a time a core is for starts that import for a second. 100 forked actors: 5.6 s, and with this 3.0 s.
     "--maximum_startup_concurrency": "100",
@@ -91,34 +90,25 @@ def _changed(argument: str) -> str:
     return f"{name}={_RAYLET_OPTIONS[name]}" if name in _RAYLET_OPTIONS else argument
 
 
-def prewarm(raylet_pid: int, job_id: str) -> None:
-    """Starts the forkserver of a job to come (`job_id`: 8 hex digits) on a raylet started within `altered_ray`.
+def prewarm(raylet_pid: int) -> None:
+    """Starts the forkserver of a raylet started within `altered_ray`.
 
-    It is a guess at what the job's first worker will ask for; where it is wrong, or fails, that starts its own.
+    It is a guess at what the first worker will ask for; where it is wrong, or fails, that starts its own.
     """
-    _order(launcher.PREWARM, raylet_pid, job_id)
-
-
-def dismiss(raylet_pid: int, job_id: str) -> None:
-    """Ends that forkserver, once it has no workers: the job is over. Used or not, it would wait for others for long."""
-    _order(launcher.DISMISS, raylet_pid, job_id)
-
-
-def _order(order: str, raylet_pid: int, job_id: str) -> None:
     with contextlib.suppress(OSError, ValueError, subprocess.SubprocessError):
         command = Path(f"/proc/{raylet_pid}/cmdline").read_text().split("\0")
         words = shlex.split(launcher.option(command, "--python_worker_command"))
         if words[: len(_LAUNCHER)] == _LAUNCHER:
             (script,) = [word for word in words if word.endswith(launcher.WORKER_SCRIPT)]
             launch = words[: len(_LAUNCHER) + 2]
-            environment = _worker_environment(raylet_pid, job_id)
-            subprocess.run([*launch, order, script], check=False, env=environment, timeout=10)
+            environment = _worker_environment(raylet_pid)
+            subprocess.run([*launch, launcher.PREWARM, script], check=False, env=environment, timeout=10)
 
 
-def _worker_environment(raylet_pid: int, job_id: str) -> dict[bytes, bytes]:
+def _worker_environment(raylet_pid: int) -> dict[bytes, bytes]:
     """The raylet's environment, changed as it changes that for its workers."""
     pairs = Path(f"/proc/{raylet_pid}/environ").read_bytes().split(b"\0")
     environment = dict(pair.split(b"=", 1) for pair in pairs if b"=" in pair)
     if environment.get(b"RAY_LD_PRELOAD_ON_WORKERS") == b"0":
         environment.pop(b"LD_PRELOAD", None)
-    return environment | {b"RAY_JOB_ID": job_id.encode(), b"RAY_RAYLET_PID": b"%d" % raylet_pid, b"SPT_NOENV": b"1"}
+    return environment | {b"RAY_RAYLET_PID": b"%d" % raylet_pid, b"SPT_NOENV": b"1"}

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-from barray.actors.ray_start.forked_workers import DEFAULT_PRELOAD, FIRST_JOB, prewarm, with_launcher
+from barray.actors.ray_start.forked_workers import DEFAULT_PRELOAD, prewarm, with_launcher
 from barray.actors.ray_start.idle_agents import with_idle_agents
 from barray.actors.ray_start.room import require_room
 from barray.actors.ray_start.session_folder import with_private_session
@@ -142,7 +142,7 @@ def _altering(start: Callable[..., Any], changes: Sequence[Change]) -> Callable[
             command = _changed(command, change)
         info = start(command, process_type, *args, **kwargs)
         if "--head" in command:
-            prewarm(info.process.pid, FIRST_JOB)
+            prewarm(info.process.pid)
         return info
 
     return start_altered

@@ -163,7 +163,7 @@ def _hold(lock: int, num_cpus: int | None, metrics_port: int | None) -> None:
         if hasattr(os, "pidfd_open"):
             command = _python("barray.warm_commands.server")
             server = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
-        runtime.keep_next_job_warm()
+        runtime.hold_ray()
     finally:
         signal.alarm(0)  # by which Ray's handler of SIGTERM aborts this process after 3 s, whatever it still has to end
         runtime.leave_ray()  # commands end, for want of it

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from barray.actors.forking.handshake import SERVER_ENVIRONMENT
+from barray.actors.forking.loaded_code import LoadedCode
 from barray.actors.forking.request import Request
 from barray.actors.forking.safety import draw_alike, keep_pages_shared, thread_count
 from barray.actors.forking.server import Server, log
@@ -60,32 +61,28 @@ _MODULES = (
 )
 """Not `barray.cli.app`, which looks at the terminal when it is imported."""
 _FAREWELL_S = 5.0
-_Stamp = tuple[int, int, int] | None
-"""When a file was last changed in any way, its size and number; None if it is gone."""
 
 
 class CommandRules:
     """Which commands are forked: those of processes like this one, while its code is as it was imported.
 
-    `ours`, `began_ns`: this process before it imported anything, and when that was.
+    `ours`, `code`: this process before it imported anything, and what it has imported.
     """
 
-    def __init__(self, ours: Origin, began_ns: int) -> None:
-        self._origin = ours
-        self._code = _stamps()
-        self._is_outdated = any(stamp is None or stamp[0] >= began_ns for stamp in self._code.values())
+    def __init__(self, ours: Origin, code: LoadedCode) -> None:
+        self._origin, self._code = ours, code
         self.begins_anew = False
 
     def objection(self, request: Request) -> str | None:
         """Why this command should run by itself, if it should."""
         if reason := difference(self._origin, request.more["origin"]):
             return reason
-        if self._is_outdated or self._code != _stamps():
-            self._is_outdated = self.begins_anew = True
+        if self._code.has_changed():
+            self.begins_anew = True
             return "the code has changed since"
         return None
 
-    def is_over(self, quiet_s: float, was_used: bool) -> bool:
+    def is_over(self, *, asked: bool) -> bool:
         """Whether another is needed, with the code of now."""
         return self.begins_anew
 
@@ -102,28 +99,6 @@ def run_command(request: Request) -> NoReturn:
     except runtime.BegunForLoopback:
         os.execve(sys.executable, sys.orig_argv, {**WITH_TAKEN, COLD: "1"})  # noqa: S606
     sys.exit()
-
-
-def _stamps() -> dict[str, _Stamp]:
-    """Every file that was imported, as it is now."""
-    stamps: dict[str, _Stamp] = {}
-    for module in list(sys.modules.values()):
-        if path := _file(module):
-            try:
-                status = os.stat(path)
-                stamps[path] = status.st_ctime_ns, status.st_size, status.st_ino
-            except OSError:
-                stamps[path] = None
-    return stamps
-
-
-def _file(module: object) -> str | None:
-    """A module's file, without loading a module that waits until it is used: that would import more."""
-    try:
-        found = object.__getattribute__(module, "__dict__").get("__file__")
-    except AttributeError:  # an object that stands in place of a module
-        return None
-    return found if isinstance(found, str) else None
 
 
 def _listen(path: Path) -> socket.socket:
@@ -148,10 +123,11 @@ def main() -> None:
     if thread_count() != 1 or draw_alike():
         log("commands: no fork is safe: an import has started a thread or drawn ids of Ray")
         return
-    rules, path = CommandRules(ours, began_ns), notes_folder() / SOCKET
+    rules, path = CommandRules(ours, LoadedCode(began_ns)), notes_folder() / SOCKET
     server = Server(str(path), _listen(path), _HOLDER, rules, dict(os.environb), attended=True, farewell_s=_FAREWELL_S)
     if (request := server.serve()) is not None:
         run_command(request)
+    server.close()
     if rules.begins_anew and server.is_held:
         os.execve(sys.executable, sys.orig_argv, environment)  # noqa: S606
 

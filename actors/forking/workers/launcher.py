@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import NoReturn
 
-PREWARM, DISMISS = ORDERS = ("--prewarm", "--dismiss")
+PREWARM = "--prewarm"
+JOB_ID, NO_JOB = b"RAY_JOB_ID", b"ffffffff"
+"""Of a worker, and what it is of one that a raylet starts ahead, for whichever job comes to want it."""
 WORKER_SCRIPT = "/ray/_private/workers/default_worker.py"
 SETUP_SCRIPT = "/ray/_private/workers/setup_worker.py"
 RUNTIME_ENV, FOR_SETUP = "--serialized-runtime-env-context=", "--language=PYTHON"
@@ -98,9 +100,9 @@ def option(command: Sequence[str], name: str) -> str:
 
 
 def server_key(flags: Sequence[str], script: str, environment: Mapping[bytes, bytes]) -> str:
-    """Same key, same server. All of the environment counts: modules and Ray's library read it when they are loaded."""
+    """Same key, same server. All of the environment but the job counts: modules and Ray read it as they load."""
     parts = [*(flag.encode() for flag in flags), os.fsencode(script)]
-    parts += [name + b"=" + environment[name] for name in sorted(environment)]
+    parts += [name + b"=" + environment[name] for name in sorted(environment) if name != JOB_ID]
     return f"{crc32(bytes(1).join(parts)):08x}"
 
 
@@ -164,7 +166,8 @@ def exec_server(listener: int, raylet_handle: int, arguments: Sequence[str], log
     for target, source in enumerate(moved):
         os.dup2(source, target)
     os.closerange(5, os.sysconf("SC_OPEN_MAX"))
-    os.execve(arguments[0], list(arguments), {**SERVER_ENVIRONMENT, **os.environb})  # noqa: S606 (no shell wanted)
+    environment = {**SERVER_ENVIRONMENT, **os.environb, JOB_ID: NO_JOB}
+    os.execve(arguments[0], list(arguments), environment)  # noqa: S606 (no shell wanted)
 
 
 def hand_over(connection: socket, request: bytes) -> tuple[bytes, str]:
@@ -221,11 +224,6 @@ class Forkserver:
         found = connect(self.path, REPLY_TIMEOUT_S)
         return found or start_server(self.path, self.raylet, self.arguments, self.log_path)
 
-    def dismiss(self) -> None:
-        """Nobody will want this server again; without its socket it ends, once it has no workers."""
-        if os.path.lexists(self.path):
-            os.unlink(self.path)
-
     def spawn(self, request: bytes) -> bool:
         """Whether a forked worker has taken over."""
         for _ in range(2):  # a server that was killed, or left because it was idle, is started anew
@@ -261,25 +259,21 @@ def warn(message: str, folder: str) -> None:
 
 
 def main() -> NoReturn:
-    """`… FOLDER MODULES --prewarm SCRIPT` only starts the server that workers with this environment will want;
-    `--dismiss` ends it.
-    """
+    """`… FOLDER MODULES --prewarm SCRIPT` only starts the server that workers with this environment will want."""
     folder, modules, *argv = sys.argv[1:]
-    order = argv.pop(0) if argv[:1] and argv[0] in ORDERS else None
-    argv = without_setup(argv)
+    ahead = argv[:1] == [PREWARM]
+    argv = without_setup(argv[ahead:])
     done = False
     try:
         if parsed := split_worker_command(argv):
             forkserver = Forkserver(folder, modules, *parsed)
-            if order == PREWARM:
+            if ahead:
                 forkserver.connect()
-            elif order == DISMISS:
-                forkserver.dismiss()
             elif os.environ.get("RAY_RAYLET_PID") == str(os.getppid()):
                 done = forkserver.spawn(describe_worker(parsed[1]))
     except Exception as error:  # whatever it is, the real interpreter still starts the worker
-        if not order:
+        if not ahead:
             warn(f"no forked worker: {error!r}", folder)
-    if done or order:
+    if done or ahead:
         os._exit(0)  # skips the interpreter's clean-up
     os.execv(sys.executable, [sys.executable, *argv])  # noqa: S606 (no shell wanted)

@@ -1,8 +1,9 @@
 """Imports what every worker needs, once; then forks a Ray worker for each request of `launcher`.
 
 `server.main(SOCKET, SCRIPT, MODULES, PATHS)`, with the listening socket as descriptor 3 and a pidfd of the raylet as 4.
-Serves one raylet and one environment, because Ray's library reads its environment when it is loaded. Ends with the
-raylet, or when it has had nothing to do for long.
+Serves one raylet and one environment, because Ray's library reads its environment when it is loaded, and ends with the
+raylet. Its workers belong to no job when they register, as those that Ray itself starts ahead, and are given to one
+with their first task: so one server does for all jobs. It begins anew where the code has changed on disk since.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 import signal
 import socket
 import sys
+import time
 import traceback
 import types
 from collections.abc import Mapping, Sequence
@@ -23,41 +25,45 @@ from typing import Any
 
 from ..become import differing, set_oom_score
 from ..handshake import BORN, SERVER_ENVIRONMENT
+from ..loaded_code import LoadedCode
 from ..request import Request
 from ..safety import draw_alike, keep_pages_shared, thread_count
 from ..server import Server, log
+from .launcher import JOB_ID
 
 LISTENER, RAYLET = 3, 4
 PRELOAD_LIMIT_S = 20
 # Workers see within a second that their raylet is gone; one that does not is ended by us.
 FAREWELL_S = 3.0
-# A job that ended leaves a server without workers; one nobody has asked yet waits for its first job.
-IDLE_S, UNUSED_S = 60.0, 900.0
-GLANCE_S = 2.0  # how often a server that waits looks whether it was dismissed
+GLANCE_S = 2.0  # how often a server that waits looks whether its socket is there still
 READY = "ready for raylet"
 
 
 class WorkerRules:
     """Which workers are forked: those that a fresh interpreter would not do better."""
 
-    def __init__(self, raylet_pid: int, environment: Mapping[bytes, bytes]) -> None:
+    def __init__(self, raylet_pid: int, environment: Mapping[bytes, bytes], code: LoadedCode) -> None:
         self.raylet_pid = raylet_pid
         self.environment = environment
+        self.code = code
+        self.begins_anew = False
         self.draws_alike = draw_alike()
 
     def objection(self, request: Request) -> str | None:
         """Why this request should become a stock worker, if it should."""
         if self.draws_alike:
             return "an imported module has called ray.remote or drawn Ray ids: forked workers would all draw the same"
-        if names := set(differing(self.environment, request.environment)) - SERVER_ENVIRONMENT.keys():
+        names = set(differing(self.environment, request.environment)) - {JOB_ID, *SERVER_ENVIRONMENT}
+        if names:
             return f"environment differs from this server's in {', '.join(map(os.fsdecode, sorted(names)))}"
         if os.getppid() == self.raylet_pid:
             return "the raylet is a subreaper and would kill this server and its workers as strangers"
         return None
 
-    def is_over(self, quiet_s: float, was_used: bool) -> bool:
-        """Whether nobody is likely to ask any more."""
-        return quiet_s > (IDLE_S if was_used else UNUSED_S)
+    def is_over(self, *, asked: bool) -> bool:
+        """Whether workers should come of the code of now; it is looked at when the first of a job is asked for."""
+        self.begins_anew = self.begins_anew or (asked and self.code.has_changed())
+        return self.begins_anew
 
 
 def preload(modules: Sequence[str], paths: Sequence[str]) -> None:
@@ -134,7 +140,7 @@ def remove_files(path: str, raylet_pid: int, *, is_held: bool) -> None:
 
 def main(path: str, script: str, modules: str, paths: str) -> None:
     """Preloads, serves, and in each forked child runs the worker; `modules` have commas, `paths` colons between."""
-    environment = dict(os.environb)
+    environment, began_ns = dict(os.environb), time.time_ns()
     sys.path[:1] = [] if sys.flags.safe_path else [os.path.dirname(script)]
     with open(script, "rb") as file:
         code = compile(file.read(), script, "exec")
@@ -145,11 +151,12 @@ def main(path: str, script: str, modules: str, paths: str) -> None:
     ours = [name for name in sys.modules if name.partition(".")[0] == __name__.partition(".")[0]]
     keep_pages_shared()
     raylet_pid = int(environment[b"RAY_RAYLET_PID"])
+    rules = WorkerRules(raylet_pid, environment, LoadedCode(began_ns))
     server = Server(
         path,
         socket.socket(fileno=LISTENER),
         RAYLET,
-        WorkerRules(raylet_pid, environment),
+        rules,
         environment,
         attended=False,
         farewell_s=FAREWELL_S,
@@ -164,5 +171,8 @@ def main(path: str, script: str, modules: str, paths: str) -> None:
         assert server.client
         tell_when_born(server.client, script)
         run_worker(code, request.argv, ours)
+    elif rules.begins_anew and server.is_held:  # who asks meanwhile waits in the queue of the socket
+        os.execve(sys.executable, sys.orig_argv, environment)  # noqa: S606 (no shell wanted)
     else:
+        server.close()
         remove_files(path, raylet_pid, is_held=server.is_held)

@@ -55,10 +55,11 @@ def test_anything_but_a_plain_worker_is_left_to_the_interpreter(argv: list[str])
 
 
 def test_any_difference_in_the_environment_asks_for_another_server() -> None:
-    key = launcher.server_key([], SCRIPT, {b"RAY_JOB_ID": b"01", b"A": b"1"})
-    assert key == launcher.server_key([], SCRIPT, {b"A": b"1", b"RAY_JOB_ID": b"01"})
-    assert key != launcher.server_key([], SCRIPT, {b"RAY_JOB_ID": b"02", b"A": b"1"})
-    assert key != launcher.server_key(["-u"], SCRIPT, {b"RAY_JOB_ID": b"01", b"A": b"1"})
+    key = launcher.server_key([], SCRIPT, {b"A": b"1", b"B": b"2"})
+    assert key == launcher.server_key([], SCRIPT, {b"B": b"2", b"A": b"1"})
+    assert key == launcher.server_key([], SCRIPT, {b"A": b"1", b"B": b"2", b"RAY_JOB_ID": b"02000000"}), "one for all"
+    assert key != launcher.server_key([], SCRIPT, {b"A": b"2", b"B": b"2"})
+    assert key != launcher.server_key(["-u"], SCRIPT, {b"A": b"1", b"B": b"2"})
     assert differing({b"A": b"1", b"B": b"2"}, {b"A": b"1", b"B": b"3", b"C": b"4"}) == [b"B", b"C"]
 
 
@@ -476,15 +477,32 @@ def test_different_environments_get_servers_of_their_own_up_to_a_limit(node: Nod
 
 
 @pytest.mark.ray
-def test_a_server_that_is_dismissed_ends_after_its_workers(node: Node) -> None:
+def test_workers_of_all_jobs_come_of_one_server_and_of_the_code_of_now(node: Node) -> None:
+    """The server looks where none of its workers is left, and begins anew in the same process."""
+    module = node.root / "modules/edited.py"
+    module.write_text("value = 'before'")
+    node.preload = ("edited",)
+    node.script.write_text(WORKER.replace('"name": __name__', '"name": sys.modules["edited"].value'))
+    seen = []
+    for job, value in (("01000000", "before"), ("02000000", "before"), ("03000000", "after the edit")):
+        node.environment["RAY_JOB_ID"] = job
+        if module.read_text() != (text := f"value = {value!r}"):
+            module.write_text(text)
+        report, unique = node.run()
+        seen.append((report["environ"]["RAY_JOB_ID"], report["name"], unique["ppid"]))
+        (server_process,) = node.servers()
+        wait_until(lambda of=server_process: not of.children())
+    (pid,) = {pid for *_, pid in seen}
+    assert seen == [("01000000", "before", pid), ("02000000", "before", pid), ("03000000", "after the edit", pid)]
+
+
+@pytest.mark.ray
+def test_a_server_whose_socket_was_removed_ends_after_its_workers(node: Node) -> None:
     worker = node.launch("--worker-preload-modules=x")  # sleeps
     node.report()
     (before,) = node.servers()
-    assert (
-        subprocess.run([*node.launcher(), "--dismiss", str(node.script)], env=node.environment, check=False).returncode
-        == 0
-    )
-    assert list(node.directory.glob("*.sock")) == []
+    (socket_file,) = node.directory.glob("*.sock")
+    socket_file.unlink()
     (sleeper,) = before.children()
     sleeper.kill()
     wait_until(lambda: not node.servers())
@@ -493,7 +511,7 @@ def test_a_server_that_is_dismissed_ends_after_its_workers(node: Node) -> None:
 
 
 @pytest.mark.ray
-def test_a_server_that_is_dismissed_while_it_imports_ends_quietly(node: Node) -> None:
+def test_a_server_whose_socket_is_removed_while_it_imports_ends_quietly(node: Node) -> None:
     (node.root / "modules/dismissed.py").write_text("import os, sys\nos.unlink(sys.argv[1])")
     node.preload = ("dismissed",)
     order = [*node.launcher(), "--prewarm", str(node.script)]

@@ -419,10 +419,10 @@ def test_a_node_started_by_ray_start_forks_for_every_driver_that_connects() -> N
     (raylet,) = [process for process in node if process.name() == "raylet"]
     try:
         address = next(word for word in raylet.cmdline() if word.startswith("--gcs-address=")).partition("=")[2]
+        (server,) = forkservers(raylet.pid)
         for _ in range(2):
             driver = run(DRIVER, NODE=address)
-            (ppid,) = {ppid for _, ppid in answer(driver)["pids"]}
-            assert ppid in {server.pid for server in forkservers(raylet.pid)}
+            assert {ppid for _, ppid in answer(driver)["pids"]} == {server.pid}, "one for all jobs"
             driver.communicate(timeout=60)
     finally:
         raylet.terminate()
