@@ -17,6 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from barray.actors.backtest_actor import BacktestActor
 from barray.actors.nodes import Claim
 from barray.actors.portfolio_actor import PortfolioActor
+from barray.actors.ray_start.patch import quick_exports
 from barray.actors.scan_actor import ScanActor
 from barray.actors.symbol_actor import SymbolActor
 from barray.actors.trader_actor import TraderActor
@@ -101,7 +102,8 @@ def pulse(actor: Any) -> Any:
 
 
 def _new_actor(kind: Any, where: Mapping[str, Any]) -> Any:
-    return kind.options(max_restarts=0, max_task_retries=0, enable_task_events=False, **where).remote()
+    with quick_exports():
+        return kind.options(max_restarts=0, max_task_retries=0, enable_task_events=False, **where).remote()
 
 
 def submit_validation(
@@ -168,19 +170,17 @@ def new_coordinator(kind: type, session_name: str, *arguments: Any) -> ActorHand
     It runs on the node of its driver: no other node's end is the session's end.
     """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    handle: ActorHandle[Any] = (
-        _remote(kind)
-        .options(
-            name=COORDINATOR,
-            namespace=namespace(session_name),
-            num_cpus=0,
-            scheduling_strategy=here,
-            max_restarts=0,
-            max_concurrency=100,
-            enable_task_events=False,
-        )
-        .remote(*arguments)
+    coordinator = _remote(kind).options(
+        name=COORDINATOR,
+        namespace=namespace(session_name),
+        num_cpus=0,
+        scheduling_strategy=here,
+        max_restarts=0,
+        max_concurrency=100,
+        enable_task_events=False,
     )
+    with quick_exports():
+        handle: ActorHandle[Any] = coordinator.remote(*arguments)
     return handle
 
 

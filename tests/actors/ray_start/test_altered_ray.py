@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ray._private import services
@@ -89,3 +90,21 @@ def test_a_change_that_fails_leaves_the_others_and_says_why(
     assert worker == COMMAND[1]
     assert "idle_agent.py" in idle
     assert "others can change what lies in" in caplog.text
+
+
+def test_a_class_is_exported_without_being_disassembled_and_rays_way_comes_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from ray._private.function_manager import FunctionActorManager
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("disassembled")
+
+    monkeypatch.setattr("dis.dis", refuse)
+    manager: Any = FunctionActorManager(None)
+    with patch.quick_exports():
+        marks = {manager.compute_collision_identifier(kind) for kind in (Path, pytest.MonkeyPatch)}
+        assert len(marks) == 2
+        assert all(isinstance(mark, bytes) for mark in marks)
+    with pytest.raises(AssertionError, match="disassembled"):
+        manager.compute_collision_identifier(Path)
