@@ -25,10 +25,10 @@ from barray.trading.sweeps.parameter_sets import ParameterSet
 from barray.trading.sweeps.table import SetRow
 
 _BLOCK_BYTES = 256 * 1024 * 1024
-_PARTS_PER_CORE = 4
-"""So that cores are done at about the same time, however long their sets take."""
 _MOST_SETS = 32
 """In one call: what a lost process costs."""
+_FEWEST_SETS = 2
+"""In one call, while there are others: each finds out anew what its sets see of the panel."""
 
 
 @dataclass(frozen=True)
@@ -86,15 +86,14 @@ class PortfolioSweepCoordinator(PortfolioBacktestCoordinator):
         await self._see_to_nodes()
         engines = self._engine.symbols
         whole = len(self._laid.blocks) == 1  # a process keeps it, and stacks nothing twice
-        size = min(-(-len(sets) // (len(engines) * (_PARTS_PER_CORE if whole else 1))), _MOST_SETS)
-        waiting = iter(range(0, len(sets), max(size, 1)))
+        waiting = iter(_parts(len(sets), len(engines) * (2 if whole else 1), smaller=whole))
         found: dict[int, list[SetRow]] = {}
         self._progress = (0, len(sets))
 
         async def work(engine: str) -> None:
-            for start in waiting:
-                found[start] = await self._rows(engine, sets[start : start + size], needs)
-                self._progress = (self._progress[0] + len(found[start]), len(sets))
+            for part in waiting:
+                found[part.start] = await self._rows(engine, sets[part], needs)
+                self._progress = (self._progress[0] + len(found[part.start]), len(sets))
 
         await asyncio.gather(*map(work, engines))
         return [row for _, rows in sorted(found.items()) for row in rows]
@@ -174,6 +173,18 @@ class PortfolioSweepCoordinator(PortfolioBacktestCoordinator):
     def bytes_a_bar(self) -> int:
         """With what all sets need."""
         return super().bytes_a_bar + 8 * len(self._requirements.indicators)
+
+
+def _parts(count: int, shares: int, *, smaller: bool) -> list[slice]:
+    """Sets, for processes to take as they are free: so many shares, or each a share of what is left then, so that all
+    are done at about the same time, however long their sets take.
+    """
+    parts, start = list[slice](), 0
+    while start < count:
+        share = -(-(count - start if smaller else count) // shares)
+        parts.append(slice(start, min(start + min(max(share, _FEWEST_SETS), _MOST_SETS), count)))
+        start = parts[-1].stop
+    return parts
 
 
 def _joined(digests: Sequence[str]) -> str:

@@ -29,9 +29,6 @@ from barray.trading.results.courses import Passage
 from barray.trading.results.days import SessionDays, days_of
 from barray.trading.strategy.panel import PanelBlock
 
-_MOST_STAMPS = 1 << 18
-"""Of all symbols, in sessions that are reckoned together: more would be too large for memory that is in use already."""
-
 Told = tuple[SessionDays | None, Orders]
 """Days of a session of symbols that had fills or refusals in it or held something, and the orders that ended in it."""
 
@@ -92,6 +89,9 @@ class _Every:
 class Reckoning:
     """Takes from the books of a run what sessions did: `note` each once it is over, then `take`."""
 
+    most_stamps = 1 << 18
+    """Of all symbols, in sessions that are reckoned together: more would need memory that isn't in use yet."""
+
     def __init__(self, plan: Plan, order_manager: OrderManager) -> None:
         self._plan, self._order_manager = plan, order_manager
         self._over: list[OverSession] = []
@@ -114,7 +114,7 @@ class Reckoning:
             self._tell()
         self._over.append(over)
         stamps = sum(len(one.grid_ns) for one in self._over) * len(order_manager.books)
-        if shown is not block or order_manager.guests or not self._plan.account.carry or stamps > _MOST_STAMPS:
+        if shown is not block or order_manager.guests or not self._plan.account.carry or stamps >= self.most_stamps:
             self._tell()
 
     def take(self) -> list[Told]:

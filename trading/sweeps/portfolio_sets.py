@@ -165,7 +165,9 @@ class _SetRun:
 
 
 class _FiguresAlone(Reckoning):
-    """Takes but figures."""
+    """Takes but figures, for which stamps of grids are not looked at."""
+
+    most_stamps = 1 << 21
 
     def __init__(self, plan: Plan, order_manager: OrderManager, figures: PortfolioFigures) -> None:
         super().__init__(plan, order_manager)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from barray.trading.engine import reckoning
+from barray.trading.engine.reckoning import Reckoning
 from barray.trading.orders.costs import Market
 from tests.examples import at_most
 from tests.trading.engine.test_basket import ACCOUNTS, COSTS, REBALANCES, told, walks
@@ -29,7 +29,7 @@ def test_sessions_come_to_the_same_together_by_twos_and_alone(
     together = told(replace(made, reserve=0.02), loaded, MINUTE)
     alone = told(replace(made, reserve=0.02), loaded, MINUTE, pickled=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reckoning, "_MOST_STAMPS", 30 * len(loaded))
+        patch.setattr(Reckoning, "most_stamps", 40 * len(loaded))
         by_twos = told(replace(made, reserve=0.02), loaded, MINUTE)
     assert alone == together
     assert by_twos == together
