@@ -3,7 +3,8 @@
 `server.main(SOCKET, SCRIPT, MODULES, PATHS)`, with the listening socket as descriptor 3 and a pidfd of the raylet as 4.
 Serves one raylet and one environment, because Ray's library reads its environment when it is loaded, and ends with the
 raylet. Its workers belong to no job when they register, as those that Ray itself starts ahead, and are given to one
-with their first task: so one server does for all jobs. It begins anew where the code has changed on disk since.
+with their first task: so one server does for all jobs. Where the code has changed on disk since, no further job has
+workers of it: it begins anew as soon as it has none, and until then Ray's own are taken.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from ..loaded_code import LoadedCode
 from ..request import Request
 from ..safety import draw_alike, keep_pages_shared, thread_count
 from ..server import Server, log
-from .launcher import JOB_ID
+from .launcher import JOB_ID, NO_JOB
 
 LISTENER, RAYLET = 3, 4
 PRELOAD_LIMIT_S = 20
@@ -48,6 +49,8 @@ class WorkerRules:
         self.code = code
         self.begins_anew = False
         self.draws_alike = draw_alike()
+        self._jobs: set[bytes] = set()
+        """Those whose workers come of the code as it was imported."""
 
     def objection(self, request: Request) -> str | None:
         """Why this request should become a stock worker, if it should."""
@@ -58,10 +61,14 @@ class WorkerRules:
             return f"environment differs from this server's in {', '.join(map(os.fsdecode, sorted(names)))}"
         if os.getppid() == self.raylet_pid:
             return "the raylet is a subreaper and would kill this server and its workers as strangers"
+        job = request.environment.get(JOB_ID, NO_JOB)
+        if job not in self._jobs and self.code.has_changed():
+            return "the code has changed since, and workers of other jobs are there still"
+        self._jobs.add(job)
         return None
 
     def is_over(self, *, asked: bool) -> bool:
-        """Whether workers should come of the code of now; it is looked at when the first of a job is asked for."""
+        """Whether workers should come of the code of now; it is looked at when one is asked for and none is left."""
         self.begins_anew = self.begins_anew or (asked and self.code.has_changed())
         return self.begins_anew
 

@@ -477,23 +477,35 @@ def test_different_environments_get_servers_of_their_own_up_to_a_limit(node: Nod
 
 
 @pytest.mark.ray
-def test_workers_of_all_jobs_come_of_one_server_and_of_the_code_of_now(node: Node) -> None:
-    """The server looks where none of its workers is left, and begins anew in the same process."""
+def test_workers_of_all_jobs_come_of_one_server_and_each_jobs_of_the_code_it_began_with(node: Node) -> None:
+    """A job that begins after an edit has Ray's own, until the server has none left, and begins anew."""
     module = node.root / "modules/edited.py"
     module.write_text("value = 'before'")
     node.preload = ("edited",)
-    node.script.write_text(WORKER.replace('"name": __name__', '"name": sys.modules["edited"].value'))
-    seen = []
-    for job, value in (("01000000", "before"), ("02000000", "before"), ("03000000", "after the edit")):
+    node.script.write_text(WORKER.replace('"name": __name__', '"name": __import__("edited").value'))
+
+    def seen(job: str) -> tuple[str, str, bool]:
+        """Of a worker of this job: its job, its code, and whether it is a fork of the one server."""
         node.environment["RAY_JOB_ID"] = job
-        if module.read_text() != (text := f"value = {value!r}"):
-            module.write_text(text)
-        report, unique = node.run()
-        seen.append((report["environ"]["RAY_JOB_ID"], report["name"], unique["ppid"]))
-        (server_process,) = node.servers()
-        wait_until(lambda of=server_process: not of.children())
-    (pid,) = {pid for *_, pid in seen}
-    assert seen == [("01000000", "before", pid), ("02000000", "before", pid), ("03000000", "after the edit", pid)]
+        node.launch().communicate()
+        report, unique = node.report()
+        (one,) = node.servers()
+        return report["environ"]["RAY_JOB_ID"], report["name"], unique["ppid"] == one.pid
+
+    node.environment["RAY_JOB_ID"] = "01000000"
+    sleeping = node.launch("--worker-preload-modules=x")
+    node.report()
+    (server_process,) = node.servers()
+    assert seen("02000000") == ("02000000", "before", True)
+    module.write_text("value = 'after the edit'")
+    assert seen("03000000") == ("03000000", "after the edit", False)
+    assert seen("01000000") == ("01000000", "before", True)
+    for worker in server_process.children():
+        worker.kill()
+    sleeping.communicate()
+    wait_until(lambda: not server_process.children())
+    assert seen("03000000") == ("03000000", "after the edit", True)
+    assert node.servers() == [server_process]
 
 
 @pytest.mark.ray
