@@ -59,13 +59,12 @@ def backtest(
         ) as (result, run),
     ):
         from barray.report.files import write_backtest
-        from barray.trading.results.numbers import ResultNumbers
 
         ignored = note_unused("backtest", run.config)
-        numbers = ResultNumbers.of(result)
-        files = write_backtest(result, run, out, numbers)
+        files = write_backtest(result, run, out)
         if keeping is not None:
             keeping.files = files
+    numbers = result.tables.numbers
     total = numbers.total.as_dict()
     by_symbol = {symbol: figures.as_dict() for symbol, figures in numbers.symbols.items()}
     if as_json:

@@ -45,7 +45,7 @@ from barray.trading.results.backtest import BacktestResult
 from barray.trading.results.events import RunEvent
 from barray.trading.results.numbers import ResultNumbers
 from barray.trading.results.result import SymbolResult
-from barray.trading.results.tables import TRADE_VALUES, ResultTables
+from barray.trading.results.tables import TRADE_VALUES
 
 SCHEMA = "barray.backtest/1"
 _TABLES = ("trades", "orders", "fills", "equity", "exposure", "events")
@@ -62,17 +62,15 @@ def write_result(
     result: BacktestResult,
     directory: str | Path,
     formats: Sequence[str] = ("parquet", "json", "csv"),
-    numbers: ResultNumbers | None = None,
 ) -> list[Path]:
     """Write the files of `formats` into `directory`, made if it is not there, all or none; their paths.
 
-    `numbers`: `ResultNumbers.of(result)`, where they are at hand already. ConfigError for an unknown format, and where
-    nothing can be written; then what stood there is untouched.
+    ConfigError for an unknown format, and where nothing can be written; then what stood there is untouched.
     """
     if unknown := [entry for entry in formats if entry not in FORMATS]:
         raise ConfigError(f"{unknown[0]!r} is no export format", remedy=f"choose from {', '.join(FORMATS)}")
     with replacing_folder(Path(directory), table_names(formats)) as draft:
-        write_tables(result, draft, formats, numbers)
+        write_tables(result, draft, formats)
     return [Path(directory) / name for name in table_names(formats)]
 
 
@@ -81,22 +79,19 @@ def table_names(formats: Sequence[str]) -> list[str]:
     return [name for entry in FILES for name in FILES[entry] if entry in formats]
 
 
-def write_tables(
-    result: BacktestResult, folder: Path, formats: Sequence[str], numbers: ResultNumbers | None = None
-) -> None:
+def write_tables(result: BacktestResult, folder: Path, formats: Sequence[str]) -> None:
     """Write the files of `formats` into a folder that is there. OSError where that fails: some are then there."""
-    figures = numbers or result.tables.numbers
     with ThreadPoolExecutor(1) as beside:
         largest = None
         if "parquet" in formats:
             largest = beside.submit(_write_by_symbol, folder / "equity_by_symbol.parquet", result)
-        _write_others(result, folder, formats, figures)
+        _write_others(result, folder, formats)
         if largest is not None:
             largest.result()
 
 
-def _write_others(result: BacktestResult, folder: Path, formats: Sequence[str], figures: ResultNumbers) -> None:
-    tables = _tables(result, figures)
+def _write_others(result: BacktestResult, folder: Path, formats: Sequence[str]) -> None:
+    tables = _tables(result)
     if {"parquet", "csv"} & set(formats):
         for name, table in tables.items():
             written = table.to_arrow()
@@ -108,14 +103,13 @@ def _write_others(result: BacktestResult, folder: Path, formats: Sequence[str], 
         _write_trades_json(folder / "trades.json", result)
         for name in _TABLES[1:]:
             _write_json(folder / f"{name}.json", _columns_json(tables[name]))
-        _write_json(folder / "summary.json", summary(result, figures), orjson.OPT_INDENT_2)
+        _write_json(folder / "summary.json", summary(result, result.tables.numbers), orjson.OPT_INDENT_2)
 
 
-def _tables(result: BacktestResult, numbers: ResultNumbers) -> dict[str, Table]:
+def _tables(result: BacktestResult) -> dict[str, Table]:
     """What is written, by name."""
-    tables = ResultTables(result, numbers)
     left_out = {"trades": "return_pct", "equity": "drawdown_pct"}
-    return {name: getattr(tables, name).without(left_out.get(name, "")) for name in _TABLES}
+    return {name: getattr(result.tables, name).without(left_out.get(name, "")) for name in _TABLES}
 
 
 def summary(result: BacktestResult, numbers: ResultNumbers) -> dict[str, Any]:

@@ -24,19 +24,13 @@ from barray.report.charts import Chart, default_symbols
 from barray.report.page import render_report
 from barray.trading.engine.commands import LoadRange
 from barray.trading.results.backtest import BacktestResult
-from barray.trading.results.numbers import ResultNumbers
 
 _CANDLES = 1500
 """Bars that a chart shows at most; coarser ones are drawn where there would be more."""
 _COARSER = ("1m", "2m", "5m", "15m", "30m", "1h", "1d", "1w")
 
 
-def write_backtest(
-    result: BacktestResult,
-    run: PreparedRun,
-    out: Place | None = None,
-    numbers: ResultNumbers | None = None,
-) -> list[Place]:
+def write_backtest(result: BacktestResult, run: PreparedRun, out: Place | None = None) -> list[Place]:
     """Write what the config's `report` asks for into `out` (default: its directory, and the config's name in it).
 
     All or nothing: files of an earlier result there go when all of this one's are written, and not before. What scans
@@ -45,7 +39,6 @@ def write_backtest(
     """
     config = run.config
     folder = out or below(config.report.directory, config.name)
-    numbers = numbers or ResultNumbers.of(result)
     formats = config.report.formats
     page = ["report.html"] if "html" in formats else []
 
@@ -55,9 +48,9 @@ def write_backtest(
             ThreadPoolExecutor(1) as beside,  # reading decodes, and writing encodes: neither holds up the other
         ):
             charts = beside.submit(charts_of, result, run) if page else None
-            write_tables(result, draft, formats, numbers)
+            write_tables(result, draft, formats)
             if charts is not None:
-                (draft / page[0]).write_bytes(render_report(result, charts.result(), numbers))
+                (draft / page[0]).write_bytes(render_report(result, charts.result()))
         written = [folder / name for name in (*page, *table_names(formats))]
         if result.scanned is not None:
             written += write_scan(result.scanned, folder / "scans", [one for one in formats if one != "html"])

@@ -10,27 +10,22 @@ from barray.report.document import document, write_document
 from barray.report.markup import join
 from barray.report.sections import account, orders, summary, symbols
 from barray.trading.results.backtest import BacktestResult
-from barray.trading.results.numbers import ResultNumbers
 
 __all__ = ["MAX_CHARTS", "Chart", "default_symbols", "render_report", "write_report"]
 
 
-def write_report(
-    result: BacktestResult,
-    path: str | Path,
-    charts: Mapping[str, Chart] | None = None,
-    numbers: ResultNumbers | None = None,
-) -> Path:
+def write_report(result: BacktestResult, path: str | Path, charts: Mapping[str, Chart] | None = None) -> Path:
     """Write the report to `path`, whole or not at all, and give the path. The same result gives the same bytes.
 
-    `charts`: candles by symbol, the first MAX_CHARTS are drawn; `default_symbols` says whose are worth it. `numbers`:
-    `ResultNumbers.of(result)`, where they are at hand already. ConfigError where `path` cannot be written.
+    `charts`: candles by symbol, the first MAX_CHARTS are drawn; `default_symbols` says whose are worth it. ConfigError
+    where `path` cannot be written.
     """
-    return write_document(Path(path), render_report(result, charts or {}, numbers or ResultNumbers.of(result)))
+    return write_document(Path(path), render_report(result, charts or {}))
 
 
-def render_report(result: BacktestResult, charts: Mapping[str, Chart], numbers: ResultNumbers) -> bytes:
+def render_report(result: BacktestResult, charts: Mapping[str, Chart]) -> bytes:
     """The page, UTF-8."""
+    numbers = result.tables.numbers
     charted = min(MAX_CHARTS, sum(symbol in result.symbols for symbol in charts))
     body = join(
         (

@@ -23,13 +23,9 @@ TRADE_VALUES = tuple(column.name for column in fields(Trades) if column.name not
 
 @dataclass(frozen=True, eq=False)
 class ResultTables:
-    """Made when first asked for, and kept. Rows stand by symbol, then time; stamps are UTC, of bars their start.
-
-    `known`: `ResultNumbers.of(result)`, where they are at hand already.
-    """
+    """Made when first asked for, and kept. Rows stand by symbol, then time; stamps are UTC, of bars their start."""
 
     result: BacktestValues
-    known: ResultNumbers | None = None
 
     @cached_property
     def trades(self) -> Table:
@@ -163,7 +159,7 @@ class ResultTables:
     @cached_property
     def numbers(self) -> ResultNumbers:
         """All figures as they are computed."""
-        return self.known or ResultNumbers.of(self.result)
+        return ResultNumbers.of(self.result)
 
     @property
     def _parts(self) -> Sequence[SymbolResult]:
