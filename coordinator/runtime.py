@@ -199,10 +199,10 @@ def join_ray(address: str) -> None:
     import_ray()
     import ray
 
-    from barray.actors.ray_start.patch import own_sigterm
+    from barray.actors.ray_start.patch import own_sigterm, quick_join
 
     try:
-        with own_sigterm():
+        with own_sigterm(), quick_join():
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
