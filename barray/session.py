@@ -100,6 +100,12 @@ class Session(AttachedSession):
         scans = code_of_scans(self._scans.scans) if self._scans is not None else {}
         return made_of(self.config, session_range, code | scans)
 
+    def is_of_all_dates(self, error: BarrayError, day: date) -> bool:
+        """Whether what a date failed with is the config's fault, so that none can be run. That a live one is over says
+        nothing of those after it.
+        """
+        return isinstance(error, ConfigError) and (error.code != "session_over" or day == self.dates[-1])
+
     def carried(self) -> bytes | str | None:
         """Where account and strategy stand between two sessions, or why that can't be told; None where nothing goes
         from one to the next.
@@ -286,9 +292,9 @@ def run(
     stopped it, no further date is run. `checkpoint`: a folder in which is written down what is done; the same call goes
     on there, see docs/howto/checkpoints.md.
 
-    A date that fails keeps none of the others from being run; ValidationFailed then names each with its reason, once
-    all are done. ConfigError at once, and BarrayError where Ray or the coordinator is gone; errors of the checkpoint as
-    in Checkpoint.
+    A date that fails, or is over before it is begun live, keeps none of the others from being run; ValidationFailed
+    then names each with its reason, once all are done. ConfigError at once, and BarrayError where Ray or the
+    coordinator is gone; errors of the checkpoint as in Checkpoint.
     """
     written: list[Place] = []
     failed: dict[date, BarrayError] = {}
@@ -313,9 +319,9 @@ def run(
                     days.stopped(day.isoformat())
                     written += files
                     break
-            except ConfigError:
-                raise
             except BarrayError as error:
+                if session.is_of_all_dates(error, day):
+                    raise
                 if error.code == "stopped":
                     break
                 if error.code in ALL_IS_LOST:

@@ -56,8 +56,10 @@ class Stage(Protocol):
 class Driver(Protocol):
     """Where a session's time comes from: the past, or a clock."""
 
-    def first_ns(self, context: SessionContext) -> int:
-        """Where the session's clock stands at first; ConfigError where there is nothing left of the session."""
+    def first_ns(self, context: SessionContext, *, resumed: bool = False) -> int:
+        """Where the session's clock stands at first; ConfigError where there is nothing left of the session. `resumed`:
+        it had begun before.
+        """
         ...
 
     def fetch_until_ns(self) -> int:

@@ -43,9 +43,13 @@ class LiveDriver(Driver):
         self._universe: frozenset[str] = frozenset()  # what scans look at, but for what the vendor refuses
         self._lag_s = 0.0
 
-    def first_ns(self, context: SessionContext) -> int:
-        """The open, or the last whole minute of a session that is under way; ConfigError where it is over."""
+    def first_ns(self, context: SessionContext, *, resumed: bool = False) -> int:
+        """The open, or the last whole minute of a session that is under way. Where it is over: the close of one that is
+        resumed, ConfigError otherwise.
+        """
         now_ns = self._clock.now_ns()
+        if resumed and now_ns >= context.close_ns:
+            return context.close_ns
         if now_ns >= context.close_ns:
             raise ConfigError(
                 f"the session of {context.session_date} closed at {format_ns(context.close_ns)}",

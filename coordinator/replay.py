@@ -18,7 +18,7 @@ class ReplayDriver(Driver):
         self._config = config
         self._calendar = calendar
 
-    def first_ns(self, context: SessionContext) -> int:
+    def first_ns(self, context: SessionContext, *, resumed: bool = False) -> int:
         """The open."""
         return context.open_ns
 

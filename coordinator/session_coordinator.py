@@ -103,7 +103,7 @@ class SessionCoordinator(Paced):
         await self._transport.make_ready(self._config.placement.cpus or 0)
         self.state.enter(Phase.VALIDATING)
         context = self.state.context(day)
-        self.state.open(context, self._driver.first_ns(context))
+        self.state.open(context, self._driver.first_ns(context, resumed=recording is not None))
         self._asked_before = [*(again or ())] if recording is not None else []
         self._gate.open_day(again if recording is None else ())
         await self._carry_out(self.state.load_session_data(cpus_of(self._transport)))

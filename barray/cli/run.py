@@ -26,7 +26,7 @@ from barray.cli.console import (
 )
 from barray.cli.options import Address, AsJson, ConfigPath, Kept, LogLevel, Quiet, asked_to_keep, on, place
 from barray.market.bars import format_ns
-from barray.market.errors import BarrayError, ConfigError, shorten
+from barray.market.errors import BarrayError, shorten
 from barray.market.reason_codes import ALL_IS_LOST
 
 if TYPE_CHECKING:
@@ -121,9 +121,9 @@ def run_or_tell(session: Session, day: date, out: Place | None) -> dict[str, Any
     """
     try:
         return run_date(session, day, out)
-    except ConfigError:
-        raise
     except BarrayError as error:
+        if session.is_of_all_dates(error, day):
+            raise
         fail(f"{day}: {error}")
         return _failed(session, day, error)
 

@@ -100,15 +100,27 @@ while True:
 """
 
 
-def test_a_driver_sees_that_the_raylet_it_joined_has_ended() -> None:
+def test_a_driver_waits_for_a_control_store_that_comes_back_and_sees_that_the_raylet_it_joined_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from ray.cluster_utils import Cluster
 
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    driver = subprocess.Popen([sys.executable, "-c", JOINS, nodes.address], stdout=subprocess.PIPE, text=True)
+    environment = dict(os.environ)
+    monkeypatch.setenv("RAY_gcs_storage", "rocksdb")
+    monkeypatch.setenv("RAY_gcs_storage_path", str(tmp_path))
+    own = {"num_cpus": 1, "include_dashboard": False, "node_ip_address": "127.0.0.1"}
+    nodes = Cluster(initialize_head=True, head_node_args=own)
+    command = [sys.executable, "-c", JOINS, nodes.address]
+    driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     try:
         assert driver.stdout is not None
+        assert driver.stderr is not None
         assert driver.stdout.readline() == "joined\n"
-        nodes.head_node.all_processes["raylet"][0].process.kill()
+        head = nodes.head_node
+        head.kill_gcs_server()
+        assert any("gcs_server is away; it keeps its tables in rocksdb" in line for line in driver.stderr)
+        head.start_gcs_server()
+        head.all_processes["raylet"][0].process.kill()
         assert any(line.startswith("ray_lost Ray's raylet has ended") for line in driver.stdout)
     finally:
         driver.kill()

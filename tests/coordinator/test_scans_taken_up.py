@@ -18,6 +18,7 @@ from barray.coordinator.prepare_scans import with_scans
 from barray.coordinator.scans_again import run_scans_again
 from barray.dump.files import write_dumps
 from barray.dump.validate import validate_session_dump
+from barray.market.bars import format_ns
 from barray.market.errors import ConfigError
 from barray.trading.engine.day_again import run_again
 from tests.coordinator.test_drivers import CALENDAR, CONTEXT, MINUTE_NS, OPEN, minute
@@ -152,6 +153,16 @@ def test_times_of_scans_that_passed_meanwhile_are_made_up_for(tmp_path: Path) ->
     third, last = whole.resumed(tmp_path / "third", day.recording.read_bytes(), 205)
     assert last["scans"] == whole.tree["scans"]
     assert len(third.scanners.started) == 1
+
+
+def test_a_day_whose_close_passed_meanwhile_is_ended(whole: Whole, tmp_path: Path) -> None:
+    written, at = whole.cut(random.Random(8), 150)
+    _, tree = whole.resumed(tmp_path / "resumed", written, 230)
+    assert tree["session"]["now"] == tree["session"]["close"]
+    assert [one["hits"] for one in tree["scans"]["steps"]] == [one["hits"] for one in whole.tree["scans"]["steps"]]
+    decided = [one for one in whole.tree["trading"]["decisions"] if one["at"] < format_ns(minute(at))]
+    assert [one for one in tree["trading"]["decisions"] if one["at"] < format_ns(minute(at))] == decided
+    assert tree["trading"]["until"] == tree["session"]["close"]
 
 
 def test_what_came_late_or_wrong_had_been_seen_so_and_what_history_says_is_seen_now(tmp_path: Path) -> None:

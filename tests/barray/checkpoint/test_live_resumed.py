@@ -81,7 +81,7 @@ def test_a_live_day_goes_on_after_all_of_it_was_killed(tmp_path: Path, monkeypat
         source["stream_url"] = server.url.replace("http", "ws") + "/v2/iex"
         settings = {
             "name": "live",
-            "session": {"mode": "live", "start": str(DAY)},
+            "session": {"mode": "live", "start": "2024-07-02", "end": str(DAY)},
             "symbols": ["AAPL", "MSFT"],
             "intervals": ["1m", "5m"],
             "sources": [source],
@@ -121,7 +121,8 @@ def test_a_live_day_goes_on_after_all_of_it_was_killed(tmp_path: Path, monkeypat
             timeout=150,
             check=False,
         )
-    assert resumed.returncode == 0, resumed.stderr
+    assert resumed.returncode == 1, resumed.stderr
+    assert "session of 2024-07-02" not in resumed.stderr, "it is told once that a date was over"
     assert stored(kept).finished is not None
     dump = tmp_path / "out" / f"live-{DAY}.json"
     events = [(one["action"], one["symbol"]) for one in json.loads(dump.read_bytes())["events"]]
