@@ -199,10 +199,10 @@ def join_ray(address: str) -> None:
     import_ray()
     import ray
 
-    from barray.actors.ray_start.patch import own_sigterm, quick_join
+    from barray.actors.ray_start.patch import own_sigterm
 
     try:
-        with own_sigterm(), quick_join():
+        with own_sigterm():
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]

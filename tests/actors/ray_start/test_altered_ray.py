@@ -92,17 +92,6 @@ def test_a_change_that_fails_leaves_the_others_and_says_why(
     assert "others can change what lies in" in caplog.text
 
 
-def test_raylets_here_are_found_by_their_command(tmp_path: Path) -> None:
-    (tmp_path / "raylet").symlink_to(sys.executable)
-    command = [str(tmp_path / "raylet"), "-ISc", "print(flush=True); input()", "--node_id=feed12", "--head"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as raylet:
-        assert raylet.stdout
-        raylet.stdout.readline()
-        assert {"feed12"} <= patch.node_ids_here() & services.find_node_ids()
-        raylet.communicate(b"\n")
-    assert "feed12" not in patch.node_ids_here()
-
-
 def test_a_class_is_exported_without_being_disassembled_and_rays_way_comes_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
