@@ -21,7 +21,11 @@ from barray.market.errors import DataError
 _LENGTH = Struct("<Q")
 _ALIGNED = 8
 _PLAIN = (str, bool, type(None))
+_MOST = frozenset((*_PLAIN, int))
 _UNREADABLE = (StructError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
+
+_Kinds = Mapping[str, tuple[type, tuple[str, ...]]]
+"""By name, with what an object of it is made with."""
 
 
 class Codec:
@@ -31,7 +35,7 @@ class Codec:
     """
 
     def __init__(self, kinds: Iterable[type]) -> None:
-        self._kinds = {kind.__name__: kind for kind in kinds}
+        self._kinds = {kind.__name__: (kind, _names(kind)) for kind in kinds}
 
     def encode(self, value: Any) -> bytes:
         """The value as bytes; TypeError where something in it is of another kind."""
@@ -54,10 +58,12 @@ class Codec:
 
 
 class _Writer:
-    def __init__(self, kinds: Mapping[str, type], parts: list[bytes]) -> None:
+    def __init__(self, kinds: _Kinds, parts: list[bytes]) -> None:
         self._kinds, self._parts, self._size = kinds, parts, 0
 
     def tell(self, value: Any) -> Any:
+        if type(value) in _MOST:
+            return value
         if isinstance(value, np.generic):
             value = value.item()
         if isinstance(value, _PLAIN) or type(value) is int:
@@ -83,8 +89,8 @@ class _Writer:
         raise TypeError(f"{type(value).__name__} is no kind that is kept")
 
     def _of_kind(self, value: Any) -> Any:
-        names = _names(type(value))
-        return {"kind": type(value).__name__, "values": [self.tell(getattr(value, name)) for name in names]}
+        kind, names = type(value).__name__, self._kinds[type(value).__name__][1]
+        return {"kind": kind, "values": [self.tell(getattr(value, name)) for name in names]}
 
     def _array(self, value: np.ndarray[Any, Any]) -> Any:
         if value.dtype.hasobject:
@@ -100,7 +106,7 @@ class _Writer:
 
 
 class _Reader:
-    def __init__(self, kinds: Mapping[str, type], arrays: memoryview) -> None:
+    def __init__(self, kinds: _Kinds, arrays: memoryview) -> None:
         self._kinds, self._arrays = kinds, arrays
 
     def value(self, told: Any) -> Any:
@@ -109,8 +115,8 @@ class _Reader:
         if not isinstance(told, dict):
             return told
         if "kind" in told:
-            kind = self._kinds[told["kind"]]
-            return kind(**dict(zip(_names(kind), map(self.value, told["values"]), strict=True)))
+            kind, names = self._kinds[told["kind"]]
+            return kind(**dict(zip(names, map(self.value, told["values"]), strict=True)))
         if "array" in told:
             return self._array(told)
         if "bytes" in told:
