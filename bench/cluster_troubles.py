@@ -151,8 +151,10 @@ class Cluster:
             self.server.faults.clear()
             if drawn.is_lethal and outcome.status not in (0, None) and not outcome.left:
                 self.nodes.restore()
+                before = {one.pid for one in self.nodes.workers_of_runs()}
                 run = self._begin(["resume", kept, "--quiet"], out)
-                self._wait_for("works", run)
+                while run.runs and {one.pid for one in self.nodes.workers_of_runs()} <= before:
+                    time.sleep(_LOOK_S)
                 again, resume_s = "resumed", run.seconds
                 outcome = run.end()
                 if _NOTHING_THERE in outcome.told:  # it had not begun yet
