@@ -263,17 +263,18 @@ def main() -> NoReturn:
     folder, modules, *argv = sys.argv[1:]
     ahead = argv[:1] == [PREWARM]
     argv = without_setup(argv[ahead:])
-    done = False
+    parent, done = os.getppid(), False
+    is_raylets = os.environ.get("RAY_RAYLET_PID") == str(parent)
     try:
         if parsed := split_worker_command(argv):
             forkserver = Forkserver(folder, modules, *parsed)
             if ahead:
                 forkserver.connect()
-            elif os.environ.get("RAY_RAYLET_PID") == str(os.getppid()):
+            elif is_raylets:
                 done = forkserver.spawn(describe_worker(parsed[1]))
     except Exception as error:  # whatever it is, the real interpreter still starts the worker
         if not ahead:
             warn(f"no forked worker: {error!r}", folder)
-    if done or ahead:
+    if done or ahead or (is_raylets and os.getppid() != parent):  # without its raylet nobody waits for a worker
         os._exit(0)  # skips the interpreter's clean-up
     os.execv(sys.executable, [sys.executable, *argv])  # noqa: S606 (no shell wanted)

@@ -547,6 +547,22 @@ def test_where_the_directory_is_full_workers_start_as_usual(node: Node) -> None:
 
 
 @pytest.mark.ray
+def test_a_worker_whose_raylet_is_gone_does_not_start_rays_own_way(node: Node) -> None:
+    (node.root / "modules/slow.py").write_text("import time\ntime.sleep(60)")
+    node.preload = ("slow",)
+    code = "import os, subprocess, sys\nos.environ['RAY_RAYLET_PID'] = str(os.getpid())\nsubprocess.run(sys.argv[1:])"
+    raylet = subprocess.Popen([sys.executable, "-c", code, *node.command()], env=node.environment)
+    wait_until(node.servers)
+    started = psutil.Process(raylet.pid).children()
+    raylet.kill()
+    raylet.wait()
+    node.servers()[0].kill()
+    _, alive = psutil.wait_procs(started, timeout=30)
+    assert not alive
+    assert not (node.root / "report.done").exists()
+
+
+@pytest.mark.ray
 def test_the_server_ends_with_its_raylet_and_takes_stray_workers_with_it(node: Node) -> None:
     """The raylet is a process in between, which is killed while its worker sleeps."""
     code = "import os, subprocess, sys\nos.environ['RAY_RAYLET_PID'] = str(os.getpid())\n"
