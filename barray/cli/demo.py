@@ -23,7 +23,6 @@ from barray.runs.scan import scan
 from barray.sample.listed import write_listed_universe
 from barray.sample.universe import write_sample_data
 from barray.session import Session
-from barray.trading.results.numbers import ResultNumbers
 
 FIRST, LAST = date(2024, 7, 1), date(2024, 7, 3)
 _HISTORY = date(2024, 6, 17)
@@ -134,8 +133,8 @@ def _run_backtest(folder: Path) -> Place:
     _written(folder / "strategy.py", _STRATEGY)
     config = _written(folder / "backtest.yaml", _BACKTEST.format(folder=folder, first=FIRST, last=LAST))
     with backtested(read_config(config)) as (result, run):
-        numbers = ResultNumbers.of(result)
-        files = write_backtest(result, run, numbers=numbers)
+        files = write_backtest(result, run)
+    numbers = result.tables.numbers
     by_symbol = {symbol: figures.as_dict() for symbol, figures in numbers.symbols.items()}
     print_backtest(result, numbers.total.as_dict(), by_symbol)
     return files[0]
