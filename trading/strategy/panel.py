@@ -375,11 +375,9 @@ def _place(own_ns: IntArray, end_ns: IntArray, opens_ns: int) -> tuple[Rows, sli
     """Where a symbol's bars stand among rows that end at `end_ns`, and which of its bars these are."""
     if not len(end_ns):
         return slice(0, 0), slice(0, 0)
-    chosen = slice(
-        int(np.searchsorted(own_ns, opens_ns, side="right")), int(np.searchsorted(own_ns, end_ns[-1], side="right"))
-    )
+    chosen = slice(int(own_ns.searchsorted(opens_ns, "right")), int(own_ns.searchsorted(end_ns[-1], "right")))
     own = own_ns[chosen]
-    first = int(np.searchsorted(end_ns, own[0])) if len(own) else 0
+    first = int(end_ns.searchsorted(own[0])) if len(own) else 0
     stop = first + len(own)
     if first == stop or (stop <= len(end_ns) and own[-1] == end_ns[stop - 1]):  # a bar of its own ends with each row
         return slice(first, stop), chosen
