@@ -226,7 +226,7 @@ class Forkserver:
 
     def spawn(self, request: bytes) -> bool:
         """Whether a forked worker has taken over."""
-        for _ in range(2):  # a server that was killed, or left because it was idle, is started anew
+        for _ in range(2):  # a server that was killed, or whose socket is gone, is started anew
             connection = self.connect()
             answer, reason = hand_over(connection, request) if connection else (b"", "")
             if answer == FORKED:
