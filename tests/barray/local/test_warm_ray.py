@@ -72,29 +72,21 @@ def test_a_forked_backtest_gives_what_it_gives_by_itself(warm: LocalRay, univers
     assert outcomes[0]["total"]["trades"] > 0
 
 
-def test_jobs_that_come_and_go_leave_one_forkserver_the_next_jobs(warm: LocalRay) -> None:
+def test_one_forkserver_serves_all_jobs_that_come_and_go(warm: LocalRay) -> None:
     (raylet,) = [process for process in psutil.Process(warm.pid).children() if process.name() == "raylet"]
+    prefix = str(notes_folder() / f"workers/{raylet.pid}-")
 
-    def sockets() -> set[str]:
-        return {path.name for path in (notes_folder() / "workers").glob(f"{raylet.pid}-*.sock")}
-
-    def servers() -> int:
+    def servers() -> list[int]:
         """Their command line has their socket, and so has that of the workers that they fork; here there are none."""
-        commands = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
-        prefix = str(notes_folder() / f"workers/{raylet.pid}-")
-        return sum(any(word.startswith(prefix) for word in words) for words in commands)
+        commands = {process.pid: process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])}
+        return [pid for pid, words in commands.items() if any(word.startswith(prefix) for word in words)]
 
-    seen: set[str] = set()
-
-    def another_is_ready() -> bool:
-        return len(sockets()) == 1 and not sockets() <= seen
-
-    for _ in range(3):
-        wait_until(another_is_ready)
-        seen |= sockets()
+    wait_until(lambda: len(servers()) == 1)
+    before = servers()
+    for _ in range(2):
         subprocess.run([sys.executable, "-c", DRIVER, warm.address], check=True, timeout=60)
-    wait_until(another_is_ready)
-    wait_until(lambda: servers() == 1)
+    wait_until(lambda: servers() == before)
+    assert len(list((notes_folder() / "workers").glob(f"{raylet.pid}-*.sock"))) == 1
 
 
 UP = "from barray.local import warm_ray; print(warm_ray.up(1)[0].pid)"
