@@ -80,6 +80,7 @@ def main() -> None:
     found: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
+        os.environ["XDG_RUNTIME_DIR"] = place  # where no Ray is kept warm
         symbols = tuple(sample_symbols(options.symbols))
         write_sample_data(folder / "bars", symbols=symbols, start=DAY, end=DAY)
         (folder / "chaos.py").write_text(STRATEGY)

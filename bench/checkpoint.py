@@ -265,7 +265,7 @@ def main() -> None:
     figures: dict[str, Any] = {"symbols": options.symbols, "pairs": options.pairs}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        os.environ["XDG_CONFIG_HOME"] = place
+        os.environ["XDG_RUNTIME_DIR"] = place  # where no Ray is kept warm
         symbols = tuple(sample_symbols(options.symbols))
         write_sample_data(folder / "bars", symbols=symbols, start=date(2024, 6, 3), end=date(2024, 7, 5))
         configs = [write_config(folder, kind, symbols) for kind in _BODIES]
