@@ -46,8 +46,9 @@ def hand_over_credentials(config: SessionConfig, remote: Remote) -> None:
 
 def ensure_ray(config: SessionConfig) -> None:
     """Join the Ray that the config names or `barray up` keeps, or start one here on loopback."""
-    warm = warm_ray.find()
-    address = config.ray.address or (warm.address if warm else None)
+    address = config.ray.address
+    if address is None and (warm := warm_ray.find_ours()):
+        address = warm.address
     if address is None:
         actors, ray = config.actors, config.ray
         fork = actors.spawn == "fork"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from barray.local.sessions import is_alive
 from barray.local.user_folder import OTHER, notes_folder
 from barray.market.errors import BarrayError
 
+logger = logging.getLogger(__name__)
 _START_S = 60.0
 _STOP_S = 30.0
 _SERVER_STOP_S = 6.0  # a second more than it gives its commands
@@ -30,12 +32,13 @@ class LocalRay:
     """The warm Ray: its address, `host:port`, and the process that holds it.
 
     `began`: when that started, in the kernel's clock ticks; 0 where the system doesn't tell. A pid alone may be
-    another's by now.
+    another's by now. `installation`: whose code its processes run, see `installation`.
     """
 
     address: str
     pid: int
     began: int
+    installation: str
 
 
 def find() -> LocalRay | None:
@@ -47,12 +50,30 @@ def find() -> LocalRay | None:
     return found if _is_up(found) else None
 
 
+def find_ours() -> LocalRay | None:
+    """The same, if its processes run this code; where they run another's that is said, and nothing joins it."""
+    found = find()
+    if found is None or found.installation == installation():
+        return found
+    logger.warning("the Ray that is up runs the code of %s, not this: it is not used", found.installation)
+    return None
+
+
+def installation() -> str:
+    """Where this process has its code from: barray's folder, and the environment's where packages are."""
+    return f"{Path(__file__).resolve().parents[1]} in {Path(sys.prefix).resolve()}"
+
+
 def up(num_cpus: int | None = None, metrics_port: int | None = None) -> tuple[LocalRay, bool]:
-    """The warm Ray, and whether it was started now. BarrayError, with what it said, if it doesn't come up."""
+    """The warm Ray, and whether it was started now. BarrayError, with what it said, if it doesn't come up, and where
+    one is up that runs the code of another installation.
+    """
     from barray.coordinator import runtime
 
     with _alone() as lock:
         if found := find():
+            if found.installation != installation():
+                raise BarrayError(f"a Ray is up with the code of {found.installation}", remedy="`barray down` ends it")
             return found, False
         runtime.require_room(metrics_port)
         return _start((num_cpus, metrics_port), lock), True
@@ -99,7 +120,7 @@ def _start(options: tuple[int | None, int | None], lock: int) -> LocalRay:
         if found := find():
             return found
         time.sleep(0.05)
-    _stop(LocalRay("", holder.pid, _began(holder.pid)))
+    _stop(LocalRay("", holder.pid, _began(holder.pid), installation()))
     said = log.read_text(errors="replace").strip().splitlines()[-1:]
     raise BarrayError(f"the local Ray did not start: {' '.join(said)}", remedy=f"see {log}")
 
@@ -156,7 +177,7 @@ def _hold(lock: int, num_cpus: int | None, metrics_port: int | None) -> None:
     server = None
     try:
         runtime.start_ray(num_cpus, metrics_port=metrics_port)
-        ray = LocalRay(runtime.ray_address(), os.getpid(), _began(os.getpid()))
+        ray = LocalRay(runtime.ray_address(), os.getpid(), _began(os.getpid()), installation())
         with replacing(_note(), OTHER) as temporary:
             temporary.write_text(json.dumps(asdict(ray)))
         os.close(lock)

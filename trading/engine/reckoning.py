@@ -225,8 +225,8 @@ def _singly(over: Sequence[OverSession], symbols: Sequence[str]) -> _Every | Non
 
 
 def _numbers(slots: IntArray) -> IntArray:
-    """Which symbol each row in Holdings is of."""
-    numbers = np.empty(int(slots.max(initial=-1)) + 1, np.int64)
+    """Which symbol each row in Holdings is of, -1 for none."""
+    numbers = np.full(int(slots.max(initial=-1)) + 1, -1)
     numbers[slots] = np.arange(len(slots))
     return numbers
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import orjson
@@ -15,6 +16,7 @@ import pytest
 from barray.local import warm_ray
 from barray.local.user_folder import notes_folder
 from barray.local.warm_ray import LocalRay
+from barray.market.errors import BarrayError
 from barray.warm_commands.client import COLD, SOCKET
 from tests.sessions import config
 
@@ -123,11 +125,31 @@ def test_a_process_that_has_the_number_of_a_dead_holder_is_neither_taken_for_it_
     other = subprocess.Popen(["sleep", "60"])
     began = int(Path(f"/proc/{other.pid}/stat").read_text().split()[21])
     note = notes_folder() / "ray.note"
-    note.write_text(json.dumps({"address": "127.0.0.1:1", "pid": other.pid, "began": began - 1}))
+    note.write_text(json.dumps({"address": "127.0.0.1:1", "pid": other.pid, "began": began - 1, "installation": "x"}))
     assert warm_ray.find() is None
     assert not warm_ray.down()
     assert other.poll() is None
-    note.write_text(json.dumps({"address": "127.0.0.1:1", "pid": other.pid, "began": began}))
-    assert warm_ray.find() == LocalRay("127.0.0.1:1", other.pid, began)
+    ours = LocalRay("127.0.0.1:1", other.pid, began, warm_ray.installation())
+    note.write_text(json.dumps(asdict(ours)))
+    assert warm_ray.find_ours() == ours
     assert warm_ray.down()
     assert other.wait(10) < 0
+
+
+def test_one_that_runs_the_code_of_another_installation_is_not_joined(
+    universe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    began = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    theirs = LocalRay("127.0.0.1:1", os.getpid(), began, "/opt/other/barray in /opt/other")
+    (notes_folder() / "ray.note").write_text(json.dumps(asdict(theirs)))
+    with pytest.raises(BarrayError, match=r"code of /opt/other/barray in /opt/other; `barray down` ends it"):
+        warm_ray.up()
+    path = tmp_path / "config.yaml"
+    path.write_bytes(orjson.dumps(config(universe, "AAPL", indicators=[], ray={"num_cpus": 1})))
+    command = [sys.executable, "-m", "barray", "run", str(path), "--json", "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert (
+        "the Ray that is up runs the code of /opt/other/barray in /opt/other, not this: it is not used" in done.stderr
+    )
+    assert list(json.loads(done.stdout)["sessions"][0]["symbols"]) == ["AAPL"]
