@@ -44,6 +44,8 @@ _IN_ENVIRONMENT: dict[str, dict[str, str]] = {
     "rpc25": lost_calls(25),
 }
 _FAULTS = ("slow_down", "unavailable", "refuse", "stall", "cut")
+_LIMIT_S = 900.0
+"""After which a run hangs: with a quarter of its calls lost a session of two days needs more than three minutes."""
 _DRAIN_S = 4.0
 _LOOK_S = 0.2
 PHASES = ("begins", "coordinates", "works")
@@ -176,7 +178,7 @@ class Cluster:
         return left
 
     def _begin(self, command: Sequence[object], out: Path) -> Run:
-        return Run([*command, "--address", self.nodes.address], out, self.nodes.of_drivers())
+        return Run([*command, "--address", self.nodes.address], out, self.nodes.of_drivers(), _LIMIT_S)
 
     def _hit(
         self, run: Run, troubles: Sequence[str], chance: random.Random, phases_s: dict[str, float]

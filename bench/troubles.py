@@ -108,10 +108,12 @@ def results_in(out: Path) -> dict[str, bytes]:
 
 
 class Run:
-    """One command, and what it has started. `environment`: beside this process's."""
+    """One command, and what it has started. `environment`: beside this process's. `limit_s`: after which it hangs."""
 
-    def __init__(self, arguments: Sequence[object], out: Path, environment: Mapping[str, str] = {}) -> None:
-        self.out = out
+    def __init__(
+        self, arguments: Sequence[object], out: Path, environment: Mapping[str, str] = {}, limit_s: float = _HANG_S
+    ) -> None:
+        self.out, self._limit_s = out, limit_s
         self._begun = perf_counter()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "barray", *map(str, arguments)],
@@ -144,7 +146,7 @@ class Run:
     def end(self) -> Outcome:
         """Wait for it, and for its processes to go; whatever is left then is killed."""
         try:
-            _, told = self._process.communicate(timeout=_HANG_S)
+            _, told = self._process.communicate(timeout=self._limit_s)
             return Outcome(
                 self._process.returncode, told, results_in(self.out), self.seconds, left_of(self.members, _GONE_S)
             )
