@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,8 @@ from barray.actors.options import new_symbol_actor, placed, pulse, submit_valida
 _ANY = Placement()
 _FRESH_S = 0.1
 """For how long what Ray said of its nodes will do: a session's start asks several times, three calls each."""
+_FREED_S = 3.0
+"""What has just ended, such as Step 0 or a run before, has given back its CPUs by then."""
 
 
 @dataclass(eq=False)
@@ -76,6 +79,11 @@ class RayTransport:
         def there() -> bool:
             return sum(claim.fit(node) for node in self.nodes().values()) >= count
 
+        alone = [replace(node, free_cpus=node.cpus) for node in self.nodes().values()]
+        if sum(map(claim.fit, alone)) >= count:
+            end_s = time.monotonic() + _FREED_S
+            while not there() and time.monotonic() < end_s:
+                await asyncio.sleep(_FRESH_S)
         await cluster.bring_nodes(bundles, self._placement, there, cluster.claimed(claim, count))
 
     async def make_ready(self, cpus: int) -> None:

@@ -29,7 +29,10 @@ _OF_NODES = {
 }
 _STAYING = ("ray::IDLE", "ray::DashboardAgent", "ray::RuntimeEnvAgent")
 _UP = "Ray runtime started"
-_UP_S, _NODES_GONE_S, GONE_S = 150.0, 60.0, 60.0  # a worker whose raylet was killed first imports all of Ray
+_UP_S, _NODES_GONE_S = 150.0, 60.0
+GONE_S = 90.0
+"""A raylet looks for a control store that is gone for a minute; a worker whose raylet is gone first imports all of Ray.
+"""
 WORKERS = 2
 _STARTING = threading.Lock()  # one cluster after another: each takes all cores for some seconds
 

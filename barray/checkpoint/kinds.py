@@ -18,6 +18,7 @@ from barray.trading.orders.fills import Fills
 from barray.trading.orders.order import Refusal
 from barray.trading.orders.order_columns import Labels, Orders
 from barray.trading.results.days import MergedBars, SessionDays
+from barray.trading.results.equity import EquityCurve
 from barray.trading.results.events import Events, RunEvent
 from barray.trading.results.ledger import LoadedBars
 from barray.trading.results.logs import LogLine, Logs
@@ -97,6 +98,7 @@ KINDS = (
     DayBegun,
     DayDone,
     Done,
+    EquityCurve,
     Events,
     Evict,
     Fills,

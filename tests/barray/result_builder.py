@@ -16,6 +16,7 @@ from barray.trading.orders.fills import Fill, Fills
 from barray.trading.orders.order import Order
 from barray.trading.orders.order_columns import Orders
 from barray.trading.results.backtest import BacktestResult
+from barray.trading.results.equity import EquityCurve
 from barray.trading.results.result import SymbolResult, Trades
 
 MINUTE_NS = 60_000_000_000
@@ -98,8 +99,7 @@ def traded(
         fills=(made := Fills.of(fills)),
         orders=Orders.at_market(symbol, made.bar_ns, made.quantity, made),
         trades=trades,
-        equity=equity,
-        exposure=held * bars.close,
+        curve=EquityCurve.of(cash, held * bars.close),
         session_close=last,
         session_pnl=np.diff(closes, prepend=capital),
         cash=float(cash[-1]),

@@ -21,6 +21,7 @@ from barray.trading.orders.order import Order
 from barray.trading.orders.reasons import Why
 from barray.trading.orders.terms import OrderTerms
 from barray.trading.results.backtest import BacktestResult
+from barray.trading.results.equity import EquityCurve
 from barray.trading.results.events import Events, RunEvent
 from barray.trading.sweeps.result import SweepResult
 from barray.trading.sweeps.table import SetRow
@@ -168,11 +169,10 @@ def test_orders_are_all_that_were_placed_with_what_their_fills_came_to() -> None
 def test_exposure_sums_longs_and_shorts_up() -> None:
     result = backtest({"L": random_symbol("L", 1, 3, 0), "S": random_symbol("S", 1, 3, 1)}, 1)
     parts = {
-        name: replace(part, exposure=np.full(len(part.equity), value))
+        name: replace(part, curve=EquityCurve.of(part.equity - value, np.full(len(part.equity), value)))
         for (name, part), value in zip(result.symbols.items(), (300.0, -100.0), strict=True)
     }
-    table = backtest(parts, 1).tables.exposure
-    equity = result.account_equity
+    table, equity = backtest(parts, 1).tables.exposure, backtest(parts, 1).account_equity
     assert [set(table[name].tolist()) for name in ("gross", "net", "positions")] == [{400.0}, {200.0}, {2}]
     assert table["cash"].tolist() == (equity - 200).tolist()
     assert table["leverage"].tolist() == (400 / equity).tolist()

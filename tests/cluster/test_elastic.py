@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +12,9 @@ from typing import Any
 import pytest
 
 import barray
+from barray.actors.nodes import Claim
 from barray.actors.ray_start.patch import altered_ray
+from barray.actors.transport import RayTransport
 from tests.cluster.test_nodes import SYMBOLS, symbols_by_node
 from tests.sessions import config
 
@@ -67,6 +71,29 @@ def test_a_plan_that_has_no_room_says_so_before_it_starts(
     with pytest.raises(barray.ConfigError, match=said):
         begin(universe, **sections)
     assert symbols_by_node() == {}
+
+
+def test_what_is_about_to_be_given_back_is_room(cluster: Any) -> None:
+    import ray
+
+    @ray.remote(num_cpus=1)
+    class Holds:
+        def place(self) -> str:
+            return ray.get_runtime_context().get_node_id()
+
+    transport, claim = RayTransport(), Claim(0.5)
+    holding = [Holds.remote() for _ in range(3)]  # type: ignore[attr-defined]
+    assert len({ray.get(one.place.remote()) for one in holding}) == 3
+    while sum(node.free_cpus for node in transport.nodes().values()):
+        time.sleep(0.05)
+    with pytest.raises(barray.ConfigError, match=r"ask for 3 CPUs; .* have 3 CPUs, of which 0 are free"):
+        asyncio.run(transport.make_room(claim, 6))
+    timers = [threading.Timer(0.5, ray.kill, [one]) for one in holding]
+    for timer in timers:
+        timer.start()
+    asyncio.run(transport.make_room(claim, 6))
+    for timer in timers:
+        timer.join()
 
 
 def test_a_node_that_is_to_leave_hands_its_symbols_over_and_goes(universe: Path, tmp_path: Path, cluster: Any) -> None:

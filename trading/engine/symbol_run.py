@@ -29,7 +29,7 @@ from barray.trading.engine.event_run import Outcome, run_symbol
 from barray.trading.orders.broker import Account
 from barray.trading.orders.fills import Fills
 from barray.trading.orders.order_columns import in_turn
-from barray.trading.results.equity import equity_on_grid, session_closes, session_pnl
+from barray.trading.results.equity import EquityCurve, equity_on_grid, session_closes, session_pnl
 from barray.trading.results.ledger import LoadedBars, longest
 from barray.trading.results.logs import MOST_LINES, Logs
 from barray.trading.results.result import SymbolResult, Trades
@@ -274,8 +274,7 @@ def join_results(parts: Sequence[SymbolResult], grid_session: IntArray) -> Symbo
     known = np.maximum.accumulate(np.where(np.isnan(closes), 0, np.arange(len(closes))))
     return replace(
         _together(parts),
-        equity=np.concatenate([part.equity for part in parts]) + before[grid_session],
-        exposure=np.concatenate([part.exposure for part in parts]),
+        curve=EquityCurve.joined([part.curve for part in parts]).raised(before[grid_session]),
         session_close=closes[known],
         session_pnl=pnl,
     )
@@ -379,10 +378,10 @@ def summarise(
     closes_ns = session_range.sessions.close_ns[session_range.rows]
     number = np.minimum(np.searchsorted(closes_ns, grid_ns), len(closes_ns) - 1)
     if account.carry:
-        equity, exposure = equity_on_grid(fills, base, capital, grid_ns)
-        by_session = session_pnl(equity, number, len(closes_ns), capital)
+        curve = equity_on_grid(fills, base, capital, grid_ns)
+        by_session = session_pnl(curve.equity, number, len(closes_ns), capital)
     else:
-        equity, exposure, by_session = _anew(loaded, capital, fills, grid_ns, number)
+        curve, by_session = _anew(loaded, capital, fills, grid_ns, number)
     first = int(np.searchsorted(base.session, int(loaded.traded[0])))
     last = len(base) - 1
     return SymbolResult(
@@ -391,8 +390,7 @@ def summarise(
         fills=fills,
         orders=outcome.orders,
         trades=round_trips(fills, base.bars, last),
-        equity=equity,
-        exposure=exposure,
+        curve=curve,
         session_close=session_closes(base, first, closes_ns),
         session_pnl=by_session,
         cash=capital - float((fills.quantity * fills.price + fills.commission).sum()),
@@ -426,13 +424,12 @@ def _gone_through(loaded: LoadedRange, account: Account, outcome: Outcome) -> tu
 
 def _anew(
     loaded: LoadedRange, capital: float, fills: Fills, grid_ns: IntArray, number: NDArray[np.int64]
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Equity, exposure and profit by session, each session from the capital."""
+) -> tuple[EquityCurve, FloatArray]:
+    """Equity and exposure, and profit by session, each session from the capital."""
     sessions = loaded.base.session[fills.row]
-    equity, exposure, by_session = [], [], []
+    curves, by_session = [], []
     for position, row in enumerate(loaded.session_range.rows.tolist()):
-        own, held = equity_on_grid(fills.take(sessions == row), loaded.base, capital, grid_ns[number == position])
-        equity.append(own)
-        exposure.append(held)
-        by_session.append(own[-1] - capital if len(own) else 0.0)
-    return np.concatenate(equity), np.concatenate(exposure), np.array(by_session)
+        own = equity_on_grid(fills.take(sessions == row), loaded.base, capital, grid_ns[number == position])
+        curves.append(own)
+        by_session.append(own.equity[-1] - capital if len(own) else 0.0)
+    return EquityCurve.joined(curves), np.array(by_session)

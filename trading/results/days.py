@@ -14,6 +14,7 @@ from barray.market.bars import FloatArray, IntArray
 from barray.trading.orders.fills import Fills
 from barray.trading.orders.order import Refusal
 from barray.trading.results.courses import Courses
+from barray.trading.results.equity import EquityCurve
 
 
 class DayPrices(Protocol):
@@ -114,9 +115,9 @@ class SymbolDay:
         """Whether something was held when it began, so that its account is that of the session before."""
         return bool(self.session.is_held[int(self.session.fill_bounds[self.number]) + self.number])
 
-    def curves(self) -> tuple[FloatArray, FloatArray]:
-        """Equity and exposure, float64 (k,) each: on the session's grid, as in SymbolResult."""
-        return curves_of([self])
+    def curve(self) -> EquityCurve:
+        """Equity and exposure on the session's grid."""
+        return curve_of([self])
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,17 +188,16 @@ class SessionDays:
         return {symbol: SymbolDay(self, number) for number, symbol in enumerate(self.symbols)}
 
 
-def curves_of(days: Sequence[SymbolDay]) -> tuple[FloatArray, FloatArray]:
-    """Equity and exposure of one symbol, on its sessions' grids one after another: float64 (k,) each."""
+def curve_of(days: Sequence[SymbolDay]) -> EquityCurve:
+    """Equity and exposure of one symbol, on its sessions' grids one after another."""
     if not days:
-        return _NO_PRICES, _NO_PRICES
+        return EquityCurve.of(_NO_PRICES, _NO_PRICES)
     own = [(day.session, day.account_places) for day in days]
     spans = np.concatenate([session.spans[places] for session, places in own])
     is_held = np.concatenate([session.is_held[places] for session, places in own])
     cash = np.concatenate([session.capital - session.spent[places] for session, places in own])
-    value = np.zeros(int(spans.sum()))
-    value[np.repeat(is_held, spans)] = np.concatenate([day.session.values[day.value_places] for day in days])
-    return np.repeat(cash, spans) + value, value
+    values = np.concatenate([day.session.values[day.value_places] for day in days])
+    return EquityCurve(spans, cash, is_held, values, np.zeros(len(spans)))
 
 
 class JoinedDays(NamedTuple):

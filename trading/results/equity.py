@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,10 +16,59 @@ _DUST = 1e-12
 """Share of the largest position below which one is rounding."""
 
 
-def equity_on_grid(
-    fills: Fills, base: IntervalBars, capital: float, grid_ns: IntArray
-) -> tuple[FloatArray, FloatArray]:
-    """One symbol's equity (cash and position) and exposure (position × close) at each stamp, float64 (n_grid,) each.
+@dataclass(frozen=True, eq=False)
+class EquityCurve:
+    """Equity and exposure at every stamp of a grid, kept as what changes: a symbol that is held one day in ten takes a
+    tenth of the memory.
+
+    `spans`: for how many stamps there was the same cash, and a position all the while or none, int64 (k,); `cash` then,
+    float64 (k,); `is_held`, bool (k,). `values`: what positions were worth, at the stamps of the spans with one alone,
+    float64. `level`: added to cash and position, float64 (k,): what earlier sessions brought, where each begins anew.
+    """
+
+    spans: IntArray
+    cash: FloatArray
+    is_held: NDArray[np.bool_]
+    values: FloatArray
+    level: FloatArray
+
+    @classmethod
+    def of(cls, cash: FloatArray, exposure: FloatArray) -> EquityCurve:
+        """From both at every stamp, float64 (n_grid,) each."""
+        is_held = exposure != 0
+        begins = np.flatnonzero(np.append(True, (cash[1:] != cash[:-1]) | (is_held[1:] != is_held[:-1]))[: len(cash)])
+        spans = np.diff(begins, append=len(cash))
+        return cls(spans, cash[begins], is_held[begins], exposure[is_held], np.zeros(len(begins)))
+
+    @classmethod
+    def joined(cls, parts: Sequence[EquityCurve]) -> EquityCurve:
+        """Grids one after another."""
+        return cls(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(cls)))
+
+    def __len__(self) -> int:
+        return int(self.spans.sum())
+
+    @property
+    def exposure(self) -> FloatArray:
+        """Position × close, float64 (n_grid,), made anew."""
+        exposure = np.zeros(len(self))
+        exposure[np.repeat(self.is_held, self.spans)] = self.values
+        return exposure
+
+    @property
+    def equity(self) -> FloatArray:
+        """Cash and position, float64 (n_grid,), made anew."""
+        own: FloatArray = np.repeat(self.cash, self.spans) + self.exposure
+        own += np.repeat(self.level, self.spans)
+        return own
+
+    def raised(self, by_stamp: FloatArray) -> EquityCurve:
+        """The same with so much more at each stamp, float64 (n_grid,), which changes with no span."""
+        return replace(self, level=self.level + by_stamp[np.cumsum(self.spans) - self.spans])
+
+
+def equity_on_grid(fills: Fills, base: IntervalBars, capital: float, grid_ns: IntArray) -> EquityCurve:
+    """One symbol's equity (cash and position) and exposure (position × close) at each stamp.
 
     A stamp knows the bars with `end_ns` up to it, their fills and the last one's close, which stays until the next bar;
     before the first bar there is the capital alone. `capital` 0 gives the profit.
@@ -27,13 +79,13 @@ def equity_on_grid(
     position[np.abs(position) <= _DUST * np.abs(position).max()] = 0.0
     spans = np.diff(np.concatenate(([0], fills.row, [len(base)])))  # bars from each fill to the next, none in one bar
     exposure = np.repeat(position, spans) * base.bars.close
-    equity = np.repeat(cash, spans) + exposure
+    cash = np.repeat(cash, spans)
     if isinstance(rows, slice):
-        return equity[rows], exposure[rows]
+        return EquityCurve.of(cash[rows], exposure[rows])
     known = rows >= 0
     if not len(base):
-        return np.full(len(rows), float(capital)), np.zeros(len(rows))
-    return np.where(known, equity[rows], capital), np.where(known, exposure[rows], 0.0)
+        return EquityCurve.of(np.full(len(rows), float(capital)), np.zeros(len(rows)))
+    return EquityCurve.of(np.where(known, cash[rows], capital), np.where(known, exposure[rows], 0.0))
 
 
 def session_closes(base: IntervalBars, first_row: int, closes_ns: IntArray) -> FloatArray:

@@ -17,8 +17,8 @@ from barray.market.symbol_data import Lineage, SymbolMetadata
 from barray.market.validation import Reason
 from barray.trading.orders.order import Refusal
 from barray.trading.orders.order_columns import NO_ORDERS, Orders
-from barray.trading.results.days import JoinedDays, SymbolDay, curves_of, joined
-from barray.trading.results.equity import session_pnl
+from barray.trading.results.days import JoinedDays, SymbolDay, curve_of, joined
+from barray.trading.results.equity import EquityCurve, session_pnl
 from barray.trading.results.logs import NO_LOGS, Logs
 from barray.trading.results.result import FROM_CONFIG, SymbolResult
 from barray.trading.results.trades import round_trips
@@ -125,7 +125,7 @@ class Ledger:
         known = _Known.of(self.bars)
         rows = sorted(self.days)
         days = joined([self.days[row] for row in rows])
-        equity, exposure, by_session = self._equity(grid, days)
+        curve, by_session = self._equity(grid, days)
         before = self._orders_before()
         merged, numbers = _bars_of(days, known.bars_before(rows))
         placed = np.array([before.get(row, 0) for row in rows], np.int64)
@@ -138,8 +138,7 @@ class Ledger:
             capital=self.capital,
             fills=replace(fills, row=np.full(len(fills), -1) if guest else numbers[fills.row]),
             trades=trades,
-            equity=equity,
-            exposure=exposure,
+            curve=curve,
             session_close=self._closes(grid, known, first, only_begun=guest),
             session_pnl=by_session,
             cash=self.capital - float(costs.sum()),
@@ -182,28 +181,27 @@ class Ledger:
             yield from day.refusals
         yield from self.starving
 
-    def _equity(self, grid: Grid, joined: JoinedDays) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def _equity(self, grid: Grid, joined: JoinedDays) -> tuple[EquityCurve, FloatArray]:
         """Equity and exposure on the grid, and the profit of every session."""
         there = np.array([row in self.days for row in grid.rows.tolist()], np.bool_)
         days = [self.days[row] for row in grid.rows[there].tolist()]
-        shown = np.repeat(there, grid.lengths)
-        own, held = curves_of(days)
-        exposure = np.zeros(len(shown))
-        exposure[shown] = held
-        if self.anew:
-            ends = np.cumsum(grid.lengths[there])
-            closes = [
-                float(own[end - 1]) if length else None for end, length in zip(ends, grid.lengths[there], strict=True)
-            ]
-            levels, earned = self._in_turn(there, days, closes)
-            equity = np.repeat(levels, grid.lengths)
-            equity[shown] += own
-            return equity, exposure, earned
-        done = np.zeros(len(there), np.int64)
+        own, done = curve_of(days), np.zeros(len(there), np.int64)
         done[there] = joined.fill_counts
-        equity = np.repeat(self.capital - joined.spent()[np.cumsum(done)], grid.lengths)
-        equity[shown] = own
-        return equity, exposure, session_pnl(equity, grid.session.astype(np.int32), len(there), self.capital)
+        counts = np.ones(len(there), np.int64)  # of spans: where nothing was done or held, one
+        counts[there] += joined.fill_counts
+        session = np.repeat(np.arange(len(there)), counts)
+        shown = there[session]
+        if self.anew:
+            levels, earned = self._in_turn(there, days, _last(own.equity, grid.lengths[there]))
+            spent = np.zeros(len(there))
+        else:
+            levels, spent = np.zeros(len(there)), self.capital - joined.spent()[np.cumsum(done)]
+        spans, cash, is_held = grid.lengths[session], spent[session], np.zeros(len(session), np.bool_)
+        spans[shown], cash[shown], is_held[shown] = own.spans, own.cash, own.is_held
+        curve = EquityCurve(spans, cash, is_held, own.values, levels[session])
+        if self.anew:
+            return curve, earned
+        return curve, session_pnl(curve.equity, grid.session.astype(np.int32), len(there), self.capital)
 
     def _in_turn(
         self, there: NDArray[np.bool_], days: Sequence[SymbolDay], closes: Sequence[float | None]
@@ -231,6 +229,12 @@ class Ledger:
         if only_begun:
             closes[~np.isin(grid.rows, self.begun)] = np.nan
         return closes
+
+
+def _last(equity: FloatArray, lengths: IntArray) -> list[float | None]:
+    """At the end of each session of so many stamps, None without any."""
+    ends = zip(np.cumsum(lengths).tolist(), lengths.tolist(), strict=True)
+    return [float(equity[end - 1]) if length else None for end, length in ends]
 
 
 def _bars_of(days: JoinedDays, before: IntArray) -> tuple[Bars, IntArray]:

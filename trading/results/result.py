@@ -15,6 +15,7 @@ from barray.market.validation import Reason, SymbolValidationResult
 from barray.trading.orders.fills import Fills
 from barray.trading.orders.order import Refusal
 from barray.trading.orders.order_columns import NO_ORDERS, Orders
+from barray.trading.results.equity import EquityCurve
 from barray.trading.results.events import NO_EVENTS, Events
 from barray.trading.results.logs import NO_LOGS, Logs
 from barray.trading.scans.result import ScanResult
@@ -72,9 +73,9 @@ class SymbolResult:
 
     `equity`: cash and position at market value on the run's grid, float64 (n_grid,): the ends of all base bars that the
     calendar expects in the sessions of the run (`BacktestResult.grid_ns`), each value the last known one. `exposure`:
-    position × close on the same grid, negative short. `session_close`: last close known at each session's end, NaN
-    before the first, float64 (n_sessions,). `hold_capital`: what buying and holding would spend, an equal part where
-    it is shared. `session_pnl` float64 (n_sessions,): change of equity by session.
+    position × close on the same grid, negative short; both come of `curve`. `session_close`: last close known at each
+    session's end, NaN before the first, float64 (n_sessions,). `hold_capital`: what buying and holding would spend, an
+    equal part where it is shared. `session_pnl` float64 (n_sessions,): change of equity by session.
     `error`: the traceback where the strategy raised; the symbol then stopped at `error_ns`. `skipped`: sessions that
     Step 0 refused, with the reason, by ISO date; `sessions`: those that were begun. `bars`: base bars run through.
     `first_price`: open of the first of them; `last_price`: close of the last. `lineage`: of all bars; `sources`: what
@@ -88,8 +89,7 @@ class SymbolResult:
     capital: float
     fills: Fills
     trades: Trades
-    equity: FloatArray
-    exposure: FloatArray
+    curve: EquityCurve
     session_close: FloatArray
     session_pnl: FloatArray
     cash: float
@@ -113,6 +113,16 @@ class SymbolResult:
     engine_s: float = 0.0
 
     @property
+    def equity(self) -> FloatArray:
+        """Cash and position at market value, see above; made anew each time."""
+        return self.curve.equity
+
+    @property
+    def exposure(self) -> FloatArray:
+        """Position × close, see above; made anew each time."""
+        return self.curve.exposure
+
+    @property
     def hold_equity(self) -> FloatArray:
         """What buying for `hold_capital` at the first open is worth at each session's end, float64 (n_sessions,).
 
@@ -126,7 +136,8 @@ class SymbolResult:
     @property
     def pnl(self) -> float:
         """Profit over the whole run, after costs, open positions at the last close."""
-        return float(self.equity[-1] - self.capital) if len(self.equity) else 0.0
+        equity = self.equity
+        return float(equity[-1] - self.capital) if len(equity) else 0.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,6 +26,7 @@ from barray.trading.orders.order_columns import Orders
 from barray.trading.orders.reasons import Why
 from barray.trading.orders.terms import OrderTerms
 from barray.trading.results.backtest import BacktestResult
+from barray.trading.results.equity import EquityCurve
 from barray.trading.results.events import Events, RunEvent
 from barray.trading.results.logs import LogLine, Logs
 from tests.barray.browser import opened
@@ -130,7 +131,7 @@ def test_a_report_of_no_symbols_says_so(sessions: int, tmp_path: Path) -> None:
 def test_a_symbol_without_trades_has_its_row(tmp_path: Path) -> None:
     part = replace(random_symbol("IDLE", 1, 1, 1), trades=no_trades(), fills=Fills.of([]))
     flat = np.full(len(part.equity), part.capital)
-    part = replace(part, equity=flat, exposure=0 * flat, session_pnl=np.zeros(1))
+    part = replace(part, curve=EquityCurve.of(flat, 0 * flat), session_pnl=np.zeros(1))
     page = page_of(backtest({"IDLE": part}, 1), tmp_path, {"IDLE": chart(1, 1)})
     assert "There were no trades." in page
     assert "<td>IDLE</td>" in page
@@ -156,7 +157,7 @@ def test_orders_are_counted_and_the_first_listed_with_events(tmp_path: Path) -> 
 
 def test_exposure_is_drawn_in_per_cent_of_equity(tmp_path: Path) -> None:
     part = random_symbol("S", 1, 1, 1)
-    part = replace(part, equity=np.full(len(part.equity), 1000.0), exposure=np.full(len(part.equity), -250.0))
+    part = replace(part, curve=EquityCurve.of(*(np.full(len(part.equity), worth) for worth in (1250.0, -250.0))))
     equity = data_of(page_of(backtest({"S": part}, 1), tmp_path))["equity"]
     assert (set(equity["gross"]), set(equity["net"])) == ({25.0}, {-25.0})
 

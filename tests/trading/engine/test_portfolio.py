@@ -446,4 +446,4 @@ def test_what_is_held_of_a_symbol_that_later_bars_lack_is_valued_on_also_elsewhe
     assert again.error is None
     assert days is not None
     assert days.symbols == ("B",)
-    assert set(days.days()["B"].curves()[1].tolist()) == {5 * 109.0}
+    assert set(days.days()["B"].curve().exposure.tolist()) == {5 * 109.0}

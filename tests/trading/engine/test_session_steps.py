@@ -62,7 +62,7 @@ def told(outcome: SessionOutcome) -> Any:
         symbol: (
             [column.tolist() for column in vars(day.fills).values()],
             day.refusals,
-            [np.nan_to_num(curve).tolist() for curve in day.curves()],
+            [np.nan_to_num(curve).tolist() for curve in (day.curve().equity, day.curve().exposure)],
         )
         for symbol, day in days.items()
     }
