@@ -89,6 +89,8 @@ class Sessions:
             return np.array([open_ns][:closed], np.int64), np.array([close_ns][:closed], np.int64)
         starts = np.arange(open_ns, close_ns, interval.ns, dtype=np.int64)
         ends = np.minimum(starts + interval.ns, close_ns)
+        if until_ns >= close_ns <= self.break_start_ns[row]:
+            return starts, ends
         in_break = (starts >= self.break_start_ns[row]) & (ends <= self.break_end_ns[row])
         keep = ~in_break & (ends <= until_ns)
         return starts[keep], ends[keep]

@@ -24,7 +24,7 @@ from barray.trading.engine.holdings import Holdings
 from barray.trading.engine.open_session import OpenSession
 from barray.trading.orders.accounts import Payment, SharedAccount
 from barray.trading.orders.broker import Account
-from barray.trading.orders.costs import Commission, Market, Slippage
+from barray.trading.orders.costs import Commission, Market, Slippage, whole
 from barray.trading.orders.fills import Fills
 
 _EXACT = 1e9
@@ -127,7 +127,7 @@ class BasketTrading:
         if targets is None:
             return None
         seen, index, symbols, held = here.panel.index, here.block.index, here.block.symbols, self._account.positions
-        lots, whole, short = self._market.lots, self._market.lot_size == 1.0, self._terms.short
+        lots, singly, short = self._market.lots, self._market.lot_size == 1.0, self._terms.short
         sales: list[_Order] = []
         others: list[_Order] = []
         for column in sorted({*targets, *(index[symbol] for symbol in held if symbol in seen)}):
@@ -135,7 +135,7 @@ class BasketTrading:
             before, target = held.get(symbol, 0.0), targets.get(column, 0.0)
             asked = quantity = target - before
             after = target
-            if not (whole and before % 1.0 == 0.0 and -_EXACT < asked < _EXACT and -_EXACT < before < _EXACT):
+            if not (singly and before % 1.0 == 0.0 and -_EXACT < asked < _EXACT and -_EXACT < before < _EXACT):
                 if not -inf < asked < inf:
                     return None
                 quantity = lots(asked)
@@ -156,7 +156,7 @@ class BasketTrading:
     def _targets(self, here: OpenSession, weights: Mapping[str, float]) -> dict[int, float] | None:
         """Shares to hold, by the block's columns; None where a weight, or a price, is no plain number."""
         seen, index, closes, row = here.panel.index, here.block.index, here.block.last_close_floats, here.row
-        lots, equity = self._market.lots, self._account.equity
+        lots, equity = whole if self._market.lot_size == 1.0 else self._market.lots, self._account.equity
         targets = {}
         for symbol, weight in weights.items():
             if symbol not in seen or not isinstance(weight, (float, int)):

@@ -273,7 +273,10 @@ class SharedAccount:
     def needs(self, quantities: Sequence[float], prices: Sequence[float]) -> list[float]:
         """What orders of these quantities reserve that close nothing. `prices`: last closes."""
         opens = map(abs, quantities)
-        return [self._need(one, price, one) for one, price in zip(opens, prices, strict=True)]
+        if self._charges:
+            return [self._need(one, price, one) for one, price in zip(opens, prices, strict=True)]
+        margin, reserved = self._account.margin, 1.0 + self._reserve
+        return [margin * one * (price * reserved) for one, price in zip(opens, prices, strict=True)]
 
     def bears(
         self, needs: Sequence[float], standing: Payment, symbols: Sequence[str], positions: Sequence[float]

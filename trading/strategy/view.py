@@ -140,6 +140,7 @@ class WindowView:
         self._additions = additions
         self._panel = panel
         self._moment = moment
+        self._open_ns = moment.open_ns
         self.now_ns = moment.now_ns
         """The time, UTC ns."""
         self.symbols: tuple[str, ...] = panel.symbols
@@ -157,7 +158,7 @@ class WindowView:
     @property
     def minute(self) -> int:
         """Whole minutes since the session's open."""
-        return (self.now_ns - self._moment.open_ns) // 60_000_000_000
+        return (self.now_ns - self._open_ns) // 60_000_000_000
 
     @property
     def minutes_to_close(self) -> int:
