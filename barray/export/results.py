@@ -45,7 +45,6 @@ from barray.trading.results.backtest import BacktestResult
 from barray.trading.results.events import RunEvent
 from barray.trading.results.numbers import ResultNumbers
 from barray.trading.results.result import SymbolResult
-from barray.trading.results.tables import TRADE_VALUES
 
 SCHEMA = "barray.backtest/1"
 _TABLES = ("trades", "orders", "fills", "equity", "exposure", "events")
@@ -100,7 +99,7 @@ def _write_others(result: BacktestResult, folder: Path, formats: Sequence[str]) 
             if "csv" in formats:
                 _write_csv(folder / f"{name}.csv", written)
     if "json" in formats:
-        _write_trades_json(folder / "trades.json", result)
+        (folder / "trades.json").write_bytes(_rows_json(tables["trades"]))
         for name in _TABLES[1:]:
             _write_json(folder / f"{name}.json", _columns_json(tables[name]))
         _write_json(folder / "summary.json", summary(result, result.tables.numbers), orjson.OPT_INDENT_2)
@@ -248,21 +247,24 @@ def _write_csv(path: Path, table: Any) -> None:
     pyarrow.csv.write_csv(table, path, pyarrow.csv.WriteOptions(quoting_style="needed"))
 
 
-def _write_trades_json(path: Path, result: BacktestResult) -> None:
-    """An array, one trade a line."""
-    rows = (
-        {
-            "symbol": part.symbol,
-            "entry_time": entry,
-            "exit_time": leave,
-            **{name: row[name] for name in (*TRADE_VALUES, "bars")},
-        }
-        for part in result.symbols.values()
-        for entry, leave, row in zip(
-            _texts(part.trades.entry_ns), _texts(part.trades.exit_ns), part.trades.rows(), strict=True
-        )
-    )
-    path.write_bytes(b"[\n" + b",\n".join(orjson.dumps(row) for row in rows) + b"\n]\n")
+def _rows_json(table: Table) -> bytes:
+    """An array, one row a line. Columns are encoded whole and their values dealt out, which takes a tenth of the time
+    that a dict a row does.
+    """
+    columns = [_values_json(column) for column in table.columns.values()]
+    row = b",".join(b"%b:%%b" % orjson.dumps(name).replace(b"%", b"%%") for name in table.columns)
+    return b"[\n" + b",\n".join(map((b"{%b}" % row).__mod__, zip(*columns, strict=True))) + b"\n]\n"
+
+
+def _values_json(column: Column) -> list[bytes]:
+    """Each value of a column, in JSON. Numbers and stamps hold no comma."""
+    if column.kind == "text" and column.unknown is None:
+        labels = [orjson.dumps(label) for label in column.labels]
+        return [labels[code] for code in column.values.tolist()]
+    values = _column_json(column)
+    if column.kind == "text":
+        return [orjson.dumps(value) for value in values]
+    return orjson.dumps(values, option=_JSON)[1:-1].split(b",") if len(values) else []
 
 
 def _texts(stamps_ns: IntArray) -> list[str | None]:
@@ -287,6 +289,8 @@ def _column_json(column: Column) -> Any:
             values = [labels[code] for code in values.tolist()]
     if column.unknown is None:
         return values
+    if column.kind == "number" and values.dtype.kind == "f":
+        return np.where(column.unknown, np.nan, values)  # which JSON has null for, too
     listed = values.tolist() if isinstance(values, np.ndarray) else values
     return [None if unknown else value for value, unknown in zip(listed, column.unknown.tolist(), strict=True)]
 

@@ -31,8 +31,9 @@ class AccountExposure:
         equity = result.account_equity
         gross, net, positions = np.zeros(len(equity)), np.zeros(len(equity)), np.zeros(len(equity), np.int64)
         for part in result.symbols.values():
-            gross += np.abs(part.exposure)
-            net += part.exposure
-            positions += part.exposure != 0
+            exposure = part.exposure
+            gross += np.abs(exposure)
+            net += exposure
+            positions += exposure != 0
         leverage = np.divide(gross, equity, out=np.full(len(equity), np.nan), where=equity > 0)
         return cls(gross, net, positions, equity - net, leverage)

@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
-from barray.export.results import SCHEMA, write_result
+from barray.export.results import SCHEMA, _rows_json, write_result
 from barray.market.errors import ConfigError
 from barray.market.symbol_data import Lineage
+from barray.market.table import Column, Table, floats_known, texts
 from barray.trading.orders.fills import Fills
 from barray.trading.orders.order import Refusal
 from barray.trading.results.events import Events, RunEvent
@@ -198,3 +199,32 @@ def test_an_unknown_format_or_a_place_that_cannot_be_written_is_refused(tmp_path
     with pytest.raises(ConfigError, match="cannot write"):
         write_result(result, tmp_path / "file" / "folder")
     assert write_result(result, tmp_path, []) == []
+
+
+@pytest.mark.parametrize("said", [["a", "b,c"], ['d"},\n{', None], []])
+def test_rows_say_what_columns_do_whatever_stands_in_texts(said: list[str | None]) -> None:
+    n = len(said)
+    numbers, minute_ns = np.array([1e-7, np.nan])[:n], 60_000_000_000
+    table = Table(
+        {
+            "100 % said": texts(said),
+            "number": floats_known(numbers),
+            "count": Column(np.arange(n), unknown=np.array([True, False])[:n]),
+            "at": Column(np.array([minute_ns, -1])[:n], "stamp"),
+            "day": Column(np.array([0, 19_000], np.int32)[:n], "day"),
+            "flag": Column(np.array([True, False])[:n]),
+        }
+    )
+    told = [
+        {"100 % said": text, "number": number, "count": count, "at": at, "day": day, "flag": flag}
+        for text, number, count, at, day, flag in zip(
+            said,
+            (1e-7, None)[:n],
+            (None, 1)[:n],
+            ("1970-01-01T00:01:00Z", None)[:n],
+            ("1970-01-01", "2022-01-08")[:n],
+            (True, False)[:n],
+            strict=True,
+        )
+    ]
+    assert json.loads(_rows_json(table)) == told
