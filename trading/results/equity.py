@@ -63,7 +63,7 @@ class EquityCurve:
         return own
 
     def raised(self, by_stamp: FloatArray) -> EquityCurve:
-        """The same with so much more at each stamp, float64 (n_grid,), which changes with no span."""
+        """The same with so much more at each stamp, float64 (n_grid,), the same throughout each span."""
         return replace(self, level=self.level + by_stamp[np.cumsum(self.spans) - self.spans])
 
 
