@@ -28,6 +28,7 @@ from typing import Any
 
 import yaml
 
+from barray.checkpoint import frames
 from barray.checkpoint.checkpoint import Checkpoint, stored
 from barray.checkpoint.frames import read_journal
 from barray.market.errors import ConfigError, DataError
@@ -162,8 +163,6 @@ def resume_s(folder: Path, config: Path, repeat: int) -> float:
         first = kept / "00000001.journal"
         run, whole = stored(kept).run, read_journal({1: first.read_bytes()}, "whole")
         first.unlink()
-        from barray.checkpoint import frames
-
         content, end = frames.opening(1, frames.End(), "bench")
         more, _ = frames.framed(whole.records[:-2], end)
         first.write_bytes(content + more)
@@ -183,18 +182,10 @@ def overhead(folder: Path, config: Path, pairs: int) -> dict[str, float]:
         kept = ("--checkpoint", folder / f"{config.stem}-{number}")
         spent = {}
         for options in ((), kept) if number % 2 else (kept, ()):
-            command = (
-                sys.executable,
-                "-m",
-                "barray",
-                "backtest",
-                config,
-                "--quiet",
-                "--out",
-                folder / "timed",
-                *options,
+            arguments = ("backtest", config, "--quiet", "--out", folder / "timed", *options)
+            spent[bool(options)] = reaped(
+                (sys.executable, "-m", "barray", *arguments), {**os.environ, "BARRAY_COLD": "1"}
             )
-            spent[bool(options)] = reaped(command, {**os.environ, "BARRAY_COLD": "1"})
         ratios["cpu"].append(spent[True].cpu_s / spent[False].cpu_s)
         ratios["wall"].append(spent[True].wall_s / spent[False].wall_s)
         plain_cpu_s.append(spent[False].cpu_s)
