@@ -180,12 +180,10 @@ def overhead(folder: Path, config: Path, pairs: int) -> dict[str, float]:
     plain_cpu_s, added_cpu_s = [], []
     for number in range(pairs):
         kept = ("--checkpoint", folder / f"{config.stem}-{number}")
-        spent = {}
+        spent, environment = {}, {**os.environ, "BARRAY_COLD": "1"}
         for options in ((), kept) if number % 2 else (kept, ()):
-            arguments = ("backtest", config, "--quiet", "--out", folder / "timed", *options)
-            spent[bool(options)] = reaped(
-                (sys.executable, "-m", "barray", *arguments), {**os.environ, "BARRAY_COLD": "1"}
-            )
+            command = (sys.executable, "-m", "barray", "backtest", config, "--quiet", "--out", folder / "timed")
+            spent[bool(options)] = reaped((*command, *options), environment)
         ratios["cpu"].append(spent[True].cpu_s / spent[False].cpu_s)
         ratios["wall"].append(spent[True].wall_s / spent[False].wall_s)
         plain_cpu_s.append(spent[False].cpu_s)
