@@ -32,7 +32,7 @@ demo-live: install
 
 test: install
 	@$(MAKE) --no-print-directory -j 2 lint compiled
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder  # many wait for Ray; the long ones come first
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder  # many wait for Ray; the long ones come first
 
 check: install lint
 	@$(BIN)/python -m pytest -n logical -m "not ray and not long" --hypothesis-profile=check
