@@ -106,6 +106,16 @@ class OwnRay:
 _own: OwnRay | None = None
 
 
+def begin_early() -> None:
+    """Begin what workers of a Ray are forked from, which takes a second of imports, before this process imports what it
+    needs itself to come to `start_ray`.
+    """
+    from barray.actors.ray_start import early_server
+
+    with suppress(OSError):
+        early_server.begin()
+
+
 def start_ray(
     num_cpus: int | None = None,
     *,

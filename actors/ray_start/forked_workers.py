@@ -16,6 +16,7 @@ from pathlib import Path
 
 from barray.actors.forking.private_folder import private_folder, user_folder
 from barray.actors.forking.workers import launcher
+from barray.actors.ray_start import early_server
 
 DEFAULT_PRELOAD = (
     # What a Ray 2.60 worker imports late: when it connects, and when it returns its first result (0.1 s of CPU).
@@ -102,7 +103,12 @@ def prewarm(raylet_pid: int) -> None:
             (script,) = [word for word in words if word.endswith(launcher.WORKER_SCRIPT)]
             launch = words[: len(_LAUNCHER) + 2]
             environment = _worker_environment(raylet_pid)
-            subprocess.run([*launch, launcher.PREWARM, script], check=False, env=environment, timeout=10)
+            channel = early_server.taken(environment)
+            order = launcher.PREWARM if channel is None else f"{launcher.PREWARM}={channel.fileno()}"
+            passed = () if channel is None else (channel.fileno(),)
+            subprocess.run([*launch, order, script], check=False, env=environment, timeout=10, pass_fds=passed)
+            if channel is not None:
+                channel.close()
 
 
 def _worker_environment(raylet_pid: int) -> dict[bytes, bytes]:

@@ -10,6 +10,22 @@ from barray.data_sources.environment import take_credentials
 BAD_USAGE, INTERRUPTED = 2, 130
 
 
+def run_alone() -> None:
+    """`run_here` in a process that has imported nothing yet: beside it begins what workers will be forked from, where
+    the command is one that starts a Ray as a rule, and none is up.
+    """
+    take_credentials()
+    words = sys.argv[1:]
+    elsewhere = any(word.partition("=")[0] in ("--address", "--help") for word in words)
+    if words[:1] in (["backtest"], ["run"], ["scan"], ["sweep"]) and not elsewhere:
+        from barray.coordinator import runtime
+        from barray.local import warm_ray
+
+        if warm_ray.find() is None:
+            runtime.begin_early()
+    run_here()
+
+
 def run_here() -> None:
     """Run the command of `sys.argv` in this process, and end it. What it starts gets no credentials."""
     take_credentials()

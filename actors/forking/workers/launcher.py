@@ -13,10 +13,21 @@ from __future__ import annotations
 import os
 import sys
 import time
-from _socket import AF_UNIX, SOCK_STREAM, socket
+from _socket import AF_UNIX, SCM_RIGHTS, SOCK_SEQPACKET, SOCK_STREAM, SOL_SOCKET, socket
 from binascii import crc32
 
-from ..handshake import BORN, DECLINED, DECLINED_AGAIN, FORKED, GO, SERVER_ENVIRONMENT, ask, connect, describe_us
+from ..handshake import (
+    BORN,
+    DECLINED,
+    DECLINED_AGAIN,
+    FORKED,
+    GO,
+    SERVER_ENVIRONMENT,
+    ask,
+    connect,
+    describe_us,
+    encode_request,
+)
 from ..private_folder import check_private
 
 TYPE_CHECKING = False
@@ -106,8 +117,11 @@ def server_key(flags: Sequence[str], script: str, environment: Mapping[bytes, by
     return f"{crc32(bytes(1).join(parts)):08x}"
 
 
-def start_server(path: str, raylet: int, arguments: Sequence[str], log_path: str) -> socket | None:
+def start_server(
+    path: str, raylet: int, arguments: Sequence[str], log_path: str, early: int | None = None
+) -> socket | None:
     """A connection to a new server, or to one that another launcher started meanwhile; None if it keeps failing.
+    `early`: number of a socket at whose other end a server has begun to import, and waits for a raylet.
 
     The socket listens before the server runs, so launchers queue on it while it imports. The lock file holds a byte
     for each start since a server was last ready.
@@ -117,12 +131,14 @@ def start_server(path: str, raylet: int, arguments: Sequence[str], log_path: str
     lock = os.open(path + ".lock", os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return start_server_locked(path, lock, raylet, arguments, log_path)
+        return start_server_locked(path, lock, raylet, arguments, log_path, early)
     finally:
         os.close(lock)
 
 
-def start_server_locked(path: str, lock: int, raylet: int, arguments: Sequence[str], log_path: str) -> socket | None:
+def start_server_locked(
+    path: str, lock: int, raylet: int, arguments: Sequence[str], log_path: str, early: int | None
+) -> socket | None:
     """`start_server`, while no other launcher can be in it."""
     parent = os.getppid()
     if connection := connect(path, REPLY_TIMEOUT_S):
@@ -141,17 +157,44 @@ def start_server_locked(path: str, lock: int, raylet: int, arguments: Sequence[s
     raylet_handle = os.pidfd_open(raylet)
     if os.getppid() != parent:  # the raylet, or the process that started it: the pid may be another's by now
         raise ProcessLookupError("the raylet ended")
-    # Forked twice, so that the server has no parent that would have to wait for it.
-    child = os.fork()
-    if child == 0:
-        try:
-            if os.fork() == 0:
-                exec_server(listener.fileno(), raylet_handle, arguments, log_path)
-        finally:
-            os._exit(1)
-    os.waitpid(child, 0)
+    if early is None or not took_on(early, listener.fileno(), raylet_handle, arguments, log_path):
+        # Forked twice, so that the server has no parent that would have to wait for it.
+        child = os.fork()
+        if child == 0:
+            try:
+                if os.fork() == 0:
+                    exec_server(listener.fileno(), raylet_handle, arguments, log_path)
+            finally:
+                os._exit(1)
+        os.waitpid(child, 0)
     listener.close()
     return connect(path, REPLY_TIMEOUT_S)
+
+
+def took_on(early: int, listener: int, raylet_handle: int, arguments: Sequence[str], log_path: str) -> bool:
+    """Whether a server that has begun early is there to be told whose it is."""
+    handles = [*standard_descriptors(log_path), listener, raylet_handle]
+    numbers = b"".join(handle.to_bytes(4, sys.byteorder) for handle in handles)
+    told = encode_request(arguments, server_environment(), 0, 0, 0, ())
+    channel = socket(AF_UNIX, SOCK_SEQPACKET, 0, early)
+    try:
+        channel.sendmsg([told], [(SOL_SOCKET, SCM_RIGHTS, numbers)])
+    except OSError:
+        return False
+    finally:
+        channel.close()
+    return True
+
+
+def standard_descriptors(log_path: str) -> tuple[int, int]:
+    """For a server: nothing to read, and a log."""
+    log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    return os.open(os.devnull, os.O_RDWR), log
+
+
+def server_environment() -> dict[bytes, bytes]:
+    """A server's, as of this process's."""
+    return {**SERVER_ENVIRONMENT, **os.environb, JOB_ID: NO_JOB}
 
 
 def exec_server(listener: int, raylet_handle: int, arguments: Sequence[str], log_path: str) -> NoReturn:
@@ -159,15 +202,13 @@ def exec_server(listener: int, raylet_handle: int, arguments: Sequence[str], log
     import fcntl
 
     os.setpgid(0, 0)  # the launcher's group would keep the launcher's pid taken
-    null = os.open(os.devnull, os.O_RDWR)
-    log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    null, log = standard_descriptors(log_path)
     # Out of the way first: a source may have the number of a target.
     moved = [fcntl.fcntl(source, fcntl.F_DUPFD, 10) for source in (null, log, log, listener, raylet_handle)]
     for target, source in enumerate(moved):
         os.dup2(source, target)
     os.closerange(5, os.sysconf("SC_OPEN_MAX"))
-    environment = {**SERVER_ENVIRONMENT, **os.environb, JOB_ID: NO_JOB}
-    os.execve(arguments[0], list(arguments), environment)  # noqa: S606 (no shell wanted)
+    os.execve(arguments[0], list(arguments), server_environment())  # noqa: S606 (no shell wanted)
 
 
 def hand_over(connection: socket, request: bytes) -> tuple[bytes, str]:
@@ -203,6 +244,16 @@ def describe_worker(command: Sequence[str]) -> bytes:
     return describe_us(command, 0 if os.getpgid(0) == os.getpid() else os.getpgid(0))
 
 
+def server_command(entry: str, flags: Sequence[str], *arguments: str) -> list[str]:
+    """Starts a server by one of its entries, with these arguments and where our packages lie."""
+    actors = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+    project = os.path.dirname(os.path.dirname(actors))
+    # `-c` has the working directory searched first: not what lies there is meant
+    code = f"import sys; sys.path[: not sys.flags.safe_path] = [{actors!r}]; from forking.workers import server; "
+    code += f"server.{entry}(*sys.argv[1:])"
+    return [sys.executable, *flags, "-c", code, *arguments, project]
+
+
 class Forkserver:
     """The forkserver of one raylet and environment: those that started this process. `folder`: for its socket."""
 
@@ -212,17 +263,14 @@ class Forkserver:
         self.raylet = int(os.environ["RAY_RAYLET_PID"])
         name = f"{self.raylet}-{server_key(flags, command[0], os.environb)}"
         self.path, self.log_path = f"{folder}/{name}.sock", f"{folder}/{name}.log"
-        actors = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
-        project = os.path.dirname(os.path.dirname(actors))
-        # `-c` has the working directory searched first: not what lies there is meant
-        code = f"import sys; sys.path[: not sys.flags.safe_path] = [{actors!r}]; from forking.workers import server; "
-        code += "server.main(*sys.argv[1:])"
-        self.arguments = [sys.executable, *flags, "-c", code, self.path, command[0], modules, project]
+        self.arguments = server_command("main", flags, self.path, command[0], modules)
 
-    def connect(self) -> socket | None:
-        """A connection to the server, which is started if need be; None if it keeps failing."""
+    def connect(self, early: int | None = None) -> socket | None:
+        """A connection to the server, which is started if need be; None if it keeps failing. `early`: see
+        start_server.
+        """
         found = connect(self.path, REPLY_TIMEOUT_S)
-        return found or start_server(self.path, self.raylet, self.arguments, self.log_path)
+        return found or start_server(self.path, self.raylet, self.arguments, self.log_path, early)
 
     def spawn(self, request: bytes) -> bool:
         """Whether a forked worker has taken over."""
@@ -259,9 +307,13 @@ def warn(message: str, folder: str) -> None:
 
 
 def main() -> NoReturn:
-    """`… FOLDER MODULES --prewarm SCRIPT` only starts the server that workers with this environment will want."""
+    """`… FOLDER MODULES --prewarm SCRIPT` only starts the server that workers with this environment will want, and
+    `--prewarm=NUMBER` hands that to one that has begun early; see start_server.
+    """
     folder, modules, *argv = sys.argv[1:]
-    ahead = argv[:1] == [PREWARM]
+    ahead, early = bool(argv) and argv[0].partition("=")[0] == PREWARM, None
+    if ahead and "=" in argv[0]:
+        early = int(argv[0].partition("=")[2])
     argv = without_setup(argv[ahead:])
     parent, done = os.getppid(), False
     is_raylets = os.environ.get("RAY_RAYLET_PID") == str(parent)
@@ -269,7 +321,7 @@ def main() -> NoReturn:
         if parsed := split_worker_command(argv):
             forkserver = Forkserver(folder, modules, *parsed)
             if ahead:
-                forkserver.connect()
+                forkserver.connect(early)
             elif is_raylets:
                 done = forkserver.spawn(describe_worker(parsed[1]))
     except Exception as error:  # whatever it is, the real interpreter still starts the worker

@@ -1,6 +1,7 @@
 """Imports what every worker needs, once; then forks a Ray worker for each request of `launcher`.
 
-`server.main(SOCKET, SCRIPT, MODULES, PATHS)`, with the listening socket as descriptor 3 and a pidfd of the raylet as 4.
+`server.main(SOCKET, SCRIPT, MODULES, PATHS)`, with the listening socket as descriptor 3 and a pidfd of the raylet as 4;
+or `server.early(CHANNEL, MODULES, PATHS)` before there is a raylet.
 Serves one raylet and one environment, because Ray's library reads its environment when it is loaded, and ends with the
 raylet. Its workers belong to no job when they register, as those that Ray itself starts ahead, and are given to one
 with their first task: so one server does for all jobs. Where the code has changed on disk since, no further job has
@@ -10,6 +11,8 @@ workers of it: it begins anew as soon as it has none, and until then Ray's own a
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import fcntl
 import functools
 import gc
 import glob
@@ -27,17 +30,19 @@ from typing import Any
 from ..become import differing, set_oom_score
 from ..handshake import BORN, SERVER_ENVIRONMENT
 from ..loaded_code import LoadedCode
-from ..request import Request
+from ..request import Request, close_all, decode
 from ..safety import draw_alike, keep_pages_shared, thread_count
 from ..server import Server, log
 from .launcher import JOB_ID, NO_JOB
 
 LISTENER, RAYLET = 3, 4
 PRELOAD_LIMIT_S = 20
+PR_SET_PDEATHSIG = 1
 # Workers see within a second that their raylet is gone; one that does not is ended by us.
 FAREWELL_S = 3.0
 GLANCE_S = 2.0  # how often a server that waits looks whether its socket is there still
 READY = "ready for raylet"
+MOST_TOLD_BYTES = 1 << 18
 
 
 class WorkerRules:
@@ -78,7 +83,7 @@ def preload(modules: Sequence[str], paths: Sequence[str]) -> None:
     signal.alarm(PRELOAD_LIMIT_S)  # kills: launchers waiting for a module that hangs get their answer
     added = [path for path in paths if path not in sys.path]
     sys.path.extend(added)
-    for name in ("ray", "ray._private.workers.default_worker", *modules):
+    for name in modules:
         try:
             importlib.import_module(name)
         except (Exception, SystemExit):
@@ -148,12 +153,73 @@ def remove_files(path: str, raylet_pid: int, *, is_held: bool) -> None:
 def main(path: str, script: str, modules: str, paths: str) -> None:
     """Preloads, serves, and in each forked child runs the worker; `modules` have commas, `paths` colons between."""
     environment, began_ns = dict(os.environb), time.time_ns()
+    gc.disable()
+    preload_all(script, modules, paths)
+    serve(path, script, environment, began_ns)
+
+
+def early(channel: str, modules: str, paths: str) -> None:
+    """Preloads what knows nothing of Ray before there is a raylet, then is the server of the one that comes: a launcher
+    sends, once, what it would have begun `main` with, by the socket of this number. Ends with the process that began
+    it, until then.
+    """
+    end_with_parent(yes=True)
+    os.setpgid(0, 0)
+    began_ns = time.time_ns()
+    sys.path[:1] = []
+    gc.disable()
+    preload(listed(modules, ","), listed(paths, os.pathsep))
+    with socket.socket(fileno=int(channel)) as waiting:
+        told, handles, *_ = socket.recv_fds(waiting, MOST_TOLD_BYTES, 4)
+    if not told:
+        return
+    end_with_parent(yes=False)
+    command = decode(told[4:], list(handles))
+    take_descriptors(handles)
+    for name in os.environb.keys() - command.environment.keys():
+        del os.environb[name]
+    os.environb.update(command.environment)
+    sys.orig_argv[:] = command.argv
+    path, script, modules, paths = command.argv[-4:]
+    sys.path[:0] = [""]  # which main's command line has there
+    preload_all(script, modules, paths)
+    serve(path, script, command.environment, began_ns)
+
+
+def end_with_parent(*, yes: bool) -> None:
+    """Whether this process is killed when the one that began it ends."""
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL if yes else 0, 0, 0, 0)
+    if yes and os.getppid() != parent:
+        os._exit(0)
+
+
+def take_descriptors(handles: Sequence[int]) -> None:
+    """What to read, a log, the listening socket and the raylet come to be where a server has them."""
+    # Out of the way first: a source may have the number of a target.
+    null, log_file, listener, raylet = [fcntl.fcntl(handle, fcntl.F_DUPFD, 10) for handle in handles]
+    close_all(handles)
+    for target, source in enumerate((null, log_file, log_file, listener, raylet)):
+        os.dup2(source, target)
+    close_all((null, log_file, listener, raylet))
+
+
+def listed(text: str, separator: str) -> list[str]:
+    """What stands between separators."""
+    return list(filter(None, text.split(separator)))
+
+
+def preload_all(script: str, modules: str, paths: str) -> None:
+    """Imports Ray, its worker, and the modules."""
     sys.path[:1] = [] if sys.flags.safe_path else [os.path.dirname(script)]
+    preload(["ray", "ray._private.workers.default_worker", *listed(modules, ",")], listed(paths, os.pathsep))
+    leave_folders_closed()
+
+
+def serve(path: str, script: str, environment: Mapping[bytes, bytes], began_ns: int) -> None:
+    """Serves, and in each forked child runs the worker. `began_ns`: when the imports began, by the wall clock."""
     with open(script, "rb") as file:
         code = compile(file.read(), script, "exec")
-    gc.disable()
-    preload(list(filter(None, modules.split(","))), list(filter(None, paths.split(os.pathsep))))
-    leave_folders_closed()
     # in each worker, to look through them all would cost 1.5 MB of shared pages
     ours = [name for name in sys.modules if name.partition(".")[0] == __name__.partition(".")[0]]
     keep_pages_shared()
