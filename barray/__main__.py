@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from barray.cli.here import INTERRUPTED, run_alone
+from barray.cli.here import INTERRUPTED, run_here
 from barray.warm_commands.client import run_warm
 
 
@@ -15,7 +15,7 @@ def main() -> None:
     except KeyboardInterrupt:
         status = INTERRUPTED
     if status is None:
-        run_alone()
+        run_here(alone=True)
     sys.exit(status)
 
 

@@ -104,11 +104,10 @@ def prewarm(raylet_pid: int) -> None:
             launch = words[: len(_LAUNCHER) + 2]
             environment = _worker_environment(raylet_pid)
             channel = early_server.taken(environment)
-            order = launcher.PREWARM if channel is None else f"{launcher.PREWARM}={channel.fileno()}"
-            passed = () if channel is None else (channel.fileno(),)
-            subprocess.run([*launch, order, script], check=False, env=environment, timeout=10, pass_fds=passed)
-            if channel is not None:
-                channel.close()
+            order, passed = launcher.PREWARM, [channel.fileno()] if channel is not None else []
+            with channel or contextlib.nullcontext():
+                order += "".join(f"={number}" for number in passed)
+                subprocess.run([*launch, order, script], check=False, env=environment, timeout=10, pass_fds=passed)
 
 
 def _worker_environment(raylet_pid: int) -> dict[bytes, bytes]:

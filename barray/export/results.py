@@ -248,8 +248,8 @@ def _write_csv(path: Path, table: Any) -> None:
 
 
 def _rows_json(table: Table) -> bytes:
-    """An array, one row a line. Columns are encoded whole and their values dealt out, which takes a tenth of the time
-    that a dict a row does.
+    """An array, one row a line. Columns are encoded whole and their values dealt out, which takes a quarter of the
+    time that a dict a row does.
     """
     columns = [_values_json(column) for column in table.columns.values()]
     row = b",".join(b"%b:%%b" % orjson.dumps(name).replace(b"%", b"%%") for name in table.columns)

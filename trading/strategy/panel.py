@@ -48,9 +48,6 @@ class _Grid:
         )
 
 
-_NOTHING = np.empty(0, np.float64)
-
-
 class PanelBlock:
     """Several symbols over consecutive sessions. Matrices are made when they are first looked at, and read-only; in
     memory each symbol's values lie side by side.

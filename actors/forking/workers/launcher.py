@@ -192,6 +192,20 @@ def standard_descriptors(log_path: str) -> tuple[int, int]:
     return os.open(os.devnull, os.O_RDWR), log
 
 
+def take_places(handles: Sequence[int]) -> None:
+    """What to read, a log, the listening socket and the raylet come to be where a server has them, and nowhere else."""
+    import fcntl
+
+    # Out of the way first: a source may have the number of a target.
+    null, log, listener, raylet_handle = moved = [fcntl.fcntl(handle, fcntl.F_DUPFD, 10) for handle in handles]
+    for handle in handles:
+        os.close(handle)
+    for target, source in enumerate((null, log, log, listener, raylet_handle)):
+        os.dup2(source, target)
+    for handle in moved:
+        os.close(handle)
+
+
 def server_environment() -> dict[bytes, bytes]:
     """A server's, as of this process's."""
     return {**SERVER_ENVIRONMENT, **os.environb, JOB_ID: NO_JOB}
@@ -199,14 +213,8 @@ def server_environment() -> dict[bytes, bytes]:
 
 def exec_server(listener: int, raylet_handle: int, arguments: Sequence[str], log_path: str) -> NoReturn:
     """Becomes the server: descriptor 3 is the listening socket, 4 the raylet's pidfd; nothing else stays open."""
-    import fcntl
-
     os.setpgid(0, 0)  # the launcher's group would keep the launcher's pid taken
-    null, log = standard_descriptors(log_path)
-    # Out of the way first: a source may have the number of a target.
-    moved = [fcntl.fcntl(source, fcntl.F_DUPFD, 10) for source in (null, log, log, listener, raylet_handle)]
-    for target, source in enumerate(moved):
-        os.dup2(source, target)
+    take_places([*standard_descriptors(log_path), listener, raylet_handle])
     os.closerange(5, os.sysconf("SC_OPEN_MAX"))
     os.execve(arguments[0], list(arguments), server_environment())  # noqa: S606 (no shell wanted)
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import functools
 import gc
 import glob
@@ -30,10 +29,10 @@ from typing import Any
 from ..become import differing, set_oom_score
 from ..handshake import BORN, SERVER_ENVIRONMENT
 from ..loaded_code import LoadedCode
-from ..request import Request, close_all, decode
+from ..request import Request, decode
 from ..safety import draw_alike, keep_pages_shared, thread_count
 from ..server import Server, log
-from .launcher import JOB_ID, NO_JOB
+from .launcher import JOB_ID, NO_JOB, take_places
 
 LISTENER, RAYLET = 3, 4
 PRELOAD_LIMIT_S = 20
@@ -175,7 +174,7 @@ def early(channel: str, modules: str, paths: str) -> None:
         return
     end_with_parent(yes=False)
     command = decode(told[4:], list(handles))
-    take_descriptors(handles)
+    take_places(handles)
     for name in os.environb.keys() - command.environment.keys():
         del os.environb[name]
     os.environb.update(command.environment)
@@ -192,16 +191,6 @@ def end_with_parent(*, yes: bool) -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL if yes else 0, 0, 0, 0)
     if yes and os.getppid() != parent:
         os._exit(0)
-
-
-def take_descriptors(handles: Sequence[int]) -> None:
-    """What to read, a log, the listening socket and the raylet come to be where a server has them."""
-    # Out of the way first: a source may have the number of a target.
-    null, log_file, listener, raylet = [fcntl.fcntl(handle, fcntl.F_DUPFD, 10) for handle in handles]
-    close_all(handles)
-    for target, source in enumerate((null, log_file, log_file, listener, raylet)):
-        os.dup2(source, target)
-    close_all((null, log_file, listener, raylet))
 
 
 def listed(text: str, separator: str) -> list[str]:

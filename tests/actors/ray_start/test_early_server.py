@@ -7,11 +7,14 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 
 from barray.actors.ray_start import early_server
+from tests.sessions import config
 
 SESSION = """
 import json, os
@@ -62,6 +65,33 @@ def test_where_it_is_not_what_is_wanted_or_is_gone_another_is_started(change: st
     assert "server.main(" in command
     assert not left
     assert environment["CHANGED"] == ("since" if "CHANGED" in change else None)
+
+
+STRATEGY = """
+import os
+from pathlib import Path
+from barray import Strategy
+
+class Tells(Strategy):
+    def on_start(self, ctx):
+        Path({told!r}).write_bytes(Path(f"/proc/{{os.getppid()}}/cmdline").read_bytes())
+
+    def on_bar(self, ctx):
+        pass
+"""
+
+
+@pytest.mark.ray
+def test_a_cold_command_begins_with_one(universe: Path, tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    (tmp_path / "tells.py").write_text(STRATEGY.format(told=str(told)))
+    settings = {"session": {"start": "2024-07-02"}, "strategy": {"path": "tells.py"}, "report": {"formats": ["json"]}}
+    (tmp_path / "one.yaml").write_text(yaml.safe_dump(config(universe, "AAPL", **settings)))
+    environment = {**os.environ, "BARRAY_COLD": "1"}
+    command = [sys.executable, "-m", "barray", "backtest", str(tmp_path / "one.yaml"), "--quiet"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "server.early(" in told.read_text()
 
 
 @pytest.mark.long
