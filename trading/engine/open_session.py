@@ -19,6 +19,9 @@ from barray.trading.strategy.data import SymbolData
 from barray.trading.strategy.panel import Panel, PanelBlock
 from barray.trading.strategy.range_bars import RangeBars
 
+_AHEAD = 32
+"""Rows that are looked through at once."""
+
 
 @dataclass(frozen=True, eq=False)
 class AddedIndicator:
@@ -137,10 +140,19 @@ class OpenSession:
 
     def reached(self, first: int, last: int) -> set[str]:
         """Symbols whose orders the bars of these rows can reach."""
-        low, high = self.block.column("low"), self.block.column("high")
-        if first == last:
-            found = (low[first] <= self.low) | (high[first] >= self.high)
-        else:
-            rows = slice(first, last + 1)
-            found = ((low[rows] <= self.low) | (high[rows] >= self.high)).any(axis=0)
+        found = self._reaches(first, last + 1).any(axis=0)
         return {self.block.symbols[column] for column in np.flatnonzero(found).tolist()}
+
+    def first_reached(self, first: int, stop: int) -> int:
+        """The first of these rows whose bars can reach an order; `stop` for none."""
+        for row in range(first, stop, _AHEAD):
+            found = self._reaches(row, min(row + _AHEAD, stop)).any(axis=1)
+            if found.any():
+                return row + int(found.argmax())
+        return stop
+
+    def _reaches(self, first: int, stop: int) -> NDArray[np.bool_]:
+        """Which bars of these rows can reach an order, bool (rows, symbols of the block)."""
+        low, high = self.block.column("low")[first:stop], self.block.column("high")[first:stop]
+        found: NDArray[np.bool_] = (low <= self.low) | (high >= self.high)
+        return found

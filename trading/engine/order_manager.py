@@ -178,6 +178,12 @@ class OrderManager:
         """Whether a bar may reach an order, or bring a purchase."""
         return bool(self._due or self._resting or self.purchases or self._basket)
 
+    def quiet_until(self, first: int, stop: int) -> int:
+        """The first of these rows in which a bar may reach an order, or bring a purchase; `stop` for none."""
+        if self._due or self.purchases or self._basket:
+            return first
+        return self.gone_through.first_reached(first, stop) if self._resting else stop
+
     @property
     def is_waiting(self) -> bool:
         """Whether anything is to be judged."""
@@ -305,12 +311,18 @@ class OrderManager:
         if not broker.working:
             self._due.discard(symbol)
             self._resting.discard(symbol)
+            self._note_reach(symbol, -inf, inf)
             return
         low, high = broker.reach()
-        due, here = low == inf, self.here
+        due = low == inf
         (self._due if due else self._resting).add(symbol)
         (self._resting if due else self._due).discard(symbol)
-        if not due and here is not None and (column := here.block.index.get(symbol)) is not None:
+        if not due:
+            self._note_reach(symbol, low, high)
+
+    def _note_reach(self, symbol: str, low: float, high: float) -> None:
+        here = self.here
+        if here is not None and (column := here.block.index.get(symbol)) is not None:
             here.low[column], here.high[column] = low, high
 
     def judge(self) -> None:

@@ -168,8 +168,11 @@ class WindowWalk:
         next_ns, number = min(early, default=here.close_ns), 0
         until = bisect_left(ends_ns, next_ns)
         while number < len(rows):
-            if asks and number < until and not (order_manager.is_busy or changed or self._notes.on):
-                number = self._ask_on(rows, ends_ns, number, until)
+            quiet = until if asks and number < until and not (changed or self._notes.on) else 0
+            if quiet and order_manager.is_busy:
+                quiet = bisect_left(rows, order_manager.quiet_until(here.row + 1, rows[until - 1] + 1), number, until)
+            if number < quiet:
+                number = self._ask_on(rows, ends_ns, number, quiet)
             else:
                 row, now_ns = rows[number], ends_ns[number]
                 number += 1

@@ -40,6 +40,8 @@ from barray.trading.orders.reasons import LIMITS, NO_PRICE
 
 _SLACK = 1e-9
 """Share of the cash that is never reserved: more than all roundings of a run."""
+_LAST_DIGIT = 2.0**-52
+"""More than the share by which one addition of numbers without a sign is rounded."""
 _ROUNDING = 1e-12
 """More than the share by which a sum of numbers without a sign is rounded."""
 
@@ -222,13 +224,21 @@ class SharedAccount:
 
     def approve(self, requests: Iterable[OrderRequest], answer: Callable[[OrderRequest, Approval], None]) -> None:
         """Judge orders in order of (time decided, symbol, number), each with the money that those before it left."""
-        unreserved, budgets = self._unreserved(self._cash, self.positions), self._budgets()
+        cash, budgets = self._cash, self._budgets()
+        unreserved, reserved = self._unreserved(cash, self.positions), fsum(budgets)
         exposures = self._exposures(self._limits) if self._limits is not None else None
         for request in sorted(requests):
-            free = self._free(unreserved, fsum(budgets), self._cash)
-            approval = self._approve(request, free if free > 0.0 else 0.0, exposures)
+            approval = None
+            if exposures is None:  # mostly there is plenty, and no need to know to the last digit how much
+                at_most = reserved * (1.0 + _LAST_DIGIT * len(budgets))
+                approval = self._in_whole(request, self._free(unreserved, at_most, cash))
+            if approval is None:
+                reserved = fsum(budgets)
+                free = self._free(unreserved, reserved, cash)
+                approval = self._approve(request, free if free > 0.0 else 0.0, exposures)
             if approval.budget:
                 budgets.append(approval.budget)
+                reserved += approval.budget
                 self._reserving.add(request.symbol)
             if exposures is not None:
                 self._expose(exposures, request.symbol, request.order, approval.quantity, approval.opens or 0.0)
@@ -335,19 +345,30 @@ class SharedAccount:
         prices = map(self._price_of, positions) if told is None else told(positions.keys())
         return [position * price for position, price in zip(positions.values(), prices, strict=True) if position]
 
+    def _in_whole(self, request: OrderRequest, free: float) -> Approval | None:
+        """What `_approve` comes to where no less than that is free, and nothing is to be cut or refused; else None."""
+        order, symbol = request.order, request.symbol
+        wanted = abs(order.quantity)
+        closes = self._closes(symbol, order)
+        opens = wanted - closes
+        if not opens or (order.quantity < 0 and not self._account.short):
+            return Approval(order.quantity, 0.0)
+        price = self._expected(symbol, order)
+        if price and closes + opens == wanted and (need := self._need(opens, price, wanted)) <= free:
+            return Approval(order.quantity, need)
+        return None
+
     def _approve(self, request: OrderRequest, free: float, exposures: Exposures | None) -> Approval:
         order, symbol = request.order, request.symbol
         least = None if exposures is None else 0.0
         wanted = abs(order.quantity)
-        closes, at_most = self._closes(symbol, order)
+        closes = self._closes(symbol, order)
         opens = wanted - closes
         if not opens or (order.quantity < 0 and not self._account.short):  # short selling is the broker's to refuse
             return Approval(order.quantity, 0.0, opens=least)
         price = self._expected(symbol, order)
         if isnan(price) or not price:
             return Approval(0.0, None, NO_PRICE.text, code=NO_PRICE.code)
-        if exposures is None and closes + opens == wanted and (need := self._need(opens, price, wanted)) <= free:
-            return Approval(order.quantity, need)
         paid, source, code = self._affordable(opens, price, wanted, free), "", "no_money"
         side = 1 if order.quantity > 0 else -1
         closed = closes * abs(self._price_of(symbol)) if closes else 0.0
@@ -356,7 +377,7 @@ class SharedAccount:
             paid, source = self._market.lots(room.value / abs(price)), self._told(room, exposures.equity)
             code = f"{LIMITS}{room.limit}"
         budget = self._need(paid, price, wanted) if paid else 0.0
-        allowed = min(wanted, max(closes + paid, at_most))
+        allowed = min(wanted, max(closes + paid, self._may_close(symbol, order)))
         granted = least if least is None else paid
         if allowed == wanted:
             return Approval(order.quantity, budget, opens=granted)
@@ -377,20 +398,23 @@ class SharedAccount:
         trail = order.terms.trail if order.quantity > 0 else None
         return order.terms.price or self._price_of(symbol) + (trail or 0.0)
 
-    def _closes(self, symbol: str, order: Order) -> tuple[float, float]:
-        """How much of it closes what is held and no other order closes, and how much it could at most, absolute."""
-        held, working = self.positions.get(symbol, 0.0), self._working[symbol]
-        if not held and not working:
-            return 0.0, 0.0
-        side = copysign(1.0, -order.quantity)
-        if not working:
-            closes = min(abs(order.quantity), self._market.lots(max(side * held, 0.0)))
-            return closes, closes
-        others = [other for other in working if other.parent is None]
-        closing = fsum(max(-side * other.quantity, 0.0) for other in others)
-        coming = fsum(max(side * other.quantity, 0.0) for other in others)
-        lots, wanted, held = self._market.lots, abs(order.quantity), side * held
-        return min(wanted, lots(max(held - closing, 0.0))), min(wanted, lots(max(held + coming, 0.0)))
+    def _closes(self, symbol: str, order: Order) -> float:
+        """How much of it closes what is held and no other order closes, absolute."""
+        held = self.positions.get(symbol, 0.0)
+        if not held or (held > 0.0) == (order.quantity > 0.0):
+            return 0.0
+        closing = fsum(abs(one) for one in self._ordered(symbol) if (one > 0.0) != (held > 0.0))
+        return min(abs(order.quantity), self._market.lots(max(abs(held) - closing, 0.0)))
+
+    def _may_close(self, symbol: str, order: Order) -> float:
+        """How much of it could close what is held and what other orders may open, absolute."""
+        side = -1.0 if order.quantity > 0.0 else 1.0
+        coming = fsum(max(side * one, 0.0) for one in self._ordered(symbol))
+        return min(abs(order.quantity), self._market.lots(max(side * self.positions.get(symbol, 0.0) + coming, 0.0)))
+
+    def _ordered(self, symbol: str) -> list[float]:
+        """What working orders are for, signed; guards of what is held or may be are none of it."""
+        return [order.quantity for order in self._working[symbol] if order.parent is None]
 
     def _need(self, opens: float, price: float, quantity: float) -> float:
         worst = price * (1.0 + self._reserve)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import isfinite
+from math import inf, isfinite
 from typing import Literal, TypedDict
 
 from barray.market.errors import ConfigError
 
 TimeInForce = Literal["gtc", "day"]
+_PRICES = ("limit", "stop", "stop_loss", "take_profit")
 
 
 class OrderOptions(TypedDict, total=False):
@@ -62,11 +63,11 @@ class OrderTerms:
             self._check_distances()
 
     def _check_prices(self) -> None:
-        for name in ("limit", "stop", "stop_loss", "take_profit"):
-            price = getattr(self, name)
-            if price is not None and not (isfinite(price) and price > 0):
-                raise ConfigError(f"{name} is {price}", remedy="give a price above 0")
-        for entry in (self.limit, self.stop):
+        limit, stop = self.limit, self.stop
+        for number, price in enumerate((limit, stop, self.stop_loss, self.take_profit)):
+            if price is not None and not 0.0 < price < inf:
+                raise ConfigError(f"{_PRICES[number]} is {price}", remedy="give a price above 0")
+        for entry in (limit, stop):
             if entry is not None and (why := self.unguarded_at(entry)):
                 raise ConfigError(why, remedy="a buy's stop_loss lies below its entry and its take_profit above it")
 
