@@ -229,6 +229,8 @@ class SymbolBook:
         """
         if self._closed_in != row:
             self._closed_in = row
+            if not (flat or self._account.flat_at_close or self.broker.working):
+                return  # it ends nothing
             closed = self.data.base_rows(row)[1] if now_ns is None else self.data.base.closed_by(now_ns)
             if closed:
                 self.broker.close_session(closed - 1, int(self.data.base.end_ns[closed - 1]), flat=flat)
