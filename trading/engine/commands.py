@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import cached_property
 from typing import Any
 
 from barray.market.bars import IntArray
@@ -54,6 +55,11 @@ class Plan:
     def in_windows(self) -> bool:
         """Whether symbols have to wait for each other."""
         return self.shared or self.form == "on_window"
+
+    @cached_property
+    def own(self) -> Account:
+        """What a symbol trades with: nothing of its own where the account is shared."""
+        return replace(self.account, capital=0.0) if self.shared else self.account
 
     def strategy(self) -> Strategy:
         """A fresh object of the strategy."""

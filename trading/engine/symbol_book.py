@@ -58,11 +58,7 @@ class SymbolBook:
         self._notes = notes
         self._plan, self._timezone = plan, timezone
         self._changed, self._funds = changed, funds if plan.shared else None
-        self._account = replace(
-            plan.account,
-            capital=0.0 if plan.shared else plan.account.capital,
-            flat_at_close=plan.account.flat_at_close or (guest and not stays),
-        )
+        self._account = replace(plan.own, flat_at_close=True) if guest and not stays else plan.own
         self._attributes: dict[str, Any] | None = None
         self._strategy: Strategy
         self._begin_anew()
@@ -98,14 +94,18 @@ class SymbolBook:
         )
         self._holdings.begin_anew(self.slot)
         self._attributes, self._started, self._closed_in = None, False, -1
-        self.load(self.data)
+        self._take_up(self.data)
 
     def load(self, data: SymbolData) -> None:
         """Go by these bars from now on: those of further sessions, or the same in another process."""
+        self.broker.look_at(data.base.bars)
+        self._take_up(data)
+
+    def _take_up(self, data: SymbolData) -> None:
+        """Have its strategy, if it has its own, go by these bars."""
         self.data = data
         self.traded = frozenset(data.traded.tolist())
         self.ends_ns: Sequence[int] = data.base.end_ns.data
-        self.broker.look_at(data.base.bars)
         if self._plan.form == "on_window":
             return
         if self.run is not None and self._started:  # it was here before, and comes again

@@ -27,7 +27,8 @@ class Rests(Strategy):
         for symbol, close in zip(view.symbols, view.close.tolist()):
             if close != close or random.random() > self.often: continue
             size = int(random.choice([-40, -10, -3, 3, 10, 40]))
-            near, far, side = close * random.uniform(0.0, 0.01), close * random.uniform(0.01, 0.02), 1 if size > 0 else -1
+            side = 1 if size > 0 else -1
+            near, far = close * random.uniform(0.0, 0.01), close * random.uniform(0.01, 0.02)
             tif = str(random.choice(["gtc", "day"]))
             match int(random.integers(9)):
                 case 0: view.order(symbol, size, limit=close - side * near, tif=tif)
@@ -98,4 +99,5 @@ class Rests(Strategy):
                 view.order(symbol, 1, limit=close * 0.9)
 """
     told(plan(body, "on_window", capital=10_000.0), walks(3, 1, 30, 0.0), MINUTE)
-    assert met == [59] and sum(over) == 29  # a day of history is before it; the last window closes
+    assert met == [59]  # the last bar, at the close; a day of history is before it
+    assert sum(over) == 29
