@@ -58,6 +58,7 @@ class Columns:
         return (self.timestamp, *(getattr(self, name) for name in COLUMNS))
 
 
+_SMALL_BYTES = 256 * 1024
 _GOOD: dict[Columns, pa.Schema] = {}
 """The schema that was found good last: files of one tree have the same."""
 
@@ -217,7 +218,10 @@ class BarFile:
             return None
         reader = pq.core.ParquetReader()
         try:
-            reader.open(filesystem.open_input_file(path))
+            file = filesystem.open_input_file(path)
+            # A small one at once, and by this thread: to have columns fetched ahead by others takes as long as to read.
+            whole = file.size() <= _SMALL_BYTES
+            reader.open(pa.BufferReader(file.read_buffer()) if whole else file, pre_buffer=False)
             footer = reader.metadata
             if footer.num_row_groups != 1 or not 0 < footer.num_rows <= self._columns.max_rows:
                 return None
