@@ -123,7 +123,7 @@ def _typical_range(series: IntervalBars) -> float:
     bars = series.bars
     before = np.concatenate((bars.open[:1], bars.close[:-1]))
     true_range = np.log(np.maximum(bars.high, before) / np.minimum(bars.low, before))
-    sessions = len(np.unique(series.session))
+    sessions = 1 + int(np.count_nonzero(np.diff(series.session)))
     return float(np.median(true_range)) * sqrt(len(bars) / sessions)
 
 

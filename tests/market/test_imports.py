@@ -73,6 +73,20 @@ def test_step_0_over_parquet_imports_no_masked_arrays(universe: Path, tmp_path: 
 
 
 @pytest.mark.long
+def test_results_and_their_report_import_no_masked_arrays() -> None:
+    """Nor would the process that makes results, nor the command."""
+    code = (
+        "import sys, numpy\n"
+        "from tests.barray.result_builder import random_backtest\n"
+        "from barray.report.page import render_report\n"
+        "from barray.trading.results.trades import match_fifo\n"
+        "match_fifo(numpy.array([5.0, 3.0, -6.0, 1.0]))\n"
+        "print(len(render_report(random_backtest(3, 5, 2), {})) > 1_000, 'numpy.ma' in sys.modules)"
+    )
+    assert printed(code) == "True False"
+
+
+@pytest.mark.long
 def test_a_session_that_ends_as_json_imports_none_of_arrows_functions(tmp_path: Path) -> None:
     """They take 30 ms, and only tables need them."""
     (tmp_path / "built").write_bytes(pickle.dumps(build()))

@@ -96,7 +96,8 @@ def _match_whole(quantity: FloatArray, bounds: IntArray) -> Lots | None:
     at = np.searchsorted(sold, bounds[1:][is_open])  # what stays open ends after the symbol's sales
     exits, amounts = np.insert(sold, at, -1), np.insert(-quantity[sold], at, (after - before)[is_open])
     entered, left = np.cumsum(quantity[bought]), np.cumsum(amounts)
-    ends = np.union1d(entered, left)
+    ends = np.sort(np.concatenate((entered, left)))
+    ends = ends[np.diff(ends, prepend=0.0) > 0.0]  # each once; np.unique would import numpy.ma: 20 ms in each process
     return Lots(bought[np.searchsorted(entered, ends)], exits[np.searchsorted(left, ends)], np.diff(ends, prepend=0.0))
 
 
