@@ -38,6 +38,7 @@ _MODULES = (
     *(
         "barray.market.talib_light",
         "barray.coordinator.config.file",
+        "barray.coordinator.config.unused",
         "barray.coordinator.portfolio_backtest",
         "barray.coordinator.session_coordinator",
         "barray.actors.options",
@@ -48,6 +49,7 @@ _MODULES = (
         "barray.runs.backtest",
         "barray.report.files",
         "barray.trading.results.numbers",
+        "barray.trading.results.tables",
         "barray.session",
         "barray.check",
     ),
