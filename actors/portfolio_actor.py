@@ -35,7 +35,7 @@ from barray.trading.scans.hits import SessionHits
 from barray.trading.strategy.data import SymbolData
 from barray.trading.strategy.panel import PanelBlock
 from barray.trading.sweeps.commands import EvaluatePortfolio, EvaluateScanned, LaidBlock, PortfolioEvaluated
-from barray.trading.sweeps.portfolio_sets import PortfolioSets, SweptScans
+from barray.trading.sweeps.portfolio_sets import PortfolioSets, Seen, SweptScans
 
 _LONGEST_S = 0.5
 """Sessions are run for so long in one call: what a lost process costs, or one session if that takes longer."""
@@ -55,6 +55,7 @@ class PortfolioActor(AnswersOnce):
         self._run: PortfolioRun | None = None
         self._stands_at: tuple[int | None, int | None] = (None, None)
         self._panel: PanelBlock | None = None
+        self._seen = Seen()
         self._block: PanelBlock | None = None
         self._mapped: tuple[Any, ...] | None = None
         hear_info()
@@ -69,6 +70,7 @@ class PortfolioActor(AnswersOnce):
     def forget(self, symbols: Sequence[str]) -> None:
         """Drop the run, and the panel."""
         self._run = self._panel = self._mapped = self._block = None
+        self._seen = Seen()
 
     def _execute(self, command: RunSessions | EvaluatePortfolio) -> Any:
         try:
@@ -92,7 +94,7 @@ class PortfolioActor(AnswersOnce):
         for laid in command.blocks:
             if not self._map(laid, command.base) or not runs.are_laid_out_in(self._panel):
                 return ColumnsLost()
-            runs.go(laid.session_range, self._panel)
+            runs.go(laid.session_range, self._panel, self._seen)
             fetched.clear()
         return PortfolioEvaluated(tuple(runs.rows(command.data)))
 
@@ -100,7 +102,7 @@ class PortfolioActor(AnswersOnce):
         """Have a block's panel, unless its columns are lost; it stays until another is asked for."""
         if self._mapped == laid.columns:
             return True
-        self._panel, self._mapped = None, None
+        self._panel, self._seen, self._mapped = None, Seen(), None
         data = collected(laid.columns)
         if data is None:
             return False

@@ -24,7 +24,7 @@ from barray.trading.engine.holdings import Holdings
 from barray.trading.engine.open_session import OpenSession
 from barray.trading.orders.accounts import Payment, SharedAccount
 from barray.trading.orders.broker import Account
-from barray.trading.orders.costs import Commission, Market, Slippage, whole
+from barray.trading.orders.costs import Market, whole
 from barray.trading.orders.fills import Fills
 
 _EXACT = 1e9
@@ -116,7 +116,7 @@ class BasketTrading:
 
     def __init__(self, account: SharedAccount, terms: Account, market: Market, holdings: Holdings) -> None:
         self._account, self._terms, self._market, self._holdings = account, terms, market, holdings
-        self._slips, self._charges = market.slippage != Slippage(), market.commission != Commission()
+        self._slips, self._charges = market.slips, market.charges
         self._filled = FilledBaskets()
 
     def basket(self, here: OpenSession, weights: Mapping[str, float]) -> Basket | None:

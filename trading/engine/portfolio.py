@@ -147,8 +147,7 @@ class PortfolioRun:
 
     def session(self, row: int) -> SessionOutcome:
         """Go through a session (its row, of those loaded) from open to close, and say what it brought."""
-        self.begin(row)
-        self.go_on(int(self._range.sessions.close_ns[row]))
+        self._begin(row, to_ns=int(self._range.sessions.close_ns[row]))
         return self.finish()
 
     def sessions(
@@ -159,8 +158,7 @@ class PortfolioRun:
         """
         over = []
         for row in rows:
-            self.begin(row)
-            self.go_on(int(self._range.sessions.close_ns[row]))
+            self._begin(row, to_ns=int(self._range.sessions.close_ns[row]))
             over.append(self._over())
             if until(over[-1]):
                 break
@@ -168,14 +166,19 @@ class PortfolioRun:
 
     def begin(self, row: int, at_ns: int | None = None) -> None:
         """Stand at a session's open (its row, of those loaded), or at `at_ns` in it, with the strategy called there."""
-        sessions = self._range.sessions
+        self._begin(row, at_ns)
+
+    def _begin(self, row: int, at_ns: int | None = None, to_ns: int | None = None) -> None:
+        """The same, and go on from there to `to_ns`."""
         self._row = row
         self.notes.begin()
         self._run_for = self._run_in(row) if self.error is None else []
         if self._run_for:
             with self._called():
-                self._walk = self._enter(sessions, row, self._run_for, at_ns)
+                self._walk = self._enter(self._range.sessions, row, self._run_for, at_ns)
                 self._walk.open()
+                if to_ns is not None:
+                    self._walk.go_on(to_ns)
 
     def go_on(self, to_ns: int) -> None:
         """Go through all windows that end by `to_ns`."""

@@ -32,7 +32,7 @@ from typing import NamedTuple, Protocol
 
 from barray.market.errors import BarrayError
 from barray.trading.orders.broker import Account
-from barray.trading.orders.costs import Commission, Market
+from barray.trading.orders.costs import Market
 from barray.trading.orders.fills import Fill
 from barray.trading.orders.limits import Exposures, Limits, Room
 from barray.trading.orders.order import Order
@@ -144,7 +144,7 @@ class SharedAccount:
     ) -> None:
         self._account = account
         self._market = market
-        self._charges = market.commission != Commission()
+        self._charges = market.charges
         self._reserve = reserve
         self._limits = limits
         self._price_of = price_of

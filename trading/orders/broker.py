@@ -47,7 +47,7 @@ from math import copysign, inf
 from typing import Any
 
 from barray.market.bars import Bars, floats
-from barray.trading.orders.costs import Commission, Market, Slippage
+from barray.trading.orders.costs import Market
 from barray.trading.orders.fills import Fill
 from barray.trading.orders.order import Order, Refusal, record_of
 from barray.trading.orders.reasons import BY_STRATEGY, CLOSED, COUNTERPART, GUARD_REACHED, UNGUARDED, Why
@@ -78,8 +78,7 @@ class Broker:
 
     def __init__(self, bars: Bars, market: Market, account: Account) -> None:
         self.look_at(bars)
-        self._slips = market.slippage != Slippage()
-        self._charges = market.commission != Commission()
+        self._slips, self._charges = market.slips, market.charges
         self.market = market
         self.account = account
         self.cash = account.capital

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import ceil, copysign, trunc
 from typing import Any, TypeVar
 
@@ -80,6 +81,16 @@ class Market:
     lot_size: float = 1.0
     tick_size: float = 0.0
     volume_share: float | None = None
+
+    @cached_property
+    def slips(self) -> bool:
+        """Whether fills may be at other prices than those of reference."""
+        return self.slippage != Slippage()
+
+    @cached_property
+    def charges(self) -> bool:
+        """Whether fills cost commissions."""
+        return self.commission != Commission()
 
     @property
     def least(self) -> float:

@@ -132,12 +132,13 @@ class SymbolData:
         base, values = series[self.base.interval], {name: one[nothing] for name, one in self.indicators.items()}
         return replace(self, symbol=symbol, base=base, series=series, indicators=values, traded=self.traded[nothing])
 
-    def seen_with(self, needs: Needs) -> SymbolData:
+    def seen_with(self, needs: Needs, names: Mapping[str, str] | None = None) -> SymbolData:
         """What a strategy with these needs sees of data laid out for many, whose indicators are named by their keys.
+        `names`: see `laid_names`, where that is known.
 
         KeyError where it lacks any of these.
         """
-        names = laid_names(self.specs, needs)
+        names = laid_names(self.specs, needs) if names is None else names
         wanted = {self.base.interval, *needs.intervals, *(spec.interval for spec in needs.indicators.values())}
         return replace(
             self,

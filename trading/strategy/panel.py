@@ -80,10 +80,10 @@ class PanelBlock:
         """What a strategy with these needs sees of a block laid out for many, see SymbolData.seen_with: what is stacked
         for one of them is there for all. KeyError where it lacks any of these.
         """
-        data = {symbol: one.seen_with(needs) for symbol, one in zip(self.symbols, self.data, strict=True)}
+        names = laid_names(self.data[0].specs, needs) if self.data else {}
+        data = {symbol: one.seen_with(needs, names) for symbol, one in zip(self.symbols, self.data, strict=True)}
         seen = PanelBlock(data, self._first, self._last, self.base, self._first_day)
-        seen._whole, seen._tables = self, self._tables
-        seen._laid_as = laid_names(self.data[0].specs, needs) if self.data else {}
+        seen._whole, seen._tables, seen._laid_as = self, self._tables, names
         return seen
 
     @property

@@ -43,6 +43,24 @@ class SweptScans:
     renames: Renames = field(default_factory=Renames)
 
 
+class Seen:
+    """One block as sets see it, by what they need: many need the same. The newest are kept."""
+
+    most = 32
+
+    def __init__(self) -> None:
+        self._blocks: dict[Hashable, PanelBlock] = {}
+
+    def block(self, block: PanelBlock, needs: Needs) -> PanelBlock:
+        """See PanelBlock.seen_with."""
+        key = needs.interval, needs.intervals, tuple(needs.indicators.items())
+        found = self._blocks.pop(key, None) or block.seen_with(needs)
+        self._blocks[key] = found
+        if len(self._blocks) > self.most:
+            del self._blocks[next(iter(self._blocks))]
+        return found
+
+
 class PortfolioSets:
     """Runs of many sets over blocks of sessions: `go` through one after another, then `rows`.
 
@@ -74,16 +92,13 @@ class PortfolioSets:
         needs = [run.needs for run in self._runs if run.needs is not None]
         return all(there.issuperset(one.indicators.values()) and series.issuperset(one.intervals) for one in needs)
 
-    def go(self, session_range: SessionRange, block: PanelBlock | None) -> None:
-        """Run all sets over a block, None where no symbol has bars in it."""
+    def go(self, session_range: SessionRange, block: PanelBlock | None, seen: Seen | None = None) -> None:
+        """Run all sets over a block, None where no symbol has bars in it. `seen`: how sets before saw it."""
+        seen = Seen() if seen is None else seen
         self._sessions += len(session_range.rows)
         self._symbols.update(block.symbols if block is not None else ())
-        seen: dict[Hashable, PanelBlock] = {}  # many sets may need the same
         for run in self._runs:
-            own, needs = block, run.needs
-            if block is not None and needs is not None:
-                key = (needs.interval, needs.intervals, tuple(needs.indicators.items()))
-                own = seen[key] if key in seen else seen.setdefault(key, block.seen_with(needs))
+            own = block if block is None or run.needs is None else seen.block(block, run.needs)
             run.go(session_range, own, self._base, self._scans)
 
     def rows(self, data: Mapping[str, str]) -> list[SetRow]:

@@ -19,9 +19,10 @@ from barray.trading.engine.portfolio import block_of
 from barray.trading.engine.symbol_run import LoadedRange, lay_range
 from barray.trading.orders.costs import Commission, Market, Slippage
 from barray.trading.strategy import panel
+from barray.trading.strategy.needs import Needs
 from barray.trading.strategy.panel import PanelBlock
 from barray.trading.sweeps.evaluate import needs_of_all
-from barray.trading.sweeps.portfolio_sets import PortfolioSets
+from barray.trading.sweeps.portfolio_sets import PortfolioSets, Seen
 from barray.trading.sweeps.table import SetRow
 from tests.trading.windows import MINUTE, Floor, lay, plan, sessions_of
 
@@ -187,6 +188,32 @@ class Faulty(Strategy):
         if self.n == 6: view.history("close", interval="5m")
         if view.minute == 2: view.order("A", self.n)
 """
+
+
+def test_sets_that_come_later_see_a_block_as_those_before_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, loaded, seen = plan(MONKEY, "on_window"), walks(sessions_of(2, 30), 1), Seen()
+    sets = [{"fast": fast} for fast in (2, 3, 2, 4, 3)]
+    block, session_range = laid_out(loaded, sets, made), next(iter(loaded.values())).session_range
+    looks: list[Needs] = []
+    look = PanelBlock.seen_with
+    monkeypatch.setattr(PanelBlock, "seen_with", lambda self, needs: (looks.append(needs), look(self, needs))[1])
+    runs = [PortfolioSets(made, MINUTE, MINUTE, [one]) for one in sets]
+    for run in runs:
+        run.go(session_range, block, seen)
+    assert len(looks) == 3
+    assert [run.rows({})[0].pnl for run in runs] == [row.pnl for row in swept(made, loaded, sets)]
+
+
+def test_of_views_of_a_block_the_newest_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Seen, "most", 2)
+    made, loaded, seen = plan(MONKEY, "on_window"), walks(sessions_of(1, 30), 1), Seen()
+    sets = [{"fast": fast} for fast in (2, 3, 4)]
+    block = laid_out(loaded, sets, made)
+    two, three, four = (made.source.load()(**one).needs() for one in sets)
+    views = [seen.block(block, needs) for needs in (two, three, two, four)]
+    assert views[0] is views[2]
+    assert seen.block(block, two) is views[0]
+    assert seen.block(block, three) is not views[1]
 
 
 def test_a_set_in_error_has_no_figures_and_the_rest_go_on() -> None:
