@@ -7,7 +7,6 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,12 +33,9 @@ from barray.trading.engine.commands import (
     SessionOutcome,
     SessionsRun,
 )
-from barray.trading.engine.scanned_run import UPGRADED
-from barray.trading.engine.symbol_run import skipping
-from barray.trading.orders.order_columns import NO_ORDERS, Orders, by_symbol
-from barray.trading.results.events import NO_EVENTS, Events
+from barray.trading.engine.run_ledgers import RunLedgers
+from barray.trading.results.events import Events
 from barray.trading.results.ledger import Grid, Ledger
-from barray.trading.results.logs import Logs
 
 logger = logging.getLogger(__name__)
 _ENGINE = "portfolio"
@@ -67,12 +63,8 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
         sessions = len(self._session_range.rows) + 1
         transport = RayTransport(new_portfolio_actor, self._config.placement.placement)
         self._engine = Fleet(settings, transport, sessions=sessions)
-        self._ledgers: dict[str, Ledger] = {}
-        self._guests: dict[str, Ledger] = {}
+        self._ledgers = RunLedgers(self._plan, self._session_range)
         self._added: dict[tuple[int, str], Any] = {}
-        self._ended: list[tuple[int, Orders]] = []
-        self._working = (0, NO_ORDERS)
-        self._events = NO_EVENTS
         self._state: bytes | str | None = None
         self._error: str | None = None
         self._at: tuple[str, int] | None = None
@@ -96,14 +88,14 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
         """Go on after these steps of an earlier coordinator, from the state that the last of them led to."""
         for step in steps:
             for symbol, is_guest, bars in step.bars:
-                (self._guest(symbol) if is_guest else self._ledger(symbol)).add_bars(bars)
+                (self._guest(symbol) if is_guest else self._ledgers.ledger(symbol)).add_bars(bars)
             for symbol, days in step.skipped.items():
-                self._ledger(symbol).skipped |= days
+                self._ledgers.ledger(symbol).skipped |= days
             for symbol, reasons in step.dropped.items():
                 self._go_without(symbol, reasons)
             for row, outcome in zip(step.rows, step.outcomes, strict=True):
                 self._take(row, outcome)
-            self._working = step.rows[-1], step.working
+            self._ledgers.stand(step.rows[-1], step.working)
             self._error = self._error or step.error
             self._run_until = step.rows[-1]
         self._state = state
@@ -189,26 +181,22 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
         for symbol, report in reports.items():
             if isinstance(report, RangeLaid):
                 self._warn(symbol, report.bars.warnings)
-                self._ledger(symbol).add_bars(report.bars)
+                self._ledgers.ledger(symbol).add_bars(report.bars)
                 self._since.bars.append((symbol, False, report.bars))
                 handles[report.columns] = None
                 continue
             error = report.error if isinstance(report, Failed) else RuntimeError(repr(report))
             if isinstance(error, NoDataError):
                 days = dict.fromkeys((day.isoformat() for day in block.dates), str(error))
-                self._ledger(symbol).skipped |= days
+                self._ledgers.ledger(symbol).skipped |= days
                 self._since.skipped.setdefault(symbol, {}).update(days)
             else:
                 self._lose(symbol, error)
         return tuple(handles)
 
-    def _ledger(self, symbol: str) -> Ledger:
-        capital = 0.0 if self._plan.shared else self._plan.account.capital
-        return self._ledgers.setdefault(symbol, Ledger(symbol, capital, not self._plan.account.carry))
-
     def _lose(self, symbol: str, error: Exception) -> None:
         """Go on without a symbol; where it has traded with an account that is shared, that is no run of it any more."""
-        ledger = self._ledgers.get(symbol)
+        ledger = self._ledgers.own.get(symbol)
         self._go_without(symbol, [Reason.of(error)])
         if ledger is not None and ledger.has_traded and self._plan.shared:
             self._error = f"{symbol} was lost after it had traded with the shared account: {error}"
@@ -216,7 +204,7 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
     def _go_without(self, symbol: str, reasons: Sequence[Reason]) -> None:
         self._drop(symbol, reasons)
         self._since.dropped[symbol] = tuple(reasons)
-        self._ledgers.pop(symbol, None)
+        self._ledgers.own.pop(symbol, None)
         self._fleet.remove([symbol])
         self._jobs.pop(symbol, None)
 
@@ -232,7 +220,7 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
                 for row, outcome in zip(rows, report.outcomes, strict=False):
                     self._take(row, outcome)
                 self._state = report.state
-                self._working = rows[len(report.outcomes) - 1], report.working
+                self._ledgers.stand(rows[len(report.outcomes) - 1], report.working)
                 self._keep(rows, report)
                 rows = rows[len(report.outcomes) :]
                 continue
@@ -306,67 +294,28 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
 
     def _take(self, row: int, outcome: SessionOutcome) -> None:
         """Book what a session brought."""
-        every = {**self._ledgers, **self._guests}
-        for symbol, day in (outcome.days.days() if outcome.days is not None else {}).items():
-            if symbol in every:
-                every[symbol].days[row] = day
-        for symbol in outcome.begun:
-            if symbol in every:
-                every[symbol].begun.append(row)
-        for symbol, ledger in every.items():
-            ledger.starving = outcome.starving.get(symbol, ())
-        self._take_events(row, outcome.events)
-        if len(outcome.orders):
-            self._ended.append((row, outcome.orders))
-        for symbol, error in outcome.errors.items():
-            if symbol in every:
-                every[symbol].error = every[symbol].error or error
+        said = self._ledgers.take(row, outcome)
         self._error = self._error or outcome.error
-        for symbol in {line.symbol for line in outcome.logs.lines} & every.keys():
-            said = Logs(tuple(line for line in outcome.logs.lines if line.symbol == symbol))
-            every[symbol].logs = Logs.together((every[symbol].logs, said))
-        over_all = Logs(tuple(line for line in outcome.logs.lines if not line.symbol), outcome.logs.left_out)
-        if over_all.lines or over_all.left_out:
-            self._done.put_nowait(over_all)
+        if said.lines or said.left_out:
+            self._done.put_nowait(said)
         self._dismiss_guests(row)
         sessions = self._session_range.sessions
         self._at = (sessions.dates[row].item().isoformat(), int(sessions.close_ns[row]))
         self._progress = (self._progress[0] + 1, len(self._session_range.rows))
 
-    def _take_events(self, row: int, events: Events) -> None:
-        open_ns = int(self._session_range.sessions.open_ns[row])
-        for event in events.lines:
-            if event.action == "add_symbol" and event.accepted and event.symbol in self._guests:
-                upgraded = event.detail == UPGRADED
-                self._guests[event.symbol].note_added(event.at_ns, open_ns, event.by, upgraded=upgraded)
-        self._events = Events.together((self._events, events))
-
     def _hand_out_results(self) -> None:
         """Have every symbol's result fetched, which is made then."""
-        every = {**self._ledgers, **self._guests}
-        for symbol, (orders, rows) in by_symbol([*self._ended, self._working]).items():
-            if symbol in every:
-                every[symbol].orders, every[symbol].order_rows = orders, rows
-        whole = self._session_range
-        lengths = [len(ends) for ends in self._grid_ends()]
-        grid = Grid(whole.rows, tuple(day.isoformat() for day in whole.dates), np.array(lengths, np.int64))
-        run = {symbol: ledger for symbol, ledger in self._ledgers.items() if ledger.bars}
-        for symbol, ledger in self._ledgers.items():
-            if not ledger.bars:
-                self._drop(
-                    symbol, [Reason.of(NoDataError(next(iter(ledger.skipped.values())), code="no_session_data"))]
-                )
-        if not run and not self._guests and not self._config.scans:
+        ledgers, whole = self._ledgers, self._session_range
+        lacking = ledgers.lacking
+        for symbol, why in lacking.items():
+            self._drop(symbol, [Reason.of(NoDataError(why, code="no_session_data"))])
+        if len(lacking) == len(ledgers.own) and not ledgers.guests and not self._config.scans:
             raise all_failed(self._dropped, len(self._dropped), per_symbol=True)
-        capital = self._plan.account.capital
-        hold = capital / max(len(self._jobs), 1) if self._plan.shared else capital
-        for _, ledger in sorted(run.items()):
-            self._done.put_nowait(partial(ledger.result, grid, hold))
-        self._ledgers.clear()
-        for symbol, ledger in sorted(self._guests.items()):
-            why = "; ".join(map(str, self._drops.get(symbol, ())))
-            result = ledger.result(grid, 0.0, guest=True)
-            self._done.put_nowait(skipping(result, whole.dates, why) if why else result)
+        lengths = np.array([len(ends) for ends in self._grid_ends()], np.int64)
+        grid = Grid(whole.rows, tuple(day.isoformat() for day in whole.dates), lengths)
+        reasons = {symbol: "; ".join(map(str, self._drops.get(symbol, ()))) for symbol in ledgers.guests}
+        for result in ledgers.results(grid, len(self._jobs), reasons):
+            self._done.put_nowait(result)
 
     def _grid_ends(self) -> Iterator[Any]:
         sessions = self._session_range.sessions
@@ -413,9 +362,8 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
         return report.columns
 
     def _guest(self, symbol: str) -> Ledger:
-        capital = 0.0 if self._plan.shared else self._plan.account.capital
         self._dropped.pop(symbol, None)
-        return self._guests.setdefault(symbol, Ledger(symbol, capital, anew=True))
+        return self._ledgers.guest(symbol)
 
     def _dismiss_guests(self, row: int) -> None:
         """End what was there for one session; what it brought is booked."""
@@ -432,7 +380,7 @@ class PortfolioBacktestCoordinator(BacktestCoordinator):
 
     def events(self) -> Events:
         """What the strategy did to the run beside ordering, and hits of limits."""
-        return self._events
+        return self._ledgers.events
 
     def status(self) -> dict[str, Any]:
         """Where the backtest stands, in JSON types."""

@@ -150,11 +150,11 @@ class PortfolioSweepCoordinator(PortfolioBacktestCoordinator):
         while there != self._jobs.keys():
             there, self._digests = set(self._jobs), {}
             blocks = tuple([LaidBlock(block, await self._lay(block)) for block in self._blocks()])
-        for symbol in [symbol for symbol, ledger in self._ledgers.items() if not ledger.bars]:
-            self._lose(symbol, NoDataError(next(iter(self._ledgers[symbol].skipped.values())), code="no_session_data"))
-        if not self._ledgers:
+        for symbol, why in self._ledgers.lacking.items():
+            self._lose(symbol, NoDataError(why, code="no_session_data"))
+        if not self._ledgers.own:
             raise all_failed(self._dropped, len(self._dropped), per_symbol=True)
-        self._laid = Laid(blocks, {symbol: _joined(self._digests[symbol]) for symbol in sorted(self._ledgers)})
+        self._laid = Laid(blocks, {symbol: _joined(self._digests[symbol]) for symbol in sorted(self._ledgers.own)})
 
     def _laying_out(self, load: LoadRange) -> LayRange:
         return LayRange(load, self._plan, self._needs)

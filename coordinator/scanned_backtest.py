@@ -88,7 +88,7 @@ class ScannedBacktestCoordinator(VisitedCoordinator):
         if row not in self._seen:  # it is taken up
             super()._take(row, outcome)
             return
-        for symbol in sorted(outcome.begun - self._ledgers.keys()):
+        for symbol in sorted(outcome.begun - self._ledgers.own.keys()):
             visit = self._visits.get((row, symbol))
             if visit is not None and visit.bars is not None:
                 self._guest(symbol).add_bars(visit.bars)

@@ -15,15 +15,15 @@ from barray.market.interval import Interval
 from barray.market.session_range import SessionRange
 from barray.trading.engine.commands import Plan, SessionOutcome
 from barray.trading.engine.portfolio import PortfolioRun
+from barray.trading.engine.run_ledgers import RunLedgers
 from barray.trading.engine.symbol_run import LoadedRange, lay_range, loaded_bars
 from barray.trading.engine.window_walk import WindowWalk
 from barray.trading.orders.broker import Account
 from barray.trading.orders.costs import Market
 from barray.trading.orders.limits import Limits
-from barray.trading.orders.order_columns import Orders, by_symbol
-from barray.trading.results.events import NO_EVENTS, Events
-from barray.trading.results.ledger import Grid, Ledger
-from barray.trading.results.logs import LogLine, Logs
+from barray.trading.results.events import Events
+from barray.trading.results.ledger import Grid
+from barray.trading.results.logs import LogLine
 from barray.trading.results.result import SymbolResult
 from barray.trading.strategy.data import SymbolData
 from barray.trading.strategy.source import StrategySource
@@ -119,9 +119,13 @@ class Floor:
 
     def __post_init__(self) -> None:
         self.portfolio = Watched(self.plan, self.window, self._add)
-        self.ledgers: dict[str, Ledger] = {}
-        self.ended: list[tuple[int, Orders]] = []
-        self.events = NO_EVENTS
+        self.session_range = next(iter(self.loaded.values())).session_range
+        self.ledgers = RunLedgers(self.plan, self.session_range)
+
+    @property
+    def events(self) -> Events:
+        """What was done to the run beside ordering."""
+        return self.ledgers.events
 
     @property
     def states(self) -> list[tuple[float, float, float]]:
@@ -132,59 +136,38 @@ class Floor:
         return {symbol: self._guest(symbol) if symbol in self.guests else "nobody has it" for symbol in symbols}
 
     def _guest(self, symbol: str) -> SymbolData:
-        self._ledger(symbol, self.guests[symbol], anew=True)
+        self.ledgers.guest(symbol).add_bars(loaded_bars(self.guests[symbol]))
         return self.guests[symbol].prepare(self.plan.strategy())
-
-    def _ledger(self, symbol: str, loaded: LoadedRange, *, anew: bool) -> None:
-        capital = 0.0 if self.plan.shared else self.plan.account.capital
-        self.ledgers.setdefault(symbol, Ledger(symbol, capital, anew)).add_bars(loaded_bars(loaded))
 
     def run(self) -> dict[str, SymbolResult]:
         """All sessions, and what came of every symbol."""
-        session_range = next(iter(self.loaded.values())).session_range
         for symbol, loaded in self.loaded.items():
-            self._ledger(symbol, loaded, anew=not self.plan.account.carry)
-        self._load(session_range)
-        rows = session_range.rows.tolist()
+            self.ledgers.ledger(symbol).add_bars(loaded_bars(loaded))
+        self._load()
+        session_range, rows = self.session_range, self.session_range.rows.tolist()
         if self.pickled:
             for row in rows:
                 self.portfolio = pickle.loads(pickle.dumps(self.portfolio))
                 self.portfolio.additions.add = self._add
-                self._load(session_range)
-                self._take(session_range, row, self.portfolio.session(row))
+                self._load()
+                self._take(row, self.portfolio.session(row))
         else:
             for row, outcome in zip(rows, self.portfolio.sessions(rows), strict=True):
-                self._take(session_range, row, outcome)
-        self.ended.append((rows[-1], self.portfolio.working_orders()))
-        for symbol, (orders, rows) in by_symbol(self.ended).items():
-            self.ledgers[symbol].orders, self.ledgers[symbol].order_rows = orders, rows
-        lengths = np.array(
-            [len(session_range.sessions.expected_starts(r, MINUTE, 2**62)[1]) for r in session_range.rows]
-        )
-        grid = Grid(session_range.rows, tuple(day.isoformat() for day in session_range.dates), lengths)
-        for symbol, ledger in self.ledgers.items():
-            ledger.logs = Logs(tuple(line for line in self.said if line.symbol == symbol))
-        return {s: ledger.result(grid, 0.0, guest=s in self.guests) for s, ledger in sorted(self.ledgers.items())}
+                self._take(row, outcome)
+        self.ledgers.stand(rows[-1], self.portfolio.working_orders())
+        ends = [session_range.sessions.expected_starts(row, MINUTE, 2**62)[1] for row in rows]
+        dates = tuple(day.isoformat() for day in session_range.dates)
+        grid = Grid(session_range.rows, dates, np.array([*map(len, ends)]))
+        results = [one() if callable(one) else one for one in self.ledgers.results(grid, 0, {})]
+        return {one.symbol: one for one in sorted(results, key=lambda one: one.symbol)}
 
-    def _take(self, session_range: SessionRange, row: int, outcome: SessionOutcome) -> None:
-        for symbol, day in (outcome.days.days() if outcome.days else {}).items():
-            self.ledgers[symbol].days[row] = day
-        for symbol in outcome.begun:
-            self.ledgers[symbol].begun.append(row)
-        for symbol, ledger in self.ledgers.items():
-            ledger.starving = outcome.starving.get(symbol, ())
-        for symbol, error in outcome.errors.items():
-            self.ledgers[symbol].error = self.ledgers[symbol].error or error
+    def _take(self, row: int, outcome: SessionOutcome) -> None:
         self.said += outcome.logs.lines
-        self.ended.append((row, outcome.orders))
-        self.events = Events.together((self.events, outcome.events))
-        for event in outcome.events.lines:
-            if event.action == "add_symbol" and event.accepted:
-                self.ledgers[event.symbol].note_added(event.at_ns, int(session_range.sessions.open_ns[row]))
+        self.ledgers.take(row, outcome)
 
-    def _load(self, session_range: SessionRange) -> None:
+    def _load(self) -> None:
         data = {symbol: one.prepare(self.plan.strategy()) for symbol, one in self.loaded.items()}
-        self.portfolio.load(session_range, data, MINUTE)
+        self.portfolio.load(self.session_range, data, MINUTE)
 
 
 def fills_of(result: SymbolResult) -> list[tuple[int, float, float]]:

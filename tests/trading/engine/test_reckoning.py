@@ -43,7 +43,7 @@ def test_a_session_is_enough_when_its_outcome_says_so() -> None:
     )
     made = plan(text, "on_window")
     floor = Floor(made, loaded)
-    floor._load(session_range)
+    floor._load()
     dates: list[int] = []
     outcomes = floor.portfolio.sessions(
         session_range.rows.tolist(), lambda outcome: dates.append(len(outcome.begun)) or len(dates) == 2
