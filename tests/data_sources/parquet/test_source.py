@@ -419,6 +419,13 @@ _OTHERS = {
 }
 
 
+@pytest.fixture(params=["small files", "large files"])
+def _of_any_size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "large files":  # which are not read at once
+        monkeypatch.setattr("barray.data_sources.parquet.file._SMALL_BYTES", 0)
+
+
+@pytest.mark.usefixtures("_of_any_size")
 @pytest.mark.parametrize("other", _OTHERS)
 def test_days_read_together_are_what_they_are_alone(tmp_path: Path, other: str) -> None:
     write_days(tmp_path, "AAPL", MONDAY, WEDNESDAY)
@@ -443,6 +450,7 @@ _BAD = {
 }
 
 
+@pytest.mark.usefixtures("_of_any_size")
 @pytest.mark.parametrize("fault", _BAD)
 def test_of_days_read_together_the_file_at_fault_is_named(tmp_path: Path, fault: str) -> None:
     write_days(tmp_path, "AAPL", MONDAY, WEDNESDAY)
