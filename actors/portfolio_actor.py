@@ -91,10 +91,10 @@ class PortfolioActor(AnswersOnce):
         fetched: dict[Any, Any] = {}
         scans = _swept(command, fetched) if isinstance(command, EvaluateScanned) else None
         runs = PortfolioSets(command.plan, command.window, command.base, command.sets, scans)
-        for laid in command.blocks:
+        for number, laid in enumerate(command.blocks, 1):
             if not self._map(laid, command.base) or not runs.are_laid_out_in(self._panel):
                 return ColumnsLost()
-            runs.go(laid.session_range, self._panel, self._seen)
+            runs.go(laid.session_range, self._panel, self._seen, last=number == len(command.blocks))
             fetched.clear()
         return PortfolioEvaluated(tuple(runs.rows(command.data)))
 

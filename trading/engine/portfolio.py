@@ -222,6 +222,13 @@ class PortfolioRun:
     def _listener(self) -> Listener:
         return Listener(lambda: self.decider.speaker, self._time, self._said)
 
+    def close(self) -> None:
+        """Let go of symbols' books at once. A run is part of a circle, which is found some time after nothing else
+        knows of it: a sweep's sets would be looked through for that again and again.
+        """
+        self.order_manager.books.clear()
+        self._block = self._walk = self.order_manager.here = None
+
     def working_orders(self) -> Orders:
         """The orders of all symbols that have not ended."""
         found = {symbol: orders for symbol, book in sorted(self.books.items()) if (orders := book.broker.orders)}

@@ -95,13 +95,18 @@ class Broker:
 
     def look_at(self, bars: Bars) -> None:
         """Go by these base bars from now on: rows count in them."""
+        self._bars, self._has_columns = bars, False
+
+    def _take_columns(self) -> None:
+        """Have columns at hand: of many symbols none is ever looked into."""
+        bars, self._has_columns = self._bars, True
         self._start_ns: Sequence[int] = bars.start_ns.data
         columns = (bars.open, bars.high, bars.low, bars.close, bars.volume)
         self._open, self._high, self._low, self._close, self._volume = map(floats, columns)
 
     def __getstate__(self) -> dict[str, Any]:
         """All but the bars: who takes it up again has them, see `look_at`."""
-        bars = ("_start_ns", "_open", "_high", "_low", "_close", "_volume")
+        bars = ("_bars", "_has_columns", "_start_ns", "_open", "_high", "_low", "_close", "_volume")
         return {name: value for name, value in vars(self).items() if name not in bars}
 
     def place(self, terms: OrderTerms, now_ns: int = 0) -> Order:
@@ -167,6 +172,8 @@ class Broker:
 
     def match(self, row: int) -> None:
         """Let base bar `row` meet the working orders."""
+        if not self._has_columns:
+            self._take_columns()
         working = self.working
         if len(working) == 1 and working[0].terms.plain and self._fill_whole(working[0], row):
             return
@@ -212,6 +219,8 @@ class Broker:
             return
         self.cancel_all(CLOSED, now_ns)
         if self.position:
+            if not self._has_columns:
+                self._take_columns()
             self.placed += 1
             end = Order(self.placed, OrderTerms(-self.position), -self.position, why=CLOSED, placed_ns=now_ns)
             self.working.append(end)

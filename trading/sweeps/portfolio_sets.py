@@ -92,14 +92,20 @@ class PortfolioSets:
         needs = [run.needs for run in self._runs if run.needs is not None]
         return all(there.issuperset(one.indicators.values()) and series.issuperset(one.intervals) for one in needs)
 
-    def go(self, session_range: SessionRange, block: PanelBlock | None, seen: Seen | None = None) -> None:
-        """Run all sets over a block, None where no symbol has bars in it. `seen`: how sets before saw it."""
+    def go(
+        self, session_range: SessionRange, block: PanelBlock | None, seen: Seen | None = None, *, last: bool = False
+    ) -> None:
+        """Run all sets over a block, None where no symbol has bars in it. `seen`: how sets before saw it. `last`: no
+        other comes.
+        """
         seen = Seen() if seen is None else seen
         self._sessions += len(session_range.rows)
         self._symbols.update(block.symbols if block is not None else ())
         for run in self._runs:
             own = block if block is None or run.needs is None else seen.block(block, run.needs)
             run.go(session_range, own, self._base, self._scans)
+            if last:
+                run.end()
 
     def rows(self, data: Mapping[str, str]) -> list[SetRow]:
         """What came of the sets. `data`: see SetRow."""
@@ -154,6 +160,12 @@ class _SetRun:
             self.error = traceback.format_exc(limit=-6)
         if self.error is not None:
             self.run = None
+
+    def end(self) -> None:
+        """Let go of what only a run that goes on needs."""
+        if self.run is not None:
+            self.run.close()
+        self.run = None
 
     def _take(self, outcome: SessionOutcome) -> bool:
         """Take note of what is said, and whether that ends the set."""

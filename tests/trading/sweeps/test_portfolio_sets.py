@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,7 @@ from barray.market.interval import Interval
 from barray.market.session_range import SessionRange
 from barray.trading.engine.commands import Plan
 from barray.trading.engine.portfolio import block_of
+from barray.trading.engine.symbol_book import SymbolBook
 from barray.trading.engine.symbol_run import LoadedRange, lay_range
 from barray.trading.orders.costs import Commission, Market, Slippage
 from barray.trading.strategy import panel
@@ -202,6 +204,20 @@ def test_sets_that_come_later_see_a_block_as_those_before_did(monkeypatch: pytes
         run.go(session_range, block, seen)
     assert len(looks) == 3
     assert [run.rows({})[0].pnl for run in runs] == [row.pnl for row in swept(made, loaded, sets)]
+
+
+def test_of_sets_that_are_done_no_books_wait_for_the_collector() -> None:
+    made, loaded = plan(MONKEY, "on_window"), walks(sessions_of(2, 30), 1)
+    block, session_range = laid_out(loaded, SETS, made), next(iter(loaded.values())).session_range
+    runs = PortfolioSets(made, MINUTE, MINUTE, SETS)
+    gc.collect()
+    gc.disable()
+    try:
+        runs.go(session_range, block, last=True)
+        assert not [one for one in gc.get_objects() if isinstance(one, SymbolBook)]
+    finally:
+        gc.enable()
+    assert [row.pnl for row in runs.rows({})] == [row.pnl for row in swept(made, loaded, SETS)]
 
 
 def test_of_views_of_a_block_the_newest_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
