@@ -18,6 +18,7 @@ from barray.market.errors import ConfigError
 from barray.trading.engine.basket import Basket, BasketTrading, FilledBaskets
 from barray.trading.engine.commands import Plan
 from barray.trading.engine.holdings import Holdings
+from barray.trading.engine.last_closes import LastCloses
 from barray.trading.engine.notes import Notes
 from barray.trading.engine.open_session import OpenSession
 from barray.trading.engine.opening import Opening, opening_of, stand
@@ -63,7 +64,7 @@ class OrderManager:
         """Symbols with orders that any bar reaches."""
         self._resting: set[str] = set()
         """Symbols whose orders all rest at prices."""
-        self._closes: dict[str, float] = {}
+        self._closes = LastCloses()
         self._funds = Funds(self._look_at_funds)
         self._basket: Basket | None = None
         self._looked_at: PanelBlock | None = None
@@ -107,12 +108,12 @@ class OrderManager:
         """Where accounts and orders stand."""
         brokers = {symbol: book.broker for symbol, book in self.books.items()}
         failed = {symbol for symbol, book in self.books.items() if book.error is not None}
-        return replace(opening_of(self.accounts, brokers, self._closes, failed), purchases=dict(self.purchases))
+        return replace(opening_of(self.accounts, brokers, self.closes, failed), purchases=dict(self.purchases))
 
     def stand(self, opening: Opening) -> None:
         """Go on from there; errors as of `opening.stand`."""
         stand(opening, self.accounts, {symbol: book.broker for symbol, book in self.books.items()})
-        self._closes = dict(opening.closes)
+        self._closes = LastCloses(opening.closes)
         self.purchases |= opening.purchases
         for symbol, holding in opening.holdings.items():
             self.books[symbol].go_on_from(holding)
@@ -135,13 +136,13 @@ class OrderManager:
     def leave(self) -> None:
         """Keep of the session what the next may need to know, which is nothing of those that leave."""
         if self.here is not None:
-            self._closes = self._closes | self.here.closes()  # what knew of those before, still does
+            self._closes.note(self.here)
             self.here = None
         leaving = self.leaving
         for symbol in leaving:
             self.holdings.let_go(self.books.pop(symbol).slot)
             self.accounts.forget(symbol)
-            self._closes.pop(symbol, None)
+            self._closes.forget(symbol)
         self.guests -= leaving
         self.invited.clear()
 
@@ -153,7 +154,7 @@ class OrderManager:
     @property
     def closes(self) -> Mapping[str, float]:
         """Last closes of sessions that are over, by symbol."""
-        return self._closes
+        return self._closes.known
 
     @property
     def active(self) -> set[str]:
@@ -209,7 +210,7 @@ class OrderManager:
                 price: float = block.last_close_floats[row, column]
                 if not isnan(price):
                     return price
-        return self._closes.get(symbol, nan)
+        return self._closes.known.get(symbol, nan)
 
     def prices(self, symbols: Collection[str]) -> list[float]:
         """Last closes of many."""

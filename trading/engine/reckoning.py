@@ -36,8 +36,9 @@ Told = tuple[SessionDays | None, Orders]
 @dataclass(eq=False)
 class OverSession:
     """A session that is over. `grid_ns`: when its grid's bars end, `close_ns`: it itself, UTC ns. `block`: what there
-    was to be seen, `known`: last closes before. By symbol: `ended`, records of orders, `fills` of orders one by one,
-    `fill_ends_ns`: when the bars end that they are in, and `refusals`; `baskets`: what was filled in whole.
+    was to be seen, `known`: last closes before the first of those it is told of with. By symbol: `ended`, records of
+    orders, `fills` of orders one by one, `fill_ends_ns`: when the bars end that they are in, and `refusals`; `baskets`:
+    what was filled in whole.
     """
 
     grid_ns: IntArray
@@ -105,13 +106,14 @@ class Reckoning:
         here, close_ns = order_manager.here, int(sessions.close_ns[row])
         shown = here.block if here is not None else block  # one that is left out may have no bars here
         grid_ns = sessions.expected_starts(row, base, close_ns)[1]
-        over = OverSession(grid_ns, close_ns, shown, order_manager.closes, order_manager.take_baskets())
+        if self._over and self._over[-1].block is not shown:
+            self._tell()
+        known = self._over[0].known if self._over else order_manager.closes
+        over = OverSession(grid_ns, close_ns, shown, known, order_manager.take_baskets())
         for book in order_manager.books.values():
             broker = book.broker
             if broker.ended or broker.fills or broker.refusals:
                 over.add(book)
-        if self._over and self._over[-1].block is not shown:
-            self._tell()
         self._over.append(over)
         stamps = sum(len(one.grid_ns) for one in self._over) * len(order_manager.books)
         if shown is not block or order_manager.guests or not self._plan.account.carry or stamps >= self.most_stamps:
