@@ -90,8 +90,8 @@ class _Every:
 class Reckoning:
     """Takes from the books of a run what sessions did: `note` each once it is over, then `take`."""
 
-    most_stamps = 1 << 18
-    """Of all symbols, in sessions that are reckoned together: more would need memory that isn't in use yet."""
+    most_stamps = 1 << 20
+    """Of all symbols, in sessions that are reckoned together: as many as are laid out together as a rule."""
 
     def __init__(self, plan: Plan, order_manager: OrderManager) -> None:
         self._plan, self._order_manager = plan, order_manager
