@@ -99,11 +99,12 @@ def backtested(
     timings = {"plan_s": perf_counter() - began}
     if run.scans is not None and checkpoint is not None:
         _require_kept(run.scans)
-    kind = _coordinator_for(run)
     with (
         shown(progress) as told,
         keeping(checkpoint, "backtest", lambda: made_of_run(run)) as kept,
-        RemoteRun(settings, kind, run.arguments, progress=told, patient=kept is not None) as remote,
+        RemoteRun(
+            settings, lambda: _coordinator_for(run), run.arguments, progress=told, patient=kept is not None
+        ) as remote,
     ):
         timings["connect_s"] = perf_counter() - began - timings["plan_s"]
         earlier = Earlier.of(kept)
@@ -196,15 +197,16 @@ def _scanned(run: PreparedRun, done: list[SessionScanned]) -> ScanResult:
 
 
 class RemoteRun:
-    """A coordinator of a given kind, from its start to everything's end. `arguments`: what it is made with, beside the
-    config. `progress` hears its status while it works. `patient`: one of that name may be about to end, its driver
+    """A coordinator, from its start to everything's end. `kind`: says of which class, once Ray is up: what workers are
+    forked from takes longer to be ready than that to be imported. `arguments`: what it is made with, beside the config.
+    `progress` hears its status while it works. `patient`: one of that name may be about to end, its driver
     dead.
     """
 
     def __init__(
         self,
         config: SessionConfig,
-        kind: type,
+        kind: Callable[[], type],
         arguments: Sequence[Any],
         *,
         progress: Progress | None = None,
@@ -226,7 +228,7 @@ class RemoteRun:
                 ensure_ray(self._config)
             name, silence_s = self._config.name, self._config.actors.call_timeout_s
             self._remote = new_coordinator(
-                name, self._kind, self._config, *self._arguments, silence_s=silence_s, patience_s=self._patience_s
+                name, self._kind(), self._config, *self._arguments, silence_s=silence_s, patience_s=self._patience_s
             )
             hand_over_credentials(self._config, self._remote)
         except BaseException:

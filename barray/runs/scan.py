@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from barray.checkpoint.checkpoint import Checkpoint
 from barray.checkpoint.keeping import Keeping, keeping
@@ -20,6 +21,9 @@ from barray.market.bars import FloatArray
 from barray.runs.backtest import RemoteRun
 from barray.trading.scans.forward import ForwardReturns, FoundRows, Horizon, asked_closes, horizons_of
 from barray.trading.scans.result import ScannedSession, ScanResult, SessionScanned
+
+if TYPE_CHECKING:
+    from barray.coordinator.scan import ScanCoordinator
 
 logger = logging.getLogger("barray")
 
@@ -51,12 +55,10 @@ def scan(
     horizons = horizons_of(forward)
     prepared = prepare_scan(settings, load_calendar, later=max((one.sessions for one in horizons), default=0))
     timings = {"plan_s": perf_counter() - began}
-    from barray.coordinator.scan import ScanCoordinator
-
     with (
         shown(progress) as told,
         keeping(checkpoint, "scan", lambda: _made_of(prepared)) as kept,
-        RemoteRun(settings, ScanCoordinator, (prepared,), progress=told, patient=kept is not None) as remote,
+        RemoteRun(settings, _coordinator, (prepared,), progress=told, patient=kept is not None) as remote,
     ):
         done: list[SessionScanned] = [
             one for one in (kept.done if kept else ()) if isinstance(one, ScannedSession | tuple)
@@ -89,6 +91,12 @@ def _earned(
         rows = every[first : first + MOST_AT_ONCE]
         told.update(zip(rows, remote.call("closes", rows, tuple(asked[row] for row in rows)), strict=True))
     return ForwardReturns.of(found, horizons, sessions, asked, told)
+
+
+def _coordinator() -> type[ScanCoordinator]:
+    from barray.coordinator.scan import ScanCoordinator
+
+    return ScanCoordinator
 
 
 def _made_of(prepared: PreparedScan) -> Made:

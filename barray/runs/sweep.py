@@ -10,7 +10,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from barray.checkpoint.checkpoint import Checkpoint
 from barray.checkpoint.keeping import Keeping, keeping
@@ -34,6 +34,9 @@ from barray.trading.sweeps.parameter_sets import Listed, ParameterSet, Sampler, 
 from barray.trading.sweeps.result import SweepResult
 from barray.trading.sweeps.table import SetRow, like_with_like, score, walk
 from barray.trading.sweeps.walk_forward import walk_forward
+
+if TYPE_CHECKING:
+    from barray.coordinator.backtest import BacktestCoordinator
 
 _MOST_FAILING = 10
 """Sets in error of which it is shown what the strategy said."""
@@ -71,18 +74,13 @@ def sweep(
     walking = section.walk_forward
     windows = walk_forward(days, walking.in_sample, walking.out_of_sample, anchored=walking.anchored) if walking else []
     timings = {"plan_s": perf_counter() - began}
-    from barray.coordinator.portfolio_sweep import PortfolioSweepCoordinator
-    from barray.coordinator.scanned_sweep import ScannedSweepCoordinator
-    from barray.coordinator.sweep import SweepCoordinator
-
-    kind = PortfolioSweepCoordinator if run.plan.in_windows else SweepCoordinator
-    if run.scans is not None:
-        kind = ScannedSweepCoordinator
     with (
         shown(progress) as told,
         keeping(checkpoint, "sweep", lambda: made_of_run(run)) as kept,
         _journal(settings, run, checkpoint, kept, fresh=fresh) as journal,
-        RemoteRun(settings, kind, run.arguments, progress=told, patient=kept is not None) as remote,
+        RemoteRun(
+            settings, lambda: _coordinator_for(run), run.arguments, progress=told, patient=kept is not None
+        ) as remote,
     ):
         remote.call("begin")
         data = remote.call("load", _needs_of(run, (run.sets or [])[:_ROUND]))
@@ -112,6 +110,20 @@ def sweep(
         timings_s=timings,
         lost=lost,
     )
+
+
+def _coordinator_for(run: PreparedSweep) -> type[BacktestCoordinator]:
+    if run.scans is not None:
+        from barray.coordinator.scanned_sweep import ScannedSweepCoordinator
+
+        return ScannedSweepCoordinator
+    if run.plan.in_windows:
+        from barray.coordinator.portfolio_sweep import PortfolioSweepCoordinator
+
+        return PortfolioSweepCoordinator
+    from barray.coordinator.sweep import SweepCoordinator
+
+    return SweepCoordinator
 
 
 @contextmanager
