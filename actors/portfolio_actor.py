@@ -47,7 +47,8 @@ class PortfolioActor(AnswersOnce):
     """Runs a portfolio's sessions. Every command brings the state that the one before it led to, so that another
     process can go on where this one was lost; here the run itself is kept, as long as no command contradicts it.
 
-    Sets of a sweep are run from the first session to the last in one command. What is kept of them is the panel.
+    Sets of a sweep are run from the first session to the last in one command. What is kept of them is the panel, and
+    how they see it.
     """
 
     def __init__(self) -> None:
@@ -55,7 +56,7 @@ class PortfolioActor(AnswersOnce):
         self._run: PortfolioRun | None = None
         self._stands_at: tuple[int | None, int | None] = (None, None)
         self._panel: PanelBlock | None = None
-        self._seen = Seen()
+        self._seen: Seen | None = None
         self._block: PanelBlock | None = None
         self._mapped: tuple[Any, ...] | None = None
         hear_info()
@@ -69,8 +70,7 @@ class PortfolioActor(AnswersOnce):
 
     def forget(self, symbols: Sequence[str]) -> None:
         """Drop the run, and the panel."""
-        self._run = self._panel = self._mapped = self._block = None
-        self._seen = Seen()
+        self._run = self._panel = self._seen = self._mapped = self._block = None
 
     def _execute(self, command: RunSessions | EvaluatePortfolio) -> Any:
         try:
@@ -102,11 +102,12 @@ class PortfolioActor(AnswersOnce):
         """Have a block's panel, unless its columns are lost; it stays until another is asked for."""
         if self._mapped == laid.columns:
             return True
-        self._panel, self._seen, self._mapped = None, Seen(), None
+        self._panel = self._seen = self._mapped = None
         data = collected(laid.columns)
         if data is None:
             return False
         self._panel = block_of(laid.session_range, data, base) if data else None
+        self._seen = Seen(self._panel) if self._panel is not None else None
         self._mapped = laid.columns
         return True
 

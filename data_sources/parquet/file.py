@@ -219,9 +219,10 @@ class BarFile:
         reader = pq.core.ParquetReader()
         try:
             file = filesystem.open_input_file(path)
-            # A small one at once, and by this thread: to have columns fetched ahead by others takes as long as to read.
-            whole = file.size() <= _SMALL_BYTES
-            reader.open(pa.BufferReader(file.read_buffer()) if whole else file, pre_buffer=False)
+            if file.size() <= _SMALL_BYTES:  # to have columns fetched ahead by other threads takes as long as to read
+                reader.open(pa.BufferReader(file.read_buffer()), pre_buffer=False)
+            else:
+                reader.open(file)
             footer = reader.metadata
             if footer.num_row_groups != 1 or not 0 < footer.num_rows <= self._columns.max_rows:
                 return None

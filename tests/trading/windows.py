@@ -118,7 +118,7 @@ class Floor:
     said: list[LogLine] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.portfolio = Watched(self.plan, self.window, self._add)
+        self.portfolio: PortfolioRun = Watched(self.plan, self.window, self._add)
         self.session_range = next(iter(self.loaded.values())).session_range
         self.ledgers = RunLedgers(self.plan, self.session_range)
 
@@ -130,6 +130,7 @@ class Floor:
     @property
     def states(self) -> list[tuple[float, float, float]]:
         """Cash, reserved and equity at every session's open and every window's end."""
+        assert isinstance(self.portfolio, Watched)
         return self.portfolio.states
 
     def _add(self, symbols: Sequence[str], row: int) -> dict[str, SymbolData | str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from math import isnan
 from typing import Any
 
-from barray.trading.engine.open_session import OpenSession
+from barray.trading.strategy.panel import PanelBlock
 
 
 class LastCloses:
@@ -15,17 +16,17 @@ class LastCloses:
 
     def __init__(self, known: Mapping[str, float] | None = None) -> None:
         self._known: Mapping[str, float] = dict(known or {})
-        self._newest: OpenSession | None = None
+        self._newest: tuple[PanelBlock, int] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """What is known, and no bars."""
         return {"_known": self.known, "_newest": None}
 
-    def note(self, over: OpenSession) -> None:
-        """Know of a session that is over."""
-        if self._newest is not None and self._newest.block is not over.block:
+    def note(self, block: PanelBlock, row: int) -> None:
+        """Know of a session that was over with this row of a block, -1 where none had closed."""
+        if self._newest is not None and self._newest[0] is not block:
             self._read()
-        self._newest = over
+        self._newest = block, row
 
     @property
     def known(self) -> Mapping[str, float]:
@@ -33,11 +34,16 @@ class LastCloses:
         self._read()
         return self._known
 
-    def forget(self, symbol: str) -> None:
-        """Know nothing of a symbol any more."""
-        self._known = {other: price for other, price in self.known.items() if other != symbol}
+    def forget(self, symbols: Collection[str]) -> None:
+        """Know nothing of these any more."""
+        if symbols:
+            self._known = {symbol: price for symbol, price in self.known.items() if symbol not in symbols}
 
     def _read(self) -> None:
         newest, self._newest = self._newest, None
-        if newest is not None:
-            self._known = {**self._known, **newest.closes()}
+        if newest is None:
+            return
+        block, row = newest
+        last = block.last_close[row].tolist() if row >= 0 else []
+        there = {symbol: price for symbol, price in zip(block.symbols, last, strict=False) if not isnan(price)}
+        self._known = {**self._known, **there}

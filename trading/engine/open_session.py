@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from math import inf, isnan, nan
+from math import inf, nan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,8 @@ from barray.trading.strategy.data import SymbolData
 from barray.trading.strategy.panel import Panel, PanelBlock
 from barray.trading.strategy.range_bars import RangeBars
 
-_AHEAD = 32
-"""Rows that are looked through at once."""
+LOOKED_AHEAD = 16
+"""Rows that are looked through at once for one that reaches an order; a strategy may order before that comes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,11 +81,6 @@ class OpenSession:
         """Whether it ends now."""
         return self.now_ns >= self.close_ns
 
-    def closes(self) -> dict[str, float]:
-        """The last closes of all symbols that have one by now."""
-        last = self.block.last_close[self.row].tolist() if self.row >= 0 else []
-        return {symbol: price for symbol, price in zip(self.block.symbols, last, strict=False) if not isnan(price)}
-
     def latest(self, column: str) -> FloatArray:
         """Last bars' values of a column, float64 (symbols,)."""
         return self.panel.row(self.block.last(column), self.row)
@@ -145,11 +140,8 @@ class OpenSession:
 
     def first_reached(self, first: int, stop: int) -> int:
         """The first of these rows whose bars can reach an order; `stop` for none."""
-        for row in range(first, stop, _AHEAD):
-            found = self._reaches(row, min(row + _AHEAD, stop)).any(axis=1)
-            if found.any():
-                return row + int(found.argmax())
-        return stop
+        found = self._reaches(first, stop).any(axis=1)
+        return first + int(found.argmax()) if found.any() else stop
 
     def _reaches(self, first: int, stop: int) -> NDArray[np.bool_]:
         """Which bars of these rows can reach an order, bool (rows, symbols of the block)."""

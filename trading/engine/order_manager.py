@@ -20,7 +20,7 @@ from barray.trading.engine.commands import Plan
 from barray.trading.engine.holdings import Holdings
 from barray.trading.engine.last_closes import LastCloses
 from barray.trading.engine.notes import Notes
-from barray.trading.engine.open_session import OpenSession
+from barray.trading.engine.open_session import LOOKED_AHEAD, OpenSession
 from barray.trading.engine.opening import Opening, opening_of, stand
 from barray.trading.engine.symbol_book import SymbolBook
 from barray.trading.engine.window_broker import Funds
@@ -136,15 +136,21 @@ class OrderManager:
     def leave(self) -> None:
         """Keep of the session what the next may need to know, which is nothing of those that leave."""
         if self.here is not None:
-            self._closes.note(self.here)
+            self._closes.note(self.here.block, self.here.row)
             self.here = None
         leaving = self.leaving
         for symbol in leaving:
             self.holdings.let_go(self.books.pop(symbol).slot)
             self.accounts.forget(symbol)
-            self._closes.forget(symbol)
+        self._closes.forget(leaving)
         self.guests -= leaving
         self.invited.clear()
+
+    def close(self) -> None:
+        """Let go of all books and bars: nothing is gone through any more."""
+        self.books.clear()
+        self.here = self._looked_at = None
+        self._closes = LastCloses()
 
     @property
     def leaving(self) -> set[str]:
@@ -180,10 +186,14 @@ class OrderManager:
         return bool(self._due or self._resting or self.purchases or self._basket)
 
     def quiet_until(self, first: int, stop: int) -> int:
-        """The first of these rows in which a bar may reach an order, or bring a purchase; `stop` for none."""
+        """The first of these rows, as far as is looked ahead, in which a bar may reach an order, or bring a purchase;
+        where none does, that after them.
+        """
         if self._due or self.purchases or self._basket:
             return first
-        return self.gone_through.first_reached(first, stop) if self._resting else stop
+        if not self._resting:
+            return stop
+        return self.gone_through.first_reached(first, min(first + LOOKED_AHEAD, stop))
 
     @property
     def is_waiting(self) -> bool:

@@ -223,11 +223,11 @@ class PortfolioRun:
         return Listener(lambda: self.decider.speaker, self._time, self._said)
 
     def close(self) -> None:
-        """Let go of symbols' books at once. A run is part of a circle, which is found some time after nothing else
+        """Let go of books and bars at once. A run is part of a circle, which is found some time after nothing else
         knows of it: a sweep's sets would be looked through for that again and again.
         """
-        self.order_manager.books.clear()
-        self._block = self._walk = self.order_manager.here = None
+        self.order_manager.close()
+        self._block = self._walk = None
 
     def working_orders(self) -> Orders:
         """The orders of all symbols that have not ended."""

@@ -84,8 +84,8 @@ class RunLedgers:
     def results(
         self, grid: Grid, symbols: int, reasons: Mapping[str, str]
     ) -> Iterator[Callable[[], SymbolResult] | SymbolResult]:
-        """Every symbol's result that has bars, which may be made only when it is called: many take memory. Then nothing
-        is known of it here. `symbols`: by how many the capital is shared, if it is; `reasons`: why those that came for
+        """Every symbol's result that has bars, which may be made only when it is called: many take memory. Then its own
+        are let go of here. `symbols`: by how many the capital is shared, if it is; `reasons`: why those that came for
         some sessions were left out of others, "" for nothing.
         """
         every = {**self.own, **self.guests}

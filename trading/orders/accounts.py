@@ -227,9 +227,10 @@ class SharedAccount:
         cash, budgets = self._cash, self._budgets()
         unreserved, reserved = self._unreserved(cash, self.positions), fsum(budgets)
         exposures = self._exposures(self._limits) if self._limits is not None else None
+        is_plain = exposures is None and min(budgets, default=0.0) >= 0.0
         for request in sorted(requests):
             approval = None
-            if exposures is None:  # mostly there is plenty, and no need to know to the last digit how much
+            if is_plain:  # mostly there is plenty, and no need to know to the last digit how much
                 at_most = reserved * (1.0 + _LAST_DIGIT * len(budgets))
                 approval = self._in_whole(request, self._free(unreserved, at_most, cash))
             if approval is None:
@@ -239,6 +240,7 @@ class SharedAccount:
             if approval.budget:
                 budgets.append(approval.budget)
                 reserved += approval.budget
+                is_plain = is_plain and approval.budget > 0.0
                 self._reserving.add(request.symbol)
             if exposures is not None:
                 self._expose(exposures, request.symbol, request.order, approval.quantity, approval.opens or 0.0)

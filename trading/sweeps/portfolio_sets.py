@@ -44,20 +44,21 @@ class SweptScans:
 
 
 class Seen:
-    """One block as sets see it, by what they need: many need the same. The newest are kept."""
+    """A block as sets see it, by what they need: many need the same. The newest are kept."""
 
     most = 32
 
-    def __init__(self) -> None:
-        self._blocks: dict[Hashable, PanelBlock] = {}
+    def __init__(self, block: PanelBlock) -> None:
+        self.block = block
+        self._by_needs: dict[Hashable, PanelBlock] = {}
 
-    def block(self, block: PanelBlock, needs: Needs) -> PanelBlock:
+    def by(self, needs: Needs) -> PanelBlock:
         """See PanelBlock.seen_with."""
         key = needs.interval, needs.intervals, tuple(needs.indicators.items())
-        found = self._blocks.pop(key, None) or block.seen_with(needs)
-        self._blocks[key] = found
-        if len(self._blocks) > self.most:
-            del self._blocks[next(iter(self._blocks))]
+        found = self._by_needs.pop(key, None) or self.block.seen_with(needs)
+        self._by_needs[key] = found
+        if len(self._by_needs) > self.most:
+            del self._by_needs[next(iter(self._by_needs))]
         return found
 
 
@@ -78,7 +79,7 @@ class PortfolioSets:
         sets: Sequence[ParameterSet],
         scans: SweptScans | None = None,
     ) -> None:
-        self._base, self._scans = base, scans
+        self._base, self._scans, self._in_windows = base, scans, plan.form == "on_window"
         self._symbols: set[str] = set()
         self._sessions = 0
         plans = [replace(plan, parameters={**plan.parameters, **one}) for one in sets]
@@ -95,14 +96,16 @@ class PortfolioSets:
     def go(
         self, session_range: SessionRange, block: PanelBlock | None, seen: Seen | None = None, *, last: bool = False
     ) -> None:
-        """Run all sets over a block, None where no symbol has bars in it. `seen`: how sets before saw it. `last`: no
-        other comes.
+        """Run all sets over a block, None where no symbol has bars in it. `seen`: the same as sets before saw it, which
+        is added to where sets see all symbols; symbols' own strategies have columns of their own made for each view.
+        `last`: no other block comes.
         """
-        seen = Seen() if seen is None else seen
+        if block is not None and (seen is None or not self._in_windows):
+            seen = Seen(block)
         self._sessions += len(session_range.rows)
         self._symbols.update(block.symbols if block is not None else ())
         for run in self._runs:
-            own = block if block is None or run.needs is None else seen.block(block, run.needs)
+            own = block if seen is None or run.needs is None else seen.by(run.needs)
             run.go(session_range, own, self._base, self._scans)
             if last:
                 run.end()
@@ -159,7 +162,7 @@ class _SetRun:
         except Exception:  # the user's code, or what it asks for: its own error, not the sweep's
             self.error = traceback.format_exc(limit=-6)
         if self.error is not None:
-            self.run = None
+            self.end()
 
     def end(self) -> None:
         """Let go of what only a run that goes on needs."""

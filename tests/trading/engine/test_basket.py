@@ -14,6 +14,7 @@ from barray.market.bars import COLUMNS, Bars
 from barray.market.interval import Interval
 from barray.trading.engine.commands import Plan
 from barray.trading.engine.order_manager import OrderManager
+from barray.trading.engine.portfolio import PortfolioRun
 from barray.trading.engine.symbol_run import LoadedRange, lay_range
 from barray.trading.orders.costs import Commission, Market, Slippage
 from barray.trading.orders.limits import Limits
@@ -81,12 +82,16 @@ def walks(seed: int, days: int, minutes: int, missing: float) -> dict[str, Loade
     return found
 
 
-def told(made: Plan, loaded: dict[str, LoadedRange], window: Interval, *, pickled: bool = False) -> list[Any]:
-    """All that came of a run, and what its strategy saw on the way."""
+def told(
+    made: Plan, loaded: dict[str, LoadedRange], window: Interval, *, pickled: bool = False, steps: bool = True
+) -> list[Any]:
+    """All that came of a run, and what its strategy saw. `steps`: it goes window by window, and is watched."""
     floor = Floor(made, loaded, window, pickled=pickled)
+    if not steps:
+        floor.portfolio = PortfolioRun(made, window)
     results = floor.run()
     assert floor.portfolio.error is None
-    seen: list[Any] = [[line.text for line in floor.said], floor.states, floor.events]
+    seen: list[Any] = [[line.text for line in floor.said], floor.states if steps else [], floor.events]
     for one in results.values():
         columns = [getattr(one.fills, column.name).tolist() for column in fields(one.fills)]
         orders = [getattr(one.orders, column.name) for column in fields(one.orders)]

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from barray.market.interval import Interval
+from barray.trading.engine import order_manager
 from barray.trading.engine.order_manager import OrderManager
 from barray.trading.engine.window_walk import WindowWalk
 from barray.trading.orders.costs import Market
@@ -41,7 +42,8 @@ class Rests(Strategy):
                 case 7: view.cancel_all(symbol)
                 case _: view.order_target(symbol, size)
         if random.random() < 0.02: view.rebalance({symbol: 0.5 / len(view.symbols) for symbol in view.symbols})
-        print(view.equity, view.cash, view.positions, [len(view.orders(symbol)) for symbol in view.symbols])
+        print(view.equity, view.cash, view.positions)
+        if random.random() < self.often: print([len(view.orders(symbol)) for symbol in view.symbols])
 """
 
 
@@ -54,9 +56,10 @@ class Rests(Strategy):
     st.sampled_from([0.0, 0.0, 0.1]),
     st.sampled_from(["1m", "1m", "5m"]),
     st.sampled_from([0.02, 0.1, 0.5]),
+    st.sampled_from([1, 3, 16]),
 )
 def test_windows_that_reach_no_order_may_be_passed_over(
-    seed: int, market: Market, account: dict[str, Any], missing: float, window: str, often: float
+    seed: int, market: Market, account: dict[str, Any], missing: float, window: str, often: float, ahead: int
 ) -> None:
     made = plan(
         RESTS,
@@ -68,10 +71,11 @@ def test_windows_that_reach_no_order_may_be_passed_over(
     )
     made = replace(made, reserve=0.02 * (seed % 2))
     loaded = walks(seed, 3, 45, missing)
-    passed_over = told(made, loaded, Interval.parse(window))
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(order_manager, "LOOKED_AHEAD", ahead)
+        passed_over = told(made, loaded, Interval.parse(window), steps=False)
         patch.setattr(OrderManager, "quiet_until", lambda _, first, stop: first)
-        assert told(made, loaded, Interval.parse(window)) == passed_over
+        assert told(made, loaded, Interval.parse(window), steps=False) == passed_over
 
 
 def test_a_window_that_reaches_no_order_costs_no_more_than_its_call(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,6 +102,6 @@ class Rests(Strategy):
             for symbol, close in zip(view.symbols, view.close.tolist()):
                 view.order(symbol, 1, limit=close * 0.9)
 """
-    told(plan(body, "on_window", capital=10_000.0), walks(3, 1, 30, 0.0), MINUTE)
+    told(plan(body, "on_window", capital=10_000.0), walks(3, 1, 30, 0.0), MINUTE, steps=False)
     assert met == [59]  # the last bar, at the close; a day of history is before it
     assert sum(over) == 29

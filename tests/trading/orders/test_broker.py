@@ -26,7 +26,7 @@ def broker(*rows: tuple[float, ...], market: Market | None = None, **account: An
 
 
 def run(one: Broker, first: int = 0) -> Broker:
-    for row in range(first, len(one._open)):
+    for row in range(first, len(one._bars)):
         one.match(row)
     return one
 
