@@ -64,6 +64,14 @@ ACCOUNTS: list[dict[str, Any]] = [
     {"limits": Limits(gross=0.9, symbol=0.3)},
     {"shared": False},
 ]
+RUNS = (
+    st.integers(0, 2**32),
+    st.sampled_from(COSTS),
+    st.sampled_from(ACCOUNTS),
+    st.sampled_from([0.0, 0.0, 0.1]),
+    st.sampled_from(["1m", "1m", "5m"]),
+)
+"""Seed, market, account, how many bars are missing, and the window."""
 
 
 def walks(seed: int, days: int, minutes: int, missing: float) -> dict[str, LoadedRange]:
@@ -103,15 +111,7 @@ def told(
 
 @pytest.mark.long
 @settings(max_examples=at_most(150), deadline=None)
-@given(
-    st.integers(0, 2**32),
-    st.sampled_from(COSTS),
-    st.sampled_from(ACCOUNTS),
-    st.sampled_from([0.0, 0.0, 0.1]),
-    st.sampled_from(["1m", "1m", "5m"]),
-    st.sampled_from([0.1, 0.5]),
-    st.booleans(),
-)
+@given(*RUNS, st.sampled_from([0.1, 0.5]), st.booleans())
 def test_a_basket_comes_to_what_its_orders_come_to_one_by_one(
     seed: int, market: Market, account: dict[str, Any], missing: float, window: str, often: float, pickled: bool
 ) -> None:

@@ -15,7 +15,7 @@ from barray.trading.engine.order_manager import OrderManager
 from barray.trading.engine.window_walk import WindowWalk
 from barray.trading.orders.costs import Market
 from tests.examples import at_most
-from tests.trading.engine.test_basket import ACCOUNTS, COSTS, told, walks
+from tests.trading.engine.test_basket import RUNS, told, walks
 from tests.trading.windows import MINUTE, plan
 
 RESTS = """
@@ -49,15 +49,7 @@ class Rests(Strategy):
 
 @pytest.mark.long
 @settings(max_examples=at_most(150), deadline=None)
-@given(
-    st.integers(0, 2**32),
-    st.sampled_from(COSTS),
-    st.sampled_from(ACCOUNTS),
-    st.sampled_from([0.0, 0.0, 0.1]),
-    st.sampled_from(["1m", "1m", "5m"]),
-    st.sampled_from([0.02, 0.1, 0.5]),
-    st.sampled_from([1, 3, 16]),
-)
+@given(*RUNS, st.sampled_from([0.02, 0.1, 0.5]), st.sampled_from([1, 3, 16]))
 def test_windows_that_reach_no_order_may_be_passed_over(
     seed: int, market: Market, account: dict[str, Any], missing: float, window: str, often: float, ahead: int
 ) -> None:
