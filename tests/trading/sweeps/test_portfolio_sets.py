@@ -208,17 +208,23 @@ def test_sets_that_come_later_see_a_block_as_those_before_did(monkeypatch: pytes
     assert [run.rows({})[0].pnl for run in runs] == [row.pnl for row in swept(made, loaded, sets)]
 
 
+def books() -> set[int]:
+    """The addresses of all that there are."""
+    return {id(one) for one in gc.get_objects() if isinstance(one, SymbolBook)}
+
+
 @pytest.mark.parametrize("form", ["on_window", "on_bar"])
 def test_of_sets_that_are_done_neither_books_nor_bars_wait_for_the_collector(form: str) -> None:
     made, loaded = plan(MONKEY, form, shared=True), walks(sessions_of(2, 30), 1)
     block, session_range = laid_out(loaded, SETS, made), next(iter(loaded.values())).session_range
     runs, bars = PortfolioSets(made, MINUTE, MINUTE, SETS), weakref.ref(block)
     gc.collect()
+    before = books()  # of other tests, which pytest may hold
     gc.disable()
     try:
         runs.go(session_range, block, Seen(block), last=True)
         del block
-        assert not [one for one in gc.get_objects() if isinstance(one, SymbolBook)]
+        assert books() == before
         assert bars() is None
     finally:
         gc.enable()
