@@ -54,9 +54,9 @@ def test_symbols_share_processes_as_the_config_says(universe: Path) -> None:
     actors = {"symbols_per_actor": 2}
     with barray.Session(config(universe, *SYMBOLS, session=ONE_DAY, actors=actors)) as session:
         session.begin()
-        assert len(symbol_processes()) == 3
+        wait_until(lambda: len(symbol_processes()) == 3)
         session.add_symbol("TSLA")  # one added mid-session gets a process of its own
-        assert len(symbol_processes()) == 4
+        wait_until(lambda: len(symbol_processes()) == 4)
         session.remove_symbol("AAPL")  # its neighbour AMZN stays
         assert len(symbol_processes()) == 4
         session.remove_symbol("AMZN")

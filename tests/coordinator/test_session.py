@@ -44,7 +44,7 @@ def test_a_ray_that_exports_no_metrics_is_asked_for_none() -> None:
 def test_each_symbol_has_a_process_of_its_own_and_teardown_ends_them_all(universe: Path) -> None:
     with barray.Session(config(universe, "AAPL", "MSFT", "NVDA")) as session:
         session.begin()
-        assert len(symbol_processes()) == 3
+        wait_until(lambda: len(symbol_processes()) == 3)
         assert session.status()["processes"] == 3
         session.end()
         session.teardown()
