@@ -44,6 +44,7 @@ PEERS = ("vectorbt", "zipline", "backtrader", "pybroker", "bt")
 SLOW = frozenset(PEERS[2:])
 _RUNS_A_ROUND = 3
 """Of the engine, each of which takes a twentieth of a second."""
+_MINUTE = Interval.parse("1m")
 _COMMAND = (sys.executable, "-m", "barray", "backtest")
 _RESTING = """
 from barray import Strategy
@@ -75,47 +76,61 @@ class Dips(Strategy):
 """
 
 
-def engine_figures(symbols: int, days: int, form: str, orders: str, repeat: int) -> dict[str, Any]:
-    """The engine alone, in this process: bars of all symbols that time passes over, a second. The median of its runs
-    after the first, as of vectorbt the second counts; the garbage collector is set as where portfolios are run. With
-    CPU time, which on a machine that is busy is less than what passes.
+class Engine:
+    """The engine alone, in this process, its garbage collector set as where portfolios are run; `run` as often as
+    wanted, then `figures`.
     """
-    bases, sessions = random_bases(symbols, days)
-    rows = np.arange(days)
-    session_range = SessionRange(
-        "XNYS", "regular", "America/New_York", sessions, rows, {row: max(row - 1, 0) for row in rows.tolist()}
-    )
-    minute = Interval.parse("1m")
-    loaded = {
-        f"R{number:04d}": lay_range(f"R{number:04d}", base.bars, minute, session_range, "memory", {})
-        for number, base in enumerate(bases)
-    }
-    text = _ON_BAR if form == "on_bar" else _RESTING if orders == "resting" else STRATEGY.read_text()
-    plan = Plan(StrategySource("w3.py", text), {}, form, Market(), Account(1_000_000.0), shared=True)
-    data = {symbol: one.prepare(plan.strategy()) for symbol, one in loaded.items()}
 
-    def once() -> tuple[float, float, int]:
-        run = PortfolioRun(plan, minute)
-        run.load(session_range, data, minute)
-        gc.collect()  # of the run before: a process has one
-        began, began_cpu = time.perf_counter(), time.process_time()
-        outcomes = run.sessions(rows.tolist())
-        taken, taken_cpu = time.perf_counter() - began, time.process_time() - began_cpu
-        if run.error:
-            raise SystemExit(run.error)
-        return taken, taken_cpu, sum(len(outcome.days.fills) for outcome in outcomes if outcome.days)
+    def __init__(self, symbols: int, days: int, form: str, orders: str) -> None:
+        bases, sessions = random_bases(symbols, days)
+        self._rows = np.arange(days)
+        history = {row: max(row - 1, 0) for row in self._rows.tolist()}
+        self._range = SessionRange("XNYS", "regular", "America/New_York", sessions, self._rows, history)
+        self._bars = sum(map(len, bases))
+        text = _ON_BAR if form == "on_bar" else _RESTING if orders == "resting" else STRATEGY.read_text()
+        self._plan = Plan(StrategySource("w3.py", text), {}, form, Market(), Account(1_000_000.0), shared=True)
+        self._data = {}
+        for number, base in enumerate(bases):
+            symbol = f"R{number:04d}"
+            laid = lay_range(symbol, base.bars, _MINUTE, self._range, "memory", {})
+            self._data[symbol] = laid.prepare(self._plan.strategy())
+        self._taken: list[tuple[float, float]] = []
+        self._fills = 0
+        keep_pages_shared()
+        gc.set_threshold(YOUNG)
 
-    keep_pages_shared()
-    gc.set_threshold(YOUNG)
-    (first, _, fills), *again = [once() for _ in range(1 + _RUNS_A_ROUND * repeat)]
-    seconds, cpu = (statistics.median(one) for one in list(zip(*again, strict=True))[:2])
-    bars = sum(map(len, bases))
-    figures = {"bars": bars, "engine_s": seconds, "bars_per_s": bars / seconds, "engine_cpu_s": cpu}
-    return {**figures, "engine_first_s": first, "engine_fills": fills}
+    def run(self, times: int) -> None:
+        """Run it so often."""
+        for _ in range(times):
+            run = PortfolioRun(self._plan, _MINUTE)
+            run.load(self._range, self._data, _MINUTE)
+            gc.collect()  # of the run before: a process has one
+            began, began_cpu = time.perf_counter(), time.process_time()
+            outcomes = run.sessions(self._rows.tolist())
+            self._taken.append((time.perf_counter() - began, time.process_time() - began_cpu))
+            if run.error:
+                raise SystemExit(run.error)
+            self._fills = sum(len(outcome.days.fills) for outcome in outcomes if outcome.days)
+
+    def figures(self) -> dict[str, Any]:
+        """Bars of all symbols that time passes over, a second: the median of its runs after the first, as of vectorbt
+        the second counts, and of the quickest. With CPU time, which on a machine that is busy is less than what passes.
+        """
+        (first, _), *again = self._taken
+        times, cpu = zip(*again, strict=True)
+        seconds = statistics.median(times)
+        figures = {"bars": self._bars, "engine_s": seconds, "bars_per_s": self._bars / seconds}
+        quickest = {"engine_least_s": min(times), "most_bars_per_s": self._bars / min(times)}
+        cpu_s = {"engine_cpu_s": statistics.median(cpu), "engine_first_s": first}
+        return {**figures, **quickest, **cpu_s, "engine_fills": self._fills}
 
 
-def measure(folder: Path, symbols: int, days: int, repeat: int, wanted: Sequence[str]) -> dict[str, Any]:
-    """Medians of whole processes over rounds; SystemExit where results differ."""
+def measure(
+    folder: Path, symbols: int, days: int, repeat: int, wanted: Sequence[str], engine: Engine
+) -> dict[str, Any]:
+    """Medians of whole processes over rounds, in each of which the engine is run, too; SystemExit where results differ.
+    A machine's speed drifts: what is compared is to have run in the same minutes.
+    """
     universe = w1.write_universe(folder / "bars", symbols, days)
     sections = {"strategy": {"path": str(STRATEGY), "parameters": {"sells_first": False}}}
     account = {"capital": 1_000_000, "shared": True}
@@ -137,17 +152,21 @@ def measure(folder: Path, symbols: int, days: int, repeat: int, wanted: Sequence
     bundle_s = w1.timed((*script["zipline"], "--ingest"))[0] if "zipline" in script else None
     taken: dict[str, list[float]] = {name: [] for name in rounds}
     found: dict[str, dict[str, Any]] = {}
+    warm, again = list[float](), list[float]()
     for number in range(repeat):
+        engine.run(_RUNS_A_ROUND)
         for name, run in rounds.items():
             if number and name in SLOW:
                 continue
             seconds, found[name] = run()
             taken[name].append(seconds)
-    finish(barray("up"))
-    try:
-        warm = [_ours(together)[0] for _ in range(repeat + 1)][1:]
-    finally:
-        finish(barray("down"))
+        if "vectorbt" in found:
+            again.append(found["vectorbt"]["engine_again_s"])
+        finish(barray("up"))
+        try:
+            warm += [_ours(together)[0] for _ in range(3)][1:]  # the first finds processes that still import
+        finally:
+            finish(barray("down"))
     medians = {f"{name}_total_s": statistics.median(seconds) for name, seconds in taken.items()}
     figures = {"total_s": medians.pop("barray_total_s"), "warm_total_s": statistics.median(warm), **medians}
     same = {name: _same(one, found["numpy"]) for name, one in found.items()}
@@ -155,8 +174,8 @@ def measure(folder: Path, symbols: int, days: int, repeat: int, wanted: Sequence
     figures["equal_cash_account"] = same["sells_first"]
     figures |= {f"equal_{peer}": same[peer] for peer in peers}
     figures |= {"fills": found["numpy"]["fills"], "equity": found["numpy"]["equity"]}
-    if "vectorbt" in found:
-        figures["vectorbt_again_s"] = found["vectorbt"]["engine_again_s"]
+    if again:
+        figures["vectorbt_again_s"] = statistics.median(again)
     if bundle_s is not None:
         whole = figures["zipline_total_s"] + bundle_s
         figures |= {"zipline_with_bundle_s": whole, "ratio_total_with_bundle": figures["total_s"] / whole}
@@ -201,14 +220,18 @@ def main() -> None:
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=PEERS[:2], help="other tools beside NumPy")
     asked = parser.parse_args()
     shape = {"symbols": asked.symbols, "days": asked.days, "form": asked.form, "orders": asked.orders}
-    engine = engine_figures(asked.symbols, asked.days, asked.form, asked.orders, asked.repeat)
+    engine = Engine(asked.symbols, asked.days, asked.form, asked.orders)
+    engine.run(1)
     whole: dict[str, Any] = {}
-    if not asked.engine_only and (asked.form, asked.orders) == ("on_window", "market"):
+    if asked.engine_only or (asked.form, asked.orders) != ("on_window", "market"):
+        engine.run(_RUNS_A_ROUND * asked.repeat)
+    else:
         with tempfile.TemporaryDirectory() as folder:
-            whole = measure(Path(folder), asked.symbols, asked.days, asked.repeat, asked.peers)
-        if "vectorbt_again_s" in whole:
-            engine["ratio_vectorbt"] = whole["vectorbt_again_s"] / engine["engine_s"]
-    print_json_line("portfolio", {**shape, "repeat": asked.repeat, **engine, **whole})
+            whole = measure(Path(folder), asked.symbols, asked.days, asked.repeat, asked.peers, engine)
+    figures = engine.figures()
+    if "vectorbt_again_s" in whole:
+        figures["ratio_vectorbt"] = whole["vectorbt_again_s"] / figures["engine_s"]
+    print_json_line("portfolio", {**shape, "repeat": asked.repeat, **figures, **whole})
 
 
 if __name__ == "__main__":
