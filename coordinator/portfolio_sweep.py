@@ -27,8 +27,6 @@ from barray.trading.sweeps.table import SetRow
 _BLOCK_BYTES = 256 * 1024 * 1024
 _MOST_SETS = 32
 """In one call: what a lost process costs."""
-_FEWEST_SETS = 2
-"""In one call, while there are others: each finds out anew what its sets see of the panel."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +180,7 @@ def _parts(count: int, shares: int, *, smaller: bool) -> list[slice]:
     parts, start = list[slice](), 0
     while start < count:
         share = -(-(count - start if smaller else count) // shares)
-        parts.append(slice(start, min(start + min(max(share, _FEWEST_SETS), _MOST_SETS), count)))
+        parts.append(slice(start, min(start + min(share, _MOST_SETS), count)))
         start = parts[-1].stop
     return parts
 
