@@ -25,13 +25,13 @@ class LastCloses:
     def note(self, block: PanelBlock, row: int) -> None:
         """Know of a session that was over with this row of a block, -1 where none had closed."""
         if self._newest is not None and self._newest[0] is not block:
-            self._read()
+            self.read()
         self._newest = block, row
 
     @property
     def known(self) -> Mapping[str, float]:
         """All of them; what was given before stays as it was."""
-        self._read()
+        self.read()
         return self._known
 
     def forget(self, symbols: Collection[str]) -> None:
@@ -39,7 +39,8 @@ class LastCloses:
         if symbols:
             self._known = {symbol: price for symbol, price in self.known.items() if symbol not in symbols}
 
-    def _read(self) -> None:
+    def read(self) -> None:
+        """Read them, and let go of the bars."""
         newest, self._newest = self._newest, None
         if newest is None:
             return

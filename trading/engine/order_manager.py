@@ -146,6 +146,11 @@ class OrderManager:
         self.guests -= leaving
         self.invited.clear()
 
+    def let_go_of_bars(self) -> None:
+        """Between two sessions: others come."""
+        self._looked_at = None
+        self._closes.read()
+
     def close(self) -> None:
         """Let go of all books and bars: nothing is gone through any more."""
         self.books.clear()

@@ -136,6 +136,8 @@ class PortfolioRun:
         self, session_range: SessionRange, block: PanelBlock | None, base: Interval, guests: Collection[str] = ()
     ) -> None:
         """The same of a block that is there already, None where no symbol has bars."""
+        if block is not self._block:
+            self.order_manager.let_go_of_bars()
         self._range, self._base, self._block = session_range, base, block
         self.additions.session_range = session_range
         for symbol, one in zip(block.symbols, block.data, strict=True) if block is not None else ():
