@@ -199,8 +199,7 @@ def _scanned(run: PreparedRun, done: list[SessionScanned]) -> ScanResult:
 class RemoteRun:
     """A coordinator, from its start to everything's end. `kind`: says of which class, once Ray is up: what workers are
     forked from takes longer to be ready than that to be imported. `arguments`: what it is made with, beside the config.
-    `progress` hears its status while it works. `patient`: one of that name may be about to end, its driver
-    dead.
+    `progress` hears its status while it works. `patient`: one of that name may be about to end, its driver dead.
     """
 
     def __init__(

@@ -33,8 +33,7 @@ class RunLedgers:
 
     def ledger(self, symbol: str) -> Ledger:
         """Of a symbol that the run has in any case, made where it has none yet."""
-        anew = not self._plan.account.carry
-        return self.own[symbol] if symbol in self.own else self.own.setdefault(symbol, self._new(symbol, anew=anew))
+        return self.own.setdefault(symbol, self._new(symbol, anew=not self._plan.account.carry))
 
     def guest(self, symbol: str) -> Ledger:
         """The same of one that comes for some sessions: its account begins anew with each stay."""
